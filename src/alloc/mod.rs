@@ -1,0 +1,1 @@
+//! Numbers: ranges, segments, the roaring bitmap of used offsets.

@@ -1,0 +1,27 @@
+//! metal3-ipam: IP address management for bare-metal Kubernetes fleets.
+//!
+//! The map of the house. Each room is a folder whose `mod.rs` says what it is for. Arrows point one way: a room uses
+//! only rooms above it, and a test (`tests/house.rs`) holds this table to the `use` lines.
+//!
+//! | room | what lives there | may use |
+//! | --- | --- | --- |
+//! | [`alloc`] | numbers: ranges, the roaring bitmap of used offsets, first free and random free | - |
+//! | [`api`] | wire types of every kind, names, labels, conditions; the CRDs | - |
+//! | [`pool`] | one pool as a state machine: `step(input, now) -> effects` | `alloc`, `api` |
+//! | [`admission`] | the rules on objects, pure: old, new and live holders in, verdict out | `alloc`, `api` |
+//! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool` |
+//! | [`controller`] | the async shell: watches, router, pool workers, writer, lease, audit | all above |
+//! | [`standalone`] | the embedded Kubernetes-style API server | `api`, `admission` (and `alloc` through it) |
+//! | [`cli`] | the subcommands that people type, one file each | everything |
+//!
+//! What it does, rule by rule, stands in `docs/spec.md` (ids like A1, R3 in comments and tests refer to it); why it is
+//! built so, in `docs/design.md`.
+
+pub mod admission;
+pub mod alloc;
+pub mod api;
+pub mod cli;
+pub mod controller;
+pub mod observe;
+pub mod pool;
+pub mod standalone;

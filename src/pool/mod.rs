@@ -1,0 +1,1 @@
+//! One pool as a state machine.
