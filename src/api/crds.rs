@@ -1,0 +1,43 @@
+//! The CustomResourceDefinitions, generated from the wire types. `crds/*.yaml` is their printed form; a test holds the two
+//! together.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+
+use super::{capi, metal3, names};
+
+/// IPPool, IPClaim and IPAddress of `ipam.metal3.io`, labelled as clusterctl wants a provider's CRDs.
+pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![
+        metal3::IPPool::crd(),
+        metal3::IPClaim::crd(),
+        metal3::IPAddress::crd(),
+    ];
+    for crd in &mut crds {
+        let labels = crd.metadata.labels.get_or_insert_default();
+        // clusterctl finds what to move by its own label and the version by the contract's.
+        for (key, value) in [
+            (names::PROVIDER_LABEL, names::PROVIDER_NAME),
+            ("clusterctl.cluster.x-k8s.io", ""),
+            ("cluster.x-k8s.io/v1beta1", "v1beta1"),
+            ("cluster.x-k8s.io/v1beta2", "v1beta1"),
+        ] {
+            labels.insert(key.to_owned(), value.to_owned());
+        }
+    }
+    crds
+}
+
+/// Our minimal Cluster, IPAddressClaim and IPAddress, for servers without Cluster API.
+pub fn capi_crds() -> Vec<CustomResourceDefinition> {
+    let mut crds = vec![
+        capi::Cluster::crd(),
+        capi::IPAddressClaim::crd(),
+        capi::CapiIPAddress::crd(),
+    ];
+    for crd in &mut crds {
+        let labels = crd.metadata.labels.get_or_insert_default();
+        labels.insert("clusterctl.cluster.x-k8s.io".to_owned(), String::new());
+    }
+    crds
+}

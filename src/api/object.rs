@@ -1,0 +1,359 @@
+//! The door: both claim kinds, in any of their versions, become one neutral [`Claim`] and [`Address`] here, so that nothing
+//! behind it has twins. Reading never fails as a whole: what cannot be read is kept as a fault in its place, so that one
+//! broken object delays no other (A12).
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ip::parse_ip;
+use super::meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
+use super::metal3::{IPPoolSpec, IPPoolStatus};
+use super::names;
+
+/// Any object as it comes from a watch or an answer: metadata pruned, the rest open.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub struct WireObject {
+    /// Pruned metadata.
+    #[serde(default)]
+    pub metadata: Meta,
+    /// The spec as it stands.
+    #[serde(default)]
+    pub spec: Value,
+    /// The status as it stands.
+    #[serde(default)]
+    pub status: Value,
+}
+
+/// Why a claim can never be served by the pool that it leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReferenceFault {
+    /// `spec.pool.name` is empty.
+    NoName,
+    /// `spec.pool.namespace` is another namespace.
+    OtherNamespace,
+    /// `spec.pool.kind` or `apiVersion` (IPClaim) is not IPPool's.
+    OtherKind,
+    /// `spec.poolRef` of an IPAddressClaim names another provider's pool: not ours to answer at all.
+    OtherProvider,
+}
+
+/// An IPClaim or IPAddressClaim.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Claim {
+    /// Metadata.
+    pub meta: Meta,
+    /// Which family.
+    pub kind: ClaimKind,
+    /// Name of the pool that it asks; with a fault the name as it stands.
+    pub pool: Arc<str>,
+    /// Set when it can never be served.
+    pub fault: Option<ReferenceFault>,
+    /// Cluster that the claim itself names: `spec.clusterName` (IPAddressClaim), else the cluster-name label.
+    pub cluster: Option<Arc<str>>,
+    /// Whether that came from `spec.clusterName` or a label of an IPAddressClaim, where a missing Cluster makes it wait (P1).
+    pub cluster_required: bool,
+    /// Name of the address object in its status.
+    pub published: Option<Arc<str>>,
+    /// Text in `status.errorMessage` (IPClaim).
+    pub error_message: Option<String>,
+    /// Its conditions (metav1 ones, in whatever place its version has them).
+    pub conditions: Vec<Condition>,
+}
+
+/// An IPAddress of either family.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Address {
+    /// Metadata.
+    pub meta: Meta,
+    /// Which family.
+    pub kind: ClaimKind,
+    /// The address, or the text that is none.
+    pub address: Result<IpAddr, String>,
+    /// Name of the pool that it is of.
+    pub pool: Arc<str>,
+    /// Name of the claim that has it; empty when none is named.
+    pub claim: Arc<str>,
+    /// Mask in bits; 0 and absent are the same.
+    pub prefix: Option<u8>,
+    /// Gateway, when it is one.
+    pub gateway: Option<IpAddr>,
+    /// DNS servers, as far as they are addresses.
+    pub dns_servers: Vec<IpAddr>,
+}
+
+/// An IPPool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PoolObject {
+    /// Metadata.
+    pub meta: Meta,
+    /// The spec, or why it cannot be read at all.
+    pub spec: Result<IPPoolSpec, String>,
+    /// The status as it stands on the server: only compared with, to save writes.
+    pub status: IPPoolStatus,
+}
+
+/// What is known of a Cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClusterFacts {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its UID, for owner references.
+    pub uid: Uid,
+    /// `apiVersion` to name it by in owner references, such as `cluster.x-k8s.io/v1beta2`.
+    pub api_version: Arc<str>,
+    /// `spec.paused` or the annotation.
+    pub paused: bool,
+    /// Being deleted: it gets no owner reference any more (P2).
+    pub deleting: bool,
+}
+
+fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
+    value
+        .pointer(path)
+        .and_then(Value::as_str)
+        .filter(|s| !s.is_empty())
+}
+
+fn conditions(value: Option<&Value>) -> Vec<Condition> {
+    let items = value
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    items
+        .iter()
+        .filter_map(|c| Condition::deserialize(c).ok())
+        .collect()
+}
+
+impl Claim {
+    /// Reads a claim of this family, in any version.
+    pub fn read(kind: ClaimKind, object: WireObject) -> Self {
+        let WireObject {
+            metadata: meta,
+            spec,
+            status,
+        } = object;
+        let label = meta
+            .labels
+            .get(names::CLUSTER_NAME_LABEL)
+            .filter(|l| !l.is_empty())
+            .map(|l| Arc::from(l.as_str()));
+        match kind {
+            ClaimKind::Metal3 => {
+                let pool = text(&spec, "/pool/name");
+                let fault = if pool.is_none() {
+                    Some(ReferenceFault::NoName)
+                } else if text(&spec, "/pool/namespace").is_some_and(|n| n != &*meta.namespace) {
+                    Some(ReferenceFault::OtherNamespace)
+                } else if text(&spec, "/pool/kind").is_some_and(|k| k != "IPPool")
+                    || text(&spec, "/pool/apiVersion")
+                        .is_some_and(|v| v.split('/').next() != Some(names::METAL3_GROUP))
+                {
+                    Some(ReferenceFault::OtherKind)
+                } else {
+                    None
+                };
+                Self {
+                    kind,
+                    pool: pool.unwrap_or_default().into(),
+                    fault,
+                    cluster: label,
+                    cluster_required: false,
+                    published: text(&status, "/address/name").map(Arc::from),
+                    error_message: text(&status, "/errorMessage").map(str::to_owned),
+                    conditions: conditions(status.get("conditions")),
+                    meta,
+                }
+            }
+            ClaimKind::Capi => {
+                let pool = text(&spec, "/poolRef/name");
+                let ours = text(&spec, "/poolRef/apiGroup") == Some(names::METAL3_GROUP)
+                    && text(&spec, "/poolRef/kind") == Some("IPPool");
+                let fault = match (ours, pool) {
+                    (false, _) => Some(ReferenceFault::OtherProvider),
+                    (true, None) => Some(ReferenceFault::NoName),
+                    (true, Some(_)) => None,
+                };
+                let cluster = text(&spec, "/clusterName").map(Arc::from).or(label);
+                Self {
+                    kind,
+                    pool: pool.unwrap_or_default().into(),
+                    fault,
+                    cluster_required: cluster.is_some(),
+                    cluster,
+                    published: text(&status, "/addressRef/name").map(Arc::from),
+                    error_message: None,
+                    // v1beta1 keeps metav1 conditions apart from its own old kind, which has no `reason` for True.
+                    conditions: conditions(
+                        status
+                            .pointer("/v1beta2/conditions")
+                            .or_else(|| status.get("conditions")),
+                    ),
+                    meta,
+                }
+            }
+        }
+    }
+
+    /// Key within the namespace.
+    pub fn key(&self) -> ClaimKey {
+        ClaimKey {
+            kind: self.kind,
+            name: self.meta.name.clone(),
+        }
+    }
+
+    /// Key of the pool that it leads to.
+    pub fn pool_key(&self) -> PoolKey {
+        PoolKey {
+            namespace: self.meta.namespace.clone(),
+            name: self.pool.clone(),
+        }
+    }
+
+    /// The address that it asks for by annotation, as text; `""` is no request (A9).
+    pub fn requested(&self) -> Option<&str> {
+        self.meta
+            .annotations
+            .get(names::REQUESTED_ADDRESS_ANNOTATION)
+            .map(String::as_str)
+            .filter(|s| !s.is_empty())
+    }
+
+    /// Whether it carries our finalizer.
+    pub fn has_our_finalizer(&self) -> bool {
+        self.meta.has_finalizer(self.kind.claim_finalizer())
+    }
+
+    /// Its condition of this type.
+    pub fn condition(&self, type_: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|c| c.type_ == type_)
+    }
+}
+
+impl Address {
+    /// Reads an address object of this family, in any version.
+    pub fn read(kind: ClaimKind, object: WireObject) -> Self {
+        let WireObject {
+            metadata: meta,
+            spec,
+            status: _,
+        } = object;
+        let (pool, claim) = match kind {
+            ClaimKind::Metal3 => ("/pool/name", "/claim/name"),
+            ClaimKind::Capi => ("/poolRef/name", "/claimRef/name"),
+        };
+        let address = text(&spec, "/address").unwrap_or_default();
+        let prefix = spec
+            .get("prefix")
+            .and_then(Value::as_u64)
+            .and_then(|p| u8::try_from(p).ok())
+            .filter(|p| (1..=128).contains(p));
+        let dns = spec
+            .get("dnsServers")
+            .and_then(Value::as_array)
+            .map(Vec::as_slice)
+            .unwrap_or_default();
+        Self {
+            kind,
+            address: parse_ip(address).map_err(|_| address.chars().take(64).collect()),
+            pool: text(&spec, pool).unwrap_or_default().into(),
+            claim: text(&spec, claim).unwrap_or_default().into(),
+            prefix,
+            gateway: text(&spec, "/gateway").and_then(|g| parse_ip(g).ok()),
+            dns_servers: dns
+                .iter()
+                .filter_map(|d| parse_ip(d.as_str()?).ok())
+                .collect(),
+            meta,
+        }
+    }
+
+    /// Key within the namespace.
+    pub fn key(&self) -> AddressKey {
+        AddressKey {
+            kind: self.kind,
+            name: self.meta.name.clone(),
+        }
+    }
+
+    /// Key of the pool that it leads to. An IPAddress of another provider's pool (Cluster API's kind) leads to none.
+    pub fn pool_key(&self) -> PoolKey {
+        PoolKey {
+            namespace: self.meta.namespace.clone(),
+            name: self.pool.clone(),
+        }
+    }
+
+    /// Key of the claim that it names.
+    pub fn claim_key(&self) -> ClaimKey {
+        ClaimKey {
+            kind: self.kind,
+            name: self.claim.clone(),
+        }
+    }
+
+    /// Whether it carries our finalizer.
+    pub fn has_our_finalizer(&self) -> bool {
+        self.meta.has_finalizer(self.kind.address_finalizer())
+    }
+}
+
+/// Whether an IPAddress of Cluster API's group names a pool of ours; Metal3's kind always does.
+pub fn names_our_pool(kind: ClaimKind, spec: &Value) -> bool {
+    match kind {
+        ClaimKind::Metal3 => true,
+        ClaimKind::Capi => {
+            text(spec, "/poolRef/apiGroup") == Some(names::METAL3_GROUP)
+                && text(spec, "/poolRef/kind") == Some("IPPool")
+        }
+    }
+}
+
+impl PoolObject {
+    /// Reads a pool.
+    pub fn read(object: WireObject) -> Self {
+        let WireObject {
+            metadata: meta,
+            spec,
+            status,
+        } = object;
+        Self {
+            meta,
+            spec: IPPoolSpec::deserialize(&spec)
+                .map_err(|e| e.to_string().chars().take(1024).collect()),
+            status: IPPoolStatus::deserialize(&status).unwrap_or_default(),
+        }
+    }
+
+    /// Its key.
+    pub fn key(&self) -> PoolKey {
+        PoolKey {
+            namespace: self.meta.namespace.clone(),
+            name: self.meta.name.clone(),
+        }
+    }
+}
+
+impl ClusterFacts {
+    /// Reads a Cluster served as `api_version`.
+    pub fn read(api_version: &str, object: &WireObject) -> Self {
+        let meta = &object.metadata;
+        Self {
+            name: meta.name.clone(),
+            uid: meta.uid.clone(),
+            api_version: api_version.into(),
+            paused: object
+                .spec
+                .get("paused")
+                .and_then(Value::as_bool)
+                .unwrap_or(false)
+                || meta.has_annotation(names::PAUSED_ANNOTATION),
+            deleting: meta.is_deleting(),
+        }
+    }
+}
