@@ -1,0 +1,214 @@
+//! What a pool is told: objects seen and gone, answers to its requests, and time. Nothing else changes its state.
+
+use std::time::Duration;
+
+use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolObject, Uid};
+
+use super::request::RequestId;
+
+/// One input of [`super::Pool::step`]. Objects arrive in any order, several times, and sometimes late: an input is never
+/// assumed to be newer than what is known.
+#[derive(Debug, Clone)]
+pub enum Input {
+    /// The pool object as it stands. `problems`: what admission finds wrong with its spec, one line each with the field's path;
+    /// good entries stay served all the same.
+    PoolSeen {
+        /// The object.
+        object: Box<PoolObject>,
+        /// Lines for the `InvalidSpec` condition; empty when the spec is sound.
+        problems: Vec<String>,
+    },
+    /// The pool object of this UID is gone.
+    PoolGone {
+        /// Which incarnation.
+        uid: Uid,
+    },
+    /// A Cluster of the pool's namespace as it stands.
+    ClusterSeen(ClusterFacts),
+    /// There is no Cluster of this name in the namespace.
+    ClusterGone {
+        /// Its name.
+        name: String,
+    },
+    /// A claim that leads to this pool, as it stands. `in_scope`: see [`Scope`].
+    ClaimSeen {
+        /// The object.
+        claim: Box<Claim>,
+        /// Whether `--watch-filter` lets us act on it.
+        scope: Scope,
+    },
+    /// The claim of this UID is gone (or leads elsewhere now).
+    ClaimGone {
+        /// Which claim.
+        key: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
+    },
+    /// An address object that names this pool, or whose object name this pool asked for and found taken.
+    AddressSeen(Box<Address>),
+    /// The address object of this UID is gone.
+    AddressGone {
+        /// Which object.
+        key: AddressKey,
+        /// Which incarnation.
+        uid: Uid,
+    },
+    /// An address object that does *not* name this pool is gone: if the pool holds its name as foreign, the name is free (A12).
+    NameFreed(AddressKey),
+    /// The state of every watched kind; replaces what was told before. Nothing is written while a kind is pending (A3).
+    Kinds(Kinds),
+    /// The answer to one request of this pool.
+    Answer {
+        /// Which request.
+        id: RequestId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// Time has passed; sent at the moment that the last [`super::Effect::WakeAt`] named, or later.
+    Tick,
+}
+
+/// Whether we may act on an object (P4). Address objects count as held whatever their label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Scope {
+    /// Ours to act on.
+    #[default]
+    Ours,
+    /// Another manager's: its labels do not match `--watch-filter`.
+    Another,
+}
+
+/// State of one watched kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum KindState {
+    /// Not listed completely yet.
+    #[default]
+    Pending,
+    /// Listed completely, watched.
+    Listed,
+    /// Discovery says that the server has no such kind, and no object of it was ever seen.
+    Absent,
+    /// It was there and is not served now: what is known of it stays held, nothing of it is freed.
+    Unavailable,
+}
+
+/// State of every watched kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Kinds {
+    /// IPPool.
+    pub pools: KindState,
+    /// IPClaim.
+    pub metal3_claims: KindState,
+    /// IPAddress of Metal3.
+    pub metal3_addresses: KindState,
+    /// IPAddressClaim.
+    pub capi_claims: KindState,
+    /// IPAddress of Cluster API.
+    pub capi_addresses: KindState,
+    /// Cluster.
+    pub clusters: KindState,
+}
+
+impl Kinds {
+    /// Every kind at once.
+    pub fn all(self) -> [(&'static str, KindState); 6] {
+        let Self {
+            pools,
+            metal3_claims,
+            metal3_addresses,
+            capi_claims,
+            capi_addresses,
+            clusters,
+        } = self;
+        [
+            ("IPPool", pools),
+            ("IPClaim", metal3_claims),
+            ("IPAddress.ipam.metal3.io", metal3_addresses),
+            ("IPAddressClaim", capi_claims),
+            ("IPAddress.ipam.cluster.x-k8s.io", capi_addresses),
+            ("Cluster", clusters),
+        ]
+    }
+
+    /// Whether every kind has been listed completely or is known to be absent.
+    pub fn is_synced(self) -> bool {
+        self.all()
+            .iter()
+            .all(|(_, state)| *state != KindState::Pending)
+    }
+
+    /// State of the claim kind of a family.
+    pub fn claims(self, kind: ClaimKind) -> KindState {
+        match kind {
+            ClaimKind::Metal3 => self.metal3_claims,
+            ClaimKind::Capi => self.capi_claims,
+        }
+    }
+}
+
+/// An object that an answer carries.
+#[derive(Debug, Clone)]
+pub enum Stored {
+    /// The pool.
+    Pool(Box<PoolObject>),
+    /// A claim.
+    Claim(Box<Claim>),
+    /// An address object.
+    Address(Box<Address>),
+}
+
+/// What came of a request. The writer sorts every HTTP answer into one of these; nothing else is possible.
+#[derive(Debug, Clone)]
+pub enum Outcome {
+    /// Done; this is the object as it is stored now. Of a DELETE: it still exists (a finalizer keeps it).
+    Stored(Stored),
+    /// The object does not exist (any more): the request removed it, or 404.
+    Gone,
+    /// Answer of [`super::Request::ReadCluster`]; `None`: there is none.
+    Cluster(Option<ClusterFacts>),
+    /// 409: its resourceVersion or precondition no longer holds. The writer has read the object anew.
+    Conflict(Newest),
+    /// 409 AlreadyExists on a create, with the object that has the name.
+    NameTaken(Newest),
+    /// A definite no (other 4xx): nothing was changed, and the same request will get the same answer for a while.
+    Refused {
+        /// Which kind of no.
+        refusal: Refusal,
+        /// The server's words, bounded.
+        message: String,
+    },
+    /// Certainly not carried out: 429, connection refused, no lease, or given up before sending. May be sent again.
+    NotSent {
+        /// How long the server asked us to wait.
+        retry_after: Option<Duration>,
+    },
+    /// Nobody knows whether it was carried out: timeout, 5xx, connection reset (R7).
+    Unknown {
+        /// What happened.
+        message: String,
+    },
+}
+
+/// Result of the uncached read that follows a 409.
+#[derive(Debug, Clone)]
+pub enum Newest {
+    /// The object as it is now.
+    Seen(Stored),
+    /// It is gone.
+    Gone,
+    /// It could not be read; the watch will tell.
+    Unread,
+}
+
+/// Which kind of definite no.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refusal {
+    /// 403: a right is missing.
+    Forbidden,
+    /// 403 because the namespace is being deleted.
+    NamespaceTerminating,
+    /// 422 or 400: the object breaks a rule of the server or of a webhook.
+    Invalid,
+    /// Any other 4xx.
+    Other,
+}

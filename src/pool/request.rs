@@ -1,0 +1,211 @@
+//! What a pool wants done: requests to the API server, told as values. The writer turns them into HTTP.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+use serde_json::Value;
+
+use crate::api::{AddressKey, ClaimKey, ClaimKind, Uid};
+
+/// Number of a request, unique within its pool's life in this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// One effect of [`super::Pool::step`].
+#[derive(Debug, Clone)]
+pub enum Effect {
+    /// Send this; the answer comes back as [`super::Input::Answer`] with the same number, exactly once.
+    Request(RequestId, Request),
+    /// Send [`super::Input::Tick`] at this time. Replaces the wake-up named before.
+    WakeAt(Timestamp),
+    /// For logs, Events and counters.
+    Decided(Decision),
+}
+
+/// One request to the API server. Every change of an existing object carries the resourceVersion that it was decided on, so
+/// that it cannot touch a later version or a later object of the same name. Lists (finalizers, owner references, conditions)
+/// are whole, as they shall stand.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Merge patch of the pool's metadata.
+    PoolMeta {
+        /// Version decided on.
+        resource_version: Arc<str>,
+        /// As they shall stand.
+        finalizers: Vec<String>,
+        /// Labels to set (`Some`) or remove (`None`).
+        labels: BTreeMap<String, Option<String>>,
+        /// As they shall stand; `None`: unchanged.
+        owner_references: Option<Vec<OwnerReference>>,
+    },
+    /// Merge patch of the pool's status.
+    PoolStatus {
+        /// Version decided on.
+        resource_version: Arc<str>,
+        /// The value of `status` in the patch.
+        status: Value,
+    },
+    /// Merge patch of a claim's finalizers: ours on, or ours off.
+    ClaimFinalizers {
+        /// Which claim.
+        key: ClaimKey,
+        /// Version decided on.
+        resource_version: Arc<str>,
+        /// As they shall stand.
+        finalizers: Vec<String>,
+    },
+    /// Merge patch of a claim's status.
+    ClaimStatus {
+        /// Which claim.
+        key: ClaimKey,
+        /// Version decided on.
+        resource_version: Arc<str>,
+        /// What to write.
+        status: ClaimStatus,
+    },
+    /// Create of an address object, our finalizer on it.
+    CreateAddress(Box<NewAddress>),
+    /// DELETE with preconditions UID and resourceVersion (R3).
+    DeleteAddress {
+        /// Which object.
+        key: AddressKey,
+        /// Which incarnation.
+        uid: Uid,
+        /// Version decided on.
+        resource_version: Arc<str>,
+    },
+    /// Merge patch of an address object's metadata.
+    AddressMeta {
+        /// Which object.
+        key: AddressKey,
+        /// Version decided on.
+        resource_version: Arc<str>,
+        /// As they shall stand; `None`: unchanged.
+        finalizers: Option<Vec<String>>,
+        /// As they shall stand; `None`: unchanged.
+        owner_references: Option<Vec<OwnerReference>>,
+    },
+    /// Uncached read of a Cluster, before it becomes an owner (P2).
+    ReadCluster {
+        /// Its name.
+        name: Arc<str>,
+    },
+    /// Uncached read of a claim, before a leak is repaired (R6).
+    ReadClaim {
+        /// Which claim.
+        key: ClaimKey,
+    },
+    /// Uncached read of an address object.
+    ReadAddress {
+        /// Which object.
+        key: AddressKey,
+    },
+}
+
+/// What to write into a claim's status. Fields that are `None` stay as they are.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct ClaimStatus {
+    /// Name of the address object (`Some(None)`: remove the reference).
+    pub published: Option<Option<Arc<str>>>,
+    /// `status.errorMessage` of an IPClaim (`Some(None)`: remove it). Ignored for an IPAddressClaim.
+    pub error_message: Option<Option<String>>,
+    /// The whole list of conditions as it shall stand, others' kept.
+    pub conditions: Option<Vec<Condition>>,
+}
+
+/// An address object to create (A13, A14).
+#[derive(Debug, Clone, PartialEq)]
+pub struct NewAddress {
+    /// Family: of the claim and of the object.
+    pub kind: ClaimKind,
+    /// Name of the object.
+    pub name: Arc<str>,
+    /// The claim's labels.
+    pub labels: BTreeMap<String, String>,
+    /// The claim.
+    pub claim: Arc<str>,
+    /// The claim's UID, for the owner reference.
+    pub claim_uid: Uid,
+    /// The pool's UID, for the owner reference.
+    pub pool_uid: Uid,
+    /// The address.
+    pub address: IpAddr,
+    /// Mask in bits, when known.
+    pub prefix: Option<u8>,
+    /// Gateway, when known.
+    pub gateway: Option<IpAddr>,
+    /// DNS servers (Metal3's kind only).
+    pub dns_servers: Vec<IpAddr>,
+}
+
+/// Something that the pool decided, once: one line in the log, one count, sometimes an Event.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Decision {
+    /// A claim got an address: its object exists.
+    Allocated {
+        /// Which claim.
+        claim: ClaimKey,
+        /// What it got.
+        address: IpAddr,
+    },
+    /// A claim's status shows its address.
+    Bound {
+        /// Which claim.
+        claim: ClaimKey,
+        /// What it has.
+        address: IpAddr,
+        /// When the claim was created.
+        created: Timestamp,
+    },
+    /// A claim's address is free again.
+    Released {
+        /// Which claim.
+        claim: ClaimKey,
+        /// What it had.
+        address: IpAddr,
+    },
+    /// A claim waits, or waits for another reason than before.
+    Waiting {
+        /// Which claim.
+        claim: ClaimKey,
+        /// Reason, as in its condition.
+        reason: &'static str,
+        /// Message, as in its condition.
+        message: String,
+    },
+    /// The pool's own state changed (ready, exhausted, paused, invalid...).
+    Pool {
+        /// Condition type.
+        condition: &'static str,
+        /// Whether it holds.
+        status: bool,
+        /// Reason.
+        reason: &'static str,
+        /// Message.
+        message: String,
+    },
+    /// Two objects claim one address, an object is nobody's, a name is squatted: kept, reported, never moved (A15).
+    Problem {
+        /// What kind.
+        kind: &'static str,
+        /// What and whose.
+        message: String,
+    },
+    /// A problem is gone.
+    Repaired {
+        /// What kind.
+        kind: &'static str,
+        /// What was done.
+        message: String,
+    },
+    /// A request was refused or its answer lost; it is tried again.
+    Retrying {
+        /// What was tried.
+        what: String,
+        /// Why again.
+        why: String,
+    },
+}

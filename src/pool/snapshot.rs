@@ -1,0 +1,40 @@
+//! What others may see of a pool: a value, replaced whole.
+
+use std::collections::BTreeMap;
+
+use crate::api::PoolKey;
+
+/// A pool at one moment, for metrics, health and the command line. Numbers are addresses unless said otherwise.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Snapshot {
+    /// Which pool.
+    pub key: PoolKey,
+    /// Whether the pool object exists.
+    pub exists: bool,
+    /// In the ranges, excluded ones not counted.
+    pub capacity: u128,
+    /// In the ranges and held by address objects or unanswered creates.
+    pub allocated: u128,
+    /// What the next claims can get.
+    pub available: u128,
+    /// In the ranges, kept back and not handed out.
+    pub reserved: u128,
+    /// Held outside the ranges.
+    pub out_of_range: u64,
+    /// Claims without an address, by the reason in their condition.
+    pub waiting: BTreeMap<&'static str, u64>,
+    /// Claims known, in whatever phase.
+    pub claims: u64,
+    /// Requests without an answer.
+    pub in_flight: u64,
+    /// Reason of the `Ready` condition; `Ready` itself when it holds.
+    pub ready: Result<(), &'static str>,
+    /// Cluster that the pool belongs to.
+    pub cluster: Option<String>,
+    /// `sequential` or `random`.
+    pub strategy: &'static str,
+    /// `IPv4`, `IPv6`, `dual` or `none`.
+    pub family: &'static str,
+    /// Consistency problems by kind.
+    pub problems: BTreeMap<&'static str, u64>,
+}
