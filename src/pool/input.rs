@@ -168,8 +168,9 @@ pub enum Outcome {
     Cluster(Option<ClusterFacts>),
     /// 409: its resourceVersion or precondition no longer holds. The writer has read the object anew.
     Conflict(Newest),
-    /// 409 AlreadyExists on a create, with the object that has the name.
-    NameTaken(Newest),
+    /// 409 AlreadyExists on a create. Whose object has the name is asked with [`super::Request::ReadAddress`], after
+    /// [`super::Effect::WatchName`], so that its end cannot be missed.
+    NameTaken,
     /// A definite no (other 4xx): nothing was changed, and the same request will get the same answer for a while.
     Refused {
         /// Which kind of no.

@@ -21,6 +21,11 @@ pub enum Effect {
     Request(RequestId, Request),
     /// Send [`super::Input::Tick`] at this time. Replaces the wake-up named before.
     WakeAt(Timestamp),
+    /// From now on tell us [`super::Input::NameFreed`] when the address object of this name goes, whatever pool it names (A12).
+    /// In force before any request of the same step is sent.
+    WatchName(AddressKey),
+    /// No longer.
+    ForgetName(AddressKey),
     /// For logs, Events and counters.
     Decided(Decision),
 }
