@@ -1,0 +1,188 @@
+//! Holds the map of the house (`src/lib.rs`, `docs/design.md`) to the code: which room names which, and what a room must
+//! not know. Test code (`tests.rs`, and what follows `#[cfg(test)]`) may reach further and is left out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Room, rooms that it may name, and words of other crates that it must not know.
+const HOUSE: [(&str, &[&str], &[&str]); 8] = [
+    (
+        "alloc",
+        &[],
+        &["kube", "k8s_openapi", "tokio", "std::time", "jiff"],
+    ),
+    ("api", &[], &["tokio", "hyper", "kube::Client"]),
+    (
+        "pool",
+        &["alloc", "api"],
+        &[
+            "tokio",
+            "hyper",
+            "kube::Client",
+            "prometheus",
+            "std::net::Tcp",
+            "Instant::now",
+            "Timestamp::now",
+        ],
+    ),
+    (
+        "admission",
+        &["alloc", "api"],
+        &["tokio", "hyper", "kube::Client", "redb"],
+    ),
+    ("observe", &["api", "pool"], &["redb"]),
+    (
+        "controller",
+        &["alloc", "api", "pool", "admission", "observe"],
+        &["redb"],
+    ),
+    ("standalone", &["alloc", "api", "admission"], &[]),
+    (
+        "cli",
+        &[
+            "alloc",
+            "api",
+            "pool",
+            "admission",
+            "observe",
+            "controller",
+            "standalone",
+        ],
+        &[],
+    ),
+];
+
+fn rust_files(dir: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() && name != "tests" {
+            files.extend(rust_files(&path));
+        } else if path.extension().is_some_and(|e| e == "rs")
+            && name != "tests.rs"
+            && !name.ends_with("_tests.rs")
+        {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The lines of a file that are neither comment nor test: a `#[cfg(test)]` before an inline module ends the file, before
+/// anything else it hides the next line.
+fn code_lines(text: &str) -> Vec<(usize, &str)> {
+    let lines: Vec<&str> = text.lines().collect();
+    let mut code = Vec::new();
+    let mut at = 0;
+    while at < lines.len() {
+        let line = lines[at].trim_start();
+        if line.starts_with("#[cfg(test)]") {
+            let next = lines.get(at + 1).map_or("", |l| l.trim_start());
+            if next.starts_with("mod ") && next.ends_with('{') {
+                break;
+            }
+            at += 2;
+            continue;
+        }
+        if !line.starts_with("//") {
+            code.push((at, lines[at]));
+        }
+        at += 1;
+    }
+    code
+}
+
+/// Rooms named in a line as `crate::room`, also inside `use crate::{a, b}`.
+fn rooms_named(line: &str) -> BTreeSet<String> {
+    let mut rooms = BTreeSet::new();
+    for part in line.split("crate::").skip(1) {
+        let names = match part.strip_prefix('{') {
+            Some(list) => list.split('}').next().unwrap_or(list),
+            None => part
+                .split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+                .unwrap_or(""),
+        };
+        rooms.extend(
+            names
+                .split(',')
+                .map(|n| n.trim().split("::").next().unwrap_or("").to_owned()),
+        );
+    }
+    rooms
+}
+
+#[test]
+fn rooms_use_only_what_the_table_allows() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let all: BTreeSet<&str> = HOUSE.iter().map(|(room, _, _)| *room).collect();
+    let mut faults = Vec::new();
+    let mut seen = BTreeMap::new();
+    for (room, may_use, must_not_know) in HOUSE {
+        for file in rust_files(&src.join(room)) {
+            *seen.entry(room).or_insert(0) += 1;
+            let text = fs::read_to_string(&file).unwrap();
+            for (number, line) in code_lines(&text) {
+                for named in rooms_named(line) {
+                    if named != room
+                        && all.contains(named.as_str())
+                        && !may_use.contains(&named.as_str())
+                    {
+                        faults.push(format!(
+                            "{}:{}: {room} must not use {named}",
+                            file.display(),
+                            number + 1
+                        ));
+                    }
+                }
+                for word in must_not_know {
+                    let as_path = format!("{word}::");
+                    if line.contains(&as_path) || (word.contains("::") && line.contains(word)) {
+                        faults.push(format!(
+                            "{}:{}: {room} must not know {word}",
+                            file.display(),
+                            number + 1
+                        ));
+                    }
+                }
+            }
+        }
+    }
+    assert_eq!(seen.len(), HOUSE.len(), "every room has code: {seen:?}");
+    let folders: BTreeSet<String> = fs::read_dir(&src)
+        .unwrap()
+        .map(|e| e.unwrap())
+        .filter(|e| e.path().is_dir())
+        .map(|e| e.file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(
+        folders,
+        all.iter().map(|r| (*r).to_owned()).collect(),
+        "every folder of src is a room of the table"
+    );
+    assert!(
+        faults.is_empty(),
+        "the house is crooked:\n{}",
+        faults.join("\n")
+    );
+}
+
+#[test]
+fn the_check_sees_a_crooked_line() {
+    assert_eq!(
+        rooms_named("use crate::controller::Controller;"),
+        BTreeSet::from(["controller".to_owned()])
+    );
+    assert_eq!(
+        rooms_named("use crate::{api::ip, pool};"),
+        BTreeSet::from(["api".to_owned(), "pool".to_owned()])
+    );
+    let text = "// use crate::cli;\nfn a() {}\n#[cfg(test)]\nmod tests { use crate::cli; }\n";
+    assert_eq!(
+        code_lines(text).map(|(_, l)| l).collect::<Vec<_>>(),
+        ["fn a() {}"]
+    );
+}
