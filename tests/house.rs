@@ -180,9 +180,7 @@ fn the_check_sees_a_crooked_line() {
         rooms_named("use crate::{api::ip, pool};"),
         BTreeSet::from(["api".to_owned(), "pool".to_owned()])
     );
-    let text = "// use crate::cli;\nfn a() {}\n#[cfg(test)]\nmod tests { use crate::cli; }\n";
-    assert_eq!(
-        code_lines(text).map(|(_, l)| l).collect::<Vec<_>>(),
-        ["fn a() {}"]
-    );
+    let text = "// use crate::cli;\nfn a() {}\n#[cfg(test)]\nmod tests;\nfn b() {}\n#[cfg(test)]\nmod tests {\nuse crate::cli;\n}\n";
+    let lines: Vec<&str> = code_lines(text).into_iter().map(|(_, line)| line).collect();
+    assert_eq!(lines, ["fn a() {}", "fn b() {}"]);
 }
