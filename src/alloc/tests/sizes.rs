@@ -177,10 +177,10 @@ fn the_nth_free_number_of_any_mix_of_chunks() {
     let top = (8 << 16) + 9;
     let is_free = |number: u32| match number >> 16 {
         1 | 7 => false,
-        2 => number % 3 == 0,
+        2 => number.is_multiple_of(3),
         3 => number % 1_000 == 5,
         6 => number % 1_000 != 5,
-        8 => number % 2 == 0,
+        8 => number.is_multiple_of(2),
         _ => true,
     };
     let mut slots = Slots::new(Some(top.into()));
