@@ -17,6 +17,8 @@ pub enum Input {
         object: Box<PoolObject>,
         /// Lines for the `InvalidSpec` condition; empty when the spec is sound.
         problems: Vec<String>,
+        /// Whether `--watch-filter` lets us act on the pool and its claims (P4).
+        scope: Scope,
     },
     /// The pool object of this UID is gone.
     PoolGone {
@@ -30,7 +32,7 @@ pub enum Input {
         /// Its name.
         name: String,
     },
-    /// A claim that leads to this pool, as it stands. `in_scope`: see [`Scope`].
+    /// A claim that leads to this pool, as it stands.
     ClaimSeen {
         /// The object.
         claim: Box<Claim>,
