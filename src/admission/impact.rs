@@ -1,0 +1,111 @@
+//! Whom a pool's ranges would hurt: holders of addresses that leave them, and other pools of the namespace.
+
+use serde_json::Value;
+
+use super::coverage::Coverage;
+use super::entry::Entry;
+use super::ranges::Ranges;
+use super::review::{Holder, Live};
+use super::verdict::{Cause, Findings, shown};
+use crate::alloc::Range;
+use crate::api::PoolKey;
+
+/// How many holders a refusal names.
+const NAMED_HOLDERS: usize = 5;
+
+/// Refuses to take addresses in use out of the ranges, be it by narrower entries or by exclusions. Addresses that were
+/// outside before do not count: nothing is taken from them.
+pub(super) fn refuse_to_cut_off(
+    old: &Value,
+    ranges: &Ranges<'_>,
+    pool: &PoolKey,
+    live: &dyn Live,
+    out: &mut Findings,
+) {
+    let (before, after) = (Ranges::standing(old).coverage(), ranges.coverage());
+    if before.is_within(&after) {
+        return;
+    }
+    let mut cut_off = live.holders(pool);
+    cut_off.retain(|h| before.contains(h.address) && !after.contains(h.address));
+    cut_off.sort_unstable_by(|a, b| (a.address, &a.by).cmp(&(b.address, &b.by)));
+    let spans = Coverage::of(ranges.spans(), Vec::new());
+    let (excluded, outside): (Vec<Holder>, Vec<Holder>) =
+        cut_off.into_iter().partition(|h| spans.contains(h.address));
+    let cases = [
+        (
+            "spec.pools",
+            outside,
+            "is in use but out of bounds of the pools given",
+            "keep it in a range",
+        ),
+        (
+            "spec.excludedAddresses",
+            excluded,
+            "is in use but would be excluded",
+            "do not exclude it",
+        ),
+    ];
+    for (path, holders, what, instead) in cases {
+        let Some(first) = holders.first() else {
+            continue;
+        };
+        let named: Vec<String> = holders
+            .iter()
+            .take(NAMED_HOLDERS)
+            .map(|h| format!("{} by {}", h.address, shown(&h.by)))
+            .collect();
+        let more = match holders.len().saturating_sub(NAMED_HOLDERS) {
+            0 => String::new(),
+            n => format!(" and {n} more"),
+        };
+        let named = named.join(", ");
+        out.error(
+            path,
+            Cause::Invalid,
+            Some(&Value::from(first.address.to_string())),
+            format!("{what}: {named}{more}; {instead} or delete its claim first"),
+        );
+    }
+}
+
+/// Each pool hands out its addresses without looking at others.
+pub(super) fn warn_of_siblings(
+    ranges: &Ranges<'_>,
+    pool: &PoolKey,
+    live: &dyn Live,
+    out: &mut Findings,
+) {
+    let added: Vec<Range> = ranges
+        .entries
+        .iter()
+        .filter(|entry| entry.item.fresh)
+        .filter_map(Entry::addresses)
+        .collect();
+    if added.is_empty() {
+        return;
+    }
+    let added = Coverage::of(added, ranges.excluded.clone());
+    let mut others = live.other_pools(pool);
+    others.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+    for (name, spec) in others {
+        let Ok(spec) = serde_json::to_value(spec) else {
+            continue;
+        };
+        let other = Ranges::standing(&spec).coverage();
+        let Some(common) = added.meets(&other) else {
+            continue;
+        };
+        let entry = ranges.entries.iter().find(|entry| {
+            entry.item.fresh && entry.addresses().is_some_and(|r| r.contains(common))
+        });
+        let path = entry.map_or("spec.pools", |entry| entry.item.path.as_str());
+        out.warn(
+            path,
+            format!(
+                "overlaps pool {} (both have {common}); each of them may hand out what both have",
+                shown(&name)
+            ),
+        );
+    }
+}
