@@ -18,3 +18,7 @@ deps:
 
 bench:
 	$(CARGO) bench --locked --bench allocator
+
+# The definitions in crds/ from the Rust types.
+crds:
+	WRITE_CRDS=1 $(CARGO) test --locked --lib cli::crds
