@@ -1,0 +1,644 @@
+//! What goes wrong in a request, as Kubernetes says it: one `Status` with a code, a reason and a message. Clients compare
+//! reasons and people search for the texts, so both are those of a real API server.
+
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::{Map, Value, json};
+
+use super::kinds::Resource;
+
+/// An answer that is not the object asked for: a Kubernetes `Status`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ApiError {
+    /// HTTP status code.
+    pub code: u16,
+    /// `NotFound`, `Conflict`, ... : what clients branch on. Empty where the real server leaves it out.
+    pub reason: &'static str,
+    /// The text for people.
+    pub message: String,
+    /// What it is about.
+    pub details: Option<Box<Details>>,
+    /// Of a list that cannot be continued: how to go on all the same.
+    pub continue_token: Option<Box<str>>,
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Details {
+    /// Name of the object.
+    pub name: String,
+    /// API group.
+    pub group: String,
+    /// Kind, or (as the real server does for most reasons) the plural of the resource.
+    pub kind: String,
+    /// UID of the object, where known.
+    pub uid: String,
+    /// The single findings.
+    pub causes: Vec<StatusCause>,
+    /// How long to wait before the next try.
+    pub retry_after_seconds: Option<u32>,
+}
+
+/// One finding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StatusCause {
+    /// Machine-readable: `FieldValueInvalid`, ...
+    pub reason: &'static str,
+    /// The finding without its field.
+    pub message: String,
+    /// Path of the field.
+    pub field: String,
+}
+
+/// The kinds of field errors, as `field.Error` has them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FieldErrorKind {
+    /// The value has the wrong form.
+    Invalid,
+    /// The value has the wrong JSON type.
+    TypeInvalid,
+    /// A value is missing.
+    Required,
+    /// A value stands twice where it may stand once.
+    Duplicate,
+    /// May not be changed or set.
+    Forbidden,
+    /// Not one of the values known.
+    NotSupported,
+    /// Longer than allowed.
+    TooLong,
+    /// More items than allowed.
+    TooMany,
+}
+
+/// One finding about one field.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FieldError {
+    /// Path: `spec.pools[0].end`.
+    pub field: String,
+    /// What kind of finding.
+    pub kind: FieldErrorKind,
+    /// The value found, echoed (truncated) where the kind's text has it.
+    pub value: Option<Value>,
+    /// What was expected.
+    pub detail: String,
+}
+
+/// Longest echo of a value in a message, in characters: a message must not grow with the input.
+const ECHO: usize = 256;
+/// Most findings that one answer carries.
+const FINDINGS: usize = 64;
+
+// === impl FieldErrorKind ===
+
+impl FieldErrorKind {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Invalid | Self::TypeInvalid => "Invalid value",
+            Self::Required => "Required value",
+            Self::Duplicate => "Duplicate value",
+            Self::Forbidden => "Forbidden",
+            Self::NotSupported => "Unsupported value",
+            Self::TooLong => "Too long",
+            Self::TooMany => "Too many",
+        }
+    }
+
+    fn reason(self) -> &'static str {
+        match self {
+            Self::Invalid => "FieldValueInvalid",
+            Self::TypeInvalid => "FieldValueTypeInvalid",
+            Self::Required => "FieldValueRequired",
+            Self::Duplicate => "FieldValueDuplicate",
+            Self::Forbidden => "FieldValueForbidden",
+            Self::NotSupported => "FieldValueNotSupported",
+            Self::TooLong => "FieldValueTooLong",
+            Self::TooMany => "FieldValueTooMany",
+        }
+    }
+
+    fn echoes(self) -> bool {
+        match self {
+            Self::Invalid
+            | Self::TypeInvalid
+            | Self::Duplicate
+            | Self::NotSupported
+            | Self::TooMany => true,
+            Self::Required | Self::Forbidden | Self::TooLong => false,
+        }
+    }
+}
+
+// === impl FieldError ===
+
+impl FieldError {
+    /// `field: Invalid value: value: detail`.
+    pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            kind: FieldErrorKind::Invalid,
+            value: Some(value.clone()),
+            detail: detail.into(),
+        }
+    }
+
+    /// `field: <kind>: detail`, without a value.
+    pub fn bare(field: impl Into<String>, kind: FieldErrorKind, detail: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            kind,
+            value: None,
+            detail: detail.into(),
+        }
+    }
+
+    /// The finding without its field.
+    pub fn body(&self) -> String {
+        let mut text = self.kind.text().to_owned();
+        if self.kind.echoes()
+            && let Some(value) = &self.value
+        {
+            text.push_str(": ");
+            text.push_str(&echo(value));
+        }
+        if !self.detail.is_empty() {
+            text.push_str(": ");
+            text.push_str(&self.detail);
+        }
+        text
+    }
+}
+
+impl fmt::Display for FieldError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.body())
+    }
+}
+
+/// A value for a message: JSON text, cut after [`ECHO`] characters.
+fn echo(value: &Value) -> String {
+    let text = match value {
+        Value::Object(map) if map.len() > 32 => "{...}".to_owned(),
+        Value::Array(list) if list.len() > 32 => "[...]".to_owned(),
+        Value::String(text) if text.len() > 4 * ECHO => {
+            let head: String = text.chars().take(ECHO).collect();
+            return format!("{}...", Value::String(head));
+        }
+        other => other.to_string(),
+    };
+    truncated(&text, ECHO)
+}
+
+/// `text`, cut to `most` characters, with dots where something was cut.
+pub(crate) fn truncated(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => text.to_owned(),
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+    }
+}
+
+// === impl ApiError ===
+
+impl ApiError {
+    fn new(code: u16, reason: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            reason,
+            message: message.into(),
+            details: None,
+            continue_token: None,
+        }
+    }
+
+    fn about(mut self, resource: &Resource, name: &str) -> Self {
+        self.details = Some(Box::new(Details {
+            name: name.to_owned(),
+            group: resource.group.clone(),
+            kind: resource.plural.clone(),
+            ..Details::default()
+        }));
+        self
+    }
+
+    /// 404: this object does not exist.
+    pub fn not_found(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} {name:?} not found", resource.qualified());
+        Self::new(404, "NotFound", message).about(resource, name)
+    }
+
+    /// 404: nothing is served under this path.
+    pub fn no_such_path() -> Self {
+        Self::new(
+            404,
+            "NotFound",
+            "the server could not find the requested resource",
+        )
+    }
+
+    /// 409: an object of this name exists.
+    pub fn already_exists(resource: &Resource, name: &str) -> Self {
+        let message = format!("{} {name:?} already exists", resource.qualified());
+        Self::new(409, "AlreadyExists", message).about(resource, name)
+    }
+
+    /// 409: the object is not in the state that the request was made for.
+    pub fn conflict(resource: &Resource, name: &str, why: impl fmt::Display) -> Self {
+        let message = format!(
+            "Operation cannot be fulfilled on {} {name:?}: {why}",
+            resource.qualified()
+        );
+        Self::new(409, "Conflict", message).about(resource, name)
+    }
+
+    /// 409: someone else wrote the object since the caller read it.
+    pub fn modified(resource: &Resource, name: &str) -> Self {
+        Self::conflict(
+            resource,
+            name,
+            "the object has been modified; please apply your changes to the latest version and try again",
+        )
+    }
+
+    /// 422: these fields are wrong.
+    pub fn invalid(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
+        let kind = if resource.group.is_empty() {
+            resource.kind.clone()
+        } else {
+            format!("{}.{}", resource.kind, resource.group)
+        };
+        Self::invalid_as(&kind, resource, name, findings)
+    }
+
+    /// 422 as the generic registry words it: with the plural where validation has the kind.
+    pub fn invalid_resource(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
+        Self::invalid_as(&resource.qualified(), resource, name, findings)
+    }
+
+    fn invalid_as(who: &str, resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
+        let shown = &findings[..findings.len().min(FINDINGS)];
+        let mut texts: Vec<String> = Vec::with_capacity(shown.len());
+        for finding in shown {
+            let text = finding.to_string();
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        if findings.len() > shown.len() {
+            texts.push(format!("and {} more", findings.len() - shown.len()));
+        }
+        let list = match texts.as_slice() {
+            [one] => one.clone(),
+            many => format!("[{}]", many.join(", ")),
+        };
+        let mut error = Self::new(422, "Invalid", format!("{who} {name:?} is invalid: {list}"));
+        error.details = Some(Box::new(Details {
+            name: name.to_owned(),
+            group: resource.group.clone(),
+            kind: resource.kind.clone(),
+            causes: shown
+                .iter()
+                .map(|finding| StatusCause {
+                    reason: finding.kind.reason(),
+                    message: finding.body(),
+                    field: finding.field.clone(),
+                })
+                .collect(),
+            ..Details::default()
+        }));
+        error
+    }
+
+    /// 422: a patch that cannot be carried out on this object.
+    pub fn unprocessable() -> Self {
+        Self::new(
+            422,
+            "Invalid",
+            "the server rejected our request due to an error in our request",
+        )
+    }
+
+    /// 400: the request itself makes no sense.
+    pub fn bad_request(message: impl Into<String>) -> Self {
+        Self::new(400, "BadRequest", message)
+    }
+
+    /// 401: no token, or a wrong one.
+    pub fn unauthorized() -> Self {
+        Self::new(401, "Unauthorized", "Unauthorized")
+    }
+
+    /// 403: understood, but not allowed now.
+    pub fn forbidden(resource: &Resource, name: &str, why: impl fmt::Display) -> Self {
+        let message = if name.is_empty() {
+            format!("{} is forbidden: {why}", resource.qualified())
+        } else {
+            format!("{} {name:?} is forbidden: {why}", resource.qualified())
+        };
+        Self::new(403, "Forbidden", message).about(resource, name)
+    }
+
+    /// 403: nothing new is made in a namespace that is being deleted.
+    pub fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
+        let why = format!(
+            "unable to create new content in namespace {namespace} because it is being terminated"
+        );
+        let mut error = Self::forbidden(resource, name, why);
+        if let Some(details) = &mut error.details {
+            details.causes.push(StatusCause {
+                reason: "NamespaceTerminating",
+                message: format!("namespace {namespace} is being terminated"),
+                field: "metadata.namespace".to_owned(),
+            });
+        }
+        error
+    }
+
+    /// 405: this resource cannot be asked that.
+    pub fn method_not_allowed(resource: &Resource, action: &str) -> Self {
+        let message = format!(
+            "{action} is not supported on resources of kind {:?}",
+            resource.qualified()
+        );
+        Self::new(405, "MethodNotAllowed", message).about(resource, "")
+    }
+
+    /// 405 on a path that is no resource.
+    pub fn method_not_allowed_here() -> Self {
+        Self::new(
+            405,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
+    }
+
+    /// 406: none of the media types that the client takes is made here.
+    pub fn not_acceptable(accepted: &str) -> Self {
+        Self::new(
+            406,
+            "NotAcceptable",
+            format!("only the following media types are accepted: {accepted}"),
+        )
+    }
+
+    /// 410: too old a revision, list or watch again from the start.
+    pub fn expired(message: impl Into<String>) -> Self {
+        Self::new(410, "Expired", message)
+    }
+
+    /// 410 of a watch that asks for what the history no longer has.
+    pub fn too_old(asked: u64, oldest: u64) -> Self {
+        Self::expired(format!("too old resource version: {asked} ({oldest})"))
+    }
+
+    /// 413: the body or the object is too big.
+    pub fn too_large(limit: usize) -> Self {
+        Self::new(
+            413,
+            "RequestEntityTooLarge",
+            format!("Request entity too large: limit is {limit}"),
+        )
+    }
+
+    /// 415: a body in a form that is not read here.
+    pub fn unsupported_media_type(accepted: &str) -> Self {
+        Self::new(
+            415,
+            "UnsupportedMediaType",
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {accepted}"
+            ),
+        )
+    }
+
+    /// 415 with a text of its own.
+    pub fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(415, "UnsupportedMediaType", message)
+    }
+
+    /// 429: come back later.
+    pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
+        Self::new(429, "TooManyRequests", message).retry_after(retry_after_seconds)
+    }
+
+    /// 500: the fault is ours.
+    pub fn internal(why: impl fmt::Display) -> Self {
+        let mut error = Self::new(
+            500,
+            "InternalError",
+            format!("Internal error occurred: {why}"),
+        );
+        error.details = Some(Box::new(Details {
+            causes: vec![StatusCause {
+                reason: "",
+                message: why.to_string(),
+                field: String::new(),
+            }],
+            ..Details::default()
+        }));
+        error
+    }
+
+    /// 503: shutting down.
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(503, "ServiceUnavailable", message)
+    }
+
+    /// 504: the request did not end in time.
+    pub fn timeout(message: impl fmt::Display, retry_after_seconds: u32) -> Self {
+        Self::new(504, "Timeout", format!("Timeout: {message}")).retry_after(retry_after_seconds)
+    }
+
+    /// 504: a revision that this server has not reached.
+    pub fn too_large_revision(asked: u64, current: u64) -> Self {
+        let mut error = Self::timeout(
+            format_args!("Too large resource version: {asked}, current: {current}"),
+            1,
+        );
+        if let Some(details) = &mut error.details {
+            details.causes.push(StatusCause {
+                reason: "ResourceVersionTooLarge",
+                message: "Too large resource version".to_owned(),
+                field: String::new(),
+            });
+        }
+        error
+    }
+
+    fn retry_after(mut self, seconds: u32) -> Self {
+        self.details.get_or_insert_default().retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// The same error with UID in its details.
+    #[must_use]
+    pub fn with_uid(mut self, uid: &str) -> Self {
+        uid.clone_into(&mut self.details.get_or_insert_default().uid);
+        self
+    }
+
+    /// The `Status` object.
+    pub fn to_value(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "code": self.code,
+        });
+        if let Some(token) = &self.continue_token {
+            status["metadata"]["continue"] = (**token).into();
+        }
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
+        if let Some(details) = &self.details {
+            status["details"] = details.to_value();
+        }
+        status
+    }
+
+    /// The `Status` object as JSON text.
+    pub fn to_json(&self) -> Bytes {
+        Bytes::from(self.to_value().to_string())
+    }
+}
+
+impl Details {
+    fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        for (key, text) in [
+            ("name", &self.name),
+            ("group", &self.group),
+            ("kind", &self.kind),
+            ("uid", &self.uid),
+        ] {
+            if !text.is_empty() {
+                map.insert(key.to_owned(), text.as_str().into());
+            }
+        }
+        if !self.causes.is_empty() {
+            map.insert(
+                "causes".to_owned(),
+                self.causes
+                    .iter()
+                    .map(StatusCause::to_value)
+                    .collect::<Value>(),
+            );
+        }
+        if let Some(seconds) = self.retry_after_seconds {
+            map.insert("retryAfterSeconds".to_owned(), seconds.into());
+        }
+        Value::Object(map)
+    }
+}
+
+impl StatusCause {
+    fn to_value(&self) -> Value {
+        let mut map = Map::new();
+        for (key, text) in [
+            ("reason", self.reason),
+            ("message", self.message.as_str()),
+            ("field", self.field.as_str()),
+        ] {
+            if !text.is_empty() {
+                map.insert(key.to_owned(), text.into());
+            }
+        }
+        Value::Object(map)
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+#[cfg(test)]
+mod tests {
+    use super::super::kinds::Resources;
+    use super::*;
+
+    #[test]
+    fn texts_and_codes_are_those_of_a_real_api_server() {
+        let kinds = Resources::served();
+        let pools = kinds.find("ipam.metal3.io", "v1alpha1", "ippools").unwrap();
+        let namespaces = kinds.find("", "v1", "namespaces").unwrap();
+        let table = [
+            (
+                ApiError::not_found(pools, "x"),
+                404,
+                "NotFound",
+                r#"ippools.ipam.metal3.io "x" not found"#,
+            ),
+            (
+                ApiError::not_found(namespaces, "x"),
+                404,
+                "NotFound",
+                r#"namespaces "x" not found"#,
+            ),
+            (
+                ApiError::modified(pools, "x"),
+                409,
+                "Conflict",
+                r#"Operation cannot be fulfilled on ippools.ipam.metal3.io "x": the object has been modified; please apply your changes to the latest version and try again"#,
+            ),
+            (
+                ApiError::namespace_terminating(pools, "x", "ns"),
+                403,
+                "Forbidden",
+                r#"ippools.ipam.metal3.io "x" is forbidden: unable to create new content in namespace ns because it is being terminated"#,
+            ),
+            (
+                ApiError::invalid(
+                    pools,
+                    "x",
+                    &[FieldError::invalid(
+                        "spec.pools[0].end",
+                        &json!("10.0.0.1"),
+                        "too low",
+                    )],
+                ),
+                422,
+                "Invalid",
+                r#"IPPool.ipam.metal3.io "x" is invalid: spec.pools[0].end: Invalid value: "10.0.0.1": too low"#,
+            ),
+            (
+                ApiError::invalid(
+                    pools,
+                    "x",
+                    &[
+                        FieldError::bare("a", FieldErrorKind::Required, ""),
+                        FieldError::bare("b", FieldErrorKind::Forbidden, "no"),
+                    ],
+                ),
+                422,
+                "Invalid",
+                r#"IPPool.ipam.metal3.io "x" is invalid: [a: Required value, b: Forbidden: no]"#,
+            ),
+        ];
+        for (error, code, reason, message) in table {
+            assert_eq!((error.code, error.reason), (code, reason));
+            assert_eq!(error.message, message);
+            let status = error.to_value();
+            assert_eq!(status["code"], code);
+            assert_eq!(status["details"]["name"], "x");
+        }
+    }
+
+    #[test]
+    fn no_message_grows_with_the_value_it_echoes() {
+        for value in [
+            json!("é".repeat(100_000)),
+            json!(vec!["x"; 100_000]),
+            json!({"a": "b".repeat(100_000)}),
+        ] {
+            let text = FieldError::invalid("f", &value, "d").to_string();
+            assert!(text.len() < 1200, "{} bytes", text.len());
+        }
+    }
+}

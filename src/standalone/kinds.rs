@@ -1,0 +1,433 @@
+//! The table of what is served: our own kinds, from the CRDs that are generated from the wire types, and the few built-in
+//! ones that a client of them needs.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use super::schema::Schema;
+use crate::api::crds;
+
+/// One resource that is served.
+#[derive(Debug)]
+pub struct Resource {
+    /// API group; empty for core.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Kind of one object.
+    pub kind: String,
+    /// Kind of a list of them.
+    pub list_kind: String,
+    /// Name in paths.
+    pub plural: String,
+    /// Name of one.
+    pub singular: String,
+    /// Short names for people.
+    pub short_names: Vec<String>,
+    /// Categories, for `kubectl get <category>`.
+    pub categories: Vec<String>,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether `status` is written by a path of its own.
+    pub status_subresource: bool,
+    /// The structural schema; none for built-in kinds, whose objects are kept as they come.
+    pub schema: Option<Arc<Schema>>,
+    /// Columns after NAME of a table.
+    pub columns: Vec<Column>,
+    /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name, without a leading dot.
+    pub selectable: Vec<String>,
+    /// What sets it apart.
+    pub conduct: Conduct,
+    /// Its place in [`Resources::all`].
+    pub(crate) index: usize,
+}
+
+/// How a resource behaves where resources differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// A custom resource: schema, generation, a resourceVersion needed to update.
+    Custom,
+    /// CustomResourceDefinitions: what is served, to be read only.
+    Definition,
+    /// Namespaces: hold others, go in two steps.
+    Namespace,
+    /// Events: made or replaced by PUT, forgotten after an hour.
+    Event,
+    /// Leases: made or replaced by PUT, a resourceVersion needed to update.
+    Lease,
+    /// ConfigMaps and Secrets.
+    Plain,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Heading.
+    pub name: String,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub kind: String,
+    /// Finer type, mostly empty.
+    pub format: String,
+    /// What it shows.
+    pub description: String,
+    /// Above 0: wide output only.
+    pub priority: i32,
+    /// Where the value lies, as in a CRD.
+    pub json_path: String,
+}
+
+/// Every resource that is served.
+#[derive(Debug)]
+pub struct Resources {
+    all: Vec<Arc<Resource>>,
+    definitions: Vec<CustomResourceDefinition>,
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// `group/version`, or `v1` for core.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// `plural.group`, or `plural` for core: how messages name a resource.
+    pub fn qualified(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.clone()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
+    }
+
+    /// Whether clients may change it.
+    pub fn is_read_only(&self) -> bool {
+        self.conduct == Conduct::Definition
+    }
+
+    /// What may be done with it, in discovery's words.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        if self.is_read_only() {
+            &["get", "list", "watch"]
+        } else {
+            &[
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ]
+        }
+    }
+
+    /// Where its objects lie in the store: everything under this prefix, `<namespace>/<name>` or `<name>` after it.
+    pub(crate) fn prefix(&self) -> String {
+        format!("/{}/{}/", self.group, self.plural)
+    }
+
+    /// Bytes of [`Self::prefix`].
+    pub(crate) fn prefix_len(&self) -> usize {
+        self.group.len() + self.plural.len() + 3
+    }
+
+    fn of_crd(crd: &CustomResourceDefinition) -> Self {
+        let spec = &crd.spec;
+        let version = spec
+            .versions
+            .iter()
+            .find(|version| version.storage)
+            .expect("every generated CRD has a stored version");
+        let schema = version
+            .schema
+            .as_ref()
+            .and_then(|validation| validation.open_api_v3_schema.as_ref())
+            .map(|props| {
+                let json = serde_json::to_value(props)
+                    .expect("a schema made from Rust types is plain JSON");
+                Arc::new(Schema::compile(&json).expect("generated schemas are structural"))
+            });
+        let columns = version
+            .additional_printer_columns
+            .iter()
+            .flatten()
+            .map(|column| Column {
+                name: column.name.clone(),
+                kind: column.type_.clone(),
+                format: column.format.clone().unwrap_or_default(),
+                description: column.description.clone().unwrap_or_default(),
+                priority: column.priority.unwrap_or_default(),
+                json_path: column.json_path.clone(),
+            })
+            .collect();
+        let names = &spec.names;
+        Self {
+            group: spec.group.clone(),
+            version: version.name.clone(),
+            kind: names.kind.clone(),
+            list_kind: names
+                .list_kind
+                .clone()
+                .unwrap_or_else(|| format!("{}List", names.kind)),
+            plural: names.plural.clone(),
+            singular: names
+                .singular
+                .clone()
+                .unwrap_or_else(|| names.kind.to_lowercase()),
+            short_names: names.short_names.clone().unwrap_or_default(),
+            categories: names.categories.clone().unwrap_or_default(),
+            namespaced: spec.scope == "Namespaced",
+            status_subresource: version
+                .subresources
+                .as_ref()
+                .is_some_and(|subresources| subresources.status.is_some()),
+            schema,
+            columns,
+            selectable: version
+                .selectable_fields
+                .iter()
+                .flatten()
+                .map(|field| field.json_path.trim_start_matches('.').to_owned())
+                .collect(),
+            conduct: Conduct::Custom,
+            index: 0,
+        }
+    }
+}
+
+// === impl Resources ===
+
+impl Resources {
+    /// What the embedded server serves.
+    pub fn served() -> Self {
+        let mut definitions = crds::metal3_crds();
+        definitions.extend(crds::capi_crds());
+        let mut all = builtins();
+        all.extend(definitions.iter().map(Resource::of_crd));
+        let all = all
+            .into_iter()
+            .enumerate()
+            .map(|(index, resource)| Arc::new(Resource { index, ..resource }))
+            .collect();
+        Self { all, definitions }
+    }
+
+    /// All of them, in a fixed order.
+    pub fn all(&self) -> &[Arc<Resource>] {
+        &self.all
+    }
+
+    /// The resource at this path.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.all
+            .iter()
+            .find(|r| r.group == group && r.version == version && r.plural == plural)
+    }
+
+    /// The resource of this kind, whatever the version.
+    pub fn by_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.all.iter().find(|r| r.group == group && r.kind == kind)
+    }
+
+    /// The CRDs of the custom ones, as generated.
+    pub fn definitions(&self) -> &[CustomResourceDefinition] {
+        &self.definitions
+    }
+
+    /// The one resource of a conduct of which there is one.
+    pub(crate) fn of_conduct(&self, conduct: Conduct) -> &Arc<Resource> {
+        self.all
+            .iter()
+            .find(|r| r.conduct == conduct)
+            .expect("the table of built-in kinds has one of each conduct")
+    }
+}
+
+struct Builtin {
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short_names: &'static [&'static str],
+    namespaced: bool,
+    conduct: Conduct,
+    selectable: &'static [&'static str],
+    /// Name, type, JSON path.
+    columns: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const AGE: (&str, &str, &str) = ("Age", "date", ".metadata.creationTimestamp");
+
+const BUILTINS: [Builtin; 6] = [
+    Builtin {
+        group: "",
+        kind: "Namespace",
+        plural: "namespaces",
+        short_names: &["ns"],
+        namespaced: false,
+        conduct: Conduct::Namespace,
+        selectable: &["status.phase"],
+        columns: &[("Status", "string", ".status.phase"), AGE],
+    },
+    Builtin {
+        group: "",
+        kind: "Event",
+        plural: "events",
+        short_names: &["ev"],
+        namespaced: true,
+        conduct: Conduct::Event,
+        selectable: &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        columns: &[
+            ("Last Seen", "date", ".lastTimestamp"),
+            ("Type", "string", ".type"),
+            ("Reason", "string", ".reason"),
+            ("Object", "string", ".involvedObject"),
+            ("Message", "string", ".message"),
+        ],
+    },
+    Builtin {
+        group: "",
+        kind: "ConfigMap",
+        plural: "configmaps",
+        short_names: &["cm"],
+        namespaced: true,
+        conduct: Conduct::Plain,
+        selectable: &[],
+        columns: &[("Data", "integer", ".data"), AGE],
+    },
+    Builtin {
+        group: "",
+        kind: "Secret",
+        plural: "secrets",
+        short_names: &[],
+        namespaced: true,
+        conduct: Conduct::Plain,
+        selectable: &["type"],
+        columns: &[
+            ("Type", "string", ".type"),
+            ("Data", "integer", ".data"),
+            AGE,
+        ],
+    },
+    Builtin {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        short_names: &[],
+        namespaced: true,
+        conduct: Conduct::Lease,
+        selectable: &[],
+        columns: &[("Holder", "string", ".spec.holderIdentity"), AGE],
+    },
+    Builtin {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        short_names: &["crd", "crds"],
+        namespaced: false,
+        conduct: Conduct::Definition,
+        selectable: &[],
+        columns: &[("Created At", "date", ".metadata.creationTimestamp")],
+    },
+];
+
+fn builtins() -> Vec<Resource> {
+    let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+    BUILTINS
+        .iter()
+        .map(|b| Resource {
+            group: b.group.to_owned(),
+            version: "v1".to_owned(),
+            kind: b.kind.to_owned(),
+            list_kind: format!("{}List", b.kind),
+            plural: b.plural.to_owned(),
+            singular: b.kind.to_lowercase(),
+            short_names: owned(b.short_names),
+            categories: match b.conduct {
+                Conduct::Definition => owned(&["api-extensions"]),
+                Conduct::Custom
+                | Conduct::Namespace
+                | Conduct::Event
+                | Conduct::Lease
+                | Conduct::Plain => Vec::new(),
+            },
+            namespaced: b.namespaced,
+            status_subresource: b.conduct == Conduct::Namespace,
+            schema: None,
+            columns: b
+                .columns
+                .iter()
+                .map(|&(name, kind, json_path)| Column {
+                    name: name.to_owned(),
+                    kind: kind.to_owned(),
+                    format: String::new(),
+                    description: String::new(),
+                    priority: 0,
+                    json_path: json_path.to_owned(),
+                })
+                .collect(),
+            selectable: owned(b.selectable),
+            conduct: b.conduct,
+            index: 0,
+        })
+        .collect()
+}
+
+/// The value at a dotted path of plain names; what field selectors and columns of built-in kinds look at.
+pub(crate) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.')
+        .try_fold(object, |value, name| value.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_kinds_and_the_built_in_ones_are_found_by_path_and_by_kind() {
+        let kinds = Resources::served();
+        let pool = kinds.find("ipam.metal3.io", "v1alpha1", "ippools").unwrap();
+        assert!(pool.namespaced && pool.status_subresource && pool.schema.is_some());
+        assert_eq!(pool.qualified(), "ippools.ipam.metal3.io");
+        assert!(pool.short_names.iter().any(|s| s == "m3ipp"));
+        let address = kinds.by_kind("ipam.metal3.io", "IPAddress").unwrap();
+        assert!(!address.status_subresource);
+        assert_eq!(address.selectable, ["spec.address", "spec.pool.name"]);
+        for (group, version, plural) in [
+            ("", "v1", "namespaces"),
+            ("", "v1", "events"),
+            ("coordination.k8s.io", "v1", "leases"),
+            ("cluster.x-k8s.io", "v1beta2", "clusters"),
+            ("ipam.cluster.x-k8s.io", "v1beta2", "ipaddressclaims"),
+            ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+        ] {
+            assert!(
+                kinds.find(group, version, plural).is_some(),
+                "{group}/{version} {plural}"
+            );
+        }
+        assert!(kinds.find("ipam.metal3.io", "v1", "ippools").is_none());
+        for (index, resource) in kinds.all().iter().enumerate() {
+            assert_eq!(resource.index, index);
+        }
+    }
+}

@@ -1,0 +1,187 @@
+//! Deletion: what has finalizers is marked and waits for them, the rest goes at once.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::metadata::{self, Object};
+use super::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
+use super::write::{Left, Old};
+use super::{Registry, commit_failed, conduct, update};
+use crate::standalone::error::ApiError;
+use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::store::CommitError;
+
+/// How often a deletion is computed again when others keep writing the object.
+const ATTEMPTS: usize = 64;
+
+impl Registry {
+    /// Deletes an object, or marks it when something holds it.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when a precondition does not hold, or a failing store.
+    pub async fn delete(
+        &self,
+        target: &Target,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "delete"));
+        }
+        let name = target.name()?;
+        if resource.conduct == Conduct::Namespace && is_everlasting(name) {
+            return Err(ApiError::forbidden(
+                resource,
+                name,
+                "this namespace may not be deleted",
+            ));
+        }
+        let key = target.key(name);
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.inner.store.snapshot()?.get(&key)? else {
+                return Err(ApiError::not_found(resource, name));
+            };
+            let old = Old::read(stored)?;
+            check_preconditions(resource, name, &old, options)?;
+            let new = marked(resource, &old.object, options.propagation, &self.now());
+            let held = !metadata::finalizers(&new).is_empty() || conduct::is_held(resource, &new);
+            if options.dry_run {
+                let object = Bytes::from(Value::Object(new).to_string());
+                return Ok(if held {
+                    Deleted::Marked(object)
+                } else {
+                    Deleted::Gone(object)
+                });
+            }
+            if held && !update::differs(&old.object, &new) {
+                return Ok(Deleted::Marked(old.stored.object));
+            }
+            // Something that was never marked goes as it was: watches see its last real state.
+            let (last, left) = match (held, metadata::is_deleting(&old.object)) {
+                (true, _) => (&new, Left::Kept),
+                (false, true) => (&new, Left::Gone),
+                (false, false) => (&old.object, Left::Gone),
+            };
+            match self
+                .store(resource, &key, Some(&old), last, left, None)
+                .await
+            {
+                Ok(committed) => {
+                    return Ok(match left {
+                        Left::Kept => Deleted::Marked(committed.object),
+                        Left::Gone => Deleted::Gone(committed.object),
+                    });
+                }
+                Err(CommitError::Refused(_)) => {}
+                Err(other) => return Err(commit_failed(&other)),
+            }
+        }
+        Err(ApiError::modified(resource, name))
+    }
+
+    /// Deletes everything of a collection that is selected. What comes into being meanwhile may stay.
+    ///
+    /// # Errors
+    /// The first deletion that fails, other than by `NotFound`.
+    pub async fn delete_collection(
+        &self,
+        target: &Target,
+        options: &DeleteOptions,
+        selectors: &Selectors,
+    ) -> Result<Vec<Deleted>, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "deletecollection"));
+        }
+        let mut deleted = Vec::new();
+        for (namespace, name) in self.names(target, selectors)? {
+            let one = Target::one(
+                resource,
+                resource.namespaced.then_some(namespace.as_str()),
+                &name,
+            );
+            match self.delete(&one, options).await {
+                Ok(done) => deleted.push(done),
+                Err(error) if error.code == 404 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(deleted)
+    }
+}
+
+/// Namespaces without which the server is none.
+fn is_everlasting(name: &str) -> bool {
+    matches!(name, "default" | "kube-system" | "kube-public")
+}
+
+fn check_preconditions(
+    resource: &Resource,
+    name: &str,
+    old: &Old,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
+    let uid = metadata::text(&old.object, "uid");
+    if let Some(wanted) = &options.uid
+        && wanted != uid
+    {
+        return Err(ApiError::conflict(
+            resource,
+            name,
+            format_args!(
+                "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+            ),
+        ));
+    }
+    if let Some(wanted) = &options.resource_version
+        && *wanted != old.stored.revision.to_string()
+    {
+        return Err(ApiError::conflict(
+            resource,
+            name,
+            format_args!(
+                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({}). The object might have been modified",
+                old.stored.revision
+            ),
+        ));
+    }
+    Ok(())
+}
+
+/// The object as it is once its deletion was asked for.
+fn marked(
+    resource: &Resource,
+    old: &Object,
+    propagation: Option<Propagation>,
+    now: &str,
+) -> Object {
+    let mut new = old.clone();
+    let mut finalizers = metadata::finalizers(old);
+    let was: Vec<&str> = finalizers.clone();
+    if let Some(propagation) = propagation {
+        finalizers.retain(|finalizer| !["orphan", "foregroundDeletion"].contains(finalizer));
+        match propagation {
+            Propagation::Background => {}
+            Propagation::Foreground => finalizers.push("foregroundDeletion"),
+            Propagation::Orphan => finalizers.push("orphan"),
+        }
+    }
+    let same = finalizers.len() == was.len() && was.iter().all(|f| finalizers.contains(f));
+    if !same {
+        metadata::set_finalizers(&mut new, &finalizers);
+    }
+    if !metadata::is_deleting(old) {
+        update::raise_generation(&mut new);
+        let metadata = metadata::of(&mut new);
+        metadata.insert("deletionTimestamp".to_owned(), now.into());
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+        if resource.conduct == Conduct::Namespace {
+            new.insert(
+                "status".to_owned(),
+                serde_json::json!({"phase": "Terminating"}),
+            );
+            metadata::of(&mut new).remove("deletionGracePeriodSeconds");
+        }
+    }
+    new
+}

@@ -1,0 +1,160 @@
+//! What objects mean, the same for every kind: metadata, generations, finalizers, owners, namespaces, selectors, watches.
+//! Durable state is the store's; what is served is told by `kinds`; what a field may hold by `schema` and `admission`.
+//!
+//! ```text
+//!   HTTP or in process -> Target + body + options
+//!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
+//!     write.rs       read -> compute -> commit, again when someone else was faster
+//!       update.rs      old + new -> what would be stored     metadata.rs   names, labels, owners, finalizers
+//!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
+//!     delete.rs      finalizers first, then gone
+//!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
+//!   collect.rs       the garbage collector, namespace deletion and the expiry of Events, through the same writes
+//! ```
+
+mod admit;
+mod body;
+mod collect;
+mod conduct;
+mod delete;
+mod metadata;
+mod patch;
+mod read;
+mod request;
+mod selector;
+mod update;
+mod watch;
+mod write;
+
+pub use request::{
+    DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Propagation,
+    Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind, WatchOptions,
+    WatchStream, WriteOptions, Written,
+};
+pub use selector::{FieldSelector, LabelSelector};
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::error::ApiError;
+use super::kinds::{Resource, Resources};
+use super::store::{CommitError, Store, StoreError};
+pub use super::store::{Limits, OpenError};
+
+/// Largest object that is stored, in bytes of JSON; what a real API server's store takes by default.
+pub const MAX_OBJECT_BYTES: usize = 1_572_864;
+
+/// The objects. Cheap to clone; the data folder is free again when the last clone, watch and pending list is gone.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    kinds: Resources,
+    pages: read::Pages,
+    clock: fn() -> Timestamp,
+    closed: CancellationToken,
+    tasks: TaskTracker,
+    /// Told when a namespace began to be deleted, or something went in one that is.
+    namespaces: collect::Doorbell,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Opens the data folder, or makes it with the namespaces that every cluster has, and starts the garbage collector.
+    ///
+    /// # Errors
+    /// A folder that is in use, cannot be read, or was written by another layout of the store.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let kinds = Resources::served();
+        let count = kinds.all().len();
+        let Options {
+            data_dir,
+            limits,
+            clock,
+        } = options;
+        // A store that was not closed is checked as it is opened, which reads all of it.
+        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, count, limits))
+            .await
+            .map_err(|panic| OpenError::Prepare(panic.to_string()))??;
+        let registry = Self {
+            inner: Arc::new(Inner {
+                store,
+                kinds,
+                pages: read::Pages::default(),
+                clock,
+                closed: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+                namespaces: collect::Doorbell::default(),
+            }),
+        };
+        registry
+            .furnish()
+            .await
+            .map_err(|error| OpenError::Prepare(error.to_string()))?;
+        collect::start(&registry);
+        Ok(registry)
+    }
+
+    /// What is served.
+    pub fn resources(&self) -> &Resources {
+        &self.inner.kinds
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> u64 {
+        self.inner.store.revision()
+    }
+
+    /// Ends the collector and every watch. Reads and writes still work: who is in the middle of one may end it.
+    pub async fn close(&self) {
+        self.inner.closed.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.pages.clear();
+    }
+
+    fn now(&self) -> String {
+        timestamp((self.inner.clock)())
+    }
+}
+
+/// RFC 3339 with seconds and `Z`, as Kubernetes writes times.
+fn timestamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store cannot be read");
+        Self::internal(error)
+    }
+}
+
+/// The disk's part of why a commit failed; what the state refused is the caller's to say.
+fn commit_failed(error: &CommitError) -> ApiError {
+    match error {
+        CommitError::Refused(refused) => ApiError::internal(format_args!("{refused:?}")),
+        CommitError::TooLarge => ApiError::too_large(MAX_OBJECT_BYTES),
+        CommitError::Store(error) => ApiError::internal(error),
+        CommitError::Closed => ApiError::unavailable("the server is shutting down"),
+    }
+}
+
+/// The store key of an object.
+fn key(resource: &Resource, namespace: &str, name: &str) -> String {
+    if resource.namespaced {
+        format!("{}{namespace}/{name}", resource.prefix())
+    } else {
+        format!("{}{name}", resource.prefix())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! Watches: a place in a kind's history, seen through a selector. What stops matching is told as deleted, what begins to
+//! match as added.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::Registry;
+use super::read::{parse_version, reached, split_key};
+use super::request::{Selectors, Target, WatchEvent, WatchEventKind, WatchOptions, WatchStream};
+use crate::standalone::error::ApiError;
+use crate::standalone::kinds::Resource;
+use crate::standalone::store::{Event, EventKind, Next, Snapshot, Tail};
+
+/// How long a watch runs when the client does not say.
+const TIMEOUT: Duration = Duration::from_mins(30);
+/// How often a quiet watch is told how far it is.
+const BOOKMARKS: Duration = Duration::from_mins(1);
+/// Objects of the first state that are read at once.
+const PAGE: usize = 256;
+
+struct Watch {
+    resource: Arc<Resource>,
+    prefix: String,
+    selectors: Selectors,
+    bookmarks: bool,
+    /// The first state, while it is told: the snapshot and the last key.
+    begin: Option<(Snapshot, Option<String>)>,
+    tail: Tail,
+    ready: VecDeque<WatchEvent>,
+    ends: Instant,
+    next_bookmark: Instant,
+    closed: CancellationToken,
+    over: bool,
+}
+
+impl Registry {
+    /// Follows a collection, or one object. An error that is known at once comes as such; later ones end the stream.
+    ///
+    /// # Errors
+    /// A resourceVersion that cannot be read or that was not reached yet.
+    pub fn watch(&self, target: &Target, options: &WatchOptions) -> Result<WatchStream, ApiError> {
+        let snapshot = self.inner.store.snapshot()?;
+        let resource = Arc::clone(&target.resource);
+        let asked = parse_version(options.resource_version.as_deref())?;
+        let (begin, from) = if let Some(asked) = asked {
+            reached(asked, snapshot.revision())?;
+            (None, asked)
+        } else {
+            let from = snapshot.revision();
+            (Some((snapshot, None)), from)
+        };
+        let now = Instant::now();
+        let mut prefix = target.prefix();
+        if let Some(name) = &target.name {
+            prefix = target.key(name);
+        }
+        let watch = Watch {
+            tail: self.inner.store.follow(resource.index, from),
+            resource,
+            prefix,
+            selectors: options.selectors.clone(),
+            bookmarks: options.bookmarks,
+            begin,
+            ready: VecDeque::new(),
+            ends: now + options.timeout.unwrap_or(TIMEOUT),
+            next_bookmark: now + BOOKMARKS,
+            closed: self.inner.closed.clone(),
+            over: false,
+        };
+        Ok(Box::pin(futures::stream::unfold(
+            watch,
+            |mut watch| async move { watch.next().await.map(|event| (event, watch)) },
+        )))
+    }
+}
+
+impl Watch {
+    async fn next(&mut self) -> Option<WatchEvent> {
+        loop {
+            if let Some(event) = self.ready.pop_front() {
+                return Some(event);
+            }
+            if self.over {
+                return None;
+            }
+            if self.begin.is_some() {
+                self.tell_first_state();
+                continue;
+            }
+            match self.tail.next() {
+                Next::Events(events) => {
+                    for event in events {
+                        if let Some(told) = self.tell(&event) {
+                            self.ready.push_back(told);
+                        }
+                    }
+                }
+                Next::TooOld(oldest) => {
+                    self.fail(&ApiError::too_old(self.tail.at(), oldest));
+                }
+                Next::Nothing => self.wait().await,
+            }
+        }
+    }
+
+    /// Waits for something to happen, or for the time of a bookmark or of the end.
+    async fn wait(&mut self) {
+        let bookmark = self.bookmarks.then_some(self.next_bookmark);
+        let until = bookmark.map_or(self.ends, |at| at.min(self.ends));
+        tokio::select! {
+            () = self.tail.changed() => {}
+            () = self.closed.cancelled() => self.over = true,
+            () = tokio::time::sleep_until(until) => {
+                let now = Instant::now();
+                self.over = now >= self.ends;
+                // The last word of a watch says from where the next one can go on.
+                if self.bookmarks {
+                    self.next_bookmark = now + BOOKMARKS;
+                    let bookmark = self.bookmark();
+                    self.ready.push_back(bookmark);
+                }
+            }
+        }
+    }
+
+    fn tell_first_state(&mut self) {
+        let Some((snapshot, after)) = self.begin.take() else {
+            return;
+        };
+        let mut read = 0;
+        let mut last = after.clone();
+        let mut found = VecDeque::new();
+        let scanned = snapshot.scan(&self.prefix, after.as_deref(), |key, stored| {
+            if self.is_meant(key, &stored.object) {
+                found.push_back(WatchEvent {
+                    kind: WatchEventKind::Added,
+                    object: stored.object,
+                });
+            }
+            read += 1;
+            last = Some(key.to_owned());
+            if read == PAGE {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        });
+        self.ready = found;
+        match scanned {
+            Err(error) => self.fail(&error.into()),
+            Ok(()) if read == PAGE => self.begin = Some((snapshot, last)),
+            Ok(()) => {}
+        }
+    }
+
+    /// Whether the object of this key and text is one that is watched.
+    fn is_meant(&self, key: &str, object: &[u8]) -> bool {
+        // A watch of one object has its key as prefix; another's key may begin alike.
+        if !(self.prefix.ends_with('/') || key == self.prefix) {
+            return false;
+        }
+        if self.selectors.is_empty() {
+            return true;
+        }
+        let (namespace, name) = split_key(&self.resource, key);
+        self.selectors.matches(namespace, name, object)
+    }
+
+    fn tell(&self, event: &Event) -> Option<WatchEvent> {
+        if !event.key.starts_with(&self.prefix) {
+            return None;
+        }
+        let is = self.is_meant(&event.key, &event.object);
+        let was = match &event.prior {
+            Some(prior) if self.selectors.needs_object() => self.is_meant(&event.key, prior),
+            _ => is,
+        };
+        let told = |kind, object: &Bytes| {
+            Some(WatchEvent {
+                kind,
+                object: object.clone(),
+            })
+        };
+        match (event.kind, was, is) {
+            (EventKind::Created, _, true) | (EventKind::Updated, false, true) => {
+                told(WatchEventKind::Added, &event.object)
+            }
+            (EventKind::Updated, true, true) => told(WatchEventKind::Modified, &event.object),
+            (EventKind::Updated, true, false) => {
+                let prior = event.prior.as_ref().unwrap_or(&event.object);
+                told(
+                    WatchEventKind::Deleted,
+                    &with_version(prior, event.revision),
+                )
+            }
+            (EventKind::Removed, true, _) => told(WatchEventKind::Deleted, &event.object),
+            (EventKind::Created, _, false)
+            | (EventKind::Updated, false, false)
+            | (EventKind::Removed, false, _) => None,
+        }
+    }
+
+    fn bookmark(&self) -> WatchEvent {
+        let object = json!({
+            "kind": self.resource.kind,
+            "apiVersion": self.resource.api_version(),
+            "metadata": {
+                "resourceVersion": self.tail.at().to_string(),
+                "creationTimestamp": null,
+            },
+        });
+        WatchEvent {
+            kind: WatchEventKind::Bookmark,
+            object: Bytes::from(object.to_string()),
+        }
+    }
+
+    fn fail(&mut self, error: &ApiError) {
+        self.over = true;
+        self.ready.push_back(WatchEvent {
+            kind: WatchEventKind::Error,
+            object: error.to_json(),
+        });
+    }
+}
+
+/// The object with the revision of the write that took it out of the selection.
+fn with_version(object: &Bytes, revision: u64) -> Bytes {
+    match serde_json::from_slice::<Value>(object) {
+        Ok(mut value) => {
+            value["metadata"]["resourceVersion"] = revision.to_string().into();
+            Bytes::from(value.to_string())
+        }
+        Err(_) => object.clone(),
+    }
+}

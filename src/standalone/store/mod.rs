@@ -1,0 +1,109 @@
+//! The durable store: objects as JSON text under keys, a revision per write, and what happened lately for watches.
+//!
+//! It knows nothing of kinds or rules; that is `registry`. May use redb and tokio. A write takes this way:
+//!
+//! ```text
+//!   registry --Change--> queue --> writer thread: one redb transaction for all that wait, one fsync
+//!                                      |-> histories, one per kind (bounded)  --> watches read on from where they are
+//!                                      `-> answers, one per write
+//!   reads: a redb snapshot each, on the caller's thread; they see every write that was answered
+//! ```
+//!
+//! An answered write is on the disk: `kill -9` loses none and leaves no half. A write that was not answered is either
+//! there as a whole or not at all. Revisions rise by one per write and go on after a restart.
+//!
+//! Objects are not held in memory: redb's cache is bounded, so are the histories (by count and by bytes).
+
+mod change;
+mod disk;
+mod history;
+mod writer;
+
+pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
+pub use disk::OpenError;
+pub(crate) use disk::StoreError;
+pub(crate) use disk::{Snapshot, Stored};
+pub(crate) use history::{Event, EventKind, Next, Tail};
+pub(crate) use writer::CommitError;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use history::Histories;
+use writer::Writer;
+
+/// Bounds of what the store keeps in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events that one kind's watch history keeps.
+    pub history_events: usize,
+    /// Bytes of objects that one kind's watch history keeps.
+    pub history_bytes: usize,
+    /// Bytes of redb's page cache.
+    pub cache_bytes: usize,
+}
+
+/// The store. Cheap to share behind an `Arc`; the folder is free again when the last one is dropped.
+pub(crate) struct Store {
+    // Dropped first: its end is what makes the writer thread let go of the disk.
+    writer: Writer,
+    disk: Arc<disk::Disk>,
+    histories: Arc<Histories>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            history_events: 4096,
+            history_bytes: 4 << 20,
+            cache_bytes: 32 << 20,
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens the folder, or makes it. `kinds` is the number of histories.
+    pub(crate) fn open(dir: &Path, kinds: usize, limits: Limits) -> Result<Self, OpenError> {
+        let (disk, revision) = disk::Disk::open(dir, limits.cache_bytes)?;
+        let disk = Arc::new(disk);
+        let histories = Arc::new(Histories::new(kinds, revision, limits));
+        let writer = Writer::start(Arc::clone(&disk), Arc::clone(&histories), revision)?;
+        Ok(Self {
+            writer,
+            disk,
+            histories,
+        })
+    }
+
+    /// Writes, and answers when the write is on the disk.
+    pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        self.writer.commit(change).await
+    }
+
+    /// The state as of now. While it lives, the disk space of what was overwritten since is not used again.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.disk.snapshot()
+    }
+
+    /// The newest revision of which watches can have heard.
+    pub(crate) fn revision(&self) -> u64 {
+        self.histories.revision()
+    }
+
+    /// Follows one kind's events after `revision`.
+    pub(crate) fn follow(&self, kind: usize, revision: u64) -> Tail {
+        Tail::new(Arc::clone(&self.histories), kind, revision)
+    }
+
+    /// Woken whenever a commit left work for the garbage collector.
+    pub(crate) fn collect_wakes(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.histories.collect_wakes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,356 @@
+//! The writer: one thread that owns the right to write. It takes all changes that wait, carries them out in one redb
+//! transaction, syncs once, tells the histories, then answers each. It ends when the last [`super::Store`] is dropped,
+//! which closes the queue.
+
+use std::sync::{Arc, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redb::{ReadableTable, Table, WriteTransaction};
+use tokio::sync::oneshot;
+
+use super::change::{Action, Change, Committed, Refused};
+use super::disk::{COLLECT, Disk, FACTS, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError};
+use super::history::{Event, EventKind, Histories};
+
+/// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
+const BATCH: usize = 512;
+/// How long a commit waits for the rest of the writers that were there for the last one. They were answered together and
+/// come back together; without this the first of them would be synced alone and all others after it.
+const GATHER: Duration = Duration::from_micros(300);
+
+/// Why a write was not made.
+#[derive(Debug, Clone, thiserror::Error)]
+pub(crate) enum CommitError {
+    /// What it expected does not hold.
+    #[error("the store is not in the state that was expected: {0:?}")]
+    Refused(Refused),
+    /// The object is bigger than what is stored.
+    #[error("the object is too large")]
+    TooLarge,
+    /// The disk failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The store is closing.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// The sending side.
+pub(super) struct Writer {
+    // Unbounded, but a caller waits for its answer: there are never more changes than requests in flight.
+    queue: Option<mpsc::Sender<Job>>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+type Answer = Result<Committed, CommitError>;
+
+struct Job {
+    change: Change,
+    answer: oneshot::Sender<Answer>,
+}
+
+/// The state of the thread.
+struct Loop {
+    disk: Arc<Disk>,
+    histories: Arc<Histories>,
+    revision: u64,
+}
+
+/// What one transaction did, to be told once it is durable.
+#[derive(Default)]
+struct Done {
+    events: Vec<(usize, Event)>,
+    collect: bool,
+}
+
+struct Tables<'txn> {
+    objects: Table<'txn, &'static str, &'static [u8]>,
+    owned: Table<'txn, (u128, &'static str), ()>,
+    collect: Table<'txn, u128, &'static str>,
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn start(
+        disk: Arc<Disk>,
+        histories: Arc<Histories>,
+        revision: u64,
+    ) -> Result<Self, OpenError> {
+        let (queue, jobs) = mpsc::channel();
+        let state = Loop {
+            disk,
+            histories,
+            revision,
+        };
+        let thread = thread::Builder::new()
+            .name("store-writer".to_owned())
+            .spawn(move || state.run(&jobs))
+            .map_err(|source| OpenError::Prepare(source.to_string()))?;
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
+    }
+
+    pub(super) async fn commit(&self, change: Change) -> Answer {
+        let (answer, answered) = oneshot::channel();
+        let queue = self.queue.as_ref().ok_or(CommitError::Closed)?;
+        queue
+            .send(Job { change, answer })
+            .map_err(|_| CommitError::Closed)?;
+        answered.await.unwrap_or(Err(CommitError::Closed))
+    }
+}
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(thread) = self.thread.take() {
+            // The folder must be free for the next one who opens it; a panic was reported by the thread itself.
+            let _ = thread.join();
+        }
+    }
+}
+
+// === impl Loop ===
+
+impl Loop {
+    fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        let mut last = 0;
+        while let Ok(first) = jobs.recv() {
+            let mut batch = vec![first];
+            gather(jobs, &mut batch, last);
+            last = batch.len();
+            self.carry_out(batch);
+        }
+    }
+
+    fn carry_out(&mut self, batch: Vec<Job>) {
+        let (changes, answers): (Vec<_>, Vec<_>) = batch
+            .into_iter()
+            .map(|job| (job.change, job.answer))
+            .unzip();
+        let before = self.revision;
+        let mut done = Done::default();
+        match self.transact(changes, &mut done) {
+            Ok(results) => {
+                self.histories
+                    .publish(done.events, self.revision, done.collect);
+                for (answer, result) in answers.into_iter().zip(results) {
+                    // Nobody waits any more when the request was cut off; the write stands.
+                    let _ = answer.send(result.map_err(CommitError::Refused));
+                }
+            }
+            Err(error) => {
+                self.revision = before;
+                tracing::error!(%error, writes = answers.len(), "a commit failed, its writes are refused");
+                for answer in answers {
+                    let _ = answer.send(Err(CommitError::Store(error.clone())));
+                }
+            }
+        }
+    }
+
+    fn transact(
+        &mut self,
+        changes: Vec<Change>,
+        done: &mut Done,
+    ) -> Result<Vec<Result<Committed, Refused>>, StoreError> {
+        let transaction = self.disk.db.begin_write()?;
+        let results = self.apply_all(&transaction, changes, done)?;
+        if results.iter().any(Result::is_ok) {
+            transaction.commit()?;
+        } else {
+            transaction.abort()?;
+        }
+        Ok(results)
+    }
+
+    fn apply_all(
+        &mut self,
+        transaction: &WriteTransaction,
+        changes: Vec<Change>,
+        done: &mut Done,
+    ) -> Result<Vec<Result<Committed, Refused>>, StoreError> {
+        let mut tables = Tables {
+            objects: transaction.open_table(OBJECTS)?,
+            owned: transaction.open_table(OWNED)?,
+            collect: transaction.open_table(COLLECT)?,
+        };
+        let mut results = Vec::with_capacity(changes.len());
+        for change in changes {
+            results.push(if let Err(refused) = tables.check(&change)? {
+                Err(refused)
+            } else {
+                self.revision += 1;
+                Ok(tables.apply(change, self.revision, done)?)
+            });
+        }
+        transaction
+            .open_table(FACTS)?
+            .insert("revision", self.revision)?;
+        Ok(results)
+    }
+}
+
+/// Fills the batch with what waits; and waits shortly for as many as there were last time.
+fn gather(jobs: &mpsc::Receiver<Job>, batch: &mut Vec<Job>, last: usize) {
+    let until = std::time::Instant::now() + GATHER;
+    while batch.len() < BATCH {
+        match jobs.try_recv() {
+            Ok(job) => batch.push(job),
+            Err(_) if batch.len() >= last => break,
+            Err(_) => {
+                let rest = until.saturating_duration_since(std::time::Instant::now());
+                match jobs.recv_timeout(rest) {
+                    Ok(job) => batch.push(job),
+                    Err(_) => break,
+                }
+            }
+        }
+    }
+}
+
+// === impl Tables ===
+
+impl Tables<'_> {
+    fn header(&self, key: &str) -> Result<Option<Header>, StoreError> {
+        Ok(self
+            .objects
+            .get(key)?
+            .and_then(|value| Header::read(value.value())))
+    }
+
+    fn check(&self, change: &Change) -> Result<Result<(), Refused>, StoreError> {
+        if let Some(namespace) = &change.within {
+            match self.header(namespace)? {
+                None => return Ok(Err(Refused::NoNamespace)),
+                Some(header) if header.deleting => return Ok(Err(Refused::NamespaceDeleting)),
+                Some(_) => {}
+            }
+        }
+        let found = self.header(&change.key)?.map(|header| header.revision);
+        Ok(match (change.expected, found) {
+            (None, Some(_)) => Err(Refused::Exists),
+            (expected, found) if expected != found => Err(Refused::Changed),
+            _ => Ok(()),
+        })
+    }
+
+    fn apply(
+        &mut self,
+        change: Change,
+        revision: u64,
+        done: &mut Done,
+    ) -> Result<Committed, StoreError> {
+        let Change {
+            kind,
+            key,
+            expected,
+            action,
+            within: _,
+            linked,
+            unlinked,
+            collect,
+            prior,
+        } = change;
+        for owner in unlinked {
+            self.owned.remove((owner, &*key))?;
+            done.collect |= self.let_go(owner)?;
+        }
+        let (event, whole) = match action {
+            Action::Put {
+                id,
+                deleting,
+                draft,
+            } => {
+                let whole = draft.seal(Header {
+                    revision,
+                    id,
+                    deleting,
+                });
+                self.objects.insert(&*key, &*whole)?;
+                for (owner, owner_key) in linked {
+                    self.owned.insert((owner, &*key), ())?;
+                    if let Some(owner_key) = owner_key {
+                        done.collect |= self.missed(owner, &owner_key)?;
+                    }
+                }
+                if collect {
+                    self.collect.insert(id, &*key)?;
+                    done.collect = true;
+                }
+                let event = match expected {
+                    None => EventKind::Created,
+                    Some(_) => EventKind::Updated,
+                };
+                (event, whole)
+            }
+            Action::Remove { id, draft } => {
+                self.objects.remove(&*key)?;
+                if self.has_dependents(id)? {
+                    self.collect.insert(id, "")?;
+                    done.collect = true;
+                } else {
+                    self.collect.remove(id)?;
+                }
+                let header = Header {
+                    revision,
+                    id,
+                    deleting: true,
+                };
+                (EventKind::Removed, draft.seal(header))
+            }
+        };
+        let object: Bytes = whole.slice(HEADER..);
+        done.events.push((
+            kind,
+            Event {
+                revision,
+                key,
+                kind: event,
+                object: object.clone(),
+                prior,
+            },
+        ));
+        Ok(Committed { revision, object })
+    }
+
+    fn has_dependents(&self, owner: u128) -> Result<bool, StoreError> {
+        Ok(match self.owned.range((owner, "")..)?.next() {
+            Some(entry) => entry?.0.value().0 == owner,
+            None => false,
+        })
+    }
+
+    /// One dependent less. Returns whether the collector must look: an owner that waits for its dependents may go on. An
+    /// owner that is gone and has none left is done with.
+    fn let_go(&mut self, owner: u128) -> Result<bool, StoreError> {
+        let Some(gone) = self
+            .collect
+            .get(owner)?
+            .map(|owner_key| owner_key.value().is_empty())
+        else {
+            return Ok(false);
+        };
+        if gone && !self.has_dependents(owner)? {
+            self.collect.remove(owner)?;
+        }
+        Ok(!gone)
+    }
+
+    /// A new link to an owner: when there is no such owner the collector must look at the dependent.
+    fn missed(&mut self, owner: u128, owner_key: &str) -> Result<bool, StoreError> {
+        if self
+            .header(owner_key)?
+            .is_some_and(|found| found.id == owner)
+        {
+            return Ok(false);
+        }
+        self.collect.insert(owner, "")?;
+        Ok(true)
+    }
+}
