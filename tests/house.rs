@@ -1,7 +1,10 @@
 //! Holds the map of the house (`src/lib.rs`, `docs/design.md`) to the code: which room names which, and what a room must
 //! not know. Test code (`tests.rs`, and what follows `#[cfg(test)]`) may reach further and is left out.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

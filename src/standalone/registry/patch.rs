@@ -29,12 +29,11 @@ pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
             );
             Err(error)
         }
-        Patch::Json(_) | Patch::Merge(_) => Ok(()),
         // Without Go types nobody knows how lists of custom resources merge.
         Patch::Strategic(_) if resource.conduct == Conduct::Custom => {
             Err(ApiError::unsupported_media_type(MEDIA_TYPES))
         }
-        Patch::Strategic(_) => Ok(()),
+        Patch::Json(_) | Patch::Merge(_) | Patch::Strategic(_) => Ok(()),
         Patch::Apply { .. } => Err(ApiError::unsupported(
             "server-side apply is not supported yet; use a merge patch, or kubectl apply without --server-side",
         )),

@@ -131,7 +131,7 @@ impl Registry {
                 return self.list_exactly(target, options, asked);
             }
         }
-        self.page(&snapshot, target, &prefix, options, token)
+        self.page(&snapshot, target, &prefix, options, token.as_ref())
     }
 
     fn list_exactly(
@@ -175,15 +175,13 @@ impl Registry {
         target: &Target,
         prefix: &str,
         options: &ListOptions,
-        token: Option<Token>,
+        token: Option<&Token>,
     ) -> Result<Listed, ApiError> {
         let limit = options.limit.filter(|limit| *limit > 0);
         let mut items = Vec::new();
         let mut last = None;
         let mut more = false;
-        let after = token
-            .as_ref()
-            .map(|token| format!("{prefix}{}", token.start));
+        let after = token.map(|token| format!("{prefix}{}", token.start));
         let selectors = &options.selectors;
         // One name in one namespace is no collection to walk through.
         let scanned = match (
@@ -226,7 +224,7 @@ impl Registry {
         if let (true, Some(start)) = (more, last) {
             if selectors.is_empty() {
                 // Counted once per list: later pages subtract what they hold.
-                let left = match token.as_ref().and_then(|token| token.left) {
+                let left = match token.and_then(|token| token.left) {
                     Some(left) => left.saturating_sub(listed.items.len() as u64),
                     None => snapshot.count(prefix, &format!("{prefix}{start}"))?,
                 };
@@ -320,7 +318,6 @@ fn check_version_match(
         ));
     }
     match options.version_match {
-        None => Ok(()),
         Some(_) if continued => {
             forbidden("resourceVersionMatch is forbidden when continue is provided")
         }
@@ -330,7 +327,7 @@ fn check_version_match(
         Some(VersionMatch::Exact) if asked.is_none() => {
             forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
         }
-        Some(VersionMatch::Exact | VersionMatch::NotOlderThan) => Ok(()),
+        None | Some(VersionMatch::Exact | VersionMatch::NotOlderThan) => Ok(()),
     }
 }
 
