@@ -55,8 +55,8 @@ pub(super) fn judge(kind: ClaimKind, review: &Review<'_>, live: &dyn Live, out: 
                     n => format!(" and {} more", n - 1),
                 };
                 out.warn(
-                    &address.path,
-                    format!(
+                    address.path,
+                    format_args!(
                         "{found} is already held by {}{more}; delete one of the two",
                         shown(&first.by)
                     ),
@@ -99,7 +99,7 @@ fn same_pool(pool: &Item<'_>, asked: &Value, claim: &str, out: &mut Findings) {
         let [group, kind, name] = parts.map(|p| shown(&part(asked, p)));
         pool.invalid(
             out,
-            format!(
+            format_args!(
                 "must be the pool that its claim {} asks: {kind}.{group} {name}",
                 shown(claim)
             ),

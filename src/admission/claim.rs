@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use super::item::{Item, Reading, Spec, equivalent};
+use super::path::Path;
 use super::review::Review;
 use super::text::host_address;
 use super::verdict::{Cause, Findings};
@@ -36,10 +37,7 @@ fn requested_address(review: &Review<'_>, out: &mut Findings) {
     };
     let value = annotation(review.new);
     let request = Item {
-        path: format!(
-            "metadata.annotations[{}]",
-            names::REQUESTED_ADDRESS_ANNOTATION
-        ),
+        path: Path::of("metadata", "annotations").key(names::REQUESTED_ADDRESS_ANNOTATION),
         value: value.as_ref().filter(|v| v.as_str() != Some("")),
         fresh: review.old.is_none_or(|old| annotation(old) != value),
     };
@@ -57,7 +55,7 @@ pub(super) fn pool_reference(role: &str, spec: Spec<'_>, review: &Review<'_>, ou
         Reading::Absent | Reading::Is("") => name.error(
             out,
             Cause::Required,
-            format!("cannot be empty; name the IPPool that {role}"),
+            format_args!("cannot be empty; name the IPPool that {role}"),
         ),
         Reading::Bad | Reading::Is(_) => {}
     }
@@ -75,7 +73,7 @@ pub(super) fn pool_reference(role: &str, spec: Spec<'_>, review: &Review<'_>, ou
                 version.error(
                     out,
                     Cause::NotSupported,
-                    format!("supported values: \"{ours}\""),
+                    format_args!("supported values: \"{ours}\""),
                 );
             }
         }
@@ -107,7 +105,7 @@ pub(super) fn own_namespace(reference: &Item<'_>, review: &Review<'_>, out: &mut
             if text != review.namespace {
                 namespace.invalid(
                     out,
-                    format!(
+                    format_args!(
                         "must be empty or the object's own namespace {}: a pool, its claims and its addresses share one",
                         super::verdict::shown(review.namespace)
                     ),

@@ -5,10 +5,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use serde_json::Value;
 
+use super::bounds::Bounds;
 use super::item::{Item, Reading};
-use super::text::{host_address, subnet};
+use super::text::host_address;
 use super::verdict::{Cause, Findings};
-use crate::alloc::{Family, Range, RangeError, resolve};
+use crate::alloc::{Family, Range};
 
 /// An entry as read. What is new and wrong in it has been reported.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ pub(super) fn check_prefix(
         Ok(bits) if bits <= width => Reading::Is(bits),
         Ok(_) | Err(_) => {
             let of = family.map_or_else(String::new, |f| format!(" for {}", family_name(f)));
-            item.invalid(out, format!("must be from 0 to {width}{of}"));
+            item.invalid(out, format_args!("must be from 0 to {width}{of}"));
             Reading::Bad
         }
     }
@@ -72,7 +73,10 @@ pub(super) fn check_gateway(
     match (gateway, family) {
         (Reading::Is(address), Some(family)) if Family::of(address) != family => {
             let family = family_name(family);
-            item.invalid(out, format!("must be an {family} address, like {like}"));
+            item.invalid(
+                out,
+                format_args!("must be an {family} address, like {like}"),
+            );
             Reading::Bad
         }
         (gateway, _) => gateway,
@@ -164,8 +168,8 @@ impl<'a> Entry<'a> {
                 "prefix"
             };
             out.warn(
-                &self.item.path,
-                format!(
+                self.item.path,
+                format_args!(
                     "{whose} {prefix} is not that of subnet {net}; its addresses are handed out with {prefix}"
                 ),
             );
@@ -184,15 +188,15 @@ impl<'a> Entry<'a> {
         let path = self.item.child("subnet").path;
         match self.addresses() {
             None => out.warn(
-                &path,
-                format!(
+                path,
+                format_args!(
                     "{net} alone holds no address, since a subnet begins after the address as written; give start and end for {}",
                     net.addr()
                 ),
             ),
             Some(range) if net.addr() != net.network() => out.warn(
-                &path,
-                format!("{net} has host bits set; the entry's range is {range}"),
+                path,
+                format_args!("{net} has host bits set; the entry's range is {range}"),
             ),
             Some(_) => {}
         }
@@ -244,8 +248,8 @@ impl<'a> Entry<'a> {
             let reaches_in = chosen.contains(first) || chosen.contains(last);
             if reaches_in || (first <= chosen.first() && chosen.last() <= last) {
                 out.warn(
-                    &self.item.path,
-                    format!("its range {range} contains {what}, which no router forwards"),
+                    self.item.path,
+                    format_args!("its range {range} contains {what}, which no router forwards"),
                 );
             }
         }
@@ -283,119 +287,10 @@ impl<'a> Entry<'a> {
             "gateway"
         };
         out.warn(
-            &self.item.path,
-            format!(
+            self.item.path,
+            format_args!(
                 "{whose} {gateway} lies outside the subnet of the entry's addresses, {networks}"
             ),
         );
     }
-}
-
-/// The three fields that make the range.
-struct Bounds<'a> {
-    start: (Item<'a>, Reading<IpAddr>),
-    end: (Item<'a>, Reading<IpAddr>),
-    subnet: (Item<'a>, Reading<IpNet>),
-}
-
-impl<'a> Bounds<'a> {
-    fn read(item: &Item<'a>, out: &mut Findings) -> Self {
-        let (start, end, net) = (item.child("start"), item.child("end"), item.child("subnet"));
-        Self {
-            start: (start.clone(), start.parsed(out, host_address)),
-            end: (end.clone(), end.parsed(out, host_address)),
-            subnet: (net.clone(), net.parsed(out, subnet)),
-        }
-    }
-
-    fn family(&self) -> Option<Family> {
-        let (start, end, net) = (self.start.1.ok(), self.end.1.ok(), self.subnet.1.ok());
-        start.or(end).or(net.map(|net| net.addr())).map(Family::of)
-    }
-
-    fn range(&self, item: &Item<'_>, out: &mut Findings) -> Reading<Option<Range>> {
-        let Self {
-            start: (start_item, start),
-            end: (end_item, end),
-            subnet: (subnet_item, net),
-        } = self;
-        if *start == Reading::Bad || *end == Reading::Bad || *net == Reading::Bad {
-            return Reading::Bad;
-        }
-        let (start, end, net) = (start.ok(), end.ok(), net.ok());
-        let error = match resolve(start, end, net) {
-            Ok(None) => return Reading::Is(None),
-            Ok(Some(range)) => {
-                let Some(space) = multicast_in(&range) else {
-                    return Reading::Is(Some(range));
-                };
-                let bound = match (end, net) {
-                    (Some(_), _) => end_item,
-                    (None, Some(_)) => subnet_item,
-                    (None, None) => start_item,
-                };
-                bound.invalid(
-                    out,
-                    format!("must not bring multicast addresses ({space}) into the range, which is {range}"),
-                );
-                return Reading::Bad;
-            }
-            Err(error) => error,
-        };
-        let known = |address: Option<IpAddr>| address.map_or_else(String::new, |a| a.to_string());
-        let net_text = net.map_or_else(String::new, |net| net.to_string());
-        match error {
-            RangeError::Empty => item.error(
-                out,
-                Cause::Required,
-                "must have start, subnet or both: start and end make a range, a subnet alone is used from the address after the written one",
-            ),
-            RangeError::EndWithoutStart => start_item.error(
-                out,
-                Cause::Required,
-                format!("must be given where end ({}) is", known(end)),
-            ),
-            RangeError::MixedFamilies => {
-                let family = self.family();
-                let other = if end.is_some_and(|e| Some(Family::of(e)) != family) {
-                    end_item
-                } else {
-                    subnet_item
-                };
-                let family = family.map_or("", family_name);
-                other.invalid(out, format!("must be of {family}, like start {}", known(start)));
-            }
-            RangeError::StartAfterEnd => {
-                end_item.invalid(out, format!("must not be below start {}", known(start)));
-            }
-            RangeError::StartOutsideSubnet => {
-                start_item.invalid(out, format!("must lie in subnet {net_text}"));
-            }
-            RangeError::EndOutsideSubnet => {
-                end_item.invalid(out, format!("must lie in subnet {net_text}"));
-            }
-            RangeError::StartAboveUnicast => start_item.invalid(
-                out,
-                "lies above the last unicast address, where an entry without end and subnet stops; give it an end",
-            ),
-        }
-        Reading::Bad
-    }
-}
-
-/// The multicast space of the range's family, when the range reaches into it.
-fn multicast_in(range: &Range) -> Option<&'static str> {
-    let (lowest, highest, space) = match range.family() {
-        Family::V4 => (
-            IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)),
-            IpAddr::V4(Ipv4Addr::new(239, 255, 255, 255)),
-            "224.0.0.0/4",
-        ),
-        Family::V6 => (
-            IpAddr::V6(Ipv6Addr::from_bits(0xff << 120)),
-            IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
-            "ff00::/8",
-        ),
-    };
-    (range.first() <= highest && range.last() >= lowest).then_some(space)
 }

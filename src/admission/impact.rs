@@ -64,7 +64,7 @@ pub(super) fn refuse_to_cut_off(
             path,
             Cause::Invalid,
             Some(&Value::from(first.address.to_string())),
-            format!("{what}: {named}{more}; {instead} or delete its claim first"),
+            format_args!("{what}: {named}{more}; {instead} or delete its claim first"),
         );
     }
 }
@@ -99,10 +99,10 @@ pub(super) fn warn_of_siblings(
         let entry = ranges.entries.iter().find(|entry| {
             entry.item.fresh && entry.addresses().is_some_and(|r| r.contains(common))
         });
-        let path = entry.map_or("spec.pools", |entry| entry.item.path.as_str());
+        let path = entry.map_or_else(|| "spec.pools".to_owned(), |e| e.item.path.to_string());
         out.warn(
             path,
-            format!(
+            format_args!(
                 "overlaps pool {} (both have {common}); each of them may hand out what both have",
                 shown(&name)
             ),

@@ -7,7 +7,8 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::verdict::{Cause, Findings, shown};
+use super::path::Path;
+use super::verdict::{Cause, Findings};
 
 /// The spec as it would be and, on an update, as it was.
 #[derive(Debug, Clone, Copy)]
@@ -17,10 +18,10 @@ pub(super) struct Spec<'a> {
 }
 
 /// One part of a spec.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Item<'a> {
-    /// Its path from the object, such as `spec.pools[0].start`.
-    pub(super) path: String,
+    /// Its path from the object.
+    pub(super) path: Path<'a>,
     /// Its value; `null` counts as absent.
     pub(super) value: Option<&'a Value>,
     /// Whether this write brings it: on a create always, on an update when the old object had no such part.
@@ -63,10 +64,10 @@ impl<'a> Spec<'a> {
     }
 
     /// The field `name` of the spec.
-    pub(super) fn field(&self, name: &str) -> Item<'a> {
+    pub(super) fn field(&self, name: &'static str) -> Item<'a> {
         let value = present(self.new.get(name));
         Item {
-            path: format!("spec.{name}"),
+            path: Path::of("spec", name),
             value,
             fresh: self.old.is_none_or(|old| present(old.get(name)) != value),
         }
@@ -87,7 +88,7 @@ impl<'a> Spec<'a> {
     }
 
     /// The elements of the list `name`. One is new when the old list did not hold it, at whatever place, often enough.
-    pub(super) fn list(&self, name: &str, out: &mut Findings) -> Vec<Item<'a>> {
+    pub(super) fn list(&self, name: &'static str, out: &mut Findings) -> Vec<Item<'a>> {
         let list = self.field(name);
         let Some(elements) = list.array(out) else {
             return Vec::new();
@@ -114,7 +115,7 @@ impl<'a> Spec<'a> {
     }
 
     /// The entries of the map `name`, by key. One is new when the old map had no such entry or another value for it.
-    pub(super) fn map(&self, name: &str, out: &mut Findings) -> Vec<(&'a str, Item<'a>)> {
+    pub(super) fn map(&self, name: &'static str, out: &mut Findings) -> Vec<(&'a str, Item<'a>)> {
         let map = self.field(name);
         let entries = match map.value {
             None => return Vec::new(),
@@ -129,7 +130,7 @@ impl<'a> Spec<'a> {
             .iter()
             .map(|(key, value)| {
                 let item = Item {
-                    path: format!("spec.{name}[{}]", shown(key)),
+                    path: map.path.key(key),
                     value: present(Some(value)),
                     fresh: map.fresh && old.and_then(|old| old.get(key)) != Some(value),
                 };
@@ -143,16 +144,16 @@ impl<'a> Spec<'a> {
 
 impl<'a> Item<'a> {
     /// The field `name` of an element; as new as the element.
-    pub(super) fn child(&self, name: &str) -> Self {
+    pub(super) fn child(&self, name: &'static str) -> Self {
         Self {
-            path: format!("{}.{name}", self.path),
+            path: self.path.child(name),
             value: present(self.value.and_then(|v| v.get(name))),
             fresh: self.fresh,
         }
     }
 
     /// The elements of a list inside an element; as new as the element.
-    pub(super) fn children(&self, name: &str, out: &mut Findings) -> Vec<Self> {
+    pub(super) fn children(&self, name: &'static str, out: &mut Findings) -> Vec<Self> {
         let list = self.child(name);
         match list.array(out) {
             Some(elements) => list.elements(elements, |_| list.fresh),
@@ -174,7 +175,7 @@ impl<'a> Item<'a> {
             .iter()
             .enumerate()
             .map(|(index, element)| Self {
-                path: format!("{}[{index}]", self.path),
+                path: self.path.index(index),
                 value: present(Some(element)),
                 fresh: fresh(element),
             })
@@ -184,7 +185,7 @@ impl<'a> Item<'a> {
     /// Reports a broken rule about this part alone, where the part is new.
     pub(super) fn error(&self, out: &mut Findings, cause: Cause, detail: impl std::fmt::Display) {
         if self.fresh {
-            out.error(&self.path, cause, self.value, detail);
+            out.error(self.path, cause, self.value, detail);
         }
     }
 

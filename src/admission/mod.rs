@@ -10,7 +10,7 @@
 //!                              │
 //!            ┌─────────────────┼──────────────────┐
 //!         pool.rs           claim.rs          address.rs        one file per kind
-//!     entry.rs, ranges.rs       │                  │             text.rs: addresses as text
+//!  bounds, entry, ranges.rs   │                  │             text.rs: addresses as text
 //!     impact.rs ── Live::holders, other_pools      ├── Live::holders_of, claim_pool_ref
 //!            v                 v                  v
 //!         Findings: errors about what changed, warnings ──> Verdict (bounded)                      verdict.rs
@@ -33,15 +33,20 @@
 //! | one family with | each other | start, end | the entry's range, the address; inherited ones too | | | its own other end | | |
 //! | inside the ranges, not excluded | | | | | x | | | |
 //!
+//! `prefix` of an entry, a pool or an address is 0 (inherit, A7) to the width of its family, an inherited one too. A key of
+//! `preAllocations` is a name that a claim can have, and no address has two of them.
+//!
 //! The wildcard and multicast may be excluded: that takes nothing away. An IPAddress may lie outside the ranges: someone
 //! else holds it (A5).
 
 mod address;
+mod bounds;
 mod claim;
 mod coverage;
 mod entry;
 mod impact;
 mod item;
+mod path;
 mod pool;
 mod ranges;
 mod review;

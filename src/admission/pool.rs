@@ -99,7 +99,7 @@ fn name_prefix(spec: Spec<'_>, out: &mut Findings) {
         return item.error(
             out,
             Cause::Invalid,
-            format!("cannot be modified (it is {old}): address objects are named by it; create another pool instead"),
+            format_args!("cannot be modified (it is {old}): address objects are named by it; create another pool instead"),
         );
     }
     let longest = names::MAX_OBJECT_NAME - names::MAX_NAME_SUFFIX;
@@ -111,7 +111,7 @@ fn name_prefix(spec: Spec<'_>, out: &mut Findings) {
         ),
         Reading::Is(text) if text.len() > longest => item.invalid(
             out,
-            format!("must have at most {longest} characters, so that an address fits behind it in a name"),
+            format_args!("must have at most {longest} characters, so that an address fits behind it in a name"),
         ),
         Reading::Is(text) if !names::is_object_name(text) => item.invalid(
             out,
@@ -146,7 +146,9 @@ fn strategy(spec: Spec<'_>, out: &mut Findings) {
     if is_update && named(text) != old {
         item.invalid(
             out,
-            format!("cannot be modified after creation (it is {old}); create another pool instead"),
+            format_args!(
+                "cannot be modified after creation (it is {old}); create another pool instead"
+            ),
         );
     }
 }
@@ -162,10 +164,10 @@ fn inheritance(pool: &Inherited<'_>, entries: &[Entry<'_>], out: &mut Findings) 
     {
         let family = family_name(family);
         out.error(
-            &pool.gateway_item.path,
+            pool.gateway_item.path,
             Cause::Invalid,
             pool.gateway_item.value,
-            format!("must be an {family} address, like {which}, which inherits it; or give the entries of each family a gateway of their own"),
+            format_args!("must be an {family} address, like {which}, which inherits it; or give the entries of each family a gateway of their own"),
         );
     }
     let too_wide = |entry: &&Entry<'_>| {
@@ -175,10 +177,10 @@ fn inheritance(pool: &Inherited<'_>, entries: &[Entry<'_>], out: &mut Findings) 
     if let Some((which, family)) = misfits(entries.iter().filter(too_wide), &pool.prefix_item) {
         let (width, family) = (family.width(), family_name(family));
         out.error(
-            &pool.prefix_item.path,
+            pool.prefix_item.path,
             Cause::Invalid,
             pool.prefix_item.value,
-            format!("must be from 0 to {width} for {family}, like {which}, which inherits it; or give the entries of each family a prefix of their own"),
+            format_args!("must be from 0 to {width} for {family}, like {which}, which inherits it; or give the entries of each family a prefix of their own"),
         );
     }
 }
@@ -236,7 +238,7 @@ fn pre_allocations(spec: Spec<'_>, ranges: &Ranges<'_>, out: &mut Findings) {
                 at.error(
                     out,
                     Cause::Duplicate,
-                    format!("{address} is already pre-allocated to claim {other}; give each claim its own address"),
+                    format_args!("{address} is already pre-allocated to claim {other}; give each claim its own address"),
                 );
             }
         }
@@ -251,6 +253,6 @@ fn pre_allocations(spec: Spec<'_>, ranges: &Ranges<'_>, out: &mut Findings) {
         } else {
             continue;
         };
-        out.error(&item.path, Cause::Invalid, item.value, fault);
+        out.error(item.path, Cause::Invalid, item.value, fault);
     }
 }

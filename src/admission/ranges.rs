@@ -86,8 +86,8 @@ pub(super) fn warn_of_overlaps(entries: &[Entry<'_>], out: &mut Findings) {
         let ranges = (entries[later].addresses(), entries[earlier].addresses());
         if let (Some(late), Some(early)) = ranges {
             out.warn(
-                &entries[later].item.path,
-                format!(
+                entries[later].item.path,
+                format_args!(
                     "{late} overlaps {} ({early}); common addresses count once, as that one's",
                     entries[earlier].item.path
                 ),

@@ -68,13 +68,13 @@ pub struct Violation {
 
 impl Violation {
     pub(super) fn new(
-        field: impl Into<String>,
+        field: impl fmt::Display,
         cause: Cause,
         value: Option<&Value>,
         detail: impl fmt::Display,
     ) -> Self {
         Self {
-            field: field.into(),
+            field: field.to_string(),
             cause,
             value: value.map(echo),
             detail: clip(&detail.to_string(), MAX_DETAIL),
@@ -144,7 +144,7 @@ pub(super) struct Findings {
 impl Findings {
     pub(super) fn error(
         &mut self,
-        field: &str,
+        field: impl fmt::Display,
         cause: Cause,
         value: Option<&Value>,
         detail: impl fmt::Display,
@@ -157,7 +157,7 @@ impl Findings {
         }
     }
 
-    pub(super) fn warn(&mut self, field: &str, text: impl fmt::Display) {
+    pub(super) fn warn(&mut self, field: impl fmt::Display, text: impl fmt::Display) {
         if self.warnings.len() < MAX_FINDINGS {
             // Warnings travel as HTTP headers.
             let plain: String = format!("{field}: {text}")
