@@ -3,6 +3,7 @@
 mod address;
 mod bounds;
 mod claim;
+mod examples;
 mod pool;
 mod update;
 
