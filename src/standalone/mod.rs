@@ -1,6 +1,19 @@
-//! The embedded Kubernetes-style API server.
+//! The embedded Kubernetes-style API server: for people without a cluster, and for tests. It is only evidence while it
+//! behaves like the real one, so codes, reasons and messages are those of kube-apiserver.
+//!
+//! May use `api`, `admission`, redb and hyper; it must not know the controller, which reaches it as any client does.
+//!
+//! ```text
+//!   server.rs   Server: open a folder, client(), listen()
+//!     tls.rs      certificate authority, token           http/   requests and answers; TLS and in process alike
+//!                                                          |
+//!     kinds.rs    what is served   <---------------------- registry/   what objects mean
+//!     schema/     what a custom resource may hold <--------|
+//!     error.rs    Status                                 store/  durable, revisions, history
+//! ```
 
 pub mod error;
+mod http;
 pub mod kinds;
 #[allow(
     dead_code,
@@ -8,8 +21,12 @@ pub mod kinds;
 )]
 pub mod registry;
 pub mod schema;
+mod server;
 #[allow(
     dead_code,
     reason = "the garbage collector, which comes next, uses the rest"
 )]
 mod store;
+mod tls;
+
+pub use server::{Listening, Options, Server, ServerError};

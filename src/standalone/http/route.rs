@@ -1,0 +1,176 @@
+//! From a request's path to what it names. Pure: whether the thing exists is for others to say.
+
+use percent_encoding::percent_decode_str;
+
+/// What a path names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Route {
+    /// `/`: the list of paths.
+    Index,
+    /// `/healthz`, `/readyz`, `/livez`, also with one check's name behind.
+    Health,
+    /// `/version`.
+    Version,
+    /// `/api`: the versions of the core group.
+    CoreVersions,
+    /// `/apis`: every group but the core one.
+    Groups,
+    /// `/apis/GROUP`.
+    Group(String),
+    /// `/api/v1` or `/apis/GROUP/VERSION`: the resources of a version.
+    GroupVersion {
+        /// Empty for the core group.
+        group: String,
+        version: String,
+    },
+    /// `/openapi/v3`.
+    OpenApiIndex,
+    /// `/openapi/v3/...`: what follows, as in the index.
+    OpenApiDocument(String),
+    /// Objects, or one object.
+    Objects(ObjectPath),
+    /// Nothing that any server of this kind has.
+    Unknown,
+}
+
+/// The path of a collection, of an object or of a part of an object.
+#[derive(Debug, PartialEq, Eq, Default, Clone)]
+pub(super) struct ObjectPath {
+    /// Empty for the core group.
+    pub(super) group: String,
+    pub(super) version: String,
+    pub(super) namespace: Option<String>,
+    pub(super) plural: String,
+    pub(super) name: Option<String>,
+    pub(super) subresource: Option<String>,
+}
+
+impl Route {
+    pub(super) fn parse(path: &str) -> Self {
+        let mut parts = Vec::new();
+        for part in path.split('/').filter(|part| !part.is_empty()) {
+            let Ok(part) = percent_decode_str(part).decode_utf8() else {
+                return Self::Unknown;
+            };
+            parts.push(part.into_owned());
+        }
+        let text: Vec<&str> = parts.iter().map(String::as_str).collect();
+        match text.as_slice() {
+            [] => Self::Index,
+            ["healthz" | "readyz" | "livez", ..] => Self::Health,
+            ["version"] => Self::Version,
+            ["api"] => Self::CoreVersions,
+            ["apis"] => Self::Groups,
+            ["apis", group] => Self::Group((*group).to_owned()),
+            ["api", version] => Self::GroupVersion {
+                group: String::new(),
+                version: (*version).to_owned(),
+            },
+            ["apis", group, version] => Self::GroupVersion {
+                group: (*group).to_owned(),
+                version: (*version).to_owned(),
+            },
+            ["openapi", "v3"] => Self::OpenApiIndex,
+            ["openapi", "v3", rest @ ..] => Self::OpenApiDocument(rest.join("/")),
+            ["api", version, rest @ ..] => objects("", version, rest),
+            ["apis", group, version, rest @ ..] => objects(group, version, rest),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
+    let owned = |text: &&str| Some((*text).to_owned());
+    let (namespace, rest) = match rest {
+        // A namespace's own parts, not a kind called "status" within it.
+        ["namespaces", _, "status" | "finalize"] => (None, rest),
+        ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (owned(namespace), rest),
+        _ => (None, rest),
+    };
+    let (plural, name, subresource) = match rest {
+        [plural] => (plural, None, None),
+        [plural, name] => (plural, owned(name), None),
+        [plural, name, subresource] => (plural, owned(name), owned(subresource)),
+        _ => return Route::Unknown,
+    };
+    Route::Objects(ObjectPath {
+        group: group.to_owned(),
+        version: version.to_owned(),
+        namespace,
+        plural: (*plural).to_owned(),
+        name,
+        subresource,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(route: &str) -> [String; 6] {
+        let Route::Objects(p) = Route::parse(route) else {
+            panic!("{route} names no object");
+        };
+        let text = |o: Option<String>| o.unwrap_or_else(|| "-".to_owned());
+        [
+            p.group,
+            p.version,
+            text(p.namespace),
+            p.plural,
+            text(p.name),
+            text(p.subresource),
+        ]
+    }
+
+    #[test]
+    fn objects_are_found_by_their_path() {
+        let cases = [
+            (
+                "/api/v1/namespaces",
+                ["", "v1", "-", "namespaces", "-", "-"],
+            ),
+            (
+                "/api/v1/namespaces/a",
+                ["", "v1", "-", "namespaces", "a", "-"],
+            ),
+            (
+                "/api/v1/namespaces/a/status",
+                ["", "v1", "-", "namespaces", "a", "status"],
+            ),
+            (
+                "/api/v1/namespaces/a/events",
+                ["", "v1", "a", "events", "-", "-"],
+            ),
+            (
+                "/apis/g.io/v1/pools",
+                ["g.io", "v1", "-", "pools", "-", "-"],
+            ),
+            (
+                "/apis/g.io/v1/namespaces/a/pools/x/status",
+                ["g.io", "v1", "a", "pools", "x", "status"],
+            ),
+            (
+                "/apis/g.io/v1/namespaces/a/pools/x%3Ay",
+                ["g.io", "v1", "a", "pools", "x:y", "-"],
+            ),
+        ];
+        for (route, want) in cases {
+            assert_eq!(path(route), want.map(str::to_owned), "{route}");
+        }
+    }
+
+    #[test]
+    fn everything_else() {
+        assert_eq!(Route::parse("/"), Route::Index);
+        assert_eq!(Route::parse("/readyz/etcd"), Route::Health);
+        assert_eq!(Route::parse("/apis/"), Route::Groups);
+        assert_eq!(Route::parse("/apis/g"), Route::Group("g".to_owned()));
+        assert_eq!(
+            Route::parse("/openapi/v3/apis/g/v1"),
+            Route::OpenApiDocument("apis/g/v1".to_owned())
+        );
+        for unknown in ["/x", "/openapi/v2", "/api/v1/a/b/c/d", "/api/v1/pods/%ff"] {
+            assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");
+        }
+    }
+}

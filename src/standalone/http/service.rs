@@ -1,0 +1,281 @@
+//! One request, from its head to its answer: who asks, which door leads there, and what keeps one request from harming others.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures::FutureExt;
+use http::header::{ACCEPT, AUTHORIZATION};
+use http::request::Parts;
+use http::{HeaderMap, Method, Request, StatusCode};
+use hyper::body;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::accept::{self, JSON};
+use super::discovery::{Discovery, group_version_path};
+use super::objects;
+use super::openapi::OpenApi;
+use super::query::Query;
+use super::reply::{self, Body, Reply};
+use super::review::Review;
+use super::route::{ObjectPath, Route};
+use super::table::Columns;
+use super::{decode, negotiate};
+use crate::standalone::error::ApiError;
+use crate::standalone::registry::Registry;
+
+/// Requests from outside that are worked on at one time, watches not counted: each may hold a body and an answer.
+const MAX_IN_FLIGHT: usize = 256;
+
+/// The API as a service: clone it, give it requests.
+#[derive(Clone)]
+pub(crate) struct Api {
+    shared: Arc<Shared>,
+    /// Ends the watches of whoever came through this door.
+    closing: CancellationToken,
+}
+
+struct Shared {
+    registry: Registry,
+    discovery: Discovery,
+    openapi: OpenApi,
+    /// By the resource's place in the table of kinds.
+    columns: Vec<Arc<Columns>>,
+    token: Box<str>,
+    in_flight: Semaphore,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caller {
+    /// This process: trusted, and its clock may be a test's.
+    InProcess,
+    /// The network: shows a token, and may be slow, many or broken.
+    Remote,
+}
+
+/// What a request's handlers need beside its body.
+pub(super) struct Asked<'a> {
+    pub(super) registry: &'a Registry,
+    /// By the resource's place in the table of kinds.
+    pub(super) columns: &'a [Arc<Columns>],
+    pub(super) closing: &'a CancellationToken,
+    pub(super) method: &'a Method,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) query: &'a Query,
+    pub(super) caller: Caller,
+}
+
+impl Api {
+    pub(crate) fn new(registry: Registry, token: &str, closing: CancellationToken) -> Self {
+        let resources = registry.resources();
+        let shared = Shared {
+            discovery: Discovery::of(resources),
+            openapi: OpenApi::new(),
+            columns: resources
+                .all()
+                .iter()
+                .map(|resource| Arc::new(Columns::of(resource)))
+                .collect(),
+            token: token.into(),
+            in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            registry,
+        };
+        Self {
+            shared: Arc::new(shared),
+            closing,
+        }
+    }
+
+    /// The same API, whose watches end when `closing` is cancelled.
+    pub(crate) fn until(&self, closing: CancellationToken) -> Self {
+        Self {
+            shared: Arc::clone(&self.shared),
+            closing,
+        }
+    }
+
+    /// Answers a request from the network.
+    pub(crate) async fn answer_remote<B>(&self, request: Request<B>) -> Reply
+    where
+        B: body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        guarded(self.answer(request, Caller::Remote)).await
+    }
+
+    async fn answer<B>(&self, request: Request<B>, caller: Caller) -> Result<Reply, ApiError>
+    where
+        B: body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let (parts, body) = request.into_parts();
+        let route = Route::parse(parts.uri.path());
+        match (&route, caller) {
+            // Open to everyone, as on a real server.
+            (Route::Health | Route::Version, _) | (_, Caller::InProcess) => {}
+            (_, Caller::Remote) => self.admit(&parts.headers)?,
+        }
+        let Route::Objects(path) = route else {
+            return self.document(&parts, &route);
+        };
+        let query = Query::parse(parts.uri.query());
+        let is_watch = parts.method == Method::GET && query.flag("watch") == Some(true);
+        // Held until the answer's head is made; what is still sent after that is paced by the client.
+        let _permit = match caller {
+            Caller::Remote if !is_watch => {
+                Some(self.shared.in_flight.try_acquire().map_err(|_| {
+                    ApiError::too_many_requests("too many requests, please try again later", 1)
+                })?)
+            }
+            Caller::Remote | Caller::InProcess => None,
+        };
+        if let Some(review) = Review::find(&path.group, &path.version, &path.plural) {
+            return answer_review(review, &path, &parts, body, caller).await;
+        }
+        let asked = Asked {
+            registry: &self.shared.registry,
+            columns: &self.shared.columns,
+            closing: &self.closing,
+            method: &parts.method,
+            headers: &parts.headers,
+            query: &query,
+            caller,
+        };
+        objects::serve(&asked, path, body).await
+    }
+
+    fn admit(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        let shown = headers
+            .get(AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split_once(' '))
+            .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+            .map_or("", |(_, token)| token.trim());
+        let (shown, right) = (shown.as_bytes(), self.shared.token.as_bytes());
+        // Takes the same time whatever the first wrong byte is.
+        let same = shown.len() == right.len()
+            && shown.iter().zip(right).fold(0, |odd, (a, b)| odd | (a ^ b)) == 0;
+        if same {
+            Ok(())
+        } else {
+            Err(ApiError::unauthorized())
+        }
+    }
+
+    /// Everything that is not objects: it is only read, and does not change.
+    fn document(&self, parts: &Parts, route: &Route) -> Result<Reply, ApiError> {
+        let Shared {
+            registry,
+            discovery,
+            openapi,
+            ..
+        } = &*self.shared;
+        let found = match route {
+            Route::Index => discovery.get(""),
+            Route::Version => discovery.get("version"),
+            Route::CoreVersions => discovery.get("api"),
+            Route::Groups => discovery.get("apis"),
+            Route::Group(group) => discovery.get(&format!("apis/{group}")),
+            Route::GroupVersion { group, version } => {
+                discovery.get(&group_version_path(group, version))
+            }
+            Route::OpenApiIndex => Some(openapi.index(registry.resources())),
+            Route::OpenApiDocument(path) => openapi.document(path, registry.resources()),
+            Route::Health | Route::Unknown | Route::Objects(_) => None,
+        };
+        if found.is_none() && *route != Route::Health {
+            return Err(ApiError::no_such_path());
+        }
+        if parts.method != Method::GET && parts.method != Method::HEAD {
+            return Err(ApiError::method_not_allowed_here());
+        }
+        let Some(found) = found else {
+            return Ok(reply::text("ok"));
+        };
+        let accept = parts.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+        let form = accept::choose(accept).ok_or_else(negotiate::not_acceptable)?;
+        reply::encoded(StatusCode::OK, form, found)
+    }
+}
+
+async fn answer_review<B>(
+    review: &Review,
+    path: &ObjectPath,
+    parts: &Parts,
+    body: B,
+    caller: Caller,
+) -> Result<Reply, ApiError>
+where
+    B: body::Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    if path.name.is_some() || path.namespace.is_some() {
+        return Err(ApiError::no_such_path());
+    }
+    if parts.method != Method::POST {
+        return Err(ApiError::method_not_allowed_here());
+    }
+    let notation = negotiate::notation(&parts.headers)?;
+    let bytes = decode::collect(body, caller == Caller::Remote).await?;
+    let asked = decode::decode(&bytes, notation)?.value;
+    if !asked.is_object() {
+        return Err(ApiError::bad_request("the body is not an object"));
+    }
+    let answer = review.answer(asked).to_string();
+    reply::encoded(StatusCode::CREATED, JSON, answer.into())
+}
+
+/// Turns errors into answers, and a panic into the answer 500: the next request finds a server.
+async fn guarded(answer: impl Future<Output = Result<Reply, ApiError>>) -> Reply {
+    match AssertUnwindSafe(answer).catch_unwind().await {
+        Ok(Ok(reply)) => reply,
+        Ok(Err(error)) => reply::refused(&error),
+        Err(panic) => {
+            let text = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+                .unwrap_or("of unknown kind");
+            tracing::error!(panic = text, "a request's handler panicked");
+            reply::refused(&ApiError::internal("the request's handler panicked"))
+        }
+    }
+}
+
+/// In process: what `kube::Client` takes. Never busy, never fails: errors are answers.
+impl<B> Service<Request<B>> for Api
+where
+    B: body::Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    type Response = http::Response<Body>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Reply, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let api = self.clone();
+        Box::pin(async move { Ok(guarded(api.answer(request, Caller::InProcess)).await) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_is_an_answer() {
+        let reply = guarded(async { panic!("on purpose") }).await;
+        assert_eq!(reply.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    }
+}

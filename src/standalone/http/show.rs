@@ -1,0 +1,135 @@
+//! Objects in the form that was asked for: as they are, as metadata, as rows; alone or as a list.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::accept::{Form, View};
+use super::options;
+use super::query::IncludeObject;
+use super::reply::{self, ListHead, Reply};
+use super::service::Asked;
+use super::table::{Columns, metadata_only};
+use crate::standalone::error::ApiError;
+use crate::standalone::kinds::Resource;
+use crate::standalone::registry::{Listed, Target};
+
+/// One object.
+pub(super) fn one(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    form: Form,
+    status: StatusCode,
+    object: Bytes,
+) -> Result<Reply, ApiError> {
+    let text = match form.view {
+        View::Object => object,
+        View::Metadata => metadata_only(parse(&object)?).to_string().into(),
+        View::Table(version) => {
+            let columns = columns(asked, resource)?;
+            table_of_one(
+                columns,
+                version,
+                asked.query.include_object()?,
+                &object,
+                true,
+            )?
+        }
+    };
+    reply::encoded(status, form, text)
+}
+
+/// A list, from the query to its end.
+pub(super) async fn list(
+    asked: &Asked<'_>,
+    target: &Target,
+    form: Form,
+) -> Result<Reply, ApiError> {
+    let options = options::list(asked.query, &target.resource)?;
+    // Reads from disk, and may read much: not on a thread that others wait for.
+    let (registry, goal) = (asked.registry.clone(), target.clone());
+    let page = tokio::task::spawn_blocking(move || registry.list(&goal, &options))
+        .await
+        .map_err(ApiError::internal)??;
+    items(asked, &target.resource, form, page).await
+}
+
+/// A page of objects.
+pub(super) async fn items(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    form: Form,
+    page: Listed,
+) -> Result<Reply, ApiError> {
+    let api_version = resource.api_version();
+    let head = |kind, api_version| ListHead {
+        kind,
+        api_version,
+        revision: page.revision,
+        continue_token: page.continue_token.as_deref(),
+        remaining: page.remaining,
+    };
+    // An object that cannot be read stands in no view: what is stored was once written by this program as JSON.
+    let values = |items: Vec<Bytes>| items.into_iter().filter_map(|item| parse(&item).ok());
+    let stream = match form.view {
+        View::Object => {
+            let head = head(&resource.list_kind, &api_version);
+            head.stream("items", "", page.items.into_iter())
+        }
+        View::Metadata => {
+            let head = head("PartialObjectMetadataList", "meta.k8s.io/v1");
+            let items = values(page.items).map(|item| metadata_only(item).to_string().into());
+            head.stream("items", "", items)
+        }
+        View::Table(version) => {
+            let columns = Arc::clone(columns(asked, resource)?);
+            let include = asked.query.include_object()?;
+            let version = format!("meta.k8s.io/{version}");
+            let definitions = format!("\"columnDefinitions\":{},", columns.definitions());
+            let now = Timestamp::now();
+            let head = head("Table", &version);
+            let rows = values(page.items)
+                .map(move |item| columns.row(item, include, now).to_string().into());
+            head.stream("rows", &definitions, rows)
+        }
+    };
+    reply::pieces(form, stream).await
+}
+
+/// A table with one row: a get's answer, or a watch's event, of which only the first brings the headings.
+pub(super) fn table_of_one(
+    columns: &Columns,
+    version: &str,
+    include: IncludeObject,
+    object: &Bytes,
+    headings: bool,
+) -> Result<Bytes, ApiError> {
+    let object = parse(object)?;
+    let revision = object["metadata"]["resourceVersion"].clone();
+    let row = columns.row(object, include, Timestamp::now());
+    let table = json!({
+        "kind": "Table",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": {"resourceVersion": revision},
+        "columnDefinitions": if headings { columns.definitions().clone() } else { Value::Null },
+        "rows": [row],
+    });
+    Ok(table.to_string().into())
+}
+
+pub(super) fn columns<'a>(
+    asked: &Asked<'a>,
+    resource: &Resource,
+) -> Result<&'a Arc<Columns>, ApiError> {
+    asked
+        .columns
+        .get(resource.index)
+        .ok_or_else(|| ApiError::internal("a kind without columns"))
+}
+
+pub(super) fn parse(object: &Bytes) -> Result<Value, ApiError> {
+    serde_json::from_slice(object).map_err(ApiError::internal)
+}

@@ -1,0 +1,205 @@
+//! The server as a whole: a data folder opened, and two doors to it: in process, and over TLS.
+//!
+//! Who owns what: [`Server`] is a handle; the folder is closed (and may be opened again) once the server is closed and the
+//! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop.
+
+use std::fs::DirBuilder;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::http::{Api, serve};
+use super::registry::{self, OpenError, Registry};
+use super::tls::{self, Credentials, TlsError};
+
+/// Where a server keeps what it knows.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder of the objects, the certificate authority, the token and the kubeconfig; made when it is not there. One server
+    /// at a time has it open.
+    pub data_dir: PathBuf,
+}
+
+/// What can go wrong with a server as a whole.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The folder cannot be made.
+    #[error("making the data folder {}: {source}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The objects cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The credentials cannot be read or made.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("listening on {addr}: {source}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The kubeconfig cannot be written.
+    #[error("writing {}: {source}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// An open data folder, served.
+#[derive(Clone)]
+pub struct Server {
+    api: Api,
+    registry: Registry,
+    credentials: Arc<Credentials>,
+    data_dir: PathBuf,
+    closing: CancellationToken,
+}
+
+/// A server's TLS door. Dropped, it stops taking connections.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens; the port is a real one also when 0 was asked for.
+    pub addr: SocketAddr,
+    task: JoinHandle<()>,
+    stopping: CancellationToken,
+    _on_drop: DropGuard,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Opens the folder, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read, is damaged, or is open in another process.
+    pub async fn open(options: Options) -> Result<Self, ServerError> {
+        let Options { data_dir } = options;
+        make_folder(&data_dir)?;
+        // First, for its lock: two servers must not make credentials for one folder.
+        let registry = Registry::open(registry::Options::new(&data_dir)).await?;
+        let credentials = Credentials::open(&data_dir)?;
+        let closing = CancellationToken::new();
+        let api = Api::new(registry.clone(), credentials.token(), closing.clone());
+        Ok(Self {
+            api,
+            registry,
+            credentials: Arc::new(credentials),
+            data_dir,
+            closing,
+        })
+    }
+
+    /// A client of this server in process: the same routes and answers, without TLS and token.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.api.clone(), "default")
+    }
+
+    /// Serves TLS on this address, with the folder's certificate and token, until the answer is stopped or dropped.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(&self, addr: SocketAddr) -> Result<Listening, ServerError> {
+        let config = self.credentials.server_config(addr.ip())?;
+        let failed = |source| ServerError::Listen { addr, source };
+        let listener = TcpListener::bind(addr).await.map_err(failed)?;
+        let addr = listener.local_addr().map_err(failed)?;
+        let stopping = self.closing.child_token();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let api = self.api.until(stopping.clone());
+        let task = tokio::spawn(serve(listener, acceptor, api, stopping.clone()));
+        Ok(Listening {
+            addr,
+            task,
+            _on_drop: stopping.clone().drop_guard(),
+            stopping,
+        })
+    }
+
+    /// Writes `kubeconfig` into the folder, for a server that listens on this address, and returns its path.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_kubeconfig(&self, addr: SocketAddr) -> Result<PathBuf, ServerError> {
+        let path = self.data_dir.join("kubeconfig");
+        let text = kubeconfig(addr, &self.credentials);
+        match tls::write_private(&path, &text) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(ServerError::Kubeconfig { path, source }),
+        }
+    }
+
+    /// Ends watches and listeners, and closes the folder once every write taken is on disk.
+    pub async fn close(self) {
+        self.closing.cancel();
+        self.registry.close().await;
+    }
+}
+
+fn make_folder(dir: &Path) -> Result<(), ServerError> {
+    // The token lies in it: a folder that we make is its owner's alone.
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|source| ServerError::Folder {
+            path: dir.to_owned(),
+            source,
+        })
+}
+
+fn kubeconfig(addr: SocketAddr, credentials: &Credentials) -> String {
+    // A server on every address is reached by this machine through loopback.
+    let ip = match addr.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
+        ip => ip,
+    };
+    let server = format!("https://{}", SocketAddr::new(ip, addr.port()));
+    // JSON is YAML, and needs no rules on quoting.
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "standalone", "cluster": {
+            "server": server,
+            "certificate-authority-data": STANDARD.encode(credentials.ca_pem()),
+        }}],
+        "users": [{"name": "standalone", "user": {"token": credentials.token()}}],
+        "contexts": [{"name": "standalone", "context": {
+            "cluster": "standalone", "user": "standalone", "namespace": "default",
+        }}],
+        "current-context": "standalone",
+    });
+    format!("{config:#}\n")
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Takes no more connections, ends watches, lets other requests end, and returns when all is quiet.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the accept loop failed");
+        }
+    }
+}
