@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::body::{self, Came};
 use super::metadata::{self, Object};
 use super::request::{FieldValidation, Patch, Subresource, Target, WriteOptions, Written};
-use super::{MAX_OBJECT_BYTES, Registry, commit_failed, conduct, key, patch, update};
+use super::{MAX_OBJECT_BYTES, Registry, admit, commit_failed, conduct, key, patch, update};
 use crate::standalone::error::{ApiError, FieldError};
 use crate::standalone::kinds::{Conduct, Resource, at_path};
 use crate::standalone::store::{
@@ -388,6 +388,11 @@ impl Registry {
             within,
             linked,
             unlinked,
+            index: admit::index_change(
+                resource,
+                old.map(|old| &old.object),
+                (left == Left::Kept).then_some(new),
+            ),
             collect: waits && left == Left::Kept,
             prior: old.and_then(|old| prior(resource, old, new)),
         };

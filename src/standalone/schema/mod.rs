@@ -1,5 +1,26 @@
-//! Structural schemas of custom resources.
+//! Structural schemas of custom resources: what a field may hold, which fields there are, what absent ones mean.
+//!
+//! A pure room: JSON in, JSON or findings out. It reads what a CRD carries (`openAPIV3Schema`) into a tree of [`Node`]s, in
+//! which three walks go down beside an object:
+//!
+//! ```text
+//!   compile.rs   CRD's JSON -> Node
+//!   prune.rs     object, Node -> object without unknown fields, and their paths     (fieldValidation, warnings)
+//!   defaults.rs  object, Node -> object with what absent fields mean
+//!   validate.rs  object, Node -> findings with a real API server's texts and paths
+//! ```
+//!
+//! `apiVersion`, `kind` and `metadata` are not the schema's; the walks pass them by. Rules in CEL
+//! (`x-kubernetes-validations`) are not carried out, so a schema that has them is not taken.
 
+mod compile;
+mod defaults;
+mod prune;
+mod validate;
+
+use std::collections::BTreeMap;
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 use super::error::FieldError;
@@ -18,7 +39,98 @@ pub struct SchemaError {
 #[derive(Debug)]
 pub struct Schema {
     raw: Value,
+    root: Node,
 }
+
+/// What one value may be.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a schema is a record of independent switches"
+)]
+#[derive(Debug, Default)]
+struct Node {
+    kind: Option<Kind>,
+    nullable: bool,
+    int_or_string: bool,
+    /// Unknown fields stay.
+    preserve: bool,
+    /// A whole object with metadata of its own.
+    embedded: bool,
+    properties: BTreeMap<String, Node>,
+    additional: Additional,
+    items: Option<Box<Node>>,
+    default: Option<Value>,
+    required: Vec<String>,
+    list: List,
+    limits: Limits,
+    all_of: Vec<Node>,
+    any_of: Vec<Node>,
+    one_of: Vec<Node>,
+    not: Option<Box<Node>>,
+}
+
+/// JSON types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Object,
+    Array,
+    String,
+    Integer,
+    Number,
+    Boolean,
+}
+
+/// What may stand in an object beside its properties.
+#[derive(Debug, Default)]
+enum Additional {
+    /// Nothing.
+    #[default]
+    None,
+    /// Anything.
+    Any,
+    /// Values like this.
+    Of(Box<Node>),
+}
+
+/// What tells the items of a list apart.
+#[derive(Debug, Default)]
+enum List {
+    /// Their place.
+    #[default]
+    Atomic,
+    /// Themselves.
+    Set,
+    /// These fields.
+    Map(Vec<String>),
+}
+
+/// Bounds on a value.
+#[derive(Debug, Default)]
+struct Limits {
+    one_of: Vec<Value>,
+    minimum: Option<f64>,
+    exclusive_minimum: bool,
+    maximum: Option<f64>,
+    exclusive_maximum: bool,
+    multiple_of: Option<f64>,
+    min_length: Option<u64>,
+    max_length: Option<u64>,
+    pattern: Option<Regex>,
+    format: Option<Format>,
+    min_items: Option<u64>,
+    max_items: Option<u64>,
+    unique_items: bool,
+    min_properties: Option<u64>,
+    max_properties: Option<u64>,
+}
+
+/// Formats that are looked at; a real API server ignores those that it does not know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    DateTime,
+}
+
+// === impl Schema ===
 
 impl Schema {
     /// Reads the schema of a CRD version (`openAPIV3Schema`).
@@ -26,7 +138,10 @@ impl Schema {
     /// # Errors
     /// The first part that is not structural.
     pub fn compile(raw: &Value) -> Result<Self, SchemaError> {
-        Ok(Self { raw: raw.clone() })
+        Ok(Self {
+            raw: raw.clone(),
+            root: compile::node(raw, "openAPIV3Schema")?,
+        })
     }
 
     /// The schema as it was given, for OpenAPI documents.
@@ -34,14 +149,35 @@ impl Schema {
         &self.raw
     }
 
-    /// Takes unknown fields away and names them.
-    pub fn prune(&self, _object: &mut Map<String, Value>, _unknown: &mut Vec<String>) {}
+    /// Takes unknown fields away and names them, as `unknown field "spec.x"`.
+    pub fn prune(&self, object: &mut Map<String, Value>, unknown: &mut Vec<String>) {
+        prune::root(&self.root, object, unknown);
+    }
 
-    /// Puts in defaults.
-    pub fn fill_defaults(&self, _object: &mut Map<String, Value>) {}
+    /// Puts in defaults, and takes `null` away where a field is not nullable: it means absent.
+    pub fn fill_defaults(&self, object: &mut Map<String, Value>) {
+        defaults::root(&self.root, object);
+    }
 
-    /// Everything that is wrong.
-    pub fn validate(&self, _object: &Map<String, Value>) -> Vec<FieldError> {
-        Vec::new()
+    /// Everything that is wrong, up to a bound.
+    pub fn validate(&self, object: &Map<String, Value>) -> Vec<FieldError> {
+        validate::root(&self.root, object)
     }
 }
+
+/// Fields of every object that are not the schema's.
+fn is_type_or_metadata(name: &str) -> bool {
+    matches!(name, "apiVersion" | "kind" | "metadata")
+}
+
+/// The path of a field of what lies at `path`.
+fn child(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub(crate) struct Change {
     pub(crate) linked: Vec<(u128, Option<String>)>,
     /// Owners that it names no more.
     pub(crate) unlinked: Vec<u128>,
+    /// What the object is found by beside its key, before and after.
+    pub(crate) index: (Option<String>, Option<String>),
     /// Whether the garbage collector has work with the object itself (it waits for or lets go of its dependents).
     pub(crate) collect: bool,
     /// The object before, when a selector may have matched it and not match it now, or the reverse.

@@ -4,6 +4,7 @@
 //! | --- | --- | --- |
 //! | `objects` | `/group/plural/[namespace/]name` | [`Header`], then the object as JSON text |
 //! | `owned` | owner's id, dependent's key | - |
+//! | `found_by` | what an object is found by beside its key, its key | - |
 //! | `collect` | owner's id | the owner's key, or empty: the owner is gone and its dependents are to be looked at |
 //! | `facts` | `revision`, `format` | a number |
 
@@ -17,6 +18,8 @@ use redb::{
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 pub(super) const OWNED: TableDefinition<'static, (u128, &str), ()> = TableDefinition::new("owned");
+pub(super) const FOUND_BY: TableDefinition<'static, (&str, &str), ()> =
+    TableDefinition::new("found_by");
 pub(super) const COLLECT: TableDefinition<'static, u128, &str> = TableDefinition::new("collect");
 pub(super) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
 
@@ -110,6 +113,7 @@ pub(crate) struct Stored {
 pub(crate) struct Snapshot {
     objects: ReadOnlyTable<&'static str, &'static [u8]>,
     owned: ReadOnlyTable<(u128, &'static str), ()>,
+    found_by: ReadOnlyTable<(&'static str, &'static str), ()>,
     collect: ReadOnlyTable<u128, &'static str>,
     revision: u64,
 }
@@ -154,6 +158,7 @@ impl Disk {
             let mut facts = transaction.open_table(FACTS)?;
             transaction.open_table(OBJECTS)?;
             transaction.open_table(OWNED)?;
+            transaction.open_table(FOUND_BY)?;
             transaction.open_table(COLLECT)?;
             let format = facts.get("format")?.map(|found| found.value());
             let format = if let Some(format) = format {
@@ -179,6 +184,7 @@ impl Disk {
         Ok(Snapshot {
             objects: transaction.open_table(OBJECTS)?,
             owned: transaction.open_table(OWNED)?,
+            found_by: transaction.open_table(FOUND_BY)?,
             collect: transaction.open_table(COLLECT)?,
             revision,
         })
@@ -325,6 +331,20 @@ impl Snapshot {
             keys.push(dependent.to_owned());
         }
         Ok(keys)
+    }
+
+    /// What objects are found by, and their keys, for everything that begins with `prefix`.
+    pub(crate) fn found_by(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let mut found = Vec::new();
+        for entry in self.found_by.range::<(&str, &str)>((prefix, "")..)? {
+            let (key, _) = entry?;
+            let (by, object) = key.value();
+            if !by.starts_with(prefix) {
+                break;
+            }
+            found.push((by.to_owned(), object.to_owned()));
+        }
+        Ok(found)
     }
 
     /// The garbage collector's work: owners' ids with their keys (empty: gone).

@@ -11,7 +11,9 @@ use redb::{ReadableTable, Table, WriteTransaction};
 use tokio::sync::oneshot;
 
 use super::change::{Action, Change, Committed, Refused};
-use super::disk::{COLLECT, Disk, FACTS, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError};
+use super::disk::{
+    COLLECT, Disk, FACTS, FOUND_BY, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError,
+};
 use super::history::{Event, EventKind, Histories};
 
 /// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
@@ -68,6 +70,7 @@ struct Done {
 struct Tables<'txn> {
     objects: Table<'txn, &'static str, &'static [u8]>,
     owned: Table<'txn, (u128, &'static str), ()>,
+    found_by: Table<'txn, (&'static str, &'static str), ()>,
     collect: Table<'txn, u128, &'static str>,
 }
 
@@ -178,6 +181,7 @@ impl Loop {
         let mut tables = Tables {
             objects: transaction.open_table(OBJECTS)?,
             owned: transaction.open_table(OWNED)?,
+            found_by: transaction.open_table(FOUND_BY)?,
             collect: transaction.open_table(COLLECT)?,
         };
         let mut results = Vec::with_capacity(changes.len());
@@ -254,9 +258,16 @@ impl Tables<'_> {
             within: _,
             linked,
             unlinked,
+            index: (index_before, index_after),
             collect,
             prior,
         } = change;
+        if let Some(by) = index_before {
+            self.found_by.remove((&*by, &*key))?;
+        }
+        if let Some(by) = index_after {
+            self.found_by.insert((&*by, &*key), ())?;
+        }
         for owner in unlinked {
             self.owned.remove((owner, &*key))?;
             done.collect |= self.let_go(owner)?;
