@@ -7,12 +7,36 @@
 //!   Input (objects seen and gone, answers, time)  ->  Pool::step  ->  Effect (requests, one wake-up, decisions to tell)
 //! ```
 
+mod answer;
+mod assess;
+mod attempt;
+mod bind;
+mod case;
 mod config;
+mod explain;
+mod gate;
+mod graves;
+mod head;
 mod input;
+mod machine;
+mod perform;
+mod queue;
+mod record;
+mod release;
+mod report;
 mod request;
+mod seen;
 mod snapshot;
+mod space;
+mod tally;
+mod terms;
+#[cfg(test)]
+mod tests;
+mod time;
+mod want;
 
 pub use config::{Config, LeakRepair};
 pub use input::{Input, KindState, Kinds, Newest, Outcome, Refusal, Scope, Stored};
+pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;

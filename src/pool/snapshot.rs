@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::api::PoolKey;
 
+use super::machine::Pool;
+
 /// A pool at one moment, for metrics, health and the command line. Numbers are addresses unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Snapshot {
@@ -37,4 +39,30 @@ pub struct Snapshot {
     pub family: &'static str,
     /// Consistency problems by kind.
     pub problems: BTreeMap<&'static str, u64>,
+}
+
+impl Pool {
+    /// The pool as it is now, from counters that are kept up to date: the cost does not depend on the number of claims.
+    pub fn snapshot(&self) -> Snapshot {
+        let numbers = self.space.numbers();
+        let terms = self.head.object.as_ref().map(|pool| &pool.terms);
+        let cluster = terms.and_then(|terms| terms.cluster.as_deref());
+        Snapshot {
+            key: self.key.clone(),
+            exists: terms.is_some(),
+            capacity: numbers.capacity,
+            allocated: numbers.allocated,
+            available: numbers.available,
+            reserved: numbers.reserved,
+            out_of_range: numbers.outside,
+            waiting: self.tally.waiting().clone(),
+            claims: self.tally.claims,
+            in_flight: self.flights.len() as u64,
+            ready: self.unready().map_or(Ok(()), Err),
+            cluster: cluster.map(str::to_owned),
+            strategy: terms.map_or("sequential", |terms| terms.strategy_name()),
+            family: terms.map_or("none", |terms| terms.family_name()),
+            problems: self.tally.problem_kinds().clone(),
+        }
+    }
 }

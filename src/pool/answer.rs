@@ -1,0 +1,435 @@
+//! Answers. A definite one is taken like any object seen or gone; of the others only so much is believed as they say.
+
+use jiff::SignedDuration;
+
+use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
+
+use super::case::{AttemptState, Refused};
+use super::input::{Newest, Outcome, Refusal, Stored};
+use super::machine::{Pool, Purpose, Sent};
+use super::request::{Decision, Effect, RequestId};
+use super::space::Holder;
+use super::time::{Backoff, Mishap, later};
+
+/// How long a namespace that refused a create is left in peace.
+const TERMINATING: SignedDuration = SignedDuration::from_mins(1);
+
+impl Pool {
+    pub(super) fn answered(&mut self, id: RequestId, outcome: Outcome) {
+        let Some(purpose) = self.flights.remove(&id) else {
+            return;
+        };
+        match purpose {
+            Purpose::Meta => {
+                self.head.flight = None;
+                self.answered_pool(outcome, false);
+            }
+            Purpose::Status => {
+                self.head.flight = None;
+                self.answered_pool(outcome, true);
+            }
+            Purpose::Cluster(name) => {
+                self.head.flight = None;
+                self.answered_cluster(&name, outcome);
+            }
+            Purpose::Case(key, sent) => {
+                if let Some(case) = self.cases.get_mut(&key) {
+                    case.flight = None;
+                }
+                self.queue.mark(&key);
+                match sent {
+                    Sent::Claim(uid) => self.answered_claim(&key, &uid, None, outcome),
+                    Sent::Status(uid, addr) => self.answered_claim(&key, &uid, addr, outcome),
+                    Sent::Create => self.answered_create(&key, outcome),
+                    Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
+                    Sent::Address(object, uid) => {
+                        self.answered_address(&key, &object, &uid, outcome);
+                    }
+                    Sent::Confirm => self.answered_confirm(&key, outcome),
+                }
+            }
+        }
+    }
+
+    // --- the pool
+
+    fn answered_pool(&mut self, outcome: Outcome, status: bool) {
+        let version = self.head.object.as_ref().map(|p| p.version.clone());
+        match outcome {
+            Outcome::Stored(Stored::Pool(pool)) => {
+                self.pool_backoff(status).reset();
+                self.see_pool(*pool, None);
+            }
+            Outcome::Conflict(Newest::Seen(Stored::Pool(pool))) => {
+                self.see_pool(*pool, None);
+                if self.head.object.as_ref().map(|p| p.version.clone()) == version {
+                    self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
+                }
+                self.head.desk.dirty = true;
+            }
+            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
+                if let Some(uid) = self.head.object.as_ref().map(|p| p.uid.clone()) {
+                    self.graves.dig(uid.clone(), self.now);
+                    self.pool_gone(&uid);
+                }
+            }
+            Outcome::Refused { message, .. } => {
+                self.pool_failed(status, Mishap::Refused, &message);
+            }
+            Outcome::NotSent { retry_after } => {
+                self.pool_failed(status, Mishap::NotSent(retry_after), "it was not sent");
+            }
+            Outcome::Unknown { message } => self.pool_failed(status, Mishap::Lost, &message),
+            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
+            | Outcome::Stored(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => {
+                self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
+            }
+        }
+    }
+
+    fn pool_backoff(&mut self, status: bool) -> &mut Backoff {
+        if status {
+            &mut self.head.desk.backoff
+        } else {
+            &mut self.head.backoff
+        }
+    }
+
+    fn pool_failed(&mut self, status: bool, mishap: Mishap, why: &str) {
+        let now = self.now;
+        let head = &mut self.head;
+        let backoff = if status {
+            head.desk.dirty = true;
+            &mut head.desk.backoff
+        } else {
+            &mut head.backoff
+        };
+        backoff.fail(mishap, now, &mut self.rng);
+        self.decided(Decision::Retrying {
+            what: format!("write pool {}", self.key),
+            why: why.to_owned(),
+        });
+    }
+
+    fn answered_cluster(&mut self, name: &str, outcome: Outcome) {
+        match outcome {
+            Outcome::Cluster(Some(facts)) => {
+                self.head.checked = Some(facts.uid.clone());
+                self.cluster_seen(facts);
+            }
+            Outcome::Cluster(None) | Outcome::Gone => self.cluster_gone(name),
+            Outcome::NotSent { retry_after } => {
+                self.pool_failed(false, Mishap::NotSent(retry_after), "it was not sent");
+            }
+            Outcome::Refused { message, .. } => {
+                self.pool_failed(false, Mishap::Refused, &message);
+            }
+            Outcome::Unknown { message } => self.pool_failed(false, Mishap::Lost, &message),
+            Outcome::Stored(_) | Outcome::Conflict(_) | Outcome::NameTaken => {
+                self.pool_failed(false, Mishap::Lost, "no Cluster came back");
+            }
+        }
+    }
+
+    // --- a claim
+
+    fn failed(&mut self, key: &ClaimKey, mishap: Mishap, what: &str, why: &str) {
+        let now = self.now;
+        if let Some(case) = self.cases.get_mut(key) {
+            case.backoff.fail(mishap, now, &mut self.rng);
+        }
+        self.decided(Decision::Retrying {
+            what: format!("{what} of {key}"),
+            why: why.to_owned(),
+        });
+    }
+
+    fn succeeded(&mut self, key: &ClaimKey) {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.backoff.reset();
+        }
+    }
+
+    /// The claim's own object came or went with an answer to a patch of it.
+    fn answered_claim(
+        &mut self,
+        key: &ClaimKey,
+        uid: &Uid,
+        addr: Option<std::net::IpAddr>,
+        outcome: Outcome,
+    ) {
+        let what = "write";
+        match outcome {
+            Outcome::Stored(Stored::Claim(claim)) => {
+                self.succeeded(key);
+                let created = claim.meta.created();
+                self.claim_seen(*claim, None);
+                if let Some(address) = addr {
+                    self.decided(Decision::Bound {
+                        claim: key.clone(),
+                        address,
+                        created,
+                    });
+                }
+            }
+            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
+                self.succeeded(key);
+                self.graves.dig(uid.clone(), self.now);
+                self.claim_gone(key, uid);
+            }
+            Outcome::Conflict(Newest::Seen(Stored::Claim(claim))) => {
+                let version = self.claim_version(key);
+                self.claim_seen(*claim, None);
+                if self.claim_version(key) == version {
+                    self.failed(key, Mishap::Lost, what, "it changed meanwhile");
+                }
+            }
+            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
+            | Outcome::Stored(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    fn claim_version(&self, key: &ClaimKey) -> Option<std::sync::Arc<str>> {
+        let claim = self.cases.get(key)?.claim.as_deref()?;
+        Some(claim.version.clone())
+    }
+
+    fn answered_confirm(&mut self, key: &ClaimKey, outcome: Outcome) {
+        let what = "read";
+        match outcome {
+            Outcome::Gone => self.confirm_gone(key),
+            Outcome::Stored(Stored::Claim(claim)) => self.confirm_claim(key, *claim),
+            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Stored(_)
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no claim came back"),
+        }
+    }
+
+    /// There is such a claim after all; one that leads to another pool is none of ours.
+    fn confirm_claim(&mut self, key: &ClaimKey, claim: Claim) {
+        if claim.pool_key() != self.key || claim.fault.is_some() {
+            self.confirm_gone(key);
+            return;
+        }
+        self.claim_seen(claim, None);
+        let known = self.cases.get(key).is_some_and(|c| c.claim.is_some());
+        if !known {
+            self.failed(
+                key,
+                Mishap::Lost,
+                "read",
+                "watch and read contradict each other",
+            );
+        }
+    }
+
+    // --- a create
+
+    fn answered_create(&mut self, key: &ClaimKey, outcome: Outcome) {
+        let what = "create the address object";
+        let doubt = self.doubt(key);
+        // Back to where it was before this create was sent.
+        let undone = doubt.map_or(AttemptState::Planned, |since| AttemptState::Unanswered {
+            since,
+        });
+        match outcome {
+            Outcome::Stored(Stored::Address(address)) => {
+                self.succeeded(key);
+                self.created(key, *address);
+            }
+            Outcome::NameTaken => {
+                self.succeeded(key);
+                if let Some(name) = self.attempt_name(key) {
+                    self.effect(Effect::WatchName(name));
+                }
+                self.set_attempt(key, AttemptState::Taken { freed: false });
+            }
+            Outcome::Unknown { message } => {
+                let since = self.now;
+                self.set_attempt(key, AttemptState::Unanswered { since });
+                self.failed(key, Mishap::Lost, what, &message);
+            }
+            Outcome::NotSent { retry_after } => {
+                self.set_attempt(key, undone);
+                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Refused { refusal, message } => {
+                self.failed(key, Mishap::Refused, what, &message);
+                self.create_refused(key, refusal, &message);
+            }
+            Outcome::Gone => {
+                let message = "the namespace does not exist".to_owned();
+                self.failed(key, Mishap::Refused, what, &message);
+                self.create_refused(key, Refusal::Other, &message);
+            }
+            Outcome::Stored(_) | Outcome::Conflict(_) | Outcome::Cluster(_) => {
+                self.set_attempt(key, undone);
+                self.failed(key, Mishap::Lost, what, "no address object came back");
+            }
+        }
+    }
+
+    /// The object exists: it holds the address from now on, not the attempt.
+    fn created(&mut self, key: &ClaimKey, address: Address) {
+        if let Ok(address) = address.address {
+            self.decided(Decision::Allocated {
+                claim: key.clone(),
+                address,
+            });
+        }
+        self.address_seen(address);
+        if let Some(case) = self.cases.get_mut(key) {
+            case.kept = None;
+            case.refusal = None;
+        }
+        self.drop_attempt(key);
+    }
+
+    fn create_refused(&mut self, key: &ClaimKey, refusal: Refusal, message: &str) {
+        match refusal {
+            Refusal::NamespaceTerminating => {
+                let first = !self.is_terminating();
+                self.terminating_until = Some(later(self.now, TERMINATING));
+                if first {
+                    self.mark_all();
+                }
+            }
+            Refusal::Forbidden | Refusal::Invalid | Refusal::Other => {
+                if let Some(case) = self.cases.get_mut(key) {
+                    case.refusal = Some(Box::new(Refused {
+                        message: message.chars().take(1024).collect(),
+                        explained: false,
+                    }));
+                }
+            }
+        }
+        if let Some(since) = self.doubt(key) {
+            // An earlier one may have been carried out: that it is refused now says nothing about it.
+            self.set_attempt(key, AttemptState::Barred { since });
+        } else if self.cases.get(key).is_some_and(|c| c.kept.is_some()) {
+            self.set_attempt(key, AttemptState::Planned);
+        } else {
+            // Somebody else may have more luck with the address meanwhile.
+            self.drop_attempt(key);
+        }
+    }
+
+    /// Whose object has the name that we asked for (A12).
+    fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
+        let what = "read the address object";
+        match outcome {
+            Outcome::Stored(Stored::Address(address)) => {
+                self.succeeded(key);
+                self.name_read(key, name, *address);
+            }
+            Outcome::Gone => {
+                self.succeeded(key);
+                self.effect(Effect::ForgetName(name.clone()));
+                self.set_attempt(key, AttemptState::Planned);
+            }
+            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Stored(_)
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no object came back"),
+        }
+    }
+
+    fn name_read(&mut self, key: &ClaimKey, name: &AddressKey, address: Address) {
+        let attempt = self.cases.get(key).and_then(|c| c.attempt.as_deref());
+        let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
+            return;
+        };
+        if state == (AttemptState::Taken { freed: true }) {
+            // It went while it was read; asked again.
+            self.set_attempt(key, AttemptState::Taken { freed: false });
+            return;
+        }
+        let here = address.pool_key() == self.key;
+        if here && address.claim == key.name {
+            self.effect(Effect::ForgetName(name.clone()));
+            self.created(key, address);
+            return;
+        }
+        if here {
+            self.address_seen(address);
+        }
+        self.foreign.insert(name.clone(), addr);
+        self.space.hold(addr, Holder::Foreign(name.clone()));
+        self.weigh_foreign(name, Some(addr));
+        self.drop_attempt(key);
+    }
+
+    // --- an address object
+
+    fn answered_address(
+        &mut self,
+        key: &ClaimKey,
+        object: &AddressKey,
+        uid: &Uid,
+        outcome: Outcome,
+    ) {
+        let what = "write the address object";
+        match outcome {
+            Outcome::Stored(Stored::Address(address)) => {
+                self.succeeded(key);
+                self.address_seen(*address);
+            }
+            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
+                self.succeeded(key);
+                self.graves.dig(uid.clone(), self.now);
+                self.address_gone(object, uid);
+            }
+            Outcome::Conflict(Newest::Seen(Stored::Address(address))) => {
+                let version = self.addresses.get(object).map(|a| a.version.clone());
+                self.address_seen(*address);
+                self.spare(object, uid);
+                if self.addresses.get(object).map(|a| a.version.clone()) == version {
+                    self.failed(key, Mishap::Lost, what, "it changed meanwhile");
+                }
+            }
+            Outcome::Refused { message, .. } => {
+                self.spare(object, uid);
+                self.failed(key, Mishap::Refused, what, &message);
+            }
+            Outcome::NotSent { retry_after } => {
+                self.spare(object, uid);
+                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
+            | Outcome::Stored(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    /// The DELETE certainly did nothing: the object may be bound again.
+    fn spare(&mut self, object: &AddressKey, uid: &Uid) {
+        if let Some(record) = self.addresses.get_mut(object)
+            && record.uid == *uid
+            && !record.deleting
+        {
+            record.doomed = false;
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! What is to be done for a case, read off everything known. Changes nothing.
+//!
+//! ```text
+//!   in flight, backoff, kinds, pause       wait
+//!   an unanswered create                   is settled first, whatever became of the claim (R7)
+//!   claim gone                             its objects: external, going, or a leak         leak.rs
+//!   claim deleting                         object off, finalizer off                       release.rs
+//!   claim living, has an object            bound to it                                     bind.rs
+//!   claim living, has none                 an address is chosen for it                     want.rs
+//! ```
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::api::{ClaimKey, ReferenceFault};
+
+use super::case::{
+    Assessment, AttemptState, Case, Class, Final, Reason, Refused, Step, Until, Verdict, Waiting,
+};
+use super::machine::Pool;
+use super::record::ClaimRecord;
+use super::time::later;
+
+/// After that time a request that nobody has answered cannot be carried out any more: the server was told to give up after
+/// 4 s.
+const LATEST_LANDING: SignedDuration = SignedDuration::from_secs(30);
+
+impl Pool {
+    pub(super) fn assess(&self, key: &ClaimKey) -> Assessment {
+        let Some(case) = self.cases.get(key) else {
+            return Assessment::rest();
+        };
+        let claim = case.claim.as_deref();
+        let bystander = claim.is_some_and(|c| c.fault == Some(ReferenceFault::OtherProvider));
+        let asks =
+            claim.is_some_and(|c| c.deleted.is_none()) && !bystander && !self.is_bound(key, case);
+        let alone = self.is_paused()
+            || self.is_anothers()
+            || claim.is_some_and(|claim| self.is_left_alone(claim));
+        let idle = |verdict| Assessment {
+            // While a request is under way the reason of waiting stands as it was.
+            waiting: asks.then(|| Waiting {
+                reason: match &case.wait {
+                    _ if alone => Reason::LeftAlone,
+                    Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
+                    Some(_) | None => Reason::Pending,
+                },
+                message: String::new(),
+                error: None,
+                until: Until::Change,
+            }),
+            verdict,
+        };
+        if alone || !self.kinds.is_synced() || !self.is_served(key.kind) || case.flight.is_some() {
+            return idle(Verdict::Rest);
+        }
+        if let Some(until) = case.backoff.until(self.now) {
+            return match (claim, case.refusal.as_deref()) {
+                (Some(claim), Some(refused)) if asks => {
+                    self.refused(key, case, claim, refused, until)
+                }
+                (Some(_) | None, Some(_) | None) => idle(Verdict::Later(until)),
+            };
+        }
+        if let Some(verdict) = self.settling(case) {
+            return idle(verdict);
+        }
+        match claim {
+            None => self.assess_unclaimed(key, case).into(),
+            Some(claim) if claim.deleted.is_some() => self.assess_release(key, case, claim).into(),
+            Some(claim) => match claim.fault {
+                Some(ReferenceFault::OtherProvider) => Assessment::rest(),
+                Some(fault) => self.waiting(key, case, claim, Self::fault(fault)),
+                None => self.assess_living(key, case, claim),
+            },
+        }
+    }
+
+    /// The way to a definite answer to a create (R7).
+    fn settling(&self, case: &Case) -> Option<Verdict> {
+        let step = match case.attempt.as_deref()?.state {
+            AttemptState::Planned | AttemptState::Sent { .. } => return None,
+            AttemptState::Unanswered { .. } => Step::Create,
+            AttemptState::Barred { since } => {
+                let safe = later(since, LATEST_LANDING);
+                if safe > self.now {
+                    return Some(Verdict::Later(safe));
+                }
+                Step::ReadName
+            }
+            AttemptState::Taken { .. } => Step::ReadName,
+        };
+        Some(Verdict::Do(Class::Going, step))
+    }
+
+    /// The server does not take this claim's address object; the claim says so while it waits for the next try.
+    fn refused(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        refused: &Refused,
+        until: Timestamp,
+    ) -> Assessment {
+        let waiting = Waiting {
+            reason: Reason::AllocationFailed,
+            message: format!(
+                "the API server refused the address object: {}",
+                refused.message
+            ),
+            error: None,
+            until: Until::Change,
+        };
+        let mut assessment = self.waiting(key, case, claim, waiting);
+        if refused.explained || !matches!(assessment.verdict, Verdict::Do(..)) {
+            assessment.verdict = Verdict::Later(until);
+        }
+        assessment
+    }
+
+    fn fault(fault: ReferenceFault) -> Waiting {
+        let what = match fault {
+            ReferenceFault::NoName => "spec.pool.name is empty; name a pool",
+            ReferenceFault::OtherNamespace => {
+                "spec.pool.namespace is another namespace; a claim can ask a pool of its own namespace only"
+            }
+            ReferenceFault::OtherKind => "spec.pool is no IPPool of ipam.metal3.io; name one",
+            ReferenceFault::OtherProvider => "spec.poolRef is another provider's pool",
+        };
+        Waiting {
+            reason: Reason::AllocationFailed,
+            message: what.to_owned(),
+            error: Some((what.to_owned(), Final::Now)),
+            until: Until::Change,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! An address on its way to a claim: held from the moment it is chosen until its object is seen or certainly not made (R7).
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::api::ClaimKey;
+
+use super::case::{Attempt, AttemptState, Class, Step, Verdict};
+use super::machine::Pool;
+use super::space::Holder;
+
+impl Pool {
+    fn attempt(&mut self, key: &ClaimKey) -> Option<&mut Attempt> {
+        self.cases.get_mut(key)?.attempt.as_deref_mut()
+    }
+
+    /// Holds an address for a claim: this one, or one that the pool's strategy chooses.
+    pub(super) fn choose(&mut self, key: &ClaimKey, wanted: Option<IpAddr>) {
+        self.drop_attempt(key);
+        let chosen = match wanted {
+            Some(addr) if self.space.obstacle(addr, key).is_none() => {
+                self.space.hold(addr, Holder::Attempt(key.clone()));
+                Some(addr)
+            }
+            Some(_) => None,
+            None => self.space.choose(key, &mut self.rng),
+        };
+        if let (Some(address), Some(case)) = (chosen, self.cases.get_mut(key)) {
+            case.attempt = Some(Box::new(Attempt {
+                address,
+                state: AttemptState::Planned,
+                sent: None,
+                generation: 0,
+            }));
+        }
+        if let Some(called) = self.queue.answer_call(key)
+            && chosen != Some(called)
+        {
+            self.pass_call_on(key, called);
+        }
+        self.queue.mark(key);
+    }
+
+    /// Ends an attempt, whatever came of it; its hold on the address ends with it.
+    pub(super) fn drop_attempt(&mut self, key: &ClaimKey) {
+        self.set_attempt(key, AttemptState::Planned);
+        let attempt = self.cases.get_mut(key).and_then(|c| c.attempt.take());
+        if let Some(attempt) = attempt {
+            self.let_go(attempt.address, &Holder::Attempt(key.clone()));
+            self.queue.mark(key);
+        }
+    }
+
+    /// Moves an attempt on, and keeps count of those that may be carried out without our knowing.
+    pub(super) fn set_attempt(&mut self, key: &ClaimKey, state: AttemptState) {
+        let current = self.head.object.as_ref().map_or(0, |p| p.generation);
+        let Some(attempt) = self.attempt(key) else {
+            return;
+        };
+        let planned = AttemptState::Planned;
+        let (before, after) = (attempt.state == planned, state == planned);
+        attempt.state = state;
+        if before && !after {
+            attempt.generation = current;
+            *self.unsettled.entry(current).or_default() += 1;
+        } else if !before && after {
+            attempt.sent = None;
+            let generation = attempt.generation;
+            if let Some(count) = self.unsettled.get_mut(&generation) {
+                *count -= 1;
+                if *count == 0 {
+                    self.unsettled.remove(&generation);
+                }
+            }
+        }
+    }
+
+    /// When the last create that may have been carried out was lost, if one was.
+    pub(super) fn doubt(&mut self, key: &ClaimKey) -> Option<Timestamp> {
+        match self.attempt(key)?.state {
+            AttemptState::Sent { doubt } => doubt,
+            AttemptState::Unanswered { since } | AttemptState::Barred { since } => Some(since),
+            AttemptState::Planned | AttemptState::Taken { .. } => None,
+        }
+    }
+
+    /// Drops an address that was chosen and never asked for, once the claim is not about to get it any more.
+    pub(super) fn tidy_attempt(&mut self, key: &ClaimKey, verdict: &Verdict) {
+        let Some(case) = self.cases.get(key) else {
+            return;
+        };
+        let Some(attempt) = case.attempt.as_deref() else {
+            return;
+        };
+        let living = case.claim.as_deref().is_some_and(|c| c.deleted.is_none());
+        let bound = self.is_bound(key, case);
+        let resting = case.flight.is_some() || case.backoff.until(self.now).is_some();
+        let wanted = match verdict {
+            Verdict::Do(_, Step::Choose(_) | Step::Pin | Step::Create) => true,
+            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting || case.kept.is_some(),
+        };
+        if attempt.state == AttemptState::Planned && !(living && wanted && !bound) {
+            self.drop_attempt(key);
+        }
+    }
+
+    /// A claim that was called to a free address has decided otherwise: the next one is called.
+    pub(super) fn hear_call(&mut self, key: &ClaimKey, verdict: &Verdict) {
+        if matches!(verdict, Verdict::Do(Class::New, Step::Choose(_))) {
+            return;
+        }
+        if let Some(addr) = self.queue.answer_call(key) {
+            self.pass_call_on(key, addr);
+        }
+    }
+
+    fn pass_call_on(&mut self, key: &ClaimKey, addr: IpAddr) {
+        let live = |holder: &Holder| match holder {
+            Holder::Object(_) | Holder::Attempt(_) | Holder::Foreign(_) => true,
+            Holder::Gateway | Holder::Promised(_) => false,
+        };
+        if self.space.of(addr).iter().any(live) {
+            return;
+        }
+        if let Some(age) = self.cases.get(key).map(|case| case.age(key)) {
+            self.queue.call(addr, Some(&age));
+        }
+    }
+}

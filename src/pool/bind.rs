@@ -1,0 +1,252 @@
+//! A living claim and the address objects that name it (A4): which one it is bound to, and what is missing until that shows.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::api::names::METAL3_GROUP;
+use crate::api::{AddressKey, ClaimKey};
+
+use super::case::{Assessment, Case, Class, Reason, Step, Until, Verdict, Waiting};
+use super::machine::Pool;
+use super::record::{AddressRecord, ClaimRecord};
+
+/// What an object that names a claim is to it.
+enum Standing {
+    /// The claim may be bound to it.
+    Candidate,
+    /// Another claim's object has its address, and this one is ours: it is released.
+    Surplus,
+    /// Another claim's object has its address, and this one is someone's: the claim waits until one of them goes.
+    Disputed(std::net::IpAddr),
+    /// On its way out, or without an address.
+    Nothing,
+}
+
+impl Pool {
+    pub(super) fn object<'a>(
+        &'a self,
+        key: &ClaimKey,
+        name: &std::sync::Arc<str>,
+    ) -> Option<(AddressKey, &'a AddressRecord)> {
+        let key = AddressKey {
+            kind: key.kind,
+            name: name.clone(),
+        };
+        let record = self.addresses.get(&key)?;
+        Some((key, record))
+    }
+
+    pub(super) fn objects<'a>(
+        &'a self,
+        key: &'a ClaimKey,
+        case: &'a Case,
+    ) -> impl Iterator<Item = (AddressKey, &'a AddressRecord)> {
+        case.objects
+            .iter()
+            .filter_map(move |name| self.object(key, name))
+    }
+
+    /// Whether the claim's status shows an object of its own.
+    pub(super) fn is_bound(&self, key: &ClaimKey, case: &Case) -> bool {
+        let published = case.claim.as_deref().and_then(|c| c.published.as_ref());
+        published.is_some_and(|name| {
+            case.objects.contains(name)
+                && self
+                    .object(key, name)
+                    .is_some_and(|(_, o)| o.address.is_ok())
+        })
+    }
+
+    /// Whether the object is in the status of the claim that it names.
+    fn is_published(&self, key: &AddressKey, object: &AddressRecord) -> bool {
+        let claim = ClaimKey {
+            kind: key.kind,
+            name: object.claim.clone(),
+        };
+        let claim = self.cases.get(&claim).and_then(|c| c.claim.as_deref());
+        claim.is_some_and(|c| c.published.as_ref() == Some(&key.name))
+    }
+
+    /// Whether another claim's object has the better right to this object's address (by value): one that is published,
+    /// else the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
+    fn is_outranked(&self, key: &AddressKey, object: &AddressRecord) -> bool {
+        let Ok(addr) = object.address else {
+            return false;
+        };
+        if self.is_published(key, object) {
+            return false;
+        }
+        let rank =
+            |key: &AddressKey, object: &AddressRecord| (object.created, key.name.clone(), key.kind);
+        self.space.objects_at(addr).any(|other_key| {
+            let Some(other) = self.addresses.get(other_key) else {
+                return false;
+            };
+            let other_claim = (other_key.kind, &other.claim);
+            other_claim != (key.kind, &object.claim)
+                && (self.is_published(other_key, other)
+                    || rank(other_key, other) < rank(key, object))
+        })
+    }
+
+    fn standing(&self, key: &AddressKey, object: &AddressRecord) -> Standing {
+        let Ok(addr) = object.address else {
+            return Standing::Nothing;
+        };
+        if object.doomed {
+            return Standing::Nothing;
+        }
+        if self.is_outranked(key, object) {
+            return if object.is_ours(key.kind) {
+                Standing::Surplus
+            } else {
+                Standing::Disputed(addr)
+            };
+        }
+        if object.is_let_go(key.kind) && !self.is_published(key, object) {
+            return Standing::Nothing;
+        }
+        Standing::Candidate
+    }
+
+    pub(super) fn assess_living(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+    ) -> Assessment {
+        let mut disputed = None;
+        let mut best: Option<(AddressKey, &AddressRecord)> = None;
+        for (object_key, object) in self.objects(key, case) {
+            let going = object.doomed && !object.is_let_go(key.kind);
+            let standing = self.standing(&object_key, object);
+            if going || matches!(standing, Standing::Surplus) {
+                // What this claim can never be bound to is brought to its end first.
+                if let Some(step) = release_step(&object_key, object) {
+                    return self.still_waiting(key, case, Verdict::Do(Class::Going, step));
+                }
+            }
+            match standing {
+                Standing::Candidate => {
+                    let rank = |k: &AddressKey, o: &AddressRecord| {
+                        let shown = claim.published.as_ref() == Some(&k.name);
+                        (!shown, o.created, k.name.clone())
+                    };
+                    if best
+                        .as_ref()
+                        .is_none_or(|(k, o)| rank(&object_key, object) < rank(k, o))
+                    {
+                        best = Some((object_key, object));
+                    }
+                }
+                Standing::Disputed(addr) => disputed = Some((object_key, addr)),
+                Standing::Surplus | Standing::Nothing => {}
+            }
+        }
+        if let Some((object_key, object)) = best {
+            return self.assess_bound(key, case, claim, &object_key, object);
+        }
+        if let Some((object_key, addr)) = disputed {
+            let waiting = Waiting {
+                reason: Reason::AddressConflict,
+                message: format!(
+                    "{object_key} names this claim, but another claim has its address {addr}; delete one of the two objects"
+                ),
+                error: Some((
+                    super::explain::NOT_AVAILABLE.to_owned(),
+                    super::case::Final::Later,
+                )),
+                until: Until::Address(addr),
+            };
+            return self.waiting(key, case, claim, waiting);
+        }
+        self.assess_wanting(key, case, claim)
+    }
+
+    /// What is missing until the claim shows this object: its finalizer, right owners, its status.
+    fn assess_bound(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        object_key: &AddressKey,
+        object: &AddressRecord,
+    ) -> Assessment {
+        let shown = claim.published.as_ref() == Some(&object_key.name);
+        if !shown && let Some(waiting) = self.gate(claim) {
+            return self.waiting(key, case, claim, waiting);
+        }
+        if !claim.finalizers.has(key.kind.claim_finalizer()) {
+            return self.still_waiting(key, case, Verdict::Do(Class::Going, Step::Pin));
+        }
+        if let Some(owners) = self.right_owners(key, claim, object) {
+            let step = Step::Reown(object_key.clone(), owners);
+            return self.still_waiting(key, case, Verdict::Do(Class::Going, step));
+        }
+        let Ok(addr) = object.address else {
+            return Assessment::rest();
+        };
+        match self.binding_status(key, claim, &object_key.name) {
+            Some(status) => {
+                let step = Step::Publish(addr, Box::new(status));
+                self.still_waiting(key, case, Verdict::Do(Class::Going, step))
+            }
+            None => Assessment::rest(),
+        }
+    }
+
+    /// The owner references as they shall stand; `None` when they are right (P3: then nothing is written). Only the UID of
+    /// a reference that names our claim or our pool is ever corrected.
+    fn right_owners(
+        &self,
+        key: &ClaimKey,
+        claim: &ClaimRecord,
+        object: &AddressRecord,
+    ) -> Option<Vec<OwnerReference>> {
+        let pool = self.head.object.as_ref()?;
+        let group = |owner: &OwnerReference, group: &str| {
+            owner.api_version.split('/').next() == Some(group)
+        };
+        let right = |owner: &OwnerReference| {
+            if owner.kind == key.kind.claim()
+                && group(owner, key.kind.group())
+                && *owner.name == *key.name
+            {
+                Some(&claim.uid)
+            } else if owner.kind == "IPPool"
+                && group(owner, METAL3_GROUP)
+                && *owner.name == *self.key.name
+            {
+                Some(&pool.uid)
+            } else {
+                None
+            }
+        };
+        let wrong = |owner: &OwnerReference| right(owner).is_some_and(|uid| **uid != *owner.uid);
+        if !object.owners.iter().any(wrong) {
+            return None;
+        }
+        let mut owners: Vec<OwnerReference> = Vec::new();
+        for owner in &object.owners {
+            let mut owner = owner.clone();
+            if let Some(uid) = right(&owner) {
+                owner.uid = uid.to_string();
+            }
+            // Two references to one claim, of two incarnations, become one.
+            if !owners.iter().any(|o| o.uid == owner.uid) {
+                owners.push(owner);
+            }
+        }
+        Some(owners)
+    }
+}
+
+/// The next step that brings an object to its end (R3); `None` once nothing of ours keeps it.
+pub(super) fn release_step(key: &AddressKey, object: &AddressRecord) -> Option<Step> {
+    if !object.deleting {
+        Some(Step::Delete(key.clone()))
+    } else if object.is_ours(key.kind) {
+        Some(Step::LetGo(key.clone()))
+    } else {
+        None
+    }
+}

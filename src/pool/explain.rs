@@ -1,0 +1,200 @@
+//! What a claim's status shows (U1, U2, U3): its address, or why it has none. Written only when it differs from what is
+//! stored, so once per state.
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+
+use crate::api::{ClaimKey, ClaimKind};
+
+use super::case::{Assessment, Case, Class, Final, Reason, Step, Until, Verdict, Waiting};
+use super::machine::Pool;
+use super::record::ClaimRecord;
+use super::request::ClaimStatus;
+use super::time::later;
+
+/// Upstream's text for an address that is held (U2).
+pub(super) const NOT_AVAILABLE: &str = "Requested IP not available";
+
+/// How long a reason that may pass within moments is kept back.
+const PASSING: SignedDuration = SignedDuration::from_secs(1);
+
+/// Bytes of other people's text that a message repeats.
+const ECHO: usize = 128;
+
+/// Someone's text, cut.
+pub(super) fn echo(text: &str) -> String {
+    let mut cut: String = text.chars().take(ECHO).collect();
+    if cut.len() < text.len() {
+        cut.push_str("...");
+    }
+    cut
+}
+
+/// A condition over the one that stands: its time changes with its status only.
+pub(super) fn condition(
+    before: Option<&Condition>,
+    type_: &str,
+    status: bool,
+    reason: &str,
+    message: String,
+    generation: i64,
+    now: Timestamp,
+) -> Condition {
+    let status = if status { "True" } else { "False" };
+    let unchanged = before.filter(|c| c.status == status);
+    Condition {
+        type_: type_.to_owned(),
+        status: status.to_owned(),
+        reason: reason.to_owned(),
+        message,
+        observed_generation: (generation > 0).then_some(generation),
+        last_transition_time: unchanged.map_or_else(
+            || Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+            |c| c.last_transition_time.clone(),
+        ),
+    }
+}
+
+/// Whether two conditions say the same. The generation does not count: it alone is not worth a write.
+pub(super) fn says_the_same(a: &Condition, b: &Condition) -> bool {
+    a.status == b.status && a.reason == b.reason && a.message == b.message
+}
+
+/// A list of conditions with one set; others' are kept.
+pub(super) fn with_condition(list: &[Condition], condition: Condition) -> Vec<Condition> {
+    let mut list = list.to_vec();
+    match list.iter_mut().find(|c| c.type_ == condition.type_) {
+        Some(place) => *place = condition,
+        None => list.push(condition),
+    }
+    list
+}
+
+impl Pool {
+    /// The status that shows this object; `None` when it stands already.
+    pub(super) fn binding_status(
+        &self,
+        key: &ClaimKey,
+        claim: &ClaimRecord,
+        name: &std::sync::Arc<str>,
+    ) -> Option<ClaimStatus> {
+        let mut status = ClaimStatus::default();
+        if claim.published.as_ref() != Some(name) {
+            status.published = Some(Some(name.clone()));
+        }
+        if key.kind == ClaimKind::Metal3 && claim.error.is_some() {
+            status.error_message = Some(None);
+        }
+        status.conditions = self.conditions_with(claim, true, "AddressAllocated", String::new());
+        (status != ClaimStatus::default()).then_some(status)
+    }
+
+    fn conditions_with(
+        &self,
+        claim: &ClaimRecord,
+        ready: bool,
+        reason: &str,
+        message: String,
+    ) -> Option<Vec<Condition>> {
+        let before = claim.conditions.iter().find(|c| c.type_ == "Ready");
+        let condition = condition(
+            before,
+            "Ready",
+            ready,
+            reason,
+            message,
+            claim.generation,
+            self.now,
+        );
+        if before.is_some_and(|before| says_the_same(before, &condition)) {
+            return None;
+        }
+        Some(with_condition(&claim.conditions, condition))
+    }
+
+    /// A claim waits: when and how its status comes to say so.
+    pub(super) fn waiting(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        waiting: Waiting,
+    ) -> Assessment {
+        let since = match case.wait.as_deref() {
+            Some(wait) if wait.reason == waiting.reason => wait.since,
+            Some(_) | None => self.now,
+        };
+        let mut status = ClaimStatus::default();
+        let mut due = None;
+        match &waiting.error {
+            Some((text, last)) if key.kind == ClaimKind::Metal3 => {
+                let at = match last {
+                    Final::Now => self.now,
+                    Final::Later => later(since, self.config.exhausted_error_after),
+                };
+                if claim.error.as_deref() != Some(text) {
+                    if at <= self.now {
+                        status.error_message = Some(Some(text.clone()));
+                    } else {
+                        due = Some(at);
+                    }
+                }
+            }
+            Some(_) | None => {}
+        }
+        let (reason, message) = match key.kind {
+            ClaimKind::Metal3 => (waiting.reason.text(), waiting.message.clone()),
+            ClaimKind::Capi => {
+                let (fine, coarse) = (waiting.reason.text(), waiting.reason.contract_text());
+                let message = if fine == coarse {
+                    waiting.message.clone()
+                } else {
+                    format!("{fine}: {}", waiting.message)
+                };
+                (coarse, message)
+            }
+        };
+        status.conditions = self.conditions_with(claim, false, reason, message);
+        if waiting.reason.is_passing() {
+            let passed = later(since, PASSING);
+            if passed > self.now && status != ClaimStatus::default() {
+                due = Some(passed);
+                status = ClaimStatus::default();
+            }
+        } else if claim.published.is_some() && case.kept.is_none() {
+            // U3: what it shows is none of its own.
+            status.published = Some(None);
+        }
+        let verdict = if status != ClaimStatus::default() {
+            let step = Step::Explain(waiting.reason, Box::new(status));
+            Verdict::Do(Class::Status, step)
+        } else if let Some(due) = due {
+            Verdict::Later(due)
+        } else {
+            Verdict::Rest
+        };
+        Assessment {
+            waiting: Some(waiting),
+            verdict,
+        }
+    }
+
+    /// Something is done for a claim: if it has no address yet, the reason it waited for stands until it has.
+    pub(super) fn still_waiting(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        verdict: Verdict,
+    ) -> Assessment {
+        let waiting = (!self.is_bound(key, case)).then(|| Waiting {
+            reason: match case.wait.as_deref() {
+                Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
+                Some(_) | None => Reason::Pending,
+            },
+            message: String::new(),
+            error: None,
+            until: Until::Change,
+        });
+        Assessment { waiting, verdict }
+    }
+}

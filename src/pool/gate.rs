@@ -1,0 +1,187 @@
+//! What keeps a pool, a claim or a write back as a whole: kinds that are not listed, pause (P1), another manager's objects
+//! (P4), a pool that is not ready.
+
+use crate::api::{ClaimKey, ClaimKind, ClusterFacts};
+
+use super::case::Reason;
+use super::head::Standing;
+use super::input::{KindState, Scope};
+use super::machine::Pool;
+use super::record::ClaimRecord;
+
+/// Why a pool gives nothing out; a reason of its `Ready` condition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Shut {
+    NotFound,
+    Starting,
+    KindUnavailable,
+    Deleting,
+    Unreadable,
+    ClusterNotFound,
+    ClusterDeleting,
+    NotStored,
+}
+
+impl Shut {
+    /// As in the pool's condition.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::NotFound => "NotFound",
+            Self::Starting => "Starting",
+            Self::KindUnavailable => "KindUnavailable",
+            Self::Deleting => "Deleting",
+            Self::Unreadable => "InvalidSpec",
+            Self::ClusterNotFound => "ClusterNotFound",
+            Self::ClusterDeleting => "ClusterDeleting",
+            Self::NotStored => "FinalizerPending",
+        }
+    }
+
+    /// What a claim that waits for it shows.
+    pub(super) fn reason(self) -> Reason {
+        match self {
+            Self::NotFound => Reason::PoolNotFound,
+            Self::Starting
+            | Self::KindUnavailable
+            | Self::Deleting
+            | Self::Unreadable
+            | Self::ClusterNotFound
+            | Self::ClusterDeleting
+            | Self::NotStored => Reason::PoolNotReady,
+        }
+    }
+}
+
+impl Pool {
+    /// The Cluster of this name, if there is one.
+    pub(super) fn cluster(&self, name: &str) -> Option<&ClusterFacts> {
+        match self.kinds.clusters {
+            KindState::Listed | KindState::Pending => self.clusters.get(name),
+            KindState::Absent | KindState::Unavailable => None,
+        }
+    }
+
+    /// Whether nothing of this pool is written (P1), but for the status that says so.
+    pub(super) fn is_paused(&self) -> bool {
+        let Some(pool) = &self.head.object else {
+            return false;
+        };
+        let cluster = pool.terms.cluster.as_deref();
+        pool.paused || cluster.is_some_and(|name| self.is_cluster_paused(name))
+    }
+
+    fn is_cluster_paused(&self, name: &str) -> bool {
+        self.cluster(name).is_some_and(|c| c.paused)
+    }
+
+    /// Whether the pool and all that is its own are another manager's (P4).
+    pub(super) fn is_anothers(&self) -> bool {
+        let scope = self.head.object.as_ref().map(|p| p.scope);
+        scope == Some(Scope::Another)
+    }
+
+    /// Whether this claim is left alone by itself (P1, P4).
+    pub(super) fn is_left_alone(&self, claim: &ClaimRecord) -> bool {
+        let cluster = claim.cluster.as_deref();
+        claim.scope == Scope::Another
+            || claim.paused
+            || cluster.is_some_and(|name| self.is_cluster_paused(name))
+    }
+
+    /// Whether both kinds of the family are listed, or do not exist.
+    pub(super) fn is_served(&self, kind: ClaimKind) -> bool {
+        let (claims, addresses) = match kind {
+            ClaimKind::Metal3 => (self.kinds.metal3_claims, self.kinds.metal3_addresses),
+            ClaimKind::Capi => (self.kinds.capi_claims, self.kinds.capi_addresses),
+        };
+        let listed = |state| match state {
+            KindState::Listed => true,
+            KindState::Pending | KindState::Absent | KindState::Unavailable => false,
+        };
+        listed(claims) && listed(addresses)
+    }
+
+    /// The kind that was there and is not any more, if there is one that matters to this pool (A3). Cluster is not among
+    /// them: without the kind there is no Cluster.
+    pub(super) fn missing_kind(&self) -> Option<&'static str> {
+        let missing = self.kinds.all().into_iter();
+        let mut missing = missing
+            .filter(|(_, state)| *state == KindState::Unavailable)
+            .map(|(name, _)| name);
+        missing.find(|name| match *name {
+            "IPPool" => true,
+            "IPClaim" | "IPAddress.ipam.metal3.io" => self.has_cases(ClaimKind::Metal3),
+            "IPAddressClaim" | "IPAddress.ipam.cluster.x-k8s.io" => self.has_cases(ClaimKind::Capi),
+            _ => false,
+        })
+    }
+
+    fn has_cases(&self, kind: ClaimKind) -> bool {
+        let first = ClaimKey {
+            kind,
+            name: "".into(),
+        };
+        let next = self.cases.range(first..).next();
+        next.is_some_and(|(key, _)| key.kind == kind)
+    }
+
+    /// The pool, if it gives addresses out.
+    pub(super) fn open(&self) -> Result<&Standing, Shut> {
+        if !self.kinds.is_synced() {
+            return Err(Shut::Starting);
+        }
+        let pool = self.head.object.as_ref().ok_or(Shut::NotFound)?;
+        if self.missing_kind().is_some() {
+            return Err(Shut::KindUnavailable);
+        }
+        if pool.deleting {
+            return Err(Shut::Deleting);
+        }
+        if let Some(name) = &pool.terms.cluster {
+            match self.cluster(name) {
+                None => return Err(Shut::ClusterNotFound),
+                Some(cluster) if cluster.deleting && !self.is_meta_stored() => {
+                    return Err(Shut::ClusterDeleting);
+                }
+                Some(_) => {}
+            }
+        }
+        if pool.spec.is_err() {
+            return Err(Shut::Unreadable);
+        }
+        if !self.is_meta_stored() {
+            return Err(Shut::NotStored);
+        }
+        Ok(pool)
+    }
+
+    /// A shut pool in words.
+    pub(super) fn shut_message(&self, shut: Shut) -> String {
+        let key = &self.key;
+        let cluster = || {
+            let pool = self.head.object.as_ref();
+            pool.and_then(|p| p.terms.cluster.as_deref())
+                .unwrap_or_default()
+                .to_owned()
+        };
+        match shut {
+            Shut::NotFound => format!("pool {key} does not exist; create it"),
+            Shut::Starting => format!("pool {key} waits until every kind is listed"),
+            Shut::KindUnavailable => format!(
+                "the API server does not serve {} any more; nothing is given out or freed until it does",
+                self.missing_kind().unwrap_or("a kind")
+            ),
+            Shut::Deleting => format!("pool {key} is being deleted"),
+            Shut::Unreadable => format!("the spec of pool {key} cannot be read; correct it"),
+            Shut::ClusterNotFound => format!(
+                "pool {key} waits for Cluster {}, which does not exist",
+                cluster()
+            ),
+            Shut::ClusterDeleting => format!(
+                "pool {key} belongs to Cluster {}, which is being deleted",
+                cluster()
+            ),
+            Shut::NotStored => format!("the finalizer of pool {key} is not stored yet"),
+        }
+    }
+}

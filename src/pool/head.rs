@@ -1,0 +1,325 @@
+//! The pool object itself: what is known of it, and its metadata (P2, R1, R5).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+
+use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
+use crate::api::names::{
+    CAPI_GROUP, CLUSTER_NAME_LABEL, PAUSED_ANNOTATION, POOL_FINALIZER, PROVIDER_LABEL,
+    PROVIDER_NAME,
+};
+use crate::api::{PoolObject, Uid};
+
+use super::case::AttemptState;
+use super::graves::{compare_versions, is_older_incarnation};
+use super::input::{KindState, Scope};
+use super::machine::{Pool, Purpose};
+use super::report::Desk;
+use super::request::{Request, RequestId};
+use super::space::Holder;
+use super::terms::Terms;
+use super::time::Backoff;
+
+/// The pool object, read.
+#[derive(Debug)]
+pub(super) struct Standing {
+    pub(super) uid: Uid,
+    pub(super) version: Arc<str>,
+    pub(super) generation: i64,
+    created: Timestamp,
+    pub(super) deleting: bool,
+    /// The pause annotation.
+    pub(super) paused: bool,
+    finalizers: Vec<String>,
+    labels: BTreeMap<String, String>,
+    owners: Vec<OwnerReference>,
+    pub(super) scope: Scope,
+    pub(super) spec: Result<IPPoolSpec, String>,
+    pub(super) status: IPPoolStatus,
+    /// What admission finds wrong with the spec.
+    pub(super) problems: Vec<String>,
+    pub(super) terms: Terms,
+}
+
+/// All that is about the pool object.
+#[derive(Debug, Default)]
+pub(super) struct Head {
+    pub(super) object: Option<Standing>,
+    /// One request about the pool object at a time.
+    pub(super) flight: Option<RequestId>,
+    pub(super) backoff: Backoff,
+    /// UID of the Cluster that an uncached read has just shown, good for one write (P2).
+    pub(super) checked: Option<Uid>,
+    pub(super) desk: Desk,
+}
+
+impl Head {
+    /// When the pool's own requests want to be looked at again.
+    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = [self.backoff.until(now), self.desk.next_timer(now)];
+        times.into_iter().flatten().min()
+    }
+
+    pub(super) fn indexes_changed(&mut self, _claim: &str) {
+        self.desk.epoch += 1;
+    }
+
+    /// The last object that names the pool is gone (R5).
+    pub(super) fn unblocked(&mut self) {
+        self.backoff.reset();
+    }
+}
+
+impl Standing {
+    fn has_finalizer(&self) -> bool {
+        self.finalizers.iter().any(|f| f == POOL_FINALIZER)
+    }
+}
+
+fn is_cluster(owner: &OwnerReference) -> bool {
+    owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(CAPI_GROUP)
+}
+
+impl Pool {
+    pub(super) fn pool_seen(&mut self, object: PoolObject, problems: Vec<String>, scope: Scope) {
+        self.see_pool(object, Some((problems, scope)));
+    }
+
+    /// `told` is `None` when an answer shows the pool: it knows neither.
+    pub(super) fn see_pool(&mut self, object: PoolObject, told: Option<(Vec<String>, Scope)>) {
+        let meta = object.meta;
+        if self.graves.has(&meta.uid) {
+            return;
+        }
+        let seen = (&*meta.resource_version, meta.created());
+        let mut before: Option<Standing> = None;
+        if let Some(known) = &mut self.head.object {
+            if known.uid == meta.uid {
+                match compare_versions(seen.0, &known.version) {
+                    std::cmp::Ordering::Less => return,
+                    std::cmp::Ordering::Equal => {
+                        let Some((problems, scope)) = told else {
+                            return;
+                        };
+                        let changed = known.scope != scope;
+                        self.head.desk.dirty |= known.problems != problems;
+                        known.problems = problems;
+                        known.scope = scope;
+                        if changed {
+                            self.mark_all();
+                        }
+                        return;
+                    }
+                    std::cmp::Ordering::Greater => before = self.head.object.take(),
+                }
+            } else if is_older_incarnation(seen, (&known.version, known.created)) {
+                return;
+            } else {
+                let uid = known.uid.clone();
+                self.pool_gone(&uid);
+            }
+        }
+        let deleting = meta.is_deleting();
+        if deleting && meta.finalizers.is_empty() {
+            self.graves.dig(meta.uid.clone(), self.now);
+            self.head.object = before;
+            self.pool_gone(&meta.uid);
+            return;
+        }
+        let (problems, scope) = match (told, &before) {
+            (Some(told), _) => told,
+            (None, Some(before)) => (before.problems.clone(), before.scope),
+            (None, None) => (Vec::new(), Scope::Another),
+        };
+        let same_spec = before.as_ref().is_some_and(|b| b.spec == object.spec);
+        let standing = |terms| Standing {
+            paused: meta.has_annotation(PAUSED_ANNOTATION),
+            created: meta.created(),
+            deleting,
+            uid: meta.uid,
+            version: meta.resource_version,
+            generation: meta.generation,
+            finalizers: meta.finalizers,
+            labels: meta.labels,
+            owners: meta.owner_references,
+            scope,
+            status: object.status,
+            problems,
+            terms,
+            spec: object.spec,
+        };
+        let (is_first, changed, standing) = match before {
+            Some(before) => {
+                let was = (
+                    before.uid.clone(),
+                    before.deleting,
+                    before.paused,
+                    before.scope,
+                    before.finalizers.clone(),
+                    before.labels.clone(),
+                    before.owners.clone(),
+                );
+                let standing = standing(before.terms);
+                let is = (
+                    standing.uid.clone(),
+                    standing.deleting,
+                    standing.paused,
+                    standing.scope,
+                    standing.finalizers.clone(),
+                    standing.labels.clone(),
+                    standing.owners.clone(),
+                );
+                (false, was != is, standing)
+            }
+            None => (true, true, standing(Terms::default())),
+        };
+        if changed || !same_spec {
+            self.head.backoff.reset();
+            self.mark_all();
+        }
+        if is_first {
+            self.head.desk.reset();
+            self.terminating_until = None;
+        }
+        self.head.desk.dirty = true;
+        self.head.object = Some(standing);
+        if !same_spec {
+            self.take_terms();
+        }
+    }
+
+    pub(super) fn pool_gone(&mut self, uid: &Uid) {
+        if self.head.object.as_ref().is_none_or(|p| p.uid != *uid) {
+            return;
+        }
+        self.head.object = None;
+        self.head.checked = None;
+        self.space.rebuild(&Terms::default());
+        self.mark_all();
+    }
+
+    /// The spec changed: the bitmap is rebuilt from the holders, and what was chosen but not asked for is chosen anew.
+    fn take_terms(&mut self) {
+        let planned: Vec<_> = self
+            .cases
+            .iter()
+            .filter(|(_, case)| case.kept.is_none())
+            .filter_map(|(key, case)| Some((key, case.attempt.as_deref()?)))
+            .filter(|(_, attempt)| attempt.state == AttemptState::Planned)
+            .map(|(key, attempt)| (key.clone(), attempt.address))
+            .collect();
+        for (key, addr) in planned {
+            self.space.let_go(addr, &Holder::Attempt(key.clone()));
+            if let Some(case) = self.cases.get_mut(&key) {
+                case.attempt = None;
+                // Its finalizer may be on its way; nothing is lost by that.
+                case.backoff.reset();
+            }
+        }
+        let Some(pool) = &mut self.head.object else {
+            return;
+        };
+        if let Ok(spec) = &pool.spec {
+            pool.terms = Terms::read(spec);
+        }
+        self.space.rebuild(&pool.terms);
+    }
+
+    /// Whether the pool's finalizer is stored, and with a Cluster its labels and owner reference (R1, P2).
+    pub(super) fn is_meta_stored(&self) -> bool {
+        let Some(pool) = &self.head.object else {
+            return false;
+        };
+        let Some(name) = &pool.terms.cluster else {
+            return pool.has_finalizer();
+        };
+        let label = |label: &str, value: &str| pool.labels.get(label).is_some_and(|v| v == value);
+        let uid = self.cluster(name).map(|c| c.uid.clone());
+        let mut clusters = pool.owners.iter().filter(|o| is_cluster(o)).peekable();
+        pool.has_finalizer()
+            && label(CLUSTER_NAME_LABEL, name)
+            && label(PROVIDER_LABEL, PROVIDER_NAME)
+            && clusters.peek().is_some()
+            && clusters.all(|o| *o.name == **name && uid.as_ref().is_none_or(|uid| *o.uid == **uid))
+    }
+
+    /// Sends what the pool's metadata lacks; true if something was sent.
+    pub(super) fn tend_meta(&mut self) -> bool {
+        let writable = self.kinds.is_synced()
+            && self.kinds.pools == KindState::Listed
+            && self.head.flight.is_none()
+            && self.head.backoff.until(self.now).is_none()
+            && !self.is_paused()
+            && !self.is_anothers();
+        let Some(pool) = self.head.object.as_ref().filter(|_| writable) else {
+            return false;
+        };
+        if pool.deleting {
+            // R5.
+            let free = self.addresses.is_empty() && self.unsettled.is_empty();
+            if !(pool.has_finalizer() && free) || self.missing_kind().is_some() {
+                return false;
+            }
+            let mut finalizers = pool.finalizers.clone();
+            finalizers.retain(|f| f != POOL_FINALIZER);
+            let request = Request::PoolMeta {
+                resource_version: pool.version.clone(),
+                finalizers,
+                labels: BTreeMap::new(),
+                owner_references: None,
+            };
+            self.send_head(Purpose::Meta, request);
+            return true;
+        }
+        if self.is_meta_stored() {
+            return false;
+        }
+        let mut finalizers = pool.finalizers.clone();
+        if !pool.has_finalizer() {
+            finalizers.push(POOL_FINALIZER.to_owned());
+        }
+        let mut labels = BTreeMap::new();
+        let mut owner_references = None;
+        let resource_version = pool.version.clone();
+        if let Some(name) = pool.terms.cluster.clone() {
+            let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
+                return false;
+            };
+            if self.head.checked.as_ref() != Some(&cluster.uid) {
+                let purpose = Purpose::Cluster(name.clone());
+                self.send_head(purpose, Request::ReadCluster { name });
+                return true;
+            }
+            labels.insert(CLUSTER_NAME_LABEL.to_owned(), Some(name.to_string()));
+            labels.insert(PROVIDER_LABEL.to_owned(), Some(PROVIDER_NAME.to_owned()));
+            let mut owners = pool.owners.clone();
+            owners.retain(|o| !is_cluster(o));
+            owners.push(OwnerReference {
+                api_version: cluster.api_version.to_string(),
+                kind: "Cluster".to_owned(),
+                name: cluster.name.to_string(),
+                uid: cluster.uid.to_string(),
+                block_owner_deletion: None,
+                controller: None,
+            });
+            owner_references = Some(owners);
+            self.head.checked = None;
+        }
+        let request = Request::PoolMeta {
+            resource_version,
+            finalizers,
+            labels,
+            owner_references,
+        };
+        self.send_head(Purpose::Meta, request);
+        true
+    }
+
+    pub(super) fn send_head(&mut self, purpose: Purpose, request: Request) {
+        self.head.flight = Some(self.next_id());
+        self.send(purpose, request);
+    }
+}

@@ -1,0 +1,205 @@
+//! One step of a case becomes a request.
+
+use crate::api::names::address_name;
+use crate::api::{AddressKey, ClaimKey};
+
+use super::case::{AttemptState, Step};
+use super::machine::{Pool, Purpose, Sent};
+use super::request::{Decision, Effect, NewAddress, Request};
+
+impl Pool {
+    pub(super) fn perform(&mut self, key: &ClaimKey, step: Step) {
+        match step {
+            Step::Choose(wanted) => self.choose(key, wanted),
+            Step::Pin => self.send_finalizers(key, true),
+            Step::Unpin => self.send_finalizers(key, false),
+            Step::Create => self.send_create(key),
+            Step::ReadName => self.send_read_name(key),
+            Step::Publish(addr, status) => self.send_status(key, Some(addr), *status),
+            Step::Explain(reason, status) => {
+                if let Some(refused) = self
+                    .cases
+                    .get_mut(key)
+                    .and_then(|case| case.refusal.as_deref_mut())
+                {
+                    refused.explained = true;
+                }
+                let ready = status.conditions.iter().flatten();
+                if let Some(ready) = ready.into_iter().find(|c| c.type_ == "Ready") {
+                    self.decided(Decision::Waiting {
+                        claim: key.clone(),
+                        reason: reason.text(),
+                        message: ready.message.clone(),
+                    });
+                }
+                self.send_status(key, None, *status);
+            }
+            Step::Reown(object, owners) => {
+                self.send_address(key, &object, |resource_version, _| Request::AddressMeta {
+                    key: object.clone(),
+                    resource_version,
+                    finalizers: None,
+                    owner_references: Some(owners),
+                });
+            }
+            Step::Delete(object) => {
+                if let Some(record) = self.addresses.get_mut(&object) {
+                    record.doomed = true;
+                }
+                self.send_address(key, &object, |resource_version, record| {
+                    Request::DeleteAddress {
+                        key: object.clone(),
+                        uid: record.uid.clone(),
+                        resource_version,
+                    }
+                });
+            }
+            Step::LetGo(object) => {
+                let ours = object.kind.address_finalizer();
+                if let Some(record) = self.addresses.get_mut(&object) {
+                    record.doomed = true;
+                }
+                self.send_address(key, &object, |resource_version, record| {
+                    Request::AddressMeta {
+                        key: object.clone(),
+                        resource_version,
+                        finalizers: Some(record.finalizers.without(ours)),
+                        owner_references: None,
+                    }
+                });
+            }
+            Step::Confirm => {
+                let request = Request::ReadClaim { key: key.clone() };
+                self.send(Purpose::Case(key.clone(), Sent::Confirm), request);
+            }
+        }
+    }
+
+    fn send_finalizers(&mut self, key: &ClaimKey, on: bool) {
+        let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
+            return;
+        };
+        let ours = key.kind.claim_finalizer();
+        let request = Request::ClaimFinalizers {
+            key: key.clone(),
+            resource_version: claim.version.clone(),
+            finalizers: if on {
+                claim.finalizers.with(ours)
+            } else {
+                claim.finalizers.without(ours)
+            },
+        };
+        let sent = Sent::Claim(claim.uid.clone());
+        self.send(Purpose::Case(key.clone(), sent), request);
+    }
+
+    fn send_status(
+        &mut self,
+        key: &ClaimKey,
+        addr: Option<std::net::IpAddr>,
+        status: super::request::ClaimStatus,
+    ) {
+        let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
+            return;
+        };
+        let sent = Sent::Status(claim.uid.clone(), addr);
+        let request = Request::ClaimStatus {
+            key: key.clone(),
+            resource_version: claim.version.clone(),
+            status,
+        };
+        self.send(Purpose::Case(key.clone(), sent), request);
+    }
+
+    fn send_address(
+        &mut self,
+        key: &ClaimKey,
+        object: &AddressKey,
+        request: impl FnOnce(std::sync::Arc<str>, &super::record::AddressRecord) -> Request,
+    ) {
+        let Some(record) = self.addresses.get(object) else {
+            return;
+        };
+        let sent = Sent::Address(object.clone(), record.uid.clone());
+        let request = request(record.version.clone(), record);
+        self.send(Purpose::Case(key.clone(), sent), request);
+    }
+
+    /// The name that the attempt's object has or gets.
+    pub(super) fn attempt_name(&self, key: &ClaimKey) -> Option<AddressKey> {
+        let case = self.cases.get(key)?;
+        let attempt = case.attempt.as_deref()?;
+        let name = match (attempt.sent.as_deref(), case.kept.as_deref()) {
+            (Some(sent), _) => sent.name.clone(),
+            (None, Some(kept)) => kept.name.clone(),
+            (None, None) => {
+                let terms = &self.head.object.as_ref()?.terms;
+                address_name(&terms.name_prefix, attempt.address).into()
+            }
+        };
+        Some(AddressKey {
+            kind: key.kind,
+            name,
+        })
+    }
+
+    fn new_address(&self, key: &ClaimKey) -> Option<NewAddress> {
+        let case = self.cases.get(key)?;
+        let attempt = case.attempt.as_deref()?;
+        if let Some(sent) = &attempt.sent {
+            return Some((**sent).clone());
+        }
+        let claim = case.claim.as_deref()?;
+        let pool = self.head.object.as_ref()?;
+        let address = attempt.address;
+        let values = match case.kept.as_deref() {
+            Some(kept) => kept.values.clone(),
+            None => pool.terms.values(self.space.entry_of(address), address),
+        };
+        Some(NewAddress {
+            kind: key.kind,
+            name: self.attempt_name(key)?.name,
+            labels: claim.labels(),
+            claim: key.name.clone(),
+            claim_uid: claim.uid.clone(),
+            pool_uid: pool.uid.clone(),
+            address,
+            prefix: values.prefix,
+            gateway: values.gateway,
+            dns_servers: values.dns_servers,
+        })
+    }
+
+    fn send_create(&mut self, key: &ClaimKey) {
+        let Some(new) = self.new_address(key) else {
+            return;
+        };
+        let doubt = self.doubt(key);
+        self.set_attempt(key, AttemptState::Sent { doubt });
+        if let Some(case) = self.cases.get_mut(key) {
+            case.refusal = None;
+            if let Some(attempt) = case.attempt.as_deref_mut() {
+                attempt.sent = Some(Box::new(new.clone()));
+            }
+        }
+        let purpose = Purpose::Case(key.clone(), Sent::Create);
+        self.send(purpose, Request::CreateAddress(Box::new(new)));
+    }
+
+    fn send_read_name(&mut self, key: &ClaimKey) {
+        let Some(name) = self.attempt_name(key) else {
+            return;
+        };
+        let state = self
+            .cases
+            .get(key)
+            .and_then(|c| c.attempt.as_deref())
+            .map(|a| a.state);
+        if let Some(AttemptState::Barred { .. }) = state {
+            self.effect(Effect::WatchName(name.clone()));
+        }
+        self.set_attempt(key, AttemptState::Taken { freed: false });
+        let purpose = Purpose::Case(key.clone(), Sent::ReadName(name.clone()));
+        self.send(purpose, Request::ReadAddress { key: name });
+    }
+}

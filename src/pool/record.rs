@@ -1,0 +1,200 @@
+//! What is kept of a claim and of an address object: what rules look at and no more. A hundred thousand of them are held
+//! in memory, so maps and growable lists of the wire types are cut down on the way in.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+
+use crate::api::names::{
+    DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
+};
+use crate::api::{Address, Claim, ClaimKind, Meta, ReferenceFault, Uid};
+
+use super::input::Scope;
+
+/// Finalizers, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Finalizers(Box<[Box<str>]>);
+
+impl Finalizers {
+    fn of(meta: &Meta) -> Self {
+        Self(meta.finalizers.iter().map(|f| f.as_str().into()).collect())
+    }
+
+    pub(super) fn has(&self, finalizer: &str) -> bool {
+        self.0.iter().any(|f| &**f == finalizer)
+    }
+
+    /// The list with one more at its end.
+    pub(super) fn with(&self, finalizer: &str) -> Vec<String> {
+        let kept = self.0.iter().map(|f| String::from(&**f));
+        kept.chain([finalizer.to_owned()]).collect()
+    }
+
+    /// The list without one.
+    pub(super) fn without(&self, finalizer: &str) -> Vec<String> {
+        let kept = self.0.iter().filter(|f| &***f != finalizer);
+        kept.map(|f| String::from(&**f)).collect()
+    }
+
+    /// Whether someone else uses the object still (R2): neither `ours` nor the garbage collector's.
+    pub(super) fn has_foreign(&self, ours: &str) -> bool {
+        let foreign = |f: &str| f != ours && !GARBAGE_COLLECTOR_FINALIZERS.contains(&f);
+        self.0.iter().any(|f| foreign(f))
+    }
+}
+
+/// A claim.
+#[derive(Debug)]
+pub(super) struct ClaimRecord {
+    pub(super) uid: Uid,
+    pub(super) version: Arc<str>,
+    pub(super) generation: i64,
+    pub(super) created: Timestamp,
+    pub(super) deleted: Option<Timestamp>,
+    pub(super) finalizers: Finalizers,
+    pub(super) labels: Box<[(Box<str>, Box<str>)]>,
+    /// The pause annotation (P1).
+    pub(super) paused: bool,
+    /// The annotation of `clusterctl move` (R4).
+    pub(super) moving: bool,
+    /// Text of the `ipAddress` annotation (A9).
+    pub(super) requested: Option<Box<str>>,
+    pub(super) fault: Option<ReferenceFault>,
+    pub(super) cluster: Option<Arc<str>>,
+    pub(super) cluster_required: bool,
+    pub(super) published: Option<Arc<str>>,
+    pub(super) error: Option<Box<str>>,
+    pub(super) conditions: Box<[Condition]>,
+    pub(super) scope: Scope,
+}
+
+impl ClaimRecord {
+    pub(super) fn new(claim: Claim, scope: Scope) -> Self {
+        let requested = claim.requested().map(Box::from);
+        let Claim {
+            meta,
+            kind: _,
+            pool: _,
+            fault,
+            cluster,
+            cluster_required,
+            published,
+            error_message,
+            conditions,
+        } = claim;
+        let labels = meta.labels.iter();
+        Self {
+            finalizers: Finalizers::of(&meta),
+            labels: labels
+                .map(|(k, v)| (k.as_str().into(), v.as_str().into()))
+                .collect(),
+            paused: meta.has_annotation(PAUSED_ANNOTATION),
+            moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
+            created: meta.created(),
+            deleted: meta.deletion_timestamp,
+            uid: meta.uid,
+            version: meta.resource_version,
+            generation: meta.generation,
+            requested,
+            fault,
+            cluster,
+            cluster_required,
+            published,
+            error: error_message.map(Box::from),
+            conditions: conditions.into_boxed_slice(),
+            scope,
+        }
+    }
+
+    /// Labels for its address object (A13).
+    pub(super) fn labels(&self) -> BTreeMap<String, String> {
+        let labels = self.labels.iter();
+        labels
+            .map(|(k, v)| (String::from(&**k), String::from(&**v)))
+            .collect()
+    }
+
+    /// Whether what it asks for has changed: then it is tried again at once, whatever went wrong before.
+    pub(super) fn asks_otherwise(&self, before: &Self) -> bool {
+        self.deleted.is_some() != before.deleted.is_some()
+            || self.requested != before.requested
+            || self.fault != before.fault
+            || self.generation != before.generation
+    }
+}
+
+/// What becomes of an address object whose claim is not there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Course {
+    /// It stays: external, or nothing is known yet.
+    Stays,
+    /// It is released: the claim's end was seen, or it is a confirmed leak.
+    Goes,
+}
+
+/// An address object that names this pool.
+#[derive(Debug)]
+pub(super) struct AddressRecord {
+    pub(super) uid: Uid,
+    pub(super) version: Arc<str>,
+    pub(super) created: Timestamp,
+    pub(super) deleting: bool,
+    pub(super) finalizers: Finalizers,
+    /// The annotation of `clusterctl move` (R4).
+    pub(super) moving: bool,
+    /// The address, or the text that is none.
+    pub(super) address: Result<IpAddr, Box<str>>,
+    pub(super) claim: Arc<str>,
+    pub(super) prefix: Option<u8>,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) dns_servers: Box<[IpAddr]>,
+    pub(super) owners: Box<[OwnerReference]>,
+    pub(super) course: Course,
+    /// Its DELETE was sent: no claim is bound to it any more.
+    pub(super) doomed: bool,
+}
+
+impl AddressRecord {
+    pub(super) fn new(address: Address) -> Self {
+        let Address {
+            meta,
+            kind: _,
+            address,
+            pool: _,
+            claim,
+            prefix,
+            gateway,
+            dns_servers,
+        } = address;
+        Self {
+            finalizers: Finalizers::of(&meta),
+            moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
+            created: meta.created(),
+            deleting: meta.is_deleting(),
+            uid: meta.uid,
+            version: meta.resource_version,
+            owners: meta.owner_references.into_boxed_slice(),
+            address: address.map_err(Box::from),
+            claim,
+            prefix,
+            gateway,
+            dns_servers: dns_servers.into_boxed_slice(),
+            course: Course::Stays,
+            doomed: false,
+        }
+    }
+
+    /// Whether it carries our finalizer.
+    pub(super) fn is_ours(&self, kind: ClaimKind) -> bool {
+        self.finalizers.has(kind.address_finalizer())
+    }
+
+    /// Whether nothing of ours keeps it any more: it is being deleted, and others' finalizers alone hold it.
+    pub(super) fn is_let_go(&self, kind: ClaimKind) -> bool {
+        self.deleting && !self.is_ours(kind)
+    }
+}

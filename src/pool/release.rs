@@ -1,0 +1,146 @@
+//! A claim that is being deleted: its objects first, then its own finalizer (R2, R3, R8). And objects without a claim:
+//! external ones (A5), those whose claim's end was seen (R1), and leaks (R6).
+
+use jiff::Timestamp;
+
+use crate::api::{AddressKey, ClaimKey, ReferenceFault};
+
+use super::bind::release_step;
+use super::case::{Case, Class, Step, Verdict};
+use super::config::LeakRepair;
+use super::machine::Pool;
+use super::record::{AddressRecord, ClaimRecord, Course};
+use super::time::later;
+
+impl Pool {
+    pub(super) fn assess_release(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+    ) -> Verdict {
+        let ours = key.kind.claim_finalizer();
+        if claim.finalizers.has_foreign(ours) {
+            return Verdict::Rest;
+        }
+        let bystander = claim.fault == Some(ReferenceFault::OtherProvider);
+        if !bystander {
+            for (object_key, object) in self.objects(key, case) {
+                let Some(step) = release_step(&object_key, object) else {
+                    continue;
+                };
+                return match self.grace_ends(claim) {
+                    Some(end) => Verdict::Later(end),
+                    None => Verdict::Do(Class::Going, step),
+                };
+            }
+        }
+        if claim.finalizers.has(ours) {
+            Verdict::Do(Class::Going, Step::Unpin)
+        } else {
+            Verdict::Rest
+        }
+    }
+
+    /// When the grace period of a deleted claim ends, if that lies ahead (R3).
+    fn grace_ends(&self, claim: &ClaimRecord) -> Option<Timestamp> {
+        let pool = self.head.object.as_ref()?;
+        if pool.deleting || self.is_terminating() {
+            return None;
+        }
+        let end = later(claim.deleted?, pool.terms.grace);
+        (end > self.now).then_some(end)
+    }
+
+    /// Whether the namespace is being deleted, as far as the server has told.
+    pub(super) fn is_terminating(&self) -> bool {
+        self.terminating_until.is_some_and(|until| until > self.now)
+    }
+
+    /// Objects that name a claim which is not there.
+    pub(super) fn assess_unclaimed(&self, key: &ClaimKey, case: &Case) -> Verdict {
+        let going = |object: &AddressRecord| object.course == Course::Goes;
+        let next = |wanted: &dyn Fn(&AddressRecord) -> bool| -> Option<Step> {
+            self.objects(key, case)
+                .filter(|(_, object)| wanted(object))
+                .find_map(|(object_key, object): (AddressKey, _)| release_step(&object_key, object))
+        };
+        if let Some(step) = next(&going) {
+            return if case.confirmed {
+                Verdict::Do(Class::Going, step)
+            } else {
+                Verdict::Do(Class::Going, Step::Confirm)
+            };
+        }
+        match self.leak_due(key, case, case.leak_seen.unwrap_or(self.now)) {
+            None => Verdict::Rest,
+            Some(due) if due > self.now => Verdict::Later(due),
+            Some(_) => match self.config.leak_repair {
+                LeakRepair::Report => Verdict::Rest,
+                LeakRepair::Auto => Verdict::Do(Class::Status, Step::Confirm),
+            },
+        }
+    }
+
+    /// When objects of ours without a claim are taken for leaks (R6), if there are any: two looks have agreed, and the
+    /// youngest is old enough.
+    fn leak_due(&self, key: &ClaimKey, case: &Case, since: Timestamp) -> Option<Timestamp> {
+        let ours = self
+            .objects(key, case)
+            .filter(|(_, object)| object.is_ours(key.kind) && object.course == Course::Stays);
+        let youngest = ours.map(|(_, object)| object.created).max()?;
+        let old_enough = later(youngest, self.config.leak_min_age);
+        Some(old_enough.max(later(since, self.config.audit_interval)))
+    }
+
+    /// The first look at objects of ours without a claim, and what comes of the second. A pause or a kind that is not
+    /// listed ends the watch over them: it begins anew.
+    pub(super) fn look_for_leaks(&mut self, key: &ClaimKey) {
+        let sighted = !self.is_paused()
+            && !self.is_anothers()
+            && self.kinds.is_synced()
+            && self.is_served(key.kind);
+        let Some(case) = self.cases.get(key) else {
+            return;
+        };
+        let since = case.leak_seen.unwrap_or(self.now);
+        let due = self
+            .leak_due(key, case, since)
+            .filter(|_| sighted && case.claim.is_none());
+        let names: Vec<String> = case.objects.iter().map(ToString::to_string).collect();
+        if let Some(case) = self.cases.get_mut(key) {
+            case.leak_seen = due.map(|_| since);
+        }
+        let message = due.filter(|due| *due <= self.now).map(|_| {
+            format!(
+                "no {key} exists in pool {}, but {} is kept for it by our finalizer",
+                self.key,
+                names.join(", ")
+            )
+        });
+        self.weigh_leak(key, message);
+    }
+
+    /// An uncached read has shown that there is no such claim: what is ours of it goes.
+    pub(super) fn confirm_gone(&mut self, key: &ClaimKey) {
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        if case.claim.is_some() {
+            return;
+        }
+        case.confirmed = true;
+        for name in &case.objects {
+            let object = AddressKey {
+                kind: key.kind,
+                name: name.clone(),
+            };
+            if let Some(object) = self.addresses.get_mut(&object)
+                && object.is_ours(key.kind)
+            {
+                object.course = Course::Goes;
+            }
+        }
+        self.queue.mark(key);
+    }
+}

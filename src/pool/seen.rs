@@ -1,0 +1,352 @@
+//! Objects seen and gone. Whatever their source, watch or answer, they pass through here, and late views of what is known
+//! to be newer or gone are dropped.
+
+use std::cmp::Ordering;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
+
+use super::case::{Attempt, AttemptState, Kept};
+use super::graves::{compare_versions, is_older_incarnation};
+use super::input::Scope;
+use super::machine::{Pool, Purpose, Sent};
+use super::record::{AddressRecord, ClaimRecord, Course};
+use super::request::{Decision, Effect};
+use super::space::Holder;
+use super::terms::Values;
+
+impl Pool {
+    pub(super) fn cluster_seen(&mut self, facts: ClusterFacts) {
+        if self.clusters.get(&facts.name) == Some(&facts) {
+            return;
+        }
+        self.clusters.insert(facts.name.clone(), facts);
+        self.mark_all();
+    }
+
+    pub(super) fn cluster_gone(&mut self, name: &str) {
+        if self.clusters.remove(name).is_some() {
+            self.mark_all();
+        }
+    }
+
+    /// `scope` is `None` when an answer shows the claim: it cannot know.
+    pub(super) fn claim_seen(&mut self, claim: Claim, scope: Option<Scope>) {
+        let key = claim.key();
+        if self.graves.has(&claim.meta.uid) {
+            return;
+        }
+        let known = self.cases.get(&key).and_then(|c| c.claim.as_deref());
+        let mut fresh = true;
+        if let Some(known) = known {
+            let seen = (&*claim.meta.resource_version, claim.meta.created());
+            if known.uid == claim.meta.uid {
+                if scope.is_none_or(|s| s == known.scope)
+                    && compare_versions(seen.0, &known.version) != Ordering::Greater
+                {
+                    return;
+                }
+                if compare_versions(seen.0, &known.version) == Ordering::Less {
+                    return;
+                }
+                fresh = false;
+            } else if is_older_incarnation(seen, (&known.version, known.created)) {
+                return;
+            } else {
+                let uid = known.uid.clone();
+                self.claim_gone(&key, &uid);
+            }
+        }
+        let deleted = claim.meta.is_deleting() && claim.meta.finalizers.is_empty();
+        if deleted {
+            // The answer to the patch that took its last finalizer off: the server removes it with that.
+            let uid = claim.meta.uid.clone();
+            self.graves.dig(uid.clone(), self.now);
+            self.claim_gone(&key, &uid);
+            return;
+        }
+        let case = self.cases.entry(key.clone()).or_default();
+        let scope = scope.unwrap_or(case.claim.as_ref().map_or(Scope::Another, |c| c.scope));
+        let record = ClaimRecord::new(claim, scope);
+        if case
+            .claim
+            .as_deref()
+            .is_none_or(|before| record.asks_otherwise(before))
+        {
+            case.backoff.reset();
+        }
+        // A queue's places are by age: leave them before the age changes.
+        if fresh {
+            case.leak_seen = None;
+            case.confirmed = false;
+            for name in &case.objects {
+                let object = AddressKey {
+                    kind: key.kind,
+                    name: name.clone(),
+                };
+                if let Some(object) = self.addresses.get_mut(&object) {
+                    object.course = Course::Stays;
+                }
+            }
+        }
+        let case = self.cases.entry(key.clone()).or_default();
+        if fresh {
+            self.tally.claims += 1;
+            self.queue.unpark(case);
+        }
+        case.claim = Some(Box::new(record));
+        self.rivals_changed(&key);
+        self.queue.mark(&key);
+    }
+
+    /// The claim is gone: what was bound to it goes too, once an uncached read confirms that there is none (R1).
+    pub(super) fn claim_gone(&mut self, key: &ClaimKey, uid: &Uid) {
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        if case.claim.as_ref().is_none_or(|c| c.uid != *uid) {
+            return;
+        }
+        self.note_wait(key, None);
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        self.queue.unpark(case);
+        let published = case.claim.take().and_then(|claim| claim.published);
+        self.tally.claims -= 1;
+        case.kept = None;
+        case.backoff.reset();
+        case.confirmed = false;
+        for name in &case.objects {
+            let object = AddressKey {
+                kind: key.kind,
+                name: name.clone(),
+            };
+            if let Some(object) = self.addresses.get_mut(&object) {
+                let was_its = object.is_ours(key.kind) || published.as_ref() == Some(name);
+                object.course = if was_its { Course::Goes } else { Course::Stays };
+            }
+        }
+        self.rivals_changed(key);
+        self.queue.mark(key);
+    }
+
+    pub(super) fn address_seen(&mut self, address: Address) {
+        let key = address.key();
+        if address.pool != self.key.name {
+            // Told only because its name is one that we asked for (A12); what it means was decided when it was read.
+            return;
+        }
+        if self.graves.has(&address.meta.uid) {
+            return;
+        }
+        let mut course = (Course::Stays, false);
+        if let Some(known) = self.addresses.get(&key) {
+            let seen = (&*address.meta.resource_version, address.meta.created());
+            if known.uid == address.meta.uid {
+                if compare_versions(seen.0, &known.version) != Ordering::Greater {
+                    return;
+                }
+                course = (known.course, known.doomed);
+            } else if is_older_incarnation(seen, (&known.version, known.created)) {
+                return;
+            } else {
+                let uid = known.uid.clone();
+                self.address_gone(&key, &uid);
+            }
+        }
+        if address.meta.is_deleting() && address.meta.finalizers.is_empty() {
+            let uid = address.meta.uid.clone();
+            self.graves.dig(uid.clone(), self.now);
+            self.address_gone(&key, &uid);
+            return;
+        }
+        let mut record = AddressRecord::new(address);
+        (record.course, record.doomed) = course;
+        let claim = ClaimKey {
+            kind: key.kind,
+            name: record.claim.clone(),
+        };
+        let known = self.addresses.get(&key);
+        let moved = known.is_none_or(|k| k.address != record.address || k.claim != record.claim);
+        if moved {
+            if known.is_some() {
+                self.unlink(&key);
+            }
+            self.addresses.insert(key.clone(), record);
+            self.link(&key, &claim);
+        } else {
+            self.addresses.insert(key, record);
+        }
+        self.queue.mark(&claim);
+    }
+
+    pub(super) fn address_gone(&mut self, key: &AddressKey, uid: &Uid) {
+        if self.addresses.get(key).is_some_and(|a| a.uid == *uid) {
+            self.unlink(key);
+        }
+    }
+
+    /// Puts a new object into its case and its address.
+    fn link(&mut self, key: &AddressKey, claim: &ClaimKey) {
+        let case = self.cases.entry(claim.clone()).or_default();
+        if case.objects.is_empty() {
+            self.tally.bound += 1;
+        }
+        case.objects.reserve_exact(1);
+        case.objects.push(key.name.clone());
+        let several = case.objects.len() > 1 && case.claim.is_some();
+        self.head.indexes_changed(&claim.name);
+        let Some(record) = self.addresses.get(key) else {
+            return;
+        };
+        match record.address {
+            Ok(addr) => {
+                self.space.hold(addr, Holder::Object(key.clone()));
+                self.holders_changed(addr);
+            }
+            Err(_) => self.found_unreadable(key),
+        }
+        if several {
+            self.weigh_several(claim);
+        }
+    }
+
+    /// Takes an object out of its case and its address, and forgets it.
+    fn unlink(&mut self, key: &AddressKey) {
+        let Some(record) = self.addresses.remove(key) else {
+            return;
+        };
+        let claim = ClaimKey {
+            kind: key.kind,
+            name: record.claim.clone(),
+        };
+        self.keep_for_return(&claim, key, &record);
+        if let Some(case) = self.cases.get_mut(&claim) {
+            case.objects.retain(|name| *name != key.name);
+            if case.objects.is_empty() {
+                self.tally.bound -= 1;
+            }
+        }
+        self.head.indexes_changed(&claim.name);
+        match record.address {
+            Ok(address) => {
+                self.let_go(address, &Holder::Object(key.clone()));
+                if record.doomed {
+                    self.decided(Decision::Released {
+                        claim: claim.clone(),
+                        address,
+                    });
+                }
+            }
+            Err(_) => self.forgot_unreadable(key),
+        }
+        self.weigh_several(&claim);
+        self.queue.mark(&claim);
+        if self.addresses.is_empty() {
+            self.head.unblocked();
+        }
+    }
+
+    /// R4: the published object of a living claim vanishes. Its address is held on, so that nobody else gets it before the
+    /// object is back.
+    fn keep_for_return(&mut self, claim: &ClaimKey, key: &AddressKey, record: &AddressRecord) {
+        let Ok(addr) = record.address else { return };
+        let Some(case) = self.cases.get_mut(claim) else {
+            return;
+        };
+        let Some(living) = case.claim.as_deref().filter(|c| c.deleted.is_none()) else {
+            return;
+        };
+        if living.published.as_ref() != Some(&key.name) || record.doomed {
+            return;
+        }
+        case.kept = Some(Box::new(Kept {
+            name: key.name.clone(),
+            address: addr,
+            values: Values {
+                prefix: record.prefix,
+                gateway: record.gateway,
+                dns_servers: record.dns_servers.to_vec(),
+            },
+            moved: record.moving || living.moving,
+        }));
+        if case.attempt.is_none() && !record.moving && !living.moving {
+            case.attempt = Some(Box::new(Attempt {
+                address: addr,
+                state: AttemptState::Planned,
+                sent: None,
+                generation: 0,
+            }));
+            self.space.hold(addr, Holder::Attempt(claim.clone()));
+        }
+    }
+
+    /// An object that does not name this pool, or any object, has left this name.
+    pub(super) fn name_freed(&mut self, key: &AddressKey) {
+        if let Some(addr) = self.foreign.remove(key) {
+            self.effect(Effect::ForgetName(key.clone()));
+            self.let_go(addr, &Holder::Foreign(key.clone()));
+            self.weigh_foreign(key, None);
+        }
+        // The name may be just being read: then the answer shows what was there before.
+        let reading = self.flights.values().find_map(|purpose| match purpose {
+            Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
+            Purpose::Case(..) | Purpose::Meta | Purpose::Status | Purpose::Cluster(_) => None,
+        });
+        if let Some(attempt) = reading
+            .and_then(|claim| self.cases.get_mut(&claim))
+            .and_then(|case| case.attempt.as_deref_mut())
+            && let AttemptState::Taken { freed } = &mut attempt.state
+        {
+            *freed = true;
+        }
+    }
+
+    /// Removes a holder and wakes who waits for that address. Who waits for any address is woken by the queue itself.
+    pub(super) fn let_go(&mut self, addr: IpAddr, holder: &Holder) {
+        if self.space.let_go(addr, holder) {
+            self.holders_changed(addr);
+            self.queue.call(addr, None);
+        }
+    }
+
+    /// The holders of an address changed: claims whose objects share it may see a conflict begin or end (A4).
+    fn holders_changed(&mut self, addr: IpAddr) {
+        let objects: Vec<AddressKey> = self.space.objects_at(addr).cloned().collect();
+        for key in objects {
+            if let Some(record) = self.addresses.get(&key) {
+                self.queue.mark(&ClaimKey {
+                    kind: key.kind,
+                    name: record.claim.clone(),
+                });
+            }
+        }
+        self.weigh_duplicate(addr);
+    }
+
+    /// What a claim's status shows has changed: claims whose objects share its address look again (A4).
+    fn rivals_changed(&mut self, key: &ClaimKey) {
+        if self.space.duplicates().is_empty() {
+            return;
+        }
+        let names: Vec<Arc<str>> = self
+            .cases
+            .get(key)
+            .map(|c| c.objects.clone())
+            .unwrap_or_default();
+        for name in names {
+            let object = AddressKey {
+                kind: key.kind,
+                name,
+            };
+            let addr = self.addresses.get(&object).map(|a| a.address.clone());
+            if let Some(Ok(addr)) = addr
+                && self.space.duplicates().contains(&addr)
+            {
+                self.holders_changed(addr);
+            }
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! Who holds which address (A15). An address has a *set* of holders; the allocator's bit says whether that set is empty, so
+//! that one of two holders can go without the address being handed out under the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use rand::rngs::StdRng;
+
+use crate::alloc::{Allocator, Location};
+use crate::api::metal3::AllocationStrategy;
+use crate::api::{AddressKey, ClaimKey};
+
+use super::terms::Terms;
+
+/// One reason why an address is not handed out to just anyone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Holder {
+    /// A live address object of this pool.
+    Object(AddressKey),
+    /// A claim that is about to get it: chosen, or its create is unanswered.
+    Attempt(ClaimKey),
+    /// The name of its address object is taken by this object, which is of another pool (A12).
+    Foreign(AddressKey),
+    /// A gateway: only who asks for it by name gets it (A7).
+    Gateway,
+    /// Pre-allocated to claims of this name (A8).
+    Promised(Arc<str>),
+}
+
+impl Holder {
+    /// Whether the address is in use, not merely kept back.
+    fn is_live(&self) -> bool {
+        match self {
+            Self::Object(_) | Self::Attempt(_) | Self::Foreign(_) => true,
+            Self::Gateway | Self::Promised(_) => false,
+        }
+    }
+}
+
+/// The addresses of a pool.
+#[derive(Debug)]
+pub(super) struct Space {
+    allocator: Allocator,
+    holders: BTreeMap<IpAddr, Vec<Holder>>,
+    /// Addresses with a live holder, inside and outside the ranges.
+    inside: u64,
+    outside: u64,
+    /// Addresses that more than one object holds (A15).
+    duplicates: BTreeSet<IpAddr>,
+    strategy: AllocationStrategy,
+}
+
+/// Numbers of a pool: `allocated + available + reserved = capacity`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Numbers {
+    pub(super) capacity: u128,
+    pub(super) allocated: u128,
+    pub(super) available: u128,
+    pub(super) reserved: u128,
+    pub(super) outside: u64,
+}
+
+impl Space {
+    pub(super) fn new() -> Self {
+        Self {
+            allocator: Allocator::new(&[], &[]),
+            holders: BTreeMap::new(),
+            inside: 0,
+            outside: 0,
+            duplicates: BTreeSet::new(),
+            strategy: AllocationStrategy::Sequential,
+        }
+    }
+
+    /// Takes over new terms: O(holders), once per change of the spec. What holds an address holds it still.
+    pub(super) fn rebuild(&mut self, terms: &Terms) {
+        self.allocator = Allocator::new(&terms.entries, &terms.excluded);
+        self.strategy = terms.strategy;
+        self.holders.retain(|_, set| {
+            set.retain(Holder::is_live);
+            !set.is_empty()
+        });
+        (self.inside, self.outside) = (0, 0);
+        for addr in self.holders.keys() {
+            self.allocator.take(*addr);
+            *live_count(&self.allocator, &mut self.inside, &mut self.outside, *addr) += 1;
+        }
+        for gateway in &terms.gateways {
+            self.hold(*gateway, Holder::Gateway);
+        }
+        for (name, promise) in &terms.promises {
+            if let Some(address) = promise.address {
+                self.hold(address, Holder::Promised(name.clone()));
+            }
+        }
+    }
+
+    /// Adds a holder.
+    pub(super) fn hold(&mut self, addr: IpAddr, holder: Holder) {
+        self.allocator.take(addr);
+        self.add(addr, holder);
+    }
+
+    fn add(&mut self, addr: IpAddr, holder: Holder) {
+        let set = self.holders.entry(addr).or_default();
+        if set.contains(&holder) {
+            return;
+        }
+        let first_live = holder.is_live() && !set.iter().any(Holder::is_live);
+        set.reserve_exact(1);
+        set.push(holder);
+        if objects(set) > 1 {
+            self.duplicates.insert(addr);
+        }
+        if first_live {
+            *live_count(&self.allocator, &mut self.inside, &mut self.outside, addr) += 1;
+        }
+    }
+
+    /// Removes a holder; the address is free when it was the last one. True if the holder was there.
+    pub(super) fn let_go(&mut self, addr: IpAddr, holder: &Holder) -> bool {
+        let Some(set) = self.holders.get_mut(&addr) else {
+            return false;
+        };
+        let Some(place) = set.iter().position(|h| h == holder) else {
+            return false;
+        };
+        set.remove(place);
+        let none_live = !set.iter().any(Holder::is_live);
+        if objects(set) < 2 {
+            self.duplicates.remove(&addr);
+        }
+        if set.is_empty() {
+            self.holders.remove(&addr);
+            self.allocator.release(addr);
+        }
+        if holder.is_live() && none_live {
+            *live_count(&self.allocator, &mut self.inside, &mut self.outside, addr) -= 1;
+        }
+        true
+    }
+
+    /// Chooses a free address for a claim (A6) and holds it.
+    pub(super) fn choose(&mut self, claim: &ClaimKey, rng: &mut StdRng) -> Option<IpAddr> {
+        let picked = match self.strategy {
+            AllocationStrategy::Sequential => self.allocator.take_first(),
+            AllocationStrategy::Random => self.allocator.take_random(rng),
+        }?;
+        self.add(picked.addr, Holder::Attempt(claim.clone()));
+        Some(picked.addr)
+    }
+
+    /// Who keeps this claim from having this very address; `None`: nobody.
+    pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
+        self.of(addr).iter().find(|holder| match holder {
+            Holder::Object(_) | Holder::Foreign(_) => true,
+            Holder::Attempt(other) => other != claim,
+            Holder::Promised(name) => *name != claim.name,
+            Holder::Gateway => false,
+        })
+    }
+
+    /// Holders of an address.
+    pub(super) fn of(&self, addr: IpAddr) -> &[Holder] {
+        self.holders.get(&addr).map_or(&[], Vec::as_slice)
+    }
+
+    /// Objects that hold an address.
+    pub(super) fn objects_at(&self, addr: IpAddr) -> impl Iterator<Item = &AddressKey> {
+        self.of(addr).iter().filter_map(|holder| match holder {
+            Holder::Object(key) => Some(key),
+            Holder::Attempt(_) | Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => None,
+        })
+    }
+
+    /// Every address and its holders, in order.
+    pub(super) fn all(&self) -> impl Iterator<Item = (IpAddr, &[Holder])> {
+        self.holders.iter().map(|(a, set)| (*a, set.as_slice()))
+    }
+
+    /// Addresses that more than one object holds.
+    pub(super) fn duplicates(&self) -> &BTreeSet<IpAddr> {
+        &self.duplicates
+    }
+
+    /// Where an address lies.
+    pub(super) fn locate(&self, addr: IpAddr) -> Location {
+        self.allocator.locate(addr)
+    }
+
+    /// The entry that an address is of.
+    pub(super) fn entry_of(&self, addr: IpAddr) -> Option<usize> {
+        match self.allocator.locate(addr) {
+            Location::Inside { entry } => Some(entry),
+            Location::Excluded | Location::Outside => None,
+        }
+    }
+
+    /// Whether automatic allocation would find nothing.
+    pub(super) fn is_full(&self) -> bool {
+        self.allocator.is_full()
+    }
+
+    /// O(1).
+    pub(super) fn numbers(&self) -> Numbers {
+        let counts = self.allocator.counts();
+        let inside = u128::from(self.inside);
+        Numbers {
+            capacity: counts.capacity,
+            allocated: inside,
+            available: counts.free,
+            reserved: counts
+                .reserved
+                .saturating_add(counts.used.saturating_sub(inside)),
+            outside: self.outside,
+        }
+    }
+}
+
+fn objects(set: &[Holder]) -> usize {
+    set.iter()
+        .filter(|h| matches!(h, Holder::Object(_)))
+        .count()
+}
+
+fn live_count<'a>(
+    allocator: &Allocator,
+    inside: &'a mut u64,
+    outside: &'a mut u64,
+    addr: IpAddr,
+) -> &'a mut u64 {
+    match allocator.locate(addr) {
+        Location::Inside { .. } => inside,
+        Location::Excluded | Location::Outside => outside,
+    }
+}

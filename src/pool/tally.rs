@@ -1,0 +1,181 @@
+//! Counts that are kept up to date, so that nobody ever walks over the claims to get them; and what is wrong with the pool's
+//! objects (A15).
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::api::{AddressKey, ClaimKey};
+
+use super::case::{Until, Wait, Waiting};
+use super::machine::Pool;
+use super::request::Decision;
+
+/// Two or more objects hold one address.
+const DUPLICATE: &str = "DuplicateAddress";
+/// Two or more objects name one claim.
+const SEVERAL: &str = "SeveralAddresses";
+/// Another pool's object has a name that we need.
+const FOREIGN: &str = "NameTaken";
+/// An object's address is none.
+const UNREADABLE: &str = "InvalidAddress";
+/// Our object, and no claim.
+const LEAK: &str = "Leak";
+
+/// Holders that a message names.
+const NAMED: usize = 5;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) claims: u64,
+    /// Cases with an address object.
+    pub(super) bound: u64,
+    waiting: BTreeMap<&'static str, u64>,
+    problems: BTreeMap<(&'static str, String), String>,
+    kinds: BTreeMap<&'static str, u64>,
+    /// Rises with every change of the problems.
+    pub(super) epoch: u64,
+}
+
+impl Tally {
+    pub(super) fn waiting(&self) -> &BTreeMap<&'static str, u64> {
+        &self.waiting
+    }
+
+    pub(super) fn problem_kinds(&self) -> &BTreeMap<&'static str, u64> {
+        &self.kinds
+    }
+
+    /// Kind of the first problem, and the first few in words.
+    pub(super) fn problem_summary(&self) -> Option<(&'static str, String)> {
+        let kind = self.problems.keys().next()?.0;
+        let mut lines: Vec<&str> = self.problems.values().take(NAMED).map(|m| &**m).collect();
+        if self.problems.len() > NAMED {
+            lines.push("and others");
+        }
+        Some((kind, lines.join("; ")))
+    }
+
+    fn count(map: &mut BTreeMap<&'static str, u64>, key: &'static str, up: bool) {
+        let count = map.entry(key).or_default();
+        if up {
+            *count += 1;
+        } else {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                map.remove(key);
+            }
+        }
+    }
+}
+
+impl Pool {
+    /// Takes over why a claim has no address: counts it, and puts it where what it waits for wakes it.
+    pub(super) fn note_wait(&mut self, key: &ClaimKey, waiting: Option<&Waiting>) {
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        let age = case.age(key);
+        let before = case.wait.as_deref().map(|w| (w.reason, w.until));
+        let after = waiting.map(|w| (w.reason, w.until));
+        if before == after {
+            return;
+        }
+        let since = match (case.wait.take(), waiting) {
+            (Some(wait), Some(waiting)) if wait.reason == waiting.reason => wait.since,
+            (Some(_) | None, _) => self.now,
+        };
+        if let Some((reason, until)) = before {
+            self.queue.unwait(until, &age);
+            Tally::count(&mut self.tally.waiting, reason.text(), false);
+        }
+        if let Some((reason, until)) = after {
+            case.wait = Some(Box::new(Wait {
+                reason,
+                until,
+                since,
+            }));
+            if until != Until::Change {
+                self.queue.wait(until, age);
+            }
+            Tally::count(&mut self.tally.waiting, reason.text(), true);
+        }
+    }
+
+    /// Sets or removes one problem; tells of it once.
+    fn problem(&mut self, kind: &'static str, subject: String, message: Option<String>) {
+        let key = (kind, subject);
+        if self.tally.problems.get(&key) == message.as_ref() {
+            return;
+        }
+        self.tally.epoch += 1;
+        match message {
+            Some(message) => {
+                let before = self.tally.problems.insert(key, message.clone());
+                if before.is_none() {
+                    Tally::count(&mut self.tally.kinds, kind, true);
+                    self.decided(Decision::Problem { kind, message });
+                }
+            }
+            None => {
+                if let Some(message) = self.tally.problems.remove(&key) {
+                    Tally::count(&mut self.tally.kinds, kind, false);
+                    self.decided(Decision::Repaired { kind, message });
+                }
+            }
+        }
+    }
+
+    pub(super) fn weigh_duplicate(&mut self, addr: IpAddr) {
+        let known = (DUPLICATE, addr.to_string());
+        let duplicate = self.space.duplicates().contains(&addr);
+        if !duplicate && !self.tally.problems.contains_key(&known) {
+            return;
+        }
+        let message = duplicate.then(|| {
+            let holders = self.space.of(addr).iter().take(NAMED);
+            let holders: Vec<String> = holders.map(|h| self.describe(h)).collect();
+            format!("{addr} is held by {}", holders.join(" and "))
+        });
+        self.problem(DUPLICATE, known.1, message);
+    }
+
+    pub(super) fn weigh_several(&mut self, claim: &ClaimKey) {
+        let Some(case) = self.cases.get(claim) else {
+            return;
+        };
+        let several = case.objects.len() > 1 && !claim.name.is_empty();
+        let message = several.then(|| {
+            let names: Vec<&str> = case.objects.iter().take(NAMED).map(|n| &**n).collect();
+            format!("{claim} is named by several objects: {}", names.join(", "))
+        });
+        if message.is_some() || self.tally.kinds.contains_key(SEVERAL) {
+            self.problem(SEVERAL, claim.to_string(), message);
+        }
+    }
+
+    pub(super) fn weigh_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
+        let message = addr.map(|addr| {
+            format!("{addr} cannot be given out: {key}, an object that is not of its claim, has the name")
+        });
+        self.problem(FOREIGN, key.to_string(), message);
+    }
+
+    pub(super) fn found_unreadable(&mut self, key: &AddressKey) {
+        let text = self.addresses.get(key).map(|a| a.address.clone());
+        if let Some(Err(text)) = text {
+            let message = format!("{key} has no address: {text:?} is none");
+            self.problem(UNREADABLE, key.to_string(), Some(message));
+        }
+    }
+
+    pub(super) fn forgot_unreadable(&mut self, key: &AddressKey) {
+        self.problem(UNREADABLE, key.to_string(), None);
+    }
+
+    pub(super) fn weigh_leak(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.tally.kinds.contains_key(LEAK) {
+            self.problem(LEAK, claim.to_string(), message);
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! A pool's spec, read once per change: what is handed out, on which terms, and what is kept back. Reading is lenient:
+//! an entry that makes no sense is left out, so that the good ones stay served (spec, section 6).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::SignedDuration;
+
+use crate::alloc::{Entry, Family, Range, resolve};
+use crate::api::ip::{parse_ip, parse_net};
+use crate::api::metal3::{AllocationStrategy, IPPoolSpec, IpText, PoolEntry};
+
+/// The longest grace period that is told apart from "for ever".
+const LONGEST_GRACE: i64 = 100 * 365 * 24 * 3600;
+
+/// What comes along with an address (A13).
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Values {
+    pub(super) prefix: Option<u8>,
+    pub(super) gateway: Option<IpAddr>,
+    pub(super) dns_servers: Vec<IpAddr>,
+}
+
+/// A pre-allocation (A8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Promise {
+    /// `None`: the text is no address.
+    pub(super) address: Option<IpAddr>,
+}
+
+/// A spec, read.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    pub(super) name_prefix: Arc<str>,
+    pub(super) entries: Vec<Entry>,
+    pub(super) excluded: Vec<Range>,
+    /// Gateways of the pool and of its entries: kept back from automatic allocation (A7).
+    pub(super) gateways: BTreeSet<IpAddr>,
+    /// By claim name.
+    pub(super) promises: BTreeMap<Arc<str>, Promise>,
+    pub(super) strategy: AllocationStrategy,
+    /// How long a deleted claim keeps its address (R3).
+    pub(super) grace: SignedDuration,
+    pub(super) cluster: Option<Arc<str>>,
+    /// By [`Entry::index`], each already filled up from `pool`'s.
+    values: Vec<Values>,
+    pool: Values,
+}
+
+fn address(text: Option<&IpText>) -> Option<IpAddr> {
+    text.and_then(|t| parse_ip(t).ok())
+}
+
+fn addresses(texts: &[IpText]) -> Vec<IpAddr> {
+    texts.iter().filter_map(|t| parse_ip(t).ok()).collect()
+}
+
+/// 0 and absent are the same: inherit (A7).
+fn prefix(number: Option<i64>) -> Option<u8> {
+    let bits = number.and_then(|n| u8::try_from(n).ok());
+    bits.filter(|n| (1..=128).contains(n))
+}
+
+/// Reads one of `excludedAddresses`: an address, `a-b` or a subnet.
+fn exclusion(text: &str) -> Option<Range> {
+    if let Some((first, last)) = text.split_once('-') {
+        return Range::new(parse_ip(first).ok()?, parse_ip(last).ok()?).ok();
+    }
+    if text.contains('/') {
+        return parse_net(text).ok().map(|net| Range::of_net(&net));
+    }
+    parse_ip(text).ok().map(Range::single)
+}
+
+impl Values {
+    fn of_pool(spec: &IPPoolSpec) -> Self {
+        Self {
+            prefix: prefix(spec.prefix),
+            gateway: address(spec.gateway.as_ref()),
+            dns_servers: addresses(&spec.dns_servers),
+        }
+    }
+
+    /// An entry's own values over the pool's.
+    fn of_entry(entry: &PoolEntry, pool: &Self) -> Self {
+        let dns_servers = addresses(&entry.dns_servers);
+        Self {
+            prefix: prefix(entry.prefix).or(pool.prefix),
+            gateway: address(entry.gateway.as_ref()).or(pool.gateway),
+            dns_servers: if dns_servers.is_empty() {
+                pool.dns_servers.clone()
+            } else {
+                dns_servers
+            },
+        }
+    }
+
+    /// What of them fits an address of this family: a pool of both families has one gateway and one prefix of its own.
+    fn fitting(&self, family: Family) -> Self {
+        Self {
+            prefix: self.prefix.filter(|p| *p <= family.width()),
+            gateway: self.gateway.filter(|g| Family::of(*g) == family),
+            dns_servers: self.dns_servers.clone(),
+        }
+    }
+}
+
+impl Terms {
+    pub(super) fn read(spec: &IPPoolSpec) -> Self {
+        let pool = Values::of_pool(spec);
+        let mut gateways: BTreeSet<IpAddr> = pool.gateway.into_iter().collect();
+        let mut entries = Vec::new();
+        let mut values = Vec::new();
+        for entry in &spec.pools {
+            let own = Values::of_entry(entry, &pool);
+            gateways.extend(address(entry.gateway.as_ref()));
+            if let Some(range) = range(entry) {
+                entries.push(Entry {
+                    index: values.len(),
+                    range,
+                    reserve: reserve(spec, entry, &own, range.family()),
+                });
+            }
+            values.push(own);
+        }
+        let promises = spec.pre_allocations.iter();
+        let grace = spec.address_reuse_grace_period_seconds.unwrap_or(0);
+        Self {
+            name_prefix: spec.name_prefix.as_str().into(),
+            entries,
+            excluded: spec
+                .excluded_addresses
+                .iter()
+                .filter_map(|e| exclusion(&e.0))
+                .collect(),
+            gateways,
+            promises: promises
+                .map(|(name, ip)| {
+                    let address = parse_ip(ip).ok();
+                    (name.as_str().into(), Promise { address })
+                })
+                .collect(),
+            strategy: spec.allocation_strategy,
+            grace: SignedDuration::from_secs(grace.clamp(0, LONGEST_GRACE)),
+            cluster: spec
+                .cluster_name
+                .as_deref()
+                .filter(|c| !c.is_empty())
+                .map(Arc::from),
+            values,
+            pool,
+        }
+    }
+
+    /// What an address of this entry is handed out with; `None`: of no entry.
+    pub(super) fn values(&self, entry: Option<usize>, address: IpAddr) -> Values {
+        let values = entry.and_then(|index| self.values.get(index));
+        values.unwrap_or(&self.pool).fitting(Family::of(address))
+    }
+
+    /// `sequential` or `random`.
+    pub(super) fn strategy_name(&self) -> &'static str {
+        match self.strategy {
+            AllocationStrategy::Sequential => "sequential",
+            AllocationStrategy::Random => "random",
+        }
+    }
+
+    /// `IPv4`, `IPv6`, `dual` or `none`.
+    pub(super) fn family_name(&self) -> &'static str {
+        let has = |family| self.entries.iter().any(|e| e.range.family() == family);
+        match (has(Family::V4), has(Family::V6)) {
+            (true, false) => "IPv4",
+            (false, true) => "IPv6",
+            (true, true) => "dual",
+            (false, false) => "none",
+        }
+    }
+}
+
+/// The entry's range; `None` when it is empty or its fields contradict each other.
+fn range(entry: &PoolEntry) -> Option<Range> {
+    let read = |text: Option<&IpText>| text.map(|t| parse_ip(t)).transpose().ok();
+    let subnet = entry.subnet.as_deref().map(parse_net).transpose().ok()?;
+    resolve(
+        read(entry.start.as_ref())?,
+        read(entry.end.as_ref())?,
+        subnet,
+    )
+    .ok()
+    .flatten()
+}
+
+/// Prefix whose network and broadcast or anycast addresses are skipped: the one that addresses are handed out with, else
+/// that of the subnet (A7).
+fn reserve(spec: &IPPoolSpec, entry: &PoolEntry, own: &Values, family: Family) -> Option<u8> {
+    if spec.allocate_reserved_ip_addresses {
+        return None;
+    }
+    let subnet = entry.subnet.as_deref().and_then(|s| parse_net(s).ok());
+    let given = own.prefix.filter(|p| *p <= family.width());
+    given.or_else(|| subnet.map(|s| s.prefix_len()))
+}

@@ -1,0 +1,70 @@
+//! Moments and waiting times. The clock itself is outside: every moment here was handed in.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+/// A moment after another; at the end of time it stays there.
+pub(super) fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_add(by).unwrap_or(Timestamp::MAX)
+}
+
+/// Why a request is sent again, which decides how soon.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mishap {
+    /// A definite no: 1 s to 60 s.
+    Refused,
+    /// The answer is lost or the object changed meanwhile: 100 ms to 30 s.
+    Lost,
+    /// It was not sent: when the server allows it, else 100 ms to 5 s.
+    NotSent(Option<Duration>),
+}
+
+/// Backoff of one claim or of the pool's own requests. One claim's backoff delays no other (A12).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Backoff {
+    failures: u16,
+    until: Option<Timestamp>,
+}
+
+impl Backoff {
+    /// The moment before which nothing is tried again, if it lies ahead.
+    pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.until.filter(|until| *until > now)
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failures > 0
+    }
+
+    pub(super) fn reset(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Doubles the wait, within bounds, and jitters it (half of it is random) so that many do not come back at once.
+    pub(super) fn fail(&mut self, mishap: Mishap, now: Timestamp, rng: &mut StdRng) {
+        let (first, longest): (u64, u64) = match mishap {
+            Mishap::Refused => (1_000, 60_000),
+            Mishap::Lost => (100, 30_000),
+            Mishap::NotSent(None) => (100, 5_000),
+            Mishap::NotSent(Some(asked)) => {
+                let asked = asked.as_millis().clamp(1, 600_000) as u64;
+                (asked, asked)
+            }
+        };
+        let doubled = first.saturating_mul(1 << self.failures.min(16));
+        let bound = doubled.min(longest);
+        let wait = match mishap {
+            // Never earlier than the server asked.
+            Mishap::NotSent(Some(_)) => bound + rng.random_range(0..=bound / 4),
+            Mishap::Refused | Mishap::Lost | Mishap::NotSent(None) => {
+                rng.random_range(bound / 2..=bound)
+            }
+        };
+        let wait = i64::try_from(wait).unwrap_or(i64::MAX);
+        self.failures = self.failures.saturating_add(1);
+        self.until = Some(later(now, SignedDuration::from_millis(wait)));
+    }
+}

@@ -1,0 +1,280 @@
+//! A living claim without an object: what keeps it waiting, or which address it is to get (A6 to A9).
+
+use std::net::IpAddr;
+
+use crate::alloc::Location;
+use crate::api::ClaimKey;
+use crate::api::ip::parse_ip;
+use crate::api::names::address_name;
+
+use super::case::{
+    Assessment, AttemptState, Case, Class, Final, Reason, Step, Until, Verdict, Waiting,
+};
+use super::explain::{NOT_AVAILABLE, echo};
+use super::machine::Pool;
+use super::record::ClaimRecord;
+use super::space::Holder;
+use super::terms::Promise;
+
+impl Pool {
+    /// What keeps every claim like this one from being served, if anything does.
+    pub(super) fn gate(&self, claim: &ClaimRecord) -> Option<Waiting> {
+        let waiting = |reason, message| Waiting {
+            reason,
+            message,
+            error: None,
+            until: Until::Change,
+        };
+        if let Err(shut) = self.open() {
+            return Some(waiting(shut.reason(), self.shut_message(shut)));
+        }
+        let cluster = claim.cluster.as_deref().filter(|_| claim.cluster_required);
+        if let Some(name) = cluster.filter(|name| self.cluster(name).is_none()) {
+            let message = format!("Cluster {} of this claim does not exist", echo(name));
+            return Some(waiting(Reason::PoolNotReady, message));
+        }
+        if self.is_terminating() {
+            let message = format!("namespace {} is being deleted", self.key.namespace);
+            return Some(waiting(Reason::PoolNotReady, message));
+        }
+        None
+    }
+
+    pub(super) fn assess_wanting(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+    ) -> Assessment {
+        let moved = case.kept.as_deref().is_some_and(|k| k.moved) || claim.moving;
+        if moved && claim.published.is_some() {
+            // R4: clusterctl move has taken its object along.
+            return self.still_waiting(key, case, Verdict::Rest);
+        }
+        if let Some(waiting) = self.gate(claim) {
+            let mut assessment = self.waiting(key, case, claim, waiting);
+            if let (Some(until), Verdict::Rest) = (self.terminating_until, &assessment.verdict)
+                && until > self.now
+            {
+                assessment.verdict = Verdict::Later(until);
+            }
+            return assessment;
+        }
+        let planned = case
+            .attempt
+            .as_deref()
+            .filter(|a| a.state == AttemptState::Planned)
+            .map(|a| a.address);
+        let wanted = match self.wanted(key, case, claim, planned) {
+            Ok(wanted) => wanted,
+            Err(waiting) => return self.waiting(key, case, claim, waiting),
+        };
+        let verdict = if planned.is_some() && planned == wanted {
+            let step = if claim.finalizers.has(key.kind.claim_finalizer()) {
+                Step::Create
+            } else {
+                Step::Pin
+            };
+            Verdict::Do(Class::Going, step)
+        } else {
+            Verdict::Do(Class::New, Step::Choose(wanted))
+        };
+        self.still_waiting(key, case, verdict)
+    }
+
+    /// The address that the claim is to get, `None` for any, or why it gets none now. One that is planned for it already
+    /// stands while nothing speaks against it.
+    fn wanted(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        planned: Option<IpAddr>,
+    ) -> Result<Option<IpAddr>, Waiting> {
+        if let Some(kept) = case.kept.as_deref() {
+            let conflict = |holder| Waiting {
+                reason: Reason::AddressConflict,
+                message: format!(
+                    "the address object of this claim was deleted, and its address {} is now held by {}",
+                    kept.address,
+                    self.describe(holder)
+                ),
+                error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
+                until: Until::Address(kept.address),
+            };
+            let obstacle = self.space.obstacle(kept.address, key);
+            return obstacle.map_or(Ok(Some(kept.address)), |h| Err(conflict(h)));
+        }
+        let promise = self
+            .head
+            .object
+            .as_ref()
+            .and_then(|pool| pool.terms.promises.get(&key.name));
+        if let Some(text) = claim.requested.as_deref() {
+            return self.requested(key, text, promise.copied()).map(Some);
+        }
+        if let Some(promise) = promise {
+            return self.promised(key, promise.address).map(Some);
+        }
+        if let Some(addr) = planned
+            && self.space.obstacle(addr, key).is_none()
+            && !self.space.of(addr).contains(&Holder::Gateway)
+            && self.space.entry_of(addr).is_some()
+        {
+            return Ok(Some(addr));
+        }
+        if let Some(addr) = self.shown_before(key, claim) {
+            return Ok(Some(addr));
+        }
+        if planned.is_none() && self.space.is_full() {
+            return Err(self.exhausted());
+        }
+        Ok(None)
+    }
+
+    pub(super) fn exhausted(&self) -> Waiting {
+        Waiting {
+            reason: Reason::Exhausted,
+            message: format!(
+                "pool {} has no free address; add a range or delete claims",
+                self.key
+            ),
+            error: Some(("Exhausted IP Pools".to_owned(), Final::Later)),
+            until: Until::Free,
+        }
+    }
+
+    /// A9.
+    fn requested(
+        &self,
+        key: &ClaimKey,
+        text: &str,
+        promise: Option<Promise>,
+    ) -> Result<IpAddr, Waiting> {
+        let waiting = |reason, message, error: String, final_, until| Waiting {
+            reason,
+            message,
+            error: Some((error, final_)),
+            until,
+        };
+        let Ok(addr) = parse_ip(text) else {
+            let error = format!(
+                "Invalid ipAddress annotation \"{}\": not a valid IP address",
+                echo(text)
+            );
+            return Err(waiting(
+                Reason::RequestedAddressInvalid,
+                format!("{error}; write one such as 192.168.0.10 or fd00::10"),
+                error,
+                Final::Now,
+                Until::Change,
+            ));
+        };
+        if let Some(promise) = promise
+            && promise.address != Some(addr)
+        {
+            let promised = promise
+                .address
+                .map_or_else(|| "no address".to_owned(), |p| p.to_string());
+            return Err(waiting(
+                Reason::PreAllocationConflict,
+                format!(
+                    "the annotation asks for {addr}, but pool {} pre-allocates {promised} to this claim; make them equal or remove one",
+                    self.key
+                ),
+                "PreAllocation and requested ip address are conflicting".to_owned(),
+                Final::Now,
+                Until::Change,
+            ));
+        }
+        match self.space.locate(addr) {
+            Location::Inside { .. } => {}
+            location @ (Location::Outside | Location::Excluded) => {
+                let how = match location {
+                    Location::Excluded => "excluded from",
+                    Location::Inside { .. } | Location::Outside => "outside the ranges of",
+                };
+                return Err(waiting(
+                    Reason::RequestedAddressOutOfRange,
+                    format!("the requested address {addr} is {how} pool {}", self.key),
+                    "Requested IP out of bounds of the pool".to_owned(),
+                    Final::Now,
+                    Until::Change,
+                ));
+            }
+        }
+        match self.space.obstacle(addr, key) {
+            None => Ok(addr),
+            Some(holder) => Err(waiting(
+                Reason::RequestedAddressUnavailable,
+                format!(
+                    "the requested address {addr} is held by {}; it is given to this claim when it is freed",
+                    self.describe(holder)
+                ),
+                NOT_AVAILABLE.to_owned(),
+                Final::Later,
+                Until::Address(addr),
+            )),
+        }
+    }
+
+    /// A8.
+    fn promised(&self, key: &ClaimKey, promise: Option<IpAddr>) -> Result<IpAddr, Waiting> {
+        let inside = |addr: &IpAddr| self.space.entry_of(*addr).is_some();
+        let Some(addr) = promise.filter(inside) else {
+            return Err(Waiting {
+                reason: Reason::AllocationFailed,
+                message: format!(
+                    "the address that pool {} pre-allocates to this claim is outside its ranges or excluded",
+                    self.key
+                ),
+                error: Some(("Pre-allocated IP out of bounds".to_owned(), Final::Now)),
+                until: Until::Change,
+            });
+        };
+        match self.space.obstacle(addr, key) {
+            None => Ok(addr),
+            Some(holder) => Err(Waiting {
+                reason: Reason::PreAllocationConflict,
+                message: format!(
+                    "{addr} is pre-allocated to this claim, but held by {}; it is given to this claim when it is freed",
+                    self.describe(holder)
+                ),
+                error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
+                until: Until::Address(addr),
+            }),
+        }
+    }
+
+    /// The address of the object that the claim's status names, when that object is gone since before this process began
+    /// (A2, R4). The name tells it. A status can be forged, so it has to be an address that the claim could get anyway.
+    fn shown_before(&self, key: &ClaimKey, claim: &ClaimRecord) -> Option<IpAddr> {
+        let name = claim.published.as_deref()?;
+        let prefix = &self.head.object.as_ref()?.terms.name_prefix;
+        let digits = name.strip_prefix(&**prefix)?.strip_prefix('-')?;
+        let v4 = || parse_ip(&digits.replace('-', "."));
+        let v6 = || parse_ip(&digits.replace('-', ":"));
+        let addr = v4().or_else(|_| v6()).ok()?;
+        let fits = address_name(prefix, addr) == name
+            && self.space.entry_of(addr).is_some()
+            && self.space.of(addr).is_empty();
+        let free = fits && self.space.obstacle(addr, key).is_none();
+        free.then_some(addr)
+    }
+
+    /// A holder in words.
+    pub(super) fn describe(&self, holder: &Holder) -> String {
+        match holder {
+            Holder::Object(key) => match self.addresses.get(key) {
+                Some(object) if !object.claim.is_empty() => {
+                    format!("{key} (claim {})", object.claim)
+                }
+                Some(_) | None => key.to_string(),
+            },
+            Holder::Attempt(claim) => claim.to_string(),
+            Holder::Foreign(key) => format!("{key} of another pool"),
+            Holder::Gateway => "a gateway".to_owned(),
+            Holder::Promised(name) => format!("the pre-allocation of claim {name}"),
+        }
+    }
+}
