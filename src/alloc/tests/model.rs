@@ -173,7 +173,7 @@ fn case() -> impl Strategy<Value = Case> {
     (
         0..V4_BASES.len(),
         prop::collection::vec(entry, 0..6),
-        prop::collection::vec((spot(), 0..6_u8), 0..5),
+        prop::collection::vec((spot(), prop_oneof![0..3_u8, 0..20_u8]), 0..8),
         prop::collection::vec(step, 0..120),
         any::<u64>(),
     )

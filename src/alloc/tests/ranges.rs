@@ -197,9 +197,10 @@ fn excluded_addresses_are_no_part_of_the_pool() {
             range("10.0.0.0", "10.0.0.9"),
             range("10.0.0.10", "10.0.0.19"),
         ]),
-        // Across both entries, overlapping each other, and in no entry at all.
+        // Across both entries, one within another, overlapping each other, and in no entry at all.
         &[
             range("10.0.0.8", "10.0.0.11"),
+            range("10.0.0.9", "10.0.0.9"),
             range("10.0.0.11", "10.0.0.12"),
             range("10.0.0.200", "10.0.0.201"),
             range("fd00::", "fd00::1"),
