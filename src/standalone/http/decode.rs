@@ -9,6 +9,7 @@ use hyper::body::Body;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
+use super::protobuf;
 use crate::standalone::error::{ApiError, truncated};
 
 /// Most bytes of a body, as in the real server.
@@ -25,6 +26,8 @@ const MAX_DUPLICATES: usize = 16;
 pub(super) enum Notation {
     Json,
     Yaml,
+    /// Built-in kinds only.
+    Protobuf,
 }
 
 /// A body as a value.
@@ -66,6 +69,10 @@ where
 pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiError> {
     let decoded = match notation {
         Notation::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
+        Notation::Protobuf => protobuf::decode(bytes).map(|value| Decoded {
+            value,
+            duplicates: Vec::new(),
+        }),
         Notation::Yaml => {
             let mut options = serde_saphyr::Options::default();
             // Last one wins here; what was found twice is reported by the same rule for both notations.
@@ -77,6 +84,7 @@ pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiErr
     decoded.map_err(|error: String| {
         let what = match notation {
             Notation::Json => "json",
+            Notation::Protobuf => "protobuf",
             Notation::Yaml => "yaml",
         };
         ApiError::bad_request(format!(

@@ -9,7 +9,7 @@
 //!                                                             route.rs    path -> Route
 //!            discovery.rs  openapi.rs  review.rs  <-----------+
 //!            objects.rs  verbs  <-----------------------------+
-//!              in:  query.rs  options.rs  negotiate.rs  decode.rs      out:  accept.rs  show.rs  table.rs  watch.rs  reply.rs
+//!              in:  query.rs  options.rs  negotiate.rs  decode.rs  protobuf.rs   out:  accept.rs  show.rs  table.rs  watch.rs  reply.rs
 //! ```
 
 mod accept;
@@ -21,6 +21,7 @@ mod negotiate;
 mod objects;
 mod openapi;
 mod options;
+mod protobuf;
 mod query;
 mod reply;
 mod review;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::decode::Notation;
 use crate::standalone::error::ApiError;
+use crate::standalone::kinds::{Conduct, Resource};
 use crate::standalone::registry::Patch;
 
 /// Media types that objects are read and written in.
@@ -32,9 +33,34 @@ fn media_type(headers: &HeaderMap) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
+/// Which notations a kind has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notations {
+    /// JSON and YAML: custom resources.
+    Text,
+    /// Protobuf too: built-in kinds.
+    Binary,
+}
+
+impl Notations {
+    pub(super) fn of(resource: &Resource) -> Self {
+        match resource.conduct {
+            Conduct::Custom => Self::Text,
+            Conduct::Definition
+            | Conduct::Namespace
+            | Conduct::Event
+            | Conduct::Lease
+            | Conduct::Plain => Self::Binary,
+        }
+    }
+}
+
 /// The notation of an object in a body; JSON when nothing is said.
-pub(super) fn notation(headers: &HeaderMap) -> Result<Notation, ApiError> {
+pub(super) fn notation(headers: &HeaderMap, known: Notations) -> Result<Notation, ApiError> {
     match media_type(headers) {
+        "application/vnd.kubernetes.protobuf" if known == Notations::Binary => {
+            Ok(Notation::Protobuf)
+        }
         "" | "application/json" => Ok(Notation::Json),
         "application/yaml" => Ok(Notation::Yaml),
         _ => Err(ApiError::unsupported_media_type(OBJECTS)),

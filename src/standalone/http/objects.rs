@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use super::accept::{self, Form};
 use super::decode::{self, Decoded};
-use super::negotiate;
+use super::negotiate::{self, Notations};
 use super::options;
 use super::reply::{self, Reply};
 use super::route::ObjectPath;
@@ -128,7 +128,7 @@ where
             written_reply(asked, resource, form, written)
         }
         ("DELETE", true) if !is_status => {
-            let options = delete_options(asked, body).await?;
+            let options = delete_options(asked, resource, body).await?;
             let deleted = asked.registry.delete(&target, &options).await?;
             match deleted {
                 Deleted::Gone(_) => reply::encoded(StatusCode::OK, form, deleted.answer(resource)),
@@ -136,7 +136,7 @@ where
             }
         }
         ("DELETE", false) => {
-            let options = delete_options(asked, body).await?;
+            let options = delete_options(asked, resource, body).await?;
             let selectors = options::selectors(asked.query, resource)?;
             let deleted = asked
                 .registry
@@ -196,7 +196,11 @@ where
     decode::collect(body, asked.caller == Caller::Remote).await
 }
 
-async fn delete_options<B>(asked: &Asked<'_>, body: B) -> Result<DeleteOptions, ApiError>
+async fn delete_options<B>(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    body: B,
+) -> Result<DeleteOptions, ApiError>
 where
     B: body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -205,7 +209,7 @@ where
     let body = if bytes.is_empty() {
         None
     } else {
-        let notation = negotiate::notation(asked.headers)?;
+        let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
         Some(decode::decode(&bytes, notation)?.value)
     };
     options::delete(asked.query, body)
@@ -217,7 +221,7 @@ where
     B: body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let notation = negotiate::notation(asked.headers)?;
+    let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
     let bytes = collect(asked, body).await?;
     let Decoded {
         mut value,

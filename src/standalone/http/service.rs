@@ -18,7 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::accept::{self, JSON};
+use super::decode;
 use super::discovery::{Discovery, group_version_path};
+use super::negotiate::{self, Notations};
 use super::objects;
 use super::openapi::OpenApi;
 use super::query::Query;
@@ -26,7 +28,6 @@ use super::reply::{self, Body, Reply};
 use super::review::Review;
 use super::route::{ObjectPath, Route};
 use super::table::Columns;
-use super::{decode, negotiate};
 use crate::standalone::error::ApiError;
 use crate::standalone::registry::Registry;
 
@@ -222,7 +223,7 @@ where
     if parts.method != Method::POST {
         return Err(ApiError::method_not_allowed_here());
     }
-    let notation = negotiate::notation(&parts.headers)?;
+    let notation = negotiate::notation(&parts.headers, Notations::Binary)?;
     let bytes = decode::collect(body, caller == Caller::Remote).await?;
     let asked = decode::decode(&bytes, notation)?.value;
     if !asked.is_object() {

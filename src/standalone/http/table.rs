@@ -10,6 +10,8 @@ use crate::standalone::kinds::{Conduct, Resource};
 /// The columns of one kind, ready to be applied.
 pub(super) struct Columns {
     conduct: Conduct,
+    /// Whether the object's name stands behind the other cells, not before them.
+    named_last: bool,
     cells: Vec<Cell>,
     /// `columnDefinitions`.
     definitions: Value,
@@ -33,10 +35,14 @@ enum Kind {
 
 impl Columns {
     pub(super) fn of(resource: &Resource) -> Self {
-        let mut definitions = vec![json!({
-            "name": "Name", "type": "string", "format": "name", "priority": 0,
+        // Of an Event nobody cares for the name.
+        let named_last = resource.conduct == Conduct::Event;
+        let name = json!({
+            "name": "Name", "type": "string", "format": "name",
+            "priority": i32::from(named_last),
             "description": "Name must be unique within a namespace.",
-        })];
+        });
+        let mut definitions = Vec::with_capacity(resource.columns.len() + 1);
         let mut cells = Vec::with_capacity(resource.columns.len());
         for column in &resource.columns {
             definitions.push(json!({
@@ -54,8 +60,10 @@ impl Columns {
             let path = Path::parse(&column.json_path);
             cells.push(Cell { kind, path });
         }
+        definitions.insert(if named_last { definitions.len() } else { 0 }, name);
         Self {
             conduct: resource.conduct,
+            named_last,
             cells,
             definitions: definitions.into(),
         }
@@ -68,11 +76,12 @@ impl Columns {
     /// The row of one object; `include` says what stands beside the cells.
     pub(super) fn row(&self, object: Value, include: IncludeObject, now: Timestamp) -> Value {
         let mut cells = Vec::with_capacity(self.cells.len() + 1);
-        cells.push(object["metadata"]["name"].clone());
         for cell in &self.cells {
             let found = cell.path.as_ref().and_then(|path| path.find(&object));
             cells.push(self.cell(cell.kind, found, &object, now));
         }
+        let name = object["metadata"]["name"].clone();
+        cells.insert(if self.named_last { cells.len() } else { 0 }, name);
         let object = match include {
             IncludeObject::None => Value::Null,
             IncludeObject::Metadata => metadata_only(object),
@@ -234,7 +243,7 @@ mod tests {
                 json!({"metadata": {"name": "e"}, "eventTime": created, "type": "Normal",
                 "reason": "R", "message": "hello", "involvedObject": {"kind": "IPPool", "name": "p"}})
             ),
-            json!(["e", "10m", "Normal", "R", "ippool/p", "hello"])
+            json!(["10m", "Normal", "R", "ippool/p", "hello", "e"])
         );
     }
 
