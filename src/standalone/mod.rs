@@ -27,6 +27,8 @@ mod server;
     reason = "the garbage collector, which comes next, uses the rest"
 )]
 mod store;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 pub use server::{Listening, Options, Server, ServerError};

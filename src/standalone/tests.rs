@@ -1,0 +1,434 @@
+//! The server as a whole, from both doors, over restarts.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
+use kube::api::{
+    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent,
+    WatchParams,
+};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config, Resource, ResourceExt};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::{Listening, Options, Server, ServerError};
+use crate::api::metal3::{IPClaim, IPPool, IPPoolSpec};
+
+/// Longest time that anything here may take before it counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+async fn soon<F: Future>(what: &str, future: F) -> F::Output {
+    match tokio::time::timeout(PATIENCE, future).await {
+        Ok(output) => output,
+        Err(elapsed) => panic!("{what}: {elapsed}"),
+    }
+}
+
+async fn open(dir: &Path) -> Server {
+    let data_dir = dir.to_owned();
+    Server::open(Options { data_dir }).await.unwrap()
+}
+
+async fn listen(server: &Server) -> Listening {
+    server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap()
+}
+
+/// A client as everyone outside has one: from the kubeconfig.
+async fn outside(server: &Server, addr: SocketAddr) -> Client {
+    let path = server.write_kubeconfig(addr).unwrap();
+    let kubeconfig = Kubeconfig::read_from(path).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let mut config = config.unwrap();
+    config.default_retry = false;
+    Client::try_from(config).unwrap()
+}
+
+fn pool(name: &str) -> IPPool {
+    let spec = IPPoolSpec {
+        name_prefix: "p".to_owned(),
+        ..IPPoolSpec::default()
+    };
+    IPPool::new(name, spec)
+}
+
+fn code(error: &kube::Error) -> u16 {
+    match error {
+        kube::Error::Api(status) => status.code,
+        other => panic!("no answer of the server: {other}"),
+    }
+}
+
+/// The next event of a watch, by its word and the object's name; `None` at its end.
+async fn event<K: ResourceExt>(
+    events: &mut (impl Stream<Item = kube::Result<WatchEvent<K>>> + Unpin),
+) -> Option<(&'static str, String)> {
+    match soon("an event", events.next()).await?.unwrap() {
+        WatchEvent::Added(object) => Some(("added", object.name_any())),
+        WatchEvent::Modified(object) => Some(("modified", object.name_any())),
+        WatchEvent::Deleted(object) => Some(("deleted", object.name_any())),
+        WatchEvent::Bookmark(_) => Some(("bookmark", String::new())),
+        WatchEvent::Error(status) => panic!("{status:?}"),
+    }
+}
+
+/// What every client of these kinds does; over TLS and in process the same.
+async fn every_verb(client: Client) {
+    let pools: Api<IPPool> = Api::default_namespaced(client.clone());
+    let before = pools.list(&ListParams::default()).await.unwrap();
+    assert_eq!(before.items.len(), 0);
+    let since = before.metadata.resource_version.unwrap();
+    let watching = pools.watch(&WatchParams::default(), &since).await.unwrap();
+    let mut events = watching.boxed();
+
+    let made = pools
+        .create(&PostParams::default(), &pool("a"))
+        .await
+        .unwrap();
+    assert_eq!(made.metadata.generation, Some(1));
+    assert_eq!(event(&mut events).await.unwrap(), ("added", "a".to_owned()));
+    let again = pools
+        .create(&PostParams::default(), &pool("a"))
+        .await
+        .unwrap_err();
+    assert_eq!(code(&again), 409);
+
+    let merge = json!({"spec": {"prefix": 24}});
+    let params = PatchParams::default();
+    let patched = pools
+        .patch("a", &params, &Patch::Merge(merge))
+        .await
+        .unwrap();
+    assert_eq!(patched.spec.prefix, Some(24));
+    let json: json_patch::Patch =
+        serde_json::from_value(json!([{"op": "test", "path": "/spec/prefix", "value": 24},
+        {"op": "replace", "path": "/spec/prefix", "value": 25}]))
+        .unwrap();
+    let patched = pools
+        .patch("a", &params, &Patch::Json::<()>(json))
+        .await
+        .unwrap();
+    assert_eq!(
+        (patched.spec.prefix, patched.metadata.generation),
+        (Some(25), Some(3))
+    );
+    let stale = pools
+        .replace("a", &PostParams::default(), &made)
+        .await
+        .unwrap_err();
+    assert_eq!(code(&stale), 409);
+    let status = json!({"status": {"capacity": 9}});
+    let patched = pools
+        .patch_status("a", &params, &Patch::Merge(status))
+        .await
+        .unwrap();
+    assert_eq!(patched.status.unwrap().capacity, Some(9));
+    for _ in 0..3 {
+        assert_eq!(
+            event(&mut events).await.unwrap(),
+            ("modified", "a".to_owned())
+        );
+    }
+
+    let metadata = pools.get_metadata("a").await.unwrap();
+    assert_eq!(metadata.metadata.uid, made.metadata.uid);
+    let labelled = ListParams::default().labels("a=b");
+    assert_eq!(pools.list_metadata(&labelled).await.unwrap().items.len(), 0);
+    assert!(pools.get_opt("none").await.unwrap().is_none());
+
+    let wrong = DeleteParams {
+        preconditions: Some(Preconditions {
+            uid: Some("other".to_owned()),
+            resource_version: None,
+        }),
+        ..DeleteParams::default()
+    };
+    assert_eq!(code(&pools.delete("a", &wrong).await.unwrap_err()), 409);
+    let gone = pools
+        .delete("a", &DeleteParams::background())
+        .await
+        .unwrap();
+    assert!(gone.right().unwrap().is_success());
+    assert_eq!(
+        event(&mut events).await.unwrap(),
+        ("deleted", "a".to_owned())
+    );
+
+    let namespaces: Api<Namespace> = Api::all(client.clone());
+    let namespace = Namespace {
+        metadata: kube::api::ObjectMeta {
+            generate_name: Some("n-".to_owned()),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let made = namespaces
+        .create(&PostParams::default(), &namespace)
+        .await
+        .unwrap();
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &made.name_any());
+    let map = json!({"metadata": {"name": "m"}, "data": {"a": "b"}});
+    let map: ConfigMap = serde_json::from_value(map).unwrap();
+    assert_eq!(
+        maps.create(&PostParams::default(), &map)
+            .await
+            .unwrap()
+            .data,
+        map.data
+    );
+    assert_eq!(client.apiserver_version().await.unwrap().major, "1");
+    let group = client
+        .list_api_group_resources("ipam.metal3.io/v1alpha1")
+        .await
+        .unwrap();
+    assert!(group.resources.iter().any(|r| r.kind == IPClaim::kind(&())));
+}
+
+#[tokio::test]
+async fn a_client_in_process_and_one_outside_see_the_same_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    every_verb(server.client()).await;
+    let listening = listen(&server).await;
+    every_verb(outside(&server, listening.addr).await).await;
+    listening.stop().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_restart_keeps_objects_and_credentials_and_ends_watches() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let second = Server::open(Options {
+        data_dir: dir.path().to_owned(),
+    })
+    .await;
+    assert!(
+        matches!(second, Err(ServerError::Open(_))),
+        "one server a folder"
+    );
+
+    let listening = listen(&server).await;
+    let client = outside(&server, listening.addr).await;
+    let pools: Api<IPPool> = Api::default_namespaced(client);
+    let made = pools
+        .create(&PostParams::default(), &pool("kept"))
+        .await
+        .unwrap();
+    let inside: Api<IPPool> = Api::default_namespaced(server.client());
+    let mut watches = [
+        pools
+            .watch(&WatchParams::default(), "0")
+            .await
+            .unwrap()
+            .boxed(),
+        inside
+            .watch(&WatchParams::default(), "0")
+            .await
+            .unwrap()
+            .boxed(),
+    ];
+    for watch in &mut watches {
+        assert_eq!(event(watch).await.unwrap(), ("added", "kept".to_owned()));
+    }
+    let kubeconfig = std::fs::read_to_string(dir.path().join("kubeconfig")).unwrap();
+    soon("stopping", listening.stop()).await;
+    assert_eq!(event(&mut watches[0]).await, None, "a clean end, no error");
+    soon("closing", server.close()).await;
+    assert_eq!(event(&mut watches[1]).await, None);
+    drop((watches, pools, inside));
+
+    let server = reopen(dir.path()).await;
+    let listening = listen(&server).await;
+    let client = outside(&server, listening.addr).await;
+    let again = std::fs::read_to_string(dir.path().join("kubeconfig")).unwrap();
+    let without_port = |text: &str| {
+        text.lines()
+            .filter(|line| !line.contains("\"server\""))
+            .map(str::to_owned)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(without_port(&kubeconfig), without_port(&again));
+    let pools: Api<IPPool> = Api::default_namespaced(client);
+    assert_eq!(pools.get("kept").await.unwrap(), made);
+    listening.stop().await;
+    server.close().await;
+}
+
+/// Opens the folder as soon as the last client of the server before has let go of it.
+async fn reopen(dir: &Path) -> Server {
+    soon("the folder to be free", async {
+        loop {
+            match Server::open(Options {
+                data_dir: dir.to_owned(),
+            })
+            .await
+            {
+                Ok(server) => return server,
+                Err(ServerError::Open(_)) => tokio::task::yield_now().await,
+                Err(other) => panic!("{other}"),
+            }
+        }
+    })
+    .await
+}
+
+/// A TLS connection that speaks HTTP by hand.
+async fn connect(dir: &Path, addr: SocketAddr) -> TlsStream<TcpStream> {
+    let pem = std::fs::read(dir.join("ca.crt")).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(&pem).unwrap())
+        .unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = TcpStream::connect(addr).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await
+        .unwrap()
+}
+
+/// Sends this and reads until the server has no more to say.
+async fn say(dir: &Path, addr: SocketAddr, request: &[u8]) -> String {
+    let mut stream = connect(dir, addr).await;
+    // The server may have answered and closed before it read all.
+    let _ = stream.write_all(request).await;
+    let mut answer = Vec::new();
+    let _ = soon("an answer", stream.read_to_end(&mut answer)).await;
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+#[tokio::test]
+async fn strangers_and_broken_clients_harm_nobody() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let addr = listening.addr;
+    let ask = async |request: &str| say(dir.path(), addr, request.as_bytes()).await;
+
+    let health = ask("GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(
+        health.starts_with("HTTP/1.1 200") && health.ends_with("ok"),
+        "{health}"
+    );
+    let nobody = ask("GET /api HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await;
+    assert!(
+        nobody.starts_with("HTTP/1.1 401") && nobody.contains("\"Unauthorized\""),
+        "{nobody}"
+    );
+    assert!(ask("garbage\r\n\r\n").await.starts_with("HTTP/1.1 400"));
+    let long = format!("GET / HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let long = ask(&long).await;
+    assert!(
+        long.is_empty() || long.starts_with("HTTP/1.1 431"),
+        "{long}"
+    );
+    let token = std::fs::read_to_string(dir.path().join("token")).unwrap();
+    let big = format!(
+        "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 99999999\r\nConnection: close\r\n\r\n"
+    );
+    let big = ask(&big).await;
+    assert!(
+        big.starts_with("HTTP/1.1 413"),
+        "said before the body is sent: {big}"
+    );
+
+    // Some say nothing, some stop in the middle of a request or of a body, one talks without TLS.
+    let silent = TcpStream::connect(addr).await.unwrap();
+    let mut half = connect(dir.path(), addr).await;
+    half.write_all(b"GET /healthz HT").await.unwrap();
+    let mut waiting = connect(dir.path(), addr).await;
+    let head = format!(
+        "POST /api/v1/namespaces HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nContent-Length: 5\r\n\r\n{{"
+    );
+    waiting.write_all(head.as_bytes()).await.unwrap();
+    let mut plain = TcpStream::connect(addr).await.unwrap();
+    plain
+        .write_all(b"GET /healthz HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    let mut nothing = Vec::new();
+    // An alert at most, and the end.
+    let _ = soon(
+        "the end of a plain connection",
+        plain.read_to_end(&mut nothing),
+    )
+    .await;
+    assert!(!nothing.starts_with(b"HTTP"));
+    let client = outside(&server, addr).await;
+    let namespaces: Api<Namespace> = Api::all(client);
+    assert!(
+        namespaces
+            .list(&ListParams::default())
+            .await
+            .unwrap()
+            .items
+            .len()
+            >= 4
+    );
+
+    soon("stopping beside clients that never end", listening.stop()).await;
+    assert!(
+        TcpStream::connect(addr).await.is_err(),
+        "nobody listens there any more"
+    );
+    drop((silent, half, waiting));
+    server.close().await;
+}
+
+#[tokio::test]
+async fn many_writers_and_watchers_over_tls() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let client = outside(&server, listening.addr).await;
+    let pools: Api<IPPool> = Api::default_namespaced(client);
+    let names: Vec<String> = (0..100).map(|n| format!("pool-{n:03}")).collect();
+    let watching = (0..10).map(async |_| {
+        let events = pools.watch(&WatchParams::default(), "0").await.unwrap();
+        let seen: Vec<String> = events
+            .map_ok(|event| match event {
+                WatchEvent::Added(pool) => pool.name_any(),
+                other => panic!("{other:?}"),
+            })
+            .take(names.len())
+            .try_collect()
+            .await
+            .unwrap();
+        seen
+    });
+    let writing = names.iter().map(async |name| {
+        pools
+            .create(&PostParams::default(), &pool(name))
+            .await
+            .unwrap();
+    });
+    let both = futures::future::join(
+        futures::future::join_all(watching),
+        futures::future::join_all(writing),
+    );
+    let (seen, _) = soon("a hundred pools", both).await;
+    for mut seen in seen {
+        seen.sort();
+        assert_eq!(seen, names);
+    }
+    listening.stop().await;
+    server.close().await;
+}
