@@ -1,1 +1,64 @@
-//! The async shell around the pools.
+//! The async shell around the pools: watches, router, workers, writer and lease.
+//!
+//! May use every room above it (`alloc`, `api`, `pool`, `admission`, `observe`); holds no rule of allocation. What happens to
+//! an object is decided by the pool's state machine alone; here things are fetched, carried and sent.
+//!
+//! ```text
+//!   watch (one task per kind)                     intake.rs    discovery.rs  lines.rs
+//!     -> router: which pool? barrier until listed router.rs    registry.rs
+//!       -> mailbox of that pool, coalescing       mailbox.rs
+//!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
+//!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
+//!             -> API server                       transport.rs
+//!               -> outcome, back into the mailbox outcome.rs
+//! ```
+//!
+//! A ring in one direction. The router never waits for a pool and the writer never waits for a worker, so a slow pool
+//! cannot stall another and the ring cannot deadlock. Every task's end is noticed (`failure.rs`).
+
+mod backoff;
+mod bucket;
+mod client;
+mod clock;
+mod discovery;
+mod failure;
+mod intake;
+mod journal;
+mod lease;
+mod lines;
+mod mailbox;
+mod outcome;
+mod registry;
+mod router;
+mod run;
+mod settings;
+#[cfg(test)]
+mod tests;
+mod transport;
+mod view;
+mod watched;
+mod wire;
+mod worker;
+mod writer;
+
+pub use client::client;
+pub use lease::LeaseError;
+pub use run::{Controller, ControllerError};
+pub use settings::{LeaseSettings, Rate, Settings};
+pub use view::{Changes, Counters, View};
+pub use watched::{Origin, Watched};
+pub use wire::Verb;
+
+/// Why taking a lock cannot fail.
+const LOCK: &str = "a task panicked while it held this lock, and that ends the run";
+
+/// Cuts a text that came from outside to a length that fits a log line and a condition.
+fn bounded(mut text: String) -> String {
+    const LONGEST: usize = 1024;
+    if text.len() > LONGEST {
+        let end = (0..=LONGEST).rev().find(|i| text.is_char_boundary(*i));
+        text.truncate(end.unwrap_or(0));
+        text.push_str("...");
+    }
+    text
+}

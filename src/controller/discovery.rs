@@ -1,0 +1,78 @@
+//! In which version does the server have a kind? (A3)
+
+use std::time::Duration;
+
+use kube::Client;
+use serde::Deserialize;
+
+use super::transport::{self, Call, OBJECT_BYTES};
+use super::watched::Watched;
+
+/// Time that one answer is waited for.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// `/apis`.
+#[derive(Debug, Deserialize)]
+struct Groups {
+    groups: Vec<Group>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Group {
+    name: String,
+    versions: Vec<GroupVersion>,
+}
+
+#[derive(Debug, Deserialize)]
+struct GroupVersion {
+    version: String,
+}
+
+/// `/apis/GROUP/VERSION`.
+#[derive(Debug, Deserialize)]
+struct Resources {
+    resources: Vec<Resource>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Resource {
+    name: String,
+}
+
+/// The best version of `kind` that the server has; `None` when it says that it has the kind in none.
+///
+/// The list of all groups is asked, not the group itself: a 404 for a group is also what a server says that has not loaded
+/// its custom kinds yet.
+///
+/// # Errors
+/// A line for people when there was no clear answer.
+pub(super) async fn version_of(
+    client: &Client,
+    kind: Watched,
+) -> Result<Option<&'static str>, String> {
+    let groups: Groups = read(client, "/apis").await?;
+    let Some(group) = groups.groups.into_iter().find(|g| g.name == kind.group()) else {
+        return Ok(None);
+    };
+    for version in kind.versions() {
+        if !group.versions.iter().any(|v| v.version == *version) {
+            continue;
+        }
+        let path = format!("/apis/{}/{version}", kind.group());
+        let resources: Resources = read(client, &path).await?;
+        if resources.resources.iter().any(|r| r.name == kind.plural()) {
+            return Ok(Some(version));
+        }
+    }
+    Ok(None)
+}
+
+async fn read<T: for<'de> Deserialize<'de>>(client: &Client, path: &str) -> Result<T, String> {
+    let reply = transport::send(client, Call::get(path.to_owned()), PATIENCE, OBJECT_BYTES)
+        .await
+        .map_err(|fault| format!("{path}: {}", fault.text()))?;
+    if reply.status != 200 {
+        return Err(format!("{path}: the server answered {}", reply.status));
+    }
+    serde_json::from_slice(&reply.body).map_err(|e| format!("{path}: {e}"))
+}

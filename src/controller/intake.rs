@@ -1,0 +1,536 @@
+//! One task per kind: discover, list, watch, and again.
+//!
+//! ```text
+//!   discovery --absent--> wait, ask again
+//!       | version
+//!       v
+//!     list, page by page --> reset(what is gone) --> watch from the list's revision --clean end--> watch from the last revision
+//!       ^                                               | 410                    | 404
+//!       +-----------------------------------------------+                        +--> discovery
+//! ```
+//!
+//! A list is a set difference, so a missed end cannot leak; one object that cannot be read delays no other (A12).
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use kube::Client;
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout_at};
+use tracing::{debug, error, info, warn};
+
+use crate::api::{Meta, WireObject};
+use crate::pool::KindState;
+
+use super::backoff::Backoff;
+use super::discovery;
+use super::lines::Lines;
+use super::router::{Name, Router};
+use super::transport::{self, Call, PAGE_BYTES};
+use super::view::Counts;
+use super::watched::{Origin, Served, Watched};
+
+/// Objects of one page of a list.
+const PAGE: usize = 500;
+/// Time that one page is waited for.
+const PAGE_PATIENCE: Duration = Duration::from_mins(1);
+/// Seconds after which the server shall end a watch, spread so that six watches do not end at once.
+const WATCH_SECONDS: (u64, u64) = (240, 300);
+/// What a watch may last beyond that before it counts as dead (W6).
+const GRACE: Duration = Duration::from_secs(15);
+/// A watch that ends sooner than this with nothing told is followed by a pause.
+const HASTY: Duration = Duration::from_secs(1);
+
+/// The task of one kind.
+pub(super) struct Intake {
+    kind: Watched,
+    client: Client,
+    router: Arc<Router>,
+    served: Arc<Served>,
+    counts: Arc<Counts>,
+    namespace: Option<String>,
+    discovery_interval: Duration,
+    backoff: Backoff,
+    /// Whether an object of this kind was ever seen: then it never counts as absent again (A3).
+    ever_seen: bool,
+    /// Whether it was ever listed completely.
+    ever_listed: bool,
+    /// What is wrong, as it was last said in the log.
+    said: Option<String>,
+}
+
+/// What all intakes share.
+#[derive(Clone)]
+pub(super) struct Intakes {
+    pub(super) client: Client,
+    pub(super) router: Arc<Router>,
+    pub(super) served: Arc<Served>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) namespace: Option<String>,
+    pub(super) discovery_interval: Duration,
+    pub(super) seed: u64,
+}
+
+/// Why a list or a watch ended.
+#[derive(Debug)]
+enum End {
+    /// 404: the kind may be gone, or be served in another version.
+    NotFound(String),
+    /// 410, or a list that changed under its pages: begin with a new list.
+    Expired,
+    /// Try the same again, later.
+    Failed(String),
+}
+
+/// One page of a list.
+#[derive(Deserialize)]
+struct Page<T> {
+    metadata: ListMeta,
+    // Not `default`: a body without items is no list.
+    items: Option<Vec<T>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ListMeta {
+    #[serde(default)]
+    resource_version: String,
+    #[serde(default, rename = "continue")]
+    next: String,
+}
+
+/// One line of a watch.
+#[derive(Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    what: String,
+    object: EventObject,
+}
+
+/// An object, or the Status of an ERROR event: their fields do not clash.
+#[derive(Deserialize)]
+struct EventObject {
+    #[serde(default)]
+    metadata: Meta,
+    #[serde(default)]
+    spec: Value,
+    #[serde(default)]
+    status: Value,
+    #[serde(default)]
+    code: u16,
+    #[serde(default)]
+    message: String,
+}
+
+impl Intake {
+    pub(super) fn new(kind: Watched, all: Intakes) -> Self {
+        let Intakes {
+            client,
+            router,
+            served,
+            counts,
+            namespace,
+            discovery_interval,
+            seed,
+        } = all;
+        let number = Watched::ALL
+            .iter()
+            .position(|k| *k == kind)
+            .unwrap_or_default();
+        Self {
+            kind,
+            client,
+            router,
+            served,
+            counts,
+            namespace,
+            discovery_interval,
+            backoff: Backoff::new(seed.wrapping_add(number as u64 + 1)),
+            ever_seen: false,
+            ever_listed: false,
+            said: None,
+        }
+    }
+
+    /// Goes on for ever.
+    pub(super) async fn run(mut self) {
+        loop {
+            match discovery::version_of(&self.client, self.kind).await {
+                Ok(Some(version)) => {
+                    if self.served.version(self.kind) != Some(version) {
+                        info!(kind = %self.kind, version, "kind is served");
+                    }
+                    self.served.set(self.kind, Some(version));
+                    if !self.ever_listed {
+                        // It may have counted as absent: from now on its list is waited for.
+                        self.router.kind_is(self.kind, KindState::Pending);
+                    }
+                    let why = self.follow(version).await;
+                    self.trouble(why);
+                    self.pause().await;
+                }
+                Ok(None) => {
+                    self.absent();
+                    let often = match self.kind.origin() {
+                        // Someone is waiting for the program to start.
+                        Origin::Ours => self.discovery_interval.min(Duration::from_secs(5)),
+                        Origin::ClusterApi => self.discovery_interval,
+                    };
+                    sleep(often).await;
+                }
+                Err(why) => {
+                    self.trouble(why);
+                    self.pause().await;
+                }
+            }
+        }
+    }
+
+    /// Discovery says that the server does not have the kind.
+    fn absent(&mut self) {
+        self.served.set(self.kind, None);
+        self.backoff.reset();
+        match (self.kind.origin(), self.ever_seen) {
+            (Origin::ClusterApi, false) => {
+                if self.said.take().is_some() || !self.ever_listed {
+                    debug!(kind = %self.kind, "not installed; looked for again from time to time");
+                }
+                self.ever_listed = false;
+                self.counts.trouble(self.kind, None);
+                self.router.kind_is(self.kind, KindState::Absent);
+            }
+            (Origin::Ours, false) if !self.ever_listed => self.trouble(
+                "the server does not have this kind; install the custom resource definitions: metal3-ipam crds | kubectl apply -f -"
+                    .to_owned(),
+            ),
+            (Origin::Ours | Origin::ClusterApi, _) => {
+                self.trouble("the server no longer has this kind; what is known of it stays held".to_owned());
+                self.router.kind_is(self.kind, KindState::Unavailable);
+            }
+        }
+    }
+
+    /// Lists and watches until discovery has to be asked again. Returns why.
+    async fn follow(&mut self, version: &'static str) -> String {
+        loop {
+            let mut revision = match self.list(version).await {
+                Ok(revision) => revision,
+                Err(End::NotFound(why)) => return why,
+                Err(End::Expired) => {
+                    self.counts.restarted(self.kind, "expired");
+                    self.pause().await;
+                    continue;
+                }
+                Err(End::Failed(why)) => {
+                    self.trouble(why);
+                    self.pause().await;
+                    continue;
+                }
+            };
+            self.listed();
+            loop {
+                let started = Instant::now();
+                let before = revision.clone();
+                match self.watch(version, &mut revision).await {
+                    Ok(()) => {
+                        self.counts.restarted(self.kind, "ended");
+                        if started.elapsed() < HASTY && before == revision {
+                            self.pause().await;
+                        } else {
+                            self.backoff.reset();
+                        }
+                    }
+                    Err(End::NotFound(why)) => {
+                        self.counts.restarted(self.kind, "not_found");
+                        return why;
+                    }
+                    Err(End::Expired) => {
+                        self.counts.restarted(self.kind, "expired");
+                        break;
+                    }
+                    Err(End::Failed(why)) => {
+                        self.counts.restarted(self.kind, "failed");
+                        if before != revision {
+                            self.backoff.reset();
+                        }
+                        debug!(kind = %self.kind, why, "watch failed; it goes on from where it was");
+                        self.pause().await;
+                    }
+                }
+            }
+        }
+    }
+
+    fn listed(&mut self) {
+        if self.said.take().is_some() || !self.ever_listed {
+            info!(kind = %self.kind, "listed and watched");
+        }
+        self.ever_listed = true;
+        self.backoff.reset();
+        self.counts.trouble(self.kind, None);
+        self.router.kind_is(self.kind, KindState::Listed);
+    }
+
+    /// The whole list, told to the router page by page; then what is no longer in it. Returns its revision.
+    async fn list(&mut self, version: &'static str) -> Result<String, End> {
+        let path = self.kind.collection(version, self.namespace.as_deref());
+        let mut live: HashSet<Name> = HashSet::new();
+        let mut nameless = false;
+        let mut next = String::new();
+        loop {
+            let mut target = format!("{path}?limit={PAGE}");
+            if !next.is_empty() {
+                target.push_str("&continue=");
+                target.extend(http_query(&next));
+            }
+            let reply = transport::send(&self.client, Call::get(target), PAGE_PATIENCE, PAGE_BYTES)
+                .await
+                .map_err(|fault| End::Failed(fault.text()))?;
+            if reply.status != 200 {
+                return Err(end(reply.status, &reply.body));
+            }
+            let (meta, objects) = self.page(&reply.body)?;
+            drop(reply);
+            for object in objects {
+                match object {
+                    Ok(object) => {
+                        live.insert(name_of(&object.metadata));
+                        self.ever_seen = true;
+                        self.router.seen(self.kind, version, object);
+                    }
+                    Err(Some(name)) => {
+                        live.insert(name);
+                    }
+                    Err(None) => nameless = true,
+                }
+            }
+            if meta.next.is_empty() {
+                if !nameless {
+                    // Something without a name may be anything that is known: then nothing counts as gone.
+                    self.router.reset(self.kind, &live, &meta.resource_version);
+                }
+                return Ok(meta.resource_version);
+            }
+            next = meta.next;
+        }
+    }
+
+    /// Reads a page; object by object when one of them cannot be read.
+    #[allow(clippy::type_complexity, reason = "used once, right here")]
+    fn page(&self, body: &[u8]) -> Result<(ListMeta, Vec<Result<WireObject, Option<Name>>>), End> {
+        if let Ok(page) = serde_json::from_slice::<Page<WireObject>>(body) {
+            let items = page.items.unwrap_or_default().into_iter().map(Ok).collect();
+            return Ok((page.metadata, items));
+        }
+        let page: Page<Value> = serde_json::from_slice(body)
+            .map_err(|e| End::Failed(format!("the list cannot be read: {e}")))?;
+        let items = page.items.unwrap_or_default().into_iter();
+        let read = |value: Value| {
+            WireObject::deserialize(&value).map_err(|e| {
+                let name = name_in(&value);
+                warn!(kind = %self.kind, object = %described(name.as_ref()), error = %e, "an object cannot be read; it is left alone");
+                name
+            })
+        };
+        Ok((page.metadata, items.map(read).collect()))
+    }
+
+    /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.
+    async fn watch(&mut self, version: &'static str, revision: &mut String) -> Result<(), End> {
+        let path = self.kind.collection(version, self.namespace.as_deref());
+        let seconds = self.backoff.between(WATCH_SECONDS.0, WATCH_SECONDS.1);
+        let target = format!(
+            "{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={revision}"
+        );
+        let deadline = Instant::now() + Duration::from_secs(seconds) + GRACE;
+        let late =
+            |_| End::Failed("the watch lasted longer than the server was asked for".to_owned());
+        let response = timeout_at(deadline, transport::open(&self.client, Call::get(target)))
+            .await
+            .map_err(late)?
+            .map_err(|fault| End::Failed(fault.text()))?;
+        let status = response.status().as_u16();
+        let mut body = response.into_body();
+        if status != 200 {
+            let body = timeout_at(
+                deadline,
+                http_body_util::Limited::new(body, 1 << 20).collect(),
+            )
+            .await
+            .map_err(late)?
+            .map(http_body_util::Collected::to_bytes)
+            .unwrap_or_default();
+            return Err(end(status, &body));
+        }
+        let mut lines = Lines::default();
+        loop {
+            let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(late)? else {
+                return Ok(());
+            };
+            let frame = frame.map_err(|e| End::Failed(format!("the watch broke off: {e}")))?;
+            if let Ok(bytes) = frame.into_data() {
+                lines.push(&bytes);
+            }
+            while let Some(line) = lines.next() {
+                self.event(version, line, revision)?;
+            }
+            if lines.is_too_long() {
+                return Err(End::Expired);
+            }
+        }
+    }
+
+    fn event(
+        &mut self,
+        version: &'static str,
+        line: &[u8],
+        revision: &mut String,
+    ) -> Result<(), End> {
+        let Event { what, object } = match serde_json::from_slice::<Event>(line) {
+            Ok(event) => event,
+            Err(e) => return self.odd_event(line, &e, revision),
+        };
+        if what == "ERROR" {
+            self.counts.event(self.kind, "error");
+            return Err(match object.code {
+                410 => End::Expired,
+                code => End::Failed(format!("the watch ended with {code}: {}", object.message)),
+            });
+        }
+        let seen = object.metadata.resource_version.to_string();
+        let object = WireObject {
+            metadata: object.metadata,
+            spec: object.spec,
+            status: object.status,
+        };
+        match what.as_str() {
+            "ADDED" | "MODIFIED" => {
+                self.counts.event(
+                    self.kind,
+                    if what == "ADDED" { "added" } else { "modified" },
+                );
+                self.ever_seen = true;
+                self.router.seen(self.kind, version, object);
+            }
+            "DELETED" => {
+                self.counts.event(self.kind, "deleted");
+                let name = name_of(&object.metadata);
+                self.router.gone(self.kind, &name, &object.metadata.uid);
+            }
+            "BOOKMARK" => self.counts.event(self.kind, "bookmark"),
+            other => warn!(kind = %self.kind, event = other, "an event of an unknown type"),
+        }
+        if !seen.is_empty() {
+            *revision = seen;
+        }
+        Ok(())
+    }
+
+    /// An event that cannot be read: left alone when at least its object's version is clear, else the watch starts anew.
+    fn odd_event(
+        &self,
+        line: &[u8],
+        error: &serde_json::Error,
+        revision: &mut String,
+    ) -> Result<(), End> {
+        let value: Value = serde_json::from_slice(line)
+            .map_err(|e| End::Failed(format!("an event cannot be read: {e}")))?;
+        let text = |path: &str| value.pointer(path).and_then(Value::as_str);
+        let object = value.get("object").unwrap_or(&Value::Null);
+        let name = name_in(object);
+        warn!(kind = %self.kind, object = %described(name.as_ref()), error = %error, "an event cannot be read; it is left alone");
+        self.counts.event(self.kind, "unreadable");
+        if let (Some("DELETED"), Some(name), Some(uid)) =
+            (text("/type"), name, text("/object/metadata/uid"))
+        {
+            self.router.gone(self.kind, &name, &uid.into());
+        }
+        match text("/object/metadata/resourceVersion") {
+            Some(seen) => {
+                seen.clone_into(revision);
+                Ok(())
+            }
+            None => Err(End::Expired),
+        }
+    }
+
+    /// Says what is wrong, once per change: in the log and in the readiness.
+    fn trouble(&mut self, why: String) {
+        let why = super::bounded(why);
+        if self.said.as_ref() != Some(&why) {
+            if self.ever_listed {
+                warn!(kind = %self.kind, why, "kind cannot be watched; trying again");
+            } else {
+                error!(kind = %self.kind, why, "kind cannot be listed, nothing is handed out before; trying again");
+            }
+            self.said = Some(why.clone());
+        }
+        self.counts.trouble(self.kind, Some(why));
+    }
+
+    async fn pause(&mut self) {
+        let delay = self.backoff.next();
+        sleep(delay).await;
+    }
+}
+
+/// What an answer other than 200 means for a list or a watch.
+fn end(status: u16, body: &[u8]) -> End {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Status {
+        message: String,
+    }
+    let message = serde_json::from_slice::<Status>(body)
+        .unwrap_or_default()
+        .message;
+    let why = match status {
+        401 => format!("the server does not accept our credentials ({message})"),
+        403 => format!("a right to list and watch is missing: {message}"),
+        _ => format!("the server answered {status}: {message}"),
+    };
+    match status {
+        404 => End::NotFound(why),
+        410 => End::Expired,
+        _ => End::Failed(why),
+    }
+}
+
+fn name_of(meta: &Meta) -> Name {
+    Name {
+        namespace: meta.namespace.clone(),
+        name: meta.name.clone(),
+    }
+}
+
+/// The name of an object that cannot be read as a whole.
+fn name_in(object: &Value) -> Option<Name> {
+    let text = |path| object.pointer(path).and_then(Value::as_str);
+    Some(Name {
+        namespace: text("/metadata/namespace").unwrap_or_default().into(),
+        name: text("/metadata/name")?.into(),
+    })
+}
+
+fn described(name: Option<&Name>) -> String {
+    name.map_or_else(
+        || "without a name".to_owned(),
+        |n| format!("{}/{}", n.namespace, n.name),
+    )
+}
+
+/// A value of a query, encoded.
+fn http_query(text: &str) -> impl Iterator<Item = char> + '_ {
+    text.bytes().flat_map(|b| {
+        let plain = b.is_ascii_alphanumeric() || b"-._~".contains(&b);
+        let encoded = if plain {
+            char::from(b).to_string()
+        } else {
+            format!("%{b:02X}")
+        };
+        encoded.chars().collect::<Vec<_>>()
+    })
+}

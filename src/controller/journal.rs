@@ -1,0 +1,35 @@
+//! Every decision of a pool as one line in the log.
+
+use tracing::{info, warn};
+
+use crate::api::PoolKey;
+use crate::pool::Decision;
+
+/// Writes the line of one decision: at info what goes as it should, at warn what someone should look at.
+pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
+    match decision {
+        Decision::Allocated { claim, address } => {
+            info!(%pool, %claim, %address, "address allocated");
+        }
+        Decision::Bound {
+            claim,
+            address,
+            created,
+        } => info!(%pool, %claim, %address, %created, "claim bound"),
+        Decision::Released { claim, address } => info!(%pool, %claim, %address, "address released"),
+        Decision::Waiting {
+            claim,
+            reason,
+            message,
+        } => info!(%pool, %claim, reason, message, "claim waits"),
+        Decision::Pool {
+            condition,
+            status,
+            reason,
+            message,
+        } => info!(%pool, condition, status, reason, message, "pool changed"),
+        Decision::Problem { kind, message } => warn!(%pool, kind, message, "problem"),
+        Decision::Repaired { kind, message } => info!(%pool, kind, message, "problem is gone"),
+        Decision::Retrying { what, why } => warn!(%pool, what, why, "trying again"),
+    }
+}

@@ -1,0 +1,392 @@
+//! Leader election by a Lease, with client-go's protocol (P5).
+//!
+//! ```text
+//!   every 2 s, not leading: read the lease; free, ours, or unchanged for its whole duration -> take it by an update
+//!   every 2 s, leading:     update it; not once in 10 s -> it counts as lost, the run ends
+//!   at the end:             no write unanswered -> give it up (holder "", 1 s), else it runs out
+//! ```
+//!
+//! Why no write of a former leader is under way when the next one begins: the next one waits 15 s from the last renewal that
+//! it saw. A write is started only while it would end within 14 s of the *start* of our last successful renewal, and it ends
+//! after the 4 s that the server was asked to give it. Clocks of different machines are never compared, as in client-go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until};
+use tracing::{debug, info, warn};
+
+use super::backoff::Backoff;
+use super::clock::Clock;
+use super::settings::LeaseSettings;
+use super::transport::{self, Call, Fault, OBJECT_BYTES, Reply};
+use super::wire::WRITE_SECONDS;
+
+/// Between the end of the last write of ours and the beginning of someone else's lease.
+const MARGIN: Duration = Duration::from_secs(1);
+
+/// Whether writes may start: asked by the writer before each.
+#[derive(Debug, Clone)]
+pub(super) enum Tenure {
+    /// No lease is asked for.
+    Always,
+    /// While the lease is held.
+    Leased {
+        /// Start of the last successful renewal; `None` while the lease is not held.
+        renewed: watch::Receiver<Option<Instant>>,
+        /// How long a renewal counts.
+        duration: Duration,
+    },
+}
+
+impl Tenure {
+    /// Whether a write that starts now ends while the lease is certainly ours.
+    pub(super) fn may_start(&self, now: Instant) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Leased { renewed, duration } => renewed.borrow().is_some_and(|renewed| {
+                now + Duration::from_secs(WRITE_SECONDS)
+                    <= renewed + duration.saturating_sub(MARGIN)
+            }),
+        }
+    }
+}
+
+/// Why the lease is not held any more, or never can be.
+#[derive(Debug, thiserror::Error)]
+pub enum LeaseError {
+    /// It could not be renewed in time.
+    #[error("the lease {lease} was lost: {why}; another manager may act now, so this one stops")]
+    Lost {
+        /// Namespace and name.
+        lease: String,
+        /// What the last try met.
+        why: String,
+    },
+    /// A right is missing (P5).
+    #[error(
+        "leader election needs a right that is missing: {message}. Grant get, create and update on leases of coordination.k8s.io \
+         in namespace {namespace} (a Role and its RoleBinding there), or start with --leader-elect=false"
+    )]
+    Forbidden {
+        /// Where the lease lies.
+        namespace: String,
+        /// The server's words.
+        message: String,
+    },
+}
+
+/// One contender for the lease.
+pub(super) struct Contender {
+    client: Client,
+    settings: LeaseSettings,
+    clock: Clock,
+    jitter: Backoff,
+    renewed: Arc<watch::Sender<Option<Instant>>>,
+    /// The lease as last seen, and when it was seen to change.
+    observed: Option<(Lease, Instant)>,
+}
+
+/// What one try came to.
+#[derive(Debug)]
+enum Try {
+    /// The lease is ours; the try began then.
+    Held(Instant),
+    /// Someone else's.
+    Taken(String),
+    Failed(String),
+    Forbidden(String),
+}
+
+impl Contender {
+    pub(super) fn new(
+        client: Client,
+        settings: LeaseSettings,
+        clock: Clock,
+        seed: u64,
+        renewed: Arc<watch::Sender<Option<Instant>>>,
+    ) -> Self {
+        Self {
+            client,
+            settings,
+            clock,
+            jitter: Backoff::new(seed),
+            renewed,
+            observed: None,
+        }
+    }
+
+    /// Tries until the lease is ours.
+    pub(super) async fn acquire(&mut self) -> Result<(), LeaseError> {
+        let mut said = None;
+        loop {
+            match self.attempt().await {
+                Try::Held(since) => {
+                    info!(lease = %self.label(), identity = self.settings.identity, "leading");
+                    self.renewed.send_replace(Some(since));
+                    return Ok(());
+                }
+                Try::Taken(holder) => {
+                    if said.as_ref() != Some(&holder) {
+                        info!(lease = %self.label(), holder, "standing by");
+                        said = Some(holder);
+                    }
+                }
+                Try::Failed(why) => warn!(lease = %self.label(), why, "the lease cannot be read"),
+                Try::Forbidden(message) => return Err(self.forbidden(message)),
+            }
+            // Up to 1.2 periods more, so that contenders do not go in step.
+            let period = self.settings.retry_period;
+            let extra = self.jitter.between(0, 120);
+            sleep(period + period.mul_f64(extra as f64 / 100.0)).await;
+        }
+    }
+
+    /// Renews until it cannot.
+    pub(super) async fn hold(&mut self) -> LeaseError {
+        let mut last = self.renewed.borrow().unwrap_or_else(Instant::now);
+        loop {
+            sleep(self.settings.retry_period).await;
+            let deadline = last + self.settings.renew_deadline;
+            let mut why = "no answer in time".to_owned();
+            let renewal = async {
+                loop {
+                    match self.attempt().await {
+                        Try::Held(since) => return Ok(since),
+                        Try::Taken(holder) => return Err(format!("{holder} holds it")),
+                        Try::Forbidden(message) => why = message,
+                        Try::Failed(text) => why = text,
+                    }
+                    debug!(why, "the lease was not renewed; trying again");
+                    sleep(self.settings.retry_period).await;
+                }
+            };
+            let renewed = tokio::select! {
+                renewed = renewal => renewed,
+                () = sleep_until(deadline) => Err(String::new()),
+            };
+            match renewed {
+                Ok(since) => {
+                    last = since;
+                    self.renewed.send_replace(Some(since));
+                }
+                Err(taken) => {
+                    self.renewed.send_replace(None);
+                    return LeaseError::Lost {
+                        lease: self.label(),
+                        why: if taken.is_empty() { why } else { taken },
+                    };
+                }
+            }
+        }
+    }
+
+    /// Gives the lease up, so that a standby need not wait until it runs out. Only when every write has its answer.
+    pub(super) async fn release(&mut self) {
+        self.renewed.send_replace(None);
+        let Some((lease, _)) = self.observed.clone() else {
+            return;
+        };
+        if !self.is_ours(&lease) {
+            return;
+        }
+        let mut spec = lease.spec.clone().unwrap_or_default();
+        spec.holder_identity = Some(String::new());
+        spec.lease_duration_seconds = Some(1);
+        spec.renew_time = Some(MicroTime(self.clock.now()));
+        spec.acquire_time = spec.renew_time.clone();
+        match self
+            .put(&Lease {
+                spec: Some(spec),
+                ..lease
+            })
+            .await
+        {
+            Ok(_) => info!(lease = %self.label(), "lease given up"),
+            Err(failed) => {
+                warn!(lease = %self.label(), ?failed, "the lease could not be given up; it runs out");
+            }
+        }
+    }
+
+    /// One try to get or to renew.
+    async fn attempt(&mut self) -> Try {
+        let started = Instant::now();
+        // While it is ours and nobody has touched it, an update alone does it.
+        if let Some((lease, _)) = &self.observed
+            && self.is_ours(lease)
+        {
+            let lease = self.claimed(lease);
+            if let Ok(stored) = self.put(&lease).await {
+                self.observed = Some((stored, Instant::now()));
+                return Try::Held(started);
+            }
+        }
+        let lease = match self.read().await {
+            Ok(Some(lease)) => lease,
+            Ok(None) => return self.create(started).await,
+            Err(failed) => return failed,
+        };
+        let unchanged = self
+            .observed
+            .as_ref()
+            .is_some_and(|(seen, _)| seen.spec == lease.spec);
+        if unchanged {
+            if let Some((seen, _)) = &mut self.observed {
+                *seen = lease.clone();
+            }
+        } else {
+            self.observed = Some((lease.clone(), Instant::now()));
+        }
+        let holder = holder(&lease).to_owned();
+        if !holder.is_empty() && holder != self.settings.identity && self.is_valid(&lease) {
+            return Try::Taken(holder);
+        }
+        let lease = self.claimed(&lease);
+        match self.put(&lease).await {
+            Ok(stored) => {
+                self.observed = Some((stored, Instant::now()));
+                Try::Held(started)
+            }
+            Err(failed) => failed,
+        }
+    }
+
+    async fn create(&mut self, started: Instant) -> Try {
+        let lease = self.claimed(&Lease {
+            metadata: ObjectMeta {
+                name: Some(self.settings.name.clone()),
+                namespace: Some(self.settings.namespace.clone()),
+                ..ObjectMeta::default()
+            },
+            spec: Some(LeaseSpec::default()),
+        });
+        match self.write(Method::POST, self.collection(), &lease).await {
+            Ok(stored) => {
+                self.observed = Some((stored, Instant::now()));
+                Try::Held(started)
+            }
+            Err(failed) => failed,
+        }
+    }
+
+    /// The lease as it stands when it is ours from now on.
+    fn claimed(&self, lease: &Lease) -> Lease {
+        let mut lease = lease.clone();
+        let now = MicroTime(self.clock.now());
+        let renewal = self.is_ours(&lease);
+        let new = lease.spec.is_none() || lease.metadata.resource_version.is_none();
+        let spec = lease.spec.get_or_insert_default();
+        if !renewal {
+            spec.acquire_time = Some(now.clone());
+            let before = spec.lease_transitions.unwrap_or_default();
+            spec.lease_transitions = Some(if new {
+                before
+            } else {
+                before.saturating_add(1)
+            });
+        }
+        spec.holder_identity = Some(self.settings.identity.clone());
+        spec.lease_duration_seconds =
+            Some(i32::try_from(self.settings.duration.as_secs()).unwrap_or(i32::MAX));
+        spec.renew_time = Some(now);
+        lease
+    }
+
+    fn is_ours(&self, lease: &Lease) -> bool {
+        holder(lease) == self.settings.identity
+    }
+
+    /// Whether its holder may still hold it: its duration, as it says itself, counts from when we saw it change.
+    fn is_valid(&self, lease: &Lease) -> bool {
+        let seconds = lease.spec.as_ref().and_then(|s| s.lease_duration_seconds);
+        let duration =
+            Duration::from_secs(seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0));
+        self.observed
+            .as_ref()
+            .is_some_and(|(_, changed)| *changed + duration > Instant::now())
+    }
+
+    async fn read(&self) -> Result<Option<Lease>, Try> {
+        let reply = self.exchange(Call::get(self.path())).await?;
+        match reply.status {
+            200 => parse(&reply).map(Some),
+            404 => Ok(None),
+            _ => Err(failed(&reply)),
+        }
+    }
+
+    async fn put(&self, lease: &Lease) -> Result<Lease, Try> {
+        self.write(Method::PUT, self.path(), lease).await
+    }
+
+    async fn write(&self, method: Method, target: String, lease: &Lease) -> Result<Lease, Try> {
+        let call = Call {
+            method,
+            target,
+            content_type: Some("application/json"),
+            body: serde_json::to_vec(lease).map_err(|e| Try::Failed(e.to_string()))?,
+        };
+        let reply = self.exchange(call).await?;
+        match reply.status {
+            200 | 201 => parse(&reply),
+            _ => Err(failed(&reply)),
+        }
+    }
+
+    async fn exchange(&self, call: Call) -> Result<Reply, Try> {
+        // Half the deadline, so that one lost answer does not lose the lease.
+        let patience = self.settings.renew_deadline / 2;
+        transport::send(&self.client, call, patience, OBJECT_BYTES)
+            .await
+            .map_err(|fault: Fault| Try::Failed(fault.text()))
+    }
+
+    fn collection(&self) -> String {
+        let namespace = &self.settings.namespace;
+        format!("/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases")
+    }
+
+    fn path(&self) -> String {
+        format!("{}/{}", self.collection(), self.settings.name)
+    }
+
+    fn label(&self) -> String {
+        format!("{}/{}", self.settings.namespace, self.settings.name)
+    }
+
+    fn forbidden(&self, message: String) -> LeaseError {
+        LeaseError::Forbidden {
+            namespace: self.settings.namespace.clone(),
+            message,
+        }
+    }
+}
+
+fn holder(lease: &Lease) -> &str {
+    lease
+        .spec
+        .as_ref()
+        .and_then(|s| s.holder_identity.as_deref())
+        .unwrap_or_default()
+}
+
+fn parse(reply: &Reply) -> Result<Lease, Try> {
+    serde_json::from_slice(&reply.body)
+        .map_err(|e| Try::Failed(format!("the lease cannot be read: {e}")))
+}
+
+fn failed(reply: &Reply) -> Try {
+    let status: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+    let message = status["message"].as_str().unwrap_or("no message");
+    let text = super::bounded(format!("{message} ({})", reply.status));
+    match reply.status {
+        403 => Try::Forbidden(text),
+        _ => Try::Failed(text),
+    }
+}

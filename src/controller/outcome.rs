@@ -1,0 +1,249 @@
+//! From an HTTP answer to what it means for the pool. Every answer has exactly one meaning:
+//!
+//! | answer | of a write | of a read |
+//! | --- | --- | --- |
+//! | 2xx | `Stored`, or `Gone` when nothing is left of the object | `Stored` / `Cluster` |
+//! | 2xx that cannot be read | `Unknown` | `NotSent` |
+//! | 404 that names the object | `Gone` | `Gone` / `Cluster(None)` |
+//! | any other 404 | `Refused(Other)`: a missing namespace or kind says nothing about the object (A3) | same |
+//! | 409 AlreadyExists of a create | `NameTaken` | - |
+//! | any other 409 | `Conflict`, after a quorum read | - |
+//! | 403 / because the namespace ends | `Refused(Forbidden)` / `Refused(NamespaceTerminating)` | same |
+//! | 400, 413, 422 | `Refused(Invalid)` | same |
+//! | 429 | `NotSent` with the server's Retry-After | same |
+//! | other 4xx | `Refused(Other)` | same |
+//! | 3xx, 5xx, 408, no answer | `Unknown` (R7) | `NotSent`: a read changes nothing |
+//! | no connection | `NotSent` | `NotSent` |
+
+use serde::Deserialize;
+
+use crate::api::{Address, Claim, ClusterFacts, PoolObject, WireObject};
+use crate::pool::{Newest, Outcome, Refusal, Stored};
+
+use super::transport::{Fault, Reply};
+use super::watched::{Served, Watched};
+use super::wire::{Subject, Verb};
+
+/// What an answer means, or that its object must be read anew first.
+#[derive(Debug)]
+pub(super) enum Meaning {
+    Outcome(Outcome),
+    /// 409: [`newest`] of a quorum read completes the outcome.
+    Conflict,
+}
+
+/// An error as Kubernetes says it.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    kind: String,
+    reason: String,
+    message: String,
+    details: Option<Details>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Details {
+    name: String,
+    causes: Vec<Cause>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Cause {
+    reason: String,
+}
+
+/// A body that may be an object or a Status.
+#[derive(Deserialize)]
+struct Tagged {
+    #[serde(default)]
+    kind: String,
+}
+
+/// What came of a call about `subject`.
+pub(super) fn meaning(
+    subject: &Subject<'_>,
+    served: &Served,
+    answer: Result<Reply, Fault>,
+) -> Meaning {
+    let write = subject.verb.is_write();
+    let lost = |message: String| {
+        Meaning::Outcome(if write {
+            Outcome::Unknown { message }
+        } else {
+            Outcome::NotSent { retry_after: None }
+        })
+    };
+    let reply = match answer {
+        Ok(reply) => reply,
+        Err(Fault::NotConnected(_)) => {
+            return Meaning::Outcome(Outcome::NotSent { retry_after: None });
+        }
+        Err(Fault::Lost(message)) => return lost(message),
+    };
+    let status = || serde_json::from_slice::<Status>(&reply.body).unwrap_or_default();
+    match reply.status {
+        200..=299 => match stored(subject, served, &reply.body) {
+            Ok(outcome) => Meaning::Outcome(outcome),
+            Err(e) => lost(super::bounded(format!("the answer cannot be read: {e}"))),
+        },
+        404 => {
+            let status = status();
+            // Only an answer about this very object says that it is gone. When its kind or its namespace is what is
+            // missing, nothing that is known of it may be let go.
+            let named = status
+                .details
+                .as_ref()
+                .is_some_and(|d| d.name == subject.name);
+            Meaning::Outcome(if named && subject.verb != Verb::Create {
+                gone(subject.kind, subject.verb)
+            } else {
+                refused(Refusal::Other, 404, &reply, status.message)
+            })
+        }
+        409 => {
+            let status = status();
+            match (subject.verb, status.reason.as_str()) {
+                (Verb::Create, "AlreadyExists") => Meaning::Outcome(Outcome::NameTaken),
+                // The server asks to try again (a quota, a race inside it); nothing was created.
+                (Verb::Create, _) => Meaning::Outcome(Outcome::NotSent {
+                    retry_after: reply.retry_after,
+                }),
+                (Verb::Get, _) => {
+                    Meaning::Outcome(refused(Refusal::Other, 409, &reply, status.message))
+                }
+                (Verb::Patch | Verb::PatchStatus | Verb::Delete, _) => Meaning::Conflict,
+            }
+        }
+        408 => lost("the server gave up waiting (408)".to_owned()),
+        429 => Meaning::Outcome(Outcome::NotSent {
+            retry_after: reply.retry_after,
+        }),
+        code @ 400..=499 => {
+            let status = status();
+            let terminating = status
+                .details
+                .as_ref()
+                .is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
+            let refusal = match code {
+                403 if terminating => Refusal::NamespaceTerminating,
+                403 => Refusal::Forbidden,
+                400 | 413 | 422 => Refusal::Invalid,
+                _ => Refusal::Other,
+            };
+            Meaning::Outcome(refused(refusal, code, &reply, status.message))
+        }
+        code => lost(super::bounded(format!(
+            "the server answered {code}: {}",
+            words(status().message, &reply)
+        ))),
+    }
+}
+
+/// What the quorum read after a conflict found.
+pub(super) fn newest(
+    subject: &Subject<'_>,
+    served: &Served,
+    answer: Result<Reply, Fault>,
+) -> Newest {
+    let read = Subject {
+        verb: Verb::Get,
+        ..*subject
+    };
+    match meaning(&read, served, answer) {
+        Meaning::Outcome(Outcome::Stored(object)) => Newest::Seen(object),
+        Meaning::Outcome(Outcome::Gone) => Newest::Gone,
+        Meaning::Outcome(_) | Meaning::Conflict => Newest::Unread,
+    }
+}
+
+/// A call that could not be made because the server does not have the kind now (A3): held things stay held.
+pub(super) fn unserved(kind: Watched, verb: Verb) -> Outcome {
+    match (kind, verb) {
+        // There is no Cluster where there is no such kind.
+        (Watched::Clusters, Verb::Get) => Outcome::Cluster(None),
+        _ => Outcome::Refused {
+            refusal: Refusal::Other,
+            message: format!("the server does not serve {kind} now"),
+        },
+    }
+}
+
+/// What an object of this kind becomes inside.
+pub(super) fn object(kind: Watched, object: WireObject) -> Option<Stored> {
+    Some(match kind {
+        Watched::Pools => Stored::Pool(Box::new(PoolObject::read(object))),
+        Watched::Claims(kind) => Stored::Claim(Box::new(Claim::read(kind, object))),
+        Watched::Addresses(kind) => Stored::Address(Box::new(Address::read(kind, object))),
+        Watched::Clusters => return None,
+    })
+}
+
+fn stored(
+    subject: &Subject<'_>,
+    served: &Served,
+    body: &[u8],
+) -> Result<Outcome, serde_json::Error> {
+    let tagged: Tagged = serde_json::from_slice(body)?;
+    if tagged.kind == "Status" {
+        // Success of a DELETE that removed the object. Nothing else is answered so.
+        return match subject.verb {
+            Verb::Delete => Ok(Outcome::Gone),
+            Verb::Get | Verb::Create | Verb::Patch | Verb::PatchStatus => {
+                Err(serde::de::Error::custom("a Status instead of the object"))
+            }
+        };
+    }
+    let read: WireObject = serde_json::from_slice(body)?;
+    if read.metadata.uid.is_empty() || &*read.metadata.name != subject.name {
+        return Err(serde::de::Error::custom(
+            "not the object that was asked for",
+        ));
+    }
+    // With the last finalizer a deleting object goes; the answer shows its last state.
+    if subject.verb.is_write() && read.metadata.is_deleting() && read.metadata.finalizers.is_empty()
+    {
+        return Ok(Outcome::Gone);
+    }
+    // A DELETE of an object without finalizers may be answered with the object as it was.
+    if subject.verb == Verb::Delete && read.metadata.finalizers.is_empty() {
+        return Ok(Outcome::Gone);
+    }
+    if subject.kind == Watched::Clusters {
+        let version = served.version(Watched::Clusters).unwrap_or_default();
+        let api_version = format!("{}/{version}", subject.kind.group());
+        return Ok(Outcome::Cluster(Some(ClusterFacts::read(
+            &api_version,
+            &read,
+        ))));
+    }
+    object(subject.kind, read)
+        .map(Outcome::Stored)
+        .ok_or_else(|| serde::de::Error::custom("an object of no kind that is written"))
+}
+
+fn gone(kind: Watched, verb: Verb) -> Outcome {
+    match (kind, verb) {
+        (Watched::Clusters, Verb::Get) => Outcome::Cluster(None),
+        _ => Outcome::Gone,
+    }
+}
+
+fn refused(refusal: Refusal, code: u16, reply: &Reply, message: String) -> Outcome {
+    Outcome::Refused {
+        refusal,
+        message: super::bounded(format!("{} ({code})", words(message, reply))),
+    }
+}
+
+/// The server's own words: of its Status, else the beginning of whatever it sent.
+fn words(message: String, reply: &Reply) -> String {
+    if message.is_empty() {
+        let start = &reply.body[..reply.body.len().min(200)];
+        String::from_utf8_lossy(start).trim().to_owned()
+    } else {
+        message
+    }
+}

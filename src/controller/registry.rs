@@ -1,0 +1,64 @@
+//! The pools that have a worker now. Written by the router only, read by whoever shows something of them.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+
+use crate::api::PoolKey;
+use crate::pool::Snapshot;
+
+use super::mailbox::Mailbox;
+use super::worker::Board;
+
+/// How to reach one pool's worker.
+#[derive(Debug, Clone, Default)]
+pub(super) struct PoolHandle {
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) board: Arc<Board>,
+}
+
+/// Every pool's handle.
+#[derive(Debug, Default)]
+pub(super) struct Registry(DashMap<PoolKey, PoolHandle>);
+
+impl Registry {
+    pub(super) fn get(&self, pool: &PoolKey) -> Option<PoolHandle> {
+        self.0.get(pool).map(|h| h.clone())
+    }
+
+    pub(super) fn insert(&self, pool: PoolKey, handle: PoolHandle) {
+        self.0.insert(pool, handle);
+    }
+
+    /// Forgets the worker with this mailbox; a successor stays.
+    pub(super) fn remove(&self, pool: &PoolKey, mailbox: &Arc<Mailbox>) -> bool {
+        let ours = |_: &PoolKey, h: &PoolHandle| Arc::ptr_eq(&h.mailbox, mailbox);
+        self.0.remove_if(pool, ours).is_some()
+    }
+
+    pub(super) fn snapshot(&self, pool: &PoolKey) -> Option<Arc<Snapshot>> {
+        self.0.get(pool)?.board.read()
+    }
+
+    /// By key.
+    pub(super) fn snapshots(&self) -> Vec<Arc<Snapshot>> {
+        let mut all: Vec<_> = self.0.iter().filter_map(|h| h.board.read()).collect();
+        all.sort_by(|a, b| a.key.cmp(&b.key));
+        all
+    }
+
+    /// Things that the pools have yet to be told.
+    pub(super) fn backlog(&self) -> usize {
+        self.0.iter().map(|h| h.mailbox.depth()).sum()
+    }
+
+    /// Whether every mailbox is empty and no request is unanswered.
+    pub(super) fn is_idle(&self) -> bool {
+        self.0.iter().all(|h| {
+            h.mailbox.is_idle()
+                && h.board
+                    .read()
+                    .is_some_and(|snapshot| snapshot.in_flight == 0)
+        })
+    }
+}

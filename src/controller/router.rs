@@ -1,0 +1,538 @@
+//! Which pool does an object lead to?
+//!
+//! One synchronous struct behind one lock; the watches call it, it puts facts into mailboxes and never waits. It remembers
+//! of every object which pool it led to, so that a changed reference and a missed end become facts too, and it holds the
+//! barrier: pools are told the state of the kinds only after the objects of the lists that it vouches for (A3).
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use crate::admission;
+use crate::api::{
+    Address, AddressKey, Claim, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject, ReferenceFault,
+    Uid, WireObject, names, names_our_pool,
+};
+use crate::pool::{Input, KindState, Kinds, Scope};
+
+use super::registry::{PoolHandle, Registry};
+use super::view::Counts;
+use super::watched::Watched;
+
+/// Starts the worker of a pool.
+pub(super) type Hire = Box<dyn Fn(&Arc<Router>, &PoolKey, &PoolHandle) + Send + Sync>;
+
+/// The router. All of it is behind one lock; nothing in it waits while holding that.
+pub(super) struct Router {
+    state: Mutex<State>,
+    registry: Arc<Registry>,
+    counts: Arc<Counts>,
+    /// `--watch-filter`.
+    filter: Option<String>,
+    hire: Hire,
+}
+
+/// Name of an object: namespace and name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Name {
+    pub(super) namespace: Arc<str>,
+    pub(super) name: Arc<str>,
+}
+
+#[derive(Default)]
+struct State {
+    kinds: Kinds,
+    /// A standby's pools are told nothing of the kinds, so they write nothing, and all go on at once when it leads.
+    barrier: Barrier,
+    known: BTreeMap<Watched, HashMap<Name, Known>>,
+    /// Clusters by namespace, for workers to come.
+    clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    /// Pools with a worker, sorted: a Cluster is told to those of its namespace.
+    hired: BTreeSet<PoolKey>,
+    /// Pools that wait for a name to become free (A12).
+    watchers: BTreeMap<(Arc<str>, AddressKey), BTreeSet<Arc<str>>>,
+    /// Every namespace once: 100,000 objects of one namespace share its text.
+    namespaces: BTreeSet<Arc<str>>,
+}
+
+/// Whether pools may be told that the kinds are listed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Barrier {
+    /// Not leading.
+    #[default]
+    Closed,
+    /// Leading, or no lease is asked for.
+    Open,
+}
+
+/// What is remembered of an object.
+#[derive(Debug, Clone, PartialEq)]
+struct Known {
+    uid: Uid,
+    /// Name of the pool (of the object's namespace) that it was routed to.
+    pool: Option<Arc<str>>,
+    source: Source,
+}
+
+/// From where an object is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Source {
+    /// A list or a watch.
+    Watch,
+    /// The answer to our own create, at this revision. A list may be older than that.
+    Answer(Option<u64>),
+}
+
+impl Name {
+    fn of(meta: &Meta) -> Self {
+        Self {
+            namespace: meta.namespace.clone(),
+            name: meta.name.clone(),
+        }
+    }
+
+    fn pool(&self, pool: &Arc<str>) -> PoolKey {
+        PoolKey {
+            namespace: self.namespace.clone(),
+            name: pool.clone(),
+        }
+    }
+
+    fn address(&self, kind: ClaimKind) -> AddressKey {
+        AddressKey {
+            kind,
+            name: self.name.clone(),
+        }
+    }
+}
+
+// === impl Router ===
+
+impl Router {
+    pub(super) fn new(
+        registry: Arc<Registry>,
+        counts: Arc<Counts>,
+        filter: Option<String>,
+        hire: Hire,
+    ) -> Self {
+        Self {
+            state: Mutex::default(),
+            registry,
+            counts,
+            filter,
+            hire,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(super::LOCK)
+    }
+
+    /// An object as a list or a watch shows it. `version`: the one that its kind is served in.
+    pub(super) fn seen(self: &Arc<Self>, kind: Watched, version: &str, mut object: WireObject) {
+        let name = {
+            let mut state = self.state();
+            object.metadata.namespace = state.intern(&object.metadata.namespace);
+            Name::of(&object.metadata)
+        };
+        match kind {
+            Watched::Pools => {
+                let scope = self.scope(&object.metadata);
+                let object = Box::new(PoolObject::read(object));
+                // A whole spec is judged here, before the lock is taken.
+                let problems = match &object.spec {
+                    Ok(spec) => admission::pool_problems(spec)
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect(),
+                    Err(why) => vec![why.clone()],
+                };
+                let uid = object.meta.uid.clone();
+                let mut state = self.state();
+                let pool = Some(name.name.clone());
+                self.settle(&mut state, kind, &name, uid, pool);
+                let key = object.key();
+                let input = Input::PoolSeen {
+                    object,
+                    problems,
+                    scope,
+                };
+                self.deliver(&mut state, &key, input);
+            }
+            Watched::Claims(family) => {
+                let scope = self.scope(&object.metadata);
+                let claim = Box::new(Claim::read(family, object));
+                let routed = leads_to_us(&claim);
+                let mut state = self.state();
+                let (uid, pool) = (claim.meta.uid.clone(), routed.then(|| claim.pool.clone()));
+                self.settle(&mut state, kind, &name, uid, pool);
+                if routed {
+                    let key = claim.pool_key();
+                    self.deliver(&mut state, &key, Input::ClaimSeen { claim, scope });
+                }
+            }
+            Watched::Addresses(family) => {
+                let ours = names_our_pool(family, &object.spec);
+                let address = Address::read(family, object);
+                let mut state = self.state();
+                let (uid, pool) = (address.meta.uid.clone(), ours.then(|| address.pool.clone()));
+                self.settle(&mut state, kind, &name, uid, pool);
+                for pool in state.watchers_of(&name, family) {
+                    if !ours || pool != address.pool {
+                        let input = Input::AddressSeen(Box::new(address.clone()));
+                        self.tell(&name.pool(&pool), input);
+                    }
+                }
+                if ours {
+                    let key = address.pool_key();
+                    self.deliver(&mut state, &key, Input::AddressSeen(Box::new(address)));
+                }
+            }
+            Watched::Clusters => {
+                let api_version = format!("{}/{version}", kind.group());
+                let facts = ClusterFacts::read(&api_version, &object);
+                let mut state = self.state();
+                let of_namespace = state.clusters.entry(name.namespace.clone()).or_default();
+                let before = of_namespace.insert(name.name.clone(), facts.clone());
+                let known = Known {
+                    uid: facts.uid.clone(),
+                    pool: None,
+                    source: Source::Watch,
+                };
+                state
+                    .known
+                    .entry(kind)
+                    .or_default()
+                    .insert(name.clone(), known);
+                // A Cluster's status changes often; pools care for these facts only.
+                if before.as_ref() != Some(&facts) {
+                    self.tell_namespace(&state, &name.namespace, &Input::ClusterSeen(facts));
+                }
+            }
+        }
+    }
+
+    /// An object's end as a watch shows it.
+    pub(super) fn gone(&self, kind: Watched, name: &Name, uid: &Uid) {
+        let mut state = self.state();
+        let known = state.known.get(&kind).and_then(|known| known.get(name));
+        // The end of an incarnation that was replaced has been told when the next one was seen.
+        if known.is_some_and(|known| known.uid == *uid) {
+            self.forget(&mut state, kind, name);
+        }
+    }
+
+    /// An address object that our own create made. It may end before any list shows it, and then only this makes its end
+    /// a difference between two lists.
+    pub(super) fn created(&self, address: &Address) {
+        let mut state = self.state();
+        let name = Name {
+            namespace: state.intern(&address.meta.namespace),
+            name: address.meta.name.clone(),
+        };
+        let known = Known {
+            uid: address.meta.uid.clone(),
+            pool: Some(address.pool.clone()),
+            source: Source::Answer(address.meta.resource_version.parse().ok()),
+        };
+        let kind = Watched::Addresses(address.kind);
+        state
+            .known
+            .entry(kind)
+            .or_default()
+            .entry(name)
+            .or_insert(known);
+    }
+
+    /// A complete list was shown: what is known and was not in it is gone. `revision`: of the list.
+    pub(super) fn reset(&self, kind: Watched, live: &HashSet<Name>, revision: &str) {
+        let revision: Option<u64> = revision.parse().ok();
+        let mut state = self.state();
+        let mut removed: Vec<Name> = state
+            .known
+            .get(&kind)
+            .into_iter()
+            .flatten()
+            .filter(|(name, known)| {
+                let newer_than_the_list = match known.source {
+                    Source::Watch => false,
+                    Source::Answer(made) => match (made, revision) {
+                        (Some(made), Some(listed)) => made > listed,
+                        _ => true,
+                    },
+                };
+                !live.contains(*name) && !newer_than_the_list
+            })
+            .map(|(name, _)| name.clone())
+            .collect();
+        removed.sort();
+        for name in &removed {
+            self.forget(&mut state, kind, name);
+        }
+    }
+
+    /// The state of a kind changed. Everything that a list of it showed must have been put in before.
+    pub(super) fn kind_is(&self, kind: Watched, to: KindState) {
+        let mut state = self.state();
+        let place = kind.state_in(&mut state.kinds);
+        if *place == to {
+            return;
+        }
+        *place = to;
+        self.counts.kinds(state.kinds);
+        if state.barrier == Barrier::Open {
+            self.tell_all(&state);
+        }
+    }
+
+    /// We lead, or no longer do.
+    pub(super) fn barrier(&self, barrier: Barrier) {
+        let mut state = self.state();
+        if state.barrier != barrier {
+            state.barrier = barrier;
+            self.tell_all(&state);
+        }
+    }
+
+    /// From now on this pool is told when the address object of this name goes.
+    pub(super) fn watch_name(&self, pool: &PoolKey, name: &AddressKey) {
+        let mut state = self.state();
+        let namespace = state.intern(&pool.namespace);
+        state
+            .watchers
+            .entry((namespace, name.clone()))
+            .or_default()
+            .insert(pool.name.clone());
+    }
+
+    /// No longer.
+    pub(super) fn forget_name(&self, pool: &PoolKey, name: &AddressKey) {
+        let mut state = self.state();
+        let key = (pool.namespace.clone(), name.clone());
+        if let Some(pools) = state.watchers.get_mut(&key) {
+            pools.remove(&pool.name);
+            if pools.is_empty() {
+                state.watchers.remove(&key);
+            }
+        }
+    }
+
+    /// The worker with this mailbox has left; its mailbox takes nothing any more.
+    pub(super) fn retire(&self, pool: &PoolKey, mailbox: &Arc<super::mailbox::Mailbox>) {
+        let mut state = self.state();
+        if self.registry.remove(pool, mailbox) {
+            state.hired.remove(pool);
+            // An empty pool holds no name; this is for one that forgot to say so.
+            state.watchers.retain(|(namespace, _), pools| {
+                if *namespace == pool.namespace {
+                    pools.remove(&pool.name);
+                }
+                !pools.is_empty()
+            });
+            self.counts.changed();
+        }
+    }
+
+    /// The run ends: every worker leaves once it has nothing to do.
+    pub(super) fn stop(&self) {
+        let state = self.state();
+        for pool in &state.hired {
+            if let Some(handle) = self.registry.get(pool) {
+                handle.mailbox.stop();
+            }
+        }
+    }
+
+    fn scope(&self, meta: &Meta) -> Scope {
+        let label = meta.labels.get(names::WATCH_FILTER_LABEL);
+        match &self.filter {
+            Some(filter) if label != Some(filter) => Scope::Another,
+            _ => Scope::Ours,
+        }
+    }
+
+    /// Remembers where an object leads now, and tells the pool that it led to before when that is another, or when it was
+    /// another incarnation.
+    fn settle(
+        &self,
+        state: &mut State,
+        kind: Watched,
+        name: &Name,
+        uid: Uid,
+        pool: Option<Arc<str>>,
+    ) {
+        let of_kind = state.known.entry(kind).or_default();
+        if let Some(before) = of_kind.get(name) {
+            let same = before.uid == uid;
+            let moved = before.pool.is_some() && before.pool != pool;
+            if !same || moved {
+                self.forget(state, kind, name);
+            }
+        }
+        let known = Known {
+            uid,
+            pool,
+            source: Source::Watch,
+        };
+        state
+            .known
+            .entry(kind)
+            .or_default()
+            .insert(name.clone(), known);
+    }
+
+    /// The known incarnation of this name is gone, or leads elsewhere: says so where it led to.
+    fn forget(&self, state: &mut State, kind: Watched, name: &Name) {
+        let Some(known) = state
+            .known
+            .get_mut(&kind)
+            .and_then(|known| known.remove(name))
+        else {
+            return;
+        };
+        let Known {
+            uid,
+            pool,
+            source: _,
+        } = known;
+        match kind {
+            Watched::Clusters => {
+                if let Some(of_namespace) = state.clusters.get_mut(&name.namespace) {
+                    of_namespace.remove(&name.name);
+                    if of_namespace.is_empty() {
+                        state.clusters.remove(&name.namespace);
+                    }
+                }
+                let input = Input::ClusterGone {
+                    name: name.name.to_string(),
+                };
+                self.tell_namespace(state, &name.namespace, &input);
+            }
+            Watched::Pools => {
+                if let Some(pool) = pool {
+                    self.tell(&name.pool(&pool), Input::PoolGone { uid });
+                }
+            }
+            Watched::Claims(family) => {
+                if let Some(pool) = pool {
+                    let key = crate::api::ClaimKey {
+                        kind: family,
+                        name: name.name.clone(),
+                    };
+                    self.tell(&name.pool(&pool), Input::ClaimGone { key, uid });
+                }
+            }
+            Watched::Addresses(family) => {
+                for watcher in state.watchers_of(name, family) {
+                    if pool.as_ref() != Some(&watcher) {
+                        let input = Input::NameFreed(name.address(family));
+                        self.tell(&name.pool(&watcher), input);
+                    }
+                }
+                if let Some(pool) = pool {
+                    let key = name.address(family);
+                    self.tell(&name.pool(&pool), Input::AddressGone { key, uid });
+                }
+            }
+        }
+    }
+
+    /// Tells a pool, which gets a worker if it has none.
+    fn deliver(self: &Arc<Self>, state: &mut State, pool: &PoolKey, input: Input) {
+        let Some(input) = self.put(pool, input) else {
+            return;
+        };
+        let handle = PoolHandle::default();
+        let mut first: Vec<Input> = Vec::new();
+        if let Some(of_namespace) = state.clusters.get(&pool.namespace) {
+            first.extend(of_namespace.values().cloned().map(Input::ClusterSeen));
+        }
+        first.push(Input::Kinds(state.kinds_for_pools()));
+        first.push(input);
+        for input in first {
+            handle
+                .mailbox
+                .put(input)
+                .expect("a new mailbox is open: only its worker closes it, and that starts below");
+        }
+        // An old worker that has just closed its mailbox is replaced here; when it comes to retire it finds a successor.
+        self.registry.insert(pool.clone(), handle.clone());
+        state.hired.insert(pool.clone());
+        (self.hire)(self, pool, &handle);
+    }
+
+    /// Tells a pool if it has a worker: without one there is nothing that this could change.
+    fn tell(&self, pool: &PoolKey, input: Input) {
+        let _ = self.put(pool, input);
+    }
+
+    /// Gives the input back when nobody takes it.
+    fn put(&self, pool: &PoolKey, input: Input) -> Option<Input> {
+        match self.registry.get(pool) {
+            Some(handle) => handle.mailbox.put(input).err().map(|closed| *closed.0),
+            None => Some(input),
+        }
+    }
+
+    fn tell_namespace(&self, state: &State, namespace: &Arc<str>, input: &Input) {
+        let first = PoolKey {
+            namespace: namespace.clone(),
+            name: "".into(),
+        };
+        for pool in state.hired.range(first..) {
+            if pool.namespace != *namespace {
+                break;
+            }
+            let _ = self.put(pool, input.clone());
+        }
+    }
+
+    fn tell_all(&self, state: &State) {
+        let kinds = state.kinds_for_pools();
+        for pool in &state.hired {
+            let _ = self.put(pool, Input::Kinds(kinds));
+        }
+    }
+}
+
+/// An IPAddressClaim of another provider is not ours to look at, but for one that carries our finalizer (R8).
+fn leads_to_us(claim: &Claim) -> bool {
+    match claim.fault {
+        Some(ReferenceFault::OtherProvider) => claim.has_our_finalizer(),
+        Some(
+            ReferenceFault::NoName | ReferenceFault::OtherNamespace | ReferenceFault::OtherKind,
+        )
+        | None => true,
+    }
+}
+
+// === impl State ===
+
+impl State {
+    fn kinds_for_pools(&self) -> Kinds {
+        match self.barrier {
+            Barrier::Open => self.kinds,
+            Barrier::Closed => Kinds::default(),
+        }
+    }
+
+    fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.namespaces.get(namespace) {
+            return known.clone();
+        }
+        self.namespaces.insert(namespace.clone());
+        namespace.clone()
+    }
+
+    fn watchers_of(&self, name: &Name, kind: ClaimKind) -> Vec<Arc<str>> {
+        if self.watchers.is_empty() {
+            return Vec::new();
+        }
+        let key = (name.namespace.clone(), name.address(kind));
+        self.watchers
+            .get(&key)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect()
+    }
+}

@@ -1,0 +1,290 @@
+//! A run from its start to its end: which tasks there are, and in which order they stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::api::PoolKey;
+use crate::pool::Config;
+
+use super::clock::Clock;
+use super::failure::Failures;
+use super::intake::{Intake, Intakes};
+use super::lease::{Contender, LeaseError, Tenure};
+use super::registry::{PoolHandle, Registry};
+use super::router::{Barrier, Router};
+use super::settings::Settings;
+use super::view::{Counts, View};
+use super::watched::{Served, Watched};
+use super::worker::{Machine, Worker};
+use super::writer::{Door, Writer};
+
+/// Why a run ended other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum ControllerError {
+    /// A task panicked or ended by itself.
+    #[error(
+        "the task {task} {what}; the process stops, so that it is started anew with a clean state"
+    )]
+    Task {
+        /// Which task.
+        task: String,
+        /// What happened.
+        what: String,
+    },
+    /// The lease.
+    #[error(transparent)]
+    Lease(#[from] LeaseError),
+    /// No client could be made.
+    #[error("no client can be made of this configuration: {0}")]
+    Client(#[source] Box<kube::Error>),
+}
+
+/// The controller: watches, router, workers, writer and lease.
+pub struct Controller {
+    settings: Settings,
+    watches: Client,
+    writes: Client,
+    view: View,
+    router: Arc<Router>,
+    writer: Arc<Writer>,
+    served: Arc<Served>,
+    failures: Arc<Failures>,
+    clock: Clock,
+    renewed: Arc<watch::Sender<Option<tokio::time::Instant>>>,
+}
+
+/// Makes a pool's state machine.
+pub(super) type Make = Box<dyn Fn(PoolKey, Config) -> Box<dyn Machine> + Send + Sync>;
+
+impl Controller {
+    /// A controller that watches with one client and writes with the other. Nothing happens before [`Self::run`].
+    pub fn new(watches: Client, writes: Client, settings: Settings) -> Self {
+        Self::with_machines(
+            watches,
+            writes,
+            settings,
+            Box::new(|key, config| Box::new(crate::pool::Pool::new(key, config))),
+        )
+    }
+
+    pub(super) fn with_machines(
+        watches: Client,
+        writes: Client,
+        settings: Settings,
+        make: Make,
+    ) -> Self {
+        let clock = Clock::start();
+        let (registry, counts) = (Arc::new(Registry::default()), Arc::new(Counts::new()));
+        let (served, failures) = (Arc::new(Served::new()), Arc::new(Failures::default()));
+        let renewed = Arc::new(watch::Sender::new(None));
+        let tenure = match &settings.lease {
+            None => Tenure::Always,
+            Some(lease) => Tenure::Leased {
+                renewed: renewed.subscribe(),
+                duration: lease.duration,
+            },
+        };
+        let door = Door {
+            client: writes.clone(),
+            served: Arc::clone(&served),
+            counts: Arc::clone(&counts),
+            tenure,
+        };
+        let writer = Arc::new(Writer::new(settings.in_flight, settings.rate, door));
+        let hire = {
+            let (writer, counts) = (Arc::clone(&writer), Arc::clone(&counts));
+            let (failures, config) = (Arc::clone(&failures), settings.pool.clone());
+            move |router: &Arc<Router>, key: &PoolKey, handle: &PoolHandle| {
+                let seed = config.seed ^ mark(key);
+                let config = Config {
+                    seed,
+                    ..config.clone()
+                };
+                let worker = Worker {
+                    key: key.clone(),
+                    machine: make(key.clone(), config),
+                    mailbox: Arc::clone(&handle.mailbox),
+                    board: Arc::clone(&handle.board),
+                    router: Arc::clone(router),
+                    writer: Arc::clone(&writer),
+                    counts: Arc::clone(&counts),
+                    clock,
+                };
+                failures.spawn(format!("worker of pool {key}"), worker.run());
+            }
+        };
+        let router = Arc::new(Router::new(
+            Arc::clone(&registry),
+            Arc::clone(&counts),
+            settings.watch_filter.clone(),
+            Box::new(hire),
+        ));
+        Self {
+            settings,
+            watches,
+            writes,
+            view: View { registry, counts },
+            router,
+            writer,
+            served,
+            failures,
+            clock,
+            renewed,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn router_for_tests(&self) -> Arc<Router> {
+        Arc::clone(&self.router)
+    }
+
+    /// What others may see of this run.
+    pub fn view(&self) -> View {
+        self.view.clone()
+    }
+
+    /// Runs until `shutdown` is cancelled. Then the watches stop, what is in flight gets its answer (for [`Settings::drain`] at
+    /// most), and the lease is given up.
+    ///
+    /// # Errors
+    /// When a task panicked or ended by itself, or the lease was lost or is forbidden.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), ControllerError> {
+        let watching = CancellationToken::new();
+        let writing = CancellationToken::new();
+        // A run that is dropped half-way stops its tasks too.
+        let _watching = watching.clone().drop_guard();
+        let _writing = writing.clone().drop_guard();
+        let _workers = StopWorkers(&self.router);
+
+        let all = Intakes {
+            client: self.watches.clone(),
+            router: Arc::clone(&self.router),
+            served: Arc::clone(&self.served),
+            counts: Arc::clone(&self.view.counts),
+            namespace: self.settings.namespace.clone(),
+            discovery_interval: self.settings.discovery_interval,
+            seed: self.settings.pool.seed,
+        };
+        for kind in Watched::ALL {
+            let intake = Intake::new(kind, all.clone());
+            let task = format!("watch of {kind}");
+            self.failures
+                .spawn_lasting(task, watching.clone(), intake.run());
+        }
+        let writer = Arc::clone(&self.writer).run(
+            Arc::clone(&self.router),
+            Arc::clone(&self.failures),
+            writing.clone(),
+        );
+        self.failures.spawn("writer", writer);
+
+        let mut contender = self.settings.lease.clone().map(|lease| {
+            Contender::new(
+                self.writes.clone(),
+                lease,
+                self.clock,
+                self.settings.pool.seed,
+                Arc::clone(&self.renewed),
+            )
+        });
+        let lead = async {
+            if let Some(contender) = &mut contender {
+                contender.acquire().await?;
+            }
+            self.view.counts.leading(true);
+            self.router.barrier(Barrier::Open);
+            match &mut contender {
+                Some(contender) => Err::<(), LeaseError>(contender.hold().await),
+                None => std::future::pending().await,
+            }
+        };
+        let end = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            () = self.failures.failed() => Ok(()),
+            lost = lead => lost.map_err(ControllerError::from),
+        };
+        self.view.counts.leading(false);
+
+        watching.cancel();
+        writing.cancel();
+        self.router.stop();
+        let settled = self.drain(contender.as_mut()).await;
+        if let (Some(contender), Settled::All, Ok(()), None) =
+            (&mut contender, settled, &end, self.failures.first())
+        {
+            contender.release().await;
+        }
+        match self.failures.first() {
+            Some(failure) => Err(ControllerError::Task {
+                task: failure.task.into_owned(),
+                what: failure.what,
+            }),
+            None => end,
+        }
+    }
+
+    /// Waits until what is in flight is answered and the workers have left. The lease is renewed meanwhile: it is still
+    /// needed for what is in flight.
+    async fn drain(&self, contender: Option<&mut Contender>) -> Settled {
+        let renewing = async {
+            match contender {
+                Some(contender) if self.renewed.borrow().is_some() => {
+                    contender.hold().await;
+                    std::future::pending::<()>().await;
+                }
+                _ => std::future::pending().await,
+            }
+        };
+        let drained = async {
+            self.writer.drained().await;
+            self.failures.ended().await;
+        };
+        tokio::select! {
+            drained = timeout(self.settings.drain.max(Duration::from_millis(1)), drained) => {
+                if drained.is_err() {
+                    warn!("some requests or workers did not come to an end in time; the lease is left to run out");
+                    return Settled::Unknown;
+                }
+            }
+            () = renewing => {}
+        }
+        if self.writer.is_all_definite() {
+            info!("stopped, every request answered");
+            Settled::All
+        } else {
+            info!("stopped; an answer was lost a moment ago, so the lease is left to run out");
+            Settled::Unknown
+        }
+    }
+}
+
+/// Whether every write sent has a definite answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Settled {
+    All,
+    Unknown,
+}
+
+/// Tells the workers to leave, also when the run is dropped.
+struct StopWorkers<'a>(&'a Arc<Router>);
+
+impl Drop for StopWorkers<'_> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// A number that differs from pool to pool and not from run to run, so that equal seeds do not make equal pools choose alike
+/// (FNV-1a).
+fn mark(key: &PoolKey) -> u64 {
+    let bytes = key.namespace.bytes().chain([0]).chain(key.name.bytes());
+    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    })
+}

@@ -1,0 +1,449 @@
+//! Lists and watches of a scripted server: what the router hears of them.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::fixture::{Say, claim_spec, failure, key, object, server, told, until};
+use crate::api::ClaimKind;
+use crate::controller::View;
+use crate::controller::failure::Failures;
+use crate::controller::intake::{Intake, Intakes};
+use crate::controller::registry::Registry;
+use crate::controller::router::{Barrier, Router};
+use crate::controller::view::Counts;
+use crate::controller::watched::{Served, Watched};
+use crate::pool::KindState;
+
+const CLAIMS: Watched = Watched::Claims(ClaimKind::Metal3);
+const CAPI_ADDRESSES: Watched = Watched::Addresses(ClaimKind::Capi);
+
+/// What a scripted server says: discovery by itself, lists and watches in the order of the script. At its end it is silent.
+#[derive(Clone, Default)]
+struct Script(Arc<Mutex<Scripted>>);
+
+#[derive(Default)]
+struct Scripted {
+    /// Versions in which the kind is served.
+    versions: Vec<&'static str>,
+    lists: VecDeque<Say>,
+    watches: VecDeque<Say>,
+    /// Lists and watches that were asked for.
+    asked: Vec<String>,
+}
+
+struct Desk {
+    script: Script,
+    view: View,
+    served: Arc<Served>,
+    registry: Arc<Registry>,
+    kind: Watched,
+}
+
+impl Script {
+    fn answer(&self, kind: Watched, line: &str) -> Say {
+        let mut script = self.0.lock().unwrap();
+        let path = line.strip_prefix("GET ").unwrap();
+        if path == "/apis" {
+            let versions: Vec<Value> = script
+                .versions
+                .iter()
+                .map(|v| json!({ "version": v }))
+                .collect();
+            let groups = if versions.is_empty() {
+                json!([])
+            } else {
+                json!([{ "name": kind.group(), "versions": versions }])
+            };
+            return Say::Status(200, json!({ "kind": "APIGroupList", "groups": groups }));
+        }
+        if path.split('/').count() == 4 {
+            let resources =
+                json!([{ "name": kind.plural() }, { "name": format!("{}/status", kind.plural()) }]);
+            return Say::Status(
+                200,
+                json!({ "kind": "APIResourceList", "resources": resources }),
+            );
+        }
+        script.asked.push(path.to_owned());
+        let queue = if path.contains("watch=1") {
+            &mut script.watches
+        } else {
+            &mut script.lists
+        };
+        queue.pop_front().unwrap_or(Say::Nothing)
+    }
+
+    fn asked(&self) -> Vec<String> {
+        let asked = &self.0.lock().unwrap().asked;
+        // The seconds of a watch are random.
+        let short = |line: &String| {
+            let (path, query) = line.split_once('?').unwrap_or((line, ""));
+            let query: Vec<&str> = query
+                .split('&')
+                .filter(|q| !q.starts_with("timeoutSeconds"))
+                .collect();
+            format!(
+                "{} {}",
+                path.rsplit('/').next().unwrap_or_default(),
+                query.join("&")
+            )
+        };
+        asked.iter().map(short).collect()
+    }
+}
+
+fn page(version: u64, next: &str, items: Vec<Value>) -> Say {
+    let items: Vec<Value> = items;
+    Say::Status(
+        200,
+        json!({ "kind": "List", "metadata": { "resourceVersion": version.to_string(), "continue": next }, "items": items }),
+    )
+}
+
+fn event(what: &str, object: Value) -> Value {
+    json!({ "type": what, "object": object })
+}
+
+fn claim(name: &str, uid: &str, version: u64) -> Value {
+    object(name, uid, version, claim_spec("x"))
+}
+
+/// An intake at work on a scripted server, with an open barrier.
+fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Desk {
+    let script = Script::default();
+    {
+        let mut scripted = script.0.lock().unwrap();
+        scripted.versions = versions.to_vec();
+        scripted.lists = lists.into();
+        scripted.watches = watches.into();
+    }
+    let answers = script.clone();
+    let (client, _) = server(move |_, asked| answers.answer(kind, &asked.line));
+    let (registry, counts) = (Arc::new(Registry::default()), Arc::new(Counts::new()));
+    let router = Arc::new(Router::new(
+        Arc::clone(&registry),
+        Arc::clone(&counts),
+        None,
+        Box::new(|_, _, _| {}),
+    ));
+    router.barrier(Barrier::Open);
+    let served = Arc::new(Served::new());
+    let all = Intakes {
+        client,
+        router,
+        served: Arc::clone(&served),
+        counts: Arc::clone(&counts),
+        namespace: None,
+        discovery_interval: Duration::from_secs(30),
+        seed: 1,
+    };
+    Arc::new(Failures::default()).spawn("watch", Intake::new(kind, all).run());
+    Desk {
+        script,
+        view: View {
+            registry: Arc::clone(&registry),
+            counts,
+        },
+        served,
+        registry,
+        kind,
+    }
+}
+
+impl Desk {
+    /// What pool `x` was told since the last time.
+    fn told(&self) -> Vec<String> {
+        let Some(handle) = self.registry.get(&key("x")) else {
+            return Vec::new();
+        };
+        let inputs = std::iter::from_fn(|| handle.mailbox.take());
+        inputs
+            .map(|i| told(&i))
+            .filter(|t| !t.starts_with("kinds"))
+            .collect()
+    }
+
+    fn state(&self) -> KindState {
+        *self.kind.state_in(&mut self.view.kinds())
+    }
+
+    /// What the server says from now on.
+    fn next(&self, lists: Vec<Say>, watches: Vec<Say>) {
+        let mut script = self.script.0.lock().unwrap();
+        script.lists = lists.into();
+        script.watches = watches.into();
+    }
+
+    async fn asked(&self, n: usize) {
+        until("asked so often", || self.script.asked().len() >= n).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_comes_in_pages_and_a_watch_goes_on_from_its_revision() {
+    let watch = vec![
+        event("MODIFIED", claim("b", "2", 12)),
+        event(
+            "BOOKMARK",
+            json!({ "metadata": { "resourceVersion": "20" } }),
+        ),
+        event("DELETED", claim("a", "1", 21)),
+        event(
+            "BOOKMARK",
+            json!({ "metadata": { "resourceVersion": "30" } }),
+        ),
+    ];
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![
+            page(10, "go/on=", vec![claim("a", "1", 1), claim("b", "2", 2)]),
+            page(10, "", vec![claim("c", "3", 3)]),
+        ],
+        vec![Say::Lines(watch)],
+    );
+    desk.asked(4).await;
+    assert_eq!(
+        desk.script.asked(),
+        [
+            "ipclaims limit=500",
+            "ipclaims limit=500&continue=go%2Fon%3D",
+            "ipclaims watch=1&allowWatchBookmarks=true&resourceVersion=10",
+            "ipclaims watch=1&allowWatchBookmarks=true&resourceVersion=30",
+        ]
+    );
+    assert_eq!(
+        desk.told(),
+        [
+            "claim gone IPClaim a 1",
+            "claim IPClaim b 2 Ours",
+            "claim IPClaim c 3 Ours"
+        ]
+    );
+    assert_eq!(desk.state(), KindState::Listed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
+    let lists = vec![page(10, "", vec![claim("a", "1", 1), claim("b", "2", 2)])];
+    let desk = desk(CLAIMS, &["v1alpha1"], lists, vec![]);
+    desk.asked(2).await;
+    let first = ["claim IPClaim a 1 Ours", "claim IPClaim b 2 Ours"];
+    assert_eq!(desk.told(), first);
+
+    let status =
+        json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" });
+    desk.next(
+        vec![page(20, "", vec![claim("b", "9", 15)])],
+        vec![Say::Lines(vec![event("ERROR", status)])],
+    );
+    desk.asked(5).await;
+    assert_eq!(
+        desk.told(),
+        [
+            "claim gone IPClaim b 2",
+            "claim IPClaim b 9 Ours",
+            "claim gone IPClaim a 1"
+        ]
+    );
+
+    // 410 in mid-list (W9): what was listed so far is told, but nothing counts as gone before a whole list.
+    let lists = vec![
+        page(30, "more", vec![claim("d", "4", 25)]),
+        failure(410, "Expired", ""),
+    ];
+    desk.next(lists, vec![failure(410, "Expired", "")]);
+    desk.asked(9).await;
+    assert_eq!(desk.told(), ["claim IPClaim d 4 Ours"]);
+    desk.next(vec![page(40, "", vec![claim("d", "4", 25)])], vec![]);
+    until("a whole list", || desk.script.asked().len() >= 11).await;
+    assert_eq!(
+        desk.told(),
+        ["claim IPClaim d 4 Ours", "claim gone IPClaim b 9"]
+    );
+    assert_eq!(desk.state(), KindState::Listed);
+    let restarts = desk.view.counters().restarts;
+    assert_eq!(restarts.get(&(CLAIMS, "expired")), Some(&3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a12_an_object_that_cannot_be_read_delays_no_other_and_counts_as_there() {
+    let mut odd = claim("odd", "7", 3);
+    odd["metadata"]["labels"] = json!(5);
+    let mut odd_event = claim("a", "1", 22);
+    odd_event["metadata"]["generation"] = json!("many");
+    let watch = vec![
+        event("MODIFIED", odd_event),
+        event("ADDED", claim("c", "3", 23)),
+        json!({ "type": "NEWS", "object": { "metadata": { "resourceVersion": "24" } } }),
+    ];
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![
+            page(10, "", vec![claim("odd", "7", 1)]),
+            page(20, "", vec![odd, claim("a", "1", 2)]),
+        ],
+        vec![failure(410, "Expired", ""), Say::Lines(watch)],
+    );
+    desk.asked(5).await;
+    assert_eq!(
+        desk.told(),
+        [
+            "claim IPClaim odd 7 Ours",
+            "claim IPClaim a 1 Ours",
+            "claim IPClaim c 3 Ours"
+        ]
+    );
+    let last = desk.script.asked().pop().unwrap();
+    assert!(last.ends_with("resourceVersion=24"), "{last}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn f8_a_cut_watch_goes_on_from_the_last_whole_event() {
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![page(10, "", vec![])],
+        vec![
+            Say::Text(
+                200,
+                "{\"type\":\"ADDED\",\"object\":{\"metadata\":{\"name\":\"a\",\"namespace\":\"n\",\"uid\":\"1\",\"resourceVersion\":\"11\"},\"spec\":{\"pool\":{\"name\":\"x\"}}}}\n{\"type\":\"ADDED\",\"obj",
+            ),
+            failure(500, "InternalError", ""),
+            Say::Error("reset".into()),
+            Say::Text(200, "this is no event\n"),
+        ],
+    );
+    desk.asked(6).await;
+    assert_eq!(desk.told(), ["claim IPClaim a 1 Ours"]);
+    let asked = desk.script.asked();
+    assert!(asked[1].ends_with("resourceVersion=10"));
+    assert!(
+        asked[2..].iter().all(|a| a.ends_with("resourceVersion=11")),
+        "{asked:?}"
+    );
+    assert_eq!(desk.state(), KindState::Listed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn w6_a_watch_that_says_nothing_at_all_is_given_up() {
+    let desk = desk(CLAIMS, &["v1alpha1"], vec![page(10, "", vec![])], vec![]);
+    desk.asked(3).await;
+    let restarts = desk.view.counters().restarts;
+    assert_eq!(restarts.get(&(CLAIMS, "failed")), Some(&1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_kind_of_cluster_api_is_absent_until_it_appears() {
+    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || desk.state() == KindState::Absent).await;
+    assert_eq!(desk.served.version(CAPI_ADDRESSES), None);
+    assert!(desk.script.asked().is_empty());
+    desk.script.0.lock().unwrap().versions = vec!["v1beta1", "v1beta2"];
+    // Its list is waited for before anything is handed out.
+    until("pending", || desk.state() == KindState::Pending).await;
+    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || desk.state() == KindState::Listed).await;
+    assert_eq!(desk.served.version(CAPI_ADDRESSES), Some("v1beta2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_404_asks_discovery_again_which_may_change_the_version() {
+    let spec =
+        json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
+    let desk = desk(
+        CAPI_ADDRESSES,
+        &["v1beta1"],
+        vec![
+            page(
+                5,
+                "",
+                vec![
+                    object("a", "1", 1, spec.clone()),
+                    object("b", "2", 2, spec.clone()),
+                ],
+            ),
+            page(9, "", vec![object("b", "2", 2, spec)]),
+        ],
+        vec![],
+    );
+    until("listed", || desk.state() == KindState::Listed).await;
+    assert_eq!(desk.served.version(CAPI_ADDRESSES), Some("v1beta1"));
+    assert_eq!(desk.told(), ["address a 1", "address b 2"]);
+    {
+        let mut script = desk.script.0.lock().unwrap();
+        script.versions = vec!["v1beta2"];
+        script.watches = vec![Say::Text(404, "404 page not found")].into();
+    }
+    until("the new version", || {
+        desk.served.version(CAPI_ADDRESSES) == Some("v1beta2")
+    })
+    .await;
+    let want = ["address b 2", "address gone a 1"];
+    until("the difference", || desk.told() == want).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_kind_that_disappears_takes_nothing_with_it() {
+    let spec =
+        json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
+    let desk = desk(
+        CAPI_ADDRESSES,
+        &["v1beta2"],
+        vec![page(5, "", vec![object("a", "1", 1, spec)])],
+        vec![],
+    );
+    until("listed", || desk.state() == KindState::Listed).await;
+    assert_eq!(desk.told(), ["address a 1"]);
+    {
+        let mut script = desk.script.0.lock().unwrap();
+        script.versions = vec![];
+        script.watches = vec![Say::Text(404, "404 page not found")].into();
+    }
+    until("unavailable", || desk.state() == KindState::Unavailable).await;
+    assert!(desk.told().is_empty());
+    {
+        let mut script = desk.script.0.lock().unwrap();
+        script.versions = vec!["v1beta2"];
+        script.lists = vec![page(9, "", vec![])].into();
+    }
+    until("listed again", || desk.state() == KindState::Listed).await;
+    assert_eq!(desk.told(), ["address gone a 1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn our_own_kinds_are_waited_for_and_readiness_says_so() {
+    let desk = desk(CLAIMS, &[], vec![page(1, "", vec![])], vec![]);
+    until("said", || {
+        desk.view.ready().is_err_and(|e| {
+            e.contains(
+                "ipclaims.ipam.metal3.io is not listed yet: the server does not have this kind",
+            )
+        })
+    })
+    .await;
+    assert_eq!(desk.state(), KindState::Pending);
+    desk.script.0.lock().unwrap().versions = vec!["v1alpha1"];
+    until("listed", || desk.state() == KindState::Listed).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_right_is_said_in_readiness() {
+    let denied = json!({ "kind": "Status", "code": 403, "message": "ipclaims is forbidden: User x cannot list" });
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![Say::Status(403, denied)],
+        vec![],
+    );
+    until("said", || {
+        desk.view.ready().is_err_and(|e| {
+            e.contains("a right to list and watch is missing: ipclaims is forbidden")
+        })
+    })
+    .await;
+}

@@ -1,0 +1,202 @@
+//! client-go's protocol, on a server that keeps one Lease.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::fixture::{Say, failure, server};
+use crate::controller::clock::Clock;
+use crate::controller::lease::{Contender, LeaseError};
+use crate::controller::settings::LeaseSettings;
+
+/// One Lease with optimistic updates.
+#[derive(Clone, Default)]
+struct Keeper {
+    lease: Arc<Mutex<Option<Value>>>,
+    /// What is answered instead, when set.
+    instead: Arc<Mutex<Option<(u16, &'static str)>>>,
+}
+
+impl Keeper {
+    fn client(&self) -> Client {
+        let keeper = self.clone();
+        let (client, _) = server(move |n, asked| {
+            if let Some((code, reason)) = *keeper.instead.lock().unwrap() {
+                return failure(code, reason, "lease");
+            }
+            let mut lease = keeper.lease.lock().unwrap();
+            let method = asked.line.split(' ').next().unwrap();
+            match (method, lease.as_mut()) {
+                ("GET" | "PUT", None) => failure(404, "NotFound", "lease"),
+                ("GET", Some(lease)) => Say::Status(200, lease.clone()),
+                ("POST", Some(_)) => failure(409, "AlreadyExists", "lease"),
+                ("PUT", Some(old))
+                    if old["metadata"]["resourceVersion"]
+                        != asked.body["metadata"]["resourceVersion"] =>
+                {
+                    failure(409, "Conflict", "lease")
+                }
+                ("POST" | "PUT", _) => {
+                    let mut new = asked.body.clone();
+                    let version = lease
+                        .as_ref()
+                        .and_then(|l| {
+                            l["metadata"]["resourceVersion"]
+                                .as_str()?
+                                .parse::<u64>()
+                                .ok()
+                        })
+                        .unwrap_or(n as u64 * 1000);
+                    new["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+                    *lease = Some(new.clone());
+                    Say::Status(if method == "POST" { 201 } else { 200 }, new)
+                }
+                other => panic!("{other:?}"),
+            }
+        });
+        client
+    }
+
+    fn spec(&self) -> Value {
+        self.lease.lock().unwrap().as_ref().unwrap()["spec"].clone()
+    }
+}
+
+type Renewed = watch::Receiver<Option<Instant>>;
+
+fn contender(keeper: &Keeper, identity: &str) -> (Contender, Renewed) {
+    let settings = LeaseSettings {
+        identity: identity.into(),
+        ..LeaseSettings::new("n")
+    };
+    let (tx, rx) = watch::channel(None);
+    let contender = Contender::new(keeper.client(), settings, Clock::start(), 1, Arc::new(tx));
+    (contender, rx)
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_the_first_creates_it_renews_it_and_the_next_waits_until_it_runs_out() {
+    let keeper = Keeper::default();
+    let (mut first, renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    let spec = keeper.spec();
+    assert_eq!(spec["holderIdentity"], "first");
+    assert_eq!(spec["leaseDurationSeconds"], 15);
+    assert_eq!(spec["leaseTransitions"], 0);
+    assert!(renewed.borrow().is_some());
+
+    let acquired = spec["acquireTime"].clone();
+    let held = tokio::time::timeout(Duration::from_mins(1), first.hold()).await;
+    assert!(held.is_err(), "it is renewed for ever");
+    let spec = keeper.spec();
+    assert_eq!(spec["acquireTime"], acquired);
+    assert_ne!(spec["renewTime"], acquired);
+
+    // The first one dies without a word.
+    drop(first);
+    let start = Instant::now();
+    let (mut second, _renewed) = contender(&keeper, "second");
+    second.acquire().await.unwrap();
+    assert!(
+        start.elapsed() >= Duration::from_secs(15),
+        "{:?}",
+        start.elapsed()
+    );
+    assert!(
+        start.elapsed() < Duration::from_secs(21),
+        "{:?}",
+        start.elapsed()
+    );
+    let spec = keeper.spec();
+    assert_eq!(spec["holderIdentity"], "second");
+    assert_eq!(spec["leaseTransitions"], 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_given_up_it_is_free_at_once() {
+    let keeper = Keeper::default();
+    let (mut first, renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    first.release().await;
+    assert!(renewed.borrow().is_none());
+    let spec = keeper.spec();
+    assert_eq!(spec["holderIdentity"], "");
+    assert_eq!(spec["leaseDurationSeconds"], 1);
+    let start = Instant::now();
+    let (mut second, _renewed) = contender(&keeper, "second");
+    second.acquire().await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(keeper.spec()["leaseTransitions"], 1);
+    // Not ours any more: giving it up must not touch it.
+    first.release().await;
+    assert_eq!(keeper.spec()["holderIdentity"], "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_cannot_be_renewed_for_ten_seconds_is_lost() {
+    let keeper = Keeper::default();
+    let (mut first, renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    let last = renewed.borrow().unwrap();
+    *keeper.instead.lock().unwrap() = Some((500, "InternalError"));
+    let lost = first.hold().await;
+    assert_eq!(last.elapsed(), Duration::from_secs(10));
+    assert!(renewed.borrow().is_none());
+    let text = lost.to_string();
+    assert!(matches!(lost, LeaseError::Lost { .. }));
+    assert!(
+        text.contains("n/controller-leader-election-ipam-capm3 was lost: InternalError"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_failure_does_not_lose_it() {
+    let keeper = Keeper::default();
+    let (mut first, _renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    let instead = Arc::clone(&keeper.instead);
+    tokio::spawn(async move {
+        *instead.lock().unwrap() = Some((503, "ServiceUnavailable"));
+        tokio::time::sleep(Duration::from_secs(8)).await;
+        *instead.lock().unwrap() = None;
+    });
+    let held = tokio::time::timeout(Duration::from_mins(1), first.hold()).await;
+    assert!(held.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_someone_took_is_lost_at_once() {
+    let keeper = Keeper::default();
+    let (mut first, renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    {
+        let mut lease = keeper.lease.lock().unwrap();
+        let lease = lease.as_mut().unwrap();
+        lease["spec"]["holderIdentity"] = json!("thief");
+        lease["metadata"]["resourceVersion"] = json!("999999");
+    }
+    let start = Instant::now();
+    let lost = first.hold().await.to_string();
+    assert!(start.elapsed() <= Duration::from_secs(2));
+    assert!(lost.contains("thief holds it"), "{lost}");
+    assert!(renewed.borrow().is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_a_missing_right_names_the_rule() {
+    let keeper = Keeper::default();
+    *keeper.instead.lock().unwrap() = Some((403, "Forbidden"));
+    let (mut first, _renewed) = contender(&keeper, "first");
+    let error = first.acquire().await.unwrap_err().to_string();
+    assert!(
+        error.contains(
+            "Grant get, create and update on leases of coordination.k8s.io in namespace n"
+        ),
+        "{error}"
+    );
+}

@@ -1,0 +1,14 @@
+//! Tests of the pieces, each against the smallest thing that can stand for its neighbours.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "fixtures take what a test has just made"
+)]
+
+mod fixture;
+mod intake;
+mod lease;
+mod outcome;
+mod router;
+mod worker;
+mod writer;

@@ -1,0 +1,305 @@
+//! Which pool hears of what, and in which order.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+
+use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
+use crate::api::{Address, AddressKey, ClaimKind, WireObject};
+use crate::controller::registry::Registry;
+use crate::controller::router::{Barrier, Name, Router};
+use crate::controller::view::Counts;
+use crate::controller::watched::Watched;
+use crate::pool::KindState;
+
+const CLAIMS: Watched = Watched::Claims(ClaimKind::Metal3);
+const ADDRESSES: Watched = Watched::Addresses(ClaimKind::Metal3);
+
+struct World {
+    router: Arc<Router>,
+    registry: Arc<Registry>,
+    hired: Arc<Mutex<Vec<String>>>,
+}
+
+fn world(filter: Option<&str>) -> World {
+    let registry = Arc::new(Registry::default());
+    let hired = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&hired);
+    let router = Arc::new(Router::new(
+        Arc::clone(&registry),
+        Arc::new(Counts::new()),
+        filter.map(str::to_owned),
+        Box::new(move |_, key, _| log.lock().unwrap().push(key.to_string())),
+    ));
+    World {
+        router,
+        registry,
+        hired,
+    }
+}
+
+impl World {
+    fn seen(&self, kind: Watched, object: WireObject) {
+        self.router.seen(kind, "v1beta2", object);
+    }
+
+    fn gone(&self, kind: Watched, name: &str, uid: &str) {
+        self.router.gone(kind, &named(name), &uid.into());
+    }
+
+    /// What the pool was told since the last time.
+    fn told(&self, pool: &str) -> Vec<String> {
+        let Some(handle) = self.registry.get(&key(pool)) else {
+            return Vec::new();
+        };
+        std::iter::from_fn(|| handle.mailbox.take())
+            .map(|input| told(&input))
+            .collect()
+    }
+
+    /// Has a worker for this pool that has taken in everything.
+    fn with_pool(self, pool: &str) -> Self {
+        self.seen(Watched::Pools, wire(pool, "p", 1, pool_spec()));
+        self.told(pool);
+        self
+    }
+}
+
+fn named(name: &str) -> Name {
+    Name {
+        namespace: "n".into(),
+        name: name.into(),
+    }
+}
+
+#[test]
+fn objects_of_both_kinds_lead_to_their_pool_which_gets_one_worker() {
+    let world = world(None);
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    let capi =
+        json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
+    world.seen(Watched::Claims(ClaimKind::Capi), wire("c", "2", 2, capi));
+    world.seen(ADDRESSES, wire("a", "3", 3, address_spec("x")));
+    world.seen(
+        Watched::Pools,
+        wire("x", "4", 4, json!({ "namePrefix": "p", "pools": [{}] })),
+    );
+    assert_eq!(*world.hired.lock().unwrap(), ["n/x"]);
+    let told = world.told("x");
+    assert_eq!(
+        told[..4],
+        [
+            "kinds synced false",
+            "claim IPClaim c 1 Ours",
+            "claim IPAddressClaim c 2 Ours",
+            "address a 3"
+        ]
+    );
+    assert!(
+        told[4].starts_with("pool 4 Ours [\"spec.pools[0]"),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn objects_of_other_providers_lead_nowhere_but_for_our_finalizer() {
+    let world = world(None);
+    let other = json!({ "poolRef": { "apiGroup": "ipam.cluster.x-k8s.io", "kind": "InClusterIPPool", "name": "x" } });
+    let kind = Watched::Claims(ClaimKind::Capi);
+    world.seen(kind, wire("c", "1", 1, other.clone()));
+    world.seen(
+        Watched::Addresses(ClaimKind::Capi),
+        wire("a", "2", 2, other.clone()),
+    );
+    assert!(world.hired.lock().unwrap().is_empty());
+    let mut ours = wire("c", "1", 3, other.clone());
+    ours.metadata.finalizers = vec!["ipam.metal3.io/ipaddressclaim".into()];
+    world.seen(kind, ours);
+    assert_eq!(world.told("x")[1], "claim IPAddressClaim c 1 Ours");
+    // Once the finalizer is off it is theirs alone.
+    world.seen(kind, wire("c", "1", 4, other));
+    assert_eq!(world.told("x"), ["claim gone IPAddressClaim c 1"]);
+}
+
+#[test]
+fn a_changed_reference_is_an_end_at_the_old_pool() {
+    let world = world(None).with_pool("x").with_pool("y");
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    world.seen(CLAIMS, wire("c", "1", 2, claim_spec("y")));
+    assert_eq!(world.told("x"), ["claim gone IPClaim c 1"]);
+    assert_eq!(world.told("y"), ["claim IPClaim c 1 Ours"]);
+}
+
+#[test]
+fn a_new_incarnation_whose_predecessors_end_was_missed_ends_it() {
+    let world = world(None).with_pool("x");
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    assert_eq!(world.told("x"), ["claim IPClaim c 1 Ours"]);
+    world.seen(CLAIMS, wire("c", "2", 5, claim_spec("x")));
+    assert_eq!(
+        world.told("x"),
+        ["claim gone IPClaim c 1", "claim IPClaim c 2 Ours"]
+    );
+    // The late end of the first one is nothing new.
+    world.gone(CLAIMS, "c", "1");
+    assert!(world.told("x").is_empty());
+    world.gone(CLAIMS, "c", "2");
+    assert_eq!(world.told("x"), ["claim gone IPClaim c 2"]);
+}
+
+#[test]
+fn a3_a_relist_ends_what_is_no_longer_there() {
+    let world = world(None).with_pool("x");
+    for (name, uid) in [("a", "1"), ("b", "2"), ("c", "3")] {
+        world.seen(ADDRESSES, wire(name, uid, 1, address_spec("x")));
+    }
+    world.told("x");
+    world
+        .router
+        .reset(ADDRESSES, &HashSet::from([named("b")]), "9");
+    assert_eq!(world.told("x"), ["address gone a 1", "address gone c 3"]);
+    world
+        .router
+        .reset(ADDRESSES, &HashSet::from([named("b")]), "10");
+    assert!(world.told("x").is_empty());
+}
+
+#[test]
+fn a3_our_own_create_is_missed_by_a_later_list_and_not_by_an_older_one() {
+    let world = world(None).with_pool("x");
+    let made = Address::read(ClaimKind::Metal3, wire("a", "1", 7, address_spec("x")));
+    world.router.created(&made);
+    world.router.reset(ADDRESSES, &HashSet::new(), "6");
+    assert!(
+        world.told("x").is_empty(),
+        "the list was made before the object"
+    );
+    world.router.reset(ADDRESSES, &HashSet::new(), "8");
+    assert_eq!(world.told("x"), ["address gone a 1"]);
+}
+
+#[test]
+fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
+    let world = world(None).with_pool("x").with_pool("y");
+    let key_of = |name: &str| AddressKey {
+        kind: ClaimKind::Metal3,
+        name: name.into(),
+    };
+    world.router.watch_name(&key("x"), &key_of("a"));
+    world.seen(ADDRESSES, wire("a", "1", 1, address_spec("y")));
+    assert_eq!(world.told("x"), ["address a 1"]);
+    assert_eq!(world.told("y"), ["address a 1"]);
+    world.gone(ADDRESSES, "a", "1");
+    assert_eq!(world.told("x"), ["freed a"]);
+    assert_eq!(world.told("y"), ["address gone a 1"]);
+    // Its own object is no foreign one.
+    world.seen(ADDRESSES, wire("a", "2", 2, address_spec("x")));
+    world.gone(ADDRESSES, "a", "2");
+    assert_eq!(world.told("x"), ["address gone a 2"]);
+    world.router.forget_name(&key("x"), &key_of("a"));
+    world.seen(ADDRESSES, wire("a", "3", 3, address_spec("y")));
+    world.gone(ADDRESSES, "a", "3");
+    assert!(world.told("x").is_empty());
+    // Another kind's object of that name is another object.
+    world.router.watch_name(&key("x"), &key_of("b"));
+    let other = json!({ "poolRef": { "apiGroup": "o", "kind": "P", "name": "y" } });
+    let capi = Watched::Addresses(ClaimKind::Capi);
+    world.seen(capi, wire("b", "4", 4, other));
+    world.gone(capi, "b", "4");
+    assert!(world.told("x").is_empty());
+}
+
+#[test]
+fn clusters_are_told_to_the_pools_of_their_namespace_also_to_new_ones() {
+    let world = world(None).with_pool("x");
+    let cluster = |paused| wire("k", "1", 1, json!({ "paused": paused }));
+    world.seen(Watched::Clusters, cluster(false));
+    assert_eq!(world.told("x"), ["cluster k paused false"]);
+    // Nothing that a pool looks at changed.
+    world.seen(Watched::Clusters, cluster(false));
+    assert!(world.told("x").is_empty());
+    world.seen(Watched::Clusters, cluster(true));
+    assert_eq!(world.told("x"), ["cluster k paused true"]);
+    world.seen(CLAIMS, wire("c", "2", 2, claim_spec("z")));
+    assert_eq!(world.told("z")[0], "cluster k paused true");
+    let mut elsewhere = wire("k", "9", 9, json!({}));
+    elsewhere.metadata.namespace = "other".into();
+    world.seen(Watched::Clusters, elsewhere);
+    assert!(world.told("x").is_empty());
+    world.gone(Watched::Clusters, "k", "1");
+    assert_eq!(world.told("x"), ["cluster gone k"]);
+}
+
+#[test]
+fn a3_the_barrier_opens_after_the_objects_that_it_vouches_for() {
+    let world = world(None);
+    world.router.barrier(Barrier::Open);
+    for kind in Watched::ALL {
+        if kind == CLAIMS {
+            world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+        }
+        world.router.kind_is(kind, KindState::Listed);
+    }
+    let told = world.told("x");
+    assert_eq!(told.last().unwrap(), "kinds synced true");
+    assert!(told.contains(&"claim IPClaim c 1 Ours".to_owned()));
+    assert_eq!(told.iter().filter(|t| t.starts_with("kinds")).count(), 1);
+}
+
+#[test]
+fn a_standby_hears_everything_but_that_it_may_write() {
+    let world = world(None);
+    for kind in Watched::ALL {
+        world.router.kind_is(kind, KindState::Listed);
+    }
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    assert_eq!(
+        world.told("x"),
+        ["kinds synced false", "claim IPClaim c 1 Ours"]
+    );
+    world.router.barrier(Barrier::Open);
+    assert_eq!(world.told("x"), ["kinds synced true"]);
+}
+
+#[test]
+fn p4_the_watch_filter_marks_what_is_another_managers() {
+    let world = world(Some("blue"));
+    let mut ours = wire("c", "1", 1, claim_spec("x"));
+    ours.metadata
+        .labels
+        .insert("cluster.x-k8s.io/watch-filter".into(), "blue".into());
+    world.seen(CLAIMS, ours);
+    world.seen(CLAIMS, wire("d", "2", 2, claim_spec("x")));
+    world.seen(Watched::Pools, wire("x", "3", 3, pool_spec()));
+    assert_eq!(
+        world.told("x")[1..],
+        [
+            "claim IPClaim c 1 Ours",
+            "claim IPClaim d 2 Another",
+            "pool 3 Another []"
+        ]
+    );
+}
+
+#[test]
+fn a_message_to_a_worker_that_just_left_goes_to_the_next_one() {
+    let world = world(None).with_pool("x");
+    let old = world.registry.get(&key("x")).unwrap().mailbox;
+    assert!(old.close_if_idle());
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    assert_eq!(*world.hired.lock().unwrap(), ["n/x", "n/x"]);
+    // The old one comes to retire only now: the new one stays.
+    world.router.retire(&key("x"), &old);
+    assert_eq!(
+        world.told("x"),
+        ["kinds synced false", "claim IPClaim c 1 Ours"]
+    );
+    let new = world.registry.get(&key("x")).unwrap().mailbox;
+    assert!(new.close_if_idle());
+    world.router.retire(&key("x"), &new);
+    assert!(world.registry.get(&key("x")).is_none());
+    // An end needs no worker.
+    world.gone(CLAIMS, "c", "1");
+    assert!(world.registry.get(&key("x")).is_none());
+}

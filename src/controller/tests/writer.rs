@@ -1,0 +1,346 @@
+//! Requests on their way out: fair, bounded, leased, and each with exactly one answer.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use kube::Client;
+use serde_json::json;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::fixture::{Asked, Say, failure, key, object, server, told};
+use crate::api::{AddressKey, ClaimKey, ClaimKind};
+use crate::controller::failure::Failures;
+use crate::controller::lease::Tenure;
+use crate::controller::mailbox::Mailbox;
+use crate::controller::registry::Registry;
+use crate::controller::router::Router;
+use crate::controller::settings::Rate;
+use crate::controller::view::Counts;
+use crate::controller::watched::{Served, Watched};
+use crate::controller::wire::Verb;
+use crate::controller::writer::{Door, Writer};
+use crate::pool::{Input, Outcome, Request, RequestId};
+
+struct Office {
+    writer: Arc<Writer>,
+    counts: Arc<Counts>,
+    failures: Arc<Failures>,
+    stop: CancellationToken,
+}
+
+fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) -> Office {
+    let counts = Arc::new(Counts::new());
+    let door = Door {
+        client,
+        served: Arc::new(Served::new()),
+        counts: Arc::clone(&counts),
+        tenure,
+    };
+    let writer = Arc::new(Writer::new(in_flight, rate, door));
+    let router = Arc::new(Router::new(
+        Arc::new(Registry::default()),
+        Arc::clone(&counts),
+        None,
+        Box::new(|_, _, _| {}),
+    ));
+    let (failures, stop) = (Arc::new(Failures::default()), CancellationToken::new());
+    failures.spawn(
+        "writer",
+        Arc::clone(&writer).run(router, Arc::clone(&failures), stop.clone()),
+    );
+    Office {
+        writer,
+        counts,
+        failures,
+        stop,
+    }
+}
+
+impl Office {
+    fn submit(&self, pool: &str, mailbox: &Arc<Mailbox>, id: u64, request: Request) {
+        self.writer
+            .submit(&key(pool), request, mailbox.reserve(RequestId(id)));
+    }
+}
+
+fn patch(name: &str) -> Request {
+    Request::ClaimFinalizers {
+        key: ClaimKey {
+            kind: ClaimKind::Metal3,
+            name: name.into(),
+        },
+        resource_version: "1".into(),
+        finalizers: vec!["ipclaim.ipam.metal3.io".into()],
+    }
+}
+
+fn named(line: &str) -> String {
+    let path = line.split(['?', ' ']).nth(1).unwrap();
+    path.rsplit('/').next().unwrap().to_owned()
+}
+
+fn stored(asked: &Asked) -> Say {
+    Say::Status(200, object(&named(&asked.line), "u", 7, json!({})))
+}
+
+async fn answers(mailbox: &Mailbox, n: usize) -> Vec<(u64, Outcome)> {
+    let mut out = Vec::new();
+    while out.len() < n {
+        mailbox.filled().await;
+        match mailbox.take() {
+            Some(Input::Answer { id, outcome }) => out.push((id.0, outcome)),
+            Some(other) => panic!("{}", told(&other)),
+            None => {}
+        }
+    }
+    out
+}
+
+#[tokio::test]
+async fn pools_take_turns_however_much_one_asks() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let office = office(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    // All of these are in the queue before the writer runs: the test's thread is the only one.
+    for i in 0..1000 {
+        office.submit("big", &mailbox, i, patch(&format!("b{i}")));
+    }
+    for i in 0..3 {
+        office.submit("small", &mailbox, 2000 + i, patch(&format!("s{i}")));
+    }
+    assert_eq!(answers(&mailbox, 1003).await.len(), 1003);
+    let order: Vec<String> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|a| named(&a.line))
+        .collect();
+    assert_eq!(order[..7], ["b0", "s0", "b1", "s1", "b2", "s2", "b3"]);
+}
+
+#[tokio::test]
+async fn in_flight_is_bounded_over_all_pools() {
+    let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let service = {
+        let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+        tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (now, most) = (Arc::clone(&now), Arc::clone(&most));
+            async move {
+                most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                for _ in 0..10 {
+                    tokio::task::yield_now().await;
+                }
+                now.fetch_sub(1, Ordering::SeqCst);
+                let name = named(&format!("PATCH {}", request.uri()));
+                let body = object(&name, "u", 7, json!({})).to_string();
+                Ok::<_, tower::BoxError>(http::Response::new(http_body_util::Full::new(
+                    bytes::Bytes::from(body),
+                )))
+            }
+        })
+    };
+    let office = office(Client::new(service, "default"), 8, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    for i in 0..200 {
+        office.submit(&format!("p{}", i % 5), &mailbox, i, patch("c"));
+    }
+    assert_eq!(answers(&mailbox, 200).await.len(), 200);
+    assert_eq!(most.load(Ordering::SeqCst), 8);
+    let counters = office.counts_of();
+    let key = (Verb::Patch, Watched::Claims(ClaimKind::Metal3), "stored");
+    assert_eq!(counters.requests.get(&key), Some(&200));
+    assert_eq!(counters.writes(), 200);
+}
+
+impl Office {
+    fn counts_of(&self) -> crate::controller::Counters {
+        crate::controller::View {
+            registry: Arc::new(Registry::default()),
+            counts: Arc::clone(&self.counts),
+        }
+        .counters()
+    }
+}
+
+#[tokio::test]
+async fn a_conflict_is_answered_with_the_newest_object() {
+    let (client, asked) = server(|n, asked| match n {
+        0 => failure(409, "Conflict", "c"),
+        _ => stored(asked),
+    });
+    let office = office(client, 4, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    office.submit("x", &mailbox, 1, patch("c"));
+    let got = answers(&mailbox, 1).await;
+    assert!(
+        matches!(&got[0].1, Outcome::Conflict(crate::pool::Newest::Seen(_))),
+        "{got:?}"
+    );
+    let lines: Vec<String> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|a| a.line.clone())
+        .collect();
+    let path = "/apis/ipam.metal3.io/v1alpha1/namespaces/n/ipclaims/c";
+    assert_eq!(
+        lines,
+        [
+            format!("PATCH {path}?timeout=4s&fieldManager=metal3-ipam"),
+            format!("GET {path}")
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn r7_every_request_has_one_answer_also_without_one_from_the_server() {
+    let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
+    let script = Mutex::new(Some(refused));
+    let (client, _) = server(move |_, asked| match named(&asked.line).as_str() {
+        "silent" => Say::Nothing,
+        "closed" => Say::Error(script.lock().unwrap().take().unwrap().into()),
+        "reset" => Say::Error("connection reset".into()),
+        "busy" => Say::Later(429, 7),
+        "cut" => Say::Text(200, "{\"metadata\":{\"na"),
+        _ => stored(asked),
+    });
+    let office = office(client, 64, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let names = ["silent", "closed", "reset", "busy", "cut", "fine"];
+    for (i, name) in names.into_iter().enumerate() {
+        office.submit("x", &mailbox, i as u64, patch(name));
+    }
+    let start = Instant::now();
+    let mut got = answers(&mailbox, names.len()).await;
+    assert_eq!(
+        start.elapsed(),
+        Duration::from_secs(5),
+        "the silent one is given up"
+    );
+    got.sort_by_key(|(id, _)| *id);
+    let shown: Vec<String> = got
+        .iter()
+        .map(|(id, outcome)| {
+            let text = format!("{outcome:?}");
+            let text = text.split([' ', '(']).next().unwrap_or_default().to_owned();
+            format!("{} {text}", names[usize::try_from(*id).unwrap()])
+        })
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            "silent Unknown",
+            "closed NotSent",
+            "reset Unknown",
+            "busy NotSent",
+            "cut Unknown",
+            "fine Stored"
+        ]
+    );
+    let retry_after = Some(Duration::from_secs(7));
+    assert!(matches!(&got[3].1, Outcome::NotSent { retry_after: r } if *r == retry_after));
+    assert!(!office.writer.is_all_definite());
+    tokio::time::advance(Duration::from_secs(9)).await;
+    assert!(office.writer.is_all_definite());
+}
+
+#[tokio::test]
+async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
+    let gate = Arc::new(tokio::sync::Semaphore::new(0));
+    let service = {
+        let gate = Arc::clone(&gate);
+        tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                let name = named(&format!("PATCH {}", request.uri()));
+                let body = object(&name, "u", 7, json!({})).to_string();
+                Ok::<_, tower::BoxError>(http::Response::new(http_body_util::Full::new(
+                    bytes::Bytes::from(body),
+                )))
+            }
+        })
+    };
+    let office = office(Client::new(service, "default"), 2, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    for i in 0..5 {
+        office.submit("x", &mailbox, i, patch("c"));
+    }
+    tokio::task::yield_now().await;
+    tokio::task::yield_now().await;
+    office.stop.cancel();
+    let waiting = answers(&mailbox, 3).await;
+    assert!(
+        waiting
+            .iter()
+            .all(|(_, o)| matches!(o, Outcome::NotSent { retry_after: None })),
+        "{waiting:?}"
+    );
+    office.submit("x", &mailbox, 9, patch("c"));
+    assert!(matches!(
+        answers(&mailbox, 1).await[..],
+        [(9, Outcome::NotSent { .. })]
+    ));
+    gate.add_permits(2);
+    let flying = answers(&mailbox, 2).await;
+    assert!(flying.iter().all(|(_, o)| matches!(o, Outcome::Stored(_))));
+    office.writer.drained().await;
+    office.failures.ended().await;
+    assert_eq!(office.failures.first(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn o8_no_write_starts_that_could_outlast_the_lease() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let (renewed, tenure) = {
+        let (tx, rx) = watch::channel(None);
+        let tenure = Tenure::Leased {
+            renewed: rx,
+            duration: Duration::from_secs(15),
+        };
+        (tx, tenure)
+    };
+    let office = office(client, 4, None, tenure);
+    let mailbox = Arc::new(Mailbox::default());
+    let try_one = async |request: Request| {
+        office.submit("x", &mailbox, 1, request);
+        answers(&mailbox, 1).await.remove(0).1
+    };
+    assert!(matches!(try_one(patch("c")).await, Outcome::NotSent { .. }));
+    renewed.send_replace(Some(Instant::now()));
+    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(_)));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(_)));
+    tokio::time::advance(Duration::from_millis(1)).await;
+    assert!(matches!(try_one(patch("c")).await, Outcome::NotSent { .. }));
+    // A read can do no harm.
+    let read = Request::ReadAddress {
+        key: AddressKey {
+            kind: ClaimKind::Metal3,
+            name: "a".into(),
+        },
+    };
+    assert!(matches!(try_one(read).await, Outcome::Stored(_)));
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_is_kept() {
+    let (client, _) = server(|_, asked| stored(asked));
+    tokio::time::advance(Duration::from_mins(1)).await;
+    let rate = Rate {
+        qps: 20.0,
+        burst: 10,
+    };
+    let office = office(client, 64, Some(rate), Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let start = Instant::now();
+    for i in 0..30 {
+        office.submit("x", &mailbox, i, patch("c"));
+    }
+    answers(&mailbox, 30).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(1));
+}

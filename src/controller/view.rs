@@ -1,0 +1,234 @@
+//! What others may see of a run: snapshots, states and counts. Nobody reaches further in.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use crate::api::{ClaimKind, PoolKey};
+use crate::pool::{Decision, KindState, Kinds, Outcome, Snapshot};
+
+use super::registry::Registry;
+use super::watched::Watched;
+use super::wire::{Subject, Verb};
+
+/// A window into a running controller. Cheap to clone; goes on showing the last state after the run.
+#[derive(Clone)]
+pub struct View {
+    pub(super) registry: Arc<Registry>,
+    pub(super) counts: Arc<Counts>,
+}
+
+/// What was counted since the start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Counters {
+    /// Requests answered, by what they did, to which resource (`plural.group`), and what came of them.
+    pub requests: BTreeMap<(Verb, Watched, &'static str), u64>,
+    /// Time that requests took, in total.
+    pub request_time: Duration,
+    /// Objects that watches told of, by kind and event.
+    pub events: BTreeMap<(Watched, &'static str), u64>,
+    /// Watches started again, by kind and reason.
+    pub restarts: BTreeMap<(Watched, &'static str), u64>,
+    /// Addresses allocated, by the kind of the claim.
+    pub allocated: BTreeMap<ClaimKind, u64>,
+    /// Claims bound.
+    pub bound: BTreeMap<ClaimKind, u64>,
+    /// Addresses released.
+    pub released: BTreeMap<ClaimKind, u64>,
+}
+
+impl Counters {
+    /// Requests that were carried out and changed something.
+    pub fn writes(&self) -> u64 {
+        let done = |outcome: &str| outcome == "stored" || outcome == "gone";
+        self.requests
+            .iter()
+            .filter(|((verb, _, outcome), _)| verb.is_write() && done(outcome))
+            .map(|(_, n)| n)
+            .sum()
+    }
+}
+
+/// Counters, and the state of the run, as the tasks write them.
+#[derive(Debug)]
+pub(super) struct Counts {
+    counters: Mutex<Counters>,
+    state: watch::Sender<State>,
+}
+
+/// The state of a run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct State {
+    kinds: Kinds,
+    leading: bool,
+    /// Why a kind cannot be listed.
+    troubles: BTreeMap<Watched, String>,
+    /// Rises whenever a snapshot changes.
+    revision: u64,
+}
+
+// === impl View ===
+
+impl View {
+    /// Newest snapshot of every pool, by key.
+    pub fn snapshots(&self) -> Vec<Arc<Snapshot>> {
+        self.registry.snapshots()
+    }
+
+    /// Newest snapshot of one pool.
+    pub fn snapshot(&self, pool: &PoolKey) -> Option<Arc<Snapshot>> {
+        self.registry.snapshot(pool)
+    }
+
+    /// State of every watched kind.
+    pub fn kinds(&self) -> Kinds {
+        self.counts.state.borrow().kinds
+    }
+
+    /// Whether every kind has been listed or is known to be absent (A3).
+    pub fn is_synced(&self) -> bool {
+        self.kinds().is_synced()
+    }
+
+    /// Whether this process may write: it holds the lease, or none is asked for.
+    pub fn is_leading(&self) -> bool {
+        self.counts.state.borrow().leading
+    }
+
+    /// Whether nothing is under way: every message was taken in and every request answered. Claims may still wait for
+    /// something that is to come, or for a time.
+    pub fn is_idle(&self) -> bool {
+        self.is_synced() && self.registry.is_idle()
+    }
+
+    /// Things that the pools have yet to be told: objects and answers, over all mailboxes.
+    pub fn backlog(&self) -> usize {
+        self.registry.backlog()
+    }
+
+    /// `Ok` once synced; else a line that says what is missing, for `/readyz`.
+    ///
+    /// # Errors
+    /// The line.
+    pub fn ready(&self) -> Result<(), String> {
+        let state = self.counts.state.borrow();
+        let missing: Vec<String> = Watched::ALL
+            .into_iter()
+            .filter(|kind| *kind.state_in(&mut state.kinds.clone()) == KindState::Pending)
+            .map(|kind| match state.troubles.get(&kind) {
+                Some(why) => format!("{kind} is not listed yet: {why}"),
+                None => format!("{kind} is not listed yet"),
+            })
+            .collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(missing.join("; "))
+        }
+    }
+
+    /// What was counted so far.
+    pub fn counters(&self) -> Counters {
+        let counters = self.counts.counters.lock();
+        // Also after a panic ended the run: counts are whole at every moment.
+        counters
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns when a snapshot, a kind's state or the leadership has changed since `seen`, and updates it. Begin with
+    /// [`Self::changes`].
+    pub async fn changed(&self, seen: &mut Changes) {
+        // The sender lives in `self`, so this cannot fail.
+        let _ = seen.0.changed().await;
+    }
+
+    /// Where [`Self::changed`] begins.
+    pub fn changes(&self) -> Changes {
+        Changes(self.counts.state.subscribe())
+    }
+}
+
+/// What of a [`View`] has been looked at.
+#[derive(Debug, Clone)]
+pub struct Changes(watch::Receiver<State>);
+
+// === impl Counts ===
+
+impl Counts {
+    pub(super) fn new() -> Self {
+        Self {
+            counters: Mutex::default(),
+            state: watch::Sender::new(State::default()),
+        }
+    }
+
+    fn count(&self, change: impl FnOnce(&mut Counters)) {
+        change(&mut self.counters.lock().expect(super::LOCK));
+    }
+
+    pub(super) fn answered(&self, subject: &Subject<'_>, outcome: &Outcome, took: Duration) {
+        let name = match outcome {
+            Outcome::Stored(_) | Outcome::Cluster(_) => "stored",
+            Outcome::Gone => "gone",
+            Outcome::Conflict(_) => "conflict",
+            Outcome::NameTaken => "name_taken",
+            Outcome::Refused { .. } => "refused",
+            Outcome::NotSent { .. } => "not_sent",
+            Outcome::Unknown { .. } => "unknown",
+        };
+        self.count(|c| {
+            *c.requests
+                .entry((subject.verb, subject.kind, name))
+                .or_default() += 1;
+            c.request_time += took;
+        });
+    }
+
+    pub(super) fn event(&self, kind: Watched, event: &'static str) {
+        self.count(|c| *c.events.entry((kind, event)).or_default() += 1);
+    }
+
+    pub(super) fn restarted(&self, kind: Watched, reason: &'static str) {
+        self.count(|c| *c.restarts.entry((kind, reason)).or_default() += 1);
+    }
+
+    pub(super) fn decided(&self, decision: &Decision) {
+        self.count(|c| {
+            let (counter, kind) = match decision {
+                Decision::Allocated { claim, .. } => (&mut c.allocated, claim.kind),
+                Decision::Bound { claim, .. } => (&mut c.bound, claim.kind),
+                Decision::Released { claim, .. } => (&mut c.released, claim.kind),
+                Decision::Waiting { .. }
+                | Decision::Pool { .. }
+                | Decision::Problem { .. }
+                | Decision::Repaired { .. }
+                | Decision::Retrying { .. } => return,
+            };
+            *counter.entry(kind).or_default() += 1;
+        });
+    }
+
+    /// A snapshot changed.
+    pub(super) fn changed(&self) {
+        self.state.send_modify(|s| s.revision += 1);
+    }
+
+    pub(super) fn kinds(&self, kinds: Kinds) {
+        self.state.send_modify(|s| s.kinds = kinds);
+    }
+
+    pub(super) fn leading(&self, leading: bool) {
+        self.state.send_modify(|s| s.leading = leading);
+    }
+
+    /// Why a kind cannot be listed; `None` once it can.
+    pub(super) fn trouble(&self, kind: Watched, why: Option<String>) {
+        self.state.send_if_modified(|s| match why {
+            Some(why) => s.troubles.insert(kind, why.clone()) != Some(why),
+            None => s.troubles.remove(&kind).is_some(),
+        });
+    }
+}

@@ -1,0 +1,149 @@
+//! One task per pool, the only owner of that pool's state. It takes from the mailbox, steps the state machine, runs the
+//! effects, publishes a snapshot, and sleeps until there is more or until the time that the pool named.
+
+use std::sync::{Arc, Mutex};
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep_until};
+
+use crate::api::PoolKey;
+use crate::pool::{Effect, Input, Snapshot};
+
+use super::clock::Clock;
+use super::journal;
+use super::mailbox::Mailbox;
+use super::router::Router;
+use super::view::Counts;
+use super::writer::Writer;
+
+/// Steps after which a busy pool lets others run.
+const BATCH: usize = 64;
+
+/// What a worker drives: the pool's state machine, or a scripted one in tests.
+pub(super) trait Machine: Send {
+    fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect>;
+    fn snapshot(&self) -> Snapshot;
+    fn is_empty(&self) -> bool;
+}
+
+/// Where a worker shows its newest snapshot; others take it from here, nobody reaches into the pool.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<Option<Arc<Snapshot>>>);
+
+impl Board {
+    pub(super) fn read(&self) -> Option<Arc<Snapshot>> {
+        self.0.lock().expect(super::LOCK).clone()
+    }
+
+    /// Shows a snapshot; `false` when it is the one that is shown already.
+    fn show(&self, snapshot: Snapshot) -> bool {
+        let mut shown = self.0.lock().expect(super::LOCK);
+        if shown.as_deref() == Some(&snapshot) {
+            return false;
+        }
+        *shown = Some(Arc::new(snapshot));
+        true
+    }
+}
+
+/// One pool's task.
+pub(super) struct Worker {
+    pub(super) key: PoolKey,
+    pub(super) machine: Box<dyn Machine>,
+    pub(super) mailbox: Arc<Mailbox>,
+    pub(super) board: Arc<Board>,
+    pub(super) router: Arc<Router>,
+    pub(super) writer: Arc<Writer>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) clock: Clock,
+}
+
+impl Worker {
+    /// Runs until the pool is empty (the router hires a new worker when it is needed again) or the run ends.
+    pub(super) async fn run(mut self) {
+        let mut wake: Option<Timestamp> = None;
+        loop {
+            let mut steps = 0;
+            while steps < BATCH
+                && let Some(input) = self.mailbox.take()
+            {
+                self.step(input, &mut wake);
+                steps += 1;
+            }
+            if wake.is_some_and(|at| at <= self.clock.now()) {
+                wake = None;
+                self.step(Input::Tick, &mut wake);
+            }
+            self.publish();
+            if steps == BATCH {
+                tokio::task::yield_now().await;
+                continue;
+            }
+            if self.mailbox.is_drained() {
+                return;
+            }
+            if self.machine.is_empty() && self.mailbox.close_if_idle() {
+                // From here on whoever wants to tell this pool something gets the message back and asks for a new worker.
+                self.router.retire(&self.key, &self.mailbox);
+                return;
+            }
+            let next = wake.map(|at| self.clock.instant(at));
+            tokio::select! {
+                () = self.mailbox.filled() => {}
+                () = until(next) => {}
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input, wake: &mut Option<Timestamp>) {
+        let effects = self.machine.step(input, self.clock.now());
+        // A12: a name is watched before any request of the step is sent, so that its end cannot be missed.
+        for effect in &effects {
+            if let Effect::WatchName(name) = effect {
+                self.router.watch_name(&self.key, name);
+            }
+        }
+        for effect in effects {
+            match effect {
+                Effect::Request(id, request) => {
+                    let reply = self.mailbox.reserve(id);
+                    self.writer.submit(&self.key, request, reply);
+                }
+                Effect::WakeAt(at) => *wake = Some(at),
+                Effect::WatchName(_) => {}
+                Effect::ForgetName(name) => self.router.forget_name(&self.key, &name),
+                Effect::Decided(decision) => {
+                    journal::tell(&self.key, &decision);
+                    self.counts.decided(&decision);
+                }
+            }
+        }
+    }
+
+    fn publish(&self) {
+        if self.board.show(self.machine.snapshot()) {
+            self.counts.changed();
+        }
+    }
+}
+
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Machine for crate::pool::Pool {
+    fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+        self.step(input, now)
+    }
+
+    fn snapshot(&self) -> Snapshot {
+        self.snapshot()
+    }
+
+    fn is_empty(&self) -> bool {
+        self.is_empty()
+    }
+}

@@ -1,0 +1,236 @@
+//! The one door through which requests leave: bounded in flight over all pools, fair between them, and only under the lease.
+//!
+//! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
+//! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve one
+//! with 1. Each request then runs in a task of its own and fills its reply place exactly once, whatever happens.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use kube::Client;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::api::PoolKey;
+use crate::pool::{Newest, Outcome, Request, Stored};
+
+use super::bucket::Bucket;
+use super::failure::Failures;
+use super::lease::Tenure;
+use super::mailbox::ReplyPlace;
+use super::outcome::{self, Meaning};
+use super::router::Router;
+use super::settings::Rate;
+use super::transport::{self, OBJECT_BYTES};
+use super::view::Counts;
+use super::watched::Served;
+use super::wire::{self, Subject, Verb, WRITE_SECONDS};
+
+/// Time after which we stop waiting for an answer: a little above what the server was asked to keep.
+const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
+
+/// The queue of all pools' requests and what sends them.
+pub(super) struct Writer {
+    queue: Mutex<Queue>,
+    filled: Notify,
+    slots: Arc<Semaphore>,
+    all_slots: u32,
+    rate: Option<Rate>,
+    door: Door,
+    /// When the answer of a write was last lost.
+    lost: Mutex<Option<Instant>>,
+}
+
+/// What a request needs on its way out.
+pub(super) struct Door {
+    pub(super) client: Client,
+    pub(super) served: Arc<Served>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) tenure: Tenure,
+}
+
+/// Requests in wait.
+#[derive(Default)]
+struct Queue {
+    waiting: HashMap<PoolKey, VecDeque<Job>>,
+    /// Pools with requests, in the order of their turns.
+    turns: VecDeque<PoolKey>,
+    /// The run ends: nothing is taken in any more.
+    closed: bool,
+}
+
+struct Job {
+    pool: PoolKey,
+    request: Request,
+    reply: ReplyPlace,
+}
+
+// === impl Queue ===
+
+impl Queue {
+    fn push(&mut self, job: Job) {
+        let waiting = self.waiting.entry(job.pool.clone()).or_default();
+        if waiting.is_empty() {
+            self.turns.push_back(job.pool.clone());
+        }
+        waiting.push_back(job);
+    }
+
+    /// The oldest request of the pool whose turn it is; the pool then goes to the end.
+    fn pop(&mut self) -> Option<Job> {
+        let pool = self.turns.pop_front()?;
+        let waiting = self.waiting.get_mut(&pool)?;
+        let job = waiting.pop_front();
+        if waiting.is_empty() {
+            self.waiting.remove(&pool);
+        } else {
+            self.turns.push_back(pool);
+        }
+        job
+    }
+}
+
+// === impl Writer ===
+
+impl Writer {
+    pub(super) fn new(in_flight: usize, rate: Option<Rate>, door: Door) -> Self {
+        let all_slots = u32::try_from(in_flight.clamp(1, 1 << 16)).unwrap_or(1 << 16);
+        Self {
+            queue: Mutex::default(),
+            filled: Notify::new(),
+            slots: Arc::new(Semaphore::new(all_slots as usize)),
+            all_slots,
+            rate,
+            door,
+            lost: Mutex::default(),
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect(super::LOCK)
+    }
+
+    /// Takes in a request. Never waits; once the run ends the answer is `NotSent`.
+    pub(super) fn submit(&self, pool: &PoolKey, request: Request, reply: ReplyPlace) {
+        let mut queue = self.queue();
+        if queue.closed {
+            drop(queue);
+            // The reply place says `NotSent` by itself when it is dropped unsent.
+            drop(reply);
+            return;
+        }
+        queue.push(Job {
+            pool: pool.clone(),
+            request,
+            reply,
+        });
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Sends what is put in, until `stop`. What waits then is answered `NotSent`; what is in flight goes on.
+    pub(super) async fn run(
+        self: Arc<Self>,
+        router: Arc<Router>,
+        failures: Arc<Failures>,
+        stop: CancellationToken,
+    ) {
+        let dispatch = async {
+            let mut bucket = self.rate.map(Bucket::new);
+            loop {
+                let slot = Arc::clone(&self.slots).acquire_owned().await;
+                let slot = slot.expect("the semaphore is never closed");
+                self.filled().await;
+                if let Some(bucket) = &mut bucket {
+                    bucket.take().await;
+                }
+                let Some(job) = self.queue().pop() else {
+                    continue;
+                };
+                let (writer, router) = (Arc::clone(&self), Arc::clone(&router));
+                failures.spawn("writer", async move {
+                    writer.perform(job, &router, slot).await;
+                });
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = dispatch => {}
+        }
+        let left = {
+            let mut queue = self.queue();
+            queue.closed = true;
+            std::mem::take(&mut queue.waiting)
+        };
+        drop(left);
+    }
+
+    /// Returns once nothing is in flight.
+    pub(super) async fn drained(&self) {
+        let all = self.slots.acquire_many(self.all_slots).await;
+        drop(all);
+    }
+
+    /// Whether no write of ours can still be under way: every one was answered, and what was lost is long over for the
+    /// server too.
+    pub(super) fn is_all_definite(&self) -> bool {
+        let lost = *self.lost.lock().expect(super::LOCK);
+        lost.is_none_or(|at| at.elapsed() > Duration::from_secs(2 * WRITE_SECONDS))
+    }
+
+    async fn filled(&self) {
+        loop {
+            let filled = self.filled.notified();
+            if !self.queue().turns.is_empty() {
+                return;
+            }
+            filled.await;
+        }
+    }
+
+    async fn perform(&self, job: Job, router: &Router, slot: OwnedSemaphorePermit) {
+        let Job {
+            pool,
+            request,
+            mut reply,
+        } = job;
+        let subject = wire::subject(&pool, &request);
+        let started = Instant::now();
+        let outcome = match wire::encode(&pool, &request, &self.door.served) {
+            Err(unserved) => outcome::unserved(unserved.0, subject.verb),
+            Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) => {
+                Outcome::NotSent { retry_after: None }
+            }
+            Ok(call) => {
+                reply.sent();
+                let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
+                match outcome::meaning(&subject, &self.door.served, answer) {
+                    Meaning::Outcome(outcome) => outcome,
+                    Meaning::Conflict => Outcome::Conflict(self.reread(&pool, &subject).await),
+                }
+            }
+        };
+        if let (Verb::Create, Outcome::Stored(Stored::Address(address))) = (subject.verb, &outcome)
+        {
+            router.created(address);
+        }
+        if let (true, Outcome::Unknown { .. }) = (subject.verb.is_write(), &outcome) {
+            *self.lost.lock().expect(super::LOCK) = Some(Instant::now());
+        }
+        self.door
+            .counts
+            .answered(&subject, &outcome, started.elapsed());
+        reply.answer(outcome);
+        drop(slot);
+    }
+
+    async fn reread(&self, pool: &PoolKey, subject: &Subject<'_>) -> Newest {
+        let Ok(call) = wire::reread(pool, subject, &self.door.served) else {
+            return Newest::Unread;
+        };
+        let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
+        outcome::newest(subject, &self.door.served, answer)
+    }
+}
