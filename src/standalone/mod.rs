@@ -15,17 +15,9 @@
 pub mod error;
 mod http;
 pub mod kinds;
-#[allow(
-    dead_code,
-    reason = "the garbage collector, which comes next, uses the rest"
-)]
 pub mod registry;
 pub mod schema;
 mod server;
-#[allow(
-    dead_code,
-    reason = "the garbage collector, which comes next, uses the rest"
-)]
 mod store;
 #[cfg(test)]
 mod tests;

@@ -9,7 +9,8 @@
 //!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
 //!     delete.rs      finalizers first, then gone
 //!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
-//!   collect.rs       the garbage collector, namespace deletion and the expiry of Events, through the same writes
+//!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
+//!                    ... all through the same writes
 //! ```
 
 mod admit;
@@ -22,6 +23,8 @@ mod patch;
 mod read;
 mod request;
 mod selector;
+mod terminate;
+mod tidy;
 mod update;
 mod watch;
 mod write;
@@ -60,8 +63,7 @@ struct Inner {
     clock: fn() -> Timestamp,
     closed: CancellationToken,
     tasks: TaskTracker,
-    /// Told when a namespace began to be deleted, or something went in one that is.
-    namespaces: collect::Doorbell,
+    terminating: Arc<terminate::Terminating>,
 }
 
 // === impl Registry ===
@@ -91,14 +93,18 @@ impl Registry {
                 clock,
                 closed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
-                namespaces: collect::Doorbell::default(),
+                terminating: Arc::default(),
             }),
         };
         registry
             .furnish()
             .await
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
-        collect::start(&registry);
+        // They hold the registry weakly: whoever drops the last clone ends them.
+        let weak = || Arc::downgrade(&registry.inner);
+        registry.inner.tasks.spawn(collect::run(weak()));
+        registry.inner.tasks.spawn(terminate::run(weak()));
+        registry.inner.tasks.spawn(tidy::run(weak()));
         Ok(registry)
     }
 

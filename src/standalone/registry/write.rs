@@ -397,9 +397,7 @@ impl Registry {
             prior: old.and_then(|old| prior(resource, old, new)),
         };
         let committed = self.inner.store.commit(change).await?;
-        if deleting {
-            self.ring_for_namespace(resource, new);
-        }
+        self.namespace_may_go(resource, new, left);
         Ok(committed)
     }
 

@@ -39,7 +39,16 @@ pub(super) struct Histories {
     limits: Limits,
     /// Every event up to here is in its log.
     published: AtomicU64,
-    collect: watch::Sender<u64>,
+    collect: watch::Sender<Wakes>,
+}
+
+/// How often the garbage collector was called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Wakes {
+    /// There is new work: an owner that is new to it, or a new dependent of one that it knows.
+    pub(crate) work: u64,
+    /// An owner that it waits for has a dependent less.
+    pub(crate) progress: u64,
 }
 
 struct Log {
@@ -96,7 +105,7 @@ impl Histories {
             logs,
             limits,
             published: AtomicU64::new(revision),
-            collect: watch::Sender::new(0),
+            collect: watch::Sender::new(Wakes::default()),
         }
     }
 
@@ -104,12 +113,12 @@ impl Histories {
         self.published.load(Ordering::Acquire)
     }
 
-    pub(super) fn collect_wakes(&self) -> watch::Receiver<u64> {
+    pub(super) fn collect_wakes(&self) -> watch::Receiver<Wakes> {
         self.collect.subscribe()
     }
 
     /// Called by the writer alone, with the events of one commit in order.
-    pub(super) fn publish(&self, events: Vec<(usize, Event)>, revision: u64, collect: bool) {
+    pub(super) fn publish(&self, events: Vec<(usize, Event)>, revision: u64, collect: Wakes) {
         let mut touched = vec![false; self.logs.len()];
         for (kind, event) in events {
             let log = &self.logs[kind];
@@ -136,8 +145,11 @@ impl Histories {
         {
             log.newest.send_replace(revision);
         }
-        if collect {
-            self.collect.send_modify(|n| *n += 1);
+        if collect != Wakes::default() {
+            self.collect.send_modify(|wakes| {
+                wakes.work += collect.work;
+                wakes.progress += collect.progress;
+            });
         }
     }
 }

@@ -23,7 +23,7 @@ pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
 pub use disk::OpenError;
 pub(crate) use disk::StoreError;
 pub(crate) use disk::{Snapshot, Stored};
-pub(crate) use history::{Event, EventKind, Next, Tail};
+pub(crate) use history::{Event, EventKind, Next, Tail, Wakes};
 pub(crate) use writer::CommitError;
 
 use std::path::Path;
@@ -100,7 +100,7 @@ impl Store {
     }
 
     /// Woken whenever a commit left work for the garbage collector.
-    pub(crate) fn collect_wakes(&self) -> tokio::sync::watch::Receiver<u64> {
+    pub(crate) fn collect_wakes(&self) -> tokio::sync::watch::Receiver<Wakes> {
         self.histories.collect_wakes()
     }
 }

@@ -14,7 +14,7 @@ use super::change::{Action, Change, Committed, Refused};
 use super::disk::{
     COLLECT, Disk, FACTS, FOUND_BY, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError,
 };
-use super::history::{Event, EventKind, Histories};
+use super::history::{Event, EventKind, Histories, Wakes};
 
 /// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
 const BATCH: usize = 512;
@@ -64,7 +64,7 @@ struct Loop {
 #[derive(Default)]
 struct Done {
     events: Vec<(usize, Event)>,
-    collect: bool,
+    collect: Wakes,
 }
 
 struct Tables<'txn> {
@@ -270,7 +270,7 @@ impl Tables<'_> {
         }
         for owner in unlinked {
             self.owned.remove((owner, &*key))?;
-            done.collect |= self.let_go(owner)?;
+            done.collect.progress += u64::from(self.let_go(owner)?);
         }
         let (event, whole) = match action {
             Action::Put {
@@ -286,13 +286,11 @@ impl Tables<'_> {
                 self.objects.insert(&*key, &*whole)?;
                 for (owner, owner_key) in linked {
                     self.owned.insert((owner, &*key), ())?;
-                    if let Some(owner_key) = owner_key {
-                        done.collect |= self.missed(owner, &owner_key)?;
-                    }
+                    done.collect.work += u64::from(self.missed(owner, owner_key.as_deref())?);
                 }
                 if collect {
                     self.collect.insert(id, &*key)?;
-                    done.collect = true;
+                    done.collect.work += 1;
                 }
                 let event = match expected {
                     None => EventKind::Created,
@@ -304,7 +302,7 @@ impl Tables<'_> {
                 self.objects.remove(&*key)?;
                 if self.has_dependents(id)? {
                     self.collect.insert(id, "")?;
-                    done.collect = true;
+                    done.collect.work += 1;
                 } else {
                     self.collect.remove(id)?;
                 }
@@ -353,8 +351,15 @@ impl Tables<'_> {
         Ok(!gone)
     }
 
-    /// A new link to an owner: when there is no such owner the collector must look at the dependent.
-    fn missed(&mut self, owner: u128, owner_key: &str) -> Result<bool, StoreError> {
+    /// A new link to an owner. Returns whether the collector must look at the dependent: there is no such owner, or one
+    /// that waits for its dependents.
+    fn missed(&mut self, owner: u128, owner_key: Option<&str>) -> Result<bool, StoreError> {
+        if self.collect.get(owner)?.is_some() {
+            return Ok(true);
+        }
+        let Some(owner_key) = owner_key else {
+            return Ok(false);
+        };
         if self
             .header(owner_key)?
             .is_some_and(|found| found.id == owner)

@@ -1,0 +1,189 @@
+//! Finalizers, preconditions, collections.
+
+use super::*;
+
+#[tokio::test]
+async fn what_has_finalizers_is_marked_and_goes_with_the_last_of_them() {
+    let bed = Bed::new().await;
+    bed.create("ipclaims", with_finalizer(claim("a"), "x.io/hold"))
+        .await
+        .unwrap();
+    let Deleted::Marked(marked) = bed.delete("ipclaims", "a").await.unwrap() else {
+        panic!("it has a finalizer");
+    };
+    let marked = parse(&marked);
+    assert!(marked["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
+    assert_eq!(marked["metadata"]["generation"], 2);
+    let before = bed.registry.revision();
+    let Deleted::Marked(again) = bed.delete("ipclaims", "a").await.unwrap() else {
+        panic!("it is still held");
+    };
+    assert_eq!(parse(&again), marked, "a second deletion changes nothing");
+    assert_eq!(bed.registry.revision(), before);
+
+    let target = bed.one("ipclaims", "a");
+    let error = bed
+        .merge(
+            &target,
+            json!({"metadata": {"finalizers": ["x.io/hold", "x.io/more"]}}),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(
+        error.message,
+        r#"IPClaim.ipam.metal3.io "a" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"x.io/more"}"#
+    );
+    bed.merge(
+        &target,
+        json!({"metadata": {"labels": {"still": "writable"}}}),
+    )
+    .await
+    .unwrap();
+    let last = bed
+        .merge(&target, json!({"metadata": {"finalizers": null}}))
+        .await
+        .unwrap();
+    assert!(last["metadata"]["deletionTimestamp"].is_string());
+    assert_eq!(bed.get("ipclaims", "a").unwrap_err().code, 404);
+    let recreated = bed.create("ipclaims", claim("a")).await.unwrap();
+    assert_ne!(recreated["metadata"]["uid"], marked["metadata"]["uid"]);
+}
+
+#[tokio::test]
+async fn preconditions_name_the_incarnation_and_the_version() {
+    let bed = Bed::new().await;
+    let made = bed.create("ipclaims", claim("a")).await.unwrap();
+    let uid = made["metadata"]["uid"].as_str().unwrap();
+    let version = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let delete = async |uid: &str, version: &str| {
+        let options = DeleteOptions {
+            uid: Some(uid.to_owned()),
+            resource_version: Some(version.to_owned()),
+            ..DeleteOptions::default()
+        };
+        bed.registry
+            .delete(&bed.one("ipclaims", "a"), &options)
+            .await
+    };
+    let error = delete("x", version).await.unwrap_err();
+    assert_eq!(error.reason, "Conflict");
+    assert!(
+        error.message.contains(&format!(
+            "the UID in the precondition (x) does not match the UID in record ({uid})"
+        )),
+        "{error}"
+    );
+    let error = delete(uid, "1").await.unwrap_err();
+    assert!(error.message.contains(&format!("the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({version})")), "{error}");
+    let gone = delete(uid, version).await.unwrap();
+    let status = parse(&gone.answer(&bed.kind("ipclaims")));
+    assert_eq!(status["status"], "Success");
+    assert_eq!(
+        status["details"],
+        json!({"name": "a", "group": "ipam.metal3.io", "kind": "ipclaims", "uid": uid})
+    );
+    assert_eq!(delete(uid, version).await.unwrap_err().code, 404);
+}
+
+#[tokio::test]
+async fn a_collection_goes_as_selected() {
+    let bed = Bed::new().await;
+    for name in ["a", "b", "c"] {
+        let mut object = claim(name);
+        object["metadata"]["labels"] = json!({"keep": (name == "b").to_string()});
+        bed.create("ipclaims", object).await.unwrap();
+    }
+    let selectors = Selectors {
+        labels: LabelSelector::parse("keep!=true").unwrap(),
+        ..Selectors::default()
+    };
+    let deleted = bed
+        .registry
+        .delete_collection(&bed.all("ipclaims"), &DeleteOptions::default(), &selectors)
+        .await
+        .unwrap();
+    assert_eq!(deleted.len(), 2);
+    assert_eq!(
+        bed.names(&bed.all("ipclaims"), &ListOptions::default()),
+        ["b"]
+    );
+}
+
+#[tokio::test]
+async fn a_namespace_goes_after_everything_in_it() {
+    let bed = Bed::new().await;
+    bed.create("namespaces", json!({"metadata": {"name": "ns"}}))
+        .await
+        .unwrap();
+    let claims = bed.kind("ipclaims");
+    let inside = Target::all(&claims, Some("ns"));
+    for n in 0..20 {
+        bed.create_at(&inside, claim(&format!("c{n}")))
+            .await
+            .unwrap();
+    }
+    bed.create_at(&inside, with_finalizer(claim("held"), "x.io/hold"))
+        .await
+        .unwrap();
+    let configs = Target::all(&bed.kind("configmaps"), Some("ns"));
+    bed.create_at(&configs, config("x")).await.unwrap();
+
+    let Deleted::Marked(namespace) = bed.delete("namespaces", "ns").await.unwrap() else {
+        panic!("it is not empty");
+    };
+    assert_eq!(parse(&namespace)["status"]["phase"], "Terminating");
+    let error = bed.create_at(&inside, claim("new")).await.unwrap_err();
+    assert_eq!((error.code, error.reason), (403, "Forbidden"));
+    assert!(
+        error.message.ends_with(
+            "unable to create new content in namespace ns because it is being terminated"
+        ),
+        "{error}"
+    );
+    let held = Target::one(&claims, Some("ns"), "held");
+    bed.until(&Target::one(&claims, Some("ns"), "c19"), |object| {
+        object.is_none()
+    })
+    .await;
+    bed.until(&held, |object| {
+        object.is_some_and(|o| o["metadata"]["deletionTimestamp"].is_string())
+    })
+    .await;
+    assert!(bed.get("namespaces", "ns").is_ok());
+
+    // What is left over is found again after a restart.
+    let bed = bed.reopened().await;
+    bed.merge(&held, json!({"metadata": {"finalizers": null}}))
+        .await
+        .unwrap();
+    bed.until_gone("namespaces", "ns").await;
+    assert!(bed.names(&inside, &ListOptions::default()).is_empty());
+    let error = bed.create_at(&inside, claim("new")).await.unwrap_err();
+    assert_eq!(error.message, r#"namespaces "ns" not found"#);
+    assert_eq!(
+        bed.delete("namespaces", "default").await.unwrap_err().code,
+        403
+    );
+}
+
+#[tokio::test]
+async fn events_are_forgotten_after_an_hour() {
+    let bed = Bed::new().await;
+    let now = Timestamp::now();
+    let ago = |minutes: i64| {
+        timestamp(
+            now.checked_sub(jiff::SignedDuration::from_mins(minutes))
+                .unwrap(),
+        )
+    };
+    for (name, minutes) in [("old", 61), ("young", 59)] {
+        let event = json!({"metadata": {"name": name}, "involvedObject": {"namespace": "default"}, "lastTimestamp": ago(minutes)});
+        bed.create("events", event).await.unwrap();
+    }
+    bed.registry.forget_events().await.unwrap();
+    assert_eq!(
+        bed.names(&bed.all("events"), &ListOptions::default()),
+        ["young"]
+    );
+}

@@ -1,0 +1,168 @@
+//! Lists: pages of one snapshot, selectors, versions.
+
+use super::*;
+
+fn page(limit: usize, token: Option<String>) -> ListOptions {
+    ListOptions {
+        limit: Some(limit),
+        continue_token: token,
+        ..ListOptions::default()
+    }
+}
+
+#[tokio::test]
+async fn all_pages_are_of_one_revision() {
+    let bed = Bed::new().await;
+    for n in 0..10 {
+        bed.create("ipclaims", claim(&format!("c{n}")))
+            .await
+            .unwrap();
+    }
+    let target = bed.all("ipclaims");
+    let first = bed.registry.list(&target, &page(4, None)).unwrap();
+    assert_eq!((first.items.len(), first.remaining), (4, Some(6)));
+    // What happens now is not in the later pages.
+    bed.delete("ipclaims", "c5").await.unwrap();
+    bed.create("ipclaims", claim("c55")).await.unwrap();
+    bed.merge(
+        &bed.one("ipclaims", "c9"),
+        json!({"metadata": {"labels": {"new": "yes"}}}),
+    )
+    .await
+    .unwrap();
+    let second = bed
+        .registry
+        .list(&target, &page(4, first.continue_token))
+        .unwrap();
+    assert_eq!((second.items.len(), second.remaining), (4, Some(2)));
+    let third = bed
+        .registry
+        .list(&target, &page(4, second.continue_token))
+        .unwrap();
+    assert_eq!(
+        (third.items.len(), third.remaining, third.continue_token),
+        (2, None, None)
+    );
+    assert!(first.revision == second.revision && second.revision == third.revision);
+    let last = parse(third.items.last().unwrap());
+    assert!(last["metadata"].get("labels").is_none());
+    let names: Vec<String> = [first.items, second.items, third.items]
+        .concat()
+        .iter()
+        .map(|i| name_of(i))
+        .collect();
+    assert_eq!(names, (0..10).map(|n| format!("c{n}")).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_page_after_a_restart_is_expired_and_tells_how_to_go_on() {
+    let bed = Bed::new().await;
+    for n in 0..4 {
+        bed.create("ipclaims", claim(&format!("c{n}")))
+            .await
+            .unwrap();
+    }
+    let first = bed
+        .registry
+        .list(&bed.all("ipclaims"), &page(2, None))
+        .unwrap();
+    bed.create("ipclaims", claim("c9")).await.unwrap();
+    let bed = bed.reopened().await;
+    let target = bed.all("ipclaims");
+    let error = bed
+        .registry
+        .list(&target, &page(2, first.continue_token))
+        .unwrap_err();
+    assert_eq!((error.code, error.reason), (410, "Expired"));
+    let token = error.to_value()["metadata"]["continue"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let rest = bed.registry.list(&target, &page(9, Some(token))).unwrap();
+    let names: Vec<String> = rest.items.iter().map(|i| name_of(i)).collect();
+    assert_eq!(names, ["c2", "c3", "c9"]);
+}
+
+#[tokio::test]
+async fn selectors_and_namespaces_choose() {
+    let bed = Bed::new().await;
+    bed.create("namespaces", json!({"metadata": {"name": "other"}}))
+        .await
+        .unwrap();
+    let other = Target::all(&bed.kind("ipclaims"), Some("other"));
+    for name in ["a", "b"] {
+        let mut object = claim(name);
+        object["metadata"]["labels"] = json!({"x": name});
+        bed.create("ipclaims", object.clone()).await.unwrap();
+        bed.create_at(&other, object).await.unwrap();
+    }
+    let all = bed.all("ipclaims");
+    let kind = bed.kind("ipclaims");
+    let names = |target: &Target, labels: &str, fields: &str| {
+        let selectors = Selectors {
+            labels: LabelSelector::parse(labels).unwrap(),
+            fields: FieldSelector::parse(fields, &kind).unwrap(),
+        };
+        bed.names(
+            target,
+            &ListOptions {
+                selectors,
+                ..ListOptions::default()
+            },
+        )
+    };
+    assert_eq!(names(&all, "", ""), ["a", "b", "a", "b"]);
+    assert_eq!(names(&other, "", ""), ["a", "b"]);
+    assert_eq!(names(&all, "x=a", ""), ["a", "a"]);
+    assert_eq!(names(&all, "x", "metadata.name=b"), ["b", "b"]);
+    assert_eq!(names(&other, "", "metadata.name=b"), ["b"]);
+    assert_eq!(
+        names(&all, "", "metadata.name=b,metadata.namespace=other"),
+        ["b"]
+    );
+    assert!(names(&other, "", "metadata.name=b,metadata.namespace=default").is_empty());
+    assert!(names(&other, "x=a", "metadata.name=b").is_empty());
+}
+
+#[tokio::test]
+async fn versions_of_lists_are_honoured() {
+    let bed = Bed::new().await;
+    let target = bed.all("ipclaims");
+    let now = bed.registry.revision();
+    let list = |version: &str, version_match| {
+        bed.registry.list(
+            &target,
+            &ListOptions {
+                resource_version: Some(version.to_owned()),
+                version_match,
+                ..ListOptions::default()
+            },
+        )
+    };
+    let far = (now + 9).to_string();
+    assert_eq!(list("0", None).unwrap().revision, now);
+    assert_eq!(
+        list(&now.to_string(), Some(VersionMatch::Exact))
+            .unwrap()
+            .revision,
+        now
+    );
+    assert_eq!(
+        list("1", Some(VersionMatch::NotOlderThan))
+            .unwrap()
+            .revision,
+        now
+    );
+    assert_eq!(list("1", Some(VersionMatch::Exact)).unwrap_err().code, 410);
+    let error = list(&far, None).unwrap_err();
+    assert_eq!((error.code, error.reason), (504, "Timeout"));
+    assert_eq!(list("x", None).unwrap_err().code, 400);
+    assert_eq!(list("", Some(VersionMatch::Exact)).unwrap_err().code, 400);
+    for token in ["x", "!!", "e30"] {
+        let error = bed
+            .registry
+            .list(&target, &page(1, Some(token.to_owned())))
+            .unwrap_err();
+        assert_eq!(error.code, 400, "{token}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What time takes away: Events after an hour, snapshots of lists that nobody goes on with.
+
+use std::ops::ControlFlow;
+use std::sync::Weak;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::request::{DeleteOptions, Target};
+use super::{Inner, Registry, read};
+use crate::standalone::error::ApiError;
+use crate::standalone::kinds::{Conduct, at_path};
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_mins(1);
+/// How long an Event is kept after it happened last; a real API server's default.
+const EVENTS: Duration = Duration::from_hours(1);
+/// Where an Event says when it happened last, in the order in which that is believed.
+const TIMES: [&str; 4] = [
+    "series.lastObservedTime",
+    "lastTimestamp",
+    "eventTime",
+    "metadata.creationTimestamp",
+];
+
+/// Runs until the registry is closed or gone.
+pub(super) async fn run(inner: Weak<Inner>) {
+    let Some(closed) = inner.upgrade().map(|inner| inner.closed.clone()) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = closed.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        inner.pages.sweep();
+        if let Err(error) = (Registry { inner }).forget_events().await {
+            tracing::warn!(%error, "old Events cannot be removed");
+        }
+    }
+}
+
+impl Registry {
+    pub(super) async fn forget_events(&self) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Event);
+        let Ok(horizon) = (self.inner.clock)().checked_sub(EVENTS) else {
+            return Ok(());
+        };
+        let mut old = Vec::new();
+        self.inner
+            .store
+            .snapshot()?
+            .scan(&resource.prefix(), None, |key, stored| {
+                if happened(&stored.object).is_none_or(|at| at < horizon) {
+                    let (namespace, name) = read::split_key(resource, key);
+                    old.push((
+                        Target::one(resource, Some(namespace), name),
+                        stored.revision.to_string(),
+                    ));
+                }
+                ControlFlow::Continue(())
+            })?;
+        for (target, revision) in old {
+            let options = DeleteOptions {
+                resource_version: Some(revision),
+                ..DeleteOptions::default()
+            };
+            match self.delete(&target, &options).await {
+                // Gone, or it happened again meanwhile.
+                Err(error) if ![404, 409].contains(&error.code) => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+fn happened(event: &[u8]) -> Option<Timestamp> {
+    let event: Value = serde_json::from_slice(event).ok()?;
+    TIMES
+        .iter()
+        .find_map(|path| at_path(&event, path)?.as_str()?.parse().ok())
+}
