@@ -457,11 +457,12 @@ impl Registry {
             }
             Some(stored) => {
                 let old = Old::read(stored)?;
-                let mut new = update::next(resource, &old.object, wanted, None);
                 // Its conditions keep the time at which they came true.
+                let mut wanted = wanted;
                 if let Some(status) = old.object.get("status") {
-                    new.insert("status".to_owned(), status.clone());
+                    wanted.insert("status".to_owned(), status.clone());
                 }
+                let new = update::next(resource, &old.object, wanted, None);
                 if !update::differs(&old.object, &new) {
                     return Ok(());
                 }

@@ -37,11 +37,20 @@ impl Bed {
 
     /// The same folder, opened again.
     async fn reopened(self) -> Self {
+        self.reopened_at(Timestamp::now).await
+    }
+
+    /// The same folder, opened again, with another clock.
+    async fn reopened_at(self, clock: fn() -> Timestamp) -> Self {
         let Self { registry, dir } = self;
         registry.close().await;
         drop(registry);
+        let options = Options {
+            clock,
+            ..Options::new(dir.path())
+        };
         Self {
-            registry: open(dir.path()).await,
+            registry: Registry::open(options).await.unwrap(),
             dir,
         }
     }
