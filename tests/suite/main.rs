@@ -5,4 +5,11 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod allocation;
+mod burst;
+mod explain;
 mod kubectl;
+mod oracles;
+mod pause;
+mod release;
+mod world;

@@ -1,0 +1,580 @@
+//! Scenarios of `docs/spec.md` section 2, by the id of the rule.
+
+use std::collections::BTreeMap;
+
+use kube::ResourceExt;
+use kube::api::{Patch, PatchParams, PostParams};
+use metal3_ipam::api::capi::CapiIPAddress;
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use serde_json::{Value, json};
+
+use crate::world::{On, World, capi_claim_json, claim_json, is_bound, scenarios};
+
+scenarios! {
+    a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks,
+    a4_an_address_object_made_before_its_claim_is_the_claims_and_goes_with_it,
+    a5_a11_an_external_address_is_held_untouched_and_its_end_wakes_a_waiting_claim,
+    a7_gateways_network_broadcast_and_excluded_addresses_are_skipped,
+    a8_a10_a_pre_allocation_is_held_by_value_for_the_first_claim_of_its_name,
+    a9_a_requested_address_that_is_held_is_given_when_it_is_freed_and_the_annotation_counts_while_waiting,
+    a10_claims_of_both_kinds_with_one_name_are_two_claims,
+    a11_a_full_pools_waiting_claims_are_bound_oldest_first,
+    a11_claims_made_before_their_pool_are_bound_when_it_appears,
+    a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the_squatter_goes,
+    a14_addresses_are_canonical_and_two_never_share_a_name,
+    a15_duplicates_found_at_start_are_kept_and_reported,
+    a3_random_strategy_and_every_kind_of_claim_of_another_provider,
+}
+
+/// The pool of the user guide.
+fn guide_pool() -> Value {
+    json!({
+        "namePrefix": "test1-prov",
+        "pools": [
+            {"start": "192.168.0.10", "end": "192.168.0.30", "prefix": 25, "gateway": "192.168.0.1"},
+            {"subnet": "192.168.1.1/26"},
+            {"subnet": "192.168.1.128/25"},
+        ],
+        "prefix": 24,
+        "gateway": "192.168.1.1",
+        "preAllocations": {"claim1": "192.168.0.12"},
+    })
+}
+
+fn with_annotation(mut claim: Value, address: &str) -> Value {
+    claim["metadata"]["annotations"] = json!({"ipAddress": address});
+    claim
+}
+
+async fn a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks(on: On) {
+    let world = World::start(on).await;
+    world.pool("pool1", guide_pool()).await;
+    let mut labelled = claim_json("claim1", "pool1");
+    labelled["metadata"]["labels"] = json!({"rack": "7"});
+    let claim: IPClaim = world.create(labelled).await;
+    assert_eq!(world.address_of("claim1").await, "192.168.0.12");
+    let object = world
+        .api::<IPAddress>()
+        .get("test1-prov-192-168-0-12")
+        .await
+        .unwrap();
+    assert_eq!(
+        (object.spec.prefix, object.spec.gateway.as_deref()),
+        (Some(25), Some("192.168.0.1"))
+    );
+    assert_eq!(object.labels().get("rack").map(String::as_str), Some("7"));
+    assert_eq!(object.finalizers(), ["ipaddress.ipam.metal3.io"]);
+    let owners: Vec<(String, String, Option<bool>)> = object
+        .owner_references()
+        .iter()
+        .map(|o| (o.kind.clone(), o.uid.clone(), o.controller))
+        .collect();
+    let pool_uid = world
+        .api::<IPPool>()
+        .get("pool1")
+        .await
+        .unwrap()
+        .uid()
+        .unwrap();
+    assert!(
+        owners.iter().any(|(kind, uid, controller)| kind == "IPPool"
+            && *uid == pool_uid
+            && *controller != Some(true)),
+        "{owners:?}"
+    );
+    assert!(
+        owners
+            .iter()
+            .any(|(kind, uid, _)| kind == "IPClaim" && *uid == claim.uid().unwrap()),
+        "{owners:?}"
+    );
+
+    world.claim("first", "pool1").await;
+    assert_eq!(world.address_of("first").await, "192.168.0.10");
+    world.capi_claim("second", "pool1").await;
+    assert_eq!(world.capi_address_of("second").await, "192.168.0.11");
+    let capi = world
+        .api::<CapiIPAddress>()
+        .get("test1-prov-192-168-0-11")
+        .await
+        .unwrap();
+    assert_eq!(
+        (capi.spec.prefix, capi.spec.gateway.as_deref()),
+        (25, Some("192.168.0.1"))
+    );
+    let controllers: Vec<&str> = capi
+        .owner_references()
+        .iter()
+        .filter(|o| o.controller == Some(true))
+        .map(|o| o.kind.as_str())
+        .collect();
+    assert_eq!(controllers, ["IPAddressClaim"]);
+    assert!(
+        capi.owner_references()
+            .iter()
+            .all(|o| o.block_owner_deletion == Some(true))
+    );
+
+    let _: IPClaim = world
+        .create(with_annotation(
+            claim_json("wants", "pool1"),
+            "192.168.1.200",
+        ))
+        .await;
+    assert_eq!(world.address_of("wants").await, "192.168.1.200");
+    let object = world
+        .api::<IPAddress>()
+        .get("test1-prov-192-168-1-200")
+        .await
+        .unwrap();
+    assert_eq!(
+        (object.spec.prefix, object.spec.gateway.as_deref()),
+        (Some(24), Some("192.168.1.1"))
+    );
+    world.end().await;
+}
+
+async fn a4_an_address_object_made_before_its_claim_is_the_claims_and_goes_with_it(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}], "prefix": 24}),
+        )
+        .await;
+    let _: IPAddress = world
+        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "by-hand"},
+            "spec": {"address": "10.0.0.5", "prefix": 28, "pool": {"name": "p"}, "claim": {"name": "c"}}}))
+        .await;
+    world.claim("c", "p").await;
+    assert_eq!(world.address_of("c").await, "10.0.0.5");
+    assert_eq!(
+        world
+            .api::<IPAddress>()
+            .get("by-hand")
+            .await
+            .unwrap()
+            .spec
+            .prefix,
+        Some(28)
+    );
+    world.delete_and_wait::<IPClaim>("c").await;
+    world
+        .until::<IPAddress>("the object to go with its claim", BTreeMap::is_empty)
+        .await;
+    world.end().await;
+}
+
+async fn a5_a11_an_external_address_is_held_untouched_and_its_end_wakes_a_waiting_claim(on: On) {
+    let world = World::start(on).await;
+    let external: IPAddress = world
+        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "external"},
+            "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "router"}}}))
+        .await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}),
+        )
+        .await;
+    world.claim("a", "p").await;
+    assert_eq!(world.address_of("a").await, "10.0.0.2");
+    world.claim("b", "p").await;
+    let message = world.waits_for("b", "PoolExhausted").await;
+    assert!(
+        message.contains(&format!("{}/p", world.namespace)),
+        "the message names the pool: {message}"
+    );
+    let now = world.api::<IPAddress>().get("external").await.unwrap();
+    assert_eq!(
+        now.resource_version(),
+        external.resource_version(),
+        "external address objects are never written to"
+    );
+    world.delete::<IPAddress>("external").await;
+    assert_eq!(world.address_of("b").await, "10.0.0.1");
+    world.end().await;
+}
+
+async fn a7_gateways_network_broadcast_and_excluded_addresses_are_skipped(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.7"}], "prefix": 29, "gateway": "10.0.0.1", "excludedAddresses": ["10.0.0.2-10.0.0.3"]}),
+        )
+        .await;
+    for (name, want) in [("a", "10.0.0.4"), ("b", "10.0.0.5"), ("c", "10.0.0.6")] {
+        world.claim(name, "p").await;
+        assert_eq!(world.address_of(name).await, want);
+    }
+    world.claim("d", "p").await;
+    world.waits_for("d", "PoolExhausted").await;
+    for (name, address) in [("gw", "10.0.0.1"), ("net", "10.0.0.0"), ("bc", "10.0.0.7")] {
+        let _: IPClaim = world
+            .create(with_annotation(claim_json(name, "p"), address))
+            .await;
+        assert_eq!(
+            world.address_of(name).await,
+            address,
+            "a requested address may be a reserved one"
+        );
+    }
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("ex", "p"), "10.0.0.3"))
+        .await;
+    world.waits_for("ex", "RequestedAddressOutOfRange").await;
+    let pools = world
+        .until::<IPPool>("the pool's counts to say full", |all| {
+            all["p"]
+                .status
+                .as_ref()
+                .is_some_and(|s| s.allocated == Some(6) && s.available == Some(0))
+        })
+        .await;
+    let status = pools["p"].status.clone().unwrap();
+    assert_eq!((status.capacity, status.reserved), (Some(6), Some(0)));
+    // Lifting the exclusion serves both waiting claims (A11).
+    let patch = json!({"spec": {"excludedAddresses": null}});
+    world
+        .api::<IPPool>()
+        .patch("p", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    assert_eq!(world.address_of("d").await, "10.0.0.2");
+    assert_eq!(world.address_of("ex").await, "10.0.0.3");
+    world.end().await;
+}
+
+async fn a8_a10_a_pre_allocation_is_held_by_value_for_the_first_claim_of_its_name(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool("p", json!({"pools": [{"start": "fd00::5", "end": "fd00::7"}], "prefix": 64, "preAllocations": {"named": "fd00::0005"}}))
+        .await;
+    world.claim("other", "p").await;
+    assert_eq!(world.address_of("other").await, "fd00::6");
+    world.capi_claim("named", "p").await;
+    assert_eq!(world.capi_address_of("named").await, "fd00::5");
+    world.claim("named", "p").await;
+    let message = world.waits_for("named", "PreAllocationConflict").await;
+    assert!(message.contains("fd00::5"), "{message}");
+    world
+        .delete_and_wait::<metal3_ipam::api::capi::IPAddressClaim>("named")
+        .await;
+    assert_eq!(world.address_of("named").await, "fd00::5");
+    world.end().await;
+}
+
+async fn a9_a_requested_address_that_is_held_is_given_when_it_is_freed_and_the_annotation_counts_while_waiting(
+    on: On,
+) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("a", "p"), "10.0.0.3"))
+        .await;
+    assert_eq!(world.address_of("a").await, "10.0.0.3");
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("b", "p"), "10.0.0.3"))
+        .await;
+    world.waits_for("b", "RequestedAddressUnavailable").await;
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("c", "p"), "10.9.9.9"))
+        .await;
+    world.waits_for("c", "RequestedAddressOutOfRange").await;
+    let claims = world
+        .until::<IPClaim>("the error text of what cannot heal", |all| {
+            all["c"]
+                .status
+                .as_ref()
+                .is_some_and(|s| s.error_message.is_some())
+        })
+        .await;
+    assert_eq!(
+        claims["c"]
+            .status
+            .as_ref()
+            .unwrap()
+            .error_message
+            .as_deref(),
+        Some("Requested IP out of bounds of the pool")
+    );
+    world.delete::<IPClaim>("a").await;
+    assert_eq!(world.address_of("b").await, "10.0.0.3");
+    let patch = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.7"}}});
+    world
+        .api::<IPClaim>()
+        .patch("c", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    assert_eq!(world.address_of("c").await, "10.0.0.7");
+    let claim = world.api::<IPClaim>().get("c").await.unwrap();
+    assert_eq!(
+        claim.status.unwrap().error_message,
+        None,
+        "binding removes the error text (U2)"
+    );
+    // Bound: the annotation is ignored from now on (A2, A9).
+    let patch = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.8"}}});
+    world
+        .api::<IPClaim>()
+        .patch("c", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("d", "p"), "10.0.0.8"))
+        .await;
+    assert_eq!(world.address_of("d").await, "10.0.0.8");
+    assert_eq!(world.address_of("c").await, "10.0.0.7");
+    world.end().await;
+}
+
+async fn a10_claims_of_both_kinds_with_one_name_are_two_claims(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    world.claim("twin", "p").await;
+    assert_eq!(world.address_of("twin").await, "10.0.0.1");
+    world.capi_claim("twin", "p").await;
+    assert_eq!(world.capi_address_of("twin").await, "10.0.0.2");
+    let pools = world
+        .until::<IPPool>("both to be counted", |all| {
+            all["p"]
+                .status
+                .as_ref()
+                .is_some_and(|s| s.allocated == Some(2))
+        })
+        .await;
+    let indexes = pools["p"].status.clone().unwrap().indexes;
+    assert_eq!(
+        indexes.get("twin").map(|t| &**t),
+        Some("10.0.0.1"),
+        "the one key shows the IPClaim's: {indexes:?}"
+    );
+    world.end().await;
+}
+
+async fn a11_a_full_pools_waiting_claims_are_bound_oldest_first(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]}),
+        )
+        .await;
+    world.claim("holder", "p").await;
+    assert_eq!(world.address_of("holder").await, "10.0.0.1");
+    // Creation times have whole seconds: within one second the name decides, so the names are in order too.
+    for name in ["w1", "w2", "w3"] {
+        world.claim(name, "p").await;
+        world.waits_for(name, "PoolExhausted").await;
+    }
+    let mut holder = "holder";
+    for next in ["w1", "w2", "w3"] {
+        world.delete::<IPClaim>(holder).await;
+        let claims = world
+            .until::<IPClaim>("a waiting claim to be bound", |all| {
+                all.iter().any(|(n, c)| n != holder && is_bound(c))
+            })
+            .await;
+        assert!(is_bound(&claims[next]), "{next} is the oldest");
+        holder = next;
+    }
+    // A range that grows serves the rest (A11).
+    world.claim("w4", "p").await;
+    world.waits_for("w4", "PoolExhausted").await;
+    let patch = json!({"spec": {"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}});
+    world
+        .api::<IPPool>()
+        .patch("p", &PatchParams::default(), &Patch::Merge(patch))
+        .await
+        .unwrap();
+    assert_eq!(world.address_of("w4").await, "10.0.0.2");
+    world.end().await;
+}
+
+async fn a11_claims_made_before_their_pool_are_bound_when_it_appears(on: On) {
+    let world = World::start(on).await;
+    world.claim("early", "p").await;
+    let message = world.waits_for("early", "PoolNotFound").await;
+    assert!(
+        message.contains(&format!("{}/p", world.namespace)),
+        "{message}"
+    );
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    assert_eq!(world.address_of("early").await, "10.0.0.1");
+    world.end().await;
+}
+
+async fn a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the_squatter_goes(
+    on: On,
+) {
+    let world = World::start(on).await;
+    let _: IPAddress = world
+        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "p-10-0-0-1"},
+            "spec": {"address": "172.16.0.1", "pool": {"name": "another"}, "claim": {"name": "x"}}}))
+        .await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}),
+        )
+        .await;
+    world.claim("a", "p").await;
+    assert_eq!(world.address_of("a").await, "10.0.0.2");
+    world.claim("b", "p").await;
+    world.waits_for("b", "PoolExhausted").await;
+    world.delete::<IPAddress>("p-10-0-0-1").await;
+    assert_eq!(world.address_of("b").await, "10.0.0.1");
+    world.end().await;
+}
+
+async fn a14_addresses_are_canonical_and_two_never_share_a_name(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool("p", json!({"pools": [{"start": "1:2:3:4::", "end": "1:2:3:4::3"}, {"start": "1.2.3.4", "end": "1.2.3.4"}], "allocateReservedIPAddresses": true}))
+        .await;
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("six", "p"), "1:2:3:4:0:0:0:0"))
+        .await;
+    assert_eq!(world.address_of("six").await, "1:2:3:4::");
+    let _: IPClaim = world
+        .create(with_annotation(claim_json("four", "p"), "1.2.3.4"))
+        .await;
+    assert_eq!(world.address_of("four").await, "1.2.3.4");
+    let names = world
+        .until::<IPAddress>("both objects", |all| all.len() == 2)
+        .await;
+    assert_eq!(
+        names.into_keys().collect::<Vec<_>>(),
+        ["p-1-2-3-4", "p-1-2-3-4--0"]
+    );
+    world.end().await;
+}
+
+async fn a15_duplicates_found_at_start_are_kept_and_reported(on: On) {
+    let mut world = World::without_controller(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    // As upstream leaves them: one address, both kinds, both claims bound.
+    let claim = world.claim("a", "p").await;
+    world.capi_claim("b", "p").await;
+    let metal3 = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress",
+        "metadata": {"name": "p-10-0-0-1", "finalizers": ["ipaddress.ipam.metal3.io"]},
+        "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "a"}}});
+    let _: IPAddress = world.create(metal3).await;
+    let capi = json!({"apiVersion": "ipam.cluster.x-k8s.io/v1beta2", "kind": "IPAddress",
+        "metadata": {"name": "p-10-0-0-1", "finalizers": ["ipam.metal3.io/ipaddress"]},
+        "spec": {"address": "10.0.0.1", "prefix": 24, "poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "p"}, "claimRef": {"name": "b"}}});
+    let _: CapiIPAddress = world.create(capi).await;
+    let status =
+        json!({"status": {"address": {"name": "p-10-0-0-1", "namespace": world.namespace}}});
+    world
+        .api::<IPClaim>()
+        .patch_status(
+            &claim.name_any(),
+            &PatchParams::default(),
+            &Patch::Merge(status),
+        )
+        .await
+        .unwrap();
+    let status = json!({"status": {"addressRef": {"name": "p-10-0-0-1"}}});
+    world
+        .api::<metal3_ipam::api::capi::IPAddressClaim>()
+        .patch_status("b", &PatchParams::default(), &Patch::Merge(status))
+        .await
+        .unwrap();
+    world.start_controller();
+    assert_eq!(world.address_of("a").await, "10.0.0.1");
+    assert_eq!(world.capi_address_of("b").await, "10.0.0.1");
+    let pools = world
+        .until::<IPPool>("the pool to report it", |all| {
+            all["p"]
+                .status
+                .iter()
+                .flat_map(|s| &s.conditions)
+                .any(|c| c.type_ == "Consistent" && c.status == "False")
+        })
+        .await;
+    let message = pools["p"]
+        .status
+        .iter()
+        .flat_map(|s| &s.conditions)
+        .find(|c| c.type_ == "Consistent")
+        .unwrap()
+        .message
+        .clone();
+    assert!(message.contains("10.0.0.1"), "{message}");
+    world.claim("c", "p").await;
+    assert_eq!(world.address_of("c").await, "10.0.0.2");
+    world.delete_and_wait::<IPClaim>("a").await;
+    world.claim("d", "p").await;
+    assert_eq!(
+        world.address_of("d").await,
+        "10.0.0.3",
+        "the other holder still has 10.0.0.1"
+    );
+    world.end().await;
+}
+
+async fn a3_random_strategy_and_every_kind_of_claim_of_another_provider(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"subnet": "10.0.0.0/28"}], "allocationStrategy": "random"}),
+        )
+        .await;
+    let mut foreign = capi_claim_json("foreign", "p");
+    foreign["spec"]["poolRef"]["kind"] = json!("InClusterIPPool");
+    foreign["spec"]["poolRef"]["apiGroup"] = json!("ipam.cluster.x-k8s.io");
+    let foreign: metal3_ipam::api::capi::IPAddressClaim = world.create(foreign).await;
+    for n in 0..13 {
+        let claim: IPClaim = serde_json::from_value(claim_json(&format!("c{n:02}"), "p")).unwrap();
+        world
+            .api::<IPClaim>()
+            .create(&PostParams::default(), &claim)
+            .await
+            .unwrap();
+    }
+    let claims = world
+        .until::<IPClaim>("13 claims bound", |all| {
+            all.len() == 13 && all.values().all(is_bound)
+        })
+        .await;
+    let objects = world
+        .until::<IPAddress>("13 objects", |all| all.len() == 13)
+        .await;
+    let distinct: std::collections::BTreeSet<&str> =
+        objects.values().map(|o| &*o.spec.address).collect();
+    assert_eq!((claims.len(), distinct.len()), (13, 13));
+    let now = world
+        .api::<metal3_ipam::api::capi::IPAddressClaim>()
+        .get("foreign")
+        .await
+        .unwrap();
+    assert_eq!(
+        now.resource_version(),
+        foreign.resource_version(),
+        "another provider's claim is not touched"
+    );
+    world.end().await;
+}

@@ -1,0 +1,326 @@
+//! Scenarios of `docs/spec.md` section 3, by the id of the rule.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use kube::ResourceExt;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
+use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use serde_json::json;
+
+use crate::oracles::Recorder;
+use crate::world::{On, World, capi_claim_json, claim_json, is_bound, scenarios};
+
+scenarios! {
+    r1_claims_created_and_deleted_at_once_leave_nothing,
+    r2_a_foreign_finalizer_on_the_claim_keeps_its_address,
+    r2_foreground_deletion_does_not_wait_for_ever,
+    r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets,
+    r3_a_deleted_claim_keeps_its_address_for_the_grace_period,
+    r4_an_address_object_deleted_by_hand_stays_held_and_is_put_back_if_it_vanishes,
+    r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses,
+    r8_a_deleting_claim_with_our_finalizer_is_released_whatever_its_pools_state,
+}
+
+fn merge(patch: serde_json::Value) -> Patch<serde_json::Value> {
+    Patch::Merge(patch)
+}
+
+async fn r1_claims_created_and_deleted_at_once_leave_nothing(on: On) {
+    let world = World::start(on).await;
+    let recorder = Recorder::start(&world).await;
+    world
+        .pool("p", json!({"pools": [{"subnet": "10.0.0.0/16"}]}))
+        .await;
+    world.claim("first", "p").await;
+    assert_eq!(world.address_of("first").await, "10.0.0.1");
+    let (claims, capi_claims) = (world.api::<IPClaim>(), world.api::<IPAddressClaim>());
+    join_all((0..200).map(|n| {
+        let (claims, capi_claims) = (claims.clone(), capi_claims.clone());
+        async move {
+            let name = format!("quick-{n:03}");
+            if n % 2 == 0 {
+                let claim: IPClaim = serde_json::from_value(claim_json(&name, "p")).unwrap();
+                claims.create(&PostParams::default(), &claim).await.unwrap();
+                claims
+                    .delete(&name, &DeleteParams::default())
+                    .await
+                    .unwrap();
+            } else {
+                let claim: IPAddressClaim =
+                    serde_json::from_value(capi_claim_json(&name, "p")).unwrap();
+                capi_claims
+                    .create(&PostParams::default(), &claim)
+                    .await
+                    .unwrap();
+                capi_claims
+                    .delete(&name, &DeleteParams::default())
+                    .await
+                    .unwrap();
+            }
+        }
+    }))
+    .await;
+    world
+        .until::<IPClaim>("the quick IPClaims to be gone", |all| all.len() == 1)
+        .await;
+    world
+        .until::<IPAddressClaim>("the quick IPAddressClaims to be gone", BTreeMap::is_empty)
+        .await;
+    world
+        .until::<IPAddress>("only the first claim's object", |all| all.len() == 1)
+        .await;
+    world
+        .until::<CapiIPAddress>("no object of the other kind", BTreeMap::is_empty)
+        .await;
+    world.claim("next", "p").await;
+    assert_eq!(
+        world.address_of("next").await,
+        "10.0.0.2",
+        "the addresses of the quick ones are free"
+    );
+    recorder.finish().await.assert_clean("r1");
+    world.end().await;
+}
+
+async fn r2_a_foreign_finalizer_on_the_claim_keeps_its_address(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]}),
+        )
+        .await;
+    let mut used = claim_json("used", "p");
+    used["metadata"]["finalizers"] = json!(["example.com/in-use"]);
+    let _: IPClaim = world.create(used).await;
+    assert_eq!(world.address_of("used").await, "10.0.0.1");
+    world.delete::<IPClaim>("used").await;
+    world.claim("next", "p").await;
+    world.waits_for("next", "PoolExhausted").await;
+    let object = world.api::<IPAddress>().get("p-10-0-0-1").await.unwrap();
+    assert!(
+        object.metadata.deletion_timestamp.is_none(),
+        "kept as long as the claim is in use"
+    );
+    let claim = world.api::<IPClaim>().get("used").await.unwrap();
+    let ours: Vec<String> = claim
+        .finalizers()
+        .iter()
+        .filter(|f| *f != "example.com/in-use")
+        .cloned()
+        .collect();
+    world
+        .api::<IPClaim>()
+        .patch(
+            "used",
+            &PatchParams::default(),
+            &merge(json!({"metadata": {"finalizers": ours}})),
+        )
+        .await
+        .unwrap();
+    assert_eq!(world.address_of("next").await, "10.0.0.1");
+    world.end().await;
+}
+
+async fn r2_foreground_deletion_does_not_wait_for_ever(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    world.claim("a", "p").await;
+    world.capi_claim("b", "p").await;
+    world.address_of("a").await;
+    world.capi_address_of("b").await;
+    world
+        .api::<IPClaim>()
+        .delete("a", &DeleteParams::foreground())
+        .await
+        .unwrap();
+    world
+        .api::<IPAddressClaim>()
+        .delete("b", &DeleteParams::foreground())
+        .await
+        .unwrap();
+    world
+        .until::<IPClaim>("the IPClaim to go", BTreeMap::is_empty)
+        .await;
+    world
+        .until::<IPAddressClaim>("the IPAddressClaim to go", BTreeMap::is_empty)
+        .await;
+    world
+        .until::<IPAddress>("its object to go", BTreeMap::is_empty)
+        .await;
+    world
+        .until::<CapiIPAddress>("its object to go", BTreeMap::is_empty)
+        .await;
+    world.end().await;
+}
+
+async fn r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets(on: On) {
+    let world = World::start(on).await;
+    let recorder = Recorder::start(&world).await;
+    for pool in 0..10 {
+        let name = format!("pool-{pool}");
+        world.pool(&name, json!({"pools": [{"start": format!("10.0.{pool}.1"), "end": format!("10.0.{pool}.1")}]})).await;
+        world.claim(&format!("{name}-round-00"), &name).await;
+    }
+    world
+        .until::<IPClaim>("the first round", |all| {
+            all.len() == 10 && all.values().all(is_bound)
+        })
+        .await;
+    for round in 1..=20 {
+        join_all((0..10).map(|pool| {
+            let world = &world;
+            async move {
+                let old = format!("pool-{pool}-round-{:02}", round - 1);
+                let new = format!("pool-{pool}-round-{round:02}");
+                let pool = format!("pool-{pool}");
+                tokio::join!(world.delete::<IPClaim>(&old), world.claim(&new, &pool));
+            }
+        }))
+        .await;
+        world
+            .until::<IPClaim>("the successors", |all| {
+                all.len() == 10
+                    && all
+                        .iter()
+                        .all(|(n, c)| n.ends_with(&format!("{round:02}")) && is_bound(c))
+            })
+            .await;
+    }
+    world
+        .until::<IPAddress>("one object a pool", |all| all.len() == 10)
+        .await;
+    recorder.finish().await.assert_clean("r3");
+    world.end().await;
+}
+
+async fn r3_a_deleted_claim_keeps_its_address_for_the_grace_period(on: On) {
+    let mut world = World::start(on).await;
+    world.pool("p", json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}], "addressReuseGracePeriodSeconds": 3})).await;
+    world.claim("a", "p").await;
+    world.address_of("a").await;
+    world.delete::<IPClaim>("a").await;
+    let deleted = world
+        .api::<IPClaim>()
+        .get("a")
+        .await
+        .unwrap()
+        .metadata
+        .deletion_timestamp
+        .unwrap();
+    world.claim("b", "p").await;
+    world.waits_for("b", "PoolExhausted").await;
+    // It survives a restart: the claim itself is the memory of it.
+    world.stop_controller().await;
+    world.start_controller();
+    assert_eq!(world.address_of("b").await, "10.0.0.1");
+    let waited = jiff::Timestamp::now().duration_since(deleted.0);
+    assert!(
+        waited >= jiff::SignedDuration::from_secs(3),
+        "freed after {waited:?}"
+    );
+    world.end().await;
+}
+
+async fn r4_an_address_object_deleted_by_hand_stays_held_and_is_put_back_if_it_vanishes(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}], "prefix": 24}),
+        )
+        .await;
+    world.claim("a", "p").await;
+    assert_eq!(world.address_of("a").await, "10.0.0.1");
+    let before = world.api::<IPAddress>().get("p-10-0-0-1").await.unwrap();
+    world.delete::<IPAddress>("p-10-0-0-1").await;
+    world.claim("b", "p").await;
+    assert_eq!(
+        world.address_of("b").await,
+        "10.0.0.2",
+        "10.0.0.1 is held by its finalizer"
+    );
+    // Someone strips the finalizer: the object vanishes under its living claim.
+    world
+        .api::<IPAddress>()
+        .patch(
+            "p-10-0-0-1",
+            &PatchParams::default(),
+            &merge(json!({"metadata": {"finalizers": null}})),
+        )
+        .await
+        .unwrap();
+    let objects = world
+        .until::<IPAddress>("the object to be put back", |all| {
+            all.get("p-10-0-0-1")
+                .is_some_and(|o| o.uid() != before.uid())
+        })
+        .await;
+    assert_eq!(objects["p-10-0-0-1"].spec, before.spec);
+    assert_eq!(world.address_of("a").await, "10.0.0.1");
+    world.delete_and_wait::<IPClaim>("a").await;
+    world
+        .until::<IPAddress>("the object to go with the claim", |all| {
+            !all.contains_key("p-10-0-0-1")
+        })
+        .await;
+    world.end().await;
+}
+
+async fn r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses(on: On) {
+    let world = World::start(on).await;
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
+        )
+        .await;
+    world.claim("a", "p").await;
+    world.address_of("a").await;
+    world.delete::<IPPool>("p").await;
+    world.claim("late", "p").await;
+    world.waits_for("late", "PoolNotReady").await;
+    let pool = world.until::<IPPool>("the pool to say what it waits for", |all| {
+        all["p"]
+            .status
+            .iter()
+            .flat_map(|s| &s.conditions)
+            .any(|c| c.type_ == "Ready" && c.status == "False")
+    });
+    let pool = pool.await.remove("p").unwrap();
+    let ready = pool
+        .status
+        .iter()
+        .flat_map(|s| &s.conditions)
+        .find(|c| c.type_ == "Ready")
+        .unwrap();
+    assert!(!ready.message.is_empty());
+    world.delete::<IPClaim>("a").await;
+    world
+        .until::<IPPool>(
+            "the pool to go; the claim without an address does not hold it",
+            BTreeMap::is_empty,
+        )
+        .await;
+    world.end().await;
+}
+
+async fn r8_a_deleting_claim_with_our_finalizer_is_released_whatever_its_pools_state(on: On) {
+    let world = World::start(on).await;
+    let mut orphan = claim_json("orphan", "nowhere");
+    orphan["metadata"]["finalizers"] = json!(["ipclaim.ipam.metal3.io"]);
+    let _: IPClaim = world.create(orphan).await;
+    let mut orphan = capi_claim_json("orphan", "nowhere");
+    orphan["metadata"]["finalizers"] = json!(["ipam.metal3.io/ipaddressclaim"]);
+    let _: IPAddressClaim = world.create(orphan).await;
+    world.delete_and_wait::<IPClaim>("orphan").await;
+    world.delete_and_wait::<IPAddressClaim>("orphan").await;
+    world.end().await;
+}

@@ -1,0 +1,388 @@
+//! One server with the controller on it, and the words that scenarios are told in. Nothing here waits for time to pass: every
+//! wait is for a state of objects, told by a watch, with a deadline that only a failure meets.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::time::Duration;
+
+use futures::{StreamExt, TryStreamExt};
+use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Client, Resource};
+use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use metal3_ipam::controller::{Controller, Settings, View};
+use metal3_ipam::standalone::{Options, Server};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// How long a scenario may wait for a state before it has failed.
+const DEADLINE: Duration = Duration::from_mins(2);
+
+/// Which server a scenario runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum On {
+    /// The standalone server, in process, one for each scenario.
+    Embedded,
+}
+
+/// Makes tests of scenarios: each named function runs once on every kind of server.
+macro_rules! scenarios {
+    ($($name:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    super::$name($crate::world::On::Embedded).await;
+                }
+            )+
+        }
+    };
+}
+pub(crate) use scenarios;
+
+/// A server, a namespace of it, and a controller that can be stopped and started again.
+pub(crate) struct World {
+    /// A client of the server.
+    pub(crate) client: Client,
+    /// The namespace that the scenario plays in.
+    pub(crate) namespace: String,
+    server: Server,
+    controller: Option<(CancellationToken, JoinHandle<()>, View)>,
+    _dir: tempfile::TempDir,
+}
+
+impl World {
+    /// A server with the controller running on it.
+    pub(crate) async fn start(on: On) -> Self {
+        let mut world = Self::without_controller(on).await;
+        world.start_controller();
+        world
+    }
+
+    /// A server alone.
+    pub(crate) async fn without_controller(on: On) -> Self {
+        match on {
+            On::Embedded => {
+                let dir = tempfile::tempdir().unwrap();
+                let server = Server::open(Options {
+                    data_dir: dir.path().to_owned(),
+                })
+                .await
+                .unwrap();
+                Self {
+                    client: server.client(),
+                    namespace: "default".to_owned(),
+                    server,
+                    controller: None,
+                    _dir: dir,
+                }
+            }
+        }
+    }
+
+    /// Starts the controller with its defaults.
+    pub(crate) fn start_controller(&mut self) {
+        self.start_controller_with(Settings::default());
+    }
+
+    /// Starts the controller with these settings; it must not be running.
+    pub(crate) fn start_controller_with(&mut self, settings: Settings) {
+        assert!(
+            self.controller.is_none(),
+            "the controller is running already"
+        );
+        let controller = Controller::new(self.server.client(), self.server.client(), settings);
+        let view = controller.view();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let run = tokio::spawn(async move {
+            controller
+                .run(stopped)
+                .await
+                .expect("the controller ends only when it is told to");
+        });
+        self.controller = Some((stop, run, view));
+    }
+
+    /// Stops the controller and waits for its end.
+    pub(crate) async fn stop_controller(&mut self) {
+        let (stop, run, _) = self.controller.take().expect("the controller is running");
+        stop.cancel();
+        run.await.expect("the controller did not panic");
+    }
+
+    /// What the running controller shows.
+    pub(crate) fn view(&self) -> &View {
+        &self
+            .controller
+            .as_ref()
+            .expect("the controller is running")
+            .2
+    }
+
+    /// Stops everything.
+    pub(crate) async fn end(mut self) {
+        if self.controller.is_some() {
+            self.stop_controller().await;
+        }
+        self.server.close().await;
+    }
+
+    /// API of a kind in the scenario's namespace.
+    pub(crate) fn api<K>(&self) -> Api<K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Creates an object from its JSON.
+    pub(crate) async fn create<K>(&self, object: Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Serialize
+            + Debug,
+    {
+        let object: K = serde_json::from_value(object).unwrap();
+        self.api()
+            .create(&PostParams::default(), &object)
+            .await
+            .unwrap()
+    }
+
+    /// A pool `name` with these spec fields; `namePrefix` is its name unless given.
+    pub(crate) async fn pool(&self, name: &str, spec: Value) -> IPPool {
+        let mut whole = json!({"namePrefix": name});
+        whole
+            .as_object_mut()
+            .unwrap()
+            .extend(spec.as_object().unwrap().clone());
+        self.create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name}, "spec": whole})).await
+    }
+
+    /// An IPClaim on a pool.
+    pub(crate) async fn claim(&self, name: &str, pool: &str) -> IPClaim {
+        self.create(claim_json(name, pool)).await
+    }
+
+    /// An IPAddressClaim on a pool.
+    pub(crate) async fn capi_claim(&self, name: &str, pool: &str) -> IPAddressClaim {
+        self.create(capi_claim_json(name, pool)).await
+    }
+
+    /// Waits until the objects of a kind, by name, are as `holds` wants them.
+    pub(crate) async fn until<K>(
+        &self,
+        what: &str,
+        holds: impl Fn(&BTreeMap<String, K>) -> bool,
+    ) -> BTreeMap<String, K>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        until(self.api(), what, holds).await
+    }
+
+    /// Waits until this IPClaim is bound, and returns the address that it has.
+    pub(crate) async fn address_of(&self, claim: &str) -> String {
+        let claims = self
+            .until::<IPClaim>(&format!("IPClaim {claim} to be bound"), |all| {
+                all.get(claim).is_some_and(is_bound)
+            })
+            .await;
+        let object = published(&claims[claim]).unwrap();
+        self.api::<IPAddress>()
+            .get(&object)
+            .await
+            .unwrap()
+            .spec
+            .address
+            .0
+    }
+
+    /// Waits until this IPAddressClaim is bound, and returns the address that it has.
+    pub(crate) async fn capi_address_of(&self, claim: &str) -> String {
+        let claims = self
+            .until::<IPAddressClaim>(&format!("IPAddressClaim {claim} to be bound"), |all| {
+                all.get(claim).is_some_and(capi_is_bound)
+            })
+            .await;
+        let object = claims[claim]
+            .status
+            .as_ref()
+            .unwrap()
+            .address_ref
+            .as_ref()
+            .unwrap()
+            .name
+            .clone();
+        self.api::<CapiIPAddress>()
+            .get(&object)
+            .await
+            .unwrap()
+            .spec
+            .address
+    }
+
+    /// Waits until this IPClaim waits for this reason, and returns the message.
+    pub(crate) async fn waits_for(&self, claim: &str, reason: &str) -> String {
+        let what = format!("IPClaim {claim} to wait for {reason}");
+        let waits =
+            |c: &IPClaim| ready(c).is_some_and(|(status, r, _)| status == "False" && r == reason);
+        let claims = self
+            .until::<IPClaim>(&what, |all| all.get(claim).is_some_and(waits))
+            .await;
+        ready(&claims[claim]).unwrap().2
+    }
+
+    /// Deletes an object by name.
+    pub(crate) async fn delete<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.api::<K>()
+            .delete(name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+
+    /// Deletes an object and waits until it is gone.
+    pub(crate) async fn delete_and_wait<K>(&self, name: &str)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        self.delete::<K>(name).await;
+        self.until::<K>(&format!("{} {name} to be gone", K::kind(&())), |all| {
+            !all.contains_key(name)
+        })
+        .await;
+    }
+
+    /// A Cluster.
+    pub(crate) async fn cluster(&self, name: &str, paused: bool) -> Cluster {
+        self.create(json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": {"name": name}, "spec": {"paused": paused}})).await
+    }
+}
+
+/// Waits until the objects of a kind, by name, are as `holds` wants them.
+pub(crate) async fn until<K>(
+    api: Api<K>,
+    what: &str,
+    holds: impl Fn(&BTreeMap<String, K>) -> bool,
+) -> BTreeMap<String, K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    let mut now = BTreeMap::new();
+    let waited = tokio::time::timeout(DEADLINE, async {
+        loop {
+            let listed = api.list(&ListParams::default()).await.unwrap();
+            let from = listed.metadata.resource_version.clone().unwrap();
+            now = listed
+                .items
+                .into_iter()
+                .map(|k| (k.meta().name.clone().unwrap(), k))
+                .collect();
+            if holds(&now) {
+                return;
+            }
+            let mut stream = api
+                .watch(&WatchParams::default(), &from)
+                .await
+                .unwrap()
+                .boxed();
+            while let Ok(Some(event)) = stream.try_next().await {
+                match event {
+                    WatchEvent::Added(k) | WatchEvent::Modified(k) => {
+                        now.insert(k.meta().name.clone().unwrap(), k)
+                    }
+                    WatchEvent::Deleted(k) => now.remove(k.meta().name.as_deref().unwrap()),
+                    WatchEvent::Bookmark(_) => None,
+                    WatchEvent::Error(_) => break,
+                };
+                if holds(&now) {
+                    return;
+                }
+            }
+        }
+    })
+    .await;
+    assert!(
+        waited.is_ok(),
+        "waited {DEADLINE:?} for {what}; there are {}: {:#?}",
+        now.len(),
+        now.iter().take(5).collect::<Vec<_>>()
+    );
+    now
+}
+
+/// JSON of an IPClaim.
+pub(crate) fn claim_json(name: &str, pool: &str) -> Value {
+    json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "metadata": {"name": name}, "spec": {"pool": {"name": pool}}})
+}
+
+/// JSON of an IPAddressClaim.
+pub(crate) fn capi_claim_json(name: &str, pool: &str) -> Value {
+    json!({"apiVersion": "ipam.cluster.x-k8s.io/v1beta2", "kind": "IPAddressClaim", "metadata": {"name": name},
+        "spec": {"poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": pool}}})
+}
+
+/// Status, reason and message of a claim's Ready condition.
+pub(crate) fn ready(claim: &IPClaim) -> Option<(String, String, String)> {
+    let condition = claim
+        .status
+        .as_ref()?
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Ready")?;
+    Some((
+        condition.status.clone(),
+        condition.reason.clone(),
+        condition.message.clone(),
+    ))
+}
+
+/// Name of the address object in an IPClaim's status.
+pub(crate) fn published(claim: &IPClaim) -> Option<String> {
+    claim.status.as_ref()?.address.as_ref()?.name.clone()
+}
+
+/// Bound, and said so.
+pub(crate) fn is_bound(claim: &IPClaim) -> bool {
+    published(claim).is_some()
+        && ready(claim)
+            .is_some_and(|(status, reason, _)| status == "True" && reason == "AddressAllocated")
+}
+
+/// Bound, and said so.
+pub(crate) fn capi_is_bound(claim: &IPAddressClaim) -> bool {
+    claim.status.as_ref().is_some_and(|s| {
+        s.address_ref.is_some()
+            && s.conditions
+                .iter()
+                .any(|c| c.type_ == "Ready" && c.status == "True" && c.reason == "AddressAllocated")
+    })
+}
