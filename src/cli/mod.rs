@@ -1,13 +1,32 @@
 //! The subcommands that people type, one file each. May use every room; nothing uses it but the binary.
 //!
 //! ```text
-//!   arguments -> Command -> crds         the definitions as YAML
+//!   arguments -> Command -> manager      controller + any API server
+//!                           standalone   controller + embedded server, in one process
+//!                           crds         the definitions as YAML
 //!                           version
 //! ```
 
+mod accepted;
+mod apply;
+mod board;
+mod connect;
 mod crds;
+mod documents;
+mod flags;
+mod follow;
+mod manager;
+mod options;
+mod progress;
+mod signals;
+mod standalone;
+mod table;
+#[cfg(test)]
+mod tests;
 
+use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -23,6 +42,10 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    #[command(args_override_self = true)]
+    Manager(Box<manager::Manager>),
+    #[command(args_override_self = true)]
+    Standalone(standalone::Standalone),
     Crds(crds::Crds),
     /// Prints the version.
     Version,
@@ -30,8 +53,10 @@ enum Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = Arguments::parse_from(with_subcommand(std::env::args_os().collect()));
     let outcome = match arguments.command {
+        Command::Manager(manager) => in_runtime(manager.run()),
+        Command::Standalone(standalone) => in_runtime(standalone.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Version => print(&format!("metal3-ipam {}\n", env!("CARGO_PKG_VERSION"))),
     };
@@ -42,6 +67,34 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Upstream's binary is called `manager` and has no subcommands: under that name, or with flags where a subcommand would
+/// stand, the arguments are the manager's.
+fn with_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let program = arguments
+        .first()
+        .and_then(|program| Path::new(program).file_stem());
+    let is_manager = program.is_some_and(|program| program == "manager");
+    let first = arguments.get(1).and_then(|first| first.to_str());
+    let implied = match first {
+        None | Some("-h" | "--help") => is_manager,
+        Some("-V" | "--version") => false,
+        Some(other) => other.starts_with('-'),
+    };
+    if implied {
+        arguments.insert(1, "manager".into());
+    }
+    arguments
+}
+
+/// Runs to the end on all cores.
+fn in_runtime(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    runtime.block_on(run)
 }
 
 /// Writes to standard output. A reader that has gone (`| head`) is no error.

@@ -7,6 +7,7 @@
 
 mod allocation;
 mod burst;
+mod cli;
 mod controller;
 mod explain;
 mod kubectl;

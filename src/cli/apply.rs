@@ -1,0 +1,502 @@
+//! Writes manifests as `kubectl apply` would: an object that is not there is created, one that is there gets the fields that
+//! the manifest gives. Kinds are looked up before anything is written; namespaces that are named and missing are made.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use anyhow::{Context, anyhow};
+use futures::{StreamExt, stream};
+use http::{Method, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
+use kube::client::{Body, Client};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
+use serde_json::{Value, json};
+
+use super::documents::Manifest;
+
+/// Writes on their way at once, over documents of one kind that follow one another.
+const IN_FLIGHT: usize = 32;
+/// Largest answer that is read, in bytes: objects end at 3 MiB.
+const MAX_ANSWER: usize = 8 << 20;
+/// Who the fields belong to.
+const FIELD_MANAGER: &str = "metal3-ipam-apply";
+
+/// What was done.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Applied {
+    /// Objects that were not there.
+    pub(super) created: usize,
+    /// Objects that were there, changed or not.
+    pub(super) updated: usize,
+    /// What people should know: the server's warnings, and what was left out.
+    pub(super) notes: Vec<String>,
+}
+
+/// A kind as the server has it.
+struct Served {
+    plural: String,
+    namespaced: bool,
+}
+
+/// An answer: its status, the server's warnings, its body.
+struct Answer {
+    status: StatusCode,
+    warnings: Vec<String>,
+    body: Vec<u8>,
+}
+
+/// Writes all manifests, in order; documents of one kind that follow one another may overtake each other, but never two of
+/// one object. Ends at the first that is refused.
+pub(super) async fn apply(client: &Client, manifests: &[Manifest]) -> anyhow::Result<Applied> {
+    let kinds = look_up(client, manifests).await?;
+    let kind = |m: &Manifest| &kinds[&(m.api_version.clone(), m.kind.clone())];
+    let namespaces: BTreeSet<&str> = manifests
+        .iter()
+        .filter(|m| kind(m).namespaced)
+        .map(namespace)
+        .collect();
+    for namespace in namespaces {
+        ensure_namespace(client, namespace).await?;
+    }
+    let mut applied = Applied::default();
+    for run in runs(manifests) {
+        let mut writes = stream::iter(run)
+            .map(
+                |manifest| async move { (manifest, write(client, kind(manifest), manifest).await) },
+            )
+            .buffered(IN_FLIGHT);
+        while let Some((manifest, outcome)) = writes.next().await {
+            let (created, warnings) = outcome.with_context(|| manifest.to_string())?;
+            if created {
+                applied.created += 1;
+            } else {
+                applied.updated += 1;
+            }
+            let note = |text: String| format!("{manifest}: {text}");
+            applied.notes.extend(warnings.into_iter().map(note));
+            if manifest.had_status {
+                applied.notes.push(note(
+                    "its status is left out, the controller writes it".to_owned(),
+                ));
+            }
+        }
+    }
+    Ok(applied)
+}
+
+/// Cuts the manifests into stretches within which order does not matter: one kind, no object twice.
+fn runs(manifests: &[Manifest]) -> Vec<&[Manifest]> {
+    let mut runs = Vec::new();
+    let mut start = 0;
+    let mut seen = BTreeSet::new();
+    for (index, manifest) in manifests.iter().enumerate() {
+        let first = &manifests[start];
+        let same = (&first.api_version, &first.kind) == (&manifest.api_version, &manifest.kind);
+        if !same || !seen.insert((namespace(manifest), &manifest.name)) {
+            runs.push(&manifests[start..index]);
+            start = index;
+            seen = BTreeSet::from([(namespace(manifest), &manifest.name)]);
+        }
+    }
+    if start < manifests.len() {
+        runs.push(&manifests[start..]);
+    }
+    runs
+}
+
+fn namespace(manifest: &Manifest) -> &str {
+    manifest.namespace.as_deref().unwrap_or("default")
+}
+
+/// Finds every kind that the manifests name.
+async fn look_up(
+    client: &Client,
+    manifests: &[Manifest],
+) -> anyhow::Result<BTreeMap<(String, String), Served>> {
+    let mut kinds = BTreeMap::new();
+    let mut versions: BTreeMap<&str, Vec<APIResource>> = BTreeMap::new();
+    for manifest in manifests {
+        let key = (manifest.api_version.clone(), manifest.kind.clone());
+        if kinds.contains_key(&key) {
+            continue;
+        }
+        let version = manifest.api_version.as_str();
+        if !versions.contains_key(version) {
+            let resources = resources(client, version).await;
+            versions.insert(version, resources.with_context(|| manifest.to_string())?);
+        }
+        let found = versions[version]
+            .iter()
+            .find(|r| r.kind == manifest.kind && !r.name.contains('/'));
+        let Some(resource) = found else {
+            return Err(anyhow!(
+                "{manifest}: the server has no kind {} in {version}",
+                manifest.kind
+            ));
+        };
+        kinds.insert(
+            key,
+            Served {
+                plural: resource.name.clone(),
+                namespaced: resource.namespaced,
+            },
+        );
+    }
+    Ok(kinds)
+}
+
+/// What the server has in a version; nothing where it does not have the version.
+async fn resources(client: &Client, version: &str) -> anyhow::Result<Vec<APIResource>> {
+    let answer = send(client, Method::GET, base(version), None).await?;
+    match answer.status {
+        StatusCode::OK => Ok(serde_json::from_slice::<APIResourceList>(&answer.body)
+            .context("reading the server's list of kinds")?
+            .resources),
+        StatusCode::NOT_FOUND => Ok(Vec::new()),
+        _ => Err(answer.refusal()),
+    }
+}
+
+/// Where the objects of an API version lie.
+fn base(version: &str) -> String {
+    match version.split_once('/') {
+        Some((group, version)) => format!("/apis/{}/{}", escape(group), escape(version)),
+        None => format!("/api/{}", escape(version)),
+    }
+}
+
+/// A part of a path, so that it can neither end the path nor its own part.
+fn escape(text: &str) -> PercentEncode<'_> {
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
+    utf8_percent_encode(text, PLAIN)
+}
+
+async fn ensure_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
+    let context = || format!("namespace {name}");
+    let path = format!("/api/v1/namespaces/{}", escape(name));
+    let found = send(client, Method::GET, path, None)
+        .await
+        .with_context(context)?;
+    match found.status {
+        StatusCode::OK => return Ok(()),
+        StatusCode::NOT_FOUND => {}
+        _ => return Err(found.refusal().context(context())),
+    }
+    let object = json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
+    let body = Some(("application/json", &object));
+    let made = send(client, Method::POST, "/api/v1/namespaces".to_owned(), body)
+        .await
+        .with_context(context)?;
+    match made.status {
+        StatusCode::CREATED | StatusCode::OK | StatusCode::CONFLICT => Ok(()),
+        _ => Err(made.refusal().context(context())),
+    }
+}
+
+/// Writes one object. Tells whether it is new, and what the server warned of.
+async fn write(
+    client: &Client,
+    kind: &Served,
+    manifest: &Manifest,
+) -> anyhow::Result<(bool, Vec<String>)> {
+    let mut collection = base(&manifest.api_version);
+    if kind.namespaced {
+        collection.push_str("/namespaces/");
+        collection.extend(escape(namespace(manifest)));
+    }
+    collection.push('/');
+    collection.push_str(&kind.plural);
+    // Strict: a field that the kind does not have is a mistake to tell of, not to drop.
+    let query = format!("?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
+    let name = escape(&manifest.name);
+    let create = send(
+        client,
+        Method::POST,
+        format!("{collection}{query}"),
+        Some(("application/json", &manifest.object)),
+    );
+    let created = create.await?;
+    if created.status.is_success() {
+        return Ok((true, created.warnings));
+    }
+    if !created.is_already_exists() {
+        return Err(created.refusal());
+    }
+    let body = Some(("application/merge-patch+json", &manifest.object));
+    let patched = send(
+        client,
+        Method::PATCH,
+        format!("{collection}/{name}{query}"),
+        body,
+    )
+    .await?;
+    if patched.status.is_success() {
+        Ok((false, patched.warnings))
+    } else {
+        Err(patched.refusal())
+    }
+}
+
+async fn send(
+    client: &Client,
+    method: Method,
+    path: String,
+    body: Option<(&str, &Value)>,
+) -> anyhow::Result<Answer> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::ACCEPT, "application/json");
+    let body = match body {
+        Some((content_type, value)) => {
+            request = request.header(header::CONTENT_TYPE, content_type);
+            Body::from(value.to_string().into_bytes())
+        }
+        None => Body::empty(),
+    };
+    let request = request.body(body).context("this makes no request")?;
+    let response = client
+        .send(request)
+        .await
+        .context("the server does not answer")?;
+    let status = response.status();
+    let warnings = response.headers().get_all(header::WARNING).iter();
+    let warnings = warnings.filter_map(|w| warning(w.to_str().ok()?)).collect();
+    let body = http_body_util::Limited::new(response.into_body(), MAX_ANSWER)
+        .collect()
+        .await;
+    let body = body.map_err(|e| anyhow!("the server's answer broke off: {e}"))?;
+    Ok(Answer {
+        status,
+        warnings,
+        body: body.to_bytes().to_vec(),
+    })
+}
+
+/// The text of a `Warning: 299 - "text"` header.
+fn warning(header: &str) -> Option<String> {
+    let quoted = header
+        .strip_prefix("299 ")?
+        .split_once('"')?
+        .1
+        .strip_suffix('"')?;
+    let mut text = String::new();
+    let mut escaped = false;
+    for c in quoted.chars() {
+        if c == '\\' && !escaped {
+            escaped = true;
+        } else {
+            text.push(c);
+            escaped = false;
+        }
+    }
+    Some(text)
+}
+
+impl Answer {
+    fn status_text(&self, field: &str) -> Option<String> {
+        let status: Value = serde_json::from_slice(&self.body).ok()?;
+        Some(status.get(field)?.as_str()?.to_owned())
+    }
+
+    fn is_already_exists(&self) -> bool {
+        self.status == StatusCode::CONFLICT
+            && self.status_text("reason").as_deref() == Some("AlreadyExists")
+    }
+
+    /// The server's no, in its own words.
+    fn refusal(&self) -> anyhow::Error {
+        let message = self
+            .status_text("message")
+            .unwrap_or_else(|| self.status.to_string());
+        anyhow!("{}", message.chars().take(2_000).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use http::Response;
+
+    use super::*;
+    use crate::cli::documents;
+
+    fn parse(yaml: &str) -> Vec<Manifest> {
+        documents::parse("f", yaml).unwrap()
+    }
+
+    /// A server that answers what `answer` says and keeps what it was asked.
+    fn server<F>(answer: F) -> (Client, Arc<Mutex<Vec<String>>>)
+    where
+        F: Fn(&str) -> (u16, Value) + Clone + Send + 'static,
+    {
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let log = asked.clone();
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let (log, answer) = (log.clone(), answer.clone());
+            async move {
+                let (parts, body) = request.into_parts();
+                let line = format!("{} {}", parts.method, parts.uri.path());
+                let body = body.collect().await.unwrap().to_bytes();
+                log.lock().unwrap().push(
+                    format!("{line} {}", String::from_utf8_lossy(&body))
+                        .trim()
+                        .to_owned(),
+                );
+                let (code, value) = answer(&line);
+                let response = Response::builder()
+                    .status(code)
+                    .header("warning", r#"299 - "mind \"this\"""#);
+                Ok::<_, std::convert::Infallible>(
+                    response
+                        .body(Body::from(value.to_string().into_bytes()))
+                        .unwrap(),
+                )
+            }
+        });
+        (Client::new(service, "default"), asked)
+    }
+
+    fn kinds(line: &str) -> Option<(u16, Value)> {
+        let resource = |name: &str, kind: &str, namespaced: bool| json!({ "name": name, "kind": kind, "namespaced": namespaced, "singularName": "", "verbs": [] });
+        let list = |resources: Value| {
+            Some((
+                200,
+                json!({ "kind": "APIResourceList", "groupVersion": "x", "resources": resources }),
+            ))
+        };
+        match line {
+            "GET /api/v1" => list(json!([resource("namespaces", "Namespace", false)])),
+            "GET /apis/g/v1" => list(json!([
+                resource("as/status", "A", true),
+                resource("as", "A", true)
+            ])),
+            _ => None,
+        }
+    }
+
+    const A: &str = "apiVersion: g/v1\nkind: A\nmetadata: {name: a, namespace: n}\n";
+
+    #[tokio::test]
+    async fn missing_objects_and_namespaces_are_created() {
+        let (client, asked) = server(|line| {
+            kinds(line).unwrap_or(if line.starts_with("GET") {
+                (404, json!({}))
+            } else {
+                (201, json!({}))
+            })
+        });
+        let applied = apply(&client, &parse(&format!("{A}status: {{}}\n")))
+            .await
+            .unwrap();
+        assert_eq!((applied.created, applied.updated), (1, 0));
+        assert_eq!(
+            applied.notes,
+            [
+                "f, document 1 (line 1): A n/a: mind \"this\"",
+                "f, document 1 (line 1): A n/a: its status is left out, the controller writes it"
+            ]
+        );
+        assert_eq!(
+            *asked.lock().unwrap(),
+            [
+                "GET /apis/g/v1",
+                "GET /api/v1/namespaces/n",
+                r#"POST /api/v1/namespaces {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}"#,
+                r#"POST /apis/g/v1/namespaces/n/as {"apiVersion":"g/v1","kind":"A","metadata":{"name":"a","namespace":"n"}}"#,
+            ]
+        );
+    }
+
+    #[tokio::test]
+    async fn an_object_that_is_there_gets_the_given_fields() {
+        let (client, asked) = server(|line| {
+            kinds(line).unwrap_or(if line.starts_with("POST") {
+                (
+                    409,
+                    json!({ "reason": "AlreadyExists", "message": "there" }),
+                )
+            } else {
+                (200, json!({}))
+            })
+        });
+        let applied = apply(&client, &parse(A)).await.unwrap();
+        assert_eq!((applied.created, applied.updated), (0, 1));
+        assert_eq!(
+            asked.lock().unwrap().last().unwrap(),
+            r#"PATCH /apis/g/v1/namespaces/n/as/a {"apiVersion":"g/v1","kind":"A","metadata":{"name":"a","namespace":"n"}}"#
+        );
+    }
+
+    #[tokio::test]
+    async fn a_refusal_names_file_document_and_object() {
+        let (client, _) = server(|line| {
+            kinds(line).unwrap_or(if line.starts_with("POST") {
+                (
+                    422,
+                    json!({ "reason": "Invalid", "message": "spec.x: too big" }),
+                )
+            } else {
+                (200, json!({}))
+            })
+        });
+        let error = apply(&client, &parse(A)).await.unwrap_err();
+        assert_eq!(
+            format!("{error:#}"),
+            "f, document 1 (line 1): A n/a: spec.x: too big"
+        );
+    }
+
+    #[tokio::test]
+    async fn unknown_kinds_are_found_before_anything_is_written() {
+        let (client, asked) = server(|line| kinds(line).unwrap_or((404, json!({}))));
+        for (version, kind) in [("g/v1", "B"), ("h/v1", "A"), ("v1", "A")] {
+            let yaml =
+                format!("{A}---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: b}}\n");
+            let error = apply(&client, &parse(&yaml)).await.unwrap_err();
+            assert_eq!(
+                format!("{error:#}"),
+                format!(
+                    "f, document 2 (line 5): {kind} b: the server has no kind {kind} in {version}"
+                )
+            );
+        }
+        assert!(
+            asked
+                .lock()
+                .unwrap()
+                .iter()
+                .all(|line| line.starts_with("GET "))
+        );
+    }
+
+    #[test]
+    fn runs_keep_kinds_and_repeated_objects_in_order() {
+        let doc =
+            |kind, name| format!("---\napiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}\n");
+        let cases = [
+            ("A", "a"),
+            ("A", "b"),
+            ("B", "a"),
+            ("B", "b"),
+            ("B", "a"),
+            ("A", "c"),
+        ];
+        let yaml: String = cases.map(|(kind, name)| doc(kind, name)).concat();
+        let manifests = parse(&yaml);
+        let lengths: Vec<usize> = runs(&manifests).iter().map(|run| run.len()).collect();
+        assert_eq!(lengths, [2, 2, 1, 1]);
+        assert!(runs(&[]).is_empty());
+    }
+
+    #[test]
+    fn names_cannot_leave_their_place_in_the_path() {
+        assert_eq!(
+            escape("a/../b?c#d%\u{e4}").to_string(),
+            "a%2F..%2Fb%3Fc%23d%25%C3%A4"
+        );
+        assert_eq!(base("g/v1"), "/apis/g/v1");
+        assert_eq!(base("v1"), "/api/v1");
+    }
+}

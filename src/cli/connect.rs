@@ -1,0 +1,77 @@
+//! The way to an API server: which kubeconfig, and what is wrong when there is no way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+
+use crate::api::names;
+
+/// How long the server may take to answer the first question.
+const FIRST_ANSWER: Duration = Duration::from_secs(15);
+
+/// Finds the configuration, in the order of upstream's manager: the file named, $KUBECONFIG, the pod's service account,
+/// ~/.kube/config. A context means a kubeconfig.
+pub(super) async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow::Result<Config> {
+    let kubeconfig = if let Some(file) = file {
+        Kubeconfig::read_from(file)
+            .with_context(|| format!("cannot use the kubeconfig {}", file.display()))?
+    } else if let Some(kubeconfig) =
+        Kubeconfig::from_env().context("cannot use the kubeconfig that $KUBECONFIG names")?
+    {
+        kubeconfig
+    } else if context.is_none() && std::env::var_os("KUBERNETES_SERVICE_HOST").is_some() {
+        return Config::incluster().context("cannot use the pod's service account");
+    } else {
+        let hint = "no kubeconfig found; name one with --kubeconfig or $KUBECONFIG, or put it at ~/.kube/config";
+        Kubeconfig::read().context(hint)?
+    };
+    let options = KubeConfigOptions {
+        context: context.map(str::to_owned),
+        ..KubeConfigOptions::default()
+    };
+    Config::from_custom_kubeconfig(kubeconfig, &options)
+        .await
+        .context("cannot use the kubeconfig")
+}
+
+/// Asks the server for its version and for our kinds, so that a wrong address, wrong credentials and missing definitions are
+/// told at once and in plain words. Tells the version, and whether our kinds are there.
+pub(super) async fn greet(client: &Client, url: &str) -> anyhow::Result<(String, bool)> {
+    let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
+        Ok(Ok(version)) => version.git_version,
+        Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
+            bail!("the API server at {url} refuses the credentials of the kubeconfig; renew them")
+        }
+        Ok(Err(kube::Error::Api(status))) => bail!(
+            "the API server at {url} answers {}: {}",
+            status.code,
+            status.message
+        ),
+        Ok(Err(error)) => {
+            return Err(anyhow!(error).context(format!(
+                "cannot reach the API server at {url}; check that it runs and that the kubeconfig's server is right"
+            )));
+        }
+        Err(_) => bail!(
+            "the API server at {url} did not answer within {} s",
+            FIRST_ANSWER.as_secs()
+        ),
+    };
+    let group = format!("{}/{}", names::METAL3_GROUP, names::METAL3_VERSION);
+    let served = match client.list_api_group_resources(&group).await {
+        Ok(list) => {
+            let has = |kind: &str| list.resources.iter().any(|r| r.kind == kind);
+            ["IPPool", "IPClaim", "IPAddress"].into_iter().all(has)
+        }
+        Err(kube::Error::Api(status)) if status.code == 404 => false,
+        Err(error) => {
+            return Err(
+                anyhow!(error).context(format!("cannot ask the API server at {url} for {group}"))
+            );
+        }
+    };
+    Ok((version, served))
+}

@@ -1,0 +1,96 @@
+//! Flags that more than one subcommand takes.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::SignedDuration;
+
+use super::{accepted, flags};
+use crate::controller::Settings;
+use crate::observe::logs::{self, Format, Level};
+use crate::pool::{self, LeakRepair};
+
+/// How the log looks and how much it tells.
+#[derive(Debug, Args)]
+pub(super) struct Logging {
+    /// How much the log tells: 0 decisions and problems, 1 also steps, 4 everything. Alone it means 0.
+    #[arg(short = 'v', long = "v", value_name = "N", num_args = 0..=1, default_missing_value = "0")]
+    pub(super) verbosity: Option<u32>,
+    /// How a line of the log is written.
+    #[arg(long, value_name = "FORMAT", default_value = "text")]
+    pub(super) logging_format: LogFormat,
+    #[command(flatten)]
+    pub(super) accepted: accepted::LoggingFlags,
+}
+
+/// The forms of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// How pools are served.
+#[derive(Debug, Args)]
+pub(super) struct Serving {
+    /// How long a claim waits for an address before its status says so in errorMessage, which machine controllers take as
+    /// final. It is still served when an address comes free.
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = flags::duration)]
+    pub(super) exhausted_error_after: Duration,
+    /// What to do with address objects of ours that lead to no claim.
+    #[arg(long, value_name = "WHAT", default_value = "auto")]
+    pub(super) leak_repair: Repair,
+    /// Most writes on their way to the API server at once, over all pools.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) in_flight: u16,
+}
+
+/// What `--leak-repair` takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Repair {
+    /// Release them, once two looks ten minutes apart agree and a fresh read confirms.
+    Auto,
+    /// Tell only.
+    Report,
+}
+
+impl Serving {
+    /// The controller's settings, as far as these flags set them.
+    pub(super) fn settings(&self) -> Settings {
+        let in_flight = usize::from(self.in_flight);
+        let standard = pool::Config::default();
+        Settings {
+            in_flight,
+            pool: pool::Config {
+                in_flight: standard.in_flight.min(in_flight),
+                // Go's durations end at 292 years, far below the other's bound.
+                exhausted_error_after: SignedDuration::try_from(self.exhausted_error_after)
+                    .unwrap_or(SignedDuration::MAX),
+                leak_repair: match self.leak_repair {
+                    Repair::Auto => LeakRepair::Auto,
+                    Repair::Report => LeakRepair::Report,
+                },
+                seed: rand::random(),
+                ..standard
+            },
+            ..Settings::default()
+        }
+    }
+}
+
+impl Logging {
+    /// Sets up the log; without `-v` it tells what `quietest` tells.
+    pub(super) fn start(&self, quietest: Level) -> anyhow::Result<()> {
+        let format = match self.logging_format {
+            LogFormat::Text => Format::Text,
+            LogFormat::Json => Format::Json,
+        };
+        logs::init(format, self.verbosity.map_or(quietest, Level::of_verbosity))?;
+        for warning in self.accepted.warnings() {
+            tracing::warn!("{warning}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,267 @@
+//! `metal3-ipam standalone`: the embedded API server and the controller in one process, for people without a cluster.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use kube::Client;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+
+use super::board::{Board, Verdict};
+use super::documents::{self, Manifest};
+use super::flags::Listen;
+use super::follow::Follow;
+use super::options::{Logging, Serving};
+use super::progress::Progress;
+use super::{apply, print, signals};
+use crate::controller::{Controller, ControllerError, View};
+use crate::observe::logs::Level;
+use crate::standalone::{Listening, Options, Server, ServerError};
+
+/// Time between two looks at how far the claims are.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long nothing may have happened, here or in the controller, before claims that wait count as waiting for good. The
+/// controller tells when it is idle; this covers the moment in which it has taken a change in and not yet told of it.
+const QUIET: Duration = Duration::from_millis(300);
+/// Most reasons that are told one by one; the table has them all.
+const MAX_REASONS: usize = 20;
+
+/// Runs an API server of its own with the controller in it: no cluster needed.
+///
+/// Serves the objects in the data folder over TLS, writes a kubeconfig for kubectl there, applies the files, waits for their
+/// claims, prints who got which address, and goes on serving.
+#[derive(Debug, Args)]
+pub(super) struct Standalone {
+    /// Folder of the objects, the certificate, the token and the kubeconfig. Made when it is not there.
+    #[arg(long, value_name = "FOLDER")]
+    data_dir: PathBuf,
+    /// Where to listen, as host:port; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6444", value_parser = listen)]
+    listen: Listen,
+    /// Apply the objects of this YAML or JSON file (-: standard input) before the claims are waited for. May be given more
+    /// than once.
+    #[arg(long, value_name = "FILE", action = clap::ArgAction::Append)]
+    apply: Vec<String>,
+    /// End when every claim is bound, with exit code 0; or with 1 and the reasons when one can never be.
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    serving: Serving,
+    #[command(flatten)]
+    logging: Logging,
+}
+
+/// An address to listen at; this server cannot be switched off.
+fn listen(text: &str) -> Result<Listen, String> {
+    match Listen::parse(text)? {
+        Listen::Off => Err("expected host:port, such as 127.0.0.1:6444".to_owned()),
+        listen @ (Listen::Everywhere(_) | Listen::At(..)) => Ok(listen),
+    }
+}
+
+impl Standalone {
+    /// Runs until a signal, or with `--once` until the claims are settled.
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        // The table shall not drown in the log.
+        self.logging.start(Level::Warn)?;
+        let shutdown = signals::shutdown()?;
+        // Read before anything is made or written, so that a mistake in a file leaves nothing behind.
+        let mut manifests = Vec::new();
+        for file in &self.apply {
+            manifests.extend(documents::load(file)?);
+        }
+        let server = Server::open(Options {
+            data_dir: self.data_dir.clone(),
+        })
+        .await?;
+        let ended = self.serve(&server, &manifests, &shutdown).await;
+        server.close().await;
+        ended
+    }
+
+    async fn serve(
+        &self,
+        server: &Server,
+        manifests: &[Manifest],
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<ExitCode> {
+        let listening = bind(server, &self.listen).await?;
+        let kubeconfig = server.write_kubeconfig(listening.addr)?;
+        let kubeconfig = std::path::absolute(&kubeconfig).unwrap_or(kubeconfig);
+        print(&format!(
+            "Serving at https://{}\nexport KUBECONFIG={}\n",
+            listening.addr,
+            quoted(&kubeconfig)
+        ))?;
+        let client = server.client();
+        tokio::select! {
+            applied = self.apply(&client, manifests) => applied?,
+            () = shutdown.cancelled() => bail!("stopped before everything was applied"),
+        }
+        // Started only now, so that its first decision knows all that was applied.
+        let controller = Controller::new(client.clone(), client.clone(), self.serving.settings());
+        let view = controller.view();
+        // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
+        let stop = CancellationToken::new();
+        let mut running = tokio::spawn(controller.run(stop.clone()));
+        let ended = tokio::select! {
+            ended = &mut running => return failed(ended),
+            settled = self.wait(&client, &view) => settled,
+            () = shutdown.cancelled() => Ok(None),
+        };
+        let code = match ended? {
+            // A signal. Who asked for an end once the claims are settled did not get that.
+            None => Ok(ExitCode::from(u8::from(self.once))),
+            Some(code) if self.once => Ok(code),
+            Some(_) => tokio::select! {
+                ended = &mut running => return failed(ended),
+                () = shutdown.cancelled() => Ok(ExitCode::SUCCESS),
+            },
+        };
+        stop.cancel();
+        running.await.context("the controller broke off")??;
+        listening.stop().await;
+        code
+    }
+
+    async fn apply(&self, client: &Client, manifests: &[Manifest]) -> anyhow::Result<()> {
+        if manifests.is_empty() {
+            return Ok(());
+        }
+        let applied = apply::apply(client, manifests).await?;
+        for note in &applied.notes {
+            eprintln!("note: {note}");
+        }
+        eprintln!(
+            "applied: {} created, {} updated",
+            applied.created, applied.updated
+        );
+        Ok(())
+    }
+
+    /// Waits until every claim is bound or waits for good, then prints the table. The answer is the exit code of `--once`.
+    async fn wait(&self, client: &Client, view: &View) -> anyhow::Result<Option<ExitCode>> {
+        let start = Instant::now();
+        let mut follow = Follow::start(client);
+        let mut board = Board::default();
+        let mut progress = Progress::new();
+        let mut changes = view.changes();
+        let mut last_change = start;
+        let mut look = start + LOOK;
+        let stuck = loop {
+            tokio::select! {
+                change = follow.next() => {
+                    board.take(change?);
+                    last_change = Instant::now();
+                    continue;
+                }
+                () = view.changed(&mut changes) => {
+                    last_change = Instant::now();
+                    continue;
+                }
+                () = sleep_until(look) => {}
+            }
+            let idle = view.is_idle() && last_change.elapsed() >= QUIET;
+            match board.verdict(&view.snapshots()) {
+                Verdict::Bound => break Vec::new(),
+                Verdict::Stuck(reasons) if idle => break reasons,
+                Verdict::Stuck(_) | Verdict::Open => {
+                    let (bound, waiting) = board.counts();
+                    progress.show(bound, waiting);
+                }
+            }
+            look = Instant::now() + LOOK;
+        };
+        progress.clear();
+        let (bound, waiting) = board.counts();
+        print(&board.table())?;
+        summarize(view, last_change - start);
+        if stuck.is_empty() {
+            return Ok(Some(ExitCode::SUCCESS));
+        }
+        eprintln!("{waiting} of {} claims have no address:", bound + waiting);
+        for reason in stuck.iter().take(MAX_REASONS) {
+            eprintln!("  {reason}");
+        }
+        if stuck.len() > MAX_REASONS {
+            eprintln!("  and {} more", stuck.len() - MAX_REASONS);
+        }
+        Ok(Some(ExitCode::FAILURE))
+    }
+}
+
+/// Tells how fast it went, when this run has bound anything.
+fn summarize(view: &View, took: Duration) {
+    let counters = view.counters();
+    let bound: u64 = counters.bound.values().sum();
+    if bound > 0 {
+        let rate = bound as f64 / took.as_secs_f64().max(0.001);
+        let writes = counters.writes() as f64 / bound as f64;
+        eprintln!(
+            "bound {bound} in {:.2} s ({rate:.0}/s, {writes:.1} writes each)",
+            took.as_secs_f64()
+        );
+    }
+}
+
+/// The controller ends by itself only when something is wrong.
+fn failed(
+    ended: Result<Result<(), ControllerError>, tokio::task::JoinError>,
+) -> anyhow::Result<ExitCode> {
+    ended
+        .context("the controller broke off")?
+        .context("the controller failed")?;
+    bail!("the controller ended by itself")
+}
+
+async fn bind(server: &Server, listen: &Listen) -> anyhow::Result<Listening> {
+    let candidates = listen
+        .candidates()
+        .await
+        .with_context(|| format!("cannot find the address {listen}"))?;
+    let mut last = None;
+    for addr in candidates {
+        match server.listen(addr).await {
+            Ok(listening) => return Ok(listening),
+            Err(error) => last = Some(error),
+        }
+    }
+    match last {
+        Some(error @ ServerError::Listen { .. }) => Err(error).context(
+            "cannot listen; choose another address with --listen, or 127.0.0.1:0 for a free port",
+        ),
+        Some(error) => Err(error.into()),
+        None => bail!("{listen} is no address of this machine"),
+    }
+}
+
+/// A path as a shell takes it for one word.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:@%".contains(c);
+    if text.chars().all(plain) {
+        text
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_survive_the_shell() {
+        for (path, want) in [
+            ("/a/b-c.d", "/a/b-c.d"),
+            ("/a b", "'/a b'"),
+            ("/it's", r"'/it'\''s'"),
+            ("/$x", "'/$x'"),
+        ] {
+            assert_eq!(quoted(Path::new(path)), want);
+        }
+    }
+}

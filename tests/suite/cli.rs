@@ -1,0 +1,535 @@
+//! The binary as people start it: `metal3-ipam` with arguments, from outside.
+
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+
+use futures::TryStreamExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::{PostParams, WatchEvent, WatchParams};
+use metal3_ipam::api::metal3::{IPClaim, IPPool};
+use metal3_ipam::standalone::{Options, Server};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_metal3-ipam");
+
+fn example(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("examples")
+        .join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+/// Runs to the end.
+fn run(args: &[&str]) -> Output {
+    Command::new(PROGRAM)
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// `standalone` in a folder on a free port, with more arguments.
+fn standalone<'a>(folder: &'a Path, more: &[&'a str]) -> Vec<&'a str> {
+    let mut args = vec![
+        "standalone",
+        "--data-dir",
+        folder.to_str().unwrap(),
+        "--listen",
+        "127.0.0.1:0",
+    ];
+    args.extend(more);
+    args
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+/// A process that serves; killed when the test ends however it ends.
+struct Serving {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Serving {
+    /// Starts it, and waits until it says where it serves.
+    fn start(args: &[&str]) -> Self {
+        let mut child = Command::new(PROGRAM)
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        Self { child, out }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.out.read_line(&mut line).unwrap();
+        line.trim_end().to_owned()
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.child.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
+    /// Waits for its end: exit code, what it still wrote, and what it complained of.
+    fn end(mut self) -> (Option<i32>, String, String) {
+        let (mut rest, mut errors) = (String::new(), String::new());
+        self.out.read_to_string(&mut rest).unwrap();
+        self.child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut errors)
+            .unwrap();
+        (self.child.wait().unwrap().code(), rest, errors)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Both fail when it has ended already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A1, A6, A8, A9, A5, A7: the README's first command.
+#[test]
+fn the_quickstart_ends_in_its_table() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let output = run(&standalone(
+        &folder,
+        &["--apply", &example("quickstart.yaml"), "--once"],
+    ));
+    let (out, err) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    let mut lines = out.lines();
+    assert!(
+        lines
+            .next()
+            .unwrap()
+            .starts_with("Serving at https://127.0.0.1:"),
+        "{out}"
+    );
+    let kubeconfig = folder.join("kubeconfig");
+    assert_eq!(
+        lines.next().unwrap(),
+        format!("export KUBECONFIG={}", kubeconfig.display())
+    );
+    let table: Vec<&str> = lines.collect();
+    assert_eq!(
+        table,
+        [
+            "CLAIM                                 KIND             POOL    ADDRESS         PREFIX   GATEWAY       STATE",
+            "claim1                                IPClaim          pool1   192.168.0.12    25       192.168.0.1   Bound",
+            "claim2-fixed                          IPClaim          pool1   192.168.1.200   24       192.168.1.1   Bound",
+            "test1-controlplane-template-0-pool1   IPClaim          pool1   192.168.0.10    25       192.168.0.1   Bound",
+            "test1-worker-0-pool1                  IPAddressClaim   pool1   192.168.0.11    25       192.168.0.1   Bound",
+            "test1-worker-1-pool1                  IPAddressClaim   pool1   192.168.0.13    25       192.168.0.1   Bound",
+        ],
+        "{err}"
+    );
+    let shown = std::fs::read_to_string(example("quickstart.yaml")).unwrap();
+    for line in table {
+        assert!(
+            shown.contains(&format!("#   {line}\n")),
+            "the example's own words differ: {line}"
+        );
+    }
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(kubeconfig), 0o600);
+    assert_eq!(mode(folder), 0o700);
+}
+
+/// A11, U1: a claim without an address is told why, and gets one when the pool grows, whoever has it keeps it (A2).
+#[test]
+fn exhaustion_ends_in_a_reason_and_recovers_by_itself() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path();
+    let output = run(&standalone(
+        folder,
+        &["--apply", &example("exhaustion.yaml"), "--once"],
+    ));
+    let (out, err) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(1), "{out}{err}");
+    assert!(
+        out.contains("claim-a   IPClaim   small   10.20.0.10   24       10.20.0.1   Bound\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains("claim-b   IPClaim   small   10.20.0.11   24       10.20.0.1   Bound\n"),
+        "{out}"
+    );
+    assert!(out.contains("claim-c   IPClaim   small   -            -        -           PoolExhausted: pool default/small"), "{out}");
+    assert!(
+        err.contains("1 of 3 claims have no address:\n  IPClaim default/claim-c: PoolExhausted: "),
+        "{err}"
+    );
+
+    let output = run(&standalone(
+        folder,
+        &["--apply", &example("exhaustion-recovery.yaml"), "--once"],
+    ));
+    let (out, err) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    assert!(err.contains("applied: 0 created, 1 updated\n"), "{err}");
+    for (claim, address) in [
+        ("claim-a", "10.20.0.10"),
+        ("claim-b", "10.20.0.11"),
+        ("claim-c", "10.20.0.12"),
+    ] {
+        assert!(
+            out.contains(&format!(
+                "{claim}   IPClaim   small   {address}   24       10.20.0.1   Bound\n"
+            )),
+            "{out}"
+        );
+    }
+}
+
+/// A6, A7 over an IPv6 /64, in order and at random.
+#[test]
+fn the_other_examples_do_what_they_say() {
+    let dir = TempDir::new().unwrap();
+    let files = [example("dual-stack.yaml"), example("random.yaml")];
+    let output = run(&standalone(
+        dir.path(),
+        &["--apply", &files[0], "--apply", &files[1], "--once"],
+    ));
+    let (out, err) = (stdout(&output), stderr(&output));
+    assert_eq!(output.status.code(), Some(0), "{out}{err}");
+    let row = |claim: &str| -> Vec<&str> {
+        let row = out.lines().find(|l| l.starts_with(&format!("{claim} ")));
+        row.unwrap_or_else(|| panic!("no {claim} in {out}"))
+            .split_whitespace()
+            .collect()
+    };
+    assert_eq!(
+        row("node-0-v4")[3..],
+        ["10.10.0.10", "24", "10.10.0.1", "Bound"]
+    );
+    assert_eq!(
+        row("node-1-v4")[3..],
+        ["10.10.0.11", "24", "10.10.0.1", "Bound"]
+    );
+    assert_eq!(
+        row("node-0-v6")[3..],
+        ["fd00:10::2", "64", "fd00:10::1", "Bound"]
+    );
+    assert_eq!(
+        row("node-1-v6")[3..],
+        ["fd00:10::3", "64", "fd00:10::1", "Bound"]
+    );
+    for claim in ["random-a", "random-b", "random-c"] {
+        let address: std::net::Ipv6Addr = row(claim)[3].parse().unwrap();
+        assert_eq!(address.segments()[..4], [0xfd00, 0x20, 0, 0], "{address}");
+        assert_ne!(address.segments()[4] >> 8, 0, "{address} is excluded");
+        assert_eq!(row(claim)[4..], ["64", "fd00:20::1", "Bound"]);
+    }
+}
+
+#[test]
+fn it_serves_until_a_signal_and_shares_neither_folder_nor_port() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("it's here");
+    let mut serving = Serving::start(&standalone(&folder, &[]));
+    let at = serving.line();
+    let address = at
+        .strip_prefix("Serving at https://")
+        .unwrap_or_else(|| panic!("{at}"))
+        .to_owned();
+    let export = serving.line();
+    assert_eq!(
+        export,
+        format!(
+            r"export KUBECONFIG='{}/it'\''s here/kubeconfig'",
+            dir.path().display()
+        )
+    );
+    // An empty server has an empty table.
+    assert_eq!(
+        serving.line(),
+        "CLAIM   KIND   POOL   ADDRESS   PREFIX   GATEWAY   STATE"
+    );
+
+    let output = run(&standalone(&folder, &["--once"]));
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        stderr(&output).contains("in use by another process"),
+        "{}",
+        stderr(&output)
+    );
+
+    let other = dir.path().join("other");
+    let output = run(&[
+        "standalone",
+        "--data-dir",
+        other.to_str().unwrap(),
+        "--listen",
+        &address,
+        "--once",
+    ]);
+    assert_eq!(output.status.code(), Some(1));
+    let err = stderr(&output);
+    assert!(
+        err.contains("cannot listen; choose another address with --listen")
+            && err.contains(&address),
+        "{err}"
+    );
+
+    serving.signal("-TERM");
+    let (code, rest, errors) = serving.end();
+    assert_eq!((code, rest.as_str(), errors.as_str()), (Some(0), "", ""));
+    // The folder is free again.
+    let output = run(&standalone(&folder, &["--once"]));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+#[test]
+fn a_mistake_in_any_file_is_told_before_anything_is_made() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let bad = dir.path().join("bad.yaml");
+    std::fs::write(
+        &bad,
+        "apiVersion: v1\nkind: Namespace\nmetadata: {name: x}\n---\nkind: [\n",
+    )
+    .unwrap();
+    let files = [example("quickstart.yaml"), bad.to_str().unwrap().to_owned()];
+    let output = run(&standalone(
+        &folder,
+        &["--apply", &files[0], "--apply", &files[1], "--once"],
+    ));
+    assert_eq!(output.status.code(), Some(1));
+    let err = stderr(&output);
+    assert!(
+        err.starts_with(&format!(
+            "metal3-ipam: {}, document 2: this is no YAML: ",
+            bad.display()
+        )),
+        "{err}"
+    );
+    assert_eq!(err.lines().count(), 1, "{err}");
+    assert!(!folder.exists());
+
+    std::fs::write(&bad, "apiVersion: ipam.metal3.io/v1alpha1\nkind: IPClaim\nmetadata: {name: x}\nspec: {pol: {name: p}}\n").unwrap();
+    let output = run(&standalone(&folder, &["--apply", &files[1], "--once"]));
+    assert_eq!(output.status.code(), Some(1));
+    let err = stderr(&output);
+    assert!(
+        err.starts_with(&format!(
+            "metal3-ipam: {}, document 1 (line 1): IPClaim x: ",
+            bad.display()
+        )),
+        "{err}"
+    );
+    assert!(err.contains("pol"), "{err}");
+
+    let output = run(&standalone(
+        &folder,
+        &["--apply", "/no/such/file", "--once"],
+    ));
+    assert!(
+        stderr(&output).contains("cannot open /no/such/file: No such file"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+#[test]
+fn crds_prints_what_the_files_hold() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let read = |names: &[&str]| -> String {
+        names
+            .iter()
+            .map(|n| std::fs::read_to_string(root.join(n)).unwrap())
+            .collect()
+    };
+    let metal3 = read(&[
+        "ipam.metal3.io_ippools.yaml",
+        "ipam.metal3.io_ipclaims.yaml",
+        "ipam.metal3.io_ipaddresses.yaml",
+    ]);
+    let capi = read(&[
+        "capi/cluster.x-k8s.io_clusters.yaml",
+        "capi/ipam.cluster.x-k8s.io_ipaddressclaims.yaml",
+        "capi/ipam.cluster.x-k8s.io_ipaddresses.yaml",
+    ]);
+    assert_eq!(stdout(&run(&["crds"])), metal3);
+    assert_eq!(stdout(&run(&["crds", "--with-capi"])), metal3 + &capi);
+}
+
+#[test]
+fn the_version_is_told_in_both_ways() {
+    let want = concat!("metal3-ipam ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(stdout(&run(&["version"])), want);
+    assert_eq!(stdout(&run(&["--version"])), want);
+}
+
+#[test]
+fn a_manager_without_a_server_says_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let manager = |args: &[&str]| {
+        let output = Command::new(PROGRAM)
+            .arg("manager")
+            .args(args)
+            .env("HOME", dir.path())
+            .env_remove("KUBECONFIG")
+            .env_remove("KUBERNETES_SERVICE_HOST")
+            .output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        let err = stderr(&output);
+        err.lines().last().unwrap_or_default().to_owned()
+    };
+    let err = manager(&[]);
+    assert!(
+        err.starts_with(
+            "metal3-ipam: no kubeconfig found; name one with --kubeconfig or $KUBECONFIG"
+        ),
+        "{err}"
+    );
+    let err = manager(&["--kubeconfig", "/no/such/file"]);
+    assert!(
+        err.starts_with("metal3-ipam: cannot use the kubeconfig /no/such/file: "),
+        "{err}"
+    );
+    let file = dir.path().join("config");
+    // Nothing listens at port 1 of this machine.
+    std::fs::write(
+        &file,
+        "{apiVersion: v1, kind: Config, current-context: c, contexts: [{name: c, context: {cluster: c, user: u}}], \
+         users: [{name: u, user: {token: t}}], clusters: [{name: c, cluster: {server: 'https://127.0.0.1:1'}}]}",
+    )
+    .unwrap();
+    let err = manager(&["--kubeconfig", file.to_str().unwrap()]);
+    assert!(
+        err.starts_with(
+            "metal3-ipam: cannot reach the API server at https://127.0.0.1:1/; check that it runs"
+        ),
+        "{err}"
+    );
+}
+
+/// The binary as a manager, under upstream's name for it and with upstream's flags, over TLS against a server in this process.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manager_serves_claims_over_tls_and_gives_up_its_lease() {
+    let dir = TempDir::new().unwrap();
+    let server = Server::open(Options {
+        data_dir: dir.path().join("data"),
+    })
+    .await
+    .unwrap();
+    let listening = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
+    let kubeconfig = server.write_kubeconfig(listening.addr).unwrap();
+    let client = server.client();
+    let program = dir.path().join("manager");
+    std::os::unix::fs::symlink(PROGRAM, &program).unwrap();
+    let mut manager = Command::new(&program)
+        .args([
+            "--leader-elect",
+            "-v=0",
+            "--sync-period=10m0s",
+            "--health-addr=127.0.0.1:0",
+            "--webhook-port=0",
+        ])
+        .args([
+            "--diagnostics-address=0",
+            "--insecure-diagnostics",
+            "--logtostderr=true",
+            "--logging-format=json",
+        ])
+        .env("KUBECONFIG", &kubeconfig)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let manager = Serving {
+        out: BufReader::new(manager.stdout.take().unwrap()),
+        child: manager,
+    };
+
+    let pools: Api<IPPool> = Api::default_namespaced(client.clone());
+    let claims: Api<IPClaim> = Api::default_namespaced(client.clone());
+    let spec = json!({ "namePrefix": "p", "pools": [{ "start": "10.0.0.1", "end": "10.0.0.9" }], "prefix": 24 });
+    let pool = object("IPPool", "pool", &spec);
+    let claim = object("IPClaim", "claim", &json!({ "pool": { "name": "pool" } }));
+    pools
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(pool).unwrap(),
+        )
+        .await
+        .unwrap();
+    let made = claims
+        .create(
+            &PostParams::default(),
+            &serde_json::from_value(claim).unwrap(),
+        )
+        .await
+        .unwrap();
+
+    let since = made.metadata.resource_version.unwrap();
+    let mut events = std::pin::pin!(claims.watch(&WatchParams::default(), &since).await.unwrap());
+    let address = loop {
+        if let WatchEvent::Modified(claim) =
+            events.try_next().await.unwrap().expect("the watch goes on")
+            && let Some(address) = claim.status.and_then(|s| s.address)
+        {
+            break address;
+        }
+    };
+    assert_eq!(address.name.as_deref(), Some("p-10-0-0-1"));
+
+    manager.signal("-TERM");
+    let (code, out, log) = tokio::task::spawn_blocking(move || manager.end())
+        .await
+        .unwrap();
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{log}");
+    let messages: Vec<String> = log
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")))
+        .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
+        .collect();
+    for flag in ["--sync-period", "--insecure-diagnostics", "--logtostderr"] {
+        let told = messages
+            .iter()
+            .filter(|m| m.starts_with(&format!("{flag} has no effect: ")))
+            .count();
+        assert_eq!(told, 1, "{flag} in {messages:#?}");
+    }
+    assert!(
+        messages.iter().any(|m| m == "health is served"),
+        "{messages:#?}"
+    );
+    let leases: Api<Lease> = Api::default_namespaced(client);
+    let lease = leases
+        .get("controller-leader-election-ipam-capm3")
+        .await
+        .unwrap();
+    assert_eq!(lease.spec.unwrap().holder_identity.as_deref(), Some(""));
+    listening.stop().await;
+    server.close().await;
+}
+
+fn object(kind: &str, name: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "ipam.metal3.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec })
+}
