@@ -419,6 +419,78 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
 }
 
 #[tokio::test]
+async fn bad_contents_end_in_a_status_too() {
+    let door = Door::open().await;
+    let strict = format!("{POOLS}?fieldValidation=Strict");
+    let with = |change: fn(&mut Value)| {
+        let mut pool = pool("x");
+        change(&mut pool);
+        pool.to_string().into_bytes()
+    };
+    let json = "application/json";
+    let table: &[Case<'_>] = &[
+        (
+            "POST",
+            POOLS,
+            json,
+            &with(|p| p["metadata"]["name"] = "A_b".into()),
+            422,
+            "Invalid",
+        ),
+        (
+            "POST",
+            POOLS,
+            json,
+            &with(|p| p["spec"]["prefix"] = "x".into()),
+            422,
+            "Invalid",
+        ),
+        (
+            "POST",
+            POOLS,
+            json,
+            &with(|p| drop(p["spec"].as_object_mut().unwrap().remove("namePrefix"))),
+            422,
+            "Invalid",
+        ),
+        (
+            "POST",
+            &strict,
+            json,
+            &with(|p| p["spec"]["odd"] = 1.into()),
+            400,
+            "BadRequest",
+        ),
+        (
+            "POST",
+            &strict,
+            json,
+            b"{\"metadata\":{\"name\":\"x\"},\"spec\":{\"namePrefix\":\"p\",\"namePrefix\":\"p\"}}",
+            400,
+            "BadRequest",
+        ),
+        (
+            "POST",
+            POOLS,
+            json,
+            &with(|p| p["metadata"]["annotations"] = json!({"a": "x".repeat(270_000)})),
+            422,
+            "Invalid",
+        ),
+        (
+            "POST",
+            POOLS,
+            json,
+            &with(|p| p["spec"]["pools"][0]["end"] = "10.0.0.0".into()),
+            422,
+            "Invalid",
+        ),
+    ];
+    judge(&door, table).await;
+    assert_eq!(door.get(POOLS).await.json()["items"], json!([]));
+}
+
+#[tokio::test]
 async fn an_object_lives_through_every_verb() {
     let door = Door::open().await;
     let one = format!("{POOLS}/a");
@@ -499,13 +571,17 @@ async fn warnings_stand_in_the_head() {
         .iter()
         .map(|v| v.to_str().unwrap())
         .collect();
-    let field = "duplicate field \\\"spec.prefix\\\"";
-    assert!(
-        warnings
-            .iter()
-            .any(|w| w.starts_with("299 - ") && w.contains(field)),
-        "{warnings:?}"
-    );
+    for field in [
+        "unknown field \\\"spec.odd\\\"",
+        "duplicate field \\\"spec.prefix\\\"",
+    ] {
+        assert!(
+            warnings
+                .iter()
+                .any(|w| w.starts_with("299 - ") && w.contains(field)),
+            "{warnings:?}"
+        );
+    }
     let silent = door
         .ask(
             "POST",
