@@ -108,7 +108,13 @@ impl Api {
         B: body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        guarded(self.answer(request, Caller::Remote)).await
+        let head_only = request.method() == Method::HEAD;
+        let mut reply = guarded(self.answer(request, Caller::Remote)).await;
+        if head_only {
+            // HTTP/1 would cut the body off by itself, HTTP/2 sends it, which breaks the stream.
+            *reply.body_mut() = Body::Whole(None);
+        }
+        reply
     }
 
     async fn answer<B>(&self, request: Request<B>, caller: Caller) -> Result<Reply, ApiError>

@@ -811,4 +811,10 @@ async fn from_outside_only_health_and_version_are_open() {
             "{path}"
         );
     }
+
+    let head = Request::head("/healthz")
+        .body(Full::<Bytes>::default())
+        .unwrap();
+    let head = Answer::of(door.api.answer_remote(head).await).await;
+    assert_eq!((head.status, head.text), (StatusCode::OK, Bytes::new()));
 }
