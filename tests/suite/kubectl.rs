@@ -554,7 +554,10 @@ fn remove(lab: &Lab) {
         &lab.ok("delete ipclaims --all -n lab"),
         &["claim1", "deleted"],
     );
-    has(&lab.ok("delete ippool pool1 -n lab"), &["pool1", "deleted"]);
+    has(
+        &lab.ok("delete ippool pool1 -n lab --cascade=foreground"),
+        &["pool1", "deleted"],
+    );
 }
 
 fn built_in_kinds(lab: &Lab) {
@@ -596,6 +599,12 @@ fn built_in_kinds(lab: &Lab) {
     assert_eq!(
         row(&lab.ok("get leases -A"), "l1")[..3],
         ["lab", "l1", "me"]
+    );
+    has(&lab.ok("delete namespace lab"), &["deleted"]);
+    has(&lab.fails("get ns lab"), &[r#"namespaces "lab" not found"#]);
+    has(
+        &lab.run(&words("get cm,leases -n lab"), "").err,
+        &["No resources found"],
     );
 }
 
