@@ -1,8 +1,8 @@
 //! What one operation of the allocator costs, beside other structures that could do its work.
 //!
 //! ```text
-//! cargo bench --bench allocator                     criterion's comparison, then the table of percentiles: 20 min
-//! cargo bench --bench allocator -- p99              the table only: p50, p99 and worst, 16 M offsets: 5 min
+//! cargo bench --bench allocator                     criterion's comparison, then both tables
+//! cargo bench --bench allocator -- p99              the table of percentiles only: 7 min of an idle core
 //! cargo bench --bench allocator -- memory           bytes per offset only (Linux)
 //! cargo bench --bench allocator -- 'churn 99 %/1M'  criterion, filtered
 //! ```
