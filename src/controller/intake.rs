@@ -18,17 +18,17 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use kube::Client;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout_at};
 use tracing::{debug, error, info, warn};
 
-use crate::api::{Meta, WireObject};
 use crate::pool::KindState;
 
 use super::backoff::Backoff;
 use super::discovery;
+use super::known::Name;
 use super::lines::Lines;
-use super::router::{Name, Router};
+use super::reading::{self, Event, Unreadable};
+use super::router::Router;
 use super::transport::{self, Call, PAGE_BYTES};
 use super::view::Counts;
 use super::watched::{Origin, Served, Watched};
@@ -83,46 +83,6 @@ enum End {
     Expired,
     /// Try the same again, later.
     Failed(String),
-}
-
-/// One page of a list.
-#[derive(Deserialize)]
-struct Page<T> {
-    metadata: ListMeta,
-    // Not `default`: a body without items is no list.
-    items: Option<Vec<T>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ListMeta {
-    #[serde(default)]
-    resource_version: String,
-    #[serde(default, rename = "continue")]
-    next: String,
-}
-
-/// One line of a watch.
-#[derive(Deserialize)]
-struct Event {
-    #[serde(rename = "type")]
-    what: String,
-    object: EventObject,
-}
-
-/// An object, or the Status of an ERROR event: their fields do not clash.
-#[derive(Deserialize)]
-struct EventObject {
-    #[serde(default)]
-    metadata: Meta,
-    #[serde(default)]
-    spec: Value,
-    #[serde(default)]
-    status: Value,
-    #[serde(default)]
-    code: u16,
-    #[serde(default)]
-    message: String,
 }
 
 impl Intake {
@@ -292,50 +252,33 @@ impl Intake {
             if reply.status != 200 {
                 return Err(end(reply.status, &reply.body));
             }
-            let (meta, objects) = self.page(&reply.body)?;
+            let page = reading::page(&reply.body).map_err(End::Failed)?;
             drop(reply);
-            for object in objects {
+            for object in page.objects {
                 match object {
                     Ok(object) => {
-                        live.insert(name_of(&object.metadata));
+                        live.insert(Name::of(&object.metadata));
                         self.ever_seen = true;
                         self.router.seen(self.kind, version, object);
                     }
-                    Err(Some(name)) => {
-                        live.insert(name);
+                    Err(odd) => {
+                        self.left_alone(&odd);
+                        match odd.name {
+                            Some(name) => _ = live.insert(name),
+                            None => nameless = true,
+                        }
                     }
-                    Err(None) => nameless = true,
                 }
             }
-            if meta.next.is_empty() {
+            if page.next.is_empty() {
                 if !nameless {
                     // Something without a name may be anything that is known: then nothing counts as gone.
-                    self.router.reset(self.kind, &live, &meta.resource_version);
+                    self.router.reset(self.kind, &live, &page.revision);
                 }
-                return Ok(meta.resource_version);
+                return Ok(page.revision);
             }
-            next = meta.next;
+            next = page.next;
         }
-    }
-
-    /// Reads a page; object by object when one of them cannot be read.
-    #[allow(clippy::type_complexity, reason = "used once, right here")]
-    fn page(&self, body: &[u8]) -> Result<(ListMeta, Vec<Result<WireObject, Option<Name>>>), End> {
-        if let Ok(page) = serde_json::from_slice::<Page<WireObject>>(body) {
-            let items = page.items.unwrap_or_default().into_iter().map(Ok).collect();
-            return Ok((page.metadata, items));
-        }
-        let page: Page<Value> = serde_json::from_slice(body)
-            .map_err(|e| End::Failed(format!("the list cannot be read: {e}")))?;
-        let items = page.items.unwrap_or_default().into_iter();
-        let read = |value: Value| {
-            WireObject::deserialize(&value).map_err(|e| {
-                let name = name_in(&value);
-                warn!(kind = %self.kind, object = %described(name.as_ref()), error = %e, "an object cannot be read; it is left alone");
-                name
-            })
-        };
-        Ok((page.metadata, items.map(read).collect()))
     }
 
     /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.
@@ -389,72 +332,45 @@ impl Intake {
         line: &[u8],
         revision: &mut String,
     ) -> Result<(), End> {
-        let Event { what, object } = match serde_json::from_slice::<Event>(line) {
-            Ok(event) => event,
-            Err(e) => return self.odd_event(line, &e, revision),
-        };
-        if what == "ERROR" {
-            self.counts.event(self.kind, "error");
-            return Err(match object.code {
-                410 => End::Expired,
-                code => End::Failed(format!("the watch ended with {code}: {}", object.message)),
-            });
-        }
-        let seen = object.metadata.resource_version.to_string();
-        let object = WireObject {
-            metadata: object.metadata,
-            spec: object.spec,
-            status: object.status,
-        };
-        match what.as_str() {
-            "ADDED" | "MODIFIED" => {
-                self.counts.event(
-                    self.kind,
-                    if what == "ADDED" { "added" } else { "modified" },
-                );
+        let event = reading::event(line).map_err(End::Failed)?;
+        self.counts.event(self.kind, event.name());
+        let seen = match event {
+            Event::Changed { object, .. } => {
+                let seen = object.metadata.resource_version.to_string();
                 self.ever_seen = true;
                 self.router.seen(self.kind, version, object);
+                seen
             }
-            "DELETED" => {
-                self.counts.event(self.kind, "deleted");
-                let name = name_of(&object.metadata);
-                self.router.gone(self.kind, &name, &object.metadata.uid);
+            Event::Ended(object) => {
+                let name = Name::of(&object.metadata);
+                let uid = &object.metadata.uid;
+                self.router.gone(self.kind, &name, uid);
+                object.metadata.resource_version.to_string()
             }
-            "BOOKMARK" => self.counts.event(self.kind, "bookmark"),
-            other => warn!(kind = %self.kind, event = other, "an event of an unknown type"),
-        }
+            Event::Bookmark(seen) => seen,
+            Event::Error { code: 410, .. } => return Err(End::Expired),
+            Event::Error { code, message } => {
+                let why = format!("the watch ended with {code}: {message}");
+                return Err(End::Failed(why));
+            }
+            // Left alone when at least the version is clear, else the watch starts anew.
+            Event::Odd { odd, ended } => {
+                self.left_alone(&odd);
+                if let (Some(name), Some(uid)) = (&odd.name, &ended) {
+                    self.router.gone(self.kind, name, uid);
+                }
+                odd.revision.ok_or(End::Expired)?
+            }
+        };
         if !seen.is_empty() {
             *revision = seen;
         }
         Ok(())
     }
 
-    /// An event that cannot be read: left alone when at least its object's version is clear, else the watch starts anew.
-    fn odd_event(
-        &self,
-        line: &[u8],
-        error: &serde_json::Error,
-        revision: &mut String,
-    ) -> Result<(), End> {
-        let value: Value = serde_json::from_slice(line)
-            .map_err(|e| End::Failed(format!("an event cannot be read: {e}")))?;
-        let text = |path: &str| value.pointer(path).and_then(Value::as_str);
-        let object = value.get("object").unwrap_or(&Value::Null);
-        let name = name_in(object);
-        warn!(kind = %self.kind, object = %described(name.as_ref()), error = %error, "an event cannot be read; it is left alone");
-        self.counts.event(self.kind, "unreadable");
-        if let (Some("DELETED"), Some(name), Some(uid)) =
-            (text("/type"), name, text("/object/metadata/uid"))
-        {
-            self.router.gone(self.kind, &name, &uid.into());
-        }
-        match text("/object/metadata/resourceVersion") {
-            Some(seen) => {
-                seen.clone_into(revision);
-                Ok(())
-            }
-            None => Err(End::Expired),
-        }
+    fn left_alone(&self, odd: &Unreadable) {
+        let (kind, object, error) = (self.kind, odd.described(), &odd.error);
+        warn!(%kind, object, error, "an object cannot be read; it is left alone");
     }
 
     /// Says what is wrong, once per change: in the log and in the readiness.
@@ -497,29 +413,6 @@ fn end(status: u16, body: &[u8]) -> End {
         410 => End::Expired,
         _ => End::Failed(why),
     }
-}
-
-fn name_of(meta: &Meta) -> Name {
-    Name {
-        namespace: meta.namespace.clone(),
-        name: meta.name.clone(),
-    }
-}
-
-/// The name of an object that cannot be read as a whole.
-fn name_in(object: &Value) -> Option<Name> {
-    let text = |path| object.pointer(path).and_then(Value::as_str);
-    Some(Name {
-        namespace: text("/metadata/namespace").unwrap_or_default().into(),
-        name: text("/metadata/name")?.into(),
-    })
-}
-
-fn described(name: Option<&Name>) -> String {
-    name.map_or_else(
-        || "without a name".to_owned(),
-        |n| format!("{}/{}", n.namespace, n.name),
-    )
 }
 
 /// A value of a query, encoded.

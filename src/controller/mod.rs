@@ -4,8 +4,8 @@
 //! an object is decided by the pool's state machine alone; here things are fetched, carried and sent.
 //!
 //! ```text
-//!   watch (one task per kind)                     intake.rs    discovery.rs  lines.rs
-//!     -> router: which pool? barrier until listed router.rs    registry.rs
+//!   watch (one task per kind)                     intake.rs    discovery.rs  lines.rs  reading.rs
+//!     -> router: which pool? barrier until listed router.rs    known.rs  registry.rs
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
@@ -24,10 +24,12 @@ mod discovery;
 mod failure;
 mod intake;
 mod journal;
+mod known;
 mod lease;
 mod lines;
 mod mailbox;
 mod outcome;
+mod reading;
 mod registry;
 mod router;
 mod run;

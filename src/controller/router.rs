@@ -4,7 +4,7 @@
 //! of every object which pool it led to, so that a changed reference and a missed end become facts too, and it holds the
 //! barrier: pools are told the state of the kinds only after the objects of the lists that it vouches for (A3).
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::admission;
@@ -14,6 +14,7 @@ use crate::api::{
 };
 use crate::pool::{Input, KindState, Kinds, Scope};
 
+use super::known::{Incarnation, Known, Name, Source};
 use super::registry::{PoolHandle, Registry};
 use super::view::Counts;
 use super::watched::Watched;
@@ -31,19 +32,12 @@ pub(super) struct Router {
     hire: Hire,
 }
 
-/// Name of an object: namespace and name.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Name {
-    pub(super) namespace: Arc<str>,
-    pub(super) name: Arc<str>,
-}
-
 #[derive(Default)]
 struct State {
     kinds: Kinds,
     /// A standby's pools are told nothing of the kinds, so they write nothing, and all go on at once when it leads.
     barrier: Barrier,
-    known: BTreeMap<Watched, HashMap<Name, Known>>,
+    known: Known,
     /// Clusters by namespace, for workers to come.
     clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
     /// Pools with a worker, sorted: a Cluster is told to those of its namespace.
@@ -62,47 +56,6 @@ pub(super) enum Barrier {
     Closed,
     /// Leading, or no lease is asked for.
     Open,
-}
-
-/// What is remembered of an object.
-#[derive(Debug, Clone, PartialEq)]
-struct Known {
-    uid: Uid,
-    /// Name of the pool (of the object's namespace) that it was routed to.
-    pool: Option<Arc<str>>,
-    source: Source,
-}
-
-/// From where an object is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Source {
-    /// A list or a watch.
-    Watch,
-    /// The answer to our own create, at this revision. A list may be older than that.
-    Answer(Option<u64>),
-}
-
-impl Name {
-    fn of(meta: &Meta) -> Self {
-        Self {
-            namespace: meta.namespace.clone(),
-            name: meta.name.clone(),
-        }
-    }
-
-    fn pool(&self, pool: &Arc<str>) -> PoolKey {
-        PoolKey {
-            namespace: self.namespace.clone(),
-            name: pool.clone(),
-        }
-    }
-
-    fn address(&self, kind: ClaimKind) -> AddressKey {
-        AddressKey {
-            kind,
-            name: self.name.clone(),
-        }
-    }
 }
 
 // === impl Router ===
@@ -193,16 +146,12 @@ impl Router {
                 let mut state = self.state();
                 let of_namespace = state.clusters.entry(name.namespace.clone()).or_default();
                 let before = of_namespace.insert(name.name.clone(), facts.clone());
-                let known = Known {
+                let known = Incarnation {
                     uid: facts.uid.clone(),
                     pool: None,
                     source: Source::Watch,
                 };
-                state
-                    .known
-                    .entry(kind)
-                    .or_default()
-                    .insert(name.clone(), known);
+                state.known.put(kind, name.clone(), known);
                 // A Cluster's status changes often; pools care for these facts only.
                 if before.as_ref() != Some(&facts) {
                     self.tell_namespace(&state, &name.namespace, &Input::ClusterSeen(facts));
@@ -214,7 +163,7 @@ impl Router {
     /// An object's end as a watch shows it.
     pub(super) fn gone(&self, kind: Watched, name: &Name, uid: &Uid) {
         let mut state = self.state();
-        let known = state.known.get(&kind).and_then(|known| known.get(name));
+        let known = state.known.get(kind, name);
         // The end of an incarnation that was replaced has been told when the next one was seen.
         if known.is_some_and(|known| known.uid == *uid) {
             self.forget(&mut state, kind, name);
@@ -229,42 +178,20 @@ impl Router {
             namespace: state.intern(&address.meta.namespace),
             name: address.meta.name.clone(),
         };
-        let known = Known {
+        let made = Incarnation {
             uid: address.meta.uid.clone(),
             pool: Some(address.pool.clone()),
             source: Source::Answer(address.meta.resource_version.parse().ok()),
         };
-        let kind = Watched::Addresses(address.kind);
         state
             .known
-            .entry(kind)
-            .or_default()
-            .entry(name)
-            .or_insert(known);
+            .put_new(Watched::Addresses(address.kind), name, made);
     }
 
     /// A complete list was shown: what is known and was not in it is gone. `revision`: of the list.
     pub(super) fn reset(&self, kind: Watched, live: &HashSet<Name>, revision: &str) {
-        let revision: Option<u64> = revision.parse().ok();
         let mut state = self.state();
-        let mut removed: Vec<Name> = state
-            .known
-            .get(&kind)
-            .into_iter()
-            .flatten()
-            .filter(|(name, known)| {
-                let newer_than_the_list = match known.source {
-                    Source::Watch => false,
-                    Source::Answer(made) => match (made, revision) {
-                        (Some(made), Some(listed)) => made > listed,
-                        _ => true,
-                    },
-                };
-                !live.contains(*name) && !newer_than_the_list
-            })
-            .map(|(name, _)| name.clone())
-            .collect();
-        removed.sort();
+        let removed = state.known.missing(kind, live, revision.parse().ok());
         for name in &removed {
             self.forget(&mut state, kind, name);
         }
@@ -360,40 +287,25 @@ impl Router {
         uid: Uid,
         pool: Option<Arc<str>>,
     ) {
-        let of_kind = state.known.entry(kind).or_default();
-        if let Some(before) = of_kind.get(name) {
-            let same = before.uid == uid;
+        if let Some(before) = state.known.get(kind, name) {
             let moved = before.pool.is_some() && before.pool != pool;
-            if !same || moved {
+            if before.uid != uid || moved {
                 self.forget(state, kind, name);
             }
         }
-        let known = Known {
+        let known = Incarnation {
             uid,
             pool,
             source: Source::Watch,
         };
-        state
-            .known
-            .entry(kind)
-            .or_default()
-            .insert(name.clone(), known);
+        state.known.put(kind, name.clone(), known);
     }
 
     /// The known incarnation of this name is gone, or leads elsewhere: says so where it led to.
     fn forget(&self, state: &mut State, kind: Watched, name: &Name) {
-        let Some(known) = state
-            .known
-            .get_mut(&kind)
-            .and_then(|known| known.remove(name))
-        else {
+        let Some(Incarnation { uid, pool, .. }) = state.known.remove(kind, name) else {
             return;
         };
-        let Known {
-            uid,
-            pool,
-            source: _,
-        } = known;
         match kind {
             Watched::Clusters => {
                 if let Some(of_namespace) = state.clusters.get_mut(&name.namespace) {
@@ -414,10 +326,7 @@ impl Router {
             }
             Watched::Claims(family) => {
                 if let Some(pool) = pool {
-                    let key = crate::api::ClaimKey {
-                        kind: family,
-                        name: name.name.clone(),
-                    };
+                    let key = name.claim(family);
                     self.tell(&name.pool(&pool), Input::ClaimGone { key, uid });
                 }
             }

@@ -8,7 +8,9 @@
 mod fixture;
 mod intake;
 mod lease;
+mod mailbox;
 mod outcome;
 mod router;
+mod wire;
 mod worker;
 mod writer;

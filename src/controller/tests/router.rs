@@ -7,8 +7,9 @@ use serde_json::json;
 
 use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
 use crate::api::{Address, AddressKey, ClaimKind, WireObject};
+use crate::controller::known::Name;
 use crate::controller::registry::Registry;
-use crate::controller::router::{Barrier, Name, Router};
+use crate::controller::router::{Barrier, Router};
 use crate::controller::view::Counts;
 use crate::controller::watched::Watched;
 use crate::pool::KindState;

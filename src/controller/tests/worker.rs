@@ -194,7 +194,7 @@ async fn an_empty_pools_worker_leaves_and_comes_back_when_it_is_needed() {
         while view.snapshot(&key("x")).is_none() {
             view.changed(&mut changes).await;
         }
-        let name = crate::controller::router::Name {
+        let name = crate::controller::known::Name {
             namespace: "n".into(),
             name: "c".into(),
         };
