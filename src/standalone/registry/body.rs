@@ -7,6 +7,9 @@ use super::request::{FieldValidation, WriteOptions};
 use crate::standalone::error::{ApiError, FieldError, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
 
+/// Deepest nesting of what is stored. Parsers here end at 128, and patches can put together what no parser would let in.
+const DEPTH: usize = 100;
+
 /// How the body came, which decides how its faults are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Came {
@@ -27,6 +30,12 @@ pub(super) fn decode(
     let Value::Object(mut object) = body else {
         return Err(cannot_be_handled(resource, "the body is not a JSON object"));
     };
+    if object.values().any(|value| !is_shallow(value, DEPTH)) {
+        return Err(cannot_be_handled(
+            resource,
+            &format!("it is nested deeper than {DEPTH} levels"),
+        ));
+    }
     check_type(resource, &mut object)?;
     let mut unknown = options.findings.clone();
     clean_metadata(resource, &mut object, &mut unknown)?;
@@ -54,6 +63,18 @@ pub(super) fn decode(
         }
     }
     Ok(object)
+}
+
+/// Whether nothing in the value lies deeper than this.
+fn is_shallow(value: &Value, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else {
+        return false;
+    };
+    match value {
+        Value::Object(map) => map.values().all(|value| is_shallow(value, depth)),
+        Value::Array(list) => list.iter().all(|value| is_shallow(value, depth)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => true,
+    }
 }
 
 fn cannot_be_handled(resource: &Resource, why: &str) -> ApiError {

@@ -35,8 +35,14 @@ pub(super) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
                 let data = object
                     .entry("data")
                     .or_insert_with(|| Value::Object(Map::new()));
-                for (key, value) in plain {
-                    data[key] = STANDARD.encode(value.as_str().unwrap_or_default()).into();
+                // What is no map of texts stays as it is, for the check to find.
+                if let Value::Object(data) = data {
+                    for (key, value) in plain {
+                        let value = value
+                            .as_str()
+                            .map_or(value.clone(), |text| STANDARD.encode(text).into());
+                        data.insert(key, value);
+                    }
                 }
             }
         }

@@ -479,13 +479,11 @@ fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
     if let Some(name) = target.name.as_deref() {
         let found = metadata::text(object, "name");
         if found.is_empty() {
-            if target.subresource.is_none() && resource.conduct == Conduct::Custom {
-                return Err(ApiError::bad_request(format!(
-                    "the name of the object (based on URL) was undeterminable: {name}"
-                )));
-            }
-            metadata::of(object).insert("name".to_owned(), name.into());
-        } else if found != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if found != name {
             return Err(ApiError::bad_request(format!(
                 "the name of the object ({found}) does not match the name on the URL ({name})"
             )));

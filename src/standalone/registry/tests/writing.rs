@@ -278,6 +278,33 @@ async fn json_patches_test_change_and_are_bounded() {
 }
 
 #[tokio::test]
+async fn nothing_is_stored_that_could_not_be_read_again() {
+    let bed = Bed::new().await;
+    bed.create("clusters", json!({"metadata": {"name": "a"}, "spec": {}}))
+        .await
+        .unwrap();
+    let target = bed.one("clusters", "a");
+    let deep = (0..90).fold(json!(1), |inner, _| json!({ "a": inner }));
+    bed.merge(&target, json!({"spec": {"x": deep}}))
+        .await
+        .unwrap();
+    let onto = format!("/spec/x{}", "/a".repeat(80));
+    let patch = Patch::Json(
+        serde_json::from_value(json!([{"op": "copy", "from": "/spec/x", "path": onto}])).unwrap(),
+    );
+    let options = WriteOptions::default();
+    let error = bed
+        .registry
+        .patch(&target, patch, &options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, 400, "{error}");
+    bed.get("clusters", "a").unwrap();
+    let odd = json!({"metadata": {"name": "s"}, "data": "x", "stringData": {"a": "b"}});
+    assert_eq!(bed.create("secrets", odd).await.unwrap_err().code, 422);
+}
+
+#[tokio::test]
 async fn an_object_too_big_to_store_is_refused() {
     let bed = Bed::new().await;
     let mut object = pool("a");
