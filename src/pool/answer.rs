@@ -20,13 +20,13 @@ impl Pool {
             return;
         };
         match purpose {
-            Purpose::Meta => {
+            Purpose::Meta(uid) => {
                 self.head.flight = None;
-                self.answered_pool(outcome, false);
+                self.answered_pool(&uid, outcome, false);
             }
-            Purpose::Status => {
+            Purpose::Status(uid) => {
                 self.head.flight = None;
-                self.answered_pool(outcome, true);
+                self.answered_pool(&uid, outcome, true);
             }
             Purpose::Cluster(name) => {
                 self.head.flight = None;
@@ -39,7 +39,15 @@ impl Pool {
                 self.queue.mark(&key);
                 match sent {
                     Sent::Claim(uid) => self.answered_claim(&key, &uid, None, outcome),
-                    Sent::Status(uid, addr) => self.answered_claim(&key, &uid, addr, outcome),
+                    Sent::Status(uid, addr) => {
+                        let lost = matches!(outcome, Outcome::Unknown { .. });
+                        self.answered_claim(&key, &uid, addr, outcome);
+                        if let Some(case) = self.cases.get_mut(&key)
+                            && !lost
+                        {
+                            case.showing = None;
+                        }
+                    }
                     Sent::Create => self.answered_create(&key, outcome),
                     Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
                     Sent::Address(object, uid) => {
@@ -53,7 +61,7 @@ impl Pool {
 
     // --- the pool
 
-    fn answered_pool(&mut self, outcome: Outcome, status: bool) {
+    fn answered_pool(&mut self, uid: &Uid, outcome: Outcome, status: bool) {
         let version = self.head.object.as_ref().map(|p| p.version.clone());
         match outcome {
             Outcome::Stored(Stored::Pool(pool)) => {
@@ -68,10 +76,8 @@ impl Pool {
                 self.head.desk.dirty = true;
             }
             Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
-                if let Some(uid) = self.head.object.as_ref().map(|p| p.uid.clone()) {
-                    self.graves.dig(uid.clone(), self.now);
-                    self.pool_gone(&uid);
-                }
+                self.graves.dig(uid.clone(), self.now);
+                self.pool_gone(uid);
             }
             Outcome::Refused { message, .. } => {
                 self.pool_failed(status, Mishap::Refused, &message);
@@ -99,6 +105,10 @@ impl Pool {
 
     fn pool_failed(&mut self, status: bool, mishap: Mishap, why: &str) {
         let now = self.now;
+        if !status && !self.head.backoff.has_failed() {
+            // Claims that wait for it say so now.
+            self.mark_all();
+        }
         let head = &mut self.head;
         let backoff = if status {
             head.desk.dirty = true;
@@ -115,11 +125,23 @@ impl Pool {
 
     fn answered_cluster(&mut self, name: &str, outcome: Outcome) {
         match outcome {
-            Outcome::Cluster(Some(facts)) => {
-                self.head.checked = Some(facts.uid.clone());
-                self.cluster_seen(facts);
+            // What is known comes from the watch: the answer may be older, but for what never turns back.
+            Outcome::Cluster(Some(facts)) => match self.clusters.get_mut(name) {
+                Some(known) if known.uid == facts.uid && facts.deleting => {
+                    if !known.deleting {
+                        known.deleting = true;
+                        self.mark_all();
+                    }
+                }
+                Some(known) if known.uid == facts.uid => {
+                    self.head.backoff.reset();
+                    self.head.checked = Some(facts.uid);
+                }
+                Some(_) | None => self.pool_failed(false, Mishap::Lost, "the watch lags behind"),
+            },
+            Outcome::Cluster(None) | Outcome::Gone => {
+                self.pool_failed(false, Mishap::Lost, "its Cluster does not exist");
             }
-            Outcome::Cluster(None) | Outcome::Gone => self.cluster_gone(name),
             Outcome::NotSent { retry_after } => {
                 self.pool_failed(false, Mishap::NotSent(retry_after), "it was not sent");
             }
@@ -147,7 +169,10 @@ impl Pool {
     }
 
     fn succeeded(&mut self, key: &ClaimKey) {
-        if let Some(case) = self.cases.get_mut(key) {
+        // A status that explains a refused create does not hasten the next one.
+        if let Some(case) = self.cases.get_mut(key)
+            && case.refusal.is_none()
+        {
             case.backoff.reset();
         }
     }
@@ -167,6 +192,10 @@ impl Pool {
                 let created = claim.meta.created();
                 self.claim_seen(*claim, None);
                 if let Some(address) = addr {
+                    if let Some(case) = self.cases.get_mut(key) {
+                        case.refusal = None;
+                        case.backoff.reset();
+                    }
                     self.decided(Decision::Bound {
                         claim: key.clone(),
                         address,

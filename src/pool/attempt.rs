@@ -18,8 +18,16 @@ impl Pool {
     /// Holds an address for a claim: this one, or one that the pool's strategy chooses.
     pub(super) fn choose(&mut self, key: &ClaimKey, wanted: Option<IpAddr>) {
         self.drop_attempt(key);
+        let returns = self.cases.get(key).is_some_and(|c| c.kept.is_some());
+        let obstacle = |addr| {
+            if returns {
+                self.space.rival(addr, key)
+            } else {
+                self.space.obstacle(addr, key)
+            }
+        };
         let chosen = match wanted {
-            Some(addr) if self.space.obstacle(addr, key).is_none() => {
+            Some(addr) if obstacle(addr).is_none() => {
                 self.space.hold(addr, Holder::Attempt(key.clone()));
                 Some(addr)
             }
@@ -96,9 +104,13 @@ impl Pool {
         let living = case.claim.as_deref().is_some_and(|c| c.deleted.is_none());
         let bound = self.is_bound(key, case);
         let resting = case.flight.is_some() || case.backoff.until(self.now).is_some();
+        // What is to be put back (R4) is held until it is, unless somebody else has it by now.
+        let living_pool = self.head.object.as_ref().is_some_and(|p| !p.deleting);
+        let kept =
+            case.kept.is_some() && living_pool && self.space.rival(attempt.address, key).is_none();
         let wanted = match verdict {
             Verdict::Do(_, Step::Choose(_) | Step::Pin | Step::Create) => true,
-            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting || case.kept.is_some(),
+            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting || kept,
         };
         if attempt.state == AttemptState::Planned && !(living && wanted && !bound) {
             self.drop_attempt(key);

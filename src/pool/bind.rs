@@ -5,9 +5,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use crate::api::names::METAL3_GROUP;
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{Assessment, Case, Class, Reason, Step, Until, Verdict, Waiting};
+use super::case::{Assessment, AttemptState, Case, Class, Reason, Step, Until, Verdict, Waiting};
 use super::machine::Pool;
 use super::record::{AddressRecord, ClaimRecord};
+use super::space::Holder;
 
 /// What an object that names a claim is to it.
 enum Standing {
@@ -56,14 +57,17 @@ impl Pool {
         })
     }
 
-    /// Whether the object is in the status of the claim that it names.
+    /// Whether the object is in the status of the claim that it names, or may be by now.
     fn is_published(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let claim = ClaimKey {
             kind: key.kind,
             name: object.claim.clone(),
         };
-        let claim = self.cases.get(&claim).and_then(|c| c.claim.as_deref());
-        claim.is_some_and(|c| c.published.as_ref() == Some(&key.name))
+        let Some(case) = self.cases.get(&claim) else {
+            return false;
+        };
+        let shows = |claim: &ClaimRecord| claim.published.as_ref() == Some(&key.name);
+        case.showing.as_ref() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
     }
 
     /// Whether another claim's object has the better right to this object's address (by value): one that is published,
@@ -74,6 +78,19 @@ impl Pool {
         };
         if self.is_published(key, object) {
             return false;
+        }
+        // One that is being put back (R4) is published the moment it exists.
+        let returning = |holder: &Holder| match holder {
+            Holder::Attempt(claim) => {
+                let case = self.cases.get(claim).filter(|case| case.kept.is_some());
+                let attempt = case.and_then(|case| case.attempt.as_deref());
+                (claim.kind, &claim.name) != (key.kind, &object.claim)
+                    && attempt.is_some_and(|a| a.state != AttemptState::Planned)
+            }
+            Holder::Object(_) | Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => false,
+        };
+        if self.space.of(addr).iter().any(returning) {
+            return true;
         }
         let rank =
             |key: &AddressKey, object: &AddressRecord| (object.created, key.name.clone(), key.kind);
@@ -138,14 +155,17 @@ impl Pool {
                         best = Some((object_key, object));
                     }
                 }
-                Standing::Disputed(addr) => disputed = Some((object_key, addr)),
+                Standing::Disputed(addr) => {
+                    disputed.get_or_insert((object_key, addr));
+                }
                 Standing::Surplus | Standing::Nothing => {}
             }
         }
         if let Some((object_key, object)) = best {
             return self.assess_bound(key, case, claim, &object_key, object);
         }
-        if let Some((object_key, addr)) = disputed {
+        // What it had comes back first (R4).
+        if let Some((object_key, addr)) = disputed.filter(|_| case.kept.is_none()) {
             let waiting = Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(

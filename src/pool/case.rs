@@ -24,6 +24,8 @@ pub(super) struct Case {
     pub(super) attempt: Option<Box<Attempt>>,
     /// What to put back when its published object has vanished (R4).
     pub(super) kept: Option<Box<Kept>>,
+    /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
+    pub(super) showing: Option<Arc<str>>,
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
     /// Why the server refused its address object.

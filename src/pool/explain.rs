@@ -124,6 +124,23 @@ impl Pool {
             Some(wait) if wait.reason == waiting.reason => wait.since,
             Some(_) | None => self.now,
         };
+        match waiting.reason {
+            Reason::LeftAlone | Reason::Pending => {
+                return Assessment {
+                    waiting: Some(waiting),
+                    verdict: Verdict::Rest,
+                };
+            }
+            Reason::Exhausted
+            | Reason::PoolNotFound
+            | Reason::PoolNotReady
+            | Reason::AllocationFailed
+            | Reason::AddressConflict
+            | Reason::PreAllocationConflict
+            | Reason::RequestedAddressInvalid
+            | Reason::RequestedAddressOutOfRange
+            | Reason::RequestedAddressUnavailable => {}
+        }
         let mut status = ClaimStatus::default();
         let mut due = None;
         match &waiting.error {

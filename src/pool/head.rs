@@ -197,6 +197,10 @@ impl Pool {
         }
         self.head.object = None;
         self.head.checked = None;
+        // What was to be put back (R4) is of the pool that is gone.
+        for case in self.cases.values_mut() {
+            case.kept = None;
+        }
         self.space.rebuild(&Terms::default());
         self.mark_all();
     }
@@ -271,7 +275,8 @@ impl Pool {
                 labels: BTreeMap::new(),
                 owner_references: None,
             };
-            self.send_head(Purpose::Meta, request);
+            let uid = pool.uid.clone();
+            self.send_head(Purpose::Meta(uid), request);
             return true;
         }
         if self.is_meta_stored() {
@@ -284,6 +289,7 @@ impl Pool {
         let mut labels = BTreeMap::new();
         let mut owner_references = None;
         let resource_version = pool.version.clone();
+        let uid = pool.uid.clone();
         if let Some(name) = pool.terms.cluster.clone() {
             let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
                 return false;
@@ -314,7 +320,7 @@ impl Pool {
             labels,
             owner_references,
         };
-        self.send_head(Purpose::Meta, request);
+        self.send_head(Purpose::Meta(uid), request);
         true
     }
 

@@ -29,10 +29,10 @@ use super::tally::Tally;
 /// What a request in flight was for.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
-    /// The pool's metadata.
-    Meta,
-    /// The pool's status.
-    Status,
+    /// Metadata of the pool of this UID.
+    Meta(Uid),
+    /// Status of the pool of this UID.
+    Status(Uid),
     /// A Cluster, before it becomes the pool's owner.
     Cluster(Arc<str>),
     /// A case.
@@ -142,7 +142,10 @@ impl Pool {
                 problems,
                 scope,
             } => self.pool_seen(*object, problems, scope),
-            Input::PoolGone { uid } => self.pool_gone(&uid),
+            Input::PoolGone { uid } => {
+                self.graves.close(&uid, self.next_id());
+                self.pool_gone(&uid);
+            }
             Input::ClusterSeen(facts) => self.cluster_seen(facts),
             Input::ClusterGone { name } => self.cluster_gone(&name),
             Input::ClaimSeen { claim, scope } => self.claim_seen(*claim, Some(scope)),

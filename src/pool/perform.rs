@@ -102,12 +102,16 @@ impl Pool {
         let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
             return;
         };
+        let showing = status.published.clone().flatten();
         let sent = Sent::Status(claim.uid.clone(), addr);
         let request = Request::ClaimStatus {
             key: key.clone(),
             resource_version: claim.version.clone(),
             status,
         };
+        if let (Some(name), Some(case)) = (showing, self.cases.get_mut(key)) {
+            case.showing = Some(name);
+        }
         self.send(Purpose::Case(key.clone(), sent), request);
     }
 

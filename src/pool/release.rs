@@ -107,7 +107,9 @@ impl Pool {
         let due = self
             .leak_due(key, case, since)
             .filter(|_| sighted && case.claim.is_none());
-        let names: Vec<String> = case.objects.iter().map(ToString::to_string).collect();
+        let mut names: Vec<String> = case.objects.iter().map(ToString::to_string).collect();
+        names.sort();
+        names.truncate(5);
         if let Some(case) = self.cases.get_mut(key) {
             case.leak_seen = due.map(|_| since);
         }

@@ -254,7 +254,7 @@ impl Pool {
         if storing && !self.head.backoff.has_failed() {
             return;
         }
-        let version = pool.version.clone();
+        let (uid, version) = (pool.uid.clone(), pool.version.clone());
         let status = if self.is_paused() {
             self.paused_status()
         } else {
@@ -265,7 +265,7 @@ impl Pool {
             return;
         };
         self.send_head(
-            Purpose::Status,
+            Purpose::Status(uid),
             Request::PoolStatus {
                 resource_version: version,
                 status,

@@ -75,6 +75,7 @@ impl Pool {
             .is_none_or(|before| record.asks_otherwise(before))
         {
             case.backoff.reset();
+            case.refusal = None;
         }
         // A queue's places are by age: leave them before the age changes.
         if fresh {
@@ -96,6 +97,9 @@ impl Pool {
             self.queue.unpark(case);
         }
         case.claim = Some(Box::new(record));
+        if fresh {
+            self.weigh_several(&key);
+        }
         self.rivals_changed(&key);
         self.queue.mark(&key);
     }
@@ -116,6 +120,8 @@ impl Pool {
         let published = case.claim.take().and_then(|claim| claim.published);
         self.tally.claims -= 1;
         case.kept = None;
+        case.refusal = None;
+        case.showing = None;
         case.backoff.reset();
         case.confirmed = false;
         for name in &case.objects {
@@ -128,6 +134,7 @@ impl Pool {
                 object.course = if was_its { Course::Goes } else { Course::Stays };
             }
         }
+        self.weigh_several(key);
         self.rivals_changed(key);
         self.queue.mark(key);
     }
@@ -195,8 +202,9 @@ impl Pool {
             self.tally.bound += 1;
         }
         case.objects.reserve_exact(1);
-        case.objects.push(key.name.clone());
-        let several = case.objects.len() > 1 && case.claim.is_some();
+        // Sorted, so that nothing depends on the order in which they came.
+        let place = case.objects.partition_point(|name| *name < key.name);
+        case.objects.insert(place, key.name.clone());
         self.head.indexes_changed(&claim.name);
         let Some(record) = self.addresses.get(key) else {
             return;
@@ -208,9 +216,7 @@ impl Pool {
             }
             Err(_) => self.found_unreadable(key),
         }
-        if several {
-            self.weigh_several(claim);
-        }
+        self.weigh_several(claim);
     }
 
     /// Takes an object out of its case and its address, and forgets it.
@@ -293,7 +299,7 @@ impl Pool {
         // The name may be just being read: then the answer shows what was there before.
         let reading = self.flights.values().find_map(|purpose| match purpose {
             Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
-            Purpose::Case(..) | Purpose::Meta | Purpose::Status | Purpose::Cluster(_) => None,
+            Purpose::Case(..) | Purpose::Meta(_) | Purpose::Status(_) | Purpose::Cluster(_) => None,
         });
         if let Some(attempt) = reading
             .and_then(|claim| self.cases.get_mut(&claim))

@@ -14,7 +14,7 @@ use crate::api::{AddressKey, ClaimKey};
 use super::terms::Terms;
 
 /// One reason why an address is not handed out to just anyone.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     /// A live address object of this pool.
     Object(AddressKey),
@@ -104,12 +104,13 @@ impl Space {
 
     fn add(&mut self, addr: IpAddr, holder: Holder) {
         let set = self.holders.entry(addr).or_default();
-        if set.contains(&holder) {
+        // Sorted, so that what is said of them does not depend on the order in which they came.
+        let Err(place) = set.binary_search(&holder) else {
             return;
-        }
+        };
         let first_live = holder.is_live() && !set.iter().any(Holder::is_live);
         set.reserve_exact(1);
-        set.push(holder);
+        set.insert(place, holder);
         if objects(set) > 1 {
             self.duplicates.insert(addr);
         }
@@ -158,6 +159,16 @@ impl Space {
             Holder::Attempt(other) => other != claim,
             Holder::Promised(name) => *name != claim.name,
             Holder::Gateway => false,
+        })
+    }
+
+    /// Who has taken the address of this claim's vanished object (R4). A pre-allocation made since does not count: the
+    /// claim had the address first (A8).
+    pub(super) fn rival(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
+        self.of(addr).iter().find(|holder| match holder {
+            Holder::Object(_) | Holder::Foreign(_) => true,
+            Holder::Attempt(other) => other != claim,
+            Holder::Promised(_) | Holder::Gateway => false,
         })
     }
 

@@ -9,6 +9,7 @@ use crate::api::{AddressKey, ClaimKey};
 use super::case::{Until, Wait, Waiting};
 use super::machine::Pool;
 use super::request::Decision;
+use super::space::Holder;
 
 /// Two or more objects hold one address.
 const DUPLICATE: &str = "DuplicateAddress";
@@ -133,8 +134,12 @@ impl Pool {
             return;
         }
         let message = duplicate.then(|| {
-            let holders = self.space.of(addr).iter().take(NAMED);
-            let holders: Vec<String> = holders.map(|h| self.describe(h)).collect();
+            let holders = self.space.of(addr).iter();
+            let holders = holders.filter(|h| matches!(h, Holder::Object(_)));
+            // Sorted: a restart must find the words that stand.
+            let mut holders: Vec<String> = holders.map(|h| self.describe(h)).collect();
+            holders.sort();
+            holders.truncate(NAMED);
             format!("{addr} is held by {}", holders.join(" and "))
         });
         self.problem(DUPLICATE, known.1, message);
@@ -144,9 +149,11 @@ impl Pool {
         let Some(case) = self.cases.get(claim) else {
             return;
         };
-        let several = case.objects.len() > 1 && !claim.name.is_empty();
+        let several = case.objects.len() > 1 && case.claim.is_some();
         let message = several.then(|| {
-            let names: Vec<&str> = case.objects.iter().take(NAMED).map(|n| &**n).collect();
+            let mut names: Vec<&str> = case.objects.iter().map(|n| &**n).collect();
+            names.sort_unstable();
+            names.truncate(NAMED);
             format!("{claim} is named by several objects: {}", names.join(", "))
         });
         if message.is_some() || self.tally.kinds.contains_key(SEVERAL) {

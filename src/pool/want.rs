@@ -11,6 +11,7 @@ use super::case::{
     Assessment, AttemptState, Case, Class, Final, Reason, Step, Until, Verdict, Waiting,
 };
 use super::explain::{NOT_AVAILABLE, echo};
+use super::gate::Shut;
 use super::machine::Pool;
 use super::record::ClaimRecord;
 use super::space::Holder;
@@ -26,15 +27,15 @@ impl Pool {
             until: Until::Change,
         };
         if let Err(shut) = self.open() {
+            if shut == Shut::NotStored && !self.head.backoff.has_failed() {
+                // Its first write is on its way.
+                return Some(waiting(Reason::Pending, String::new()));
+            }
             return Some(waiting(shut.reason(), self.shut_message(shut)));
         }
         let cluster = claim.cluster.as_deref().filter(|_| claim.cluster_required);
         if let Some(name) = cluster.filter(|name| self.cluster(name).is_none()) {
             let message = format!("Cluster {} of this claim does not exist", echo(name));
-            return Some(waiting(Reason::PoolNotReady, message));
-        }
-        if self.is_terminating() {
-            let message = format!("namespace {} is being deleted", self.key.namespace);
             return Some(waiting(Reason::PoolNotReady, message));
         }
         None
@@ -52,12 +53,21 @@ impl Pool {
             return self.still_waiting(key, case, Verdict::Rest);
         }
         if let Some(waiting) = self.gate(claim) {
+            return self.waiting(key, case, claim, waiting);
+        }
+        if let Some(until) = self.terminating_until.filter(|until| *until > self.now) {
+            let waiting = Waiting {
+                reason: Reason::PoolNotReady,
+                message: format!("namespace {} is being deleted", self.key.namespace),
+                error: None,
+                until: Until::Change,
+            };
             let mut assessment = self.waiting(key, case, claim, waiting);
-            if let (Some(until), Verdict::Rest) = (self.terminating_until, &assessment.verdict)
-                && until > self.now
-            {
-                assessment.verdict = Verdict::Later(until);
-            }
+            assessment.verdict = match assessment.verdict {
+                Verdict::Rest => Verdict::Later(until),
+                Verdict::Later(at) => Verdict::Later(at.min(until)),
+                verdict @ Verdict::Do(..) => verdict,
+            };
             return assessment;
         }
         let planned = case
@@ -91,19 +101,19 @@ impl Pool {
         claim: &ClaimRecord,
         planned: Option<IpAddr>,
     ) -> Result<Option<IpAddr>, Waiting> {
+        // Messages do not name the holder: it may change while the claim waits, which nobody tells those who wait.
         if let Some(kept) = case.kept.as_deref() {
-            let conflict = |holder| Waiting {
+            let conflict = |_| Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
-                    "the address object of this claim was deleted, and its address {} is now held by {}",
-                    kept.address,
-                    self.describe(holder)
+                    "the address object of this claim was deleted, and another one holds its address {} now; delete one of the two claims",
+                    kept.address
                 ),
                 error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
                 until: Until::Address(kept.address),
             };
-            let obstacle = self.space.obstacle(kept.address, key);
-            return obstacle.map_or(Ok(Some(kept.address)), |h| Err(conflict(h)));
+            let rival = self.space.rival(kept.address, key);
+            return rival.map_or(Ok(Some(kept.address)), |h| Err(conflict(h)));
         }
         let promise = self
             .head
@@ -205,11 +215,10 @@ impl Pool {
         }
         match self.space.obstacle(addr, key) {
             None => Ok(addr),
-            Some(holder) => Err(waiting(
+            Some(_) => Err(waiting(
                 Reason::RequestedAddressUnavailable,
                 format!(
-                    "the requested address {addr} is held by {}; it is given to this claim when it is freed",
-                    self.describe(holder)
+                    "the requested address {addr} is held; it is given to this claim when it is freed"
                 ),
                 NOT_AVAILABLE.to_owned(),
                 Final::Later,
@@ -234,11 +243,10 @@ impl Pool {
         };
         match self.space.obstacle(addr, key) {
             None => Ok(addr),
-            Some(holder) => Err(Waiting {
+            Some(_) => Err(Waiting {
                 reason: Reason::PreAllocationConflict,
                 message: format!(
-                    "{addr} is pre-allocated to this claim, but held by {}; it is given to this claim when it is freed",
-                    self.describe(holder)
+                    "{addr} is pre-allocated to this claim, but held; it is given to this claim when it is freed"
                 ),
                 error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
                 until: Until::Address(addr),

@@ -186,9 +186,7 @@ impl World {
             self.events[5].push_back(Input::ClusterSeen(cluster));
         }
         self.tell_pool();
-        for stream in 0..STREAMS {
-            while self.deliver(stream) {}
-        }
+        self.deliver_all();
         self.step(Input::Kinds(self.kinds));
     }
 
@@ -200,6 +198,13 @@ impl World {
         self.last[stream] = Some(event.clone());
         self.step(event);
         true
+    }
+
+    /// Delivers all events that wait.
+    pub(super) fn deliver_all(&mut self) {
+        for stream in 0..STREAMS {
+            while self.deliver(stream) {}
+        }
     }
 
     /// Delivers the last event of a stream again.

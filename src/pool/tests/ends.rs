@@ -1,0 +1,699 @@
+//! One rule after the other: release, faults, pause, Clusters, move.
+
+use serde_json::json;
+
+use super::super::{Config, Decision, Input, LeakRepair, Outcome, Request};
+use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use crate::api::names::{
+    CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, PROVIDER_LABEL,
+};
+
+/// Kinds of the requests sent since, in order.
+fn kinds(world: &World, since: usize) -> Vec<&'static str> {
+    let kind = |request: &Request| match request {
+        Request::PoolMeta { .. } => "pool",
+        Request::PoolStatus { .. } => "",
+        Request::ClaimFinalizers { finalizers, .. } if finalizers.is_empty() => "claim off",
+        Request::ClaimFinalizers { .. } => "claim on",
+        Request::ClaimStatus { .. } => "status",
+        Request::CreateAddress(_) => "create",
+        Request::DeleteAddress { .. } => "delete",
+        Request::AddressMeta { .. } => "address",
+        Request::ReadCluster { .. } => "read cluster",
+        Request::ReadClaim { .. } => "read claim",
+        Request::ReadAddress { .. } => "read address",
+    };
+    let all = world.sent[since..].iter().map(kind);
+    all.filter(|k| !k.is_empty()).collect()
+}
+
+/// One bound claim in a pool of three.
+fn bound_world() -> World {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.pass(2);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world
+}
+
+/// A pool of three and a claim whose create is the next request.
+fn before_create(world: &mut World) {
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.deliver_all();
+    while !matches!(world.requests[0].1, Request::CreateAddress(_)) {
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        world.deliver_all();
+    }
+}
+
+#[test]
+fn r1_the_finalizers_come_first() {
+    let world = bound_world();
+    assert_eq!(kinds(&world, 0), ["pool", "claim on", "create", "status"]);
+}
+
+#[test]
+fn r1_a_claim_deleted_at_any_moment_leaves_nothing() {
+    // Deleted before the n-th request is carried out, or after it and before its answer.
+    for moment in 0..8 {
+        for answered in [false, true] {
+            let mut world = World::new();
+            world.create_pool(small(3));
+            world.create_claim(M, "a");
+            world.deliver_all();
+            for _ in 0..moment {
+                if world.requests.is_empty() {
+                    break;
+                }
+                world.carry_out(0, Fate::Fine);
+                world.answer(0);
+            }
+            if answered && !world.requests.is_empty() {
+                world.carry_out(0, Fate::Fine);
+            }
+            world.delete_claim(M, "a");
+            world.pass(60);
+            assert!(world.claims.is_empty(), "{moment} {answered}");
+            assert!(world.addresses.is_empty(), "{moment} {answered}");
+            assert_eq!(world.machine.snapshot().available, 3);
+        }
+    }
+}
+
+#[test]
+fn r1_a_claim_whose_finalizer_was_taken_off_is_asked_for_and_released() {
+    let mut world = bound_world();
+    let since = world.sent.len();
+    world.delete_claim(M, "a");
+    world.edit_claim(&claim_key(M, "a"), |c| c.meta.finalizers.clear());
+    world.events[1].retain(|event| matches!(event, Input::ClaimGone { .. }));
+    world.pass(2);
+    assert_eq!(kinds(&world, since), ["read claim", "delete", "address"]);
+    assert!(world.addresses.is_empty());
+}
+
+#[test]
+fn r2_someone_elses_finalizer_keeps_the_address_but_not_the_collectors() {
+    let mut world = bound_world();
+    let key = claim_key(M, "a");
+    world.edit_claim(&key, |c| c.meta.finalizers.push("x/y".into()));
+    world.edit_claim(&key, |c| {
+        c.meta.finalizers.push("foregroundDeletion".into());
+    });
+    world.delete_claim(M, "a");
+    world.pass(600);
+    assert_eq!(world.addresses.len(), 1);
+    world.edit_claim(&key, |c| c.meta.finalizers.retain(|f| f != "x/y"));
+    world.pass(2);
+    assert!(world.addresses.is_empty());
+    assert_eq!(world.claim(M, "a").meta.finalizers, ["foregroundDeletion"]);
+}
+
+#[test]
+fn r3_the_order_of_a_release() {
+    let mut world = bound_world();
+    let since = world.sent.len();
+    world.delete_claim(M, "a");
+    world.pass(2);
+    assert_eq!(kinds(&world, since), ["delete", "address", "claim off"]);
+    let released = |d: &Decision| matches!(d, Decision::Released { .. });
+    assert!(world.told.iter().any(released));
+}
+
+#[test]
+fn r3_a_foreign_finalizer_on_the_object_holds_the_address_but_not_the_claim() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    world.edit_address(&object, |a| a.meta.finalizers.push("x/y".into()));
+    world.delete_claim(M, "a");
+    world.pass(2);
+    assert!(world.claims.is_empty());
+    assert_eq!(world.machine.snapshot().allocated, 1);
+    // A claim of the same name is another story: it does not get what is on its way out.
+    world.create_claim(M, "a");
+    world.pass(2);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+    world.edit_address(&object, |a| a.meta.finalizers.clear());
+    world.pass(2);
+    assert_eq!(world.machine.snapshot().allocated, 1);
+}
+
+#[test]
+fn r3_a_deleted_claim_keeps_its_address_for_the_grace_period_over_a_restart() {
+    let mut world = bound_world();
+    world.edit_spec(|spec| spec.address_reuse_grace_period_seconds = Some(100));
+    world.delete_claim(M, "a");
+    world.pass(60);
+    world.restart();
+    world.pass(30);
+    assert_eq!(world.addresses.len(), 1);
+    assert_eq!(world.claims.len(), 1);
+    world.pass(11);
+    assert!(world.addresses.is_empty() && world.claims.is_empty());
+}
+
+#[test]
+fn r3_the_grace_period_is_skipped_when_the_pool_goes() {
+    let mut world = bound_world();
+    world.edit_spec(|spec| spec.address_reuse_grace_period_seconds = Some(100));
+    world.delete_claim(M, "a");
+    world.delete_pool();
+    world.pass(2);
+    assert!(world.addresses.is_empty() && world.claims.is_empty() && world.pool.is_none());
+    assert!(world.machine.is_empty());
+}
+
+#[test]
+fn r3_a_delete_is_for_the_object_that_was_meant() {
+    let mut world = bound_world();
+    world.delete_claim(M, "a");
+    world.deliver_all();
+    // Its finalizer is taken off and a successor has the name by now.
+    let object = address_key(M, "p-10-0-0-1");
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.create_address(M, "p-10-0-0-1", "prov", "b", "10.0.0.1", |_| {});
+    world.create_claim(M, "b");
+    world.pass(2);
+    assert!(world.claims.contains_key(&claim_key(M, "b")));
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    assert!(!world.claims.contains_key(&claim_key(M, "a")));
+}
+
+#[test]
+fn r4_what_vanishes_under_a_living_claim_is_put_back() {
+    let mut world = World::new();
+    world.create_address(C, "by-hand", "prov", "a", "10.0.0.7", |a| {
+        a.prefix = Some(23);
+        a.gateway = Some("10.0.0.9".parse().unwrap());
+    });
+    world.create_pool(small(3));
+    world.create_claim(C, "a");
+    world.settle();
+    let object = address_key(C, "by-hand");
+    world.delete_address(&object);
+    world.create_claim(C, "b");
+    world.pass(2);
+    assert_eq!(world.bound(C, "a").as_deref(), Some("10.0.0.7"));
+    let back = &world.addresses[&object];
+    assert_eq!(back.prefix, Some(23));
+    assert!(back.gateway.is_some() && back.has_our_finalizer());
+    // With our finalizer it does not vanish any more.
+    world.delete_address(&object);
+    world.pass(2);
+    assert!(world.addresses[&object].meta.is_deleting());
+    world.delete_claim(C, "a");
+    world.pass(2);
+    assert!(!world.addresses.contains_key(&object));
+}
+
+#[test]
+fn r4_a_restart_gives_back_the_address_that_the_status_names() {
+    let mut world = bound_world();
+    world.create_claim(M, "b");
+    world.settle();
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
+    world.delete_claim(M, "a");
+    world.settle();
+    let object = address_key(M, "p-10-0-0-2");
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.restart();
+    world.pass(2);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn r4_never_for_what_clusterctl_takes_along() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    world.edit_address(&object, |a| {
+        let all = &mut a.meta.annotations;
+        all.insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+    });
+    world.settle();
+    let since = world.sent.len();
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.pass(3600);
+    assert!(
+        kinds(&world, since).is_empty(),
+        "{:?}",
+        kinds(&world, since)
+    );
+}
+
+#[test]
+fn r4_never_in_a_terminating_namespace() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.deliver_all();
+    world.carry_out(0, Fate::Terminating);
+    world.answer(0);
+    let since = world.sent.len();
+    world.delete_claim(M, "a");
+    world.pass(5);
+    assert!(world.claims.is_empty());
+    assert_eq!(kinds(&world, since), ["claim off"]);
+}
+
+#[test]
+fn r5_a_deleted_pool_waits_for_every_object_that_names_it() {
+    let mut world = bound_world();
+    world.create_address(C, "ext", "prov", "nobody", "10.0.0.9", |_| {});
+    world.delete_pool();
+    world.create_claim(M, "late");
+    world.pass(5);
+    assert!(world.has_pool_finalizer());
+    assert_eq!(world.bound(M, "late"), None);
+    assert_eq!(world.reason(M, "late"), "PoolNotReady");
+    assert_eq!(
+        world.pool_condition("Ready"),
+        ("False".into(), "Deleting".into())
+    );
+    world.delete_claim(M, "a");
+    world.pass(5);
+    assert!(world.has_pool_finalizer());
+    world.delete_address(&address_key(C, "ext"));
+    world.pass(5);
+    assert!(world.pool.is_none());
+}
+
+#[test]
+fn r6_a_leak_is_released_after_two_looks_and_a_read() {
+    let leak = |repair| {
+        let mut world = World::with(Config {
+            leak_repair: repair,
+            ..Config::default()
+        });
+        world.create_address(M, "p-10-0-0-1", "prov", "gone", "10.0.0.1", |a| {
+            a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+        });
+        world.create_pool(small(3));
+        world.pass(3000);
+        assert_eq!(world.addresses.len(), 1, "younger than an hour");
+        assert!(world.machine.snapshot().problems.is_empty());
+        world.pass(700);
+        world
+    };
+    let world = leak(LeakRepair::Auto);
+    assert!(world.addresses.is_empty());
+    assert!(kinds(&world, 0).ends_with(&["read claim", "delete", "address"]));
+    assert!(world.machine.snapshot().problems.is_empty());
+    let world = leak(LeakRepair::Report);
+    assert_eq!(world.addresses.len(), 1);
+    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    assert_eq!(
+        world.pool_condition("Consistent"),
+        ("False".into(), "Leak".into())
+    );
+}
+
+#[test]
+fn r6_never_while_paused_and_never_when_the_claim_comes() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "prov", "a", "10.0.0.1", |a| {
+        a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+    });
+    world.create_pool(small(3));
+    world.edit_pool(|pool| {
+        pool.meta
+            .annotations
+            .insert(PAUSED_ANNOTATION.into(), String::new());
+    });
+    world.pass(7200);
+    world.edit_pool(|pool| {
+        pool.meta.annotations.remove(PAUSED_ANNOTATION);
+    });
+    world.pass(500);
+    assert_eq!(world.addresses.len(), 1, "the watch begins anew");
+    world.create_claim(M, "a");
+    world.pass(7200);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn r7_a_lost_answer_is_settled_by_the_same_create() {
+    for fate in [Fate::Vanished, Fate::Unheard] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, fate);
+        world.answer(0);
+        // Nothing is seen of it, and the claim and the pool go meanwhile.
+        world.events[3].clear();
+        world.delete_claim(M, "a");
+        world.delete_pool();
+        world.deliver_all();
+        assert!(world.claims.len() == 1 && world.has_pool_finalizer());
+        assert_eq!(world.machine.snapshot().allocated, 1);
+        world.pass(60);
+        assert!(world.claims.is_empty() && world.addresses.is_empty() && world.pool.is_none());
+        let creates: Vec<_> = world
+            .sent
+            .iter()
+            .filter(|r| matches!(r, Request::CreateAddress(_)))
+            .collect();
+        assert!(creates.len() >= 2 && creates.iter().all(|c| *c == creates[0]));
+    }
+}
+
+#[test]
+fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Unheard);
+    world.answer(0);
+    world.events[3].clear();
+    world.now = world.wake.unwrap();
+    world.step(Input::Tick);
+    world.carry_out(0, Fate::Refused);
+    world.answer(0);
+    world.pass(120);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.addresses.len(), 1);
+}
+
+#[test]
+fn r8_a_deleting_claim_without_object_is_let_go_whatever_its_pool() {
+    let mut world = World::new();
+    world.create_claim_with(M, "a", |c| {
+        c.meta.finalizers.push("ipclaim.ipam.metal3.io".into());
+    });
+    world.delete_claim(M, "a");
+    world.pass(2);
+    assert!(world.claims.is_empty());
+    // One that is deleting already gets no finalizer.
+    world.create_claim_with(C, "b", |c| c.meta.finalizers.push("x/y".into()));
+    world.delete_claim(C, "b");
+    world.create_pool(small(3));
+    world.pass(2);
+    assert_eq!(world.claim(C, "b").meta.finalizers, ["x/y"]);
+}
+
+#[test]
+fn a12_a_refused_create_is_explained_and_delays_no_other() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Refused);
+    world.answer(0);
+    world.create_claim(M, "b");
+    world.settle();
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.reason(M, "a"), "AllocationFailed");
+    assert_eq!(
+        world.message(M, "a"),
+        "the API server refused the address object: no"
+    );
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn p2_a_pool_waits_for_its_cluster_and_belongs_to_it() {
+    let mut world = World::new();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(world.reason(M, "a"), "PoolNotReady");
+    assert_eq!(
+        world.pool_condition("Ready"),
+        ("False".into(), "ClusterNotFound".into())
+    );
+    assert!(!world.has_pool_finalizer());
+    let since = world.sent.len();
+    world.set_cluster("cl", false);
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(kinds(&world, since)[..2], ["read cluster", "pool"]);
+    let meta = &world.pool.as_ref().unwrap().meta;
+    assert_eq!(meta.labels[CLUSTER_NAME_LABEL], "cl");
+    assert_eq!(meta.labels[PROVIDER_LABEL], "ipam-metal3");
+    let owner = &meta.owner_references[0];
+    assert_eq!(
+        (&*owner.uid, owner.controller),
+        (&*world.clusters["cl"].uid, None)
+    );
+    // Another Cluster takes its place.
+    world.set_cluster("other", false);
+    world.edit_spec(|spec| spec.cluster_name = Some("other".into()));
+    world.settle();
+    let meta = &world.pool.as_ref().unwrap().meta;
+    assert_eq!(meta.labels[CLUSTER_NAME_LABEL], "other");
+    let owners: Vec<_> = meta.owner_references.iter().map(|o| &*o.name).collect();
+    assert_eq!(owners, ["other"]);
+    // The Cluster goes: what is deleted is released all the same.
+    world.remove_cluster("other");
+    world.delete_claim(M, "a");
+    world.delete_pool();
+    world.pass(5);
+    assert!(world.pool.is_none() && world.claims.is_empty());
+}
+
+#[test]
+fn p2_a_cluster_that_is_being_deleted_becomes_no_owner() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({ "namePrefix": "p", "clusterName": "cl" })));
+    world.deliver_all();
+    // It is deleted, and the watch has not told yet.
+    world.clusters.get_mut("cl").unwrap().deleting = true;
+    world.pass(60);
+    assert!(!world.has_pool_finalizer());
+    assert_eq!(
+        world.pool_condition("Ready"),
+        ("False".into(), "ClusterDeleting".into())
+    );
+}
+
+#[test]
+fn p1_a_claim_is_paused_by_itself_and_by_its_own_cluster() {
+    let mut world = World::new();
+    world.create_pool(small(5));
+    world.set_cluster("cl", true);
+    world.create_claim_with(M, "a", |c| c.cluster = Some("cl".into()));
+    world.create_claim_with(M, "b", |c| {
+        c.meta
+            .annotations
+            .insert(PAUSED_ANNOTATION.into(), String::new());
+    });
+    // A missing Cluster is ignored for an IPClaim and waited for by an IPAddressClaim.
+    world.create_claim_with(M, "c", |c| c.cluster = Some("none".into()));
+    world.create_claim_with(C, "d", |c| {
+        c.cluster = Some("none".into());
+        c.cluster_required = true;
+    });
+    world.create_claim(M, "e");
+    world.pass(5);
+    let bound = |w: &World| ["a", "b", "c", "e"].map(|n| w.bound(M, n).is_some());
+    assert_eq!(bound(&world), [false, false, true, true]);
+    assert_eq!(world.reason(M, "a"), "");
+    assert_eq!(world.reason(C, "d"), "PoolNotReady");
+    world.set_cluster("cl", false);
+    world.edit_claim(&claim_key(M, "b"), |c| c.meta.annotations.clear());
+    world.set_cluster("none", false);
+    world.settle();
+    assert_eq!(bound(&world), [true; 4]);
+    assert!(world.bound(C, "d").is_some());
+}
+
+#[test]
+fn p3_after_a_move_every_claim_has_its_object_back_and_no_object_is_written() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1", "end": "10.0.0.9" }],
+    })));
+    for name in ["a", "b", "c"] {
+        world.create_claim(M, name);
+        world.create_claim(C, name);
+    }
+    world.settle();
+    let before: Vec<_> = world
+        .claims
+        .keys()
+        .map(|k| world.bound(k.kind, &k.name))
+        .collect();
+
+    // The target: UIDs new, status dropped, finalizers kept; the Cluster, then pool and claims, then the objects.
+    let mut target = World::new();
+    target.set_cluster("cl", true);
+    let source = world.pool.clone().unwrap();
+    target.create_pool(source.spec.clone().unwrap());
+    target.edit_pool(|pool| {
+        pool.meta.finalizers.clone_from(&source.meta.finalizers);
+        pool.meta.labels.clone_from(&source.meta.labels);
+        pool.meta
+            .owner_references
+            .clone_from(&source.meta.owner_references);
+    });
+    let cluster = target.clusters["cl"].uid.to_string();
+    target.edit_pool(|pool| pool.meta.owner_references[0].uid = cluster);
+    for (key, claim) in &world.claims {
+        target.create_claim_with(key.kind, &key.name, |c| {
+            c.meta.finalizers.clone_from(&claim.meta.finalizers);
+        });
+    }
+    target.pass(30);
+    for (key, object) in &world.addresses {
+        let claim = target.claims[&object.claim_key()].meta.uid.to_string();
+        let pool = target.pool.as_ref().unwrap().meta.uid.to_string();
+        let address = object.address.clone().unwrap().to_string();
+        target.create_address(key.kind, &key.name, "prov", &object.claim, &address, |o| {
+            o.meta.finalizers.clone_from(&object.meta.finalizers);
+            o.meta
+                .owner_references
+                .clone_from(&object.meta.owner_references);
+            o.meta.owner_references[0].uid = claim;
+            o.meta.owner_references[1].uid = pool;
+        });
+    }
+    target.pass(30);
+    target.set_cluster("cl", false);
+    target.pass(7200);
+    let after: Vec<_> = target
+        .claims
+        .keys()
+        .map(|k| target.bound(k.kind, &k.name))
+        .collect();
+    assert_eq!(before, after);
+    assert!(before.iter().all(Option::is_some));
+    // Status writes only: one a claim.
+    assert_eq!(target.writes(), 6);
+    assert!(
+        kinds(&target, 0).iter().all(|k| *k == "status"),
+        "{:?}",
+        kinds(&target, 0)
+    );
+}
+
+#[test]
+fn a4_wrong_uids_of_owners_are_corrected() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    world.edit_address(&object, |a| {
+        a.meta.owner_references[0].uid = "old-claim".into();
+        a.meta.owner_references[1].uid = "old-pool".into();
+    });
+    world.settle();
+    let owners = &world.addresses[&object].meta.owner_references;
+    assert_eq!(*owners[0].uid, *world.claim(M, "a").meta.uid);
+    assert_eq!(*owners[1].uid, *world.pool.as_ref().unwrap().meta.uid);
+}
+
+#[test]
+fn late_and_repeated_views_change_nothing() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    let early = world.events[1][0].clone();
+    world.settle();
+    let object = world.addresses[&address_key(M, "p-10-0-0-1")].clone();
+    world.delete_claim(M, "a");
+    world.settle();
+    assert!(world.machine.is_empty() || world.pool.is_some());
+    // The watch of an earlier life: the claim and the object as they once were.
+    world.create_claim(M, "a");
+    world.settle();
+    world.step(early);
+    world.step(Input::AddressSeen(Box::new(object)));
+    world.pass(3 * 3600);
+    let snapshot = world.machine.snapshot();
+    assert_eq!((snapshot.claims, snapshot.allocated), (1, 1));
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn an_answer_that_comes_after_the_watch_told_of_the_end_brings_nothing_back() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Fine);
+    // Created, seen, and taken away by hand before the answer arrives.
+    let now = world.now;
+    world.edit_address(&address_key(M, "p-10-0-0-1"), |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.deliver_all();
+    world.answer(0);
+    world.pass(5);
+    assert_eq!(world.addresses.len(), 1);
+    assert_eq!(world.machine.snapshot().allocated, 1);
+    assert!(world.bound(M, "a").is_some());
+}
+
+#[test]
+fn one_claims_backoff_honours_retry_after_and_delays_no_other() {
+    let mut world = World::new();
+    before_create(&mut world);
+    let (id, _) = world.requests.pop_front().unwrap();
+    world.step(Input::Answer {
+        id,
+        outcome: Outcome::NotSent {
+            retry_after: Some(std::time::Duration::from_secs(7)),
+        },
+    });
+    world.create_claim(M, "b");
+    world.pass(6);
+    assert!(world.bound(M, "a").is_none() && world.bound(M, "b").is_some());
+    world.pass(5);
+    assert!(world.bound(M, "a").is_some());
+}
+
+#[test]
+fn the_same_seed_and_inputs_give_the_same_requests() {
+    let run = || {
+        let mut world = World::new();
+        world.create_pool(spec(json!({
+            "namePrefix": "p", "allocationStrategy": "random",
+            "pools": [{ "start": "10.0.0.1", "end": "10.0.9.255" }],
+        })));
+        for number in 0..200 {
+            world.create_claim(if number % 2 == 0 { M } else { C }, &format!("c{number}"));
+        }
+        world.pass(10);
+        world.sent
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn requests_in_flight_are_bounded_and_go_by_age() {
+    let mut world = World::with(Config {
+        in_flight: 3,
+        ..Config::default()
+    });
+    world.create_pool(small(200));
+    world.settle();
+    for number in 0..50 {
+        world.create_claim(M, &format!("c{number:02}"));
+    }
+    let mut most = 0;
+    while !world.requests.is_empty() || world.events.iter().any(|e| !e.is_empty()) {
+        world.deliver_all();
+        most = most.max(world.requests.len());
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    assert_eq!(most, 3);
+    assert_eq!(world.bound(M, "c00").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "c49").as_deref(), Some("10.0.0.50"));
+}
