@@ -75,8 +75,8 @@ enum Standing<'a> {
     Aside(&'static str),
     /// Nothing is written to it, so that it waits stands nowhere but here (P1).
     Paused(String),
-    /// Has no address, and was told why.
-    Told(String),
+    /// Has no address, and was told why: the controller's reason, and what to show.
+    Told(&'a str, String),
     /// Has no address, and was not told yet.
     Open,
 }
@@ -151,7 +151,7 @@ impl Board {
                 match self.standing(claim) {
                     Standing::Bound(_) => (bound + 1, waiting),
                     Standing::Aside(_) => (bound, waiting),
-                    Standing::Paused(_) | Standing::Told(_) | Standing::Open => {
+                    Standing::Paused(_) | Standing::Told(..) | Standing::Open => {
                         (bound, waiting + 1)
                     }
                 }
@@ -165,14 +165,14 @@ impl Board {
             return Verdict::Open;
         }
         let mut stuck = Vec::new();
-        let mut waiting: BTreeMap<PoolKey, u64> = BTreeMap::new();
+        let mut told: BTreeMap<(PoolKey, &str), u64> = BTreeMap::new();
         for claim in self.claims.values() {
             let why = match self.standing(claim) {
                 Standing::Bound(_) | Standing::Aside(_) => continue,
                 Standing::Open => return Verdict::Open,
                 Standing::Paused(why) => why,
-                Standing::Told(why) => {
-                    *waiting.entry(claim.pool_key()).or_default() += 1;
+                Standing::Told(reason, why) => {
+                    *told.entry((claim.pool_key(), reason)).or_default() += 1;
                     why
                 }
             };
@@ -186,18 +186,26 @@ impl Board {
         if stuck.is_empty() {
             return Verdict::Bound;
         }
-        // The controller is ahead of the watches here: fewer claims wait in its pools than on the board when one was just bound.
-        let waiting_there = |key: &PoolKey| {
-            let snapshot = snapshots.iter().find(|s| s.key == *key);
-            snapshot.map_or(0, |s| s.waiting.values().sum())
+        // The controller may know better than what a claim was told: it was just bound, or waits for something else by now.
+        let pools: BTreeMap<&PoolKey, &Snapshot> =
+            snapshots.iter().map(|s| (&s.key, s.as_ref())).collect();
+        let known = |key: &PoolKey, reason: &str| {
+            let snapshot = pools.get(key);
+            snapshot
+                .and_then(|s| s.waiting.get(reason))
+                .copied()
+                .unwrap_or(0)
         };
-        if waiting.iter().any(|(key, here)| waiting_there(key) < *here) {
+        if told
+            .iter()
+            .any(|((key, reason), claims)| known(key, reason) < *claims)
+        {
             return Verdict::Open;
         }
         Verdict::Stuck(stuck)
     }
 
-    fn standing(&self, claim: &Claim) -> Standing<'_> {
+    fn standing<'a>(&'a self, claim: &'a Claim) -> Standing<'a> {
         if claim.meta.is_deleting() {
             return Standing::Aside("Deleting");
         }
@@ -217,11 +225,20 @@ impl Board {
         if let Some(what) = self.pause(claim) {
             return Standing::Paused(format!("Paused: {what} is paused"));
         }
-        match claim.condition("Ready").filter(|c| c.status == "False") {
-            None => Standing::Open,
-            Some(c) if c.message.is_empty() => Standing::Told(c.reason.clone()),
-            Some(c) => Standing::Told(format!("{}: {}", c.reason, c.message)),
-        }
+        let Some(ready) = claim.condition("Ready").filter(|c| c.status == "False") else {
+            return Standing::Open;
+        };
+        let (reason, message) = (ready.reason.as_str(), ready.message.as_str());
+        // An IPAddressClaim has the contract's few reasons; a finer one opens the message (U1).
+        let finer = message.split_once(": ").map(|(first, _)| first);
+        let finer = finer.filter(|_| claim.kind == ClaimKind::Capi);
+        let finer = finer.filter(|word| word.bytes().all(|b| b.is_ascii_alphabetic()));
+        let text = if message.is_empty() {
+            reason.to_owned()
+        } else {
+            format!("{reason}: {message}")
+        };
+        Standing::Told(finer.unwrap_or(reason), text)
     }
 
     /// What keeps the controller from writing to a claim.
@@ -262,7 +279,7 @@ impl Board {
                 let (address, state) = match self.standing(claim) {
                     Standing::Bound(address) => (Some(address), "Bound".to_owned()),
                     Standing::Aside(state) => (None, state.to_owned()),
-                    Standing::Paused(why) | Standing::Told(why) => (None, why),
+                    Standing::Paused(why) | Standing::Told(_, why) => (None, why),
                     Standing::Open => (None, "Waiting".to_owned()),
                 };
                 let text =
@@ -284,236 +301,5 @@ impl Board {
             ],
             &rows,
         )
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    fn seen(kind: Kind, name: &str, metadata: Value, spec: Value, status: Value) -> Change {
-        let mut object = json!({ "metadata": { "name": name, "namespace": "default" } });
-        if let (Value::Object(all), Value::Object(given)) = (&mut object["metadata"], metadata) {
-            all.extend(given);
-        }
-        object["spec"] = spec;
-        object["status"] = status;
-        Change::Seen(kind, serde_json::from_value(object).unwrap())
-    }
-
-    fn listed() -> Board {
-        let mut board = Board::default();
-        for kind in Kind::ALL {
-            assert_eq!(board.verdict(&[]), Verdict::Open, "not all is listed yet");
-            board.take(Change::All(kind, Vec::new()));
-        }
-        board
-    }
-
-    fn claim(name: &str, status: Value) -> Change {
-        seen(
-            Kind::Claim(ClaimKind::Metal3),
-            name,
-            json!({}),
-            json!({ "pool": { "name": "p" } }),
-            status,
-        )
-    }
-
-    fn capi_claim(name: &str, group: &str, status: Value) -> Change {
-        let spec = json!({ "poolRef": { "name": "p", "kind": "IPPool", "apiGroup": group } });
-        seen(Kind::Claim(ClaimKind::Capi), name, json!({}), spec, status)
-    }
-
-    fn bound(name: &str) -> Value {
-        json!({ "address": { "name": name }, "addressRef": { "name": name } })
-    }
-
-    fn told(reason: &str, message: &str) -> Value {
-        json!({ "conditions": [{ "type": "Ready", "status": "False", "reason": reason, "message": message,
-                "lastTransitionTime": "2025-01-01T00:00:00Z" }] })
-    }
-
-    fn address(kind: ClaimKind, name: &str, spec: Value) -> Change {
-        seen(Kind::Address(kind), name, json!({}), spec, Value::Null)
-    }
-
-    fn snapshot(waiting: u64) -> Vec<Arc<Snapshot>> {
-        vec![Arc::new(Snapshot {
-            key: PoolKey {
-                namespace: "default".into(),
-                name: "p".into(),
-            },
-            exists: true,
-            capacity: 0,
-            allocated: 0,
-            available: 0,
-            reserved: 0,
-            out_of_range: 0,
-            waiting: BTreeMap::from([("PoolExhausted", waiting)]),
-            claims: waiting,
-            in_flight: 0,
-            ready: Ok(()),
-            cluster: None,
-            strategy: "sequential",
-            family: "IPv4",
-            problems: BTreeMap::new(),
-        })]
-    }
-
-    #[test]
-    fn a_claim_is_bound_when_its_address_object_is_there() {
-        let mut board = listed();
-        assert_eq!(
-            board.verdict(&[]),
-            Verdict::Bound,
-            "there is none that is not"
-        );
-        board.take(claim("a", bound("x")));
-        board.take(capi_claim("a", "ipam.metal3.io", bound("x")));
-        assert_eq!(
-            (board.counts(), board.verdict(&[])),
-            ((0, 2), Verdict::Open)
-        );
-        board.take(address(
-            ClaimKind::Metal3,
-            "x",
-            json!({ "address": "10.0.0.1", "prefix": 24, "gateway": "10.0.0.254" }),
-        ));
-        assert_eq!(
-            (board.counts(), board.verdict(&[])),
-            ((1, 1), Verdict::Open)
-        );
-        board.take(address(
-            ClaimKind::Capi,
-            "x",
-            json!({ "address": "fd00::5", "prefix": 0 }),
-        ));
-        assert_eq!(
-            (board.counts(), board.verdict(&[])),
-            ((2, 0), Verdict::Bound)
-        );
-        assert_eq!(
-            board.table(),
-            "CLAIM   KIND             POOL   ADDRESS    PREFIX   GATEWAY      STATE\n\
-             a       IPClaim          p      10.0.0.1   24       10.0.0.254   Bound\n\
-             a       IPAddressClaim   p      fd00::5    -        -            Bound\n"
-        );
-        let Change::Seen(kind, gone) = claim("a", Value::Null) else {
-            unreachable!()
-        };
-        board.take(Change::Gone(kind, gone));
-        assert_eq!(board.counts(), (1, 0));
-        board.take(Change::All(Kind::Claim(ClaimKind::Capi), Vec::new()));
-        assert_eq!(board.counts(), (0, 0));
-    }
-
-    #[test]
-    fn claims_that_were_told_why_are_stuck_once_the_controller_agrees() {
-        let mut board = listed();
-        board.take(claim("a", Value::Null));
-        assert_eq!(board.verdict(&snapshot(1)), Verdict::Open);
-        board.take(claim("a", told("PoolExhausted", "add a range")));
-        assert_eq!(
-            board.verdict(&[]),
-            Verdict::Open,
-            "the controller does not know it yet"
-        );
-        assert_eq!(
-            board.verdict(&snapshot(0)),
-            Verdict::Open,
-            "the controller has just bound it"
-        );
-        let why = "IPClaim default/a: PoolExhausted: add a range".to_owned();
-        assert_eq!(board.verdict(&snapshot(1)), Verdict::Stuck(vec![why]));
-        assert!(
-            board
-                .table()
-                .contains("   -         -        -         PoolExhausted: add a range\n"),
-            "{}",
-            board.table()
-        );
-    }
-
-    #[test]
-    fn paused_claims_are_stuck_without_being_told() {
-        let pool = |metadata| {
-            seen(
-                Kind::Pool,
-                "p",
-                metadata,
-                json!({ "namePrefix": "x", "clusterName": "c" }),
-                Value::Null,
-            )
-        };
-        let cluster = |paused: bool| {
-            seen(
-                Kind::Cluster,
-                "c",
-                json!({}),
-                json!({ "paused": paused }),
-                Value::Null,
-            )
-        };
-        let annotation = json!({ "annotations": { "cluster.x-k8s.io/paused": "" } });
-        let stuck =
-            |why: &str| Verdict::Stuck(vec![format!("IPClaim default/a: Paused: {why} is paused")]);
-        let mut board = listed();
-        board.take(claim("a", Value::Null));
-        board.take(pool(annotation.clone()));
-        assert_eq!(board.verdict(&[]), stuck("pool default/p"));
-        board.take(cluster(true));
-        assert_eq!(board.verdict(&[]), stuck("Cluster c"));
-        board.take(cluster(false));
-        board.take(pool(json!({})));
-        assert_eq!(board.verdict(&[]), Verdict::Open);
-        board.take(seen(
-            Kind::Claim(ClaimKind::Metal3),
-            "a",
-            annotation,
-            json!({ "pool": { "name": "p" } }),
-            Value::Null,
-        ));
-        assert_eq!(board.verdict(&[]), stuck("the claim"));
-    }
-
-    #[test]
-    fn deleted_claims_and_other_providers_are_not_waited_for() {
-        let mut board = listed();
-        board.take(capi_claim("other", "other.io", Value::Null));
-        let deleting = json!({ "deletionTimestamp": "2025-01-01T00:00:00Z" });
-        board.take(seen(
-            Kind::Claim(ClaimKind::Metal3),
-            "gone",
-            deleting,
-            json!({ "pool": { "name": "p" } }),
-            Value::Null,
-        ));
-        assert_eq!(
-            (board.counts(), board.verdict(&[])),
-            ((0, 0), Verdict::Bound)
-        );
-    }
-
-    #[test]
-    fn claims_of_several_namespaces_are_named_with_them() {
-        let mut board = listed();
-        board.take(claim("b", Value::Null));
-        board.take(seen(
-            Kind::Claim(ClaimKind::Metal3),
-            "a",
-            json!({ "namespace": "n" }),
-            json!({}),
-            Value::Null,
-        ));
-        let table = board.table();
-        let names: Vec<_> = table
-            .lines()
-            .skip(1)
-            .filter_map(|l| l.split(' ').next())
-            .collect();
-        assert_eq!(names, ["default/b", "n/a"]);
     }
 }

@@ -170,7 +170,9 @@ impl Standalone {
                 Verdict::Stuck(reasons) if idle => break reasons,
                 Verdict::Stuck(_) | Verdict::Open => {
                     let (bound, waiting) = board.counts();
-                    progress.show(bound, waiting);
+                    if bound + waiting > 0 {
+                        progress.show(bound, waiting);
+                    }
                 }
             }
             look = Instant::now() + LOOK;

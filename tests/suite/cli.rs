@@ -204,6 +204,51 @@ fn exhaustion_ends_in_a_reason_and_recovers_by_itself() {
     }
 }
 
+/// A11, P2: what was missing is named, and what a last run told a claim is not taken for an answer of this one.
+#[test]
+fn a_restart_with_what_was_missing_binds_what_waited() {
+    let dir = TempDir::new().unwrap();
+    let (folder, file) = (dir.path().join("data"), dir.path().join("file.yaml"));
+    let apply = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let output = run(&standalone(
+            &folder,
+            &["--apply", file.to_str().unwrap(), "--once"],
+        ));
+        (output.status.code(), stdout(&output) + &stderr(&output))
+    };
+    let (code, said) = apply(
+        "{apiVersion: ipam.metal3.io/v1alpha1, kind: IPClaim, metadata: {name: a, namespace: lab}, spec: {pool: {name: p}}}",
+    );
+    assert!(
+        code == Some(1) && said.contains("IPClaim lab/a: PoolNotFound: "),
+        "{said}"
+    );
+    let (code, said) = apply(
+        "{apiVersion: ipam.metal3.io/v1alpha1, kind: IPPool, metadata: {name: p, namespace: lab}, \
+         spec: {namePrefix: p, clusterName: c, pools: [{start: 10.0.0.1, end: 10.0.0.9}]}}",
+    );
+    assert!(
+        code == Some(1) && said.contains("IPClaim lab/a: PoolNotReady: "),
+        "{said}"
+    );
+    let (code, said) = apply(
+        "{apiVersion: cluster.x-k8s.io/v1beta2, kind: Cluster, metadata: {name: c, namespace: lab}, spec: {paused: true}}",
+    );
+    assert!(
+        code == Some(1) && said.contains("IPClaim lab/a: Paused: Cluster c is paused"),
+        "{said}"
+    );
+    let (code, said) = apply(
+        "{apiVersion: cluster.x-k8s.io/v1beta2, kind: Cluster, metadata: {name: c, namespace: lab}, spec: {paused: false}}",
+    );
+    assert!(
+        code == Some(0)
+            && said.contains("a       IPClaim   p      10.0.0.1   -        -         Bound\n"),
+        "{said}"
+    );
+}
+
 /// A6, A7 over an IPv6 /64, in order and at random.
 #[test]
 fn the_other_examples_do_what_they_say() {

@@ -6,16 +6,17 @@ use std::time::Duration;
 use clap::Parser;
 use clap::error::ErrorKind;
 
-use super::flags::Listen;
-use super::options::{LogFormat, Repair};
-use super::{Arguments, Command, with_subcommand};
+use crate::cli::flags::Listen;
+use crate::cli::manager::Manager;
+use crate::cli::options::{LogFormat, Repair};
+use crate::cli::{Arguments, Command, with_subcommand};
 
 fn parse(line: &str) -> Result<Command, clap::Error> {
     let words = line.split_whitespace().map(OsString::from).collect();
     Ok(Arguments::try_parse_from(with_subcommand(words))?.command)
 }
 
-fn manager(flags: &str) -> super::manager::Manager {
+fn manager(flags: &str) -> Manager {
     match parse(&format!("/manager {flags}")).unwrap_or_else(|e| panic!("{flags}: {e}")) {
         Command::Manager(manager) => *manager,
         other => panic!("{flags}: {other:?}"),

@@ -1,0 +1,101 @@
+//! The first question to an API server, and what is said of its answers.
+
+use http::{Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use crate::cli::connect::greet;
+
+/// Greets a server that answers `/version` and our group's list of kinds like this.
+async fn greeted(version: (u16, Value), kinds: (u16, Value)) -> Result<(String, bool), String> {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        let (code, body) = match request.uri().path() {
+            "/version" => version.clone(),
+            "/apis/ipam.metal3.io/v1alpha1" => kinds.clone(),
+            other => panic!("{other} is not asked for"),
+        };
+        let response = Response::builder().status(code);
+        async move { response.body(Body::from(body.to_string().into_bytes())) }
+    });
+    let greeting = greet(&Client::new(service, "default"), "https://there").await;
+    greeting.map_err(|e| format!("{e:#}"))
+}
+
+fn version() -> (u16, Value) {
+    let text = [
+        "buildDate",
+        "compiler",
+        "gitCommit",
+        "gitTreeState",
+        "goVersion",
+        "major",
+        "minor",
+        "platform",
+    ];
+    let mut version: Value = text
+        .into_iter()
+        .map(|field| (field.to_owned(), json!("x")))
+        .collect();
+    version["gitVersion"] = json!("v1.2.3");
+    (200, version)
+}
+
+fn status(code: u16, reason: &str) -> (u16, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+                         "reason": reason, "message": format!("this is {reason}") });
+    (code, status)
+}
+
+fn kinds(kinds: &[&str]) -> (u16, Value) {
+    let resource = |kind: &&str| json!({ "name": "x", "singularName": "", "kind": kind, "namespaced": true, "verbs": [] });
+    let resources: Vec<Value> = kinds.iter().map(resource).collect();
+    (
+        200,
+        json!({ "kind": "APIResourceList", "groupVersion": "ipam.metal3.io/v1alpha1", "resources": resources }),
+    )
+}
+
+#[tokio::test]
+async fn a_server_is_greeted_and_asked_for_our_kinds() {
+    let all = ["IPPool", "IPClaim", "IPAddress"];
+    let cases = [
+        (kinds(&all), true),
+        (kinds(&all[..2]), false),
+        (kinds(&[]), false),
+        (status(404, "NotFound"), false),
+    ];
+    for (answer, served) in cases {
+        assert_eq!(
+            greeted(version(), answer).await,
+            Ok(("v1.2.3".to_owned(), served))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_want_us_is_told_of_in_plain_words() {
+    let refused = greeted(status(401, "Unauthorized"), kinds(&[]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        refused,
+        "the API server at https://there refuses the credentials of the kubeconfig; renew them"
+    );
+    let forbidden = greeted(status(403, "Forbidden"), kinds(&[]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        forbidden,
+        "the API server at https://there answers 403: this is Forbidden"
+    );
+    let broken = greeted(version(), status(500, "InternalError"))
+        .await
+        .unwrap_err();
+    assert!(
+        broken.starts_with(
+            "cannot ask the API server at https://there for ipam.metal3.io/v1alpha1: "
+        ),
+        "{broken}"
+    );
+}
