@@ -1,7 +1,12 @@
 //! What goes wrong in a request, as Kubernetes says it: one `Status` with a code, a reason and a message. Clients compare
 //! reasons and people search for the texts, so both are those of a real API server.
 
+mod field;
+
 use std::fmt;
+
+pub(crate) use field::truncated;
+pub use field::{FieldError, FieldErrorKind};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
@@ -51,152 +56,8 @@ pub struct StatusCause {
     pub field: String,
 }
 
-/// The kinds of field errors, as `field.Error` has them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FieldErrorKind {
-    /// The value has the wrong form.
-    Invalid,
-    /// The value has the wrong JSON type.
-    TypeInvalid,
-    /// A value is missing.
-    Required,
-    /// A value stands twice where it may stand once.
-    Duplicate,
-    /// May not be changed or set.
-    Forbidden,
-    /// Not one of the values known.
-    NotSupported,
-    /// Longer than allowed.
-    TooLong,
-    /// More items than allowed.
-    TooMany,
-}
-
-/// One finding about one field.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FieldError {
-    /// Path: `spec.pools[0].end`.
-    pub field: String,
-    /// What kind of finding.
-    pub kind: FieldErrorKind,
-    /// The value found, echoed (truncated) where the kind's text has it.
-    pub value: Option<Value>,
-    /// What was expected.
-    pub detail: String,
-}
-
-/// Longest echo of a value in a message, in characters: a message must not grow with the input.
-const ECHO: usize = 256;
 /// Most findings that one answer carries.
 const FINDINGS: usize = 64;
-
-// === impl FieldErrorKind ===
-
-impl FieldErrorKind {
-    fn text(self) -> &'static str {
-        match self {
-            Self::Invalid | Self::TypeInvalid => "Invalid value",
-            Self::Required => "Required value",
-            Self::Duplicate => "Duplicate value",
-            Self::Forbidden => "Forbidden",
-            Self::NotSupported => "Unsupported value",
-            Self::TooLong => "Too long",
-            Self::TooMany => "Too many",
-        }
-    }
-
-    fn reason(self) -> &'static str {
-        match self {
-            Self::Invalid => "FieldValueInvalid",
-            Self::TypeInvalid => "FieldValueTypeInvalid",
-            Self::Required => "FieldValueRequired",
-            Self::Duplicate => "FieldValueDuplicate",
-            Self::Forbidden => "FieldValueForbidden",
-            Self::NotSupported => "FieldValueNotSupported",
-            Self::TooLong => "FieldValueTooLong",
-            Self::TooMany => "FieldValueTooMany",
-        }
-    }
-
-    fn echoes(self) -> bool {
-        match self {
-            Self::Invalid
-            | Self::TypeInvalid
-            | Self::Duplicate
-            | Self::NotSupported
-            | Self::TooMany => true,
-            Self::Required | Self::Forbidden | Self::TooLong => false,
-        }
-    }
-}
-
-// === impl FieldError ===
-
-impl FieldError {
-    /// `field: Invalid value: value: detail`.
-    pub fn invalid(field: impl Into<String>, value: &Value, detail: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            kind: FieldErrorKind::Invalid,
-            value: Some(value.clone()),
-            detail: detail.into(),
-        }
-    }
-
-    /// `field: <kind>: detail`, without a value.
-    pub fn bare(field: impl Into<String>, kind: FieldErrorKind, detail: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            kind,
-            value: None,
-            detail: detail.into(),
-        }
-    }
-
-    /// The finding without its field.
-    pub fn body(&self) -> String {
-        let mut text = self.kind.text().to_owned();
-        if self.kind.echoes()
-            && let Some(value) = &self.value
-        {
-            text.push_str(": ");
-            text.push_str(&echo(value));
-        }
-        if !self.detail.is_empty() {
-            text.push_str(": ");
-            text.push_str(&self.detail);
-        }
-        text
-    }
-}
-
-impl fmt::Display for FieldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.field, self.body())
-    }
-}
-
-/// A value for a message: JSON text, cut after [`ECHO`] characters.
-fn echo(value: &Value) -> String {
-    let text = match value {
-        Value::Object(map) if map.len() > 32 => "{...}".to_owned(),
-        Value::Array(list) if list.len() > 32 => "[...]".to_owned(),
-        Value::String(text) if text.len() > 4 * ECHO => {
-            let head: String = text.chars().take(ECHO).collect();
-            return format!("{}...", Value::String(head));
-        }
-        other => other.to_string(),
-    };
-    truncated(&text, ECHO)
-}
-
-/// `text`, cut to `most` characters, with dots where something was cut.
-pub(crate) fn truncated(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        None => text.to_owned(),
-        Some((cut, _)) => format!("{}...", &text[..cut]),
-    }
-}
 
 // === impl ApiError ===
 
@@ -627,18 +488,6 @@ mod tests {
             let status = error.to_value();
             assert_eq!(status["code"], code);
             assert_eq!(status["details"]["name"], "x");
-        }
-    }
-
-    #[test]
-    fn no_message_grows_with_the_value_it_echoes() {
-        for value in [
-            json!("é".repeat(100_000)),
-            json!(vec!["x"; 100_000]),
-            json!({"a": "b".repeat(100_000)}),
-        ] {
-            let text = FieldError::invalid("f", &value, "d").to_string();
-            assert!(text.len() < 1200, "{} bytes", text.len());
         }
     }
 }

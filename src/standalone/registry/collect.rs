@@ -14,9 +14,9 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
+use super::commit::Old;
 use super::metadata::{self, Object};
 use super::request::{DeleteOptions, Propagation, Target};
-use super::write::Old;
 use super::{Inner, Registry, commit_failed, read};
 use crate::standalone::error::ApiError;
 use crate::standalone::store::{CommitError, Wakes, owner_id};

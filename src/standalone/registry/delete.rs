@@ -3,9 +3,9 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::commit::{Left, Old};
 use super::metadata::{self, Object};
 use super::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
-use super::write::{Left, Old};
 use super::{Registry, commit_failed, conduct, update};
 use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};

@@ -4,7 +4,7 @@
 //! ```text
 //!   HTTP or in process -> Target + body + options
 //!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
-//!     write.rs       read -> compute -> commit, again when someone else was faster
+//!     write.rs       read -> compute -> commit (commit.rs), again when someone else was faster
 //!       update.rs      old + new -> what would be stored     metadata.rs   names, labels, owners, finalizers
 //!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
 //!     delete.rs      finalizers first, then gone
@@ -16,6 +16,7 @@
 mod admit;
 mod body;
 mod collect;
+mod commit;
 mod conduct;
 mod delete;
 mod metadata;

@@ -9,9 +9,9 @@ use std::time::Duration;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio::sync::Notify;
 
+use super::commit::Left;
 use super::metadata::{self, Object};
 use super::request::{DeleteOptions, Target};
-use super::write::Left;
 use super::{Inner, Registry, key, read};
 use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};

@@ -1,50 +1,25 @@
 //! Writes: read the object, compute its successor, commit it if the object is still the one that was read. Nothing is
 //! locked meanwhile; whoever was slower computes again.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use serde_json::Value;
 
 use super::body::{self, Came};
+use super::commit::{Left, Old};
 use super::metadata::{self, Object};
 use super::request::{FieldValidation, Patch, Subresource, Target, WriteOptions, Written};
-use super::{MAX_OBJECT_BYTES, Registry, admit, commit_failed, conduct, key, patch, update};
+use super::{Registry, commit_failed, conduct, key, patch, update};
 use crate::standalone::error::{ApiError, FieldError};
-use crate::standalone::kinds::{Conduct, Resource, at_path};
-use crate::standalone::store::{
-    Action, Change, CommitError, Committed, Draft, Refused, Stored, owner_id,
-};
+use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::store::{CommitError, Refused};
 
 /// How often a write is computed again before its caller gets a conflict. Whoever loses, someone else won: with this many
 /// losses in a row something else is wrong.
 const ATTEMPTS: usize = 64;
 /// How many generated names are tried.
 const NAMES: usize = 8;
-
-/// An object as read: what a write is computed from.
-pub(super) struct Old {
-    pub(super) stored: Stored,
-    pub(super) object: Object,
-}
-
-/// What a write leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
-    /// The object.
-    Kept,
-    /// Nothing: its last state is told to watches.
-    Gone,
-}
-
-impl Old {
-    pub(super) fn read(stored: Stored) -> Result<Self, ApiError> {
-        let object = serde_json::from_slice(&stored.object)
-            .map_err(|error| ApiError::internal(format_args!("a stored object: {error}")))?;
-        Ok(Self { stored, object })
-    }
-}
 
 impl Registry {
     /// Makes an object.
@@ -321,110 +296,6 @@ impl Registry {
         }
     }
 
-    /// Commits the successor of an object; one that is deleted and that nothing holds any more goes.
-    pub(super) async fn store_next(
-        &self,
-        resource: &Resource,
-        key: &str,
-        old: &Old,
-        new: &Object,
-    ) -> Result<Committed, CommitError> {
-        let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
-        let left = if metadata::is_deleting(new) && !held {
-            Left::Gone
-        } else {
-            Left::Kept
-        };
-        self.store(resource, key, Some(old), new, left, None).await
-    }
-
-    /// Commits one object's new state.
-    pub(super) async fn store(
-        &self,
-        resource: &Resource,
-        key: &str,
-        old: Option<&Old>,
-        new: &Object,
-        left: Left,
-        within: Option<String>,
-    ) -> Result<Committed, CommitError> {
-        let id = owner_id(metadata::text(new, "uid"));
-        let draft = Draft::of(new);
-        // What is there already may be marked and let go of, however big it is.
-        let room = old.map_or(0, |old| old.stored.object.len() + 1024);
-        if draft.len() > room.max(MAX_OBJECT_BYTES) {
-            return Err(CommitError::TooLarge);
-        }
-        let before = old
-            .map(|old| metadata::owner_ids(&old.object))
-            .unwrap_or_default();
-        let deleting = metadata::is_deleting(new);
-        let finalizers = metadata::finalizers(new);
-        let waits = deleting
-            && (finalizers.contains(&"foregroundDeletion") || finalizers.contains(&"orphan"));
-        let (action, linked, unlinked) = match left {
-            Left::Kept => {
-                let after = metadata::owner_ids(new);
-                let unlinked = before.difference(&after).copied().collect();
-                let linked = self.links(new, &before);
-                let put = Action::Put {
-                    id,
-                    deleting,
-                    draft,
-                };
-                (put, linked, unlinked)
-            }
-            Left::Gone => (
-                Action::Remove { id, draft },
-                Vec::new(),
-                before.into_iter().collect(),
-            ),
-        };
-        let change = Change {
-            kind: resource.index,
-            key: Arc::from(key),
-            expected: old.map(|old| old.stored.revision),
-            action,
-            within,
-            linked,
-            unlinked,
-            index: admit::index_change(
-                resource,
-                old.map(|old| &old.object),
-                (left == Left::Kept).then_some(new),
-            ),
-            collect: waits && left == Left::Kept,
-            prior: old.and_then(|old| prior(resource, old, new)),
-        };
-        let committed = self.inner.store.commit(change).await?;
-        self.namespace_may_go(resource, new, left);
-        Ok(committed)
-    }
-
-    /// The owners that `new` names and that are not in `before`, with the keys under which they should be.
-    fn links(&self, new: &Object, before: &BTreeSet<u128>) -> Vec<(u128, Option<String>)> {
-        let namespace = metadata::text(new, "namespace");
-        metadata::owners(new)
-            .iter()
-            .filter_map(|owner| {
-                let id = owner_id(owner["uid"].as_str()?);
-                (!before.contains(&id)).then(|| (id, self.owner_key(owner, namespace)))
-            })
-            .collect()
-    }
-
-    /// Where an owner that is named by something in `namespace` should be; none when its kind is not served here, or when
-    /// something without a namespace names something that lies in one.
-    pub(super) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
-        let text = |name: &str| owner[name].as_str().unwrap_or_default();
-        let group = metadata::group_of(text("apiVersion"));
-        let resource = self.inner.kinds.by_kind(group, text("kind"))?;
-        if resource.namespaced && namespace.is_empty() {
-            return None;
-        }
-        Some(key(resource, namespace, text("name")))
-    }
-
     fn not_stored(&self, object: &Object, created: bool, warnings: Vec<String>) -> Written {
         Written {
             object: Bytes::from(serde_json::to_vec(object).expect("writing to memory cannot fail")),
@@ -586,26 +457,4 @@ fn check_contents(resource: &Resource, old: Option<&Object>, new: &Object) -> Ve
         errors.retain(|error| !before.contains(error));
     }
     errors
-}
-
-/// The old text, when a selector may tell old from new.
-fn prior(resource: &Resource, old: &Old, new: &Object) -> Option<Bytes> {
-    let labels_changed = metadata::field(&old.object, "labels") != metadata::field(new, "labels");
-    let changed = labels_changed
-        || (!resource.selectable.is_empty() && {
-            let field = |object: &Object, path: &str| -> Option<Value> {
-                let (first, rest) = path.split_once('.').unwrap_or((path, ""));
-                let part = object.get(first)?;
-                if rest.is_empty() {
-                    Some(part.clone())
-                } else {
-                    at_path(part, rest).cloned()
-                }
-            };
-            resource
-                .selectable
-                .iter()
-                .any(|path| field(&old.object, path) != field(new, path))
-        });
-    changed.then(|| old.stored.object.clone())
 }
