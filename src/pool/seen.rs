@@ -117,7 +117,10 @@ impl Pool {
             return;
         };
         self.queue.unpark(case);
-        let published = case.claim.take().and_then(|claim| claim.published);
+        let Some(claim) = case.claim.take() else {
+            return;
+        };
+        let (published, ours) = (claim.published, claim.scope == Scope::Ours);
         self.tally.claims -= 1;
         case.kept = None;
         case.refusal = None;
@@ -131,7 +134,11 @@ impl Pool {
             };
             if let Some(object) = self.addresses.get_mut(&object) {
                 let was_its = object.is_ours(key.kind) || published.as_ref() == Some(name);
-                object.course = if was_its { Course::Goes } else { Course::Stays };
+                object.course = if was_its && ours {
+                    Course::Goes
+                } else {
+                    Course::Stays
+                };
             }
         }
         self.weigh_several(key);

@@ -148,6 +148,7 @@ impl Space {
             AllocationStrategy::Sequential => self.allocator.take_first(),
             AllocationStrategy::Random => self.allocator.take_random(rng),
         }?;
+        debug_assert!(self.of(picked.addr).is_empty(), "a held address was free");
         self.add(picked.addr, Holder::Attempt(claim.clone()));
         Some(picked.addr)
     }

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Config, Decision, Input, LeakRepair, Outcome, Request};
+use super::super::{Config, Decision, Input, LeakRepair, Outcome, Request, Scope};
 use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 use crate::api::names::{
     CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, PROVIDER_LABEL,
@@ -597,6 +597,52 @@ fn a4_wrong_uids_of_owners_are_corrected() {
     let owners = &world.addresses[&object].meta.owner_references;
     assert_eq!(*owners[0].uid, *world.claim(M, "a").meta.uid);
     assert_eq!(*owners[1].uid, *world.pool.as_ref().unwrap().meta.uid);
+}
+
+#[test]
+fn a1_a_publishing_whose_answer_is_not_there_yet_counts_against_rivals() {
+    for lost in [false, true] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        assert!(matches!(world.requests[0].1, Request::ClaimStatus { .. }));
+        world.carry_out(0, if lost { Fate::Unheard } else { Fate::Fine });
+        if lost {
+            world.answer(0);
+        }
+        // By hand, older, for the same address, and told of by streams of its own.
+        world.create_claim(C, "b");
+        world.create_address(C, "dup", "prov", "b", "10.0.0.1", |object| {
+            object.meta.creation_timestamp = Some(jiff::Timestamp::UNIX_EPOCH);
+        });
+        world.deliver(2);
+        world.deliver(4);
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+        }
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+        assert_eq!(world.bound(C, "b"), None);
+        world.pass(5);
+        assert_eq!(world.bound(C, "b"), None);
+    }
+}
+
+#[test]
+fn p4_another_managers_claim_that_goes_leaves_its_objects_alone() {
+    let mut world = bound_world();
+    let claim = Box::new(world.claim(M, "a").clone());
+    world.step(Input::ClaimSeen {
+        claim,
+        scope: Scope::Another,
+    });
+    let since = world.sent.len();
+    world.delete_claim(M, "a");
+    world.edit_claim(&claim_key(M, "a"), |c| c.meta.finalizers.clear());
+    world.events[1].retain(|event| matches!(event, Input::ClaimGone { .. }));
+    world.pass(60);
+    assert!(kinds(&world, since).is_empty());
+    assert_eq!(world.machine.snapshot().allocated, 1);
 }
 
 #[test]

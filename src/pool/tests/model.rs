@@ -14,7 +14,7 @@ use serde_json::json;
 use super::super::Config;
 use super::world::{C, Fate, M, STREAMS, World, address_key, claim_key, ip, spec};
 use crate::api::names::{PAUSED_ANNOTATION, POOL_FINALIZER};
-use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind};
+use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const TEXTS: [&str; 6] = [
@@ -134,8 +134,17 @@ fn bound(world: &World, key: &ClaimKey, claim: &Claim) -> Option<IpAddr> {
 }
 
 impl Ledger {
-    /// O1 and O2.
+    /// O1 and O2, and that no claim is ever given two addresses (R7).
     fn check(&mut self, world: &World) -> Result<(), TestCaseError> {
+        let mut given: BTreeSet<&str> = BTreeSet::new();
+        let living = |object: &&Address| !object.meta.is_deleting();
+        for object in world.addresses.values().filter(living) {
+            // Objects made by hand have no owners here.
+            if let Some(owner) = object.meta.owner_references.first() {
+                let first = given.insert(&owner.uid);
+                prop_assert!(first, "R7: {} was given two addresses", object.claim_key());
+            }
+        }
         let mut seen: BTreeMap<IpAddr, ClaimKey> = BTreeMap::new();
         for (key, claim) in &world.claims {
             let Some(addr) = bound(world, key, claim) else {
