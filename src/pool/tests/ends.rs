@@ -618,8 +618,11 @@ fn a1_a_publishing_whose_answer_is_not_there_yet_counts_against_rivals() {
         });
         world.deliver(2);
         world.deliver(4);
+        // All but the first claim's answer arrives.
+        let others = usize::from(!lost);
         while !world.requests.is_empty() {
             world.carry_out(0, Fate::Fine);
+            world.answer(others);
         }
         assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
         assert_eq!(world.bound(C, "b"), None);
@@ -643,6 +646,36 @@ fn p4_another_managers_claim_that_goes_leaves_its_objects_alone() {
     world.pass(60);
     assert!(kinds(&world, since).is_empty());
     assert_eq!(world.machine.snapshot().allocated, 1);
+}
+
+#[test]
+fn a_watch_that_lags_behind_the_answers_costs_no_write() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.deliver_all();
+    let rest = |world: &mut World| {
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+    };
+    rest(&mut world);
+    assert!(world.bound(M, "a").is_some());
+    // Every step of what is long past, one by one.
+    while (0..super::world::STREAMS).any(|stream| world.deliver(stream)) {
+        rest(&mut world);
+    }
+    assert_eq!(world.writes(), 3);
+    world.delete_claim(M, "a");
+    world.deliver_all();
+    rest(&mut world);
+    assert!(world.claims.is_empty());
+    while (0..super::world::STREAMS).any(|stream| world.deliver(stream)) {
+        rest(&mut world);
+    }
+    assert_eq!(world.writes(), 6);
+    assert_eq!(world.machine.snapshot().claims, 0);
 }
 
 #[test]
