@@ -4,8 +4,17 @@
 //! in, so that a run can be repeated from its seed.
 //!
 //! ```text
-//!   Input (objects seen and gone, answers, time)  ->  Pool::step  ->  Effect (requests, one wake-up, decisions to tell)
+//!   Input (objects seen and gone, answers, time)          machine.rs   one step: take in, assess, serve by age
+//!     -> what is known changes                            seen.rs head.rs answer.rs    (late views: graves.rs)
+//!     -> the cases concerned are assessed, purely         assess.rs -> want.rs bind.rs release.rs explain.rs  (gate.rs)
+//!     -> those whose turn it is do their one step         queue.rs -> perform.rs attempt.rs
+//!   -> Effect (requests, one wake-up, decisions to tell)
 //! ```
+//!
+//! A *case* (case.rs) is a claim together with the address objects that name it; where it stands is never stored but read
+//! off the objects each time. Beside the cases stand the addresses and who holds them (space.rs, from terms.rs), the pool
+//! object with its metadata (head.rs) and status (report.rs), and counts (tally.rs). Nothing is assumed done before its
+//! answer or the object itself is seen.
 
 mod answer;
 mod assess;
