@@ -7,6 +7,7 @@ use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
 use super::case::{AttemptState, Refused};
 use super::input::{Newest, Outcome, Refusal, Stored};
 use super::machine::{Pool, Purpose, Sent};
+use super::record::Course;
 use super::request::{Decision, Effect, RequestId};
 use super::space::Holder;
 use super::time::{Backoff, Mishap, later};
@@ -321,10 +322,19 @@ impl Pool {
                 address,
             });
         }
+        let object = address.key();
         self.address_seen(address);
         if let Some(case) = self.cases.get_mut(key) {
             case.kept = None;
             case.refusal = None;
+            if case.claim.is_none()
+                && let Some(record) = self.addresses.get_mut(&object)
+            {
+                // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with
+                // our finalizer: a DELETE that has found no finalizer yet removes what it finds at the end.
+                record.course = Course::Goes;
+                case.confirmed = false;
+            }
         }
         self.drop_attempt(key);
     }

@@ -374,6 +374,27 @@ fn r7_a_lost_answer_is_settled_by_the_same_create() {
     }
 }
 
+/// A DELETE of kube-apiserver that has found no finalizer on the claim removes it though ours was stored meanwhile.
+#[test]
+fn r1_r7_a_claim_that_vanishes_while_its_create_is_under_way_leaves_no_object() {
+    for fate in [Fate::Fine, Fate::Vanished, Fate::Unheard] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, fate);
+        world.edit_claim(&claim_key(M, "a"), |claim| claim.meta.finalizers.clear());
+        world.delete_claim(M, "a");
+        assert!(world.claims.is_empty());
+        world.deliver_all();
+        world.answer(0);
+        // Long before any audit would find it (R6).
+        world.pass(60);
+        assert!(world.addresses.is_empty(), "{fate:?} leaves its object");
+        world.create_claim(M, "b");
+        world.pass(1);
+        assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    }
+}
+
 #[test]
 fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
     let mut world = World::new();
