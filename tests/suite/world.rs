@@ -6,18 +6,22 @@ use std::fmt::Debug;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Client, Resource};
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{Controller, Settings, View};
+use metal3_ipam::observe::logs;
 use metal3_ipam::standalone::{Options, Server};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::real;
 
 /// How long a scenario may wait for a state before it has failed.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -27,6 +31,8 @@ const DEADLINE: Duration = Duration::from_mins(2);
 pub(crate) enum On {
     /// The standalone server, in process, one for each scenario.
     Embedded,
+    /// The real control plane, one for all scenarios, a namespace for each.
+    Real,
 }
 
 /// Makes tests of scenarios: each named function runs once on every kind of server.
@@ -40,6 +46,18 @@ macro_rules! scenarios {
                 }
             )+
         }
+        mod real {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if $crate::real::control_plane().await.is_some() {
+                        super::$name($crate::world::On::Real).await;
+                    } else {
+                        $crate::real::say(concat!("SKIPPED on a real server: ", stringify!($name)));
+                    }
+                }
+            )+
+        }
     };
 }
 pub(crate) use scenarios;
@@ -50,9 +68,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     /// The namespace that the scenario plays in.
     pub(crate) namespace: String,
-    server: Server,
+    embedded: Option<(Server, tempfile::TempDir)>,
     controller: Option<(CancellationToken, JoinHandle<()>, View)>,
-    _dir: tempfile::TempDir,
 }
 
 impl World {
@@ -68,17 +85,29 @@ impl World {
         match on {
             On::Embedded => {
                 let dir = tempfile::tempdir().unwrap();
-                let server = Server::open(Options {
-                    data_dir: dir.path().to_owned(),
-                })
-                .await
-                .unwrap();
+                let data_dir = dir.path().to_owned();
+                let server = Server::open(Options { data_dir }).await.unwrap();
                 Self {
                     client: server.client(),
                     namespace: "default".to_owned(),
-                    server,
+                    embedded: Some((server, dir)),
                     controller: None,
-                    _dir: dir,
+                }
+            }
+            On::Real => {
+                let plane = real::control_plane().await.expect("the macro has looked");
+                let client = metal3_ipam::controller::client(plane.config.clone()).unwrap();
+                let namespace = json!({"metadata": {"generateName": "scenario-"}});
+                let namespace = serde_json::from_value(namespace).unwrap();
+                let made = Api::<Namespace>::all(client.clone())
+                    .create(&PostParams::default(), &namespace)
+                    .await
+                    .unwrap();
+                Self {
+                    client,
+                    namespace: made.metadata.name.unwrap(),
+                    embedded: None,
+                    controller: None,
                 }
             }
         }
@@ -90,12 +119,20 @@ impl World {
     }
 
     /// Starts the controller with these settings; it must not be running.
-    pub(crate) fn start_controller_with(&mut self, settings: Settings) {
+    pub(crate) fn start_controller_with(&mut self, mut settings: Settings) {
         assert!(
             self.controller.is_none(),
             "the controller is running already"
         );
-        let controller = Controller::new(self.server.client(), self.server.client(), settings);
+        if std::env::var_os("RUST_LOG").is_some() {
+            // The first scenario of the process sets it up for all; `-- --nocapture` shows it.
+            let _ = logs::init(logs::Format::Text, logs::Level::of_verbosity(0));
+        }
+        if self.embedded.is_none() {
+            // Scenarios share the real server: each has a namespace and a controller that sees no other.
+            settings.namespace = Some(self.namespace.clone());
+        }
+        let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
         let view = controller.view();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -129,7 +166,15 @@ impl World {
         if self.controller.is_some() {
             self.stop_controller().await;
         }
-        self.server.close().await;
+        if let Some((server, _dir)) = self.embedded.take() {
+            server.close().await;
+            return;
+        }
+        let namespaces = Api::<Namespace>::all(self.client.clone());
+        namespaces
+            .delete(&self.namespace, &DeleteParams::background())
+            .await
+            .unwrap();
     }
 
     /// API of a kind in the scenario's namespace.
