@@ -8,6 +8,7 @@ use metal3_ipam::controller::{Verb, Watched};
 use serde_json::json;
 
 use crate::oracles::Recorder;
+use crate::real::{control_plane, say};
 use crate::world::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound};
 
 /// Creates `count` claims, every second one an IPAddressClaim, over `pools` pools, by `writers` at once.
@@ -35,8 +36,8 @@ async fn create_claims(world: &World, count: usize, pools: usize, writers: usize
     .await;
 }
 
-async fn burst(count: usize, pools: usize) {
-    let world = World::start(On::Embedded).await;
+async fn burst(on: On, count: usize, pools: usize) {
+    let world = World::start(on).await;
     let recorder = Recorder::start(&world).await;
     for pool in 0..pools {
         world
@@ -74,14 +75,16 @@ async fn burst(count: usize, pools: usize) {
     addresses.dedup();
     assert_eq!(addresses.len(), count, "one address a claim");
     let (per_claim, pool_status) = writes_per_claim(&world, count);
-    println!(
-        "burst: {count} claims of both kinds over {pools} pools, 8 writers: {:.0} claims/s bound while being created; \
+    say(&format!(
+        "{on:?}: {count} claims of both kinds over {pools} pools, 8 writers: {:.0} claims/s bound while being created; \
          {per_claim:.3} writes per claim and {pool_status} pool status writes",
         count as f64 / took.as_secs_f64()
-    );
+    ));
+    // A real server changes objects behind our back (its garbage collector looks at owners): a conflict now and then.
+    let bound = if on == On::Embedded { 3.0 } else { 3.1 };
     assert!(
-        per_claim <= 3.0,
-        "at most three writes a claim: {per_claim}"
+        per_claim <= bound,
+        "at most {bound} writes a claim: {per_claim}"
     );
     let at_most = (took.as_secs() + 2) * pools as u64;
     assert!(
@@ -121,7 +124,16 @@ fn writes_per_claim(world: &World, count: usize) -> (f64, u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a1_ten_thousand_claims_of_both_kinds_over_ten_pools() {
-    burst(10_000, 10).await;
+    burst(On::Embedded, 10_000, 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a1_a_thousand_claims_of_both_kinds_over_ten_pools_on_a_real_server() {
+    if control_plane().await.is_some() {
+        burst(On::Real, 1_000, 10).await;
+    } else {
+        say("SKIPPED on a real server: a1_a_thousand_claims_of_both_kinds_over_ten_pools");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,7 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
+use crate::real::say;
 use crate::world::{capi_claim_json, capi_is_bound, claim_json, is_bound, until};
 
 /// The standalone program as a process of its own, ended when dropped.
@@ -152,9 +153,9 @@ async fn kill_9_in_the_middle_of_a_thousand_claims_loses_nothing() {
             "every object leads to a claim"
         );
     }
-    println!(
+    say(&format!(
         "kill -9: {rounds} kills during 1,000 claims; all bound, no duplicate, nothing leaked"
-    );
+    ));
 }
 
 /// Creates claim number `n`; that it exists already (from before a kill) is as good.
