@@ -12,6 +12,7 @@ mod controller;
 mod explain;
 mod kill;
 mod kubectl;
+mod manager;
 mod oracles;
 mod pause;
 mod real;

@@ -28,6 +28,8 @@ const TOKEN: &str = "metal3-ipam-tests";
 pub(crate) struct ControlPlane {
     /// How to reach it, as an administrator.
     pub(crate) config: Config,
+    /// The same, as a file for programs.
+    pub(crate) kubeconfig: PathBuf,
     /// As long as these are open the processes run.
     lifelines: Vec<ChildStdin>,
 }
@@ -134,6 +136,7 @@ impl ControlPlane {
         let at = |file: &str| dir.join(file).to_str().unwrap().to_owned();
         let mut plane = Self {
             config: Config::new(format!("https://127.0.0.1:{port}").parse().unwrap()),
+            kubeconfig: dir.join("kubeconfig"),
             lifelines: Vec::new(),
         };
         plane.config.accept_invalid_certs = true;
