@@ -134,12 +134,7 @@ impl Intake {
                 }
                 Ok(None) => {
                     self.absent();
-                    let often = match self.kind.origin() {
-                        // Someone is waiting for the program to start.
-                        Origin::Ours => self.discovery_interval.min(Duration::from_secs(5)),
-                        Origin::ClusterApi => self.discovery_interval,
-                    };
-                    sleep(often).await;
+                    sleep(self.discovery_interval).await;
                 }
                 Err(why) => {
                     self.trouble(why);

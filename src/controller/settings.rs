@@ -20,7 +20,8 @@ pub struct Settings {
     pub pool: Config,
     /// Leader election; without it this process acts at once.
     pub lease: Option<LeaseSettings>,
-    /// Time between two looks for a kind that the server does not have.
+    /// Time between two looks for a kind that the server does not have. One small GET each; in a cluster without Cluster API
+    /// that is three in this time, and when it is installed its claims wait this long at most.
     pub discovery_interval: Duration,
     /// Time that answers in flight are waited for at the end of the run.
     pub drain: Duration,
@@ -35,7 +36,7 @@ impl Default for Settings {
             rate: None,
             pool: Config::default(),
             lease: None,
-            discovery_interval: Duration::from_secs(30),
+            discovery_interval: Duration::from_secs(5),
             drain: Duration::from_secs(5),
         }
     }
