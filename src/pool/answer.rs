@@ -4,11 +4,12 @@ use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
 
-use super::case::{AttemptState, Refused};
+use super::case::{AttemptState, Refused, Written};
+use super::explain::shows_ready;
 use super::input::{Newest, Outcome, Refusal, Stored};
 use super::machine::{Pool, Purpose, Sent};
-use super::record::Course;
-use super::request::{Decision, Effect, RequestId};
+use super::record::{ClaimRecord, Course};
+use super::request::{ClaimStatus, Decision, Effect, RequestId};
 use super::space::Holder;
 use super::time::{Backoff, Mishap, later};
 
@@ -40,13 +41,17 @@ impl Pool {
                 self.queue.mark(&key);
                 match sent {
                     Sent::Claim(uid) => self.answered_claim(&key, &uid, None, outcome),
-                    Sent::Status(uid, addr) => {
+                    Sent::Status(uid, addr, status) => {
+                        let stored = matches!(outcome, Outcome::Stored(_));
                         let lost = matches!(outcome, Outcome::Unknown { .. });
                         self.answered_claim(&key, &uid, addr, outcome);
                         if let Some(case) = self.cases.get_mut(&key)
                             && !lost
                         {
                             case.showing = None;
+                        }
+                        if stored {
+                            self.note_written(&key, *status);
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
@@ -225,6 +230,19 @@ impl Pool {
             | Outcome::Stored(_)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    /// What a status write came to, in case that the server has not kept all of it.
+    fn note_written(&mut self, key: &ClaimKey, status: ClaimStatus) {
+        if let Some(case) = self.cases.get_mut(key) {
+            let missing = |c: &&ClaimRecord| !shows_ready(c, &status);
+            let version = case
+                .claim
+                .as_deref()
+                .filter(missing)
+                .map(|c| c.version.clone());
+            case.written = version.map(|version| Box::new(Written { version, status }));
         }
     }
 

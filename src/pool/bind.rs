@@ -205,7 +205,8 @@ impl Pool {
         let Ok(addr) = object.address else {
             return Assessment::rest();
         };
-        match self.binding_status(key, claim, &object_key.name) {
+        let status = self.binding_status(key, claim, &object_key.name);
+        match status.filter(|status| !case.has_written(claim, status)) {
             Some(status) => {
                 let step = Step::Publish(addr, Box::new(status));
                 self.still_waiting(key, case, Verdict::Do(Class::Going, step))

@@ -27,6 +27,8 @@ pub(super) struct Case {
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
     pub(super) flight: Option<RequestId>,
+    /// The last status that was written, while something of it is missing in what the server stored.
+    pub(super) written: Option<Box<Written>>,
     pub(super) backoff: Backoff,
     /// Why the server refused its address object.
     pub(super) refusal: Option<Box<Refused>>,
@@ -42,7 +44,35 @@ pub(super) struct Case {
     pub(super) confirmed: bool,
 }
 
+/// A status write that the server carried out.
+#[derive(Debug, Clone)]
+pub(super) struct Written {
+    /// Version of the claim with it.
+    pub(super) version: Arc<str>,
+    pub(super) status: ClaimStatus,
+}
+
 impl Case {
+    /// Whether just this was written to the claim as it stands. A server whose definition of the kind lacks a field, such as
+    /// upstream's without conditions, drops it in silence: to write it again would never end.
+    pub(super) fn has_written(&self, claim: &ClaimRecord, status: &ClaimStatus) -> bool {
+        let ready = |s: &ClaimStatus| {
+            let list = s.conditions.as_deref().unwrap_or_default();
+            let ready = list.iter().find(|c| c.type_ == "Ready")?;
+            Some((
+                ready.status.clone(),
+                ready.reason.clone(),
+                ready.message.clone(),
+            ))
+        };
+        self.written.as_deref().is_some_and(|w| {
+            w.version == claim.version
+                && w.status.published == status.published
+                && w.status.error_message == status.error_message
+                && ready(&w.status) == ready(status)
+        })
+    }
+
     /// Whether nothing is left of it.
     pub(super) fn is_over(&self) -> bool {
         self.claim.is_none()

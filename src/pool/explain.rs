@@ -60,6 +60,15 @@ pub(super) fn says_the_same(a: &Condition, b: &Condition) -> bool {
     a.status == b.status && a.reason == b.reason && a.message == b.message
 }
 
+/// Whether the claim shows the `Ready` that this status would write.
+pub(super) fn shows_ready(claim: &ClaimRecord, status: &ClaimStatus) -> bool {
+    let ready = |list: &[Condition]| list.iter().find(|c| c.type_ == "Ready").cloned();
+    let wanted = status.conditions.as_deref().and_then(ready);
+    wanted.is_none_or(|wanted| {
+        ready(&claim.conditions).is_some_and(|shown| says_the_same(&shown, &wanted))
+    })
+}
+
 /// A list of conditions with one set; others' are kept.
 pub(super) fn with_condition(list: &[Condition], condition: Condition) -> Vec<Condition> {
     let mut list = list.to_vec();
@@ -182,7 +191,8 @@ impl Pool {
             // U3: what it shows is none of its own.
             status.published = Some(None);
         }
-        let verdict = if status != ClaimStatus::default() {
+        let missing = status != ClaimStatus::default() && !case.has_written(claim, &status);
+        let verdict = if missing {
             let step = Step::Explain(waiting.reason, Box::new(status));
             Verdict::Do(Class::Status, step)
         } else if let Some(due) = due {

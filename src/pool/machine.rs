@@ -22,7 +22,7 @@ use super::head::Head;
 use super::input::{Input, Kinds};
 use super::queue::Queue;
 use super::record::AddressRecord;
-use super::request::{Decision, Effect, Request, RequestId};
+use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
 use super::space::Space;
 use super::tally::Tally;
 
@@ -45,7 +45,7 @@ pub(super) enum Sent {
     /// Finalizer on the claim of this UID, or off it.
     Claim(Uid),
     /// Status of the claim of this UID; with its address when that is what was written.
-    Status(Uid, Option<IpAddr>),
+    Status(Uid, Option<IpAddr>, Box<ClaimStatus>),
     /// Create of the address object.
     Create,
     /// Read of the object that has the name.

@@ -103,7 +103,7 @@ impl Pool {
             return;
         };
         let showing = status.published.clone().flatten();
-        let sent = Sent::Status(claim.uid.clone(), addr);
+        let sent = Sent::Status(claim.uid.clone(), addr, Box::new(status.clone()));
         let request = Request::ClaimStatus {
             key: key.clone(),
             resource_version: claim.version.clone(),

@@ -797,3 +797,26 @@ fn requests_in_flight_are_bounded_and_go_by_age() {
     assert_eq!(world.bound(M, "c00").as_deref(), Some("10.0.0.1"));
     assert_eq!(world.bound(M, "c49").as_deref(), Some("10.0.0.50"));
 }
+
+/// With upstream's own definitions on the server our conditions are dropped in silence.
+#[test]
+fn u1_a_server_that_keeps_no_conditions_is_not_written_to_without_end() {
+    let mut world = World::new();
+    world.keeps_conditions = false;
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(
+        world.claim(M, "b").error_message.as_deref(),
+        Some("Exhausted IP Pools")
+    );
+    let sent = world.sent.len();
+    assert!(sent < 16, "{sent} requests: {:?}", world.sent);
+    world.pass(600);
+    assert_eq!(world.sent.len(), sent, "at rest nothing is written");
+    world.delete_claim(M, "a");
+    world.pass(60);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+}

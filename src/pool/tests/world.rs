@@ -59,6 +59,8 @@ pub(super) struct World {
     /// Everything sent, for counting.
     pub(super) sent: Vec<Request>,
     pub(super) told: Vec<Decision>,
+    /// Whether the server's definition of a claim has conditions; upstream's IPClaim has none.
+    pub(super) keeps_conditions: bool,
     /// Every status that a claim had: (claim UID, object name, address).
     pub(super) published: Vec<(Arc<str>, ClaimKey, Arc<str>)>,
 }
@@ -131,6 +133,7 @@ impl World {
             watched: BTreeSet::new(),
             sent: Vec::new(),
             told: Vec::new(),
+            keeps_conditions: true,
             published: Vec::new(),
         };
         world.step(Input::Kinds(kinds));
@@ -422,6 +425,7 @@ impl World {
     }
 
     fn execute(&mut self, request: &Request) -> Outcome {
+        let keeps_conditions = self.keeps_conditions;
         match request {
             Request::PoolMeta {
                 resource_version,
@@ -478,7 +482,9 @@ impl World {
                 if let Some(error) = &status.error_message {
                     claim.error_message.clone_from(error);
                 }
-                if let Some(conditions) = &status.conditions {
+                if let Some(conditions) = &status.conditions
+                    && keeps_conditions
+                {
                     claim.conditions.clone_from(conditions);
                 }
             }),
