@@ -203,7 +203,7 @@ async fn r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets
 
 async fn r3_a_deleted_claim_keeps_its_address_for_the_grace_period(on: On) {
     let mut world = World::start(on).await;
-    world.pool("p", json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}], "addressReuseGracePeriodSeconds": 3})).await;
+    world.pool("p", json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}], "addressReuseGracePeriodSeconds": 6})).await;
     world.claim("a", "p").await;
     world.address_of("a").await;
     world.delete::<IPClaim>("a").await;
@@ -223,7 +223,7 @@ async fn r3_a_deleted_claim_keeps_its_address_for_the_grace_period(on: On) {
     assert_eq!(world.address_of("b").await, "10.0.0.1");
     let waited = jiff::Timestamp::now().duration_since(deleted.0);
     assert!(
-        waited >= jiff::SignedDuration::from_secs(3),
+        waited >= jiff::SignedDuration::from_secs(6),
         "freed after {waited:?}"
     );
     world.end().await;
