@@ -17,4 +17,5 @@ mod oracles;
 mod pause;
 mod real;
 mod release;
+mod tally;
 mod world;

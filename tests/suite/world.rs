@@ -43,6 +43,7 @@ macro_rules! scenarios {
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
                     super::$name($crate::world::On::Embedded).await;
+                    $crate::tally::add("scenarios passed on the embedded server", 1);
                 }
             )+
         }
@@ -52,8 +53,10 @@ macro_rules! scenarios {
                 async fn $name() {
                     if $crate::real::control_plane().await.is_some() {
                         super::$name($crate::world::On::Real).await;
+                        $crate::tally::add("scenarios passed on a real kube-apiserver", 1);
                     } else {
                         $crate::real::say(concat!("SKIPPED on a real server: ", stringify!($name)));
+                        $crate::tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
                     }
                 }
             )+
