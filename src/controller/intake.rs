@@ -28,7 +28,7 @@ use super::discovery;
 use super::known::Name;
 use super::lines::Lines;
 use super::reading::{self, Event, Unreadable};
-use super::router::Router;
+use super::router::{Listing, Router, Term};
 use super::transport::{self, Call, PAGE_BYTES};
 use super::view::Counts;
 use super::watched::{Origin, Served, Watched};
@@ -81,6 +81,8 @@ enum End {
     NotFound(String),
     /// 410, or a list that changed under its pages: begin with a new list.
     Expired,
+    /// We came to lead: begin with a new list, which holds what the leader before wrote last.
+    NewTerm,
     /// Try the same again, later.
     Failed(String),
 }
@@ -170,11 +172,13 @@ impl Intake {
 
     /// Lists and watches until discovery has to be asked again. Returns why.
     async fn follow(&mut self, version: &'static str) -> String {
+        let mut terms = self.router.terms();
         loop {
+            let term = *terms.borrow_and_update();
             let mut revision = match self.list(version).await {
                 Ok(revision) => revision,
                 Err(End::NotFound(why)) => return why,
-                Err(End::Expired) => {
+                Err(End::Expired | End::NewTerm) => {
                     self.counts.restarted(self.kind, "expired");
                     self.pause().await;
                     continue;
@@ -185,11 +189,17 @@ impl Intake {
                     continue;
                 }
             };
-            self.listed();
+            if self.listed(term) == Listing::Outdated {
+                continue;
+            }
             loop {
                 let started = Instant::now();
                 let before = revision.clone();
-                match self.watch(version, &mut revision).await {
+                let watched = tokio::select! {
+                    watched = self.watch(version, &mut revision) => watched,
+                    _ = terms.changed() => Err(End::NewTerm),
+                };
+                match watched {
                     Ok(()) => {
                         self.counts.restarted(self.kind, "ended");
                         if started.elapsed() < HASTY && before == revision {
@@ -206,6 +216,10 @@ impl Intake {
                         self.counts.restarted(self.kind, "expired");
                         break;
                     }
+                    Err(End::NewTerm) => {
+                        self.counts.restarted(self.kind, "new_term");
+                        break;
+                    }
                     Err(End::Failed(why)) => {
                         self.counts.restarted(self.kind, "failed");
                         if before != revision {
@@ -219,14 +233,14 @@ impl Intake {
         }
     }
 
-    fn listed(&mut self) {
+    fn listed(&mut self, begun: Term) -> Listing {
         if self.said.take().is_some() || !self.ever_listed {
             info!(kind = %self.kind, "listed and watched");
         }
         self.ever_listed = true;
         self.backoff.reset();
         self.counts.trouble(self.kind, None);
-        self.router.kind_is(self.kind, KindState::Listed);
+        self.router.listed(self.kind, begun)
     }
 
     /// The whole list, told to the router page by page; then what is no longer in it. Returns its revision.

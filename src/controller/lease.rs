@@ -1,7 +1,8 @@
 //! Leader election by a Lease, with client-go's protocol (P5).
 //!
 //! ```text
-//!   every 2 s, not leading: read the lease; free, ours, or unchanged for its whole duration -> take it by an update
+//!   not leading:            read the lease; free, ours, or unchanged for its whole duration -> take it by an update;
+//!                           else watch it until it is (`lease/standby.rs`)
 //!   every 2 s, leading:     update it; not once in 10 s -> it counts as lost, the run ends
 //!   at the end:             no write unanswered -> give it up (holder "", 1 s), else it runs out
 //! ```
@@ -26,6 +27,8 @@ use super::clock::Clock;
 use super::settings::LeaseSettings;
 use super::transport::{self, Call, Fault, OBJECT_BYTES, Reply};
 use super::wire::WRITE_SECONDS;
+
+mod standby;
 
 /// Between the end of the last write of ours and the beginning of someone else's lease.
 const MARGIN: Duration = Duration::from_secs(1);
@@ -70,7 +73,7 @@ pub enum LeaseError {
     },
     /// A right is missing (P5).
     #[error(
-        "leader election needs a right that is missing: {message}. Grant get, create and update on leases of coordination.k8s.io \
+        "leader election needs a right that is missing: {message}. Grant get, watch, create and update on leases of coordination.k8s.io \
          in namespace {namespace} (a Role and its RoleBinding there), or start with --leader-elect=false"
     )]
     Forbidden {
@@ -92,6 +95,15 @@ pub(super) struct Contender {
     observed: Option<(Lease, Instant)>,
 }
 
+/// Whether a lease was had without waiting for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// It was free.
+    Early,
+    /// Someone has it, or nobody knows: [`Contender::acquire`] goes on.
+    Late,
+}
+
 /// What one try came to.
 #[derive(Debug)]
 enum Try {
@@ -99,6 +111,8 @@ enum Try {
     Held(Instant),
     /// Someone else's.
     Taken(String),
+    /// Someone else wrote it since it was read.
+    Raced,
     Failed(String),
     Forbidden(String),
 }
@@ -121,14 +135,25 @@ impl Contender {
         }
     }
 
+    /// One try, which gets a lease that is free.
+    pub(super) async fn enter(&mut self) -> Result<Entry, LeaseError> {
+        match self.attempt().await {
+            Try::Held(since) => {
+                self.held(since);
+                Ok(Entry::Early)
+            }
+            Try::Forbidden(message) => Err(self.forbidden(message)),
+            Try::Taken(_) | Try::Raced | Try::Failed(_) => Ok(Entry::Late),
+        }
+    }
+
     /// Tries until the lease is ours.
     pub(super) async fn acquire(&mut self) -> Result<(), LeaseError> {
         let mut said = None;
         loop {
             match self.attempt().await {
                 Try::Held(since) => {
-                    info!(lease = %self.label(), identity = self.settings.identity, "leading");
-                    self.renewed.send_replace(Some(since));
+                    self.held(since);
                     return Ok(());
                 }
                 Try::Taken(holder) => {
@@ -136,15 +161,29 @@ impl Contender {
                         info!(lease = %self.label(), holder, "standing by");
                         said = Some(holder);
                     }
+                    self.stand_by().await;
                 }
-                Try::Failed(why) => warn!(lease = %self.label(), why, "the lease cannot be read"),
+                // The winner is known at the next look.
+                Try::Raced => {}
+                Try::Failed(why) => {
+                    warn!(lease = %self.label(), why, "the lease cannot be read");
+                    self.pause().await;
+                }
                 Try::Forbidden(message) => return Err(self.forbidden(message)),
             }
-            // Up to 1.2 periods more, so that contenders do not go in step.
-            let period = self.settings.retry_period;
-            let extra = self.jitter.between(0, 120);
-            sleep(period + period.mul_f64(extra as f64 / 100.0)).await;
         }
+    }
+
+    fn held(&self, since: Instant) {
+        info!(lease = %self.label(), identity = self.settings.identity, "leading");
+        self.renewed.send_replace(Some(since));
+    }
+
+    /// A period, and up to 1.2 more, so that contenders do not go in step.
+    async fn pause(&mut self) {
+        let period = self.settings.retry_period;
+        let extra = self.jitter.between(0, 120);
+        sleep(period + period.mul_f64(extra as f64 / 100.0)).await;
     }
 
     /// Renews until it cannot.
@@ -159,6 +198,7 @@ impl Contender {
                     match self.attempt().await {
                         Try::Held(since) => return Ok(since),
                         Try::Taken(holder) => return Err(format!("{holder} holds it")),
+                        Try::Raced => "someone else wrote it".clone_into(&mut why),
                         Try::Forbidden(message) => why = message,
                         Try::Failed(text) => why = text,
                     }
@@ -232,19 +272,9 @@ impl Contender {
             Ok(None) => return self.create(started).await,
             Err(failed) => return failed,
         };
-        let unchanged = self
-            .observed
-            .as_ref()
-            .is_some_and(|(seen, _)| seen.spec == lease.spec);
-        if unchanged {
-            if let Some((seen, _)) = &mut self.observed {
-                *seen = lease.clone();
-            }
-        } else {
-            self.observed = Some((lease.clone(), Instant::now()));
-        }
+        self.observe(lease.clone());
         let holder = holder(&lease).to_owned();
-        if !holder.is_empty() && holder != self.settings.identity && self.is_valid(&lease) {
+        if !holder.is_empty() && holder != self.settings.identity && self.is_valid() {
             return Try::Taken(holder);
         }
         let lease = self.claimed(&lease);
@@ -254,6 +284,14 @@ impl Contender {
                 Try::Held(started)
             }
             Err(failed) => failed,
+        }
+    }
+
+    /// The lease as it was just read: its time counts from when it was first seen so.
+    fn observe(&mut self, lease: Lease) {
+        match &mut self.observed {
+            Some((seen, _)) if seen.spec == lease.spec => *seen = lease,
+            _ => self.observed = Some((lease, Instant::now())),
         }
     }
 
@@ -303,13 +341,16 @@ impl Contender {
     }
 
     /// Whether its holder may still hold it: its duration, as it says itself, counts from when we saw it change.
-    fn is_valid(&self, lease: &Lease) -> bool {
+    fn is_valid(&self) -> bool {
+        self.runs_out().is_some_and(|at| at > Instant::now())
+    }
+
+    /// When its holder has lost it unless it is renewed.
+    fn runs_out(&self) -> Option<Instant> {
+        let (lease, changed) = self.observed.as_ref()?;
         let seconds = lease.spec.as_ref().and_then(|s| s.lease_duration_seconds);
-        let duration =
-            Duration::from_secs(seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0));
-        self.observed
-            .as_ref()
-            .is_some_and(|(_, changed)| *changed + duration > Instant::now())
+        let seconds = seconds.and_then(|s| u64::try_from(s).ok()).unwrap_or(0);
+        Some(*changed + Duration::from_secs(seconds))
     }
 
     async fn read(&self) -> Result<Option<Lease>, Try> {
@@ -387,6 +428,7 @@ fn failed(reply: &Reply) -> Try {
     let text = super::bounded(format!("{message} ({})", reply.status));
     match reply.status {
         403 => Try::Forbidden(text),
+        409 => Try::Raced,
         _ => Try::Failed(text),
     }
 }

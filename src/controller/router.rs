@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use tokio::sync::watch;
+
 use crate::admission;
 use crate::api::{
     Address, AddressKey, Claim, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject, ReferenceFault,
@@ -30,6 +32,22 @@ pub(super) struct Router {
     /// `--watch-filter`.
     filter: Option<String>,
     hire: Hire,
+    /// Changed under the lock only.
+    term: watch::Sender<Term>,
+}
+
+/// Number of times that this process came to lead. What the leader before wrote last may not have come by the watches yet,
+/// so a new term begins with new lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Term(u64);
+
+/// What a complete list is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Listing {
+    /// It holds what everyone before us wrote.
+    Counts,
+    /// It was begun in a term before this one: list again.
+    Outdated,
 }
 
 #[derive(Default)]
@@ -73,6 +91,7 @@ impl Router {
             counts,
             filter,
             hire,
+            term: watch::Sender::default(),
         }
     }
 
@@ -197,9 +216,12 @@ impl Router {
         }
     }
 
-    /// The state of a kind changed. Everything that a list of it showed must have been put in before.
+    /// The state of a kind changed, other than by a list.
     pub(super) fn kind_is(&self, kind: Watched, to: KindState) {
-        let mut state = self.state();
+        self.set(&mut self.state(), kind, to);
+    }
+
+    fn set(&self, state: &mut State, kind: Watched, to: KindState) {
         let place = kind.state_in(&mut state.kinds);
         if *place == to {
             return;
@@ -207,7 +229,34 @@ impl Router {
         *place = to;
         self.counts.kinds(state.kinds);
         if state.barrier == Barrier::Open {
-            self.tell_all(&state);
+            self.tell_all(state);
+        }
+    }
+
+    /// The term that a list is begun in, and when the next one comes.
+    pub(super) fn terms(&self) -> watch::Receiver<Term> {
+        self.term.subscribe()
+    }
+
+    /// A list that was begun in this term is complete and was put in.
+    pub(super) fn listed(&self, kind: Watched, begun: Term) -> Listing {
+        let mut state = self.state();
+        if begun < *self.term.borrow() {
+            return Listing::Outdated;
+        }
+        self.set(&mut state, kind, KindState::Listed);
+        Listing::Counts
+    }
+
+    /// Someone else led until now: no kind counts as listed until a list begun after this call is complete. To be called
+    /// before the barrier opens.
+    pub(super) fn next_term(&self) {
+        let mut state = self.state();
+        self.term.send_modify(|term| term.0 += 1);
+        for kind in Watched::ALL {
+            if *kind.state_in(&mut state.kinds) == KindState::Listed {
+                self.set(&mut state, kind, KindState::Pending);
+            }
         }
     }
 

@@ -15,7 +15,7 @@ use crate::pool::Config;
 use super::clock::Clock;
 use super::failure::Failures;
 use super::intake::{Intake, Intakes};
-use super::lease::{Contender, LeaseError, Tenure};
+use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
 use super::router::{Barrier, Router};
 use super::settings::Settings;
@@ -162,6 +162,24 @@ impl Controller {
         let _writing = writing.clone().drop_guard();
         let _workers = StopWorkers(&self.router);
 
+        let mut contender = self.settings.lease.clone().map(|lease| {
+            Contender::new(
+                self.writes.clone(),
+                lease,
+                self.clock,
+                self.settings.pool.seed,
+                Arc::clone(&self.renewed),
+            )
+        });
+        // A lease that is free is taken before the first list begins; then the lists need not be begun again for it.
+        let mut entry = Entry::Late;
+        if let Some(contender) = &mut contender {
+            entry = tokio::select! {
+                () = shutdown.cancelled() => Entry::Late,
+                entry = contender.enter() => entry?,
+            };
+        }
+
         let all = Intakes {
             client: self.watches.clone(),
             router: Arc::clone(&self.router),
@@ -184,18 +202,10 @@ impl Controller {
         );
         self.failures.spawn("writer", writer);
 
-        let mut contender = self.settings.lease.clone().map(|lease| {
-            Contender::new(
-                self.writes.clone(),
-                lease,
-                self.clock,
-                self.settings.pool.seed,
-                Arc::clone(&self.renewed),
-            )
-        });
         let lead = async {
-            if let Some(contender) = &mut contender {
+            if let (Some(contender), Entry::Late) = (&mut contender, entry) {
                 contender.acquire().await?;
+                self.router.next_term();
             }
             self.view.counts.leading(true);
             self.router.barrier(Barrier::Open);

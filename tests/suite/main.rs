@@ -17,5 +17,6 @@ mod oracles;
 mod pause;
 mod real;
 mod release;
+mod restart;
 mod tally;
 mod world;

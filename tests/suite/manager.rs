@@ -22,7 +22,7 @@ impl Manager {
     /// One that leads at once, without a lease.
     async fn start(world: &World) -> Self {
         let plane = control_plane().await.expect("the scenario has looked");
-        Self::with(world, &plane.kubeconfig, &["--leader-elect=false"])
+        Self::with(world, &plane.shared.kubeconfig, &["--leader-elect=false"])
     }
 
     fn with(world: &World, kubeconfig: &Path, flags: &[&str]) -> Self {
@@ -204,7 +204,7 @@ async fn p5_the_lease_goes_on_at_sigterm_kill_9_and_freeze() {
     let dir = tempfile::tempdir().unwrap();
     let kubeconfig = dir.path().join("kubeconfig");
     let mut config: serde_json::Value =
-        serde_json::from_slice(&std::fs::read(&plane.kubeconfig).unwrap()).unwrap();
+        serde_json::from_slice(&std::fs::read(&plane.shared.kubeconfig).unwrap()).unwrap();
     config["contexts"][0]["context"]["namespace"] = json!(world.namespace);
     std::fs::write(&kubeconfig, config.to_string()).unwrap();
     world

@@ -10,14 +10,16 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::Write;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{Api, PostParams};
+use kube::api::{Api, ListParams, PostParams};
 use kube::{Client, Config};
 use metal3_ipam::api::crds;
-use tokio::sync::OnceCell;
+use serde_json::{Value, json};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::{interval, timeout};
 
 /// The version that `tests/kube/go.mod` names; without it the server calls itself v0.0.0-master.
@@ -26,12 +28,37 @@ const TOKEN: &str = "metal3-ipam-tests";
 
 /// The running control plane of this test process.
 pub(crate) struct ControlPlane {
+    /// The server that scenarios share, each in a namespace of its own.
+    pub(crate) shared: ApiServer,
+    site: Site,
+    _etcd: Process,
+}
+
+/// What every server of this run is started from.
+struct Site {
+    binary: PathBuf,
+    dir: PathBuf,
+    etcd: String,
+}
+
+/// A kube-apiserver with a kube-controller-manager on it; ended when dropped.
+pub(crate) struct ApiServer {
     /// How to reach it, as an administrator.
     pub(crate) config: Config,
     /// The same, as a file for programs.
     pub(crate) kubeconfig: PathBuf,
-    /// As long as these are open the processes run.
-    lifelines: Vec<ChildStdin>,
+    client: Client,
+    binary: PathBuf,
+    args: Vec<String>,
+    // Before the server, so that it is not left asking a dead one.
+    _controllers: Process,
+    process: Process,
+}
+
+/// One process, which runs as long as its standard input is open.
+struct Process {
+    child: Child,
+    lifeline: Option<ChildStdin>,
 }
 
 static PLANE: OnceCell<Option<ControlPlane>> = OnceCell::const_new();
@@ -53,9 +80,23 @@ pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
         let binary = tokio::task::spawn_blocking(move || build(&go.stdout))
             .await
             .unwrap();
-        Some(ControlPlane::start(&binary).await)
+        Some(ControlPlane::start(binary).await)
     };
     PLANE.get_or_init(start).await.as_ref()
+}
+
+/// A kube-apiserver of the caller's own, for what concerns a whole cluster: definitions that change, a server that ends. One
+/// at a time, for each costs 400 MB. `None` without Go.
+pub(crate) async fn private_plane(
+    definitions: &[CustomResourceDefinition],
+) -> Option<(ApiServer, SemaphorePermit<'static>)> {
+    static ONE: Semaphore = Semaphore::const_new(1);
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let plane = control_plane().await?;
+    let permit = ONE.acquire().await.unwrap();
+    let name = format!("private-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let server = ApiServer::start(&plane.site, &name, definitions).await;
+    Some((server, permit))
 }
 
 /// One loud line on standard error, past the capture of a passing test's output.
@@ -122,83 +163,39 @@ fn free_port() -> u16 {
 }
 
 impl ControlPlane {
-    async fn start(binary: &Path) -> Self {
+    /// etcd in a folder of its own, then the kube-apiserver that all scenarios share.
+    async fn start(binary: PathBuf) -> Self {
         let dir = tempfile::tempdir().unwrap().keep();
         let key = rcgen::KeyPair::generate().unwrap();
         fs::write(dir.join("sa.key"), key.serialize_pem()).unwrap();
         fs::write(dir.join("sa.pub"), key.public_key_pem()).unwrap();
-        fs::write(
-            dir.join("tokens.csv"),
-            format!("{TOKEN},admin,admin,\"system:masters\"\n"),
-        )
-        .unwrap();
-        let (etcd, port) = (format!("http://127.0.0.1:{}", free_port()), free_port());
-        let at = |file: &str| dir.join(file).to_str().unwrap().to_owned();
-        let mut plane = Self {
-            config: Config::new(format!("https://127.0.0.1:{port}").parse().unwrap()),
-            kubeconfig: dir.join("kubeconfig"),
-            lifelines: Vec::new(),
-        };
-        plane.config.accept_invalid_certs = true;
-        plane.config.auth_info.token = Some(TOKEN.to_owned().into());
-        plane.spawn(
-            binary,
-            &dir,
-            "etcd",
-            &[
-                at(""),
-                etcd.clone(),
-                format!("http://127.0.0.1:{}", free_port()),
-            ],
-        );
-        plane.spawn(
-            binary,
-            &dir,
-            "kube-apiserver",
-            &[
-                format!("--etcd-servers={etcd}"),
-                format!("--cert-dir={}", at("certs")),
-                format!("--secure-port={port}"),
-                "--bind-address=127.0.0.1".into(),
-                "--service-cluster-ip-range=10.0.0.0/24".into(),
-                "--service-account-issuer=https://kubernetes.default.svc".into(),
-                format!("--service-account-key-file={}", at("sa.pub")),
-                format!("--service-account-signing-key-file={}", at("sa.key")),
-                format!("--token-auth-file={}", at("tokens.csv")),
-                "--authorization-mode=RBAC".into(),
-                "--disable-admission-plugins=ServiceAccount".into(),
-            ],
-        );
-        let client = Client::try_from(plane.config.clone()).unwrap();
-        until_answered(&client, "/readyz").await;
-        let kubeconfig = serde_json::json!({
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": format!("https://127.0.0.1:{port}"), "insecure-skip-tls-verify": true}}],
-            "users": [{"name": "u", "user": {"token": TOKEN}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        });
-        fs::write(dir.join("kubeconfig"), kubeconfig.to_string()).unwrap();
-        plane.spawn(
-            binary,
-            &dir,
-            "kube-controller-manager",
-            &[
-                format!("--kubeconfig={}", at("kubeconfig")),
-                "--controllers=garbage-collector-controller,namespace-controller".into(),
-                "--leader-elect=false".into(),
-                "--secure-port=0".into(),
-            ],
-        );
-        plane.install(client).await;
-        plane
+        let tokens = format!("{TOKEN},admin,admin,\"system:masters\"\n");
+        fs::write(dir.join("tokens.csv"), tokens).unwrap();
+        let etcd = format!("http://127.0.0.1:{}", free_port());
+        let peers = format!("http://127.0.0.1:{}", free_port());
+        let folder = format!("{}/", dir.display());
+        let storage = Process::start(&binary, &dir, "etcd", &[folder, etcd.clone(), peers]);
+        let site = Site { binary, dir, etcd };
+        let mut definitions = crds::metal3_crds();
+        definitions.extend(capi_definitions(Versions::Stored));
+        let shared = ApiServer::start(&site, "shared", &definitions).await;
+        Self {
+            shared,
+            site,
+            _etcd: storage,
+        }
     }
+}
 
-    fn spawn(&mut self, binary: &Path, dir: &Path, command: &str, args: &[String]) {
-        let log = fs::File::create(dir.join(format!("{command}.log"))).unwrap();
-        #[expect(
-            clippy::zombie_processes,
-            reason = "it lives as long as this process, and ends with its standard input"
-        )]
+impl Process {
+    fn start(binary: &Path, logs: &Path, command: &str, args: &[String]) -> Self {
+        let log = fs::File::options();
+        let log = log
+            .clone()
+            .create(true)
+            .append(true)
+            .open(logs.join(format!("{command}.log")));
+        let log = log.unwrap();
         let mut child = Command::new(binary)
             .arg(command)
             .args(args)
@@ -207,33 +204,137 @@ impl ControlPlane {
             .stderr(log)
             .spawn()
             .unwrap();
-        self.lifelines.push(child.stdin.take().unwrap());
+        let lifeline = child.stdin.take();
+        Self { child, lifeline }
     }
 
-    /// Our definitions and Cluster API's real ones, served.
-    async fn install(&self, client: Client) {
-        let mut definitions = crds::metal3_crds();
-        definitions.extend(capi_definitions());
-        let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-        for definition in &definitions {
-            api.create(&PostParams::default(), definition)
-                .await
-                .unwrap();
+    /// `kill -9`.
+    fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Process {
+    /// Not run for those of the shared server, which a static holds: they end with the test process.
+    fn drop(&mut self) {
+        drop(self.lifeline.take());
+        let _ = self.child.wait();
+    }
+}
+
+impl ApiServer {
+    /// A kube-apiserver with these definitions, its keys in etcd under a prefix of its own.
+    async fn start(site: &Site, name: &str, definitions: &[CustomResourceDefinition]) -> Self {
+        let port = free_port();
+        let dir = site.dir.join(name);
+        fs::create_dir(&dir).unwrap();
+        let kubeconfig = dir.join("kubeconfig");
+        let server = format!("https://127.0.0.1:{port}");
+        let mut config = Config::new(server.parse().unwrap());
+        config.accept_invalid_certs = true;
+        config.auth_info.token = Some(TOKEN.to_owned().into());
+        let cluster = json!({"server": server, "insecure-skip-tls-verify": true});
+        fs::write(&kubeconfig, kubeconfig_of(&cluster, TOKEN, "default")).unwrap();
+        let in_site = |file: &str| site.dir.join(file).display().to_string();
+        let args = vec![
+            format!("--etcd-servers={}", site.etcd),
+            format!("--etcd-prefix=/{name}"),
+            format!("--cert-dir={}", dir.join("certs").display()),
+            format!("--secure-port={port}"),
+            "--bind-address=127.0.0.1".into(),
+            "--service-cluster-ip-range=10.0.0.0/24".into(),
+            "--service-account-issuer=https://kubernetes.default.svc".into(),
+            format!("--service-account-key-file={}", in_site("sa.pub")),
+            format!("--service-account-signing-key-file={}", in_site("sa.key")),
+            format!("--token-auth-file={}", in_site("tokens.csv")),
+            "--authorization-mode=RBAC".into(),
+            "--enable-admission-plugins=OwnerReferencesPermissionEnforcement".into(),
+            "--disable-admission-plugins=ServiceAccount".into(),
+        ];
+        let process = Process::start(&site.binary, &dir, "kube-apiserver", &args);
+        let client = Client::try_from(config.clone()).unwrap();
+        until_answered(&client, "/readyz").await;
+        let controllers = Process::start(
+            &site.binary,
+            &dir,
+            "kube-controller-manager",
+            &[
+                format!("--kubeconfig={}", kubeconfig.display()),
+                "--controllers=garbage-collector-controller,namespace-controller".into(),
+                "--leader-elect=false".into(),
+                "--secure-port=0".into(),
+            ],
+        );
+        let server = Self {
+            config,
+            kubeconfig,
+            client,
+            binary: site.binary.clone(),
+            args,
+            _controllers: controllers,
+            process,
+        };
+        server.define(definitions).await;
+        server
+    }
+
+    /// Creates these definitions and waits until each is served in the versions that it names.
+    pub(crate) async fn define(&self, definitions: &[CustomResourceDefinition]) {
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        for definition in definitions {
+            let made = api.create(&PostParams::default(), definition).await;
+            made.unwrap();
         }
-        for definition in &definitions {
-            let version = definition.spec.versions.iter().find(|v| v.storage).unwrap();
-            let (group, plural) = (&definition.spec.group, &definition.spec.names.plural);
-            until_answered(
-                &client,
-                &format!("/apis/{group}/{}/{plural}?limit=1", version.name),
-            )
-            .await;
+        for definition in definitions {
+            self.until_served(definition).await;
+        }
+    }
+
+    /// Waits until a definition is served in the versions that it names.
+    pub(crate) async fn until_served(&self, definition: &CustomResourceDefinition) {
+        let (group, plural) = (&definition.spec.group, &definition.spec.names.plural);
+        for version in definition.spec.versions.iter().filter(|v| v.served) {
+            let path = format!("/apis/{group}/{}/{plural}?limit=1", version.name);
+            until_answered(&self.client, &path).await;
+        }
+    }
+
+    /// `kill -9` of the server, and the same one again, on the same port with the same objects. Returns once it answers.
+    pub(crate) async fn restart(&mut self) {
+        self.process.kill();
+        let logs = self.kubeconfig.parent().unwrap();
+        self.process = Process::start(&self.binary, logs, "kube-apiserver", &self.args);
+        until_answered(&self.client, "/readyz").await;
+        // It is ready before it has loaded its custom kinds.
+        let api: Api<CustomResourceDefinition> = Api::all(self.client.clone());
+        for definition in api.list(&ListParams::default()).await.unwrap() {
+            self.until_served(&definition).await;
         }
     }
 }
 
-/// IPAddressClaim, IPAddress and Cluster as Cluster API defines them, in the version that it stores.
-fn capi_definitions() -> Vec<CustomResourceDefinition> {
+/// A kubeconfig for one server and one token, in a file's text.
+pub(crate) fn kubeconfig_of(cluster: &Value, token: &str, namespace: &str) -> String {
+    json!({
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": cluster}],
+        "users": [{"name": "u", "user": {"token": token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u", "namespace": namespace}}],
+    })
+    .to_string()
+}
+
+/// Versions of Cluster API's kinds that a definition serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Versions {
+    /// v1beta2, the one that is stored.
+    Stored,
+}
+
+/// IPAddressClaim, IPAddress and Cluster as Cluster API defines them, in these versions. Its conversion is a webhook of
+/// Cluster API's own, which is not here; with one version there is nothing to convert.
+pub(crate) fn capi_definitions(versions: Versions) -> Vec<CustomResourceDefinition> {
     let listed = Command::new("go")
         .args(["mod", "download", "-json", "sigs.k8s.io/cluster-api"])
         .current_dir(module("capi"))
@@ -244,7 +345,7 @@ fn capi_definitions() -> Vec<CustomResourceDefinition> {
         "go mod download: {}",
         String::from_utf8_lossy(&listed.stderr)
     );
-    let listed: serde_json::Value = serde_json::from_slice(&listed.stdout).unwrap();
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
     let folder = Path::new(listed["Dir"].as_str().unwrap()).join("core/config/crd/bases");
     [
         "ipam.cluster.x-k8s.io_ipaddressclaims",
@@ -255,7 +356,10 @@ fn capi_definitions() -> Vec<CustomResourceDefinition> {
     .map(|name| {
         let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         let mut definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
-        definition.spec.versions.retain(|v| v.storage);
+        match versions {
+            Versions::Stored => definition.spec.versions.retain(|v| v.storage),
+        }
+        assert_eq!(definition.spec.versions.len(), 1, "{name}");
         definition.status = None;
         definition
     })

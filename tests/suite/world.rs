@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::real;
+use crate::real::{self, ApiServer};
 
 /// How long a scenario may wait for a state before it has failed.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -99,20 +99,25 @@ impl World {
             }
             On::Real => {
                 let plane = real::control_plane().await.expect("the macro has looked");
-                let client = metal3_ipam::controller::client(plane.config.clone()).unwrap();
-                let namespace = json!({"metadata": {"generateName": "scenario-"}});
-                let namespace = serde_json::from_value(namespace).unwrap();
-                let made = Api::<Namespace>::all(client.clone())
-                    .create(&PostParams::default(), &namespace)
-                    .await
-                    .unwrap();
-                Self {
-                    client,
-                    namespace: made.metadata.name.unwrap(),
-                    embedded: None,
-                    controller: None,
-                }
+                Self::on(&plane.shared).await
             }
+        }
+    }
+
+    /// A namespace of this server, with nothing in it.
+    pub(crate) async fn on(server: &ApiServer) -> Self {
+        let client = metal3_ipam::controller::client(server.config.clone()).unwrap();
+        let namespace = json!({"metadata": {"generateName": "scenario-"}});
+        let namespace = serde_json::from_value(namespace).unwrap();
+        let made = Api::<Namespace>::all(client.clone())
+            .create(&PostParams::default(), &namespace)
+            .await
+            .unwrap();
+        Self {
+            client,
+            namespace: made.metadata.name.unwrap(),
+            embedded: None,
+            controller: None,
         }
     }
 

@@ -1,0 +1,115 @@
+//! A standby's wait: the lease is watched, so that one that is given up is taken at once, and one that is not renewed the
+//! moment it runs out, not at the next look.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt;
+use k8s_openapi::api::coordination::v1::Lease;
+use serde::Deserialize;
+use tokio::time::{Instant, timeout, timeout_at};
+use tracing::debug;
+
+use super::super::lines::Lines;
+use super::super::transport::{self, Call};
+use super::{Contender, holder};
+
+/// Seconds after which the server shall end the watch.
+const WATCH_SECONDS: u64 = 300;
+/// Time that the watch's beginning is waited for.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One line of the watch.
+#[derive(Debug, Deserialize)]
+struct Event {
+    #[serde(rename = "type")]
+    what: String,
+    object: serde_json::Value,
+}
+
+/// What a line of the watch says of the lease.
+#[derive(Debug, PartialEq)]
+enum Said {
+    /// Someone has it.
+    Held,
+    /// Given up or gone.
+    Free,
+    /// Nothing that can be understood: the watch is over.
+    Broken,
+}
+
+impl Contender {
+    /// Waits while someone else holds the lease as it was last read. Where it cannot be watched (an older role without the
+    /// right to, a server that is away), one look a period does it, as in client-go.
+    pub(super) async fn stand_by(&mut self) {
+        if let Err(why) = self.watch().await {
+            debug!(lease = %self.label(), why, "the lease cannot be watched; looking again in a moment");
+            self.pause().await;
+        }
+    }
+
+    /// `Ok` when it is free or has run out.
+    async fn watch(&mut self) -> Result<(), String> {
+        let (Some(runs_out), Some((lease, _))) = (self.runs_out(), &self.observed) else {
+            return Ok(());
+        };
+        let revision = lease.metadata.resource_version.as_deref();
+        let target = format!(
+            "{}?watch=1&fieldSelector=metadata.name%3D{}&resourceVersion={}&timeoutSeconds={WATCH_SECONDS}",
+            self.collection(),
+            self.settings.name,
+            revision.unwrap_or_default(),
+        );
+        let patience = PATIENCE.min(runs_out.saturating_duration_since(Instant::now()));
+        let response = timeout(patience, transport::open(&self.client, Call::get(target)));
+        let response = response
+            .await
+            .map_err(|_| "no answer in time".to_owned())?
+            .map_err(transport::Fault::text)?;
+        if response.status() != 200 {
+            return Err(format!("the server answered {}", response.status()));
+        }
+        let mut body = response.into_body();
+        let mut lines = Lines::default();
+        loop {
+            let Some(runs_out) = self.runs_out() else {
+                return Ok(());
+            };
+            let frame = match timeout_at(runs_out, body.frame()).await {
+                Err(_) => return Ok(()),
+                Ok(None) => return Err("the watch ended".to_owned()),
+                Ok(Some(frame)) => frame.map_err(|e| format!("the watch broke off: {e}"))?,
+            };
+            if let Ok(bytes) = frame.into_data() {
+                lines.push(&bytes);
+            }
+            while let Some(line) = lines.next() {
+                match self.told(line) {
+                    Said::Held => {}
+                    Said::Free => return Ok(()),
+                    Said::Broken => return Err("the watch ended".to_owned()),
+                }
+            }
+        }
+    }
+
+    fn told(&mut self, line: &[u8]) -> Said {
+        let Ok(Event { what, object }) = serde_json::from_slice(line) else {
+            return Said::Broken;
+        };
+        match what.as_str() {
+            "ADDED" | "MODIFIED" => {}
+            "DELETED" => return Said::Free,
+            _ => return Said::Broken,
+        }
+        let Ok(lease) = serde_json::from_value::<Lease>(object) else {
+            return Said::Broken;
+        };
+        let said = if holder(&lease).is_empty() {
+            Said::Free
+        } else {
+            Said::Held
+        };
+        self.observe(lease);
+        said
+    }
+}
