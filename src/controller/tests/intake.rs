@@ -36,6 +36,7 @@ struct Scripted {
 
 struct Desk {
     script: Script,
+    router: Arc<Router>,
     view: View,
     served: Arc<Served>,
     registry: Arc<Registry>,
@@ -133,7 +134,7 @@ fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
     let served = Arc::new(Served::new());
     let all = Intakes {
         client,
-        router,
+        router: Arc::clone(&router),
         served: Arc::clone(&served),
         counts: Arc::clone(&counts),
         namespace: None,
@@ -143,6 +144,7 @@ fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
     Arc::new(Failures::default()).spawn("watch", Intake::new(kind, all).run());
     Desk {
         script,
+        router,
         view: View {
             registry: Arc::clone(&registry),
             counts,
@@ -180,6 +182,33 @@ impl Desk {
     async fn asked(&self, n: usize) {
         until("asked so often", || self.script.asked().len() >= n).await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a1_a_new_term_ends_the_watch_and_begins_with_a_new_list() {
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![page(10, "", vec![claim("a", "1", 9)])],
+        vec![Say::Nothing],
+    );
+    until("watched", || {
+        desk.script.asked().iter().any(|a| a.contains("watch=1"))
+    })
+    .await;
+    assert_eq!(desk.state(), KindState::Listed);
+    desk.told();
+    desk.next(
+        vec![page(20, "", vec![claim("b", "2", 19)])],
+        vec![Say::Nothing],
+    );
+    desk.router.next_term();
+    assert_eq!(desk.state(), KindState::Pending);
+    until("listed anew", || desk.state() == KindState::Listed).await;
+    assert_eq!(
+        desk.told(),
+        ["claim IPClaim b 2 Ours", "claim gone IPClaim a 1"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::fixture::{Say, failure, server};
 use crate::controller::clock::Clock;
-use crate::controller::lease::{Contender, LeaseError};
+use crate::controller::lease::{Contender, Entry, LeaseError};
 use crate::controller::settings::LeaseSettings;
 
 /// One Lease with optimistic updates.
@@ -19,6 +19,8 @@ struct Keeper {
     lease: Arc<Mutex<Option<Value>>>,
     /// What is answered instead, when set.
     instead: Arc<Mutex<Option<(u16, &'static str)>>>,
+    /// Events that the next watch tells before it ends; without them a watch is refused.
+    events: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Keeper {
@@ -27,6 +29,14 @@ impl Keeper {
         let (client, _) = server(move |n, asked| {
             if let Some((code, reason)) = *keeper.instead.lock().unwrap() {
                 return failure(code, reason, "lease");
+            }
+            if asked.line.contains("watch=1") {
+                let events = std::mem::take(&mut *keeper.events.lock().unwrap());
+                return if events.is_empty() {
+                    failure(403, "Forbidden", "lease")
+                } else {
+                    Say::Lines(events)
+                };
             }
             let mut lease = keeper.lease.lock().unwrap();
             let method = asked.line.split(' ').next().unwrap();
@@ -137,6 +147,47 @@ async fn p5_given_up_it_is_free_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn p5_a_standby_hears_by_its_watch_that_the_lease_is_given_up() {
+    let keeper = Keeper::default();
+    let (mut first, _renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    let held = keeper.lease.lock().unwrap().clone().unwrap();
+    first.release().await;
+    let given_up = keeper.lease.lock().unwrap().replace(held.clone()).unwrap();
+    *keeper.events.lock().unwrap() = vec![
+        json!({ "type": "MODIFIED", "object": held }),
+        json!({ "type": "MODIFIED", "object": given_up }),
+    ];
+    // Its first look still finds it held; when the watch tells, the server has the newer one.
+    let (mut second, _renewed) = contender(&keeper, "second");
+    assert_eq!(second.enter().await.unwrap(), Entry::Late);
+    *keeper.lease.lock().unwrap() = Some(given_up);
+    let start = Instant::now();
+    second.acquire().await.unwrap();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    assert_eq!(keeper.spec()["holderIdentity"], "second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_a_renewal_told_by_the_watch_counts_from_then_on() {
+    let keeper = Keeper::default();
+    let (mut first, _renewed) = contender(&keeper, "first");
+    first.acquire().await.unwrap();
+    let (mut second, _renewed) = contender(&keeper, "second");
+    assert_eq!(second.enter().await.unwrap(), Entry::Late);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Renewed once, and then never again.
+    assert_eq!(first.enter().await.unwrap(), Entry::Early);
+    let renewed = keeper.lease.lock().unwrap().clone().unwrap();
+    *keeper.events.lock().unwrap() = vec![json!({ "type": "MODIFIED", "object": renewed })];
+    let start = Instant::now();
+    second.acquire().await.unwrap();
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_secs(15), "{waited:?}");
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_lease_that_cannot_be_renewed_for_ten_seconds_is_lost() {
     let keeper = Keeper::default();
     let (mut first, renewed) = contender(&keeper, "first");
@@ -195,7 +246,7 @@ async fn p5_a_missing_right_names_the_rule() {
     let error = first.acquire().await.unwrap_err().to_string();
     assert!(
         error.contains(
-            "Grant get, create and update on leases of coordination.k8s.io in namespace n"
+            "Grant get, watch, create and update on leases of coordination.k8s.io in namespace n"
         ),
         "{error}"
     );

@@ -9,7 +9,7 @@ use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
 use crate::api::{Address, AddressKey, ClaimKind, WireObject};
 use crate::controller::known::Name;
 use crate::controller::registry::Registry;
-use crate::controller::router::{Barrier, Router};
+use crate::controller::router::{Barrier, Listing, Router};
 use crate::controller::view::Counts;
 use crate::controller::watched::Watched;
 use crate::pool::KindState;
@@ -261,6 +261,29 @@ fn a_standby_hears_everything_but_that_it_may_write() {
     );
     world.router.barrier(Barrier::Open);
     assert_eq!(world.told("x"), ["kinds synced true"]);
+}
+
+#[test]
+fn a1_a_list_that_was_begun_under_another_leader_does_not_open_the_barrier() {
+    let world = world(None);
+    let old = *world.router.terms().borrow();
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    for kind in Watched::ALL {
+        assert_eq!(world.router.listed(kind, old), Listing::Counts);
+    }
+    world.router.next_term();
+    world.router.barrier(Barrier::Open);
+    let told = world.told("x");
+    assert!(!told.contains(&"kinds synced true".to_owned()), "{told:?}");
+    for kind in Watched::ALL {
+        assert_eq!(world.router.listed(kind, old), Listing::Outdated);
+    }
+    assert!(world.told("x").is_empty());
+    let new = *world.router.terms().borrow();
+    for kind in Watched::ALL {
+        assert_eq!(world.router.listed(kind, new), Listing::Counts);
+    }
+    assert_eq!(world.told("x").last().unwrap(), "kinds synced true");
 }
 
 #[test]
