@@ -15,6 +15,7 @@ mod kubectl;
 mod manager;
 mod oracles;
 mod pause;
+mod proxy;
 mod real;
 mod release;
 mod restart;

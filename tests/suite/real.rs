@@ -24,7 +24,8 @@ use tokio::time::{interval, timeout};
 
 /// The version that `tests/kube/go.mod` names; without it the server calls itself v0.0.0-master.
 const VERSION: &str = "v1.36.3";
-const TOKEN: &str = "metal3-ipam-tests";
+/// The administrator's.
+pub(crate) const TOKEN: &str = "metal3-ipam-tests";
 
 /// The running control plane of this test process.
 pub(crate) struct ControlPlane {
@@ -56,7 +57,7 @@ pub(crate) struct ApiServer {
 }
 
 /// One process, which runs as long as its standard input is open.
-struct Process {
+pub(crate) struct Process {
     child: Child,
     lifeline: Option<ChildStdin>,
 }
@@ -154,7 +155,7 @@ fn build(go_version: &[u8]) -> PathBuf {
 }
 
 /// A port that was free a moment ago.
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
         .unwrap()
         .local_addr()
@@ -185,6 +186,14 @@ impl ControlPlane {
             _etcd: storage,
         }
     }
+
+    /// A contender for a lease that is written with client-go, as upstream's manager is.
+    pub(crate) fn contender(&self, kubeconfig: &Path, lease: [&str; 2], identity: &str) -> Process {
+        let [namespace, name] = lease.map(str::to_owned);
+        let kubeconfig = kubeconfig.display().to_string();
+        let args = [kubeconfig, namespace, name, identity.to_owned()];
+        Process::start(&self.site.binary, &self.site.dir, "elect", &args)
+    }
 }
 
 impl Process {
@@ -209,7 +218,7 @@ impl Process {
     }
 
     /// `kill -9`.
-    fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }

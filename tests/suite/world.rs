@@ -3,25 +3,27 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{Api, DeleteParams, ListParams, PostParams, WatchEvent, WatchParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Client, Resource};
+use kube::{Client, Config, Resource};
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{Controller, Settings, View};
 use metal3_ipam::observe::logs;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{Listening, Options, Server};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::real::{self, ApiServer};
+use crate::real::{self, ApiServer, kubeconfig_of};
 
 /// How long a scenario may wait for a state before it has failed.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -185,6 +187,30 @@ impl World {
             .unwrap();
     }
 
+    /// A door for programs: how to reach the server from outside of this process, open as long as the answer lives. The
+    /// lease of a manager that comes through it lies in the scenario's namespace (P5).
+    pub(crate) async fn door(&self) -> Door {
+        let Some((server, _)) = &self.embedded else {
+            let plane = real::control_plane()
+                .await
+                .expect("the scenario runs on it");
+            let config = plane.shared.config.clone();
+            return Door::new(&self.namespace, config, real::TOKEN, None);
+        };
+        let listening = server
+            .listen((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
+        let file = server.write_kubeconfig(listening.addr).unwrap();
+        let file: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        let server = file["clusters"][0]["cluster"]["server"].as_str().unwrap();
+        let token = file["users"][0]["user"]["token"].as_str().unwrap();
+        let mut config = Config::new(server.parse().unwrap());
+        config.accept_invalid_certs = true;
+        config.auth_info.token = Some(token.to_owned().into());
+        Door::new(&self.namespace, config, token, Some(listening))
+    }
+
     /// API of a kind in the scenario's namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
     where
@@ -332,6 +358,54 @@ impl World {
     /// A Cluster.
     pub(crate) async fn cluster(&self, name: &str, paused: bool) -> Cluster {
         self.create(json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": {"name": name}, "spec": {"paused": paused}})).await
+    }
+}
+
+/// How programs reach a scenario's server.
+pub(crate) struct Door {
+    /// For clients in this process.
+    pub(crate) config: Config,
+    /// For programs.
+    pub(crate) kubeconfig: PathBuf,
+    /// Where both lie.
+    dir: tempfile::TempDir,
+    namespace: String,
+    token: String,
+    _listening: Option<Listening>,
+}
+
+impl Door {
+    fn new(namespace: &str, config: Config, token: &str, listening: Option<Listening>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let door = Self {
+            kubeconfig: dir.path().join("kubeconfig"),
+            config,
+            dir,
+            namespace: namespace.to_owned(),
+            token: token.to_owned(),
+            _listening: listening,
+        };
+        let server = door.config.cluster_url.to_string();
+        let cluster = json!({"server": server, "insecure-skip-tls-verify": true});
+        std::fs::write(&door.kubeconfig, door.text(&cluster, None)).unwrap();
+        door
+    }
+
+    /// A kubeconfig to a server before this one (a proxy), with a token of its own if one is given.
+    pub(crate) fn kubeconfig_to(
+        &self,
+        name: &str,
+        cluster: &Value,
+        token: Option<&str>,
+    ) -> PathBuf {
+        let path = self.dir.path().join(name);
+        std::fs::write(&path, self.text(cluster, token)).unwrap();
+        path
+    }
+
+    fn text(&self, cluster: &Value, token: Option<&str>) -> String {
+        let token = token.unwrap_or(&self.token);
+        kubeconfig_of(cluster, token, &self.namespace)
     }
 }
 

@@ -1,0 +1,213 @@
+//! One manager at a time, by client-go's lease (P5).
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::api::ListParams;
+use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use serde_json::json;
+
+use super::Manager;
+use crate::oracles::Recorder;
+use crate::proxy::Proxy;
+use crate::real::{control_plane, say};
+use crate::tally;
+use crate::world::{On, World, is_bound, scenarios};
+
+const LEASE: &str = "controller-leader-election-ipam-capm3";
+/// Time that a lease lasts without renewal.
+const DURATION: Duration = Duration::from_secs(15);
+
+scenarios! {
+    p5_the_lease_goes_on_at_sigterm_and_kill_9,
+    p5_a_leader_that_was_frozen_past_its_lease_starts_no_write,
+}
+
+/// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
+async fn leader_other_than(world: &World, not: &str) -> String {
+    let holder = |all: &BTreeMap<String, Lease>| {
+        let holder = all.get(LEASE)?.spec.as_ref()?.holder_identity.clone();
+        holder.filter(|h| !h.is_empty() && h != not)
+    };
+    let leases = world
+        .until::<Lease>("another leader", |all| holder(all).is_some())
+        .await;
+    holder(&leases).unwrap()
+}
+
+/// Creates claims by number and waits until all so far are bound.
+async fn claims_are_served(world: &World, from: usize, to: usize) {
+    for n in from..to {
+        world.claim(&format!("claim-{n:03}"), "p").await;
+    }
+    all_bound(world, to).await;
+}
+
+async fn all_bound(world: &World, count: usize) {
+    world
+        .until::<IPClaim>("the claims bound", |all| {
+            all.len() == count && all.values().all(is_bound)
+        })
+        .await;
+}
+
+/// Time that it takes to list each kind once, as a new leader does.
+async fn time_of_one_list(world: &World) -> Duration {
+    let begun = Instant::now();
+    let all = ListParams::default();
+    world.api::<IPPool>().list(&all).await.unwrap();
+    world.api::<IPClaim>().list(&all).await.unwrap();
+    world.api::<IPAddress>().list(&all).await.unwrap();
+    world.api::<IPAddressClaim>().list(&all).await.unwrap();
+    world.api::<CapiIPAddress>().list(&all).await.unwrap();
+    begun.elapsed()
+}
+
+async fn p5_the_lease_goes_on_at_sigterm_and_kill_9(on: On) {
+    let world = World::without_controller(on).await;
+    let door = world.door().await;
+    let start = || Manager::start(&world, &door.kubeconfig, &[]);
+    let recorder = Recorder::start(&world).await;
+    let range = json!({"pools": [{"subnet": "10.0.0.0/16"}]});
+    world.pool("p", range).await;
+
+    let first = start();
+    let leader = leader_other_than(&world, "").await;
+    let second = start();
+    claims_are_served(&world, 0, 20).await;
+
+    // At SIGTERM with nothing unanswered it is given up, not left to run out.
+    let begun = Instant::now();
+    first.signal("TERM");
+    let leader = leader_other_than(&world, &leader).await;
+    let at_term = begun.elapsed();
+    assert!(first.ended().await, "SIGTERM is a good end");
+    assert!(at_term < Duration::from_secs(2), "{at_term:?} at SIGTERM");
+    claims_are_served(&world, 20, 40).await;
+
+    // At kill -9 it runs out; then the standby lists once and works.
+    let third = start();
+    let begun = Instant::now();
+    second.kill();
+    world.claim("claim-040", "p").await;
+    let other = leader_other_than(&world, &leader).await;
+    let at_kill = begun.elapsed();
+    all_bound(&world, 41).await;
+    let served = begun.elapsed();
+    let list = time_of_one_list(&world).await;
+    assert_ne!(other, leader);
+    assert!(
+        served < DURATION + Duration::from_secs(2) + 10 * list + Duration::from_secs(1),
+        "{served:?} with a list of {list:?}"
+    );
+    let findings = recorder.finish().await;
+    findings.assert_clean("p5");
+    say(&format!(
+        "{on:?}: the lease was taken over {at_term:.2?} after SIGTERM, {at_kill:.2?} after kill -9; the first claim then was bound \
+         {served:.2?} after kill -9; one list of every kind takes {list:.2?}"
+    ));
+    drop(third);
+    world.end().await;
+}
+
+async fn p5_a_leader_that_was_frozen_past_its_lease_starts_no_write(on: On) {
+    const CLAIMS: usize = 300;
+    /// `--in-flight`: so many writes may have been begun when it was frozen.
+    const IN_FLIGHT: usize = 8;
+    let world = World::without_controller(on).await;
+    let door = world.door().await;
+    let before_first = Proxy::start(&door.config).await;
+    let to_first = door.kubeconfig_to("first", &before_first.cluster(), None);
+    let recorder = Recorder::start(&world).await;
+    let range = json!({"pools": [{"subnet": "10.0.0.0/16"}]});
+    world.pool("p", range).await;
+
+    let first = Manager::start(&world, &to_first, &["--in-flight=8"]);
+    let leader = leader_other_than(&world, "").await;
+    let second = Manager::start(&world, &door.kubeconfig, &[]);
+    let create = async {
+        for n in 0..CLAIMS {
+            world.claim(&format!("claim-{n:03}"), "p").await;
+        }
+    };
+    let freeze = async {
+        world
+            .until::<IPAddress>("the leader in the middle of its work", |all| {
+                all.len() >= CLAIMS / 4
+            })
+            .await;
+        first.signal("STOP");
+    };
+    tokio::join!(create, freeze);
+    leader_other_than(&world, &leader).await;
+    all_bound(&world, CLAIMS).await;
+    let before = before_first.asked().len();
+    first.signal("CONT");
+    assert!(
+        !first.ended().await,
+        "a manager that lost its lease ends with an error"
+    );
+    // What it had begun to send when it was frozen may still arrive; nothing else does.
+    let asked = before_first.asked();
+    let late: Vec<_> = asked[before..].iter().filter(|a| a.is_write()).collect();
+    assert!(
+        late.len() <= IN_FLIGHT,
+        "{} late writes: {late:#?}",
+        late.len()
+    );
+    let worked = asked[..before].iter().filter(|a| a.is_write()).count();
+    assert!(worked > CLAIMS / 4, "the first one led: {worked} writes");
+    claims_are_served(&world, CLAIMS, CLAIMS + 10).await;
+    let findings = recorder.finish().await;
+    findings.assert_clean("p5 frozen");
+    say(&format!(
+        "{on:?}: a leader frozen after {worked} writes and resumed past its lease sent {} late writes, all harmless",
+        late.len()
+    ));
+    drop(second);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p5_client_go_and_the_manager_exclude_each_other() {
+    let Some(plane) = control_plane().await else {
+        say("SKIPPED on a real server: p5_client_go_and_the_manager_exclude_each_other");
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        return;
+    };
+    let world = World::without_controller(On::Real).await;
+    let door = world.door().await;
+    let lease = [world.namespace.as_str(), LEASE];
+    world
+        .pool("p", json!({"pools": [{"subnet": "10.0.0.0/24"}]}))
+        .await;
+    world.claim("claim-000", "p").await;
+
+    // Theirs leads, ours stands by and writes nothing, not even a finalizer.
+    let mut theirs = plane.contender(&door.kubeconfig, lease, "theirs");
+    assert_eq!(leader_other_than(&world, "").await, "theirs");
+    let proxy = Proxy::start(&door.config).await;
+    let through = door.kubeconfig_to("ours", &proxy.cluster(), None);
+    let ours = Manager::start(&world, &through, &[]);
+    let watches = |asked: &[crate::proxy::Asked]| {
+        let watches = asked.iter().filter(|a| a.query.contains("watch=1"));
+        watches.filter(|a| !a.path.contains("/leases")).count()
+    };
+    // Six kinds are watched: it is ready for all but the lease.
+    proxy.until(|asked| watches(asked) >= 6).await;
+    assert_eq!(proxy.asked().iter().filter(|a| a.is_write()).count(), 0);
+
+    // Theirs dies; ours follows, and then the next of theirs waits for ours.
+    theirs.kill();
+    let leader = leader_other_than(&world, "theirs").await;
+    all_bound(&world, 1).await;
+    let next = plane.contender(&door.kubeconfig, lease, "next");
+    ours.kill();
+    assert_eq!(leader_other_than(&world, &leader).await, "next");
+    say("Real: a contender written with client-go and the manager take the lease in turns");
+    drop(next);
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}

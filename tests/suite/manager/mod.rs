@@ -1,0 +1,71 @@
+//! The manager as a process of its own, over TLS, on both kinds of server: what its flags do, what rights it needs, and what
+//! happens when it is ended at bad moments.
+
+mod flags;
+mod killed;
+mod lease;
+mod rights;
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+
+use crate::world::World;
+
+/// The manager, serving the scenario's namespace; ended when dropped.
+struct Manager(Child);
+
+impl Manager {
+    /// With these flags and no other server than that of health, if a flag asks for it.
+    fn start(world: &World, kubeconfig: &Path, flags: &[&str]) -> Self {
+        Self::spawn(
+            Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
+                .args([
+                    "manager",
+                    "--webhook-port=0",
+                    "--health-addr=0",
+                    "--diagnostics-address=0",
+                ])
+                .arg(format!("--namespace={}", world.namespace))
+                .arg(format!("--kubeconfig={}", kubeconfig.display()))
+                .args(flags),
+        )
+    }
+
+    fn spawn(command: &mut Command) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        Self(child.unwrap())
+    }
+
+    /// Sends a signal by name, such as `TERM`.
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .arg(format!("-{signal}"))
+            .arg(self.0.id().to_string())
+            .status();
+        assert!(sent.unwrap().success(), "kill -{signal}");
+    }
+
+    /// Waits for its end by itself; whether it ended well.
+    async fn ended(mut self) -> bool {
+        tokio::task::spawn_blocking(move || self.0.wait().unwrap().success())
+            .await
+            .unwrap()
+    }
+
+    /// `kill -9`.
+    fn kill(mut self) {
+        assert!(
+            self.0.try_wait().unwrap().is_none(),
+            "the manager runs until it is killed"
+        );
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Manager {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
