@@ -6,19 +6,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use http::header::HOST;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use kube::client::Body;
 use kube::{Client, Config};
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tower::BoxError;
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -28,6 +33,15 @@ pub(crate) struct Asked {
     pub(crate) query: String,
     /// Once it is answered.
     pub(crate) status: Option<StatusCode>,
+}
+
+/// What is done to watches on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Watches {
+    /// Nothing.
+    Pass,
+    /// After so many chunks of events, each ends as one does whose revision the server has forgotten (410).
+    ExpireAfter(usize),
 }
 
 /// A proxy; it ends when dropped.
@@ -79,6 +93,11 @@ impl Asked {
 impl Proxy {
     /// A proxy before the server that this configuration leads to; its credentials are not used.
     pub(crate) async fn start(config: &Config) -> Self {
+        Self::with(config, Watches::Pass).await
+    }
+
+    /// One that does this to watches.
+    pub(crate) async fn with(config: &Config, watches: Watches) -> Self {
         let mut config = config.clone();
         config.auth_info = kube::config::AuthInfo::default();
         let server = metal3_ipam::controller::client(config).unwrap();
@@ -94,7 +113,7 @@ impl Proxy {
                 connections.spawn(async move {
                     let pass = service_fn(move |request| {
                         let (server, log) = (server.clone(), Arc::clone(&log));
-                        async move { Ok::<_, Infallible>(pass(&server, &log, request).await) }
+                        async move { Ok::<_, Infallible>(pass(&server, &log, watches, request).await) }
                     });
                     // Ends with the caller, who may be killed at any moment.
                     let _ = http1::Builder::new()
@@ -108,7 +127,7 @@ impl Proxy {
 
     /// The `cluster` of a kubeconfig that leads here.
     pub(crate) fn cluster(&self) -> serde_json::Value {
-        serde_json::json!({"server": format!("http://{}", self.addr)})
+        json!({"server": format!("http://{}", self.addr)})
     }
 
     /// Every request so far, in the order of arrival.
@@ -134,8 +153,10 @@ impl Drop for Proxy {
 async fn pass(
     server: &Client,
     log: &watch::Sender<Vec<Asked>>,
+    watches: Watches,
     request: Request<Incoming>,
-) -> Response<Body> {
+) -> Response<Answer> {
+    let is_watch = request.uri().query().is_some_and(|q| q.contains("watch=1"));
     let mut number = 0;
     log.send_modify(|log| {
         number = log.len();
@@ -156,12 +177,34 @@ async fn pass(
     match answer.await {
         Ok(response) => {
             log.send_modify(|log| log[number].status = Some(response.status()));
-            response
+            match watches {
+                Watches::ExpireAfter(chunks) if is_watch => {
+                    response.map(|body| expiring(body, chunks))
+                }
+                Watches::ExpireAfter(_) | Watches::Pass => {
+                    response.map(|body| body.map_err(Into::into).boxed_unsync())
+                }
+            }
         }
         Err(e) => {
-            let mut response = Response::new(Body::from(e.into_bytes()));
+            let body = Full::new(Bytes::from(e)).map_err(Into::into);
+            let mut response = Response::new(body.boxed_unsync());
             *response.status_mut() = StatusCode::BAD_GATEWAY;
             response
         }
     }
+}
+
+/// The body of an answer.
+type Answer = UnsyncBoxBody<Bytes, BoxError>;
+
+/// A watch that ends with 410 after so many chunks.
+fn expiring(body: Body, chunks: usize) -> Answer {
+    let expired = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure",
+        "code": 410, "reason": "Expired", "message": "too old resource version, says the test"}});
+    let expired = Bytes::from(format!("{expired}\n"));
+    let events = body.into_data_stream().take(chunks);
+    let frames = events.chain(stream::once(async { Ok(expired) }));
+    let frames = frames.map(|bytes| bytes.map(Frame::data).map_err(BoxError::from));
+    StreamBody::new(frames).boxed_unsync()
 }

@@ -1,6 +1,7 @@
 //! The manager as a process of its own, over TLS, on both kinds of server: what its flags do, what rights it needs, and what
 //! happens when it is ended at bad moments.
 
+mod expired;
 mod flags;
 mod killed;
 mod lease;
