@@ -54,6 +54,8 @@ pub(crate) struct ApiServer {
     // Before the server, so that it is not left asking a dead one.
     _controllers: Process,
     process: Process,
+    /// Of a private one: the next is started when this one has ended.
+    _turn: Option<SemaphorePermit<'static>>,
 }
 
 /// One process, which runs as long as its standard input is open.
@@ -88,16 +90,13 @@ pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
 
 /// A kube-apiserver of the caller's own, for what concerns a whole cluster: definitions that change, a server that ends. One
 /// at a time, for each costs 400 MB. `None` without Go.
-pub(crate) async fn private_plane(
-    definitions: &[CustomResourceDefinition],
-) -> Option<(ApiServer, SemaphorePermit<'static>)> {
+pub(crate) async fn private_plane(definitions: &[CustomResourceDefinition]) -> Option<ApiServer> {
     static ONE: Semaphore = Semaphore::const_new(1);
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let plane = control_plane().await?;
-    let permit = ONE.acquire().await.unwrap();
+    let turn = ONE.acquire().await.unwrap();
     let name = format!("private-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
-    let server = ApiServer::start(&plane.site, &name, definitions).await;
-    Some((server, permit))
+    Some(ApiServer::start(&plane.site, &name, definitions, Some(turn)).await)
 }
 
 /// One loud line on standard error, past the capture of a passing test's output.
@@ -179,7 +178,7 @@ impl ControlPlane {
         let site = Site { binary, dir, etcd };
         let mut definitions = crds::metal3_crds();
         definitions.extend(capi_definitions(Versions::Stored));
-        let shared = ApiServer::start(&site, "shared", &definitions).await;
+        let shared = ApiServer::start(&site, "shared", &definitions, None).await;
         Self {
             shared,
             site,
@@ -234,7 +233,12 @@ impl Drop for Process {
 
 impl ApiServer {
     /// A kube-apiserver with these definitions, its keys in etcd under a prefix of its own.
-    async fn start(site: &Site, name: &str, definitions: &[CustomResourceDefinition]) -> Self {
+    async fn start(
+        site: &Site,
+        name: &str,
+        definitions: &[CustomResourceDefinition],
+        turn: Option<SemaphorePermit<'static>>,
+    ) -> Self {
         let port = free_port();
         let dir = site.dir.join(name);
         fs::create_dir(&dir).unwrap();
@@ -283,6 +287,7 @@ impl ApiServer {
             args,
             _controllers: controllers,
             process,
+            _turn: turn,
         };
         server.define(definitions).await;
         server

@@ -1,16 +1,21 @@
-//! The API server ends in the middle of a burst and comes back: a real one, by `kill -9`.
+//! The API server ends in the middle of a burst and comes back, under a controller that goes on.
+
+use std::net::Ipv4Addr;
 
 use futures::future::join_all;
+use kube::Config;
 use kube::api::{Api, PostParams};
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::crds;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
+use metal3_ipam::standalone::{self, Listening, Options};
 use serde_json::{Value, json};
 
 use crate::oracles::Recorder;
-use crate::real::{Versions, capi_definitions, private_plane, say};
-use crate::tally;
-use crate::world::{World, capi_claim_json, capi_is_bound, claim_json, is_bound};
+use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plane};
+use crate::world::{
+    On, World, capi_claim_json, capi_is_bound, claim_json, door_of, is_bound, scenarios,
+};
 
 /// Creates an object, again and again while the server does not answer; one that an unheard try made counts.
 async fn create_in_the_end<K>(api: &Api<K>, object: Value)
@@ -32,19 +37,78 @@ where
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a3_r7_the_api_server_is_killed_and_started_again_in_mid_burst() {
+/// A server that can end and come back, with the same objects, at the same place.
+enum Server {
+    /// Closed and opened again; `kill -9` of it, with the controller that lives in it, is `kill.rs`.
+    Embedded {
+        dir: tempfile::TempDir,
+        port: u16,
+        running: Option<(standalone::Server, Listening)>,
+    },
+    /// `kill -9`.
+    Real(Box<ApiServer>),
+}
+
+impl Server {
+    async fn start(on: On) -> (Self, Config) {
+        match on {
+            On::Embedded => {
+                let mut server = Self::Embedded {
+                    dir: tempfile::tempdir().unwrap(),
+                    port: free_port(),
+                    running: None,
+                };
+                let config = server.open().await;
+                (server, config)
+            }
+            On::Real => {
+                let mut definitions = crds::metal3_crds();
+                definitions.extend(capi_definitions(Versions::Stored));
+                let started = private_plane(&definitions).await;
+                let server = started.expect("the macro has looked");
+                let config = server.config.clone();
+                (Self::Real(Box::new(server)), config)
+            }
+        }
+    }
+
+    /// Opens the embedded server and its door.
+    async fn open(&mut self) -> Config {
+        let Self::Embedded { dir, port, running } = self else {
+            panic!("a real server opens by itself");
+        };
+        let data_dir = dir.path().to_owned();
+        let server = standalone::Server::open(Options { data_dir })
+            .await
+            .unwrap();
+        let addr = (Ipv4Addr::LOCALHOST, *port).into();
+        let listening = server.listen(addr).await.unwrap();
+        let (config, _) = door_of(&server, addr);
+        *running = Some((server, listening));
+        config
+    }
+
+    async fn restart(&mut self) {
+        match self {
+            Self::Embedded { running, .. } => {
+                let (server, listening) = running.take().expect("it runs");
+                listening.stop().await;
+                server.close().await;
+                self.open().await;
+            }
+            Self::Real(server) => server.restart().await,
+        }
+    }
+}
+
+scenarios! {
+    a3_r7_the_api_server_ends_and_comes_back_in_mid_burst,
+}
+
+async fn a3_r7_the_api_server_ends_and_comes_back_in_mid_burst(on: On) {
     const CLAIMS: usize = 400;
-    let mut definitions = crds::metal3_crds();
-    definitions.extend(capi_definitions(Versions::Stored));
-    let Some((mut server, _turn)) = private_plane(&definitions).await else {
-        say(
-            "SKIPPED on a real server: a3_r7_the_api_server_is_killed_and_started_again_in_mid_burst",
-        );
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
-        return;
-    };
-    let mut world = World::on(&server).await;
+    let (mut server, config) = Server::start(on).await;
+    let mut world = World::at(&config).await;
     for pool in 0..4 {
         let spec = json!({"pools": [{"subnet": format!("10.{pool}.0.0/24")}]});
         world.pool(&format!("pool-{pool}"), spec).await;
@@ -90,5 +154,4 @@ async fn a3_r7_the_api_server_is_killed_and_started_again_in_mid_burst() {
         .await
         .assert_clean("the API server restarts");
     world.end().await;
-    tally::add("scenarios passed on a real kube-apiserver", 1);
 }

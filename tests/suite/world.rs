@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::real::{self, ApiServer, kubeconfig_of};
+use crate::real::{self, kubeconfig_of};
 
 /// How long a scenario may wait for a state before it has failed.
 const DEADLINE: Duration = Duration::from_mins(2);
@@ -101,14 +101,14 @@ impl World {
             }
             On::Real => {
                 let plane = real::control_plane().await.expect("the macro has looked");
-                Self::on(&plane.shared).await
+                Self::at(&plane.shared.config).await
             }
         }
     }
 
-    /// A namespace of this server, with nothing in it.
-    pub(crate) async fn on(server: &ApiServer) -> Self {
-        let client = metal3_ipam::controller::client(server.config.clone()).unwrap();
+    /// A namespace of the server that this leads to, with nothing in it.
+    pub(crate) async fn at(config: &Config) -> Self {
+        let client = metal3_ipam::controller::client(config.clone()).unwrap();
         let namespace = json!({"metadata": {"generateName": "scenario-"}});
         let namespace = serde_json::from_value(namespace).unwrap();
         let made = Api::<Namespace>::all(client.clone())
@@ -201,14 +201,8 @@ impl World {
             .listen((Ipv4Addr::LOCALHOST, 0).into())
             .await
             .unwrap();
-        let file = server.write_kubeconfig(listening.addr).unwrap();
-        let file: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
-        let server = file["clusters"][0]["cluster"]["server"].as_str().unwrap();
-        let token = file["users"][0]["user"]["token"].as_str().unwrap();
-        let mut config = Config::new(server.parse().unwrap());
-        config.accept_invalid_certs = true;
-        config.auth_info.token = Some(token.to_owned().into());
-        Door::new(&self.namespace, config, token, Some(listening))
+        let (config, token) = door_of(server, listening.addr);
+        Door::new(&self.namespace, config, &token, Some(listening))
     }
 
     /// API of a kind in the scenario's namespace.
@@ -359,6 +353,18 @@ impl World {
     pub(crate) async fn cluster(&self, name: &str, paused: bool) -> Cluster {
         self.create(json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "metadata": {"name": name}, "spec": {"paused": paused}})).await
     }
+}
+
+/// How an embedded server that listens there is reached from outside, and with which token.
+pub(crate) fn door_of(server: &Server, addr: SocketAddr) -> (Config, String) {
+    let file = server.write_kubeconfig(addr).unwrap();
+    let file: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    let server = file["clusters"][0]["cluster"]["server"].as_str().unwrap();
+    let token = file["users"][0]["user"]["token"].as_str().unwrap();
+    let mut config = Config::new(server.parse().unwrap());
+    config.accept_invalid_certs = true;
+    config.auth_info.token = Some(token.to_owned().into());
+    (config, token.to_owned())
 }
 
 /// How programs reach a scenario's server.
