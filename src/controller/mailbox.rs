@@ -212,7 +212,7 @@ fn slot(input: &Input) -> Option<Slot> {
         Input::ClusterGone { name } => Slot::Cluster(name.as_str().into()),
         Input::ClaimSeen { claim, .. } => Slot::Claim(claim.key()),
         Input::ClaimGone { key, .. } => Slot::Claim(key.clone()),
-        Input::AddressSeen(address) => Slot::Address(address.key()),
+        Input::AddressSeen { address, .. } => Slot::Address(address.key()),
         Input::AddressGone { key, .. } | Input::NameFreed(key) => Slot::Address(key.clone()),
         Input::Kinds(_) => Slot::Kinds,
         Input::Answer { .. } | Input::Tick => return None,
@@ -235,7 +235,7 @@ fn says(input: &Input) -> Says<'_> {
     match input {
         Input::PoolSeen { object, .. } => Says::Seen(&object.meta.uid),
         Input::ClaimSeen { claim, .. } => Says::Seen(&claim.meta.uid),
-        Input::AddressSeen(address) => Says::Seen(&address.meta.uid),
+        Input::AddressSeen { address, .. } => Says::Seen(&address.meta.uid),
         Input::PoolGone { uid } | Input::ClaimGone { uid, .. } | Input::AddressGone { uid, .. } => {
             Says::Gone(uid)
         }

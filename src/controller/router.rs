@@ -144,19 +144,22 @@ impl Router {
             }
             Watched::Addresses(family) => {
                 let ours = names_our_pool(family, &object.spec);
+                let scope = self.scope(&object.metadata);
                 let address = Address::read(family, object);
                 let mut state = self.state();
                 let (uid, pool) = (address.meta.uid.clone(), ours.then(|| address.pool.clone()));
                 self.settle(&mut state, kind, &name, uid, pool);
                 for pool in state.watchers_of(&name, family) {
                     if !ours || pool != address.pool {
-                        let input = Input::AddressSeen(Box::new(address.clone()));
+                        let address = Box::new(address.clone());
+                        let input = Input::AddressSeen { address, scope };
                         self.tell(&name.pool(&pool), input);
                     }
                 }
                 if ours {
                     let key = address.pool_key();
-                    self.deliver(&mut state, &key, Input::AddressSeen(Box::new(address)));
+                    let address = Box::new(address);
+                    self.deliver(&mut state, &key, Input::AddressSeen { address, scope });
                 }
             }
             Watched::Clusters => {

@@ -341,7 +341,7 @@ impl Pool {
             });
         }
         let object = address.key();
-        self.address_seen(address);
+        self.address_seen(address, None);
         if let Some(case) = self.cases.get_mut(key) {
             case.kept = None;
             case.refusal = None;
@@ -428,7 +428,7 @@ impl Pool {
             return;
         }
         if here {
-            self.address_seen(address);
+            self.address_seen(address, None);
         }
         self.foreign.insert(name.clone(), addr);
         self.space.hold(addr, Holder::Foreign(name.clone()));
@@ -449,7 +449,7 @@ impl Pool {
         match outcome {
             Outcome::Stored(Stored::Address(address)) => {
                 self.succeeded(key);
-                self.address_seen(*address);
+                self.address_seen(*address, None);
             }
             Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
                 self.succeeded(key);
@@ -458,7 +458,7 @@ impl Pool {
             }
             Outcome::Conflict(Newest::Seen(Stored::Address(address))) => {
                 let version = self.addresses.get(object).map(|a| a.version.clone());
-                self.address_seen(*address);
+                self.address_seen(*address, None);
                 self.spare(object, uid);
                 if self.addresses.get(object).map(|a| a.version.clone()) == version {
                     self.failed(key, Mishap::Lost, what, "it changed meanwhile");

@@ -77,6 +77,16 @@ impl Standing {
     fn has_finalizer(&self) -> bool {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
     }
+
+    /// The Cluster that the pool belonged to before `clusterName` was taken out of its spec (P2). The two labels together are a
+    /// controller's writing; a cluster-name label alone is a user's, and so are owner references beside it.
+    fn left_cluster(&self) -> Option<&str> {
+        let provider = self.labels.get(PROVIDER_LABEL).map(String::as_str);
+        if self.terms.cluster.is_some() || self.spec.is_err() || provider != Some(PROVIDER_NAME) {
+            return None;
+        }
+        self.labels.get(CLUSTER_NAME_LABEL).map(String::as_str)
+    }
 }
 
 fn is_cluster(owner: &OwnerReference) -> bool {
@@ -279,7 +289,8 @@ impl Pool {
             self.send_head(Purpose::Meta(uid), request);
             return true;
         }
-        if self.is_meta_stored() {
+        let left = pool.left_cluster();
+        if self.is_meta_stored() && left.is_none() {
             return false;
         }
         let mut finalizers = pool.finalizers.clone();
@@ -290,6 +301,16 @@ impl Pool {
         let mut owner_references = None;
         let resource_version = pool.version.clone();
         let uid = pool.uid.clone();
+        if let Some(name) = left {
+            // Else the Cluster's end would take the pool with it.
+            labels.insert(CLUSTER_NAME_LABEL.to_owned(), None);
+            labels.insert(PROVIDER_LABEL.to_owned(), None);
+            let of_it = |o: &OwnerReference| is_cluster(o) && o.name == name;
+            owner_references = pool.owners.iter().any(of_it).then(|| {
+                let kept = pool.owners.iter().filter(|o| !of_it(o));
+                kept.cloned().collect()
+            });
+        }
         if let Some(name) = pool.terms.cluster.clone() {
             let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
                 return false;

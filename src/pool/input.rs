@@ -47,7 +47,12 @@ pub enum Input {
         uid: Uid,
     },
     /// An address object that names this pool, or whose object name this pool asked for and found taken.
-    AddressSeen(Box<Address>),
+    AddressSeen {
+        /// The object.
+        address: Box<Address>,
+        /// Whether `--watch-filter` lets us act on it where no claim tells whose it is (R6). It is held either way.
+        scope: Scope,
+    },
     /// The address object of this UID is gone.
     AddressGone {
         /// Which object.

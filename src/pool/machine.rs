@@ -153,7 +153,7 @@ impl Pool {
                 self.graves.close(&uid, self.next_id());
                 self.claim_gone(&key, &uid);
             }
-            Input::AddressSeen(address) => self.address_seen(*address),
+            Input::AddressSeen { address, scope } => self.address_seen(*address, Some(scope)),
             Input::AddressGone { key, uid } => {
                 self.graves.close(&uid, self.next_id());
                 self.address_gone(&key, &uid);

@@ -153,13 +153,14 @@ pub(super) struct AddressRecord {
     pub(super) gateway: Option<IpAddr>,
     pub(super) dns_servers: Box<[IpAddr]>,
     pub(super) owners: Box<[OwnerReference]>,
+    pub(super) scope: Scope,
     pub(super) course: Course,
     /// Its DELETE was sent: no claim is bound to it any more.
     pub(super) doomed: bool,
 }
 
 impl AddressRecord {
-    pub(super) fn new(address: Address) -> Self {
+    pub(super) fn new(address: Address, scope: Scope) -> Self {
         let Address {
             meta,
             kind: _,
@@ -183,6 +184,7 @@ impl AddressRecord {
             prefix,
             gateway,
             dns_servers: dns_servers.into_boxed_slice(),
+            scope,
             course: Course::Stays,
             doomed: false,
         }
@@ -191,6 +193,12 @@ impl AddressRecord {
     /// Whether it carries our finalizer.
     pub(super) fn is_ours(&self, kind: ClaimKind) -> bool {
         self.finalizers.has(kind.address_finalizer())
+    }
+
+    /// Whether it may be a leak of ours (R6). It carries the labels of its claim (A13), so its own tell whose it was: one of
+    /// another manager's claim is that manager's to find (P4).
+    pub(super) fn is_ours_to_repair(&self, kind: ClaimKind) -> bool {
+        self.is_ours(kind) && self.scope == Scope::Ours
     }
 
     /// Whether nothing of ours keeps it any more: it is being deleted, and others' finalizers alone hold it.

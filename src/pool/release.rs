@@ -85,9 +85,9 @@ impl Pool {
     /// When objects of ours without a claim are taken for leaks (R6), if there are any: two looks have agreed, and the
     /// youngest is old enough.
     fn leak_due(&self, key: &ClaimKey, case: &Case, since: Timestamp) -> Option<Timestamp> {
-        let ours = self
-            .objects(key, case)
-            .filter(|(_, object)| object.is_ours(key.kind) && object.course == Course::Stays);
+        let ours = self.objects(key, case).filter(|(_, object)| {
+            object.is_ours_to_repair(key.kind) && object.course == Course::Stays
+        });
         let youngest = ours.map(|(_, object)| object.created).max()?;
         let old_enough = later(youngest, self.config.leak_min_age);
         Some(old_enough.max(later(since, self.config.audit_interval)))
@@ -138,7 +138,7 @@ impl Pool {
                 name: name.clone(),
             };
             if let Some(object) = self.addresses.get_mut(&object)
-                && object.is_ours(key.kind)
+                && object.is_ours_to_repair(key.kind)
             {
                 object.course = Course::Goes;
             }

@@ -146,7 +146,8 @@ impl Pool {
         self.queue.mark(key);
     }
 
-    pub(super) fn address_seen(&mut self, address: Address) {
+    /// `scope` is `None` when an answer shows the object: it cannot know.
+    pub(super) fn address_seen(&mut self, address: Address, scope: Option<Scope>) {
         let key = address.key();
         if address.pool != self.key.name {
             // Told only because its name is one that we asked for (A12); what it means was decided when it was read.
@@ -156,13 +157,26 @@ impl Pool {
             return;
         }
         let mut course = (Course::Stays, false);
-        if let Some(known) = self.addresses.get(&key) {
+        let mut known_scope = None;
+        if let Some(known) = self.addresses.get_mut(&key) {
             let seen = (&*address.meta.resource_version, address.meta.created());
             if known.uid == address.meta.uid {
-                if compare_versions(seen.0, &known.version) != Ordering::Greater {
-                    return;
+                match (compare_versions(seen.0, &known.version), scope) {
+                    (Ordering::Greater, _) => {}
+                    (Ordering::Equal, Some(scope)) if known.scope != scope => {
+                        // First seen in an answer.
+                        known.scope = scope;
+                        let claim = ClaimKey {
+                            kind: key.kind,
+                            name: known.claim.clone(),
+                        };
+                        self.queue.mark(&claim);
+                        return;
+                    }
+                    (Ordering::Equal | Ordering::Less, _) => return,
                 }
                 course = (known.course, known.doomed);
+                known_scope = Some(known.scope);
             } else if is_older_incarnation(seen, (&known.version, known.created)) {
                 return;
             } else {
@@ -176,7 +190,9 @@ impl Pool {
             self.address_gone(&key, &uid);
             return;
         }
-        let mut record = AddressRecord::new(address);
+        // One that only an answer has shown is taken for another manager's until the watch tells.
+        let scope = scope.or(known_scope).unwrap_or(Scope::Another);
+        let mut record = AddressRecord::new(address, scope);
         (record.course, record.doomed) = course;
         let claim = ClaimKey {
             kind: key.kind,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use crate::api::{PoolKey, WireObject};
-use crate::pool::Input;
+use crate::pool::{Input, Scope};
 
 pub(super) fn key(name: &str) -> PoolKey {
     PoolKey {
@@ -58,7 +58,14 @@ pub(super) fn told(input: &Input) -> String {
             format!("claim {} {} {scope:?}", claim.key(), claim.meta.uid)
         }
         Input::ClaimGone { key, uid } => format!("claim gone {key} {uid}"),
-        Input::AddressSeen(a) => format!("address {} {}", a.meta.name, a.meta.uid),
+        Input::AddressSeen { address: a, scope } => {
+            let whose = if *scope == Scope::Ours {
+                ""
+            } else {
+                " another's"
+            };
+            format!("address {} {}{whose}", a.meta.name, a.meta.uid)
+        }
         Input::AddressGone { key, uid } => format!("address gone {} {uid}", key.name),
         Input::NameFreed(key) => format!("freed {}", key.name),
         Input::Kinds(kinds) => format!("kinds synced {}", kinds.is_synced()),

@@ -96,9 +96,13 @@ fn a_freed_name_is_told_before_who_took_it_next() {
     let mailbox = Mailbox::default();
     mailbox.put(Input::NameFreed(key.clone())).unwrap();
     mailbox.put(Input::NameFreed(key)).unwrap();
-    mailbox.put(Input::AddressSeen(Box::new(address))).unwrap();
+    let seen = Input::AddressSeen {
+        address: Box::new(address),
+        scope: Scope::Ours,
+    };
+    mailbox.put(seen).unwrap();
     assert!(matches!(mailbox.take(), Some(Input::NameFreed(_))));
-    assert!(matches!(mailbox.take(), Some(Input::AddressSeen(_))));
+    assert!(matches!(mailbox.take(), Some(Input::AddressSeen { .. })));
     assert!(mailbox.take().is_none());
 }
 

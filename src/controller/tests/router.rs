@@ -296,12 +296,16 @@ fn p4_the_watch_filter_marks_what_is_another_managers() {
     world.seen(CLAIMS, ours);
     world.seen(CLAIMS, wire("d", "2", 2, claim_spec("x")));
     world.seen(Watched::Pools, wire("x", "3", 3, pool_spec()));
+    let address =
+        json!({ "address": "10.0.0.1", "pool": { "name": "x" }, "claim": { "name": "d" } });
+    world.seen(ADDRESSES, wire("x-10-0-0-1", "4", 4, address));
     assert_eq!(
         world.told("x")[1..],
         [
             "claim IPClaim c 1 Ours",
             "claim IPClaim d 2 Another",
-            "pool 3 Another []"
+            "pool 3 Another []",
+            "address x-10-0-0-1 4 another's"
         ]
     );
 }

@@ -1,5 +1,6 @@
 //! One rule after the other: release, faults, pause, Clusters, move.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
 use super::super::{Config, Decision, Input, LeakRepair, Outcome, Request, Scope};
@@ -350,6 +351,40 @@ fn r6_never_while_paused_and_never_when_the_claim_comes() {
 }
 
 #[test]
+fn r6_p4_a_leak_of_another_managers_claim_is_that_managers_to_find() {
+    let mut world = World::new();
+    for (name, claim) in [("p-10-0-0-1", "theirs"), ("p-10-0-0-2", "ours")] {
+        world.create_address(M, name, "prov", claim, &name[2..].replace('-', "."), |a| {
+            a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+        });
+    }
+    for event in &mut world.events[3] {
+        if let Input::AddressSeen { address, scope } = event
+            && &*address.claim == "theirs"
+        {
+            *scope = Scope::Another;
+        }
+    }
+    world.create_pool(small(3));
+    world.pass(7200);
+    let left: Vec<_> = world.addresses.keys().map(|k| k.name.to_string()).collect();
+    assert_eq!(left, ["p-10-0-0-1"]);
+    assert!(
+        world.machine.snapshot().problems.is_empty(),
+        "not even a report"
+    );
+    // Its label is corrected: it is looked at from now on.
+    let key = address_key(M, "p-10-0-0-1");
+    let address = Box::new(world.addresses[&key].clone());
+    world.step(Input::AddressSeen {
+        address,
+        scope: Scope::Ours,
+    });
+    world.pass(7200);
+    assert!(world.addresses.is_empty());
+}
+
+#[test]
 fn r7_a_lost_answer_is_settled_by_the_same_create() {
     for fate in [Fate::Vanished, Fate::Unheard] {
         let mut world = World::new();
@@ -487,6 +522,47 @@ fn p2_a_pool_waits_for_its_cluster_and_belongs_to_it() {
     world.delete_pool();
     world.pass(5);
     assert!(world.pool.is_none() && world.claims.is_empty());
+}
+
+#[test]
+fn p2_a_pool_that_leaves_its_cluster_no_longer_belongs_to_it() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    let by_hand = |kind: &str, name: &str| OwnerReference {
+        api_version: "cluster.x-k8s.io/v1beta2".into(),
+        kind: kind.into(),
+        name: name.into(),
+        uid: format!("uid-of-{name}"),
+        ..OwnerReference::default()
+    };
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.create_claim(M, "a");
+    world.settle();
+    world.edit_pool(|pool| {
+        pool.meta.labels.insert("rack".into(), "7".into());
+        pool.meta.owner_references.push(by_hand("Fleet", "f"));
+    });
+    world.edit_spec(|spec| spec.cluster_name = None);
+    world.settle();
+    let meta = &world.pool.as_ref().unwrap().meta;
+    let labels: Vec<_> = meta.labels.keys().collect();
+    assert_eq!(labels, ["rack"]);
+    let owners: Vec<_> = meta.owner_references.iter().map(|o| &*o.name).collect();
+    assert_eq!(owners, ["f"]);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    // What a user has written of a Cluster stays.
+    world.edit_pool(|pool| {
+        let name = (CLUSTER_NAME_LABEL.to_owned(), "cl".to_owned());
+        pool.meta.labels.extend([name]);
+        pool.meta.owner_references = vec![by_hand("Cluster", "cl")];
+    });
+    let since = world.sent.len();
+    world.pass(60);
+    assert!(kinds(&world, since).iter().all(|kind| kind.is_empty()));
+    let meta = &world.pool.as_ref().unwrap().meta;
+    assert_eq!((meta.labels.len(), meta.owner_references.len()), (2, 1));
 }
 
 #[test]
@@ -714,7 +790,10 @@ fn late_and_repeated_views_change_nothing() {
     world.create_claim(M, "a");
     world.settle();
     world.step(early);
-    world.step(Input::AddressSeen(Box::new(object)));
+    world.step(Input::AddressSeen {
+        address: Box::new(object),
+        scope: Scope::Ours,
+    });
     world.pass(3 * 3600);
     let snapshot = world.machine.snapshot();
     assert_eq!((snapshot.claims, snapshot.allocated), (1, 1));

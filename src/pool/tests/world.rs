@@ -335,7 +335,10 @@ impl World {
     fn tell_address(&mut self, address: Address) {
         let stream = if address.kind == M { 3 } else { 4 };
         if &*address.pool == "prov" || self.watched.contains(&address.key()) {
-            self.events[stream].push_back(Input::AddressSeen(Box::new(address)));
+            self.events[stream].push_back(Input::AddressSeen {
+                address: Box::new(address),
+                scope: Scope::Ours,
+            });
         }
     }
 
