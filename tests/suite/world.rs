@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use crate::real::{self, kubeconfig_of};
 
 /// How long a scenario may wait for a state before it has failed.
-const DEADLINE: Duration = Duration::from_mins(2);
+pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
 
 /// Which server a scenario runs on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +109,15 @@ impl World {
     /// A namespace of the server that this leads to, with nothing in it.
     pub(crate) async fn at(config: &Config) -> Self {
         let client = metal3_ipam::controller::client(config.clone()).unwrap();
+        Self::in_a_new_namespace(client).await
+    }
+
+    /// Another namespace of this server, without a controller.
+    pub(crate) async fn neighbour(&self) -> Self {
+        Self::in_a_new_namespace(self.client.clone()).await
+    }
+
+    async fn in_a_new_namespace(client: Client) -> Self {
         let namespace = json!({"metadata": {"generateName": "scenario-"}});
         let namespace = serde_json::from_value(namespace).unwrap();
         let made = Api::<Namespace>::all(client.clone())

@@ -1,0 +1,269 @@
+//! More words that scenarios are told in: changes of objects, what they say, and a probe that shows that the controller has
+//! looked at everything written so far.
+
+use std::fmt::Debug;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
+use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use metal3_ipam::controller::{Controller, Settings, View};
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::world::{DEADLINE, World, capi_claim_json, claim_json};
+
+/// The annotation of a pause, set and taken off.
+pub(crate) const PAUSED: &str = "cluster.x-k8s.io/paused";
+/// The label that tells managers apart (P4).
+pub(crate) const WATCH_FILTER: &str = "cluster.x-k8s.io/watch-filter";
+/// The label that names an object's Cluster.
+pub(crate) const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
+/// Our finalizers on address objects.
+pub(crate) const ADDRESS_FINALIZER: &str = "ipaddress.ipam.metal3.io";
+/// The same on Cluster API's.
+pub(crate) const CAPI_ADDRESS_FINALIZER: &str = "ipam.metal3.io/ipaddress";
+
+/// The spec of a pool with one range.
+pub(crate) fn range(start: &str, end: &str) -> Value {
+    json!({"pools": [{"start": start, "end": end}]})
+}
+
+/// JSON of an IPAddress of Metal3, as a user writes one.
+pub(crate) fn address_json(name: &str, pool: &str, claim: &str, address: &str) -> Value {
+    json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": name},
+        "spec": {"address": address, "pool": {"name": pool}, "claim": {"name": claim}}})
+}
+
+/// JSON of an IPAddress of Cluster API, as a user writes one.
+pub(crate) fn capi_address_json(name: &str, pool: &str, claim: &str, address: &str) -> Value {
+    json!({"apiVersion": "ipam.cluster.x-k8s.io/v1beta2", "kind": "IPAddress", "metadata": {"name": name},
+        "spec": {"address": address, "prefix": 24, "claimRef": {"name": claim},
+            "poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": pool}}})
+}
+
+/// A claim that asks for one address.
+pub(crate) fn asking_for(mut claim: Value, address: &str) -> Value {
+    claim["metadata"]["annotations"] = json!({"ipAddress": address});
+    claim
+}
+
+/// The condition of this type in a pool's status.
+pub(crate) fn pool_condition<'a>(pool: &'a IPPool, type_: &str) -> Option<&'a Condition> {
+    let status = pool.status.as_ref()?;
+    status.conditions.iter().find(|c| c.type_ == type_)
+}
+
+/// The `Ready` condition of an IPAddressClaim.
+pub(crate) fn capi_ready(claim: &IPAddressClaim) -> Option<&Condition> {
+    let status = claim.status.as_ref()?;
+    status.conditions.iter().find(|c| c.type_ == "Ready")
+}
+
+/// Name of the address object in an IPAddressClaim's status.
+pub(crate) fn capi_published(claim: &IPAddressClaim) -> Option<String> {
+    Some(claim.status.as_ref()?.address_ref.as_ref()?.name.clone())
+}
+
+/// Waits until a controller shows what is looked for.
+pub(crate) async fn until_view(view: &View, what: &str, holds: impl Fn(&View) -> bool) {
+    let mut changes = view.changes();
+    let shown = async {
+        while !holds(view) {
+            view.changed(&mut changes).await;
+        }
+    };
+    let shown = tokio::time::timeout(DEADLINE, shown).await;
+    assert!(shown.is_ok(), "waited for the controller to show {what}");
+}
+
+/// A second controller on the server of a world.
+pub(crate) struct Another {
+    stop: CancellationToken,
+    run: JoinHandle<()>,
+    /// What it shows.
+    pub(crate) view: View,
+}
+
+impl Another {
+    /// Stops it and waits for its end.
+    pub(crate) async fn end(self) {
+        self.stop.cancel();
+        self.run.await.expect("the controller did not panic");
+    }
+}
+
+impl World {
+    /// Merges a patch into an object.
+    pub(crate) async fn patch<K>(&self, name: &str, patch: Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.api::<K>()
+            .patch(name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .unwrap()
+    }
+
+    /// Merges a patch into an object's status.
+    pub(crate) async fn patch_status<K>(&self, name: &str, status: Value) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        let patch = Patch::Merge(json!({"status": status}));
+        self.api::<K>()
+            .patch_status(name, &PatchParams::default(), &patch)
+            .await
+            .unwrap()
+    }
+
+    /// An object as it stands.
+    pub(crate) async fn get<K>(&self, name: &str) -> K
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.api::<K>().get(name).await.unwrap()
+    }
+
+    /// Deletes an object in one of the ways of propagation.
+    pub(crate) async fn delete_with<K>(&self, name: &str, how: &DeleteParams)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug,
+    {
+        self.api::<K>().delete(name, how).await.unwrap();
+    }
+
+    /// Waits until there is no object of this kind.
+    pub(crate) async fn none<K>(&self)
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+            + Clone
+            + DeserializeOwned
+            + Debug
+            + Send
+            + 'static,
+    {
+        let what = format!("every {} to be gone", K::kind(&()));
+        self.until::<K>(&what, |all| all.is_empty()).await;
+    }
+
+    /// Waits until this IPAddressClaim waits for this reason, and returns the message.
+    pub(crate) async fn capi_waits_for(&self, claim: &str, reason: &str) -> String {
+        let what = format!("IPAddressClaim {claim} to wait for {reason}");
+        let waits = |c: &IPAddressClaim| {
+            capi_ready(c).is_some_and(|r| r.status == "False" && r.reason == reason)
+        };
+        let claims = self
+            .until::<IPAddressClaim>(&what, |all| all.get(claim).is_some_and(waits))
+            .await;
+        capi_ready(&claims[claim]).unwrap().message.clone()
+    }
+
+    /// Waits until the pool shows a condition with this status and reason, and returns the message.
+    pub(crate) async fn pool_says(&self, pool: &str, type_: &str, as_: (&str, &str)) -> String {
+        let what = format!("pool {pool} to say {type_}={} for {}", as_.0, as_.1);
+        let says =
+            |p: &IPPool| pool_condition(p, type_).is_some_and(|c| (&*c.status, &*c.reason) == as_);
+        let pools = self
+            .until::<IPPool>(&what, |all| all.get(pool).is_some_and(says))
+            .await;
+        pool_condition(&pools[pool], type_).unwrap().message.clone()
+    }
+
+    /// Waits until this many addresses of the pool are counted as given out.
+    pub(crate) async fn pool_counts(&self, pool: &str, allocated: i64) -> IPPool {
+        let what = format!("pool {pool} to count {allocated} addresses");
+        let mut pools = self
+            .until::<IPPool>(&what, |all| {
+                let status = all.get(pool).and_then(|p| p.status.as_ref());
+                status.is_some_and(|s| s.allocated == Some(allocated))
+            })
+            .await;
+        pools.remove(pool).unwrap()
+    }
+
+    /// Another controller on this server; it must be told its namespace where the server is shared.
+    pub(crate) fn another_controller(&self, mut settings: Settings) -> Another {
+        settings.namespace = Some(self.namespace.clone());
+        let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
+        let (view, stop) = (controller.view(), CancellationToken::new());
+        let stopped = stop.clone();
+        let run = tokio::spawn(async move { controller.run(stopped).await.unwrap() });
+        Another { stop, run, view }
+    }
+
+    /// Returns when the controller has seen all that was written before this call, and has done what there was to do: a pool
+    /// that needs one new object of every watched kind is served, and each kind's watch tells in the order of writes.
+    pub(crate) async fn looked_at_everything(&self, labels: &Value) {
+        static COUNT: AtomicU64 = AtomicU64::new(0);
+        let name = format!("probe-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let labelled = |mut object: Value| {
+            object["metadata"]["labels"] = labels.clone();
+            object
+        };
+        // Both addresses are held by others: the claims are served once both watches of address objects have told that
+        // those are gone.
+        let (one, two) = (format!("{name}-one"), format!("{name}-two"));
+        let _: IPAddress = self
+            .create(address_json(&one, &name, "nobody", "10.200.0.1"))
+            .await;
+        let _: CapiIPAddress = self
+            .create(capi_address_json(&two, &name, "nobody", "10.200.0.2"))
+            .await;
+        let mut spec = range("10.200.0.1", "10.200.0.2");
+        spec["namePrefix"] = json!(name);
+        spec["clusterName"] = json!(name);
+        let _: IPPool = self
+            .create(labelled(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name}, "spec": spec})))
+            .await;
+        let _: IPClaim = self.create(labelled(claim_json(&name, &name))).await;
+        let _: IPAddressClaim = self.create(labelled(capi_claim_json(&name, &name))).await;
+        let _: Cluster = self.cluster(&name, false).await;
+        self.pool_counts(&name, 2).await;
+        self.delete::<IPAddress>(&one).await;
+        self.delete::<CapiIPAddress>(&two).await;
+        self.address_of(&name).await;
+        self.capi_address_of(&name).await;
+    }
+
+    /// Names and versions of everything in the namespace that the controller may write to, but for what probes have made.
+    pub(crate) async fn versions(&self) -> Vec<String> {
+        async fn of<K>(world: &World) -> Vec<String>
+        where
+            K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+                + Clone
+                + DeserializeOwned
+                + Debug,
+        {
+            let listed = world.api::<K>().list(&ListParams::default()).await.unwrap();
+            let told = listed.items.iter().map(|k| {
+                let version = k.resource_version().unwrap();
+                format!("{} {} at {version}", K::plural(&()), k.name_any())
+            });
+            told.filter(|line| !line.contains("probe-")).collect()
+        }
+        let mut all = of::<IPPool>(self).await;
+        all.extend(of::<IPClaim>(self).await);
+        all.extend(of::<IPAddressClaim>(self).await);
+        all.extend(of::<IPAddress>(self).await);
+        all.extend(of::<CapiIPAddress>(self).await);
+        all
+    }
+}
