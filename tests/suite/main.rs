@@ -13,6 +13,8 @@ mod controller;
 mod explain;
 mod kill;
 mod kubectl;
+mod leaks;
+mod lost;
 mod manager;
 mod moves;
 mod oracles;
