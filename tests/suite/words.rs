@@ -210,7 +210,8 @@ impl World {
     }
 
     /// Returns when the controller has seen all that was written before this call, and has done what there was to do: a pool
-    /// that needs one new object of every watched kind is served, and each kind's watch tells in the order of writes.
+    /// that needs one new object of every watched kind is served, and each kind's watch tells in the order of writes. Leaves
+    /// nothing behind.
     pub(crate) async fn looked_at_everything(&self, labels: &Value) {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let name = format!("probe-{}", COUNT.fetch_add(1, Ordering::Relaxed));
@@ -241,9 +242,13 @@ impl World {
         self.delete::<CapiIPAddress>(&two).await;
         self.address_of(&name).await;
         self.capi_address_of(&name).await;
+        self.delete_and_wait::<IPClaim>(&name).await;
+        self.delete_and_wait::<IPAddressClaim>(&name).await;
+        self.delete_and_wait::<IPPool>(&name).await;
+        self.delete_and_wait::<Cluster>(&name).await;
     }
 
-    /// Names and versions of everything in the namespace that the controller may write to, but for what probes have made.
+    /// Names and versions of everything in the namespace that the controller may write to.
     pub(crate) async fn versions(&self) -> Vec<String> {
         async fn of<K>(world: &World) -> Vec<String>
         where
@@ -257,7 +262,7 @@ impl World {
                 let version = k.resource_version().unwrap();
                 format!("{} {} at {version}", K::plural(&()), k.name_any())
             });
-            told.filter(|line| !line.contains("probe-")).collect()
+            told.collect()
         }
         let mut all = of::<IPPool>(self).await;
         all.extend(of::<IPClaim>(self).await);

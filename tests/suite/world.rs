@@ -431,12 +431,7 @@ pub(crate) async fn until<K>(
     holds: impl Fn(&BTreeMap<String, K>) -> bool,
 ) -> BTreeMap<String, K>
 where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
-        + Clone
-        + DeserializeOwned
-        + Debug
-        + Send
-        + 'static,
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
     let mut now = BTreeMap::new();
     let waited = tokio::time::timeout(DEADLINE, async {
