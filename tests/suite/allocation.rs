@@ -23,7 +23,7 @@ scenarios! {
     a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the_squatter_goes,
     a14_addresses_are_canonical_and_two_never_share_a_name,
     a15_duplicates_found_at_start_are_kept_and_reported,
-    a3_random_strategy_and_every_kind_of_claim_of_another_provider,
+    a6_random_addresses_are_distinct_and_claims_of_another_provider_are_left_alone,
 }
 
 /// The pool of the user guide.
@@ -537,7 +537,7 @@ async fn a15_duplicates_found_at_start_are_kept_and_reported(on: On) {
     world.end().await;
 }
 
-async fn a3_random_strategy_and_every_kind_of_claim_of_another_provider(on: On) {
+async fn a6_random_addresses_are_distinct_and_claims_of_another_provider_are_left_alone(on: On) {
     let world = World::start(on).await;
     world
         .pool(

@@ -8,8 +8,13 @@ use metal3_ipam::controller::{Verb, Watched};
 use serde_json::json;
 
 use crate::oracles::Recorder;
-use crate::real::{control_plane, say};
-use crate::world::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound};
+use crate::real::say;
+use crate::world::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound, scenarios};
+
+scenarios! {
+    a1_a_thousand_claims_of_both_kinds_over_ten_pools,
+    a1_a3_a_thousand_claims_over_ten_pools_while_the_controller_restarts,
+}
 
 /// Creates `count` claims, every second one an IPAddressClaim, over `pools` pools, by `writers` at once.
 async fn create_claims(world: &World, count: usize, pools: usize, writers: usize) {
@@ -127,18 +132,12 @@ async fn a1_ten_thousand_claims_of_both_kinds_over_ten_pools() {
     burst(On::Embedded, 10_000, 10).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a1_a_thousand_claims_of_both_kinds_over_ten_pools_on_a_real_server() {
-    if control_plane().await.is_some() {
-        burst(On::Real, 1_000, 10).await;
-    } else {
-        say("SKIPPED on a real server: a1_a_thousand_claims_of_both_kinds_over_ten_pools");
-    }
+async fn a1_a_thousand_claims_of_both_kinds_over_ten_pools(on: On) {
+    burst(on, 1_000, 10).await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a1_a_thousand_claims_over_ten_pools_while_the_controller_restarts() {
-    let mut world = World::start(On::Embedded).await;
+async fn a1_a3_a_thousand_claims_over_ten_pools_while_the_controller_restarts(on: On) {
+    let mut world = World::start(on).await;
     let recorder = Recorder::start(&world).await;
     for pool in 0..10 {
         world

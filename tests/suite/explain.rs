@@ -10,7 +10,6 @@ use crate::world::{On, World, scenarios};
 
 scenarios! {
     u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_while,
-    u3_a_forged_status_is_corrected,
     section_6_an_exhausted_pool_says_so_and_recovers,
 }
 
@@ -83,34 +82,6 @@ async fn u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_whil
             .error_message,
         None
     );
-    world.end().await;
-}
-
-async fn u3_a_forged_status_is_corrected(on: On) {
-    let world = World::start(on).await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
-        )
-        .await;
-    world.claim("a", "p").await;
-    world.claim("b", "p").await;
-    world.address_of("a").await;
-    world.address_of("b").await;
-    let own = crate::world::published(&world.api::<IPClaim>().get("b").await.unwrap()).unwrap();
-    let theirs = crate::world::published(&world.api::<IPClaim>().get("a").await.unwrap()).unwrap();
-    let forged = json!({"status": {"address": {"name": theirs, "namespace": world.namespace}}});
-    world
-        .api::<IPClaim>()
-        .patch_status("b", &PatchParams::default(), &Patch::Merge(forged))
-        .await
-        .unwrap();
-    world
-        .until::<IPClaim>("the status to be corrected", |all| {
-            crate::world::published(&all["b"]).as_deref() == Some(own.as_str())
-        })
-        .await;
     world.end().await;
 }
 

@@ -7,8 +7,8 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
 use crate::oracles::Recorder;
-use crate::words::range;
-use crate::world::{On, World, capi_is_bound, is_bound, scenarios};
+use crate::words::{capi_ready, range};
+use crate::world::{On, World, capi_is_bound, is_bound, ready, scenarios};
 
 scenarios! {
     a12_a1_two_pools_of_one_prefix_and_range_share_it_and_hear_of_each_others_names,
@@ -39,14 +39,13 @@ async fn a12_a1_two_pools_of_one_prefix_and_range_share_it_and_hear_of_each_othe
     let waiting = async |world: &World| -> (Vec<String>, Vec<String>) {
         let claims = world
             .until::<IPClaim>("every IPClaim served or told why not", |all| {
-                let settled = |c: &IPClaim| is_bound(c) || crate::world::ready(c).is_some();
+                let settled = |c: &IPClaim| is_bound(c) || ready(c).is_some();
                 all.values().all(settled)
             })
             .await;
         let capi_claims = world
             .until::<IPAddressClaim>("every IPAddressClaim served or told why not", |all| {
-                let settled =
-                    |c: &IPAddressClaim| capi_is_bound(c) || crate::words::capi_ready(c).is_some();
+                let settled = |c: &IPAddressClaim| capi_is_bound(c) || capi_ready(c).is_some();
                 all.values().all(settled)
             })
             .await;

@@ -1,6 +1,7 @@
 //! More words that scenarios are told in: changes of objects, what they say, and a probe that shows that the controller has
 //! looked at everything written so far.
 
+use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -161,7 +162,7 @@ impl World {
             + 'static,
     {
         let what = format!("every {} to be gone", K::kind(&()));
-        self.until::<K>(&what, |all| all.is_empty()).await;
+        self.until::<K>(&what, BTreeMap::is_empty).await;
     }
 
     /// Waits until this IPAddressClaim waits for this reason, and returns the message.
