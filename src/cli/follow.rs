@@ -1,4 +1,4 @@
-//! Watches of the embedded server that feed the [`Board`](super::board::Board): one task per kind, list then watch.
+//! Watches that feed the [`Board`](super::board::Board) and the bench: one task per kind, list then watch.
 
 use anyhow::Context;
 use futures::TryStreamExt;
@@ -22,12 +22,18 @@ pub(super) struct Follow {
 }
 
 impl Follow {
-    /// Starts the watches.
+    /// Starts the watches, of every namespace.
     pub(super) fn start(client: &Client) -> Self {
+        Self::of(client, None)
+    }
+
+    /// Starts the watches, of one namespace or of all.
+    pub(super) fn of(client: &Client, namespace: Option<&str>) -> Self {
         let (sender, changes) = mpsc::channel(WAITING);
         let mut tasks = JoinSet::new();
         for kind in Kind::ALL {
-            tasks.spawn(follow(client.clone(), kind, sender.clone()));
+            let path = path(kind, namespace);
+            tasks.spawn(follow(client.clone(), kind, path, sender.clone()));
         }
         Self { changes, tasks }
     }
@@ -45,15 +51,19 @@ impl Follow {
     }
 }
 
-/// Where the objects of a kind are listed, all namespaces at once.
-fn path(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Pool => "/apis/ipam.metal3.io/v1alpha1/ippools",
-        Kind::Claim(ClaimKind::Metal3) => "/apis/ipam.metal3.io/v1alpha1/ipclaims",
-        Kind::Address(ClaimKind::Metal3) => "/apis/ipam.metal3.io/v1alpha1/ipaddresses",
-        Kind::Claim(ClaimKind::Capi) => "/apis/ipam.cluster.x-k8s.io/v1beta2/ipaddressclaims",
-        Kind::Address(ClaimKind::Capi) => "/apis/ipam.cluster.x-k8s.io/v1beta2/ipaddresses",
-        Kind::Cluster => "/apis/cluster.x-k8s.io/v1beta2/clusters",
+/// Where the objects of a kind are listed.
+fn path(kind: Kind, namespace: Option<&str>) -> String {
+    let (version, plural) = match kind {
+        Kind::Pool => ("ipam.metal3.io/v1alpha1", "ippools"),
+        Kind::Claim(ClaimKind::Metal3) => ("ipam.metal3.io/v1alpha1", "ipclaims"),
+        Kind::Address(ClaimKind::Metal3) => ("ipam.metal3.io/v1alpha1", "ipaddresses"),
+        Kind::Claim(ClaimKind::Capi) => ("ipam.cluster.x-k8s.io/v1beta2", "ipaddressclaims"),
+        Kind::Address(ClaimKind::Capi) => ("ipam.cluster.x-k8s.io/v1beta2", "ipaddresses"),
+        Kind::Cluster => ("cluster.x-k8s.io/v1beta2", "clusters"),
+    };
+    match namespace {
+        Some(namespace) => format!("/apis/{version}/namespaces/{namespace}/{plural}"),
+        None => format!("/apis/{version}/{plural}"),
     }
 }
 
@@ -69,17 +79,21 @@ struct ListMeta {
     resource_version: String,
 }
 
-async fn follow(client: Client, kind: Kind, out: mpsc::Sender<Change>) -> anyhow::Result<()> {
-    let path = path(kind);
+async fn follow(
+    client: Client,
+    kind: Kind,
+    path: String,
+    out: mpsc::Sender<Change>,
+) -> anyhow::Result<()> {
     loop {
-        let request = Request::get(path).body(Vec::new())?;
+        let request = Request::get(&path).body(Vec::new())?;
         let list: List = client
             .request(request)
             .await
             .with_context(|| format!("listing {path}"))?;
         let mut version = list.metadata.resource_version;
         out.send(Change::All(kind, list.items)).await?;
-        while watch(&client, kind, &mut version, &out)
+        while watch(&client, kind, &path, &mut version, &out)
             .await
             .with_context(|| format!("watching {path}"))?
         {}
@@ -90,13 +104,11 @@ async fn follow(client: Client, kind: Kind, out: mpsc::Sender<Change>) -> anyhow
 async fn watch(
     client: &Client,
     kind: Kind,
+    path: &str,
     version: &mut String,
     out: &mpsc::Sender<Change>,
 ) -> anyhow::Result<bool> {
-    let uri = format!(
-        "{}?watch=true&allowWatchBookmarks=true&resourceVersion={version}",
-        path(kind)
-    );
+    let uri = format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}");
     let request = Request::get(uri).body(Vec::new())?;
     let events = match client.request_events::<WireObject>(request).await {
         Ok(events) => events,

@@ -3,12 +3,14 @@
 //! ```text
 //!   arguments -> Command -> manager      controller + any API server
 //!                           standalone   controller + embedded server, in one process
+//!                           bench        controller against the bare writes, on either server
 //!                           crds         the definitions as YAML
 //!                           version
 //! ```
 
 mod accepted;
 mod apply;
+mod bench;
 mod board;
 mod connect;
 mod crds;
@@ -46,6 +48,7 @@ enum Command {
     Manager(Box<manager::Manager>),
     #[command(args_override_self = true)]
     Standalone(standalone::Standalone),
+    Bench(bench::Bench),
     Crds(crds::Crds),
     /// Prints the version.
     Version,
@@ -57,6 +60,7 @@ pub fn main() -> ExitCode {
     let outcome = match arguments.command {
         Command::Manager(manager) => in_runtime(manager.run()),
         Command::Standalone(standalone) => in_runtime(standalone.run()),
+        Command::Bench(bench) => in_runtime(bench.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Version => print(&format!("metal3-ipam {}\n", env!("CARGO_PKG_VERSION"))),
     };

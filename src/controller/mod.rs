@@ -18,6 +18,7 @@
 
 mod backoff;
 mod bucket;
+mod ceiling;
 mod client;
 mod clock;
 mod discovery;
@@ -43,6 +44,7 @@ mod wire;
 mod worker;
 mod writer;
 
+pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
 pub use client::client;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};

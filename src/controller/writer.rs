@@ -29,7 +29,7 @@ use super::watched::Served;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
 /// Time after which we stop waiting for an answer: a little above what the server was asked to keep.
-const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
 
 /// The queue of all pools' requests and what sends them.
 pub(super) struct Writer {

@@ -41,11 +41,13 @@ fn which_subcommand_runs() {
         ("metal3-ipam crds --with-capi", "crds"),
         ("metal3-ipam version", "version"),
         ("metal3-ipam standalone --data-dir d", "standalone"),
+        ("metal3-ipam bench --claims 100 --kind both", "bench"),
     ];
     for (line, want) in cases {
         let found = match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")) {
             Command::Manager(_) => "manager",
             Command::Standalone(_) => "standalone",
+            Command::Bench(_) => "bench",
             Command::Crds(_) => "crds",
             Command::Version => "version",
         };
@@ -61,6 +63,11 @@ fn which_subcommand_runs() {
             ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand,
         ),
         ("metal3-ipam standalone", ErrorKind::MissingRequiredArgument),
+        ("metal3-ipam bench --claims 0", ErrorKind::ValueValidation),
+        (
+            "metal3-ipam bench --context c",
+            ErrorKind::MissingRequiredArgument,
+        ),
         (
             "metal3-ipam standalone --data-dir d --listen 0",
             ErrorKind::ValueValidation,

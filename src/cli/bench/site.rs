@@ -1,0 +1,85 @@
+//! Which server is measured.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use kube::Client;
+
+use super::super::connect;
+use super::Bench;
+use crate::controller;
+use crate::standalone::{Options, Server};
+
+/// A server, and clients of it as the manager has them: one for watches, one for writes.
+pub(super) struct Site {
+    /// For watches, and for what the bench itself asks.
+    pub(super) client: Client,
+    /// For writes.
+    pub(super) writes: Client,
+    described: String,
+    embedded: Option<(Server, PathBuf)>,
+}
+
+impl Site {
+    pub(super) async fn open(bench: &Bench) -> anyhow::Result<Self> {
+        let Some(kubeconfig) = &bench.kubeconfig else {
+            return Self::embedded(bench).await;
+        };
+        let config = connect::config(Some(kubeconfig), bench.context.as_deref()).await?;
+        let url = config.cluster_url.to_string();
+        let client = controller::client(config.clone())?;
+        let writes = controller::client(config)?;
+        let (version, served) = connect::greet(&client, &url).await?;
+        if !served {
+            bail!(
+                "the API server at {url} has no IPPool, IPClaim and IPAddress of ipam.metal3.io/v1alpha1; apply them with: \
+                 metal3-ipam crds --with-capi | kubectl apply -f -"
+            );
+        }
+        Ok(Self {
+            client,
+            writes,
+            described: format!("{url} ({version})"),
+            embedded: None,
+        })
+    }
+
+    async fn embedded(bench: &Bench) -> anyhow::Result<Self> {
+        let parent = bench.data_dir.clone().unwrap_or_else(std::env::temp_dir);
+        let folder = parent.join(format!("metal3-ipam-bench-{}", std::process::id()));
+        let options = Options {
+            data_dir: folder.clone(),
+        };
+        let server = Server::open(options)
+            .await
+            .with_context(|| format!("cannot open an embedded server in {}", folder.display()))?;
+        Ok(Self {
+            client: server.client(),
+            writes: server.client(),
+            described: "an embedded server, durable, in process".to_owned(),
+            embedded: Some((server, folder)),
+        })
+    }
+
+    /// For people.
+    pub(super) fn described(&self) -> String {
+        self.described.clone()
+    }
+
+    /// Ends the embedded server and removes its folder.
+    pub(super) async fn close(self) {
+        let Self {
+            client,
+            writes,
+            described: _,
+            embedded,
+        } = self;
+        drop((client, writes));
+        if let Some((server, folder)) = embedded {
+            server.close().await;
+            if let Err(error) = std::fs::remove_dir_all(&folder) {
+                eprintln!("cannot remove {}: {error}", folder.display());
+            }
+        }
+    }
+}

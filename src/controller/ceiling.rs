@@ -1,0 +1,173 @@
+//! What an API server itself takes: the three writes that bind a claim, with the same bodies, paths and transport as the
+//! writer's, sent with no controller around them. `metal3-ipam bench` measures the controller against this.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::Client;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use crate::api::{AddressKey, Claim, ClaimKind, Meta, PoolKey, Uid};
+use crate::pool::{ClaimStatus, NewAddress, Request};
+
+use super::discovery;
+use super::transport::{self, OBJECT_BYTES};
+use super::view::Counters;
+use super::watched::{Served, Watched};
+use super::wire;
+
+/// Sends the writes of many claims, so many at once.
+pub(crate) struct Ceiling {
+    client: Client,
+    served: Served,
+    slots: Semaphore,
+}
+
+/// The pool that claims are bound in.
+#[derive(Debug, Clone)]
+pub(crate) struct Target {
+    pub(crate) key: PoolKey,
+    pub(crate) uid: Uid,
+    pub(crate) prefix: Option<u8>,
+}
+
+impl Ceiling {
+    /// Finds out which versions the server has.
+    ///
+    /// # Errors
+    /// A line for people.
+    pub(crate) async fn new(client: Client, in_flight: usize) -> Result<Self, String> {
+        let served = Served::new();
+        for kind in Watched::ALL {
+            served.set(kind, discovery::version_of(&client, kind).await?);
+        }
+        Ok(Self {
+            client,
+            served,
+            slots: Semaphore::new(in_flight),
+        })
+    }
+
+    /// Binds one claim to an address: its finalizer, the address object, its status; each after the answer to the one before.
+    ///
+    /// # Errors
+    /// A line for people when a write is refused or has no answer.
+    pub(crate) async fn bind(
+        &self,
+        target: &Target,
+        claim: &Claim,
+        object: &AddressKey,
+        address: IpAddr,
+    ) -> Result<(), String> {
+        let stored = self
+            .send(
+                &target.key,
+                &Request::ClaimFinalizers {
+                    key: claim.key(),
+                    resource_version: claim.meta.resource_version.clone(),
+                    finalizers: vec![claim.kind.claim_finalizer().to_owned()],
+                },
+            )
+            .await?;
+        let new = NewAddress {
+            kind: claim.kind,
+            name: object.name.clone(),
+            labels: claim.meta.labels.clone(),
+            claim: claim.meta.name.clone(),
+            claim_uid: claim.meta.uid.clone(),
+            pool_uid: target.uid.clone(),
+            address,
+            prefix: target.prefix,
+            gateway: None,
+            dns_servers: Vec::new(),
+        };
+        self.send(&target.key, &Request::CreateAddress(Box::new(new)))
+            .await?;
+        let status = ClaimStatus {
+            published: Some(Some(object.name.clone())),
+            error_message: None,
+            conditions: Some(vec![ready(stored.generation)]),
+        };
+        let publish = Request::ClaimStatus {
+            key: claim.key(),
+            resource_version: stored.resource_version,
+            status,
+        };
+        self.send(&target.key, &publish).await?;
+        Ok(())
+    }
+
+    async fn send(&self, pool: &PoolKey, request: &Request) -> Result<Meta, String> {
+        #[derive(Deserialize)]
+        struct Stored {
+            metadata: Meta,
+        }
+        let subject = wire::subject(pool, request);
+        let call = wire::encode(pool, request, &self.served)
+            .map_err(|unserved| format!("the server does not have {}", unserved.0))?;
+        let _slot = self.slots.acquire().await;
+        let reply = transport::send(&self.client, call, super::writer::PATIENCE, OBJECT_BYTES)
+            .await
+            .map_err(transport::Fault::text)?;
+        match reply.status {
+            200 | 201 => serde_json::from_slice::<Stored>(&reply.body)
+                .map(|stored| stored.metadata)
+                .map_err(|e| e.to_string()),
+            status => Err(format!(
+                "{} {} {}: the server answered {status}: {}",
+                subject.verb.name(),
+                subject.kind,
+                subject.name,
+                super::bounded(String::from_utf8_lossy(&reply.body).into_owned())
+            )),
+        }
+    }
+}
+
+/// What the controller writes of a bound claim.
+fn ready(generation: i64) -> Condition {
+    let now = Timestamp::now();
+    Condition {
+        type_: "Ready".to_owned(),
+        status: "True".to_owned(),
+        reason: "AddressAllocated".to_owned(),
+        message: String::new(),
+        observed_generation: Some(generation),
+        last_transition_time: Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+    }
+}
+
+/// Writes and reads that a controller has sent for claims and address objects, and its writes of pools.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Sent {
+    pub(crate) claim_writes: u64,
+    pub(crate) pool_writes: u64,
+    pub(crate) reads: u64,
+}
+
+impl Sent {
+    pub(crate) fn of(counters: &Counters) -> Self {
+        let mut sent = Self::default();
+        for ((verb, kind, _), n) in &counters.requests {
+            match (verb.is_write(), kind) {
+                (false, _) => sent.reads += n,
+                (true, Watched::Pools) => sent.pool_writes += n,
+                (true, Watched::Claims(_) | Watched::Addresses(_) | Watched::Clusters) => {
+                    sent.claim_writes += n;
+                }
+            }
+        }
+        sent
+    }
+}
+
+/// The name that the controller gives an address object of a pool.
+pub(crate) fn object_name(kind: ClaimKind, prefix: &str, address: IpAddr) -> AddressKey {
+    AddressKey {
+        kind,
+        name: Arc::from(crate::api::names::address_name(prefix, address)),
+    }
+}
