@@ -121,6 +121,26 @@ impl ApiError {
         )
     }
 
+    /// 409: others own some of what is applied. For each: the field, and what is said of it.
+    pub fn apply_conflict(
+        message: impl Into<String>,
+        causes: impl Iterator<Item = (String, String)>,
+    ) -> Self {
+        let mut error = Self::new(409, "Conflict", message);
+        error.details = Some(Box::new(Details {
+            causes: causes
+                .take(FINDINGS)
+                .map(|(field, message)| StatusCause {
+                    reason: "FieldManagerConflict",
+                    message,
+                    field,
+                })
+                .collect(),
+            ..Details::default()
+        }));
+        error
+    }
+
     /// 422: these fields are wrong.
     pub fn invalid(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
         let kind = if resource.group.is_empty() {
@@ -157,14 +177,7 @@ impl ApiError {
             name: name.to_owned(),
             group: resource.group.clone(),
             kind: resource.kind.clone(),
-            causes: shown
-                .iter()
-                .map(|finding| StatusCause {
-                    reason: finding.kind.reason(),
-                    message: finding.body(),
-                    field: finding.field.clone(),
-                })
-                .collect(),
+            causes: shown.iter().map(StatusCause::of).collect(),
             ..Details::default()
         }));
         error
@@ -396,6 +409,15 @@ impl Details {
 }
 
 impl StatusCause {
+    /// A finding about a field.
+    pub(super) fn of(finding: &FieldError) -> Self {
+        Self {
+            reason: finding.kind.reason(),
+            message: finding.body(),
+            field: finding.field.clone(),
+        }
+    }
+
     fn to_value(&self) -> Value {
         let mut map = Map::new();
         for (key, text) in [

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
 
+use super::fields::Layout;
 use super::schema::Schema;
 use crate::api::crds;
 
@@ -40,6 +41,8 @@ pub struct Resource {
     pub selectable: Vec<String>,
     /// What sets it apart.
     pub conduct: Conduct,
+    /// What its objects are made of, to tell who owns which field.
+    pub(crate) layout: Layout,
     /// Its place in [`Resources::all`].
     pub(crate) index: usize,
 }
@@ -155,6 +158,7 @@ impl Resource {
                     .expect("a schema made from Rust types is plain JSON");
                 Arc::new(Schema::compile(&json).expect("generated schemas are structural"))
             });
+        let layout = Layout::of_schema(schema.as_ref().map_or(&Value::Null, |schema| schema.raw()));
         let columns = version
             .additional_printer_columns
             .iter()
@@ -198,6 +202,7 @@ impl Resource {
                 .map(|field| field.json_path.trim_start_matches('.').to_owned())
                 .collect(),
             conduct: Conduct::Custom,
+            layout,
             index: 0,
         }
     }
@@ -387,6 +392,7 @@ fn builtins() -> Vec<Resource> {
                 .collect(),
             selectable: owned(b.selectable),
             conduct: b.conduct,
+            layout: Layout::of_builtin(b.kind),
             index: 0,
         })
         .collect()

@@ -9,10 +9,12 @@
 //!                                                          |
 //!     kinds.rs    what is served   <---------------------- registry/   what objects mean
 //!     schema/     what a custom resource may hold <--------|
+//!     fields/     who owns which field, server-side apply <-|
 //!     error.rs    Status                                 store/  durable, revisions, history
 //! ```
 
 pub mod error;
+mod fields;
 mod http;
 pub mod kinds;
 pub mod registry;

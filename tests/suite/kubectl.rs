@@ -627,9 +627,5 @@ fn refusals(lab: &Lab) {
         &lab.fails("get pods"),
         &["the server doesn't have a resource type \"pods\""],
     );
-    has(
-        &lab.run(&["apply", "--server-side", "-f", "-"], POOL).err,
-        &["not supported"],
-    );
     has(&lab.fails("--token=wrong get ippools"), &["Unauthorized"]);
 }

@@ -11,8 +11,9 @@ use crate::standalone::registry::Patch;
 
 /// Media types that objects are read and written in.
 const OBJECTS: &str = "application/json, application/yaml";
-/// Media types of patches.
-const PATCHES: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json";
+/// Media types of patches of custom resources: nobody knows how their lists merge.
+const CUSTOM_PATCHES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// The forms of a patch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,13 +69,23 @@ pub(super) fn notation(headers: &HeaderMap, known: Notations) -> Result<Notation
 }
 
 /// The form of the patch in a body.
-pub(super) fn patch_type(headers: &HeaderMap) -> Result<PatchType, ApiError> {
+pub(super) fn patch_type(headers: &HeaderMap, known: Notations) -> Result<PatchType, ApiError> {
     match media_type(headers) {
         "application/json-patch+json" => Ok(PatchType::Json),
         "application/merge-patch+json" => Ok(PatchType::Merge),
-        "application/strategic-merge-patch+json" => Ok(PatchType::Strategic),
-        "application/apply-patch+yaml" | "application/apply-patch+json" => Ok(PatchType::Apply),
-        _ => Err(ApiError::unsupported_media_type(PATCHES)),
+        "application/strategic-merge-patch+json" if known == Notations::Binary => {
+            Ok(PatchType::Strategic)
+        }
+        "application/apply-patch+yaml" => Ok(PatchType::Apply),
+        _ => Err(match known {
+            Notations::Text => ApiError::unsupported_media_type(CUSTOM_PATCHES),
+            // Another part of the real server says so, in its own words.
+            Notations::Binary => {
+                let mut error = ApiError::unsupported("415: Unsupported Media Type");
+                error.details = Some(Box::default());
+                error
+            }
+        }),
     }
 }
 
@@ -89,6 +100,18 @@ impl PatchType {
 
     /// The body as a patch of this form.
     pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
+        if self == Self::Apply && !body.is_object() {
+            let found = match body {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Number(_) => "number",
+                Value::Bool(_) => "bool",
+                Value::Null | Value::Object(_) => "null",
+            };
+            return Err(ApiError::bad_request(format!(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
         if self != Self::Json && !body.is_object() {
             return Err(ApiError::bad_request("the patch is not an object"));
         }

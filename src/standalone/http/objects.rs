@@ -107,21 +107,22 @@ where
         }
         ("POST", false) => {
             let body = object(asked, resource, body).await?;
-            let options = options::write(asked.query, "CreateOptions", &body)?;
+            let options = options::write(asked, "CreateOptions", &body)?;
             let written = asked.registry.create(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PUT", true) => {
             let body = object(asked, resource, body).await?;
-            let options = options::write(asked.query, "UpdateOptions", &body)?;
+            let options = options::write(asked, "UpdateOptions", &body)?;
             let written = asked.registry.update(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PATCH", true) => {
-            let kind = negotiate::patch_type(asked.headers)?;
+            let kind = negotiate::patch_type(asked.headers, Notations::of(resource))?;
             let bytes = collect(asked, body).await?;
+            options::check_patch(asked.query, kind)?;
             let body = decode::decode(&bytes, kind.notation())?;
-            let options = options::write(asked.query, "PatchOptions", &body)?;
+            let options = options::write(asked, "PatchOptions", &body)?;
             let force = asked.query.flag("force").unwrap_or(false);
             let patch = kind.of(body.value, force)?;
             let written = asked.registry.patch(&target, patch, &options).await?;

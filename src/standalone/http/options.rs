@@ -1,11 +1,16 @@
 //! Options of requests, from query and body into the registry's words.
 
+use http::HeaderMap;
+use http::header::USER_AGENT;
 use serde_json::{Value, json};
 
 use super::decode::Decoded;
+use super::negotiate::PatchType;
 use super::query::Query;
-use crate::standalone::error::{ApiError, Details, FieldError, FieldErrorKind};
+use super::service::Asked;
+use crate::standalone::error::{ApiError, Details, FieldError, FieldErrorKind, StatusCause};
 use crate::standalone::kinds::Resource;
+use crate::standalone::registry::ownership;
 use crate::standalone::registry::{
     DeleteOptions, FieldSelector, FieldValidation, LabelSelector, ListOptions, Propagation,
     Selectors, VersionMatch, WriteOptions,
@@ -21,6 +26,7 @@ fn invalid(kind: &str, finding: &FieldError) -> ApiError {
         details: Some(Box::new(Details {
             group: "meta.k8s.io".to_owned(),
             kind: kind.to_owned(),
+            causes: vec![StatusCause::of(finding)],
             ..Details::default()
         })),
     }
@@ -50,7 +56,12 @@ fn dry_run<'a>(kind: &str, values: impl Iterator<Item = &'a str>) -> Result<bool
 }
 
 /// How to write; `kind` is what the options are called in errors, `body` may have findings of its own.
-pub(super) fn write(query: &Query, kind: &str, body: &Decoded) -> Result<WriteOptions, ApiError> {
+pub(super) fn write(
+    asked: &Asked<'_>,
+    kind: &str,
+    body: &Decoded,
+) -> Result<WriteOptions, ApiError> {
+    let query = asked.query;
     let field_validation = match query.said("fieldValidation") {
         None | Some("Warn") => FieldValidation::Warn,
         Some("Ignore") => FieldValidation::Ignore,
@@ -63,12 +74,61 @@ pub(super) fn write(query: &Query, kind: &str, body: &Decoded) -> Result<WriteOp
     let doubled = body.duplicates.iter();
     Ok(WriteOptions {
         dry_run: dry_run(kind, query.all("dryRun"))?,
-        field_manager: query.said("fieldManager").map(str::to_owned),
+        field_manager: manager(query, asked.headers, kind)?,
         field_validation,
         findings: doubled
             .map(|path| format!("duplicate field {path:?}"))
             .collect(),
     })
+}
+
+/// Whose fields they are: who says so, else who the client is.
+fn manager(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Option<String>, ApiError> {
+    if let Some(manager) = query.said("fieldManager") {
+        let findings = ownership::check_manager("fieldManager", manager);
+        return match findings.first() {
+            None => Ok(Some(manager.to_owned())),
+            Some(finding) => Err(invalid(kind, finding)),
+        };
+    }
+    let agent = headers
+        .get(USER_AGENT)
+        .and_then(|agent| agent.to_str().ok());
+    let name = agent.and_then(|agent| agent.split('/').next());
+    let mut manager = String::new();
+    for c in name.into_iter().flat_map(str::chars) {
+        if ownership::is_printable(c) {
+            if manager.len() + c.len_utf8() > ownership::MANAGER {
+                break;
+            }
+            manager.push(c);
+        }
+    }
+    Ok((!manager.is_empty()).then_some(manager))
+}
+
+/// What an apply must say, and others may not.
+pub(super) fn check_patch(query: &Query, patch: PatchType) -> Result<(), ApiError> {
+    let finding = match patch {
+        PatchType::Apply if query.said("fieldManager").is_none() => FieldError::bare(
+            "fieldManager",
+            FieldErrorKind::Required,
+            "is required for apply patch",
+        ),
+        PatchType::Json | PatchType::Merge | PatchType::Strategic
+            if query.text("force").is_some() =>
+        {
+            FieldError::bare(
+                "force",
+                FieldErrorKind::Forbidden,
+                "may not be specified for non-apply patch",
+            )
+        }
+        PatchType::Apply | PatchType::Json | PatchType::Merge | PatchType::Strategic => {
+            return Ok(());
+        }
+    };
+    Err(invalid("PatchOptions", &finding))
 }
 
 /// How to delete: the body counts where it says something, else the query.

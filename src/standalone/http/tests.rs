@@ -181,10 +181,19 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         (
             "PATCH",
             &one,
-            "application/apply-patch+yaml",
+            "application/apply-patch+cbor",
             &good,
             415,
             "UnsupportedMediaType",
+        ),
+        // An apply says who applies.
+        (
+            "PATCH",
+            &one,
+            "application/apply-patch+yaml",
+            &good,
+            422,
+            "Invalid",
         ),
         // Patches.
         ("PATCH", &one, MERGE, b"[]", 400, "BadRequest"),

@@ -17,6 +17,8 @@ pub(super) enum Came {
     Whole,
     /// As a patch of one.
     Patched,
+    /// As the outcome of an apply.
+    Applied,
 }
 
 /// Reads `body` as an object of this kind. Unknown fields go, with warnings or an error as the options say.
@@ -41,7 +43,10 @@ pub(super) fn decode(
     clean_metadata(resource, &mut object, &mut unknown)?;
     if let Some(schema) = &resource.schema {
         schema.prune(&mut object, &mut unknown);
-        schema.fill_defaults(&mut object);
+        match came {
+            Came::Whole | Came::Patched => schema.fill_defaults(&mut object),
+            Came::Applied => schema.fill_defaults_of_applied(&mut object),
+        }
     }
     match options.field_validation {
         FieldValidation::Ignore => {}
@@ -51,7 +56,7 @@ pub(super) fn decode(
             let list = format!("strict decoding error: {}", unknown.join(", "));
             return Err(match came {
                 Came::Whole => cannot_be_handled(resource, &list),
-                Came::Patched => ApiError::invalid(
+                Came::Patched | Came::Applied => ApiError::invalid(
                     resource,
                     metadata::text(&object, "name"),
                     &[FieldError {
@@ -128,6 +133,8 @@ enum Form {
     Texts,
     TextMap,
     Owners,
+    /// Who owns which field.
+    Entries,
     /// Accepted and dropped.
     Dropped,
 }
@@ -142,8 +149,7 @@ const FIELDS: [(&str, Form); 15] = [
     ("generateName", Form::Text),
     ("generation", Form::Number),
     ("labels", Form::TextMap),
-    // Who owns which field is not recorded here.
-    ("managedFields", Form::Dropped),
+    ("managedFields", Form::Entries),
     ("name", Form::Text),
     ("namespace", Form::Text),
     ("ownerReferences", Form::Owners),
@@ -174,13 +180,15 @@ fn clean_metadata(
         if value.is_null() || matches!(form, Form::Dropped) {
             continue;
         }
-        let Some(value) = form.fit(value) else {
+        let Some(value) = form.fit(value, unknown) else {
             return Err(cannot_be_handled(
                 resource,
                 &format!("metadata.{name} must be {}", form.words()),
             ));
         };
-        if !is_empty(&value) {
+        // An empty list of entries says something where the kind can tell it from none.
+        let counts = matches!(form, Form::Entries) && resource.conduct != Conduct::Custom;
+        if counts || !is_empty(&value) {
             kept.insert(name, value);
         }
     }
@@ -206,10 +214,11 @@ impl Form {
             Self::Texts => "a list of strings",
             Self::TextMap => "a map of strings to strings",
             Self::Owners => "a list of owner references",
+            Self::Entries => "a list of managed fields entries",
         }
     }
 
-    fn fit(self, value: Value) -> Option<Value> {
+    fn fit(self, value: Value, unknown: &mut Vec<String>) -> Option<Value> {
         match (self, value) {
             (Self::Text, value @ Value::String(_)) => Some(value),
             (Self::Number, value) if value.is_i64() => Some(value),
@@ -230,9 +239,48 @@ impl Form {
                 .map(owner)
                 .collect::<Option<Vec<_>>>()
                 .map(Value::Array),
+            (Self::Entries, Value::Array(list)) => list
+                .into_iter()
+                .enumerate()
+                .map(|(index, value)| entry(index, value, unknown))
+                .collect::<Option<Vec<_>>>()
+                .map(Value::Array),
             _ => None,
         }
     }
+}
+
+/// An entry of managedFields with the fields that it has.
+fn entry(index: usize, value: Value, unknown: &mut Vec<String>) -> Option<Value> {
+    let found = match value {
+        Value::Null => Map::new(),
+        Value::Object(found) => found,
+        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
+    };
+    let mut kept = Map::new();
+    for (name, value) in found {
+        match name.as_str() {
+            _ if value.is_null() => continue,
+            "fieldsV1" => {}
+            "time" => {
+                value.as_str()?.parse::<jiff::Timestamp>().ok()?;
+            }
+            "manager" | "operation" | "apiVersion" | "fieldsType" | "subresource" => {
+                if value.as_str()?.is_empty() {
+                    continue;
+                }
+            }
+            _ => {
+                let name = truncated(&name, 128);
+                unknown.push(format!(
+                    "unknown field \"metadata.managedFields[{index}].{name}\""
+                ));
+                continue;
+            }
+        }
+        kept.insert(name, value);
+    }
+    Some(Value::Object(kept))
 }
 
 /// An owner reference with the fields that it has.

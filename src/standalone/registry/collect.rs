@@ -16,6 +16,7 @@ use serde_json::Value;
 
 use super::commit::Old;
 use super::metadata::{self, Object};
+use super::ownership::{self, By};
 use super::request::{DeleteOptions, Propagation, Target};
 use super::{Inner, Registry, commit_failed, read};
 use crate::standalone::error::ApiError;
@@ -340,6 +341,8 @@ impl Registry {
             if new == old.object {
                 return Ok(());
             }
+            let by = By::controllers(self.now());
+            ownership::account(&target.resource, Some(&old.object), &mut new, None, &by);
             match self.store_next(&target.resource, key, &old, &new).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Refused(_)) => {}

@@ -18,10 +18,12 @@ pub(super) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
     match resource.conduct {
         Conduct::Namespace => {
             let name = metadata::text(object, "name").to_owned();
-            let labels = metadata::of(object)
-                .entry("labels")
-                .or_insert_with(|| Value::Object(Map::new()));
-            labels["kubernetes.io/metadata.name"] = name.into();
+            if !name.is_empty() {
+                let labels = metadata::of(object)
+                    .entry("labels")
+                    .or_insert_with(|| Value::Object(Map::new()));
+                labels["kubernetes.io/metadata.name"] = name.into();
+            }
             if is_new {
                 object.insert("spec".to_owned(), json!({"finalizers": ["kubernetes"]}));
                 object.insert("status".to_owned(), json!({"phase": "Active"}));
@@ -134,7 +136,10 @@ impl Registry {
     /// Puts in what every cluster begins with, where it is missing.
     pub(super) async fn furnish(&self) -> Result<(), ApiError> {
         let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
-        let options = WriteOptions::default();
+        let options = WriteOptions {
+            field_manager: Some("kube-apiserver".to_owned()),
+            ..WriteOptions::default()
+        };
         for name in NAMESPACES {
             if self
                 .inner

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use rand::RngExt as _;
 use serde_json::{Map, Value};
 
+use super::ownership;
 use crate::api::names::is_object_name;
 use crate::standalone::error::{FieldError, FieldErrorKind};
 use crate::standalone::kinds::{Conduct, Resource};
@@ -256,6 +257,17 @@ pub(super) fn check_changed(old: &Object, new: &Object) -> Vec<FieldError> {
     errors
 }
 
+/// Whether all annotations together are more than an object may have.
+pub(super) fn annotations_are_too_big(object: &Object) -> bool {
+    let annotations = field(object, "annotations").and_then(Value::as_object);
+    let bytes: usize = annotations
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
+        .sum();
+    bytes > ANNOTATIONS
+}
+
 fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
     let map = |name| field(object, name).and_then(Value::as_object);
     for (key, value) in map("labels").into_iter().flatten() {
@@ -270,9 +282,7 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
             errors.push(FieldError::invalid("metadata.labels", value, why));
         }
     }
-    let mut bytes = 0;
-    for (key, value) in map("annotations").into_iter().flatten() {
-        bytes += key.len() + value.as_str().map_or(0, str::len);
+    for key in map("annotations").into_iter().flat_map(Map::keys) {
         if let Err(why) = is_label_key(&key.to_lowercase()) {
             errors.push(FieldError::invalid(
                 "metadata.annotations",
@@ -281,7 +291,7 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
             ));
         }
     }
-    if bytes > ANNOTATIONS {
+    if annotations_are_too_big(object) {
         errors.push(FieldError::bare(
             "metadata.annotations",
             FieldErrorKind::TooLong,
@@ -289,6 +299,7 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
         ));
     }
     check_owners(owners(object), errors);
+    errors.extend(ownership::check(object));
     let finalizers = finalizers(object);
     for finalizer in &finalizers {
         if let Err(why) = is_label_key(finalizer) {

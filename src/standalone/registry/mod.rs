@@ -5,8 +5,10 @@
 //!   HTTP or in process -> Target + body + options
 //!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
 //!     write.rs       read -> compute -> commit (commit.rs), again when someone else was faster
+//!       apply.rs       the same, by what a manager wants
 //!       update.rs      old + new -> what would be stored     metadata.rs   names, labels, owners, finalizers
 //!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
+//!       ownership.rs   who owns which field, apply
 //!     delete.rs      finalizers first, then gone
 //!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
 //!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
@@ -14,12 +16,14 @@
 //! ```
 
 mod admit;
+mod apply;
 mod body;
 mod collect;
 mod commit;
 mod conduct;
 mod delete;
 mod metadata;
+pub(super) mod ownership;
 mod patch;
 mod read;
 mod request;

@@ -16,7 +16,8 @@ const MOVED: usize = 200_000;
 /// Deepest path and deepest moved value.
 const DEPTH: usize = 100;
 
-const MEDIA_TYPES: &str = "application/json-patch+json, application/merge-patch+json";
+const MEDIA_TYPES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// Whether a patch of this form is taken for this resource at all.
 pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> {
@@ -33,21 +34,18 @@ pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
         Patch::Strategic(_) if resource.conduct == Conduct::Custom => {
             Err(ApiError::unsupported_media_type(MEDIA_TYPES))
         }
-        Patch::Json(_) | Patch::Merge(_) | Patch::Strategic(_) => Ok(()),
-        Patch::Apply { .. } => Err(ApiError::unsupported(
-            "server-side apply is not supported yet; use a merge patch, or kubectl apply without --server-side",
-        )),
+        Patch::Json(_) | Patch::Merge(_) | Patch::Strategic(_) | Patch::Apply { .. } => Ok(()),
     }
 }
 
-/// The object after the patch; it still has to be read as one.
-pub(super) fn apply(resource: &Resource, patch: &Patch, old: Object) -> Result<Value, ApiError> {
+/// The object after the patch; it still has to be read as one. An apply is no patch in this sense: see `write.rs`.
+pub(super) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
     let mut object = Value::Object(old);
     match patch {
         Patch::Json(patch) => apply_json(&mut object, &patch.0)?,
         Patch::Merge(patch) => json_patch::merge(&mut object, patch),
         Patch::Strategic(patch) => merge_strategically(&mut object, patch, ""),
-        Patch::Apply { .. } => check(resource, patch)?,
+        Patch::Apply { body, .. } => object = body.clone(),
     }
     Ok(object)
 }

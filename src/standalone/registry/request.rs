@@ -63,7 +63,7 @@ pub enum FieldValidation {
 pub struct WriteOptions {
     /// Check and answer, store nothing.
     pub dry_run: bool,
-    /// Who writes; not recorded so far.
+    /// Who writes: the name that the fields are recorded under.
     pub field_manager: Option<String>,
     /// What is done with unknown fields.
     pub field_validation: FieldValidation,

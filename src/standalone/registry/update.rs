@@ -4,18 +4,31 @@ use serde_json::Value;
 
 use super::conduct;
 use super::metadata::{self, Object};
+use super::ownership::{self, By};
 use super::request::Subresource;
 use crate::standalone::kinds::{Conduct, Resource};
+
+/// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
+pub(super) fn claim(resource: &Resource, object: &mut Object, by: &By) {
+    wipe(object);
+    conduct::complete(resource, object, false);
+    ownership::account(resource, None, object, None, by);
+}
+
+fn wipe(object: &mut Object) {
+    let metadata = metadata::of(object);
+    metadata.remove("deletionTimestamp");
+    metadata.remove("deletionGracePeriodSeconds");
+    metadata.remove("generation");
+}
 
 /// The first state of an object that a client sent.
 pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
     if resource.status_subresource {
         object.remove("status");
     }
+    wipe(&mut object);
     let metadata = metadata::of(&mut object);
-    metadata.remove("deletionTimestamp");
-    metadata.remove("deletionGracePeriodSeconds");
-    metadata.remove("generation");
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
     if counts_generations(resource) {
@@ -28,17 +41,26 @@ pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
     object
 }
 
-/// The successor of `old`, when a client wants `wanted` through the main path or a subresource.
+/// The successor of `old`, when a client wants `wanted` through the main path or a subresource. `by`: whose the changes are;
+/// none: that is settled already.
 pub(super) fn next(
     resource: &Resource,
     old: &Object,
     wanted: Object,
     subresource: Option<Subresource>,
+    by: Option<&By>,
 ) -> Object {
+    let mut wanted = wanted;
+    if subresource.is_none() {
+        conduct::complete(resource, &mut wanted, false);
+    }
+    if let Some(by) = by {
+        ownership::account(resource, Some(old), &mut wanted, subresource, by);
+    }
     match subresource {
         Some(Subresource::Status) => {
             let mut new = old.clone();
-            let mut wanted = wanted;
+            ownership::carry(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
             // As sent: kept for comparison with what the object has, so that a wrong one is told.
             for name in ["name", "namespace", "uid"] {
@@ -55,7 +77,6 @@ pub(super) fn next(
                 replace(&mut new, "status", old.get("status").cloned());
             }
             keep_identity(old, &mut new);
-            conduct::complete(resource, &mut new, false);
             if resource.conduct == Conduct::Namespace {
                 // What holds a namespace is let go by its own path alone.
                 replace(&mut new, "spec", old.get("spec").cloned());

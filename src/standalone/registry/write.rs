@@ -9,15 +9,16 @@ use serde_json::Value;
 use super::body::{self, Came};
 use super::commit::{Left, Old};
 use super::metadata::{self, Object};
+use super::ownership::{self, By};
 use super::request::{FieldValidation, Patch, Subresource, Target, WriteOptions, Written};
 use super::{Registry, commit_failed, conduct, key, patch, update};
 use crate::standalone::error::{ApiError, FieldError};
 use crate::standalone::kinds::{Conduct, Resource};
-use crate::standalone::store::{CommitError, Refused};
+use crate::standalone::store::{CommitError, Committed, Refused};
 
 /// How often a write is computed again before its caller gets a conflict. Whoever loses, someone else won: with this many
 /// losses in a row something else is wrong.
-const ATTEMPTS: usize = 64;
+pub(super) const ATTEMPTS: usize = 64;
 /// How many generated names are tried.
 const NAMES: usize = 8;
 
@@ -47,6 +48,8 @@ impl Registry {
         }
         let generate = metadata::text(&object, "name").is_empty()
             && !metadata::text(&object, "generateName").is_empty();
+        let by = By::new(options, self.now());
+        update::claim(resource, &mut object, &by);
         let mut names = 0;
         loop {
             if generate {
@@ -55,7 +58,7 @@ impl Registry {
             }
             names += 1;
             match self
-                .create_named(target, object.clone(), options, &mut warnings)
+                .create_named(target, object.clone(), options, Some(&by), &mut warnings)
                 .await
             {
                 Err(error) if generate && names < NAMES && error.reason == "AlreadyExists" => {
@@ -66,16 +69,17 @@ impl Registry {
         }
     }
 
-    async fn create_named(
+    pub(super) async fn create_named(
         &self,
         target: &Target,
         object: Object,
         options: &WriteOptions,
+        by: Option<&By>,
         warnings: &mut Vec<String>,
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
         let uid = uuid::Uuid::new_v4().to_string();
-        let object = update::first(resource, object, &uid, &self.now());
+        let mut object = update::first(resource, object, &uid, &self.now());
         let name = metadata::text(&object, "name").to_owned();
         let within = resource.namespaced.then(|| {
             let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
@@ -97,26 +101,25 @@ impl Registry {
         if options.dry_run {
             return Ok(self.not_stored(&object, true, warnings));
         }
-        let committed = self
-            .store(
-                resource,
-                &target.key(&name),
-                None,
-                &object,
-                Left::Kept,
-                within,
-            )
-            .await
-            .map_err(|error| match error {
-                CommitError::Refused(Refused::Exists | Refused::Changed) => {
-                    ApiError::already_exists(resource, &name)
-                }
-                CommitError::Refused(Refused::NoNamespace) => self.no_namespace(target),
-                CommitError::Refused(Refused::NamespaceDeleting) => {
-                    ApiError::namespace_terminating(resource, &name, target.namespace())
-                }
-                other => commit_failed(&other),
-            })?;
+        let key = target.key(&name);
+        let store = async |object: &Object| {
+            self.store(resource, &key, None, object, Left::Kept, within.clone())
+                .await
+        };
+        let mut committed = store(&object).await;
+        if too_large_to_account(&committed, by, &mut object) {
+            committed = store(&object).await;
+        }
+        let committed = committed.map_err(|error| match error {
+            CommitError::Refused(Refused::Exists | Refused::Changed) => {
+                ApiError::already_exists(resource, &name)
+            }
+            CommitError::Refused(Refused::NoNamespace) => self.no_namespace(target),
+            CommitError::Refused(Refused::NamespaceDeleting) => {
+                ApiError::namespace_terminating(resource, &name, target.namespace())
+            }
+            other => commit_failed(&other),
+        })?;
         Ok(Written {
             object: committed.object,
             revision: committed.revision,
@@ -185,8 +188,11 @@ impl Registry {
                 .get(&target.key(name))?
                 .is_none()
         {
+            let by = By::new(options, self.now());
+            let mut new = wanted.clone();
+            update::claim(resource, &mut new, &by);
             match self
-                .create_named(target, wanted.clone(), options, &mut warnings)
+                .create_named(target, new, options, Some(&by), &mut warnings)
                 .await
             {
                 // Someone was faster: then it is an update.
@@ -194,11 +200,16 @@ impl Registry {
                 other => return other,
             }
         }
-        self.replace(target, options, warnings, |_, _| Ok(wanted.clone()))
-            .await
+        let by = By::new(options, self.now());
+        self.replace(target, options, warnings, Some(&by), |old, _| {
+            check_version(target, old, &wanted)?;
+            check_uid(target, old, &wanted)?;
+            Ok(wanted.clone())
+        })
+        .await
     }
 
-    /// Changes an object.
+    /// Changes an object; an apply makes it where there is none.
     ///
     /// # Errors
     /// `NotFound`, `Conflict`, `Invalid` or `BadRequest`.
@@ -214,8 +225,12 @@ impl Registry {
         }
         target.name()?;
         patch::check(resource, &patch)?;
-        self.replace(target, options, Vec::new(), |old, warnings| {
-            let patched = patch::apply(resource, &patch, old.object.clone())?;
+        if let Patch::Apply { body, force } = patch {
+            return self.apply(target, body, force, options).await;
+        }
+        let by = By::new(options, self.now());
+        self.replace(target, options, Vec::new(), Some(&by), |old, warnings| {
+            let patched = patch::apply(&patch, old.object.clone())?;
             let mut wanted = body::decode(resource, patched, Came::Patched, options, warnings)?;
             place_patched(target, &old.object, &mut wanted);
             Ok(wanted)
@@ -223,12 +238,14 @@ impl Registry {
         .await
     }
 
-    /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile.
-    async fn replace(
+    /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile. `by`: who owns what is
+    /// told by what changed; none: `want` has said it.
+    pub(super) async fn replace(
         &self,
         target: &Target,
         options: &WriteOptions,
         first_warnings: Vec<String>,
+        by: Option<&By>,
         want: impl Fn(&Old, &mut Vec<String>) -> Result<Object, ApiError>,
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
@@ -242,8 +259,8 @@ impl Registry {
             let mut warnings = first_warnings.clone();
             let wanted = want(&old, &mut warnings)?;
             check_version(target, &old, &wanted)?;
-            check_uid(target, &old, &wanted)?;
-            let new = update::next(resource, &old.object, wanted, target.subresource);
+            let mut new = update::next(resource, &old.object, wanted, target.subresource, by);
+            ownership::keep_times(&old.object, &mut new);
             self.check_update(target, &old, &new, &mut warnings)?;
             if !update::differs(&old.object, &new) {
                 return Ok(Written {
@@ -256,7 +273,11 @@ impl Registry {
             if options.dry_run {
                 return Ok(self.not_stored(&new, false, warnings));
             }
-            match self.store_next(resource, &key, &old, &new).await {
+            let mut stored = self.store_next(resource, &key, &old, &new).await;
+            if too_large_to_account(&stored, by, &mut new) {
+                stored = self.store_next(resource, &key, &old, &new).await;
+            }
+            match stored {
                 Ok(committed) => {
                     return Ok(Written {
                         object: committed.object,
@@ -333,7 +354,7 @@ impl Registry {
                 if let Some(status) = old.object.get("status") {
                     wanted.insert("status".to_owned(), status.clone());
                 }
-                let new = update::next(resource, &old.object, wanted, None);
+                let new = update::next(resource, &old.object, wanted, None, None);
                 if !update::differs(&old.object, &new) {
                     return Ok(());
                 }
@@ -344,8 +365,17 @@ impl Registry {
     }
 }
 
+/// An object that is too big is stored without its entries, if it is not too big then; whoever applies is told instead.
+fn too_large_to_account(
+    stored: &Result<Committed, CommitError>,
+    by: Option<&By>,
+    object: &mut Object,
+) -> bool {
+    matches!(stored, Err(CommitError::TooLarge)) && by.is_some() && ownership::forget(object)
+}
+
 /// Name and namespace of the body must be those of the path, where it has them.
-fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
+pub(super) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     if let Some(name) = target.name.as_deref() {
         let found = metadata::text(object, "name");
@@ -429,7 +459,8 @@ fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiE
     }
 }
 
-/// The UID that the client names, if any, must be the object's: it may mean one that was deleted.
+/// The UID in a whole object that the client sends, if any, must be the object's: it may mean one that was deleted. (A patch
+/// that names another UID is told that this field cannot be changed.)
 fn check_uid(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
     let found = metadata::text(&old.object, "uid");
     let wanted = metadata::text(wanted, "uid");

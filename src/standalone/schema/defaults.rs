@@ -2,19 +2,19 @@
 
 use serde_json::{Map, Value};
 
-use super::{Additional, Node, is_type_or_metadata};
+use super::{Additional, Node, Nulls, is_type_or_metadata};
 
-pub(super) fn root(node: &Node, object: &mut Map<String, Value>) {
-    fill_object(node, object, true);
+pub(super) fn root(node: &Node, object: &mut Map<String, Value>, nulls: Nulls) {
+    fill_object(node, object, true, nulls);
 }
 
-fn fill(node: &Node, value: &mut Value) {
+fn fill(node: &Node, value: &mut Value, nulls: Nulls) {
     match value {
-        Value::Object(object) => fill_object(node, object, node.embedded),
+        Value::Object(object) => fill_object(node, object, node.embedded, nulls),
         Value::Array(list) => {
             if let Some(items) = &node.items {
                 for item in list {
-                    fill(items, item);
+                    fill(items, item, nulls);
                 }
             }
         }
@@ -22,20 +22,21 @@ fn fill(node: &Node, value: &mut Value) {
     }
 }
 
-fn fill_object(node: &Node, object: &mut Map<String, Value>, whole: bool) {
+fn fill_object(node: &Node, object: &mut Map<String, Value>, whole: bool, nulls: Nulls) {
     for (name, property) in &node.properties {
         if whole && is_type_or_metadata(name) {
             continue;
         }
         // `null` in a field that cannot hold it is how clients say "not set".
-        if !property.nullable && object.get(name).is_some_and(Value::is_null) {
+        let means_absent = nulls == Nulls::Absent || property.default.is_some();
+        if !property.nullable && means_absent && object.get(name).is_some_and(Value::is_null) {
             object.remove(name);
         }
         match (object.get_mut(name), &property.default) {
-            (Some(value), _) => fill(property, value),
+            (Some(value), _) => fill(property, value, nulls),
             (None, Some(default)) => {
                 let mut value = default.clone();
-                fill(property, &mut value);
+                fill(property, &mut value, nulls);
                 object.insert(name.clone(), value);
             }
             (None, None) => {}
@@ -44,7 +45,7 @@ fn fill_object(node: &Node, object: &mut Map<String, Value>, whole: bool) {
     if let Additional::Of(values) = &node.additional {
         for (name, value) in object.iter_mut() {
             if !node.properties.contains_key(name) {
-                fill(values, value);
+                fill(values, value, nulls);
             }
         }
     }

@@ -124,6 +124,15 @@ struct Limits {
     max_properties: Option<u64>,
 }
 
+/// What `null` says of a field that is not nullable and has no default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Nulls {
+    /// That it is not there.
+    Absent,
+    /// Nothing good.
+    Wrong,
+}
+
 /// Formats that are looked at; a real API server ignores those that it does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
@@ -156,7 +165,12 @@ impl Schema {
 
     /// Puts in defaults, and takes `null` away where a field is not nullable: it means absent.
     pub fn fill_defaults(&self, object: &mut Map<String, Value>) {
-        defaults::root(&self.root, object);
+        defaults::root(&self.root, object, Nulls::Absent);
+    }
+
+    /// Puts in defaults, for `null` too where a field is not nullable; without a default it stays, for validation to find.
+    pub(super) fn fill_defaults_of_applied(&self, object: &mut Map<String, Value>) {
+        defaults::root(&self.root, object, Nulls::Wrong);
     }
 
     /// Everything that is wrong, up to a bound.

@@ -3,6 +3,7 @@
 mod collecting;
 mod deleting;
 mod listing;
+mod owning;
 mod watching;
 mod writing;
 

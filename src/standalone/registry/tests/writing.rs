@@ -23,7 +23,8 @@ async fn an_object_gets_its_metadata_from_the_server() {
     );
     let created = metadata["creationTimestamp"].as_str().unwrap();
     assert!(created.len() == 20 && created.ends_with('Z'), "{created}");
-    for absent in ["managedFields", "deletionTimestamp", "selfLink"] {
+    assert_eq!(metadata["managedFields"][0]["manager"], "unknown");
+    for absent in ["deletionTimestamp", "selfLink"] {
         assert!(metadata.get(absent).is_none(), "{absent}");
     }
     // The status has a path of its own, and the schema's default is stored.

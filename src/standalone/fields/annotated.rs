@@ -1,0 +1,32 @@
+//! kubectl's own apply keeps what it applied in an annotation. Whoever goes over from it to server-side apply is spared the
+//! conflicts with itself.
+
+use super::Object;
+use super::check::check;
+use super::compare::compare;
+use super::mention::mentioned;
+use super::set::Set;
+use super::shape::Layout;
+
+/// The annotation.
+pub(crate) const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+/// The manager whose applies go by it: `kubectl apply --server-side` without another name.
+pub(crate) const KUBECTL: &str = "kubectl";
+
+/// The paths that were applied according to the annotation and are still so: no conflict with them counts.
+pub(super) fn allowed(layout: &Layout, live: &Object, version: &str) -> Set {
+    let last = live
+        .get("metadata")
+        .and_then(|metadata| metadata["annotations"][ANNOTATION].as_str())
+        .and_then(|text| serde_json::from_str::<Object>(text).ok())
+        .filter(|last| last.get("apiVersion").is_some_and(|found| found == version))
+        .filter(|last| check(&layout.root, last).is_none());
+    let Some(last) = last else {
+        return Set::default();
+    };
+    let delta = compare(&layout.root, &last, live);
+    mentioned(&layout.root, &last)
+        .difference(&delta.modified)
+        .difference(&delta.added)
+        .difference(&delta.removed)
+}

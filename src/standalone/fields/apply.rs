@@ -1,0 +1,256 @@
+//! Server-side apply: a manager says which fields it wants, and owns those. What it wanted before and no longer wants goes,
+//! unless someone else wants it. What someone else owns and has with another value is a conflict.
+
+use std::fmt::Write as _;
+
+use serde_json::Value;
+
+use super::Object;
+use super::annotated;
+use super::check::check;
+use super::compare::compare;
+use super::element::{Element, same_fields};
+use super::managed::{Entry, Key, Managed, Operation, Writer};
+use super::mention::mentioned;
+use super::merge::merge;
+use super::remove::remove;
+use super::set::Set;
+use super::shape::Layout;
+use super::update::{Update, follow, stripped};
+
+/// Who owns what nobody was known to own when the first apply came.
+const BEFORE: &str = "before-first-apply";
+
+/// What was applied.
+#[derive(Debug)]
+pub(crate) struct Applied {
+    /// The object after, without entries; none: it is as it was.
+    pub(crate) object: Option<Object>,
+    /// The entries after.
+    pub(crate) managed: Managed,
+}
+
+/// A field that someone else owns with another value.
+#[derive(Debug, Clone)]
+pub(crate) struct Conflict {
+    pub(super) with: Key,
+    pub(super) path: Vec<Element>,
+}
+
+/// Why nothing was applied.
+#[derive(Debug)]
+pub(crate) enum ApplyError {
+    /// What was to be applied does not fit the kind.
+    Misfit(String),
+    /// The entries of the live object cannot be read.
+    Unreadable,
+    /// Others own some of it.
+    Conflicts(Vec<Conflict>),
+}
+
+/// Applies `config` to `live`, which is an object with nothing in it when there is none yet.
+///
+/// # Errors
+/// The configuration does not fit the kind; or, without `force`, fields that others own.
+pub(crate) fn apply(
+    layout: &Layout,
+    live: &Object,
+    config: &Object,
+    writer: &Writer<'_>,
+    force: bool,
+) -> Result<Applied, ApplyError> {
+    let mut live = live.clone();
+    let entries = live
+        .get_mut("metadata")
+        .and_then(Value::as_object_mut)
+        .and_then(|metadata| metadata.remove("managedFields"));
+    let mut managed = match &entries {
+        None => Managed::default(),
+        Some(entries) => Managed::read(entries).map_err(|_| ApplyError::Unreadable)?,
+    };
+    if managed.is_empty() {
+        let before = Update {
+            layout,
+            live: None,
+            new: &live,
+            writer: &Writer {
+                manager: BEFORE,
+                ..writer.clone()
+            },
+        };
+        managed = follow(&before, managed);
+    }
+    if let Some(misfit) = check(&layout.root, config) {
+        return Err(ApplyError::Misfit(misfit));
+    }
+    managed.forget_other_versions(writer.version);
+    let live = layout.filled(&live);
+    let apply = Apply {
+        layout,
+        live: &live,
+        config,
+        writer,
+    };
+    let applied = match apply.attempt(managed.clone(), force) {
+        Err(conflicts) if writer.manager == annotated::KUBECTL => {
+            let allowed = annotated::allowed(layout, &live, writer.version);
+            let left: Vec<Conflict> = conflicts
+                .iter()
+                .filter(|conflict| !allowed.has(&conflict.path))
+                .cloned()
+                .collect();
+            if left.is_empty() {
+                apply.attempt(managed, true)
+            } else {
+                Err(left)
+            }
+        }
+        done => done,
+    };
+    applied.map_err(ApplyError::Conflicts)
+}
+
+struct Apply<'a> {
+    layout: &'a Layout,
+    live: &'a Object,
+    config: &'a Object,
+    writer: &'a Writer<'a>,
+}
+
+impl Apply<'_> {
+    fn attempt(&self, mut managed: Managed, force: bool) -> Result<Applied, Vec<Conflict>> {
+        let Self {
+            layout,
+            live,
+            config,
+            writer,
+        } = *self;
+        let shape = &layout.root;
+        let key = writer.key(Operation::Apply);
+        let before = managed.remove(&key);
+        managed.entries.push(Entry {
+            key: key.clone(),
+            version: writer.version.to_owned(),
+            time: before.as_ref().and_then(|before| before.time.clone()),
+            set: mentioned(shape, config).without(writer.untouched),
+        });
+        let merged = merge(shape, live, config);
+        let object = match before {
+            Some(before) if !before.set.is_empty() => prune(layout, &merged, &before.set, &managed),
+            Some(_) | None => merged,
+        };
+        let delta = compare(shape, live, &object).without(writer.untouched);
+        let changed = delta.changed();
+        if !force {
+            let conflicts = managed.conflicts(&changed, &key);
+            if !conflicts.is_empty() {
+                return Err(conflicts);
+            }
+        }
+        managed.take(&changed, &delta, Some(&key));
+        let is_changed = !same_fields(live, &object);
+        if let Some(entry) = managed.remove(&key) {
+            let set = stripped(entry.set);
+            if !set.is_empty() {
+                let time = if is_changed {
+                    Some(writer.now.to_owned())
+                } else {
+                    entry.time
+                };
+                managed.entries.push(Entry { time, set, ..entry });
+            }
+        }
+        Ok(Applied {
+            object: is_changed.then_some(object),
+            managed,
+        })
+    }
+}
+
+impl Managed {
+    /// What others own of what changed.
+    fn conflicts(&self, changed: &Set, but: &Key) -> Vec<Conflict> {
+        let mut conflicts = Vec::new();
+        let mut others: Vec<&Entry> = self.entries.iter().filter(|e| e.key != *but).collect();
+        others.sort_by(|a, b| a.key.cmp(&b.key));
+        for entry in others {
+            let paths = entry.set.intersection(changed).paths();
+            conflicts.extend(paths.into_iter().map(|path| Conflict {
+                with: entry.key.clone(),
+                path,
+            }));
+        }
+        conflicts
+    }
+}
+
+/// The merged object without what its manager applied the last time and nobody has applied now.
+fn prune(layout: &Layout, merged: &Object, last: &Set, managed: &Managed) -> Object {
+    let shape = &layout.root;
+    let named = |set: Set| set.with_named_fields(Some(shape));
+    let last = named(last.clone());
+    let pruned = remove(shape, merged, &last);
+    let all = named(mentioned(shape, merged));
+    // Back comes what anyone owns ...
+    let owned = managed
+        .entries
+        .iter()
+        .fold(Set::default(), |all, entry| all.union(&entry.set));
+    let kept = named(mentioned(shape, &pruned)).union(&named(owned));
+    let pruned = remove(shape, merged, &all.difference(&kept));
+    // ... and what was never the manager's.
+    let left = named(mentioned(shape, &pruned));
+    remove(shape, merged, &all.difference(&left).intersection(&last))
+}
+
+// === impl Conflict ===
+
+impl Conflict {
+    /// The field.
+    pub(crate) fn field(&self) -> String {
+        self.path.iter().map(ToString::to_string).collect()
+    }
+
+    /// Who has it: `"kubectl" using v1`.
+    pub(crate) fn with(&self) -> String {
+        let Key {
+            manager,
+            operation,
+            version,
+            subresource,
+        } = &self.with;
+        let mut text = format!("{manager:?}");
+        if !subresource.is_empty() {
+            let _ = write!(text, " with subresource {subresource:?}");
+        }
+        if *operation == Operation::Update {
+            let _ = write!(text, " using {version}");
+        }
+        text
+    }
+
+    /// All of them in one text.
+    pub(crate) fn message(conflicts: &[Self]) -> String {
+        if let [conflict] = conflicts {
+            return format!(
+                "Apply failed with 1 conflict: conflict with {}: {}",
+                conflict.with(),
+                conflict.field()
+            );
+        }
+        let mut lines = Vec::new();
+        let mut last = None;
+        for conflict in conflicts {
+            if last != Some(&conflict.with) {
+                lines.push(format!("conflicts with {}:", conflict.with()));
+                last = Some(&conflict.with);
+            }
+            lines.push(format!("- {}", conflict.field()));
+        }
+        format!(
+            "Apply failed with {} conflicts: {}",
+            conflicts.len(),
+            lines.join("\n")
+        )
+    }
+}

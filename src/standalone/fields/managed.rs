@@ -1,0 +1,280 @@
+//! The entries of `metadata.managedFields`: who wrote how, in which version, through which path, when, and what is theirs.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use super::set::Set;
+use super::text;
+
+/// Most entries of writes other than applies; older ones are put together.
+const UPDATES: usize = 10;
+/// The manager of those that were put together.
+const ANCIENT: &str = "ancient-changes";
+/// The manager of whoever does not say who it is.
+const UNKNOWN: &str = "unknown";
+
+/// Who makes a write, through what, when.
+#[derive(Debug, Clone)]
+pub(crate) struct Writer<'a> {
+    /// The field manager; empty is `unknown`.
+    pub(crate) manager: &'a str,
+    /// `group/version` in which the object is written.
+    pub(crate) version: &'a str,
+    /// The subresource's name; empty for the main path.
+    pub(crate) subresource: &'a str,
+    /// RFC 3339 with seconds and `Z`.
+    pub(crate) now: &'a str,
+    /// Fields of the object itself that this path never changes.
+    pub(crate) untouched: &'a [&'a str],
+}
+
+/// How a write is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Operation {
+    Apply,
+    Update,
+}
+
+/// What one entry is found by.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Key {
+    pub(super) manager: String,
+    pub(super) operation: Operation,
+    /// Empty for applies: a manager has one entry for all versions.
+    pub(super) version: String,
+    pub(super) subresource: String,
+}
+
+/// One entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Entry {
+    pub(super) key: Key,
+    /// `group/version` that the paths are of.
+    pub(super) version: String,
+    /// RFC 3339 with seconds and `Z`: such texts sort as times do.
+    pub(super) time: Option<String>,
+    pub(super) set: Set,
+}
+
+/// All entries of an object.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Managed {
+    pub(super) entries: Vec<Entry>,
+}
+
+/// An entry that is none.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Malformed;
+
+// === impl Writer ===
+
+impl Writer<'_> {
+    pub(super) fn key(&self, operation: Operation) -> Key {
+        let manager = if self.manager.is_empty() {
+            UNKNOWN
+        } else {
+            self.manager
+        };
+        Key {
+            manager: manager.to_owned(),
+            operation,
+            version: match operation {
+                Operation::Apply => String::new(),
+                Operation::Update => self.version.to_owned(),
+            },
+            subresource: self.subresource.to_owned(),
+        }
+    }
+}
+
+// === impl Managed ===
+
+impl Managed {
+    /// Which entries count: those that were sent with a new object, or else the live object's. Who does not know of them
+    /// must not delete them; who sends one empty entry, or (where the kind tells them from none) no entries, resets them.
+    /// A subresource never changes them.
+    pub(crate) fn settle(live: Option<&Value>, sent: Option<&Value>, is_subresource: bool) -> Self {
+        if is_subresource {
+            return Self::read_or_none(live);
+        }
+        if sent.is_some_and(resets) {
+            return Self::default();
+        }
+        match sent.map(Self::read) {
+            Some(Ok(managed)) if !managed.is_empty() => managed,
+            None | Some(Ok(_) | Err(Malformed)) => Self::read_or_none(live),
+        }
+    }
+
+    fn read_or_none(entries: Option<&Value>) -> Self {
+        entries
+            .and_then(|entries| Self::read(entries).ok())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn read(entries: &Value) -> Result<Self, Malformed> {
+        let mut managed = Self::default();
+        for entry in entries.as_array().into_iter().flatten() {
+            let entry = Entry::read(entry)?;
+            managed.remove(&entry.key);
+            managed.entries.push(entry);
+        }
+        Ok(managed)
+    }
+
+    /// As the object has them: applies first, then by time and name; none when there are no entries.
+    pub(crate) fn write(mut self) -> Option<Value> {
+        if self.is_empty() {
+            return None;
+        }
+        self.entries.sort_by(Entry::in_order);
+        let entries = self.entries.iter().map(Entry::write);
+        Some(Value::Array(entries.collect()))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
+        let at = self.entries.iter().position(|entry| entry.key == *key)?;
+        Some(self.entries.remove(at))
+    }
+
+    /// Puts the oldest updates together until there are not too many.
+    pub(super) fn cap(&mut self) {
+        let mut updates: Vec<(Option<String>, Key)> = self
+            .entries
+            .iter()
+            .filter(|entry| entry.key.operation == Operation::Update)
+            .map(|entry| (entry.time.clone(), entry.key.clone()))
+            .collect();
+        let mut count = updates.len();
+        if count <= UPDATES {
+            return;
+        }
+        updates.sort();
+        // The oldest of each version stays alone until there is another to put it together with.
+        let mut oldest: Vec<Key> = Vec::new();
+        for (_, key) in updates {
+            if count <= UPDATES {
+                return;
+            }
+            let Some(first) = oldest.iter().find(|first| first.version == key.version) else {
+                oldest.push(key);
+                continue;
+            };
+            let Some(entry) = self.remove(&key) else {
+                continue;
+            };
+            let bucket = Key {
+                manager: ANCIENT.to_owned(),
+                operation: Operation::Update,
+                version: key.version,
+                subresource: String::new(),
+            };
+            let older = self.remove(&bucket).or_else(|| self.remove(first));
+            let set = older.map_or_else(Set::default, |older| older.set);
+            self.entries.push(Entry {
+                set: entry.set.union(&set),
+                key: bucket,
+                ..entry
+            });
+            count -= 1;
+        }
+    }
+}
+
+/// Whether these entries, as sent, mean that there shall be none.
+fn resets(sent: &Value) -> bool {
+    match sent.as_array().map(Vec::as_slice) {
+        Some([]) => true,
+        Some([only]) => only.as_object().is_none_or(Map::is_empty),
+        Some([_, _, ..]) | None => false,
+    }
+}
+
+// === impl Operation ===
+
+impl Operation {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Apply => "Apply",
+            Self::Update => "Update",
+        }
+    }
+}
+
+// === impl Entry ===
+
+impl Entry {
+    fn read(entry: &Value) -> Result<Self, Malformed> {
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        let operation = match entry["operation"].as_str() {
+            Some("Apply") => Operation::Apply,
+            Some("Update") => Operation::Update,
+            Some(_) | None => return Err(Malformed),
+        };
+        let version = text("apiVersion");
+        if version.is_empty() || text("fieldsType") != "FieldsV1" {
+            return Err(Malformed);
+        }
+        let set = match &entry["fieldsV1"] {
+            Value::Null => Set::default(),
+            fields => text::read(fields).ok_or(Malformed)?,
+        };
+        Ok(Self {
+            key: Key {
+                manager: text("manager"),
+                operation,
+                version: match operation {
+                    Operation::Apply => String::new(),
+                    Operation::Update => version.clone(),
+                },
+                subresource: text("subresource"),
+            },
+            version,
+            time: entry["time"].as_str().and_then(in_seconds),
+            set,
+        })
+    }
+
+    fn write(&self) -> Value {
+        let mut entry = Map::new();
+        let mut put = |name: &str, value: &str| {
+            if !value.is_empty() {
+                entry.insert(name.to_owned(), value.into());
+            }
+        };
+        put("manager", &self.key.manager);
+        put("operation", self.key.operation.name());
+        put("apiVersion", &self.version);
+        put("time", self.time.as_deref().unwrap_or_default());
+        put("fieldsType", "FieldsV1");
+        put("subresource", &self.key.subresource);
+        entry.insert("fieldsV1".to_owned(), text::write(&self.set));
+        Value::Object(entry)
+    }
+
+    fn in_order(a: &Self, b: &Self) -> Ordering {
+        let key = &a.key;
+        key.operation
+            .cmp(&b.key.operation)
+            .then_with(|| a.time.cmp(&b.time))
+            .then_with(|| key.manager.cmp(&b.key.manager))
+            .then_with(|| a.version.cmp(&b.version))
+            .then_with(|| key.subresource.cmp(&b.key.subresource))
+    }
+}
+
+/// A time in UTC and whole seconds.
+fn in_seconds(time: &str) -> Option<String> {
+    // What this server wrote is so already.
+    if time.len() == 20 && time.ends_with('Z') {
+        return Some(time.to_owned());
+    }
+    let time: Timestamp = time.parse().ok()?;
+    Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
+}

@@ -1,0 +1,105 @@
+//! Who owns what after a write that is no apply: whoever wrote owns what it changed.
+
+use super::Object;
+use super::compare::{Delta, compare};
+use super::element::Element;
+use super::managed::{Entry, Key, Managed, Operation, Writer};
+use super::set::Set;
+use super::shape::Layout;
+
+/// Metadata that is never anyone's.
+const NOBODYS: [&str; 9] = [
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "clusterName",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+];
+
+/// A write that is no apply.
+#[derive(Debug)]
+pub(crate) struct Update<'a> {
+    /// What the objects are made of.
+    pub(crate) layout: &'a Layout,
+    /// The object before; none: it is new.
+    pub(crate) live: Option<&'a Object>,
+    /// The object after, as whoever writes it wants it.
+    pub(crate) new: &'a Object,
+    /// Who writes.
+    pub(crate) writer: &'a Writer<'a>,
+}
+
+/// The entries after a write. An object whose entries were taken away is not followed again before its first apply.
+pub(crate) fn update(update: &Update<'_>, managed: Managed) -> Managed {
+    if managed.is_empty() && update.live.is_some() {
+        return managed;
+    }
+    follow(update, managed)
+}
+
+/// As [`update`], whether there are entries or not.
+pub(super) fn follow(update: &Update<'_>, mut managed: Managed) -> Managed {
+    let Update {
+        layout,
+        live,
+        new,
+        writer,
+    } = update;
+    let nothing = Object::new();
+    let (live, new) = (layout.filled(live.unwrap_or(&nothing)), layout.filled(new));
+    let delta = compare(&layout.root, &live, &new).without(writer.untouched);
+    managed.forget_other_versions(writer.version);
+    let changed = delta.changed();
+    managed.take(&changed, &delta, None);
+    let own = stripped(changed);
+    if !own.is_empty() {
+        let key = writer.key(Operation::Update);
+        let before = managed.remove(&key);
+        managed.entries.push(Entry {
+            key,
+            version: writer.version.to_owned(),
+            time: Some(writer.now.to_owned()),
+            set: before.map_or_else(|| own.clone(), |before| before.set.union(&own)),
+        });
+    }
+    managed.cap();
+    managed
+}
+
+impl Managed {
+    /// Paths are told by what they are in one version; a version that is not served has no meaning any more.
+    pub(super) fn forget_other_versions(&mut self, served: &str) {
+        self.entries.retain(|entry| entry.version == served);
+    }
+
+    /// Takes what changed and what is gone from everyone but this one.
+    pub(super) fn take(&mut self, changed: &Set, delta: &Delta, but: Option<&Key>) {
+        for entry in &mut self.entries {
+            if Some(&entry.key) != but {
+                if !changed.is_empty() {
+                    entry.set = entry.set.difference(changed);
+                }
+                if !delta.removed.is_empty() {
+                    entry.set = entry.set.difference(&delta.removed);
+                }
+            }
+        }
+        self.entries.retain(|entry| !entry.set.is_empty());
+    }
+}
+
+/// Without what is never anyone's.
+pub(super) fn stripped(set: Set) -> Set {
+    let mut set = set.without(&["apiVersion", "kind"]);
+    set.retain(|element, node| {
+        if *element == Element::field("metadata") {
+            node.own = false;
+            node.below = std::mem::take(&mut node.below).without(&NOBODYS);
+        }
+    });
+    set
+}

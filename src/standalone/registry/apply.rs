@@ -1,0 +1,102 @@
+//! Server-side apply, as a write: what is applied to, in which form, and that the object may come into being by it. Who owns
+//! what then is told by `ownership`.
+
+use serde_json::Value;
+
+use super::Registry;
+use super::body::{self, Came};
+use super::metadata::{self, Object};
+use super::ownership::{self, By};
+use super::request::{FieldValidation, Target, WriteOptions, Written};
+use super::write::{ATTEMPTS, place};
+use crate::standalone::error::ApiError;
+
+impl Registry {
+    /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
+    pub(super) async fn apply(
+        &self,
+        target: &Target,
+        config: Value,
+        force: bool,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let name = target.name()?;
+        let Value::Object(config) = config else {
+            return Err(ApiError::bad_request(
+                "error decoding YAML: the configuration is not an object",
+            ));
+        };
+        let by = By::new(options, self.now());
+        // Nothing is dropped from what was applied: a field that is not in the schema was refused.
+        let mut plain = options.clone();
+        let findings = std::mem::take(&mut plain.findings);
+        let decode = |applied: Object, warnings: &mut Vec<String>| {
+            tell_doubled(&findings, options.field_validation, warnings)?;
+            let applied = Value::Object(applied);
+            let mut wanted = body::decode(resource, applied, Came::Applied, &plain, warnings)?;
+            place(target, &mut wanted)?;
+            Ok(wanted)
+        };
+        let part = target.subresource;
+        for _ in 0..ATTEMPTS {
+            let is_there = self
+                .inner
+                .store
+                .snapshot()?
+                .get(&target.key(name))?
+                .is_some();
+            if is_there || part.is_some() {
+                let applied = self.replace(target, options, Vec::new(), None, |old, warnings| {
+                    let old = Some(&old.object);
+                    let applied = ownership::apply(resource, old, &config, part, force, &by)?;
+                    decode(applied, warnings)
+                });
+                match applied.await {
+                    // Gone meanwhile: then it is made.
+                    Err(error) if error.reason == "NotFound" && part.is_none() => continue,
+                    done => return done,
+                }
+            }
+            let mut warnings = Vec::new();
+            let applied = ownership::apply(resource, None, &config, None, force, &by)?;
+            let wanted = decode(applied, &mut warnings)?;
+            let uid = metadata::text(&wanted, "uid");
+            if !uid.is_empty() {
+                return Err(ApiError::conflict(
+                    resource,
+                    name,
+                    format_args!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    ),
+                ));
+            }
+            let made = self.create_named(target, wanted, options, None, &mut warnings);
+            match made.await {
+                // Someone was faster: then it is changed.
+                Err(error) if error.reason == "AlreadyExists" => {}
+                done => return done,
+            }
+        }
+        Err(ApiError::modified(resource, name))
+    }
+}
+
+/// Keys that stood twice in an applied configuration.
+fn tell_doubled(
+    findings: &[String],
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<(), ApiError> {
+    match validation {
+        FieldValidation::Strict if !findings.is_empty() => Err(ApiError::bad_request(format!(
+            "error strict decoding YAML: {}",
+            findings.join(", ")
+        ))),
+        FieldValidation::Warn => {
+            warnings.extend_from_slice(findings);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
+}
