@@ -12,6 +12,7 @@ mod cluster;
 mod controller;
 mod ends;
 mod explain;
+mod fields;
 mod forged;
 mod kill;
 mod kubectl;
