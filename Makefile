@@ -7,7 +7,7 @@ CARGO ?= cargo
 test: fmt lint
 	$(CARGO) test --locked --doc
 	tally=$$(mktemp) && trap 'rm -f "$$tally"' EXIT && export METAL3_IPAM_TALLY="$$tally" && \
-	$(CARGO) test --locked --lib --test house --test suite && \
+	$(CARGO) test --locked --lib --test house --test rules --test suite && \
 	$(CARGO) test --locked --test tally -- --nocapture
 
 fmt:

@@ -260,6 +260,22 @@ impl Pool {
             && clusters.all(|o| *o.name == **name && uid.as_ref().is_none_or(|uid| *o.uid == **uid))
     }
 
+    /// Whether the pool names its Cluster in a version that is not the one in use any more. Nothing waits for that, but once the
+    /// old version is not served the garbage collector could not find the Cluster by it.
+    fn is_owner_outdated(&self) -> bool {
+        let Some(pool) = &self.head.object else {
+            return false;
+        };
+        let cluster = pool.terms.cluster.as_deref();
+        cluster
+            .and_then(|name| self.cluster(name))
+            .is_some_and(|cluster| {
+                let of_it = |o: &&OwnerReference| is_cluster(o) && *o.uid == *cluster.uid;
+                let mut owners = pool.owners.iter().filter(of_it);
+                owners.any(|o| *o.api_version != *cluster.api_version)
+            })
+    }
+
     /// Sends what the pool's metadata lacks; true if something was sent.
     pub(super) fn tend_meta(&mut self) -> bool {
         let writable = self.kinds.is_synced()
@@ -290,7 +306,7 @@ impl Pool {
             return true;
         }
         let left = pool.left_cluster();
-        if self.is_meta_stored() && left.is_none() {
+        if self.is_meta_stored() && left.is_none() && !self.is_owner_outdated() {
             return false;
         }
         let mut finalizers = pool.finalizers.clone();

@@ -344,6 +344,8 @@ pub(crate) fn kubeconfig_of(cluster: &Value, token: &str, namespace: &str) -> St
 pub(crate) enum Versions {
     /// v1beta2, the one that is stored.
     Stored,
+    /// v1beta1 and v1beta2, with nothing but the version's name converted between them.
+    Both,
 }
 
 /// IPAddressClaim, IPAddress and Cluster as Cluster API defines them, in these versions. Its conversion is a webhook of
@@ -370,10 +372,20 @@ pub(crate) fn capi_definitions(versions: Versions) -> Vec<CustomResourceDefiniti
     .map(|name| {
         let text = fs::read_to_string(folder.join(format!("{name}.yaml"))).unwrap();
         let mut definition: CustomResourceDefinition = serde_saphyr::from_str(&text).unwrap();
-        match versions {
-            Versions::Stored => definition.spec.versions.retain(|v| v.storage),
-        }
-        assert_eq!(definition.spec.versions.len(), 1, "{name}");
+        let count = match versions {
+            Versions::Stored => {
+                definition.spec.versions.retain(|v| v.storage);
+                1
+            }
+            Versions::Both => {
+                definition
+                    .spec
+                    .versions
+                    .retain(|v| v.name.starts_with("v1beta"));
+                2
+            }
+        };
+        assert_eq!(definition.spec.versions.len(), count, "{name}");
         definition.status = None;
         definition
     })

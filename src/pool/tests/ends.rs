@@ -566,6 +566,39 @@ fn p2_a_pool_that_leaves_its_cluster_no_longer_belongs_to_it() {
 }
 
 #[test]
+fn p2_the_owner_is_named_in_the_version_that_is_served() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.settle();
+    let change = |world: &mut World, version: &str, deleting: bool| {
+        let cluster = world.clusters.get_mut("cl").unwrap();
+        cluster.api_version = format!("cluster.x-k8s.io/{version}").into();
+        cluster.deleting = deleting;
+        let facts = cluster.clone();
+        world.events[5].push_back(Input::ClusterSeen(facts));
+        world.settle();
+        let owners = &world.pool.as_ref().unwrap().meta.owner_references;
+        assert_eq!(owners.len(), 1);
+        owners[0].api_version.clone()
+    };
+    assert_eq!(
+        change(&mut world, "v1beta1", false),
+        "cluster.x-k8s.io/v1beta1"
+    );
+    // Nothing waits for it, and a Cluster that is being deleted is not written anew.
+    assert_eq!(
+        change(&mut world, "v1beta2", true),
+        "cluster.x-k8s.io/v1beta1"
+    );
+    world.create_claim(M, "a");
+    world.settle();
+    assert!(world.bound(M, "a").is_some());
+}
+
+#[test]
 fn p2_a_cluster_that_is_being_deleted_becomes_no_owner() {
     let mut world = World::new();
     world.set_cluster("cl", false);
