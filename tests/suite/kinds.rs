@@ -278,14 +278,14 @@ fn shows(claim: &DynamicObject) -> Option<(String, String)> {
 /// The same with a real server's definitions: of one version, of both, of the other, of none, and back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_real_definitions_change_their_versions_while_claims_are_bound() {
-    let Some((server, _turn)) = private_plane(&crds::metal3_crds()).await else {
+    let Some(server) = private_plane(&crds::metal3_crds()).await else {
         say(
             "SKIPPED on a real server: a3_real_definitions_change_their_versions_while_claims_are_bound",
         );
         tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
         return;
     };
-    let mut world = World::on(&server).await;
+    let mut world = World::at(&server.config).await;
     world.start_controller_with(quick());
     world.pool("p", range("10.0.0.1", "10.0.0.99")).await;
     world.claim("first", "p").await;

@@ -1,12 +1,17 @@
 //! Scenarios of rule P3: status lost, UIDs new, and every claim has its old address without a write to any address object.
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
-use kube::ResourceExt;
+use kube::api::{Patch, PatchParams};
+use kube::core::NamespaceResourceScope;
+use kube::{Resource, ResourceExt};
 use metal3_ipam::api::ClaimKind;
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Watched;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::words::{capi_published, range};
@@ -18,7 +23,7 @@ scenarios! {
 }
 
 /// What `clusterctl move` carries over: UIDs, versions, status and managedFields are the target's own business.
-fn moved(object: &impl serde::Serialize) -> Value {
+fn moved(object: &impl Serialize) -> Value {
     let mut object = serde_json::to_value(object).unwrap();
     object.as_object_mut().unwrap().remove("status");
     let meta = object["metadata"].as_object_mut().unwrap();
@@ -35,18 +40,59 @@ fn moved(object: &impl serde::Serialize) -> Value {
     object
 }
 
-fn reown(object: &mut Value, kind: &str, uid: &str) {
-    let Some(owners) = object["metadata"]
-        .get_mut("ownerReferences")
-        .and_then(Value::as_array_mut)
-    else {
-        return;
-    };
-    for owner in owners {
-        if owner["kind"] == kind {
-            owner["uid"] = json!(uid);
+/// Moves all objects of a kind to the target, owned by what their owners (kind and name) have become there.
+async fn move_all<K>(
+    source: &World,
+    target: &World,
+    owners: &mut BTreeMap<(String, String), String>,
+) where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + Debug
+        + Send
+        + 'static,
+{
+    for (name, object) in source.until::<K>("a list", |_| true).await {
+        let mut object = moved(&object);
+        let references = object["metadata"].get_mut("ownerReferences");
+        for owner in references
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let of = |field: &str| owner[field].as_str().unwrap().to_owned();
+            owner["uid"] = json!(owners[&(of("kind"), of("name"))]);
         }
+        let made: K = target.create(object).await;
+        let uid = made.meta().uid.clone().unwrap();
+        owners.insert((K::kind(&()).into_owned(), name), uid);
     }
+}
+
+/// What `clusterctl move` does at the source with what it has moved.
+async fn delete_for_move<K>(source: &World)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Debug
+        + Send
+        + 'static,
+{
+    for name in source.until::<K>("a list", |_| true).await.into_keys() {
+        let annotated = json!({"metadata": {"annotations": {"clusterctl.cluster.x-k8s.io/delete-for-move": ""}}});
+        source.patch::<K>(&name, annotated).await;
+        source.delete::<K>(&name).await;
+        // It may have none, and be gone by now.
+        let bare = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        let _ = source
+            .api::<K>()
+            .patch(&name, &PatchParams::default(), &bare)
+            .await;
+    }
+    source.none::<K>().await;
 }
 
 async fn p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_address_object(
@@ -54,90 +100,79 @@ async fn p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_
 ) {
     let source = World::start(on).await;
     source.cluster("c", false).await;
-    source
-        .pool("p", json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.99"}], "clusterName": "c", "preAllocations": {"c03": "10.0.0.50"}}))
-        .await;
+    let mut spec = range("10.0.0.1", "10.0.0.99");
+    spec["clusterName"] = json!("c");
+    spec["preAllocations"] = json!({"c03": "10.0.0.50"});
+    source.pool("p", spec).await;
     for n in 0..20 {
+        // With claims of both kinds of one name the pre-allocation is for whichever comes first.
         source.claim(&format!("c{n:02}"), "p").await;
+        source.capi_claim(&format!("d{n:02}"), "p").await;
     }
-    source
-        .until::<IPClaim>("20 claims bound", |all| {
-            all.len() == 20 && all.values().all(is_bound)
-        })
-        .await;
+    let before = all_bound(&source).await;
     source
         .patch::<Cluster>("c", json!({"spec": {"paused": true}}))
         .await;
+    source.pool_says("p", "Paused", ("True", "Paused")).await;
 
     // The target's controller is there from the start and sees claims long before their addresses, as in a real move.
     let target = World::start(on).await;
-    let cluster: Cluster = target
-        .create(moved(&source.api::<Cluster>().get("c").await.unwrap()))
-        .await;
-    let mut pool = moved(&source.api::<IPPool>().get("p").await.unwrap());
-    reown(&mut pool, "Cluster", &cluster.uid().unwrap());
-    let pool: IPPool = target.create(pool).await;
-    let claims = source
-        .until::<IPClaim>("the claims", |all| all.len() == 20)
-        .await;
-    let mut uids = BTreeMap::new();
-    for (name, claim) in &claims {
-        let new: IPClaim = target.create(moved(claim)).await;
-        uids.insert(name.clone(), new.uid().unwrap());
-    }
-    let objects = source
-        .until::<IPAddress>("the objects", |all| all.len() == 20)
-        .await;
-    let mut versions = BTreeMap::new();
-    for (name, object) in &objects {
-        let mut new = moved(object);
-        reown(&mut new, "IPPool", &pool.uid().unwrap());
-        reown(
-            &mut new,
-            "IPClaim",
-            &uids[object.spec.claim.name.as_ref().unwrap()],
-        );
-        let new: IPAddress = target.create(new).await;
-        versions.insert(name.clone(), new.resource_version());
-    }
+    let mut owners = BTreeMap::new();
+    move_all::<Cluster>(&source, &target, &mut owners).await;
+    move_all::<IPPool>(&source, &target, &mut owners).await;
+    move_all::<IPClaim>(&source, &target, &mut owners).await;
+    move_all::<IPAddressClaim>(&source, &target, &mut owners).await;
+    target.looked_at_everything(&Value::Null).await;
+    move_all::<IPAddress>(&source, &target, &mut owners).await;
+    move_all::<CapiIPAddress>(&source, &target, &mut owners).await;
+    let objects = versions_of_addresses(&target).await;
+    assert_eq!(objects.len(), 40);
+    delete_for_move::<IPAddress>(&source).await;
+    delete_for_move::<CapiIPAddress>(&source).await;
+    delete_for_move::<IPClaim>(&source).await;
+    delete_for_move::<IPAddressClaim>(&source).await;
+    delete_for_move::<IPPool>(&source).await;
+    delete_for_move::<Cluster>(&source).await;
+
     target
         .patch::<Cluster>("c", json!({"spec": {"paused": false}}))
         .await;
-    let bound = target
-        .until::<IPClaim>("all claims bound on the target", |all| {
-            all.len() == 20 && all.values().all(is_bound)
-        })
-        .await;
-    for (name, claim) in &bound {
-        assert_eq!(
-            published(claim),
-            published(&claims[name]),
-            "{name} keeps its address"
-        );
-    }
-    let after = target.until::<IPAddress>("the objects", |_| true).await;
-    let now: BTreeMap<_, _> = after
-        .iter()
-        .map(|(name, o)| (name.clone(), o.resource_version()))
-        .collect();
     assert_eq!(
-        now, versions,
+        all_bound(&target).await,
+        before,
+        "every claim keeps its address"
+    );
+    assert_eq!(
+        versions_of_addresses(&target).await,
+        objects,
         "no write to any address object, none created, none gone"
     );
     target.claim("next", "p").await;
-    assert_eq!(target.address_of("next").await, source_next(&objects));
+    assert_eq!(target.address_of("next").await, "10.0.0.40");
+    source.none::<IPAddress>().await;
+    source.none::<CapiIPAddress>().await;
     target.end().await;
     source.end().await;
 }
 
-/// The lowest address of the pool that no object has and no claim has reserved.
-fn source_next(objects: &BTreeMap<String, IPAddress>) -> String {
-    let used: std::collections::BTreeSet<&str> =
-        objects.values().map(|o| &*o.spec.address).collect();
-    (1..99)
-        .map(|n| format!("10.0.0.{n}"))
-        .find(|a| !used.contains(a.as_str()))
-        .unwrap()
+/// Waits until 20 claims of each kind are bound; what each shows.
+async fn all_bound(world: &World) -> [Vec<(String, String)>; 2] {
+    let claims = world
+        .until::<IPClaim>("20 IPClaims bound", |all| {
+            all.len() == 20 && all.values().all(is_bound)
+        })
+        .await;
+    let capi_claims = world
+        .until::<IPAddressClaim>("20 IPAddressClaims bound", |all| {
+            all.len() == 20 && all.values().all(capi_is_bound)
+        })
+        .await;
+    let shown = |(claim, object): (&String, Option<String>)| (claim.clone(), object.unwrap());
+    let capi = capi_claims
+        .iter()
+        .map(|(n, c)| shown((n, capi_published(c))));
+    let metal3 = claims.iter().map(|(n, c)| shown((n, published(c))));
+    [metal3.collect(), capi.collect()]
 }
 
 async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_to_any_address_object(
@@ -149,33 +184,12 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
         world.claim(&format!("c{n:02}"), "p").await;
         world.capi_claim(&format!("c{n:02}"), "p").await;
     }
-    let all_bound = async |world: &World| {
-        let claims = world
-            .until::<IPClaim>("20 IPClaims bound", |all| {
-                all.len() == 20 && all.values().all(is_bound)
-            })
-            .await;
-        let capi_claims = world
-            .until::<IPAddressClaim>("20 IPAddressClaims bound", |all| {
-                all.len() == 20 && all.values().all(capi_is_bound)
-            })
-            .await;
-        let name = |(claim, object): (&String, Option<String>)| (claim.clone(), object.unwrap());
-        let shown: Vec<_> = claims
-            .iter()
-            .map(|(n, c)| name((n, published(c))))
-            .collect();
-        let capi_shown = capi_claims
-            .iter()
-            .map(|(n, c)| name((n, capi_published(c))));
-        (shown, capi_shown.collect::<Vec<_>>())
-    };
     let before = all_bound(&world).await;
     let objects = versions_of_addresses(&world).await;
     assert_eq!(objects.len(), 40);
     world.pool_counts("p", 40).await;
     world.stop_controller().await;
-    for (name, _) in &before.0 {
+    for (name, _) in &before[0] {
         world.patch_status::<IPClaim>(name, Value::Null).await;
         world
             .patch_status::<IPAddressClaim>(name, Value::Null)
