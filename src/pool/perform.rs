@@ -15,7 +15,11 @@ impl Pool {
             Step::Unpin => self.send_finalizers(key, false),
             Step::Create => self.send_create(key),
             Step::ReadName => self.send_read_name(key),
-            Step::Publish(addr, status) => self.send_status(key, Some(addr), *status),
+            Step::Publish(addr, status) => {
+                // A condition that is put right, say after its kind changed its version, binds nothing anew.
+                let bound = status.published.is_some().then_some(addr);
+                self.send_status(key, bound, *status);
+            }
             Step::Explain(reason, status) => {
                 if let Some(refused) = self
                     .cases

@@ -521,6 +521,21 @@ fn u3_a_forged_status_is_corrected() {
     assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
     assert_eq!(world.claim(M, "c").published, None);
     assert_eq!(world.reason(M, "c"), "PoolExhausted");
+    // A condition that is put right is no binding.
+    let bound = |world: &World| {
+        let bound = world
+            .told
+            .iter()
+            .filter(|d| matches!(d, Decision::Bound { .. }));
+        bound.count()
+    };
+    let before = bound(&world);
+    world.edit_claim(&claim_key(M, "b"), |c| {
+        c.conditions[0].reason = "Forged".into()
+    });
+    world.settle();
+    assert_eq!(world.reason(M, "b"), "AddressAllocated");
+    assert_eq!(bound(&world), before);
 }
 
 #[test]
