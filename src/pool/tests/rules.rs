@@ -531,7 +531,7 @@ fn u3_a_forged_status_is_corrected() {
     };
     let before = bound(&world);
     world.edit_claim(&claim_key(M, "b"), |c| {
-        c.conditions[0].reason = "Forged".into()
+        c.conditions[0].reason = "Forged".into();
     });
     world.settle();
     assert_eq!(world.reason(M, "b"), "AddressAllocated");
