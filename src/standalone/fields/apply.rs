@@ -128,16 +128,16 @@ impl Apply<'_> {
         let shape = &layout.root;
         let key = writer.key(Operation::Apply);
         let before = managed.remove(&key);
-        managed.entries.push(Entry {
-            key: key.clone(),
-            version: writer.version.to_owned(),
-            time: before.as_ref().and_then(|before| before.time.clone()),
-            set: mentioned(shape, config).without(writer.untouched),
-        });
+        managed.entries.push(Entry::new(
+            key.clone(),
+            writer.version.to_owned(),
+            before.as_ref().and_then(|before| before.time.clone()),
+            mentioned(shape, config).without(writer.untouched),
+        ));
         let merged = merge(shape, live, config);
         let object = match before {
-            Some(before) if !before.set.is_empty() => prune(layout, &merged, &before.set, &managed),
-            Some(_) | None => merged,
+            Some(before) => prune(layout, &merged, before.into_set(), &managed),
+            None => merged,
         };
         let delta = compare(shape, live, &object).without(writer.untouched);
         let changed = delta.changed();
@@ -150,14 +150,15 @@ impl Apply<'_> {
         managed.take(&changed, &delta, Some(&key));
         let is_changed = !same_fields(live, &object);
         if let Some(entry) = managed.remove(&key) {
-            let set = stripped(entry.set);
+            let time = if is_changed {
+                Some(writer.now.to_owned())
+            } else {
+                entry.time.clone()
+            };
+            let version = entry.version.clone();
+            let set = stripped(entry.into_set());
             if !set.is_empty() {
-                let time = if is_changed {
-                    Some(writer.now.to_owned())
-                } else {
-                    entry.time
-                };
-                managed.entries.push(Entry { time, set, ..entry });
+                managed.entries.push(Entry::new(key, version, time, set));
             }
         }
         Ok(Applied {
@@ -174,7 +175,7 @@ impl Managed {
         let mut others: Vec<&Entry> = self.entries.iter().filter(|e| e.key != *but).collect();
         others.sort_by(|a, b| a.key.cmp(&b.key));
         for entry in others {
-            let paths = entry.set.intersection(changed).paths();
+            let paths = entry.set().intersection(changed).paths();
             conflicts.extend(paths.into_iter().map(|path| Conflict {
                 with: entry.key.clone(),
                 path,
@@ -185,17 +186,17 @@ impl Managed {
 }
 
 /// The merged object without what its manager applied the last time and nobody has applied now.
-fn prune(layout: &Layout, merged: &Object, last: &Set, managed: &Managed) -> Object {
+fn prune(layout: &Layout, merged: &Object, last: Set, managed: &Managed) -> Object {
     let shape = &layout.root;
     let named = |set: Set| set.with_named_fields(Some(shape));
-    let last = named(last.clone());
+    let last = named(last);
     let pruned = remove(shape, merged, &last);
     let all = named(mentioned(shape, merged));
     // Back comes what anyone owns ...
     let owned = managed
         .entries
         .iter()
-        .fold(Set::default(), |all, entry| all.union(&entry.set));
+        .fold(Set::default(), |all, entry| all.union(&entry.set()));
     let kept = named(mentioned(shape, &pruned)).union(&named(owned));
     let pruned = remove(shape, merged, &all.difference(&kept));
     // ... and what was never the manager's.

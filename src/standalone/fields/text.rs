@@ -36,6 +36,22 @@ fn read_node(fields: &Value) -> Option<Node> {
     Some(node)
 }
 
+/// Whether any path of the set stands in FieldsV1.
+pub(super) fn shares(fields: &Value, set: &Set) -> bool {
+    let Value::Object(fields) = fields else {
+        return false;
+    };
+    set.nodes().iter().any(|(element, node)| {
+        fields.get(&element.text()).is_some_and(|below| {
+            let ends = |below: &Value| match below {
+                Value::Object(below) => below.is_empty() || below.contains_key(HERE),
+                _ => true,
+            };
+            (node.own && ends(below)) || shares(below, &node.below)
+        })
+    })
+}
+
 /// Writes FieldsV1.
 pub(super) fn write(set: &Set) -> Value {
     let mut fields = Map::new();

@@ -58,13 +58,14 @@ pub(super) fn follow(update: &Update<'_>, mut managed: Managed) -> Managed {
     let own = stripped(changed);
     if !own.is_empty() {
         let key = writer.key(Operation::Update);
-        let before = managed.remove(&key);
-        managed.entries.push(Entry {
-            key,
-            version: writer.version.to_owned(),
-            time: Some(writer.now.to_owned()),
-            set: before.map_or_else(|| own.clone(), |before| before.set.union(&own)),
-        });
+        let set = match managed.remove(&key) {
+            Some(before) => before.set().union(&own),
+            None => own,
+        };
+        let (version, now) = (writer.version.to_owned(), writer.now.to_owned());
+        managed
+            .entries
+            .push(Entry::new(key, version, Some(now), set));
     }
     managed.cap();
     managed
@@ -78,17 +79,9 @@ impl Managed {
 
     /// Takes what changed and what is gone from everyone but this one.
     pub(super) fn take(&mut self, changed: &Set, delta: &Delta, but: Option<&Key>) {
-        for entry in &mut self.entries {
-            if Some(&entry.key) != but {
-                if !changed.is_empty() {
-                    entry.set = entry.set.difference(changed);
-                }
-                if !delta.removed.is_empty() {
-                    entry.set = entry.set.difference(&delta.removed);
-                }
-            }
-        }
-        self.entries.retain(|entry| !entry.set.is_empty());
+        self.entries.retain_mut(|entry| {
+            Some(&entry.key) == but || !(entry.lose(changed) || entry.lose(&delta.removed))
+        });
     }
 }
 

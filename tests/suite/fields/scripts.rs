@@ -11,12 +11,13 @@ const PATCH: &str = "application/json-patch+json";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
 /// All of them, by name.
-pub(super) fn all() -> [(&'static str, Vec<Step>); 9] {
+pub(super) fn all() -> [(&'static str, Vec<Step>); 10] {
     [
         ("writes", writes()),
         ("many writers", many_writers()),
         ("sent entries", sent_entries()),
         ("applies", applies()),
+        ("emptied", emptied()),
         ("lists", lists()),
         ("status", status_applies()),
         ("refusals", refusals()),
@@ -168,6 +169,45 @@ fn applies() -> Vec<Step> {
         Step::apply(POOL, "a", "three", pool("a", json!({}), json!({}))),
         Step::apply(POOL, "a", "two", object("IPPool", "a", json!({}), json!({}))),
         Step::get(POOL, "a"),
+    ]
+}
+
+/// What an apply makes empty: a list, and then the map around it.
+fn emptied() -> Vec<Step> {
+    let entry = |prefix: &str, more: Value| {
+        let mut spec = json!({"namePrefix": prefix});
+        spec.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        pool("e", json!({}), spec)
+    };
+    let apply = |config: Value| Step::apply(POOL, "e", "one", config);
+    let map = |data: Value| {
+        let rest = json!({"data": data});
+        Step::apply(
+            "v1/configmaps",
+            "e",
+            "one",
+            object("ConfigMap", "e", json!({"labels": {"a": "b"}}), rest),
+        )
+    };
+    vec![
+        apply(entry(
+            "e",
+            json!({"pools": [], "preAllocations": {"a": "10.0.0.1"}}),
+        )),
+        apply(entry("e", json!({"pools": [{}], "preAllocations": {}}))),
+        apply(entry("e", json!({"pools": [], "dnsServers": ["10.0.0.2"]}))),
+        apply(entry("e", json!({"dnsServers": []}))),
+        apply(pool("e", json!({}), json!({}))),
+        map(json!({"a": "b"})),
+        map(json!({})),
+        Step::apply(
+            "v1/configmaps",
+            "e",
+            "one",
+            object("ConfigMap", "e", json!({"labels": {}}), json!({})),
+        ),
     ]
 }
 

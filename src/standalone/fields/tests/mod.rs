@@ -71,7 +71,7 @@ fn spec_of(set: &Set) -> Value {
 fn written(managed: &Managed, manager: &str) -> Value {
     let entry = |entry: &&Entry| entry.key.manager == manager;
     let found = managed.entries.iter().find(entry);
-    found.map_or(Value::Null, |entry| spec_of(&entry.set))
+    found.map_or(Value::Null, |entry| spec_of(&entry.set()))
 }
 
 /// An object of the store, with its entries.
