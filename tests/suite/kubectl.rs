@@ -1,6 +1,9 @@
 //! kubectl against the embedded server, over TLS with the kubeconfig that the server writes. No controller runs: where a
 //! condition is waited for, the test sets it itself.
 
+mod apply;
+mod verbs;
+
 use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -11,6 +14,8 @@ use std::time::Duration;
 
 use metal3_ipam::standalone::{Listening, Options, Server};
 use tempfile::TempDir;
+
+const POOL1: &str = "ippool pool1 -n lab";
 
 const POOL: &str = "
 apiVersion: ipam.metal3.io/v1alpha1
@@ -257,6 +262,10 @@ async fn kubectl_works_on_the_embedded_server() {
         write(&lab);
         follow(&lab);
         remove(&lab);
+        apply::server_side(&lab);
+        apply::beside_other_verbs(&lab);
+        apply::migrated(&lab);
+        verbs::other_verbs(&lab);
         built_in_kinds(&lab);
         refusals(&lab);
         lab
@@ -449,24 +458,38 @@ fn write(lab: &Lab) {
 }
 
 fn edit(lab: &Lab) {
-    let script = lab.dir.path().join("edit.sh");
-    fs::write(
-        &script,
-        "#!/bin/sh\nsed -i 's/192.168.0.2$/192.168.0.3/' \"$1\"\n",
-    )
-    .unwrap();
-    make_executable(&script);
-    let args = words("edit ippool pool1 -n lab");
-    let mut command = lab.command(&args);
-    command.env("KUBE_EDITOR", &script);
-    let said = Lab::end(command, &args, "");
-    assert!(said.ok, "{}{}", said.out, said.err);
-    has(&said.out, &["pool1 edited"]);
+    edit_with(
+        lab,
+        "s/192.168.0.2$/192.168.0.3/",
+        &words("ippool pool1 -n lab"),
+    );
     let gateway = "jsonpath={.spec.gateway}";
     assert_eq!(
         lab.ok_with(&["get", "ippool", "pool1", "-n", "lab", "-o", gateway], ""),
         "192.168.0.3"
     );
+}
+
+/// A field of the first pool, as text.
+fn field(lab: &Lab, path: &str) -> String {
+    let path = format!("jsonpath={{{path}}}");
+    let mut args = words("get -o");
+    args.push(&path);
+    args.extend(words(POOL1));
+    lab.ok_with(&args, "")
+}
+
+/// Edits an object as a user does, by this sed script.
+fn edit_with(lab: &Lab, sed: &str, object: &[&str]) {
+    let script = lab.dir.path().join("edit.sh");
+    fs::write(&script, format!("#!/bin/sh\nsed -i '{sed}' \"$1\"\n")).unwrap();
+    make_executable(&script);
+    let args = [&["edit"], object].concat();
+    let mut command = lab.command(&args);
+    command.env("KUBE_EDITOR", &script);
+    let said = Lab::end(command, &args, "");
+    assert!(said.ok, "{}{}", said.out, said.err);
+    has(&said.out, &[" edited"]);
 }
 
 fn make_executable(path: &Path) {

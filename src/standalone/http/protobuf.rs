@@ -141,6 +141,8 @@ const ACCESS_SPEC: &Message = &[
     (2, "nonResourceAttributes", One(OTHER_ATTRIBUTES)),
 ];
 const ACCESS_REVIEW: &Message = &[(1, "metadata", One(META)), (2, "spec", One(ACCESS_SPEC))];
+const RULES_SPEC: &Message = &[(1, "namespace", Text)];
+const RULES_REVIEW: &Message = &[(1, "metadata", One(META)), (2, "spec", One(RULES_SPEC))];
 const PRECONDITIONS: &Message = &[(1, "uid", Text), (2, "resourceVersion", Text)];
 const DELETE_OPTIONS: &Message = &[
     (1, "gracePeriodSeconds", SetNumber),
@@ -161,6 +163,7 @@ fn message(api_version: &str, kind: &str) -> Option<&'static Message> {
         ("coordination.k8s.io/v1", "Lease") => LEASE,
         ("authentication.k8s.io/v1", "SelfSubjectReview") => SELF_REVIEW,
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => ACCESS_REVIEW,
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => RULES_REVIEW,
         // Every group has its own name for the same options.
         (_, "DeleteOptions") => DELETE_OPTIONS,
         _ => return None,

@@ -1,4 +1,4 @@
-//! Questions about the caller: who am I (`kubectl auth whoami`), may I (`kubectl auth can-i`). There is one user here, and
+//! Questions about the caller: who am I (`kubectl auth whoami`), may I (`kubectl auth can-i`), what may I (its `--list`). There is one user here, and
 //! whoever is let in at all may do everything.
 
 use serde_json::{Value, json};
@@ -31,6 +31,20 @@ pub(super) const REVIEWS: &[Review] = &[
         plural: "selfsubjectaccessreviews",
         singular: "selfsubjectaccessreview",
         status: || json!({"allowed": true, "reason": "the holder of the server's token may do everything"}),
+    },
+    Review {
+        group: "authorization.k8s.io",
+        version: "v1",
+        kind: "SelfSubjectRulesReview",
+        plural: "selfsubjectrulesreviews",
+        singular: "selfsubjectrulesreview",
+        status: || {
+            json!({
+                "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+                "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+                "incomplete": false,
+            })
+        },
     },
 ];
 
