@@ -1,7 +1,7 @@
 # The commands of this project. `make test` is what CI runs after `make deps`.
 CARGO ?= cargo
 
-.PHONY: test fmt lint deps bench crds
+.PHONY: test fmt lint deps bench kube crds
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -24,6 +24,10 @@ deps:
 
 bench:
 	$(CARGO) bench --locked --bench allocator
+
+# A real kube-apiserver to try things on and to measure against, until Ctrl-C.
+kube:
+	$(CARGO) test --locked --test suite -- --ignored --exact --nocapture plane::a_real_control_plane_to_try_things_on
 
 # The definitions in crds/ from the Rust types.
 crds:

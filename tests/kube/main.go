@@ -12,6 +12,7 @@ import (
 	"io"
 	"net/url"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"time"
 
@@ -75,6 +76,8 @@ func etcd(args []string, parentGone <-chan struct{}) error {
 	if err != nil {
 		return err
 	}
+	// Ctrl-C reaches the parent and its children alike: the folder must go nevertheless.
+	signal.Ignore(os.Interrupt)
 	config := embed.NewConfig()
 	config.Dir = filepath.Join(args[0], "etcd")
 	config.ListenClientUrls, config.AdvertiseClientUrls = []url.URL{*clientURL}, []url.URL{*clientURL}

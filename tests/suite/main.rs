@@ -25,6 +25,7 @@ mod moves;
 mod names;
 mod oracles;
 mod pause;
+mod plane;
 mod proxy;
 mod real;
 mod reasons;

@@ -1,0 +1,22 @@
+//! `make kube`: the real control plane of the tests, to try things on and to measure against. No test of anything.
+
+use std::fs;
+use std::path::Path;
+
+use super::real;
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "serves until Ctrl-C: make kube"]
+async fn a_real_control_plane_to_try_things_on() {
+    let plane = real::control_plane().await;
+    let plane = plane.expect("Go on the path, to build kube-apiserver with");
+    // Where it is found again; it stops to lead anywhere when this ends.
+    let kubeconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kubeconfig");
+    fs::copy(&plane.shared.kubeconfig, &kubeconfig).unwrap();
+    real::say(&format!(
+        "A real kube-apiserver serves the definitions of this project and Cluster API's until Ctrl-C.\nexport KUBECONFIG={}",
+        kubeconfig.display()
+    ));
+    tokio::signal::ctrl_c().await.unwrap();
+    fs::remove_file(&kubeconfig).unwrap();
+}
