@@ -26,6 +26,8 @@ pub struct ApiError {
     pub details: Option<Box<Details>>,
     /// Of a list that cannot be continued: how to go on all the same.
     pub continue_token: Option<Box<str>>,
+    /// For the one who asked, beside the error: what was found in the body before it.
+    pub warnings: Vec<String>,
 }
 
 /// What an error is about.
@@ -69,7 +71,20 @@ impl ApiError {
             message: message.into(),
             details: None,
             continue_token: None,
+            warnings: Vec::new(),
         }
+    }
+
+    /// An error of a server's code rather than of a rule: 500 without a reason.
+    pub(crate) fn unreasoned(message: impl Into<String>) -> Self {
+        Self::new(500, "", message)
+    }
+
+    /// The same error with these warnings before its own.
+    #[must_use]
+    pub(crate) fn after(mut self, warnings: &[String]) -> Self {
+        self.warnings.splice(0..0, warnings.iter().cloned());
+        self
     }
 
     fn about(mut self, resource: &Resource, name: &str) -> Self {
@@ -90,11 +105,13 @@ impl ApiError {
 
     /// 404: nothing is served under this path.
     pub fn no_such_path() -> Self {
-        Self::new(
+        let mut error = Self::new(
             404,
             "NotFound",
             "the server could not find the requested resource",
-        )
+        );
+        error.details = Some(Box::default());
+        error
     }
 
     /// 409: an object of this name exists.
@@ -143,20 +160,21 @@ impl ApiError {
 
     /// 422: these fields are wrong.
     pub fn invalid(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
-        let kind = if resource.group.is_empty() {
-            resource.kind.clone()
-        } else {
-            format!("{}.{}", resource.kind, resource.group)
-        };
-        Self::invalid_as(&kind, resource, name, findings)
+        Self::invalid_as(&resource.group, &resource.kind, name, findings)
     }
 
     /// 422 as the generic registry words it: with the plural where validation has the kind.
     pub fn invalid_resource(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
-        Self::invalid_as(&resource.qualified(), resource, name, findings)
+        Self::invalid_as(&resource.group, &resource.plural, name, findings)
     }
 
-    fn invalid_as(who: &str, resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
+    /// 422 about something of this group and kind; both may be empty.
+    pub(crate) fn invalid_as(group: &str, kind: &str, name: &str, findings: &[FieldError]) -> Self {
+        let who = if group.is_empty() {
+            kind.to_owned()
+        } else {
+            format!("{kind}.{group}")
+        };
         let shown = &findings[..findings.len().min(FINDINGS)];
         let mut texts: Vec<String> = Vec::with_capacity(shown.len());
         for finding in shown {
@@ -175,8 +193,8 @@ impl ApiError {
         let mut error = Self::new(422, "Invalid", format!("{who} {name:?} is invalid: {list}"));
         error.details = Some(Box::new(Details {
             name: name.to_owned(),
-            group: resource.group.clone(),
-            kind: resource.kind.clone(),
+            group: group.to_owned(),
+            kind: kind.to_owned(),
             causes: shown.iter().map(StatusCause::of).collect(),
             ..Details::default()
         }));
@@ -185,11 +203,13 @@ impl ApiError {
 
     /// 422: a patch that cannot be carried out on this object.
     pub fn unprocessable() -> Self {
-        Self::new(
+        let mut error = Self::new(
             422,
             "Invalid",
             "the server rejected our request due to an error in our request",
-        )
+        );
+        error.details = Some(Box::default());
+        error
     }
 
     /// 400: the request itself makes no sense.
@@ -239,11 +259,13 @@ impl ApiError {
 
     /// 405 on a path that is no resource.
     pub fn method_not_allowed_here() -> Self {
-        Self::new(
+        let mut error = Self::new(
             405,
             "MethodNotAllowed",
             "the server does not allow this method on the requested resource",
-        )
+        );
+        error.details = Some(Box::default());
+        error
     }
 
     /// 406: none of the media types that the client takes is made here.

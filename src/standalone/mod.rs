@@ -24,5 +24,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod typed;
 
 pub use server::{Listening, Options, Server, ServerError};

@@ -19,7 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::http::{Api, serve};
-use super::registry::{self, OpenError, Registry};
+use super::registry::{self, OpenError, Registry, Rules};
 use super::tls::{self, Credentials, TlsError};
 
 /// Where a server keeps what it knows.
@@ -93,10 +93,27 @@ impl Server {
     /// # Errors
     /// When the folder cannot be made or read, is damaged, or is open in another process.
     pub async fn open(options: Options) -> Result<Self, ServerError> {
+        Self::open_under(options, Rules::Own).await
+    }
+
+    /// As [`Self::open`], without this project's rules on its own kinds: what a real API server without our webhook does, to be
+    /// compared with one.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub async fn open_without_rules(options: Options) -> Result<Self, ServerError> {
+        Self::open_under(options, Rules::Kubernetes).await
+    }
+
+    async fn open_under(options: Options, rules: Rules) -> Result<Self, ServerError> {
         let Options { data_dir } = options;
         make_folder(&data_dir)?;
+        let options = registry::Options {
+            rules,
+            ..registry::Options::new(&data_dir)
+        };
         // First, for its lock: two servers must not make credentials for one folder.
-        let registry = Registry::open(registry::Options::new(&data_dir)).await?;
+        let registry = Registry::open(options).await?;
         let credentials = Credentials::open(&data_dir)?;
         let closing = CancellationToken::new();
         let api = Api::new(registry.clone(), credentials.token(), closing.clone());

@@ -10,6 +10,7 @@ mod burst;
 mod cli;
 mod cluster;
 mod controller;
+mod differential;
 mod ends;
 mod explain;
 mod fields;

@@ -82,16 +82,25 @@ pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiErr
         }
     };
     decoded.map_err(|error: String| {
-        let what = match notation {
-            Notation::Json => "json",
-            Notation::Protobuf => "protobuf",
-            Notation::Yaml => "yaml",
-        };
-        ApiError::bad_request(format!(
-            "the object provided is unrecognized: couldn't get version/kind; {what} parse error: {}",
-            truncated(&error, 512)
-        ))
+        let error = truncated(&error, 512);
+        ApiError::bad_request(match notation {
+            Notation::Json => format!("couldn't get version/kind; json parse error: {error}"),
+            Notation::Protobuf => format!("couldn't get version/kind; protobuf: {error}"),
+            Notation::Yaml => format!("yaml: {error}"),
+        })
     })
+}
+
+/// What Go calls a value of JSON.
+pub(super) fn name_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 impl<'de> Deserialize<'de> for Decoded {

@@ -4,13 +4,15 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::decode::Notation;
+use super::decode::{Decoded, Notation, name_of};
+use super::options;
 use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};
 use crate::standalone::registry::Patch;
 
-/// Media types that objects are read and written in.
-const OBJECTS: &str = "application/json, application/yaml";
+/// Media types that objects are read and written in. A real server has Protobuf too for answers; here it is read, for built-in
+/// kinds.
+const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
 /// Media types of patches of custom resources: nobody knows how their lists merge.
 const CUSTOM_PATCHES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
@@ -89,6 +91,15 @@ pub(super) fn patch_type(headers: &HeaderMap, known: Notations) -> Result<PatchT
     }
 }
 
+/// The error of a patch that cannot be read at all.
+pub(super) fn bad_patch(error: &ApiError) -> ApiError {
+    let why = error
+        .message
+        .rsplit_once("parse error: ")
+        .map_or(error.message.as_str(), |(_, why)| why);
+    ApiError::bad_request(format!("error decoding patch: {why}"))
+}
+
 impl PatchType {
     pub(super) fn notation(self) -> Notation {
         match self {
@@ -96,6 +107,29 @@ impl PatchType {
             // YAML has JSON within it.
             Self::Apply => Notation::Yaml,
         }
+    }
+
+    /// What is odd about the body though it can be carried out, in the words in which it is told.
+    pub(super) fn findings(self, body: &Decoded) -> Vec<String> {
+        let doubled = options::doubled(body);
+        if self != Self::Json {
+            return doubled;
+        }
+        let list = body.value.as_array().into_iter().flatten().enumerate();
+        let unknown = list.flat_map(|(n, operation)| {
+            let fields = operation
+                .as_object()
+                .into_iter()
+                .flat_map(serde_json::Map::keys);
+            fields
+                .filter(|field| !["op", "path", "from", "value"].contains(&field.as_str()))
+                .map(move |field| format!("unknown field \"[{n}].{field}\""))
+        });
+        doubled
+            .into_iter()
+            .chain(unknown)
+            .map(|finding| format!("json patch {finding}"))
+            .collect()
     }
 
     /// The body as a patch of this form.
@@ -113,15 +147,38 @@ impl PatchType {
             )));
         }
         if self != Self::Json && !body.is_object() {
-            return Err(ApiError::bad_request("the patch is not an object"));
+            return Err(ApiError::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                name_of(&body)
+            )));
         }
         Ok(match self {
-            Self::Json => Patch::Json(serde_json::from_value(body).map_err(|error| {
-                ApiError::bad_request(format!("error decoding patch: {error}"))
-            })?),
+            Self::Json => {
+                let is_list = body
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(is_operation));
+                Patch::Json(serde_json::from_value(body).map_err(|error| {
+                    // What is written like a patch and means none cannot be carried out; the rest cannot be read.
+                    if is_list {
+                        ApiError::unprocessable()
+                    } else {
+                        ApiError::bad_request(format!("error decoding patch: {error}"))
+                    }
+                })?)
+            }
             Self::Merge => Patch::Merge(body),
             Self::Strategic => Patch::Strategic(body),
             Self::Apply => Patch::Apply { body, force },
         })
     }
+}
+
+/// Whether a value has the form of one operation of a JSON patch.
+fn is_operation(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| {
+        ["op", "path", "from"].iter().all(|field| {
+            map.get(*field)
+                .is_none_or(|value| value.is_string() || value.is_null())
+        })
+    })
 }

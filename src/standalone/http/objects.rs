@@ -1,5 +1,6 @@
 //! Requests on objects: which verb it is, what it needs from query and body, and the registry's answer in the form asked for.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,16 +11,18 @@ use hyper::body;
 use serde_json::Value;
 
 use super::accept::{self, Form};
-use super::decode::{self, Decoded};
+use super::decode::{self, Decoded, Notation};
 use super::negotiate::{self, Notations};
 use super::options;
 use super::reply::{self, Reply};
 use super::route::ObjectPath;
 use super::service::{Asked, Caller};
 use super::show;
-use crate::standalone::error::{ApiError, FieldError};
+use crate::standalone::error::{ApiError, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
-use crate::standalone::registry::{DeleteOptions, Deleted, Listed, Subresource, Target, Written};
+use crate::standalone::registry::{
+    DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,
+};
 
 /// How long a request from outside may take at most; a shorter `?timeout=` counts.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -70,7 +73,11 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
         Some("status") if resource.status_subresource => Some(Subresource::Status),
         Some(_) => return Err(ApiError::no_such_path()),
     };
-    let over_all = path.namespace.is_none() && path.name.is_none() && asked.method == Method::GET;
+    let everywhere = path.namespace.is_none() && path.name.is_none();
+    let over_all = everywhere && asked.method == Method::GET;
+    if resource.namespaced && everywhere && !over_all && resource.conduct != Conduct::Custom {
+        return Err(ApiError::method_not_allowed_here());
+    }
     if resource.namespaced != path.namespace.is_some() && !(resource.namespaced && over_all) {
         return Err(ApiError::no_such_path());
     }
@@ -93,7 +100,14 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let resource = &target.resource;
-    let refused = |action: &str| Err(ApiError::method_not_allowed(resource, action));
+    let refused = |action: &str| {
+        Err(match resource.conduct {
+            Conduct::Custom | Conduct::Definition => ApiError::method_not_allowed(resource, action),
+            Conduct::Namespace | Conduct::Event | Conduct::Lease | Conduct::Plain => {
+                ApiError::method_not_allowed_here()
+            }
+        })
+    };
     let is_status = target.subresource.is_some();
     match (asked.method.as_str(), target.name.is_some()) {
         ("GET", true) => {
@@ -106,70 +120,93 @@ where
             refused(verb(method, named))
         }
         ("POST", false) => {
-            let body = object(asked, resource, body).await?;
-            let options = options::write(asked, "CreateOptions", &body)?;
+            // In the order in which a real server looks: of several faults the same one is told.
+            let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
+            let bytes = collect(asked, body).await?;
+            let mut options = options::write(asked, "CreateOptions", None)?;
+            let body = object(resource, &bytes, notation, options.field_validation)?;
+            options.findings = options::doubled(&body);
             let written = asked.registry.create(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PUT", true) => {
-            let body = object(asked, resource, body).await?;
-            let options = options::write(asked, "UpdateOptions", &body)?;
+            let bytes = collect(asked, body).await?;
+            let mut options = options::write(asked, "UpdateOptions", None)?;
+            let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
+            let body = object(resource, &bytes, notation, options.field_validation)?;
+            options.findings = options::doubled(&body);
             let written = asked.registry.update(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PATCH", true) => {
             let kind = negotiate::patch_type(asked.headers, Notations::of(resource))?;
             let bytes = collect(asked, body).await?;
-            options::check_patch(asked.query, kind)?;
-            let body = decode::decode(&bytes, kind.notation())?;
-            let options = options::write(asked, "PatchOptions", &body)?;
+            let mut options = options::write(asked, "PatchOptions", Some(kind))?;
             let force = asked.query.flag("force").unwrap_or(false);
-            let patch = kind.of(body.value, force)?;
+            let read = decode::decode(&bytes, kind.notation())
+                .map_err(|error| negotiate::bad_patch(&error))
+                .and_then(|body| {
+                    options.findings = kind.findings(&body);
+                    kind.of(body.value, force)
+                });
+            let patch = match read {
+                Ok(patch) => patch,
+                Err(error) => {
+                    // A patch of nothing is not read.
+                    asked.registry.get(&target, None)?;
+                    return Err(error);
+                }
+            };
             let written = asked.registry.patch(&target, patch, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("DELETE", true) if !is_status => {
-            let options = delete_options(asked, resource, body).await?;
+            let options = delete_options(asked, body).await?;
             let deleted = asked.registry.delete(&target, &options).await?;
             match deleted {
                 Deleted::Gone(_) => reply::encoded(StatusCode::OK, form, deleted.answer(resource)),
-                Deleted::Marked(object) => show::one(asked, resource, form, StatusCode::OK, object),
+                Deleted::Marked(object) => {
+                    let status = if options.orphans_none {
+                        StatusCode::ACCEPTED
+                    } else {
+                        StatusCode::OK
+                    };
+                    show::one(asked, resource, form, status, object)
+                }
             }
         }
         ("DELETE", false) => {
-            let options = delete_options(asked, resource, body).await?;
-            let selectors = options::selectors(asked.query, resource)?;
+            let selectors = options::list(asked.query, resource)?.selectors;
+            let options = delete_options(asked, body).await?;
             let deleted = asked
                 .registry
                 .delete_collection(&target, &options, &selectors)
                 .await?;
             let page = Listed {
                 revision: asked.registry.revision(),
-                items: deleted.into_iter().map(last_state).collect(),
+                items: deleted,
                 continue_token: None,
                 remaining: None,
             };
             show::items(asked, resource, form, page).await
+        }
+        ("PUT" | "PATCH", false) if resource.conduct == Conduct::Custom => {
+            Err(ApiError::bad_request("name must be provided"))
         }
         (method, named) => refused(verb(method, named)),
     }
 }
 
 /// What Kubernetes calls a method.
-fn verb(method: &str, named: bool) -> &str {
+fn verb(method: &str, named: bool) -> &'static str {
     match (method, named) {
         ("POST", _) => "create",
         ("PUT", _) => "update",
         ("PATCH", _) => "patch",
         ("DELETE", true) => "delete",
         ("DELETE", false) => "deletecollection",
-        _ => method,
-    }
-}
-
-fn last_state(deleted: Deleted) -> Bytes {
-    match deleted {
-        Deleted::Gone(object) | Deleted::Marked(object) => object,
+        // What no verb has.
+        _ => "",
     }
 }
 
@@ -197,11 +234,7 @@ where
     decode::collect(body, asked.caller == Caller::Remote).await
 }
 
-async fn delete_options<B>(
-    asked: &Asked<'_>,
-    resource: &Resource,
-    body: B,
-) -> Result<DeleteOptions, ApiError>
+async fn delete_options<B>(asked: &Asked<'_>, body: B) -> Result<DeleteOptions, ApiError>
 where
     B: body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -210,59 +243,132 @@ where
     let body = if bytes.is_empty() {
         None
     } else {
-        let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-        Some(decode::decode(&bytes, notation)?.value)
+        // The options are a built-in type, whatever is deleted.
+        let notation = negotiate::notation(asked.headers, Notations::Binary)?;
+        let read = decode::decode(&bytes, notation).and_then(|body| typed_body(body, &bytes));
+        let body = read.map_err(|error| ApiError::bad_request(error.message))?;
+        Some(body.value)
     };
     options::delete(asked.query, body)
 }
 
+/// What a body says it is must be texts, where it says it.
+fn typed_body(body: Decoded, bytes: &[u8]) -> Result<Decoded, ApiError> {
+    let unreadable = |why: String| {
+        Err(ApiError::bad_request(format!(
+            "couldn't get version/kind; json parse error: json: cannot unmarshal {why}"
+        )))
+    };
+    let Value::Object(map) = &body.value else {
+        if body.value.is_null() && !bytes.is_empty() {
+            return Ok(Decoded {
+                value: Value::Object(serde_json::Map::new()),
+                ..body
+            });
+        }
+        let found = decode::name_of(&body.value);
+        return unreadable(format!(
+            "{found} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
+        ));
+    };
+    for field in ["apiVersion", "kind"] {
+        match map.get(field) {
+            None | Some(Value::Null | Value::String(_)) => {}
+            Some(other) => {
+                let found = decode::name_of(other);
+                return unreadable(format!(
+                    "{found} into Go struct field .{field} of type string"
+                ));
+            }
+        }
+    }
+    Ok(body)
+}
+
 /// An object from a body, of the kind that the path leads to.
-async fn object<B>(asked: &Asked<'_>, resource: &Resource, body: B) -> Result<Decoded, ApiError>
-where
-    B: body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-    let bytes = collect(asked, body).await?;
+fn object(
+    resource: &Resource,
+    bytes: &Bytes,
+    notation: Notation,
+    validation: FieldValidation,
+) -> Result<Decoded, ApiError> {
+    let unrecognized = |why: &str| {
+        ApiError::bad_request(format!(
+            "the object provided is unrecognized (must be of type {}): {why} ({})",
+            resource.kind,
+            summary(bytes)
+        ))
+    };
+    let is_custom = resource.conduct == Conduct::Custom;
+    let read = decode::decode(bytes, notation).and_then(|body| typed_body(body, bytes));
     let Decoded {
         mut value,
         duplicates,
-    } = decode::decode(&bytes, notation)?;
-    let Some(map) = value.as_object_mut() else {
-        return Err(ApiError::bad_request(
-            "the object provided is unrecognized: couldn't get version/kind; the body is not an object",
-        ));
-    };
+    } = read.map_err(|error| unrecognized(&error.message))?;
+    let text = |value: &Value, field: &str| value[field].as_str().unwrap_or_default().to_owned();
+    let (version, kind) = (text(&value, "apiVersion"), text(&value, "kind"));
     let expected = resource.api_version();
-    match map.get("apiVersion").and_then(Value::as_str) {
-        None | Some("") => drop(map.insert("apiVersion".to_owned(), expected.into())),
-        Some(found) if found == expected => {}
-        Some(found) => {
-            return Err(ApiError::bad_request(format!(
-                "the API version in the data ({found}) does not match the expected API version ({expected})"
-            )));
-        }
+    if version.matches('/').count() > 1 {
+        let version = truncated(&version, 128);
+        return Err(unrecognized(&format!(
+            "unexpected GroupVersion string: {version}"
+        )));
     }
-    match map.get("kind").and_then(Value::as_str) {
-        None | Some("") => drop(map.insert("kind".to_owned(), resource.kind.as_str().into())),
-        Some(found) if found == resource.kind => {}
-        Some(found) if resource.conduct == Conduct::Custom => {
-            let want = format!("must be {}", resource.kind);
-            let finding = FieldError::invalid("kind", &found.into(), want);
-            let name = map.get("metadata").and_then(|m| m["name"].as_str());
-            return Err(ApiError::invalid(
-                resource,
-                name.unwrap_or_default(),
-                &[finding],
-            ));
+    if is_custom {
+        if kind.is_empty() {
+            let body = truncated(&String::from_utf8_lossy(bytes), 4096);
+            let why = format!("Object 'Kind' is missing in '{body}'");
+            return Err(match validation {
+                // Where nothing is looked for, the kind was put in before it was missed.
+                FieldValidation::Ignore => ApiError::bad_request(format!(
+                    "{} in version {:?} cannot be handled as a {}: {why}",
+                    resource.kind, resource.version, resource.kind
+                )),
+                FieldValidation::Warn | FieldValidation::Strict => unrecognized(&why),
+            });
         }
-        Some(found) => {
+    } else {
+        let is_other = (kind != resource.kind && !kind.is_empty())
+            || (version != expected && !version.is_empty());
+        if is_other {
+            let kind = if kind.is_empty() {
+                &resource.kind
+            } else {
+                &kind
+            };
             return Err(ApiError::bad_request(format!(
-                "{found} in version {:?} cannot be handled as a {}",
-                resource.api_version(),
-                resource.kind
+                "{} in version {:?} cannot be handled as a {}: no kind {:?} is registered for version {:?} here",
+                truncated(kind, 128),
+                truncated(version.rsplit('/').next().unwrap_or_default(), 128),
+                resource.kind,
+                truncated(kind, 128),
+                truncated(&version, 128),
             )));
+        }
+        for (field, default) in [("apiVersion", &expected), ("kind", &resource.kind)] {
+            if value[field].as_str().is_none_or(str::is_empty) {
+                value[field] = default.as_str().into();
+            }
         }
     }
     Ok(Decoded { value, duplicates })
+}
+
+/// The beginning of a body, as errors show it.
+fn summary(bytes: &[u8]) -> String {
+    const SHOWN: usize = 30;
+    let head = &bytes[..bytes.len().min(SHOWN)];
+    let text = match bytes.first() {
+        None => return "<empty>".to_owned(),
+        Some(b'{') => String::from_utf8_lossy(head).into_owned(),
+        Some(_) => head.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
+    };
+    if bytes.len() > SHOWN {
+        format!("{text} ...")
+    } else {
+        text
+    }
 }

@@ -8,88 +8,86 @@ use super::decode::Decoded;
 use super::negotiate::PatchType;
 use super::query::Query;
 use super::service::Asked;
-use crate::standalone::error::{ApiError, Details, FieldError, FieldErrorKind, StatusCause};
+use crate::standalone::error::{ApiError, FieldError, FieldErrorKind};
 use crate::standalone::kinds::Resource;
 use crate::standalone::registry::ownership;
 use crate::standalone::registry::{
     DeleteOptions, FieldSelector, FieldValidation, LabelSelector, ListOptions, Propagation,
     Selectors, VersionMatch, WriteOptions,
 };
+use crate::standalone::typed;
 
-/// 422 on an option: `DeleteOptions.meta.k8s.io "" is invalid: ...`.
-fn invalid(kind: &str, finding: &FieldError) -> ApiError {
-    ApiError {
-        code: 422,
-        reason: "Invalid",
-        message: format!("{kind}.meta.k8s.io \"\" is invalid: {finding}"),
-        continue_token: None,
-        details: Some(Box::new(Details {
-            group: "meta.k8s.io".to_owned(),
-            kind: kind.to_owned(),
-            causes: vec![StatusCause::of(finding)],
-            ..Details::default()
-        })),
+/// 422 on options: `DeleteOptions.meta.k8s.io "" is invalid: ...`; nothing when there are no findings.
+fn refuse(kind: &str, findings: &[FieldError]) -> Result<(), ApiError> {
+    if findings.is_empty() {
+        return Ok(());
     }
+    Err(ApiError::invalid_as("meta.k8s.io", kind, "", findings))
 }
 
-fn unsupported(kind: &str, field: &str, found: &str, known: &[&str]) -> ApiError {
+fn unsupported(field: &str, found: impl Into<Value>, known: &[&str]) -> FieldError {
     let known: Vec<String> = known.iter().map(|value| format!("{value:?}")).collect();
-    let finding = FieldError {
+    FieldError {
         field: field.to_owned(),
         kind: FieldErrorKind::NotSupported,
         value: Some(found.into()),
         detail: format!("supported values: {}", known.join(", ")),
-    };
-    invalid(kind, &finding)
+    }
 }
 
 /// `dryRun` knows one value.
-fn dry_run<'a>(kind: &str, values: impl Iterator<Item = &'a str>) -> Result<bool, ApiError> {
-    let mut found = false;
-    for value in values {
-        if value != "All" {
-            return Err(unsupported(kind, "dryRun", value, &["All"]));
-        }
-        found = true;
+fn dry_run(values: &[&str], findings: &mut Vec<FieldError>) -> bool {
+    if values.iter().any(|value| *value != "All") {
+        findings.push(unsupported("dryRun", values.to_vec(), &["All"]));
     }
-    Ok(found)
+    !values.is_empty()
 }
 
-/// How to write; `kind` is what the options are called in errors, `body` may have findings of its own.
+/// How to write; `kind` is what the options are called in errors, `patch` the form of the patch if it is one.
 pub(super) fn write(
     asked: &Asked<'_>,
     kind: &str,
-    body: &Decoded,
+    patch: Option<PatchType>,
 ) -> Result<WriteOptions, ApiError> {
     let query = asked.query;
+    let mut findings = Vec::new();
+    let manager = manager(query, asked.headers, &mut findings);
+    if let Some(patch) = patch {
+        findings.extend(check_patch(query, patch));
+    }
+    let dry_run = dry_run(&query.all("dryRun").collect::<Vec<_>>(), &mut findings);
     let field_validation = match query.said("fieldValidation") {
         None | Some("Warn") => FieldValidation::Warn,
         Some("Ignore") => FieldValidation::Ignore,
         Some("Strict") => FieldValidation::Strict,
         Some(other) => {
-            let known = ["Ignore", "Strict", "Warn"];
-            return Err(unsupported(kind, "fieldValidation", other, &known));
+            let known = ["", "Ignore", "Strict", "Warn"];
+            findings.push(unsupported("fieldValidation", other, &known));
+            FieldValidation::Strict
         }
     };
-    let doubled = body.duplicates.iter();
+    refuse(kind, &findings)?;
     Ok(WriteOptions {
-        dry_run: dry_run(kind, query.all("dryRun"))?,
-        field_manager: manager(query, asked.headers, kind)?,
+        dry_run,
+        field_manager: manager,
         field_validation,
-        findings: doubled
-            .map(|path| format!("duplicate field {path:?}"))
-            .collect(),
+        findings: Vec::new(),
     })
 }
 
+/// What a body has that stands twice, in the words in which it is told.
+pub(super) fn doubled(body: &Decoded) -> Vec<String> {
+    let doubled = body.duplicates.iter();
+    doubled
+        .map(|path| format!("duplicate field {path:?}"))
+        .collect()
+}
+
 /// Whose fields they are: who says so, else who the client is.
-fn manager(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Option<String>, ApiError> {
+fn manager(query: &Query, headers: &HeaderMap, findings: &mut Vec<FieldError>) -> Option<String> {
     if let Some(manager) = query.said("fieldManager") {
-        let findings = ownership::check_manager("fieldManager", manager);
-        return match findings.first() {
-            None => Ok(Some(manager.to_owned())),
-            Some(finding) => Err(invalid(kind, finding)),
-        };
+        findings.extend(ownership::check_manager("fieldManager", manager));
+        return Some(manager.to_owned());
     }
     let agent = headers
         .get(USER_AGENT)
@@ -104,110 +102,112 @@ fn manager(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Option<Stri
             manager.push(c);
         }
     }
-    Ok((!manager.is_empty()).then_some(manager))
+    (!manager.is_empty()).then_some(manager)
 }
 
 /// What an apply must say, and others may not.
-pub(super) fn check_patch(query: &Query, patch: PatchType) -> Result<(), ApiError> {
-    let finding = match patch {
-        PatchType::Apply if query.said("fieldManager").is_none() => FieldError::bare(
+fn check_patch(query: &Query, patch: PatchType) -> Option<FieldError> {
+    match patch {
+        PatchType::Apply if query.said("fieldManager").is_none() => Some(FieldError::bare(
             "fieldManager",
             FieldErrorKind::Required,
             "is required for apply patch",
-        ),
+        )),
         PatchType::Json | PatchType::Merge | PatchType::Strategic
             if query.text("force").is_some() =>
         {
-            FieldError::bare(
+            Some(FieldError::bare(
                 "force",
                 FieldErrorKind::Forbidden,
                 "may not be specified for non-apply patch",
-            )
+            ))
         }
-        PatchType::Apply | PatchType::Json | PatchType::Merge | PatchType::Strategic => {
-            return Ok(());
-        }
-    };
-    Err(invalid("PatchOptions", &finding))
+        PatchType::Apply | PatchType::Json | PatchType::Merge | PatchType::Strategic => None,
+    }
 }
 
-/// How to delete: the body counts where it says something, else the query.
+/// How to delete: what the body says, and without one what the query says.
 pub(super) fn delete(query: &Query, body: Option<Value>) -> Result<DeleteOptions, ApiError> {
-    let body = body.unwrap_or_else(|| json!({}));
-    if !body.is_object() {
-        return Err(ApiError::bad_request("the body is no DeleteOptions"));
+    let options = match body {
+        Some(body) => delete_body(body)?,
+        None => delete_query(query)?,
+    };
+    let mut findings = Vec::new();
+    let policy = options["propagationPolicy"]
+        .as_str()
+        .filter(|p| !p.is_empty());
+    let orphan = options["orphanDependents"].as_bool();
+    if let (Some(policy), Some(_)) = (policy, orphan) {
+        let why = "orphanDependents and deletionPropagation cannot be both set";
+        findings.push(FieldError::invalid(
+            "propagationPolicy",
+            &policy.into(),
+            why,
+        ));
     }
-    if let Some(kind) = body["kind"].as_str()
-        && kind != "DeleteOptions"
-    {
-        return Err(ApiError::bad_request(format!(
-            "{kind} in version {} cannot be handled as a DeleteOptions",
-            body["apiVersion"]
-        )));
-    }
-    let wrong = |field: &str| {
-        ApiError::bad_request(format!(
-            "the object provided is unrecognized: DeleteOptions.{field} has the wrong type"
-        ))
-    };
-    let text = |found: &Value, field: &str| match found {
-        Value::Null => Ok(None),
-        Value::String(text) => Ok(Some(text.clone())),
-        Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => Err(wrong(field)),
-    };
-    let kind = "DeleteOptions";
-    let dry_run = match &body["dryRun"] {
-        Value::Null => dry_run(kind, query.all("dryRun"))?,
-        Value::Array(values) => {
-            let values = values.iter().map(|v| v.as_str().unwrap_or_default());
-            dry_run(kind, values)?
-        }
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => {
-            return Err(wrong("dryRun"));
-        }
-    };
-    let policy = text(&body["propagationPolicy"], "propagationPolicy")?
-        .or_else(|| query.said("propagationPolicy").map(str::to_owned));
-    let orphan = match &body["orphanDependents"] {
-        Value::Null => query.flag("orphanDependents"),
-        Value::Bool(orphan) => Some(*orphan),
-        Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
-            return Err(wrong("orphanDependents"));
-        }
-    };
-    let propagation = match (policy.as_deref(), orphan) {
-        (Some(_), Some(_)) => {
-            let why = "orphanDependents and deletionPropagation cannot be both set";
-            let policy = Value::from(policy.as_deref());
-            return Err(invalid(
-                kind,
-                &FieldError::invalid("propagationPolicy", &policy, why),
-            ));
-        }
-        (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
-        (Some("Foreground"), None) => Some(Propagation::Foreground),
-        (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
+    let propagation = match (policy, orphan) {
+        (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+        (Some("Foreground"), _) => Some(Propagation::Foreground),
+        (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
         (None, None) => None,
-        (Some(other), None) => {
-            let known = ["Foreground", "Background", "Orphan"];
-            return Err(unsupported(kind, "propagationPolicy", other, &known));
+        (Some(other), _) => {
+            let known = ["Foreground", "Background", "Orphan", "nil"];
+            findings.push(unsupported("propagationPolicy", other, &known));
+            None
         }
     };
+    let values: Vec<&str> = options["dryRun"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let dry_run = dry_run(&values, &mut findings);
+    refuse("DeleteOptions", &findings)?;
     // Nothing served here has a life to end gently: any grace is none.
-    if !(body["gracePeriodSeconds"].is_null() || body["gracePeriodSeconds"].is_i64()) {
-        return Err(wrong("gracePeriodSeconds"));
-    }
-    query.number("gracePeriodSeconds")?;
-    let preconditions = &body["preconditions"];
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let preconditions = &options["preconditions"];
     Ok(DeleteOptions {
-        uid: text(&preconditions["uid"], "preconditions.uid")?,
-        resource_version: text(
-            &preconditions["resourceVersion"],
-            "preconditions.resourceVersion",
-        )?,
+        uid: text(&preconditions["uid"]),
+        resource_version: text(&preconditions["resourceVersion"]),
         propagation,
+        orphans_none: orphan == Some(false),
         dry_run,
     })
+}
+
+fn delete_body(body: Value) -> Result<Value, ApiError> {
+    let found = (body["apiVersion"].as_str(), body["kind"].as_str());
+    if let (version, Some(kind)) = found
+        && !kind.is_empty()
+        && kind != "DeleteOptions"
+    {
+        let version = version.unwrap_or_default();
+        return Err(ApiError::bad_request(format!(
+            "no kind {kind:?} is registered for version {version:?} in the scheme of options"
+        )));
+    }
+    let read = typed::decode(&typed::DELETE_OPTIONS, body, "", &mut Vec::new());
+    read.map(Value::Object).map_err(ApiError::bad_request)
+}
+
+fn delete_query(query: &Query) -> Result<Value, ApiError> {
+    let mut options = json!({});
+    let seconds = query.number("gracePeriodSeconds")?;
+    if let Some(seconds) = seconds {
+        options["gracePeriodSeconds"] = seconds.into();
+    }
+    if let Some(policy) = query.said("propagationPolicy") {
+        options["propagationPolicy"] = policy.into();
+    }
+    if let Some(orphan) = query.flag("orphanDependents") {
+        options["orphanDependents"] = orphan.into();
+    }
+    let values: Vec<&str> = query.all("dryRun").collect();
+    if !values.is_empty() {
+        options["dryRun"] = values.into();
+    }
+    Ok(options)
 }
 
 /// Which objects of a collection.
@@ -220,37 +220,53 @@ pub(super) fn selectors(query: &Query, resource: &Resource) -> Result<Selectors,
 
 /// What to list.
 pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, ApiError> {
-    let forbidden = |field: &str, why: &str| {
-        let finding = FieldError::bare(field, FieldErrorKind::Forbidden, why);
-        invalid("ListOptions", &finding)
+    let limit = query.number("limit")?.unwrap_or(0);
+    // What cannot be read is told before what makes no sense.
+    LabelSelector::parse(query.said("labelSelector").unwrap_or_default())?;
+    let mut findings = Vec::new();
+    let mut forbidden = |field: &str, why: &str| {
+        findings.push(FieldError::bare(field, FieldErrorKind::Forbidden, why));
     };
-    if query.said("sendInitialEvents").is_some() {
-        return Err(forbidden(
-            "sendInitialEvents",
-            "sendInitialEvents is forbidden for list",
-        ));
-    }
-    let version_match = version_match(query)?;
+    let wanted = query.said("resourceVersionMatch");
     let (version, token) = (query.said("resourceVersion"), query.said("continue"));
-    if version_match.is_some() && version.is_none() {
-        return Err(forbidden(
+    if wanted.is_some() && version.is_none() {
+        forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden unless resourceVersion is provided",
-        ));
+        );
     }
-    if version_match.is_some() && token.is_some() {
-        return Err(forbidden(
+    if wanted.is_some() && token.is_some() {
+        forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden when continue is provided",
-        ));
+        );
     }
+    let version_match = match wanted {
+        None => None,
+        Some("Exact") => Some(VersionMatch::Exact),
+        Some("NotOlderThan") => Some(VersionMatch::NotOlderThan),
+        Some(other) => {
+            let known = ["Exact", "NotOlderThan", ""];
+            findings.push(unsupported("resourceVersionMatch", other, &known));
+            None
+        }
+    };
+    let mut forbidden = |field: &str, why: &str| {
+        findings.push(FieldError::bare(field, FieldErrorKind::Forbidden, why));
+    };
     if version_match == Some(VersionMatch::Exact) && version == Some("0") {
-        return Err(forbidden(
+        forbidden(
             "resourceVersionMatch",
-            "resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"",
-        ));
+            "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\"",
+        );
     }
-    let limit = query.number("limit")?.unwrap_or(0);
+    if query.said("sendInitialEvents").is_some() {
+        forbidden(
+            "sendInitialEvents",
+            "sendInitialEvents is forbidden for list",
+        );
+    }
+    refuse("ListOptions", &findings)?;
     Ok(ListOptions {
         selectors: selectors(query, resource)?,
         limit: usize::try_from(limit).ok().filter(|limit| *limit > 0),
@@ -260,37 +276,39 @@ pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, Ap
     })
 }
 
-fn version_match(query: &Query) -> Result<Option<VersionMatch>, ApiError> {
-    match query.said("resourceVersionMatch") {
-        None => Ok(None),
-        Some("Exact") => Ok(Some(VersionMatch::Exact)),
-        Some("NotOlderThan") => Ok(Some(VersionMatch::NotOlderThan)),
-        Some(other) => Err(unsupported(
-            "ListOptions",
-            "resourceVersionMatch",
-            other,
-            &["Exact", "NotOlderThan", ""],
-        )),
-    }
-}
-
 /// A watch cannot begin with the objects there are, as on every server where that feature is off: clients list first.
 pub(super) fn no_initial_events(query: &Query) -> Result<(), ApiError> {
-    let why = |field: &str, why: &str| {
-        let finding = FieldError::bare(field, FieldErrorKind::Forbidden, why);
-        Err(invalid("ListOptions", &finding))
+    let mut findings = Vec::new();
+    let mut forbidden = |field: &str, why: &str| {
+        findings.push(FieldError::bare(field, FieldErrorKind::Forbidden, why));
     };
-    if query.said("sendInitialEvents").is_some() {
-        return why(
+    let wanted = query.said("resourceVersionMatch");
+    let asked = query.said("sendInitialEvents").is_some();
+    if asked {
+        forbidden(
             "sendInitialEvents",
             "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled",
         );
     }
-    if version_match(query)?.is_some() {
-        return why(
+    if wanted.is_some() && !asked {
+        forbidden(
             "resourceVersionMatch",
             "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided",
         );
     }
-    Ok(())
+    if let Some(other) = wanted.filter(|wanted| *wanted != "NotOlderThan") {
+        findings.push(unsupported(
+            "resourceVersionMatch",
+            other,
+            &["NotOlderThan"],
+        ));
+    }
+    if wanted.is_some() && query.said("continue").is_some() {
+        findings.push(FieldError::bare(
+            "resourceVersionMatch",
+            FieldErrorKind::Forbidden,
+            "resourceVersionMatch is forbidden when continue is provided",
+        ));
+    }
+    refuse("ListOptions", &findings)
 }

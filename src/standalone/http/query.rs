@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::standalone::error::ApiError;
+use crate::standalone::error::{ApiError, truncated};
 
 /// A query as pairs, in the client's order, decoded.
 pub(super) struct Query(Vec<(String, String)>);
@@ -43,8 +43,9 @@ impl Query {
             return Ok(None);
         };
         value.parse().map(Some).map_err(|_| {
+            let value = truncated(value, 64);
             ApiError::bad_request(format!(
-                "invalid value {value:?} for query parameter {key}: not a whole number"
+                "strconv.ParseInt: parsing {value:?}: invalid syntax"
             ))
         })
     }
@@ -79,7 +80,8 @@ impl Query {
             Some("None") => Ok(IncludeObject::None),
             Some("Object") => Ok(IncludeObject::Object),
             Some(other) => Err(ApiError::bad_request(format!(
-                "unrecognized includeObject value: {other:?}"
+                "Unable to convert to Table as requested: includeObject: Invalid value: {:?}: must be 'Metadata', 'Object', 'None', or empty",
+                truncated(other, 64)
             ))),
         }
     }

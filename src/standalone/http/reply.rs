@@ -109,6 +109,7 @@ pub(super) fn refused(error: &ApiError) -> Reply {
     if let Some(seconds) = seconds {
         reply.headers_mut().insert(RETRY_AFTER, seconds.into());
     }
+    warn(&mut reply, &error.warnings);
     reply
 }
 

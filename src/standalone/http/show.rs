@@ -14,7 +14,7 @@ use super::reply::{self, ListHead, Reply};
 use super::service::Asked;
 use super::table::{Columns, metadata_only};
 use crate::standalone::error::ApiError;
-use crate::standalone::kinds::Resource;
+use crate::standalone::kinds::{Conduct, Resource};
 use crate::standalone::registry::{Listed, Target};
 
 /// One object.
@@ -77,10 +77,23 @@ pub(super) async fn items(
     let stream = match form.view {
         View::Object => {
             let head = head(&resource.list_kind, &api_version);
-            head.stream("items", "", page.items.into_iter())
+            if resource.conduct == Conduct::Custom {
+                head.stream("items", "", page.items.into_iter())
+            } else {
+                // A list of a built-in kind says once what its items are.
+                let items = values(page.items).map(|item| untyped(item).to_string().into());
+                head.stream("items", "", items)
+            }
         }
         View::Metadata => {
             let head = head("PartialObjectMetadataList", "meta.k8s.io/v1");
+            if page.items.is_empty() {
+                // No list at all, as with a real server.
+                let list = json!({
+                    "kind": head.kind, "apiVersion": head.api_version, "metadata": head.metadata(), "items": null,
+                });
+                return reply::encoded(StatusCode::OK, form, list.to_string().into());
+            }
             let items = values(page.items).map(|item| metadata_only(item).to_string().into());
             head.stream("items", "", items)
         }
@@ -97,6 +110,14 @@ pub(super) async fn items(
         }
     };
     reply::pieces(form, stream).await
+}
+
+fn untyped(mut item: Value) -> Value {
+    if let Some(item) = item.as_object_mut() {
+        item.remove("apiVersion");
+        item.remove("kind");
+    }
+    item
 }
 
 /// A table with one row: a get's answer, or a watch's event, of which only the first brings the headings.

@@ -25,6 +25,8 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
         // Nothing tells where one YAML document of a stream ends.
         return Err(negotiate::not_acceptable());
     }
+    let timeout = query.number("timeoutSeconds")?;
+    query.number("limit")?;
     options::no_initial_events(query)?;
     let mut selectors = options::selectors(query, resource)?;
     let mut target = target.clone();
@@ -39,7 +41,6 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
         }
         selectors.fields = FieldSelector::parse(&only, resource)?;
     }
-    let timeout = query.number("timeoutSeconds")?;
     let options = WatchOptions {
         selectors,
         resource_version: query.said("resourceVersion").map(str::to_owned),

@@ -47,12 +47,15 @@ impl Registry {
                 .get(&target.key(name))?
                 .is_some();
             if is_there || part.is_some() {
-                let applied = self.replace(target, options, Vec::new(), None, |old, warnings| {
-                    let old = Some(&old.object);
-                    let applied = ownership::apply(resource, old, &config, part, force, &by)?;
-                    decode(applied, warnings)
-                });
-                match applied.await {
+                let mut warnings = Vec::new();
+                let applied =
+                    self.replace(target, options, &mut warnings, None, |old, warnings| {
+                        let old = Some(&old.object);
+                        let applied = ownership::apply(resource, old, &config, part, force, &by)?;
+                        decode(applied, warnings)
+                    });
+                let applied = applied.await;
+                match applied.map_err(|error| error.after(&warnings)) {
                     // Gone meanwhile: then it is made.
                     Err(error) if error.reason == "NotFound" && part.is_none() => continue,
                     done => return done,

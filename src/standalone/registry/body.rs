@@ -6,6 +6,7 @@ use super::metadata::{self, Object};
 use super::request::{FieldValidation, WriteOptions};
 use crate::standalone::error::{ApiError, FieldError, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::typed;
 
 /// Deepest nesting of what is stored. Parsers here end at 128, and patches can put together what no parser would let in.
 const DEPTH: usize = 100;
@@ -29,44 +30,64 @@ pub(super) fn decode(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Object, ApiError> {
+    let faulty = |why: &str| match came {
+        Came::Whole | Came::Applied => cannot_be_handled(resource, why),
+        Came::Patched => cannot_be_patched(why),
+    };
     let Value::Object(mut object) = body else {
-        return Err(cannot_be_handled(resource, "the body is not a JSON object"));
+        return Err(match came {
+            Came::Whole | Came::Applied => faulty("the body is not a JSON object"),
+            Came::Patched => ApiError::unprocessable(),
+        });
     };
     if object.values().any(|value| !is_shallow(value, DEPTH)) {
-        return Err(cannot_be_handled(
-            resource,
-            &format!("it is nested deeper than {DEPTH} levels"),
-        ));
+        let why = format!("it is nested deeper than {DEPTH} levels");
+        return Err(faulty(&why));
     }
-    check_type(resource, &mut object)?;
     let mut unknown = options.findings.clone();
-    clean_metadata(resource, &mut object, &mut unknown)?;
-    if let Some(schema) = &resource.schema {
-        schema.prune(&mut object, &mut unknown);
-        match came {
-            Came::Whole | Came::Patched => schema.fill_defaults(&mut object),
-            Came::Applied => schema.fill_defaults_of_applied(&mut object),
+    match (
+        &resource.schema,
+        typed::of_kind(&resource.group, &resource.kind),
+    ) {
+        (_, Some(of)) => {
+            object = typed::decode(of, Value::Object(object), "", &mut unknown)
+                .map_err(|why| faulty(&why))?;
+            object
+                .entry("metadata")
+                .or_insert_with(|| Value::Object(Map::new()));
+        }
+        (schema, None) => {
+            let found = object.remove("metadata").unwrap_or_default();
+            let read = typed::decode(&typed::OBJECT_META, found, "metadata", &mut unknown);
+            let metadata = read.map_err(|why| faulty(&why))?;
+            object.insert("metadata".to_owned(), metadata.into());
+            if let Some(schema) = schema {
+                schema.prune(&mut object, &mut unknown);
+                match came {
+                    Came::Whole | Came::Patched => schema.fill_defaults(&mut object),
+                    Came::Applied => schema.fill_defaults_of_applied(&mut object),
+                }
+            }
+            // An empty list of entries says something only where the kind can tell it from none.
+            let metadata = metadata::of(&mut object);
+            if metadata.get("managedFields") == Some(&Value::Array(Vec::new())) {
+                metadata.remove("managedFields");
+            }
         }
     }
+    // Nobody links to objects this way any more.
+    metadata::of(&mut object).remove("selfLink");
     match options.field_validation {
         FieldValidation::Ignore => {}
         FieldValidation::Warn => warnings.append(&mut unknown),
         FieldValidation::Strict if unknown.is_empty() => {}
         FieldValidation::Strict => {
-            let list = format!("strict decoding error: {}", unknown.join(", "));
-            return Err(match came {
-                Came::Whole => cannot_be_handled(resource, &list),
-                Came::Patched | Came::Applied => ApiError::invalid(
-                    resource,
-                    metadata::text(&object, "name"),
-                    &[FieldError {
-                        value: None,
-                        ..FieldError::invalid("patch", &Value::Null, list)
-                    }],
-                ),
-            });
+            let why = format!("strict decoding error: {}", unknown.join(", "));
+            return Err(faulty(&why));
         }
     }
+    check_version(resource, &mut object)?;
+    merge_owners(&mut object, warnings);
     Ok(object)
 }
 
@@ -91,215 +112,53 @@ fn cannot_be_handled(resource: &Resource, why: &str) -> ApiError {
     ))
 }
 
-/// `apiVersion` and `kind` must be the resource's. Built-in kinds may leave them out, as with a real server.
-fn check_type(resource: &Resource, object: &mut Object) -> Result<(), ApiError> {
+/// 422 about a patch whose outcome is no object of this kind. A real server shows all of the outcome.
+fn cannot_be_patched(why: &str) -> ApiError {
+    let shown = Value::from("{...}");
+    ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
+}
+
+/// `apiVersion` must be the resource's; whether `kind` is, is checked with the rest.
+fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiError> {
     let want = resource.api_version();
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("apiVersion"), text("kind"));
     let may_lack = resource.conduct != Conduct::Custom;
-    if kind.is_empty() && !may_lack {
-        return Err(ApiError::bad_request(
-            "Object 'Kind' is missing in the body",
-        ));
-    }
-    if version.is_empty() && !may_lack {
-        return Err(ApiError::bad_request(
-            "Object 'apiVersion' is missing in the body",
-        ));
-    }
-    if version != want && !version.is_empty() {
+    if version != want && !(version.is_empty() && may_lack) {
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({want})",
             truncated(version, 128)
         )));
     }
-    if kind != resource.kind && !kind.is_empty() {
-        return Err(ApiError::bad_request(format!(
-            "{} in version {:?} cannot be handled as a {}: the kind in the data does not match the expected kind",
-            truncated(kind, 128),
-            resource.version,
-            resource.kind
-        )));
+    if kind.is_empty() {
+        object.insert("kind".to_owned(), resource.kind.as_str().into());
     }
     object.insert("apiVersion".to_owned(), want.into());
-    object.insert("kind".to_owned(), resource.kind.as_str().into());
     Ok(())
 }
 
-#[derive(Clone, Copy)]
-enum Form {
-    Text,
-    Number,
-    Texts,
-    TextMap,
-    Owners,
-    /// Who owns which field.
-    Entries,
-    /// Accepted and dropped.
-    Dropped,
-}
-
-/// The fields of ObjectMeta.
-const FIELDS: [(&str, Form); 15] = [
-    ("annotations", Form::TextMap),
-    ("creationTimestamp", Form::Text),
-    ("deletionGracePeriodSeconds", Form::Number),
-    ("deletionTimestamp", Form::Text),
-    ("finalizers", Form::Texts),
-    ("generateName", Form::Text),
-    ("generation", Form::Number),
-    ("labels", Form::TextMap),
-    ("managedFields", Form::Entries),
-    ("name", Form::Text),
-    ("namespace", Form::Text),
-    ("ownerReferences", Form::Owners),
-    ("resourceVersion", Form::Text),
-    ("selfLink", Form::Dropped),
-    ("uid", Form::Text),
-];
-
-fn clean_metadata(
-    resource: &Resource,
-    object: &mut Object,
-    unknown: &mut Vec<String>,
-) -> Result<(), ApiError> {
-    let found = match object.get_mut("metadata") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(found)) => std::mem::take(found),
-        Some(_) => return Err(cannot_be_handled(resource, "metadata is not an object")),
+/// Of owner references that are equal but for what they say of controller and blocking, one stays.
+fn merge_owners(object: &mut Object, warnings: &mut Vec<String>) {
+    let Some(Value::Array(owners)) = metadata::of(object).get_mut("ownerReferences") else {
+        return;
     };
-    let mut kept = Map::new();
-    for (name, value) in found {
-        let Some((_, form)) = FIELDS.iter().find(|(field, _)| *field == name) else {
-            unknown.push(format!(
-                "unknown field \"metadata.{}\"",
-                truncated(&name, 128)
-            ));
-            continue;
-        };
-        if value.is_null() || matches!(form, Form::Dropped) {
-            continue;
-        }
-        let Some(value) = form.fit(value, unknown) else {
-            return Err(cannot_be_handled(
-                resource,
-                &format!("metadata.{name} must be {}", form.words()),
-            ));
-        };
-        // An empty list of entries says something where the kind can tell it from none.
-        let counts = matches!(form, Form::Entries) && resource.conduct != Conduct::Custom;
-        if counts || !is_empty(&value) {
-            kept.insert(name, value);
-        }
-    }
-    object.insert("metadata".to_owned(), Value::Object(kept));
-    Ok(())
-}
-
-/// Empty maps, lists and texts are not written, as with a real server's types.
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Object(map) => map.is_empty(),
-        Value::Array(list) => list.is_empty(),
-        Value::String(text) => text.is_empty(),
-        Value::Null | Value::Bool(_) | Value::Number(_) => false,
-    }
-}
-
-impl Form {
-    fn words(self) -> &'static str {
-        match self {
-            Self::Text | Self::Dropped => "a string",
-            Self::Number => "an integer",
-            Self::Texts => "a list of strings",
-            Self::TextMap => "a map of strings to strings",
-            Self::Owners => "a list of owner references",
-            Self::Entries => "a list of managed fields entries",
-        }
-    }
-
-    fn fit(self, value: Value, unknown: &mut Vec<String>) -> Option<Value> {
-        match (self, value) {
-            (Self::Text, value @ Value::String(_)) => Some(value),
-            (Self::Number, value) if value.is_i64() => Some(value),
-            (Self::Texts, Value::Array(list)) => list
-                .iter()
-                .all(Value::is_string)
-                .then_some(Value::Array(list)),
-            (Self::TextMap, Value::Object(mut map)) => {
-                for value in map.values_mut() {
-                    if value.is_null() {
-                        *value = Value::String(String::new());
-                    }
-                }
-                map.values().all(Value::is_string).then_some(map.into())
+    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    let mut doubled = Vec::new();
+    for owner in owners.drain(..) {
+        if kept.contains(&owner) {
+            let uid = owner["uid"].as_str().unwrap_or_default();
+            if !doubled.iter().any(|known| known == uid) {
+                doubled.push(uid.to_owned());
             }
-            (Self::Owners, Value::Array(list)) => list
-                .into_iter()
-                .map(owner)
-                .collect::<Option<Vec<_>>>()
-                .map(Value::Array),
-            (Self::Entries, Value::Array(list)) => list
-                .into_iter()
-                .enumerate()
-                .map(|(index, value)| entry(index, value, unknown))
-                .collect::<Option<Vec<_>>>()
-                .map(Value::Array),
-            _ => None,
+        } else {
+            kept.push(owner);
         }
     }
-}
-
-/// An entry of managedFields with the fields that it has.
-fn entry(index: usize, value: Value, unknown: &mut Vec<String>) -> Option<Value> {
-    let found = match value {
-        Value::Null => Map::new(),
-        Value::Object(found) => found,
-        Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => return None,
-    };
-    let mut kept = Map::new();
-    for (name, value) in found {
-        match name.as_str() {
-            _ if value.is_null() => continue,
-            "fieldsV1" => {}
-            "time" => {
-                value.as_str()?.parse::<jiff::Timestamp>().ok()?;
-            }
-            "manager" | "operation" | "apiVersion" | "fieldsType" | "subresource" => {
-                if value.as_str()?.is_empty() {
-                    continue;
-                }
-            }
-            _ => {
-                let name = truncated(&name, 128);
-                unknown.push(format!(
-                    "unknown field \"metadata.managedFields[{index}].{name}\""
-                ));
-                continue;
-            }
-        }
-        kept.insert(name, value);
+    *owners = kept;
+    if !doubled.is_empty() {
+        warnings.push(format!(
+            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            doubled.join(", ")
+        ));
     }
-    Some(Value::Object(kept))
-}
-
-/// An owner reference with the fields that it has.
-fn owner(value: Value) -> Option<Value> {
-    let Value::Object(found) = value else {
-        return None;
-    };
-    let mut kept = Map::new();
-    for (name, value) in found {
-        match name.as_str() {
-            "apiVersion" | "kind" | "name" | "uid" if value.is_string() => {}
-            "controller" | "blockOwnerDeletion" if value.is_boolean() => {}
-            "controller" | "blockOwnerDeletion" if value.is_null() => continue,
-            "apiVersion" | "kind" | "name" | "uid" | "controller" | "blockOwnerDeletion" => {
-                return None;
-            }
-            _ => continue,
-        }
-        kept.insert(name, value);
-    }
-    Some(Value::Object(kept))
 }

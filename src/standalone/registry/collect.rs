@@ -248,7 +248,7 @@ impl Registry {
                 uid: Some(metadata::text(&old.object, "uid").to_owned()),
                 resource_version: Some(old.stored.revision.to_string()),
                 propagation: Some(propagation),
-                dry_run: false,
+                ..DeleteOptions::default()
             };
             let Some(target) = self.target_of(key) else {
                 return Ok(());

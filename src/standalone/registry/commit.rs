@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::metadata::{self, Object};
 use super::{MAX_OBJECT_BYTES, Registry, admit, conduct, key};
 use crate::standalone::error::ApiError;
-use crate::standalone::kinds::{Resource, at_path};
+use crate::standalone::kinds::{Conduct, Resource, at_path};
 use crate::standalone::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
 
 /// An object as read: what a write is computed from.
@@ -81,7 +81,7 @@ impl Registry {
             Left::Kept => {
                 let after = metadata::owner_ids(new);
                 let unlinked = before.difference(&after).copied().collect();
-                let linked = self.links(new, &before);
+                let linked = self.links(resource, new, &before);
                 let put = Action::Put {
                     id,
                     deleting,
@@ -117,7 +117,16 @@ impl Registry {
     }
 
     /// The owners that `new` names and that are not in `before`, with the keys under which they should be.
-    fn links(&self, new: &Object, before: &BTreeSet<u128>) -> Vec<(u128, Option<String>)> {
+    fn links(
+        &self,
+        resource: &Resource,
+        new: &Object,
+        before: &BTreeSet<u128>,
+    ) -> Vec<(u128, Option<String>)> {
+        if resource.conduct == Conduct::Event {
+            // They go by their age, whatever becomes of their owners.
+            return Vec::new();
+        }
         let namespace = metadata::text(new, "namespace");
         metadata::owners(new)
             .iter()
@@ -134,6 +143,9 @@ impl Registry {
         let text = |name: &str| owner[name].as_str().unwrap_or_default();
         let group = metadata::group_of(text("apiVersion"));
         let resource = self.inner.kinds.by_kind(group, text("kind"))?;
+        if resource.api_version() != text("apiVersion") {
+            return None;
+        }
         if resource.namespaced && namespace.is_empty() {
             return None;
         }

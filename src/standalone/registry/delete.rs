@@ -1,5 +1,7 @@
 //! Deletion: what has finalizers is marked and waits for them, the rest goes at once.
 
+use std::fmt;
+
 use bytes::Bytes;
 use serde_json::Value;
 
@@ -43,7 +45,16 @@ impl Registry {
             };
             let old = Old::read(stored)?;
             check_preconditions(resource, name, &old, options)?;
-            let new = marked(resource, &old.object, options.propagation, &self.now());
+            // The garbage collector has nothing to do with Events.
+            let propagation = match resource.conduct {
+                Conduct::Event => Some(Propagation::Background),
+                Conduct::Custom
+                | Conduct::Definition
+                | Conduct::Namespace
+                | Conduct::Lease
+                | Conduct::Plain => options.propagation,
+            };
+            let new = marked(resource, &old.object, propagation, &self.now());
             let held = !metadata::finalizers(&new).is_empty() || conduct::is_held(resource, &new);
             if options.dry_run {
                 let object = Bytes::from(Value::Object(new).to_string());
@@ -79,7 +90,8 @@ impl Registry {
         Err(ApiError::modified(resource, name))
     }
 
-    /// Deletes everything of a collection that is selected. What comes into being meanwhile may stay.
+    /// Deletes everything of a collection that is selected, and returns it as it was before. What comes into being meanwhile may
+    /// stay.
     ///
     /// # Errors
     /// The first deletion that fails, other than by `NotFound`.
@@ -88,21 +100,21 @@ impl Registry {
         target: &Target,
         options: &DeleteOptions,
         selectors: &Selectors,
-    ) -> Result<Vec<Deleted>, ApiError> {
+    ) -> Result<Vec<Bytes>, ApiError> {
         let resource = &target.resource;
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "deletecollection"));
         }
         let mut deleted = Vec::new();
-        for (namespace, name) in self.names(target, selectors)? {
+        for (namespace, name, object) in self.selected(target, selectors)? {
             let one = Target::one(
                 resource,
                 resource.namespaced.then_some(namespace.as_str()),
                 &name,
             );
             match self.delete(&one, options).await {
-                Ok(done) => deleted.push(done),
-                Err(error) if error.code == 404 => {}
+                Ok(_) => deleted.push(object),
+                Err(error) if error.code == 404 => deleted.push(object),
                 Err(error) => return Err(error),
             }
         }
@@ -122,28 +134,29 @@ fn check_preconditions(
     options: &DeleteOptions,
 ) -> Result<(), ApiError> {
     let uid = metadata::text(&old.object, "uid");
+    let conflict = |why: fmt::Arguments<'_>| {
+        let mut error = ApiError::conflict(resource, name, why);
+        // Told by what has the kind at hand, not the resource.
+        if let Some(details) = &mut error.details {
+            details.kind.clone_from(&resource.kind);
+        }
+        error.message = error.message.replacen(&resource.plural, &resource.kind, 1);
+        error
+    };
     if let Some(wanted) = &options.uid
         && wanted != uid
     {
-        return Err(ApiError::conflict(
-            resource,
-            name,
-            format_args!(
-                "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
-            ),
-        ));
+        return Err(conflict(format_args!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )));
     }
     if let Some(wanted) = &options.resource_version
         && *wanted != old.stored.revision.to_string()
     {
-        return Err(ApiError::conflict(
-            resource,
-            name,
-            format_args!(
-                "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({}). The object might have been modified",
-                old.stored.revision
-            ),
-        ));
+        return Err(conflict(format_args!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({}). The object might have been modified",
+            old.stored.revision
+        )));
     }
     Ok(())
 }

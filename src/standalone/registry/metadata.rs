@@ -18,6 +18,7 @@ pub(super) type Object = Map<String, Value>;
 const ANNOTATIONS: usize = 256 << 10;
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const QUALIFIED: &str = "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
 const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
@@ -28,6 +29,14 @@ pub(super) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
     object
         .get("metadata")
         .and_then(|metadata| metadata.get(field))
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+}
+
+/// What the object says it is.
+pub(super) fn kind(object: &Object) -> &str {
+    object
+        .get("kind")
         .and_then(Value::as_str)
         .unwrap_or_default()
 }
@@ -128,43 +137,49 @@ fn is_name_part(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
-/// Whether `key` can be a label's key (or an annotation's, or a finalizer): `[prefix/]name`.
-pub(super) fn is_label_key(key: &str) -> Result<(), String> {
+/// What is wrong with a label's key (or an annotation's, or a finalizer): `[prefix/]name`.
+pub(super) fn key_faults(key: &str) -> Vec<String> {
+    let mut faults = Vec::new();
     let name = match key.split_once('/') {
         None => key,
         Some((_, rest)) if rest.contains('/') => {
-            return Err("a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')".to_owned());
+            return vec![format!("a valid label key {QUALIFIED}")];
         }
-        Some(("", _)) => return Err("prefix part must be non-empty".to_owned()),
-        Some((prefix, _)) if prefix.len() > 253 => {
-            return Err("prefix part must be no more than 253 bytes".to_owned());
+        Some((prefix, name)) => {
+            if prefix.is_empty() {
+                faults.push("prefix part must be non-empty".to_owned());
+            } else {
+                if prefix.len() > 253 {
+                    faults.push("prefix part must be no more than 253 bytes".to_owned());
+                }
+                if !is_subdomain(prefix) {
+                    faults.push(format!("prefix part {SUBDOMAIN}"));
+                }
+            }
+            name
         }
-        Some((prefix, _)) if !is_object_name(prefix) => {
-            return Err(format!("prefix part {SUBDOMAIN}"));
-        }
-        Some((_, name)) => name,
     };
     if name.is_empty() {
-        return Err("name part must be non-empty".to_owned());
-    }
-    if name.len() > 63 {
-        return Err("name part must be no more than 63 bytes".to_owned());
+        faults.push("name part must be non-empty".to_owned());
+    } else if name.len() > 63 {
+        faults.push("name part must be no more than 63 bytes".to_owned());
     }
     if !is_name_part(name) {
-        return Err(NAME_PART.to_owned());
+        faults.push(NAME_PART.to_owned());
     }
-    Ok(())
+    faults
 }
 
-/// Whether `value` can be a label's value.
-pub(super) fn is_label_value(value: &str) -> Result<(), String> {
+/// What is wrong with a label's value.
+pub(super) fn value_faults(value: &str) -> Vec<String> {
+    let mut faults = Vec::new();
     if value.len() > 63 {
-        return Err("must be no more than 63 bytes".to_owned());
+        faults.push("must be no more than 63 bytes".to_owned());
     }
     if !value.is_empty() && !is_name_part(value) {
-        return Err(LABEL_VALUE.to_owned());
+        faults.push(LABEL_VALUE.to_owned());
     }
-    Ok(())
+    faults
 }
 
 // === validation ===
@@ -172,6 +187,14 @@ pub(super) fn is_label_value(value: &str) -> Result<(), String> {
 /// Everything that is wrong with the metadata of a new object.
 pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
+    let base = text(object, "generateName");
+    if !base.is_empty() {
+        // A dash at the end is fine where more follows.
+        let full = base
+            .strip_suffix('-')
+            .map_or_else(|| base.to_owned(), |base| format!("{base}a"));
+        check_name(resource, "generateName", base, &full, &mut errors);
+    }
     let name = text(object, "name");
     if name.is_empty() {
         errors.push(FieldError::bare(
@@ -180,16 +203,33 @@ pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError>
             "name or generateName is required",
         ));
     } else {
-        check_name(resource, name, &mut errors);
+        check_name(resource, "name", name, name, &mut errors);
     }
     check_common(object, &mut errors);
     errors
 }
 
-fn check_name(resource: &Resource, name: &str, errors: &mut Vec<FieldError>) {
-    let value = Value::from(name);
-    let mut add = |why: &str| errors.push(FieldError::invalid("metadata.name", &value, why));
+/// `name` is what is judged, `shown` what the field has.
+fn check_name(
+    resource: &Resource,
+    field: &str,
+    shown: &str,
+    name: &str,
+    errors: &mut Vec<FieldError>,
+) {
+    let value = Value::from(shown);
+    let path = format!("metadata.{field}");
+    let mut add = |why: &str| errors.push(FieldError::invalid(path.as_str(), &value, why));
     match resource.conduct {
+        Conduct::Event => {
+            // Its name need only fit into a path.
+            if name == "." || name == ".." {
+                add(&format!("may not be '{name}'"));
+            }
+            for part in ["/", "%"].into_iter().filter(|part| name.contains(part)) {
+                add(&format!("may not contain '{part}'"));
+            }
+        }
         Conduct::Namespace => {
             if name.len() > 63 {
                 add("must be no more than 63 bytes");
@@ -200,23 +240,50 @@ fn check_name(resource: &Resource, name: &str, errors: &mut Vec<FieldError>) {
                 add(LABEL);
             }
         }
-        Conduct::Custom
-        | Conduct::Definition
-        | Conduct::Event
-        | Conduct::Lease
-        | Conduct::Plain => {
+        Conduct::Custom | Conduct::Definition | Conduct::Lease | Conduct::Plain => {
             if name.len() > 253 {
                 add("must be no more than 253 bytes");
-            } else if !is_object_name(name) {
+            }
+            if !is_subdomain(name) {
                 add(SUBDOMAIN);
             }
         }
     }
 }
 
-/// Everything that is wrong with the metadata of `new` as the successor of `old`. What the server itself keeps (UID, times)
-/// was put in by then, so whatever differs is what the client wants changed.
-pub(super) fn check_changed(old: &Object, new: &Object) -> Vec<FieldError> {
+/// Whether the name has the right characters, however long it is.
+fn is_subdomain(name: &str) -> bool {
+    name.split('.').all(|part| {
+        let bytes = part.as_bytes();
+        let alnum =
+            |b: Option<&u8>| b.is_some_and(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+        alnum(bytes.first())
+            && alnum(bytes.last())
+            && bytes
+                .iter()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'-')
+    })
+}
+
+/// Everything that is wrong with the metadata of `new` as the successor of `old`: what would be wrong with any object, and what
+/// may not change. What the server itself keeps (UID, times) was put in by then, so whatever differs is what the client wants
+/// changed.
+pub(super) fn check_changed(
+    resource: &Resource,
+    old: &Object,
+    new: &Object,
+) -> (Vec<FieldError>, Vec<FieldError>) {
+    let mut general = Vec::new();
+    if resource.conduct == Conduct::Event {
+        check_name(
+            resource,
+            "name",
+            text(new, "name"),
+            text(new, "name"),
+            &mut general,
+        );
+    }
+    check_common(new, &mut general);
     let mut errors = Vec::new();
     if is_deleting(old) {
         let before: BTreeSet<&str> = finalizers(old).into_iter().collect();
@@ -253,8 +320,10 @@ pub(super) fn check_changed(old: &Object, new: &Object) -> Vec<FieldError> {
             ));
         }
     }
-    check_common(new, &mut errors);
-    errors
+    check_maps(new, &mut errors);
+    check_owners(owners(new), &mut errors);
+    errors.extend(ownership::check(new));
+    (general, errors)
 }
 
 /// Whether all annotations together are more than an object may have.
@@ -269,45 +338,21 @@ pub(super) fn annotations_are_too_big(object: &Object) -> bool {
 }
 
 fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
-    let map = |name| field(object, name).and_then(Value::as_object);
-    for (key, value) in map("labels").into_iter().flatten() {
-        if let Err(why) = is_label_key(key) {
-            errors.push(FieldError::invalid(
-                "metadata.labels",
-                &key.as_str().into(),
-                why,
-            ));
-        }
-        if let Err(why) = is_label_value(value.as_str().unwrap_or_default()) {
-            errors.push(FieldError::invalid("metadata.labels", value, why));
-        }
-    }
-    for key in map("annotations").into_iter().flat_map(Map::keys) {
-        if let Err(why) = is_label_key(&key.to_lowercase()) {
-            errors.push(FieldError::invalid(
-                "metadata.annotations",
-                &key.as_str().into(),
-                why,
-            ));
-        }
-    }
-    if annotations_are_too_big(object) {
-        errors.push(FieldError::bare(
-            "metadata.annotations",
-            FieldErrorKind::TooLong,
-            format!("may not be more than {ANNOTATIONS} bytes"),
+    let generation = field(object, "generation").and_then(Value::as_i64);
+    if let Some(generation) = generation.filter(|generation| *generation < 0) {
+        errors.push(FieldError::invalid(
+            "metadata.generation",
+            &generation.into(),
+            "must be greater than or equal to 0",
         ));
     }
+    check_maps(object, errors);
     check_owners(owners(object), errors);
-    errors.extend(ownership::check(object));
     let finalizers = finalizers(object);
     for finalizer in &finalizers {
-        if let Err(why) = is_label_key(finalizer) {
-            errors.push(FieldError::invalid(
-                "metadata.finalizers",
-                &(*finalizer).into(),
-                why,
-            ));
+        for why in key_faults(finalizer) {
+            let value = Value::from(*finalizer);
+            errors.push(FieldError::invalid("metadata.finalizers", &value, why));
         }
     }
     if finalizers.contains(&"orphan") && finalizers.contains(&"foregroundDeletion") {
@@ -315,6 +360,56 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
             "metadata.finalizers",
             &finalizers.into(),
             "finalizer orphan and foregroundDeletion cannot be both set",
+        ));
+    }
+    errors.extend(ownership::check(object));
+}
+
+/// What kinds of the core group say beyond that: a finalizer names who holds the object.
+pub(super) fn check_core(resource: &Resource, object: &Object) -> Vec<FieldError> {
+    if !matches!(resource.conduct, Conduct::Plain | Conduct::Namespace) {
+        return Vec::new();
+    }
+    let standard = ["kubernetes", "orphan", "foregroundDeletion"];
+    finalizers(object)
+        .into_iter()
+        .enumerate()
+        .filter(|(_, finalizer)| !finalizer.contains('/') && !standard.contains(finalizer))
+        .map(|(n, finalizer)| {
+            FieldError::invalid(
+                format!("metadata.finalizers[{n}]"),
+                &finalizer.into(),
+                "name is neither a standard finalizer name nor is it fully qualified",
+            )
+        })
+        .collect()
+}
+
+/// Labels and annotations.
+fn check_maps(object: &Object, errors: &mut Vec<FieldError>) {
+    let map = |name| field(object, name).and_then(Value::as_object);
+    for (key, value) in map("labels").into_iter().flatten() {
+        for why in key_faults(key) {
+            let key = Value::from(key.as_str());
+            errors.push(FieldError::invalid("metadata.labels", &key, why));
+        }
+        for why in value_faults(value.as_str().unwrap_or_default()) {
+            errors.push(FieldError::invalid("metadata.labels", value, why));
+        }
+    }
+    let mut bytes = 0;
+    for (key, value) in map("annotations").into_iter().flatten() {
+        bytes += key.len() + value.as_str().map_or(0, str::len);
+        for why in key_faults(&key.to_lowercase()) {
+            let key = Value::from(key.as_str());
+            errors.push(FieldError::invalid("metadata.annotations", &key, why));
+        }
+    }
+    if bytes > ANNOTATIONS {
+        errors.push(FieldError::bare(
+            "metadata.annotations",
+            FieldErrorKind::TooLong,
+            format!("may not be more than {ANNOTATIONS} bytes"),
         ));
     }
 }
@@ -328,13 +423,21 @@ fn check_owners(owners: &[Value], errors: &mut Vec<FieldError>) {
             ("name", "must not be empty"),
             ("uid", "must not be empty"),
         ] {
-            if owner[name].as_str().is_none_or(str::is_empty) {
-                errors.push(FieldError::invalid(
-                    format!("metadata.ownerReferences.{name}"),
-                    &"".into(),
-                    why,
-                ));
+            let text = owner[name].as_str().unwrap_or_default();
+            // What is no `group/version` has no version.
+            let is_empty =
+                text.is_empty() || (name == "apiVersion" && text.matches('/').count() > 1);
+            if is_empty {
+                let field = format!("metadata.ownerReferences.{name}");
+                errors.push(FieldError::invalid(field, &text.into(), why));
             }
+        }
+        if owner["apiVersion"] == "v1" && owner["kind"] == "Event" {
+            errors.push(FieldError::invalid(
+                "metadata.ownerReferences",
+                owner,
+                "/v1, Kind=Event is disallowed from being an owner",
+            ));
         }
         if owner["controller"] == true {
             let text = |name: &str| owner[name].as_str().unwrap_or_default();
@@ -378,13 +481,13 @@ mod tests {
             "ipam.metal3.io/ipaddress",
             "ippool.ipam.metal3.io",
         ] {
-            assert!(is_label_key(good).is_ok(), "{good}");
+            assert!(key_faults(good).is_empty(), "{good}");
         }
         for bad in ["", "/a", "a/", "a/b/c", "A/b", "-a", &"a".repeat(64), "a b"] {
-            assert!(is_label_key(bad).is_err(), "{bad}");
+            assert!(!key_faults(bad).is_empty(), "{bad}");
         }
-        assert!(is_label_value("").is_ok() && is_label_value("a.b_c-1").is_ok());
-        assert!(is_label_value("a b").is_err() && is_label_value(&"a".repeat(64)).is_err());
+        assert!(value_faults("").is_empty() && value_faults("a.b_c-1").is_empty());
+        assert!(!value_faults("a b").is_empty() && !value_faults(&"a".repeat(64)).is_empty());
     }
 
     #[test]
@@ -426,8 +529,10 @@ mod tests {
         let old = object(json!({"name": "a", "deletionTimestamp": "t", "finalizers": ["x"]}));
         let new =
             object(json!({"name": "a", "deletionTimestamp": "t", "finalizers": ["x", "b", "a"]}));
+        let kinds = crate::standalone::kinds::Resources::served();
+        let maps = kinds.by_kind("", "ConfigMap").unwrap();
         assert_eq!(
-            check_changed(&old, &new)[0].to_string(),
+            check_changed(maps, &old, &new).1[0].to_string(),
             r#"metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"a", "b"}"#
         );
     }

@@ -11,6 +11,7 @@
 //!       ownership.rs   who owns which field, apply
 //!     delete.rs      finalizers first, then gone
 //!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
+//!       selector.rs    which objects      label_parse.rs   how label selectors are written
 //!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
 //!                    ... all through the same writes
 //! ```
@@ -22,6 +23,7 @@ mod collect;
 mod commit;
 mod conduct;
 mod delete;
+mod label_parse;
 mod metadata;
 pub(super) mod ownership;
 mod patch;
@@ -36,7 +38,7 @@ mod write;
 
 pub use request::{
     DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Propagation,
-    Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind, WatchOptions,
+    Rules, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind, WatchOptions,
     WatchStream, WriteOptions, Written,
 };
 pub use selector::{FieldSelector, LabelSelector};
@@ -66,6 +68,7 @@ struct Inner {
     kinds: Resources,
     pages: read::Pages,
     clock: fn() -> Timestamp,
+    rules: Rules,
     closed: CancellationToken,
     tasks: TaskTracker,
     terminating: Arc<terminate::Terminating>,
@@ -85,6 +88,7 @@ impl Registry {
             data_dir,
             limits,
             clock,
+            rules,
         } = options;
         // A store that was not closed is checked as it is opened, which reads all of it.
         let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, count, limits))
@@ -96,6 +100,7 @@ impl Registry {
                 kinds,
                 pages: read::Pages::default(),
                 clock,
+                rules,
                 closed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 terminating: Arc::default(),

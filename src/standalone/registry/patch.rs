@@ -118,6 +118,14 @@ fn merge_strategically(target: &mut Value, patch: &Value, field: &str) {
                     // Other directives order lists or drop what unions left behind; nothing here needs them.
                 } else if value.is_null() {
                     target.remove(name);
+                } else if let Some(directive) = value.get("$patch") {
+                    let replaces = directive == "replace" && target.contains_key(name);
+                    target.remove(name);
+                    if replaces && let Value::Object(rest) = value {
+                        let mut rest = rest.clone();
+                        rest.remove("$patch");
+                        target.insert(name.clone(), rest.into());
+                    }
                 } else {
                     merge_strategically(
                         target.entry(name.as_str()).or_insert(Value::Null),
@@ -129,11 +137,9 @@ fn merge_strategically(target: &mut Value, patch: &Value, field: &str) {
         }
         (target @ Value::Array(_), Value::Array(patch)) if field == "finalizers" => {
             if let Value::Array(found) = target {
-                for item in patch {
-                    if !found.contains(item) {
-                        found.push(item.clone());
-                    }
-                }
+                found.extend(patch.iter().cloned());
+                found.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
+                found.dedup();
             }
         }
         (Value::Array(found), Value::Array(patch)) if merge_key(field).is_some() => {

@@ -14,7 +14,8 @@ use tokio::time::Instant;
 
 use super::Registry;
 use super::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
-use crate::standalone::error::ApiError;
+use crate::standalone::error::{ApiError, truncated};
+use crate::standalone::kinds::Conduct;
 use crate::standalone::store::Snapshot;
 
 /// How long a snapshot is kept for the next page.
@@ -22,6 +23,8 @@ const KEPT: Duration = Duration::from_mins(1);
 /// Most snapshots kept; each holds the disk space of what was overwritten since.
 const SNAPSHOTS: usize = 32;
 
+/// Version of continue tokens.
+const VERSION: &str = "meta.k8s.io/v1";
 const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Snapshots of lists that are being read in pages, oldest first.
@@ -36,10 +39,13 @@ struct Kept {
 /// Where a page ended. Opaque to clients.
 #[derive(Serialize, Deserialize)]
 struct Token {
+    #[serde(default)]
     v: String,
     /// Revision of the list; -1: whatever is newest.
+    #[serde(default)]
     rv: i64,
     /// The last key that was looked at, after the collection's prefix.
+    #[serde(default)]
     start: String,
     /// How many objects were left, if that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -98,7 +104,16 @@ impl Registry {
     pub fn get(&self, target: &Target, resource_version: Option<&str>) -> Result<Bytes, ApiError> {
         let name = target.name()?;
         let snapshot = self.inner.store.snapshot()?;
-        if let Some(least) = parse_version(resource_version)? {
+        let least = match target.resource.conduct {
+            // Not served from a cache, whose words differ.
+            Conduct::Event => parse_version(resource_version).map_err(invalid_version)?,
+            Conduct::Custom
+            | Conduct::Definition
+            | Conduct::Namespace
+            | Conduct::Lease
+            | Conduct::Plain => parse_version(resource_version)?,
+        };
+        if let Some(least) = least {
             reached(least, snapshot.revision())?;
         }
         match snapshot.get(&target.key(name))? {
@@ -119,7 +134,7 @@ impl Registry {
             .filter(|token| !token.is_empty())
             .map(Token::read)
             .transpose()?;
-        let asked = parse_version(options.resource_version.as_deref())?;
+        let asked = parse_version(options.resource_version.as_deref()).map_err(invalid_version)?;
         check_version_match(options, asked, token.is_some())?;
         let snapshot = match &token {
             Some(token) => self.continued(token)?,
@@ -231,7 +246,7 @@ impl Registry {
                 listed.remaining = Some(left);
             }
             let token = Token {
-                v: "meta.k8s.io/v1".to_owned(),
+                v: VERSION.to_owned(),
                 rv: i64::try_from(snapshot.revision()).unwrap_or(i64::MAX),
                 start,
                 left: listed.remaining,
@@ -242,12 +257,12 @@ impl Registry {
         Ok(listed)
     }
 
-    /// Namespaces and names of what is selected, as of now.
-    pub(super) fn names(
+    /// Namespaces, names and objects of what is selected, as of now.
+    pub(super) fn selected(
         &self,
         target: &Target,
         selectors: &Selectors,
-    ) -> Result<Vec<(String, String)>, ApiError> {
+    ) -> Result<Vec<(String, String, Bytes)>, ApiError> {
         let mut names = Vec::new();
         self.inner
             .store
@@ -255,7 +270,7 @@ impl Registry {
             .scan(&target.prefix(), None, |key, stored| {
                 let (namespace, name) = split_key(&target.resource, key);
                 if selectors.matches(namespace, name, &stored.object) {
-                    names.push((namespace.to_owned(), name.to_owned()));
+                    names.push((namespace.to_owned(), name.to_owned(), stored.object));
                 }
                 ControlFlow::Continue(())
             })?;
@@ -281,13 +296,17 @@ pub(super) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError>
     match text {
         None | Some("" | "0") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {
-            ApiError::bad_request(format!(
-                "Invalid value: {:?}: strconv.ParseUint: parsing {:?}: invalid syntax",
-                crate::standalone::error::truncated(text, 64),
-                crate::standalone::error::truncated(text, 64)
+            let text = truncated(text, 64);
+            ApiError::unreasoned(format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
             ))
         }),
     }
+}
+
+/// The error of a resourceVersion as whoever asked for a list is told.
+fn invalid_version(error: ApiError) -> ApiError {
+    ApiError::bad_request(format!("invalid resource version: {}", error.message))
 }
 
 /// Whether this revision was reached.
@@ -337,20 +356,26 @@ impl Token {
     fn read(text: &str) -> Result<Self, ApiError> {
         let bad = |why: &str| {
             Err(ApiError::bad_request(format!(
-                "continue key is not valid: {why}"
+                "invalid continue token: continue key is not valid: {why}"
             )))
         };
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')) else {
             return bad("illegal base64 data");
         };
         match serde_json::from_slice::<Self>(&bytes) {
-            Err(_) => bad("it cannot be read"),
-            Ok(token) if token.v != "meta.k8s.io/v1" => {
-                bad("server does not recognize this encoded version")
+            Err(error) => bad(&truncated(&error.to_string(), 128)),
+            Ok(token) if token.v.is_empty() => {
+                bad("server does not recognize this encoded version ")
             }
-            Ok(token) if token.rv == 0 => bad("incorrect encoded start resourceVersion"),
+            Ok(token) if token.v != VERSION => bad(&format!(
+                "server does not recognize this encoded version {}",
+                truncated(&token.v, 64)
+            )),
+            Ok(token) if token.rv == 0 => bad(&format!(
+                "incorrect encoded start resourceVersion (version {VERSION})"
+            )),
             Ok(token) if token.start.is_empty() || token.start.contains("..") => {
-                bad("encoded start key is empty")
+                bad(&format!("encoded start key empty (version {VERSION})"))
             }
             Ok(token) => Ok(token),
         }

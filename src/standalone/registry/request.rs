@@ -24,6 +24,17 @@ pub struct Options {
     pub limits: Limits,
     /// Where the time comes from.
     pub clock: fn() -> Timestamp,
+    /// Whose rules hold for our own kinds.
+    pub rules: Rules,
+}
+
+/// Which rules a write is held to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rules {
+    /// Kubernetes' and this project's.
+    Own,
+    /// Kubernetes' alone, as on a server without our webhook.
+    Kubernetes,
 }
 
 /// What a request is about.
@@ -123,6 +134,9 @@ pub struct DeleteOptions {
     pub resource_version: Option<String>,
     /// What becomes of dependents; none: background, or what the object's finalizers already say.
     pub propagation: Option<Propagation>,
+    /// Whether the client said, in the old words, that no dependent may be orphaned: then a deletion that has to wait is
+    /// answered as accepted.
+    pub orphans_none: bool,
     /// Check and answer, delete nothing.
     pub dry_run: bool,
 }
@@ -231,6 +245,7 @@ impl Options {
             data_dir: data_dir.into(),
             limits: Limits::default(),
             clock: Timestamp::now,
+            rules: Rules::Own,
         }
     }
 }

@@ -6,25 +6,25 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::metadata::{is_label_key, is_label_value};
+use super::label_parse;
 use crate::standalone::error::{ApiError, truncated};
-use crate::standalone::kinds::{Resource, at_path};
+use crate::standalone::kinds::{Conduct, Resource, at_path};
 
 /// Most requirements of one selector, and the longest text of one; more is no selection but an attack.
-const MOST: usize = 1024;
+pub(super) const MOST: usize = 1024;
 
 /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`: all must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LabelSelector(Vec<LabelRequirement>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct LabelRequirement {
-    key: String,
-    test: LabelTest,
+pub(super) struct LabelRequirement {
+    pub(super) key: String,
+    pub(super) test: LabelTest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum LabelTest {
+pub(super) enum LabelTest {
     In(Vec<String>),
     NotIn(Vec<String>),
     Exists,
@@ -52,33 +52,10 @@ impl LabelSelector {
     /// # Errors
     /// `BadRequest` with the place that cannot be read.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        let mut requirements = Vec::new();
-        let mut rest = text.trim();
-        while !rest.is_empty() {
-            let (requirement, after) =
-                label_requirement(rest).map_err(|why| unreadable(text, &why))?;
-            requirements.push(requirement);
-            if requirements.len() > MOST {
-                return Err(unreadable(text, "too many requirements"));
-            }
-            rest = after.trim_start();
-            if let Some(next) = rest.strip_prefix(',') {
-                rest = next.trim_start();
-                if rest.is_empty() {
-                    return Err(unreadable(text, "found '', expected: identifier after ','"));
-                }
-            } else if !rest.is_empty() {
-                let found = rest.split([',', ' ']).next().unwrap_or(rest);
-                return Err(unreadable(
-                    text,
-                    &format!(
-                        "found '{}', expected: ',' or 'end of string'",
-                        truncated(found, 64)
-                    ),
-                ));
-            }
+        match label_parse::requirements(text) {
+            Ok(requirements) => Ok(Self(requirements)),
+            Err(why) => Err(ApiError::bad_request(why)),
         }
-        Ok(Self(requirements))
     }
 
     /// Whether it selects everything.
@@ -106,105 +83,6 @@ impl LabelSelector {
     }
 }
 
-fn unreadable(text: &str, why: &str) -> ApiError {
-    ApiError::bad_request(format!(
-        "unable to parse requirement: {why} in {:?}",
-        truncated(text, 128)
-    ))
-}
-
-/// The first requirement of `text`, and what comes after it.
-fn label_requirement(text: &str) -> Result<(LabelRequirement, &str), String> {
-    let (negated, text) = match text.strip_prefix('!') {
-        Some(rest) if !rest.starts_with('=') => (true, rest.trim_start()),
-        _ => (false, text),
-    };
-    let (key, rest) = word(text);
-    if key.is_empty() {
-        return Err(format!(
-            "found '{}', expected: !, identifier, or 'end of string'",
-            truncated(text, 32)
-        ));
-    }
-    is_label_key(key).map_err(|why| format!("key: Invalid value: {key:?}: {why}"))?;
-    let rest = rest.trim_start();
-    let made = |test| LabelRequirement {
-        key: key.to_owned(),
-        test,
-    };
-    if negated {
-        return Ok((made(LabelTest::Missing), rest));
-    }
-    if rest.is_empty() || rest.starts_with(',') {
-        return Ok((made(LabelTest::Exists), rest));
-    }
-    for (operator, equal) in [("==", true), ("!=", false), ("=", true)] {
-        if let Some(rest) = rest.strip_prefix(operator) {
-            let (value, rest) = word(rest.trim_start());
-            let values = vec![label_value(value)?];
-            let test = if equal {
-                LabelTest::In(values)
-            } else {
-                LabelTest::NotIn(values)
-            };
-            return Ok((made(test), rest));
-        }
-    }
-    for (operator, above) in [(">", true), ("<", false)] {
-        if let Some(rest) = rest.strip_prefix(operator) {
-            let (value, rest) = word(rest.trim_start());
-            let bound = value.parse().map_err(|_| {
-                format!(
-                    "for 'Gt', 'Lt' operators, the value must be an integer, found '{}'",
-                    truncated(value, 32)
-                )
-            })?;
-            let test = if above {
-                LabelTest::Above(bound)
-            } else {
-                LabelTest::Below(bound)
-            };
-            return Ok((made(test), rest));
-        }
-    }
-    let (operator, rest) = word(rest);
-    let wanted = match operator {
-        "in" => true,
-        "notin" => false,
-        other => {
-            return Err(format!(
-                "found '{}', expected: in, notin, =, ==, !=, gt, lt",
-                truncated(other, 32)
-            ));
-        }
-    };
-    let rest = rest.trim_start().strip_prefix('(').ok_or("expected: '('")?;
-    let (list, rest) = rest.split_once(')').ok_or("expected: ')'")?;
-    let values = list
-        .split(',')
-        .map(|value| label_value(value.trim()))
-        .collect::<Result<Vec<_>, _>>()?;
-    let test = if wanted {
-        LabelTest::In(values)
-    } else {
-        LabelTest::NotIn(values)
-    };
-    Ok((made(test), rest))
-}
-
-fn label_value(value: &str) -> Result<String, String> {
-    is_label_value(value).map_err(|why| format!("values[0]: Invalid value: {value:?}: {why}"))?;
-    Ok(value.to_owned())
-}
-
-/// Text up to white space or an operator.
-fn word(text: &str) -> (&str, &str) {
-    let end = text
-        .find(|c: char| c.is_whitespace() || "=!<>(),".contains(c))
-        .unwrap_or(text.len());
-    text.split_at(end)
-}
-
 // === impl FieldSelector ===
 
 impl FieldSelector {
@@ -218,21 +96,12 @@ impl FieldSelector {
             if term.is_empty() {
                 continue;
             }
-            let (path, equal, value) = field_requirement(term).ok_or_else(|| {
-                ApiError::bad_request(format!(
-                    "invalid selector: '{}'; can't understand '{}'",
-                    truncated(text, 128),
-                    truncated(term, 64)
-                ))
-            })?;
+            let (path, equal, value) = field_requirement(text, term)?;
             let known = path == "metadata.name"
                 || (path == "metadata.namespace" && resource.namespaced)
                 || resource.selectable.iter().any(|field| field == path);
             if !known {
-                return Err(ApiError::bad_request(format!(
-                    "field label not supported: {}",
-                    truncated(path, 128)
-                )));
+                return Err(ApiError::bad_request(not_selectable(resource, path)));
             }
             if requirements.len() == MOST {
                 return Err(ApiError::bad_request("too many field requirements"));
@@ -308,26 +177,61 @@ fn terms(text: &str) -> Vec<&str> {
     terms
 }
 
-fn field_requirement(term: &str) -> Option<(&str, bool, String)> {
-    let at = term.find(['=', '!'])?;
+/// What is said of a field that nothing is selected by: kinds with selectors of their own say it in other words.
+fn not_selectable(resource: &Resource, path: &str) -> String {
+    let path = truncated(path, 128);
+    let is_plain = match resource.conduct {
+        Conduct::Custom | Conduct::Event | Conduct::Namespace => false,
+        Conduct::Lease | Conduct::Definition => true,
+        Conduct::Plain => resource.selectable.is_empty(),
+    };
+    if is_plain {
+        format!(
+            "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        )
+    } else {
+        format!("field label not supported: {path}")
+    }
+}
+
+fn field_requirement<'a>(text: &str, term: &'a str) -> Result<(&'a str, bool, String), ApiError> {
+    let unclear = || {
+        ApiError::bad_request(format!(
+            "invalid selector: '{}'; can't understand '{}'",
+            truncated(text, 128),
+            truncated(term, 64)
+        ))
+    };
+    let at = term.find(['=', '!']).ok_or_else(unclear)?;
     let (path, rest) = term.split_at(at);
     let (equal, value) = if let Some(value) = rest.strip_prefix("!=") {
         (false, value)
     } else if let Some(value) = rest.strip_prefix("==") {
         (true, value)
     } else {
-        (true, rest.strip_prefix('=')?)
+        (true, rest.strip_prefix('=').ok_or_else(unclear)?)
     };
     let mut plain = String::with_capacity(value.len());
     let mut chars = value.chars();
+    let wrong = |why: String| {
+        Err(ApiError::bad_request(format!(
+            "invalid field selector: {why}"
+        )))
+    };
     while let Some(c) = chars.next() {
         match c {
-            '\\' => plain.push(chars.next().filter(|c| r"\,=".contains(*c))?),
-            ',' | '=' => return None,
+            '\\' => match chars.next() {
+                Some(c) if r"\,=".contains(c) => plain.push(c),
+                other => {
+                    let other = other.map(String::from).unwrap_or_default();
+                    return wrong(format!("invalid escape sequence: \\{other}"));
+                }
+            },
+            ',' | '=' => return wrong(format!("unescaped character in value: {}", u32::from(c))),
             other => plain.push(other),
         }
     }
-    Some((path, equal, plain))
+    Ok((path, equal, plain))
 }
 
 /// A field as a selector compares it: absent is empty.

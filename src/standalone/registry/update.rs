@@ -62,13 +62,8 @@ pub(super) fn next(
             let mut new = old.clone();
             ownership::carry(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
-            // As sent: kept for comparison with what the object has, so that a wrong one is told.
-            for name in ["name", "namespace", "uid"] {
-                if let Some(value) = metadata::field(&wanted, name) {
-                    let value = value.clone();
-                    metadata::of(&mut new).insert(name.to_owned(), value);
-                }
-            }
+            // What the body says of itself is checked, what it says of the metadata is not looked at.
+            replace(&mut new, "kind", wanted.remove("kind"));
             new
         }
         None => {
@@ -77,6 +72,9 @@ pub(super) fn next(
                 replace(&mut new, "status", old.get("status").cloned());
             }
             keep_identity(old, &mut new);
+            if resource.kind == "Secret" && !new.contains_key("type") {
+                replace(&mut new, "type", old.get("type").cloned());
+            }
             if resource.conduct == Conduct::Namespace {
                 // What holds a namespace is let go by its own path alone.
                 replace(&mut new, "spec", old.get("spec").cloned());
@@ -96,14 +94,15 @@ fn replace(object: &mut Object, name: &str, value: Option<Value>) {
 
 /// What a client may leave out, but not change; and what it may not touch at all.
 fn keep_identity(old: &Object, new: &mut Object) {
-    for name in [
-        "uid",
-        "creationTimestamp",
-        "deletionTimestamp",
-        "deletionGracePeriodSeconds",
+    // Times of the server's own are kept whatever the client says of them; UID and grace when it says nothing.
+    for (name, always) in [
+        ("uid", false),
+        ("creationTimestamp", true),
+        ("deletionTimestamp", true),
+        ("deletionGracePeriodSeconds", false),
     ] {
-        if metadata::field(new, name).is_none()
-            && let Some(value) = metadata::field(old, name)
+        if let Some(value) = metadata::field(old, name)
+            && (always || metadata::field(new, name).is_none())
         {
             metadata::of(new).insert(name.to_owned(), value.clone());
         }

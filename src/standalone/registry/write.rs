@@ -12,7 +12,7 @@ use super::metadata::{self, Object};
 use super::ownership::{self, By};
 use super::request::{FieldValidation, Patch, Subresource, Target, WriteOptions, Written};
 use super::{Registry, commit_failed, conduct, key, patch, update};
-use crate::standalone::error::{ApiError, FieldError};
+use crate::standalone::error::{ApiError, FieldError, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
 use crate::standalone::store::{CommitError, Committed, Refused};
 
@@ -38,13 +38,25 @@ impl Registry {
             return Err(ApiError::method_not_allowed(resource, "create"));
         }
         let mut warnings = Vec::new();
-        let mut object = body::decode(resource, body, Came::Whole, options, &mut warnings)?;
+        self.create_from(target, body, options, &mut warnings)
+            .await
+            .map_err(|error| error.after(&warnings))
+    }
+
+    async fn create_from(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let mut object = body::decode(resource, body, Came::Whole, options, warnings)?;
         place(target, &mut object)?;
         if !metadata::text(&object, "resourceVersion").is_empty() {
-            let mut error =
-                ApiError::bad_request("resourceVersion should not be set on objects to be created");
-            (error.code, error.reason) = (500, "");
-            return Err(error);
+            return Err(ApiError::unreasoned(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let generate = metadata::text(&object, "name").is_empty()
             && !metadata::text(&object, "generateName").is_empty();
@@ -57,12 +69,13 @@ impl Registry {
                 metadata::of(&mut object).insert("name".to_owned(), name.into());
             }
             names += 1;
+            let before = warnings.len();
             match self
-                .create_named(target, object.clone(), options, Some(&by), &mut warnings)
+                .create_named(target, object.clone(), options, Some(&by), warnings)
                 .await
             {
                 Err(error) if generate && names < NAMES && error.reason == "AlreadyExists" => {
-                    warnings.clear();
+                    warnings.truncate(before);
                 }
                 other => return other,
             }
@@ -85,20 +98,27 @@ impl Registry {
             let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
             key(namespaces, "", target.namespace())
         });
-        let mut errors = metadata::check_new(resource, &object);
-        errors.extend(check_contents(resource, None, &object));
+        let kind = metadata::kind(&object).to_owned();
+        let mut errors = check_kind(resource, &object);
+        if errors.is_empty() {
+            errors = metadata::check_new(resource, &object);
+            errors.extend(metadata::check_core(resource, &object));
+            errors.extend(check_contents(resource, None, &object));
+        }
         if errors.is_empty() {
             errors = self.admit(resource, None, &object, warnings);
         }
         if !errors.is_empty() || options.dry_run {
             // A namespace that is not there is told before anything about the object in it.
-            self.check_free(target, &name, within.as_deref())?;
+            self.check_within(target, &name, within.as_deref())?;
         }
         if !errors.is_empty() {
-            return Err(ApiError::invalid(resource, &name, &errors));
+            return Err(ApiError::invalid_as(&resource.group, &kind, &name, &errors));
         }
+        warnings.extend(conduct::warnings(resource, None, &object));
         let warnings = std::mem::take(warnings);
         if options.dry_run {
+            self.check_free(target, &name)?;
             return Ok(self.not_stored(&object, true, warnings));
         }
         let key = target.key(&name);
@@ -111,9 +131,7 @@ impl Registry {
             committed = store(&object).await;
         }
         let committed = committed.map_err(|error| match error {
-            CommitError::Refused(Refused::Exists | Refused::Changed) => {
-                ApiError::already_exists(resource, &name)
-            }
+            CommitError::Refused(Refused::Exists | Refused::Changed) => self.exists(target, &name),
             CommitError::Refused(Refused::NoNamespace) => self.no_namespace(target),
             CommitError::Refused(Refused::NamespaceDeleting) => {
                 ApiError::namespace_terminating(resource, &name, target.namespace())
@@ -128,31 +146,45 @@ impl Registry {
         })
     }
 
-    /// What the commit would refuse of something new, for those that are not committed.
-    fn check_free(
+    /// Whether the namespace takes something new, for what is not committed.
+    fn check_within(
         &self,
         target: &Target,
         name: &str,
         within: Option<&str>,
     ) -> Result<(), ApiError> {
-        let snapshot = self.inner.store.snapshot()?;
-        if let Some(namespace) = within {
-            match snapshot.get(namespace)? {
-                None => return Err(self.no_namespace(target)),
-                Some(found) if found.deleting => {
-                    return Err(ApiError::namespace_terminating(
-                        &target.resource,
-                        name,
-                        target.namespace(),
-                    ));
-                }
-                Some(_) => {}
-            }
+        let Some(namespace) = within else {
+            return Ok(());
+        };
+        match self.inner.store.snapshot()?.get(namespace)? {
+            None => Err(self.no_namespace(target)),
+            Some(found) if found.deleting => Err(ApiError::namespace_terminating(
+                &target.resource,
+                name,
+                target.namespace(),
+            )),
+            Some(_) => Ok(()),
         }
+    }
+
+    /// Whether the name is free, for what is not committed.
+    fn check_free(&self, target: &Target, name: &str) -> Result<(), ApiError> {
+        let snapshot = self.inner.store.snapshot()?;
         if !name.is_empty() && snapshot.get(&target.key(name))?.is_some() {
-            return Err(ApiError::already_exists(&target.resource, name));
+            return Err(self.exists(target, name));
         }
         Ok(())
+    }
+
+    /// The error of a name that is taken; by something on its way out, that is said too.
+    fn exists(&self, target: &Target, name: &str) -> ApiError {
+        let mut error = ApiError::already_exists(&target.resource, name);
+        let snapshot = self.inner.store.snapshot().ok();
+        let found = snapshot.and_then(|snapshot| snapshot.get(&target.key(name)).ok()?);
+        if found.is_some_and(|found| found.deleting) {
+            error.message.insert_str(0, "object is being deleted: ");
+        }
+        error
     }
 
     fn no_namespace(&self, target: &Target) -> ApiError {
@@ -174,13 +206,25 @@ impl Registry {
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "update"));
         }
-        let name = target.name()?;
         let mut warnings = Vec::new();
-        let mut wanted = body::decode(resource, body, Came::Whole, options, &mut warnings)?;
+        self.update_from(target, body, options, &mut warnings)
+            .await
+            .map_err(|error| error.after(&warnings))
+    }
+
+    async fn update_from(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let name = target.name()?;
+        let mut wanted = body::decode(resource, body, Came::Whole, options, warnings)?;
         place(target, &mut wanted)?;
         if target.subresource.is_none()
             && conduct::is_made_by_update(resource)
-            && metadata::text(&wanted, "resourceVersion").is_empty()
             && self
                 .inner
                 .store
@@ -188,11 +232,24 @@ impl Registry {
                 .get(&target.key(name))?
                 .is_none()
         {
+            let uid = metadata::text(&wanted, "uid");
+            if !uid.is_empty() {
+                return Err(other_uid(target, uid, ""));
+            }
+            let version = metadata::text(&wanted, "resourceVersion");
+            if !version.is_empty() {
+                if version.parse::<u64>().is_err() {
+                    return Err(no_number(version));
+                }
+                return Err(ApiError::unreasoned(
+                    "resourceVersion should not be set on objects to be created",
+                ));
+            }
             let by = By::new(options, self.now());
             let mut new = wanted.clone();
             update::claim(resource, &mut new, &by);
             match self
-                .create_named(target, new, options, Some(&by), &mut warnings)
+                .create_named(target, new, options, Some(&by), warnings)
                 .await
             {
                 // Someone was faster: then it is an update.
@@ -201,10 +258,14 @@ impl Registry {
             }
         }
         let by = By::new(options, self.now());
+        let uid = metadata::text(&wanted, "uid");
         self.replace(target, options, warnings, Some(&by), |old, _| {
-            check_version(target, old, &wanted)?;
-            check_uid(target, old, &wanted)?;
-            Ok(wanted.clone())
+            let found = metadata::text(&old.object, "uid");
+            if uid.is_empty() || uid == found {
+                Ok(wanted.clone())
+            } else {
+                Err(other_uid(target, uid, found))
+            }
         })
         .await
     }
@@ -229,13 +290,21 @@ impl Registry {
             return self.apply(target, body, force, options).await;
         }
         let by = By::new(options, self.now());
-        self.replace(target, options, Vec::new(), Some(&by), |old, warnings| {
-            let patched = patch::apply(&patch, old.object.clone())?;
-            let mut wanted = body::decode(resource, patched, Came::Patched, options, warnings)?;
-            place_patched(target, &old.object, &mut wanted);
-            Ok(wanted)
-        })
-        .await
+        let mut warnings = Vec::new();
+        let patched = self.replace(
+            target,
+            options,
+            &mut warnings,
+            Some(&by),
+            |old, warnings| {
+                let patched = patch::apply(&patch, old.object.clone())?;
+                let mut wanted = body::decode(resource, patched, Came::Patched, options, warnings)?;
+                place(target, &mut wanted)?;
+                Ok(wanted)
+            },
+        );
+        let patched = patched.await;
+        patched.map_err(|error| error.after(&warnings))
     }
 
     /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile. `by`: who owns what is
@@ -244,34 +313,35 @@ impl Registry {
         &self,
         target: &Target,
         options: &WriteOptions,
-        first_warnings: Vec<String>,
+        warnings: &mut Vec<String>,
         by: Option<&By>,
         want: impl Fn(&Old, &mut Vec<String>) -> Result<Object, ApiError>,
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
         let name = target.name()?;
         let key = target.key(name);
+        let first = warnings.len();
         for _ in 0..ATTEMPTS {
             let Some(stored) = self.inner.store.snapshot()?.get(&key)? else {
                 return Err(ApiError::not_found(resource, name));
             };
             let old = Old::read(stored)?;
-            let mut warnings = first_warnings.clone();
-            let wanted = want(&old, &mut warnings)?;
+            warnings.truncate(first);
+            let wanted = want(&old, warnings)?;
             check_version(target, &old, &wanted)?;
             let mut new = update::next(resource, &old.object, wanted, target.subresource, by);
             ownership::keep_times(&old.object, &mut new);
-            self.check_update(target, &old, &new, &mut warnings)?;
+            self.check_update(target, &old, &new, warnings)?;
             if !update::differs(&old.object, &new) {
                 return Ok(Written {
                     revision: old.stored.revision,
                     object: old.stored.object,
                     created: false,
-                    warnings,
+                    warnings: std::mem::take(warnings),
                 });
             }
             if options.dry_run {
-                return Ok(self.not_stored(&new, false, warnings));
+                return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
             }
             let mut stored = self.store_next(resource, &key, &old, &new).await;
             if too_large_to_account(&stored, by, &mut new) {
@@ -283,7 +353,7 @@ impl Registry {
                         object: committed.object,
                         revision: committed.revision,
                         created: false,
-                        warnings,
+                        warnings: std::mem::take(warnings),
                     });
                 }
                 Err(CommitError::Refused(_)) => {}
@@ -301,16 +371,39 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<(), ApiError> {
         let resource = &target.resource;
-        let mut errors = metadata::check_changed(&old.object, new);
-        errors.extend(check_contents(resource, Some(&old.object), new));
+        let (general, changed) = metadata::check_changed(resource, &old.object, new);
+        let mut errors = general.clone();
+        errors.extend(changed.iter().cloned());
+        let of_another_kind = check_kind(resource, new);
+        if of_another_kind.is_empty() {
+            // A real server looks at what changed in the metadata twice: for any object, and for this kind.
+            let core = metadata::check_core(resource, new);
+            if resource.conduct != Conduct::Event {
+                errors.extend(changed);
+                errors.extend(core.iter().cloned());
+            }
+            if resource.conduct == Conduct::Plain {
+                errors.extend(conduct::check_change(resource, &old.object, new));
+                errors.extend(general);
+                errors.extend(core);
+            }
+            errors.extend(match target.subresource {
+                None => check_contents(resource, Some(&old.object), new),
+                Some(Subresource::Status) => check_status(resource, &old.object, new),
+            });
+        } else {
+            errors.extend(of_another_kind);
+        }
         if errors.is_empty() && target.subresource.is_none() {
             errors = self.admit(resource, Some(&old.object), new, warnings);
         }
         if errors.is_empty() {
+            warnings.extend(conduct::warnings(resource, Some(&old.object), new));
             Ok(())
         } else {
-            Err(ApiError::invalid(
-                resource,
+            Err(ApiError::invalid_as(
+                &resource.group,
+                metadata::kind(new),
                 metadata::text(&old.object, "name"),
                 &errors,
             ))
@@ -410,21 +503,6 @@ pub(super) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError
     Ok(())
 }
 
-/// A patch that takes name or namespace away does not mean to.
-fn place_patched(target: &Target, old: &Object, wanted: &mut Object) {
-    let fields: &[&str] = if target.resource.namespaced {
-        &["name", "namespace"]
-    } else {
-        &["name"]
-    };
-    for field in fields {
-        if metadata::text(wanted, field).is_empty() {
-            let value = metadata::text(old, field).to_owned();
-            metadata::of(wanted).insert((*field).to_owned(), value.into());
-        }
-    }
-}
-
 /// The resourceVersion that the client names, if any, must be the object's.
 fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
     let resource = &target.resource;
@@ -447,34 +525,51 @@ fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiE
     match version.parse::<u64>() {
         Ok(version) if version == old.stored.revision => Ok(()),
         Ok(_) => Err(ApiError::modified(resource, name)),
-        Err(_) => Err(ApiError::invalid_resource(
-            resource,
-            name,
-            &[FieldError::invalid(
-                "metadata.resourceVersion",
-                &version.into(),
-                "must be an unsigned integer",
-            )],
-        )),
+        Err(_) => Err(no_number(version)),
     }
 }
 
-/// The UID in a whole object that the client sends, if any, must be the object's: it may mean one that was deleted. (A patch
-/// that names another UID is told that this field cannot be changed.)
-fn check_uid(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
-    let found = metadata::text(&old.object, "uid");
-    let wanted = metadata::text(wanted, "uid");
-    // On the real server a status patch with another UID is accepted; only the main path looks at it.
-    if wanted.is_empty() || wanted == found || target.subresource == Some(Subresource::Status) {
-        return Ok(());
-    }
-    Err(ApiError::conflict(
-        &target.resource,
-        metadata::text(&old.object, "name"),
-        format_args!(
-            "Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
-        ),
+/// A resourceVersion that is none: a real server's store stumbles over it, and says so without a reason.
+fn no_number(version: &str) -> ApiError {
+    ApiError::unreasoned(format!(
+        "strconv.ParseUint: parsing {:?}: invalid syntax",
+        truncated(version, 64)
     ))
+}
+
+/// Whoever replaces an object by PUT and names a UID means the object that has it, and no other of that name.
+fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
+    let resource = &target.resource;
+    let name = target.name.as_deref().unwrap_or_default();
+    let place = match resource.conduct {
+        Conduct::Custom => format!("{}/{}", resource.group, resource.plural),
+        Conduct::Definition
+        | Conduct::Namespace
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => resource.plural.clone(),
+    };
+    let within = match target.namespace() {
+        "" => String::new(),
+        namespace => format!("{namespace}/"),
+    };
+    ApiError::conflict(
+        resource,
+        name,
+        format_args!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{place}/{within}{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+        ),
+    )
+}
+
+/// A custom resource says what it is; built-in kinds were read as what the path says.
+fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError> {
+    let found = metadata::kind(object);
+    if found == resource.kind {
+        return Vec::new();
+    }
+    let why = format!("must be {}", resource.kind);
+    vec![FieldError::invalid("kind", &found.into(), why)]
 }
 
 /// What is wrong with everything but the metadata. What was wrong before, in the same way, is let through.
@@ -485,6 +580,22 @@ fn check_contents(resource: &Resource, old: Option<&Object>, new: &Object) -> Ve
     };
     if let (Some(old), Some(schema), false) = (old, &resource.schema, errors.is_empty()) {
         let before = schema.validate(old);
+        errors.retain(|error| !before.contains(error));
+    }
+    errors
+}
+
+/// What is wrong with a status that is written by its own path.
+fn check_status(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
+    let Some(schema) = &resource.schema else {
+        return Vec::new();
+    };
+    let Some(status) = new.get("status") else {
+        return Vec::new();
+    };
+    let mut errors = schema.validate_part("status", status);
+    if let (Some(old), false) = (old.get("status"), errors.is_empty()) {
+        let before = schema.validate_part("status", old);
         errors.retain(|error| !before.contains(error));
     }
     errors

@@ -173,6 +173,14 @@ impl Schema {
         defaults::root(&self.root, object, Nulls::Wrong);
     }
 
+    /// Everything that is wrong with one part of an object, as if that part were all there is.
+    pub fn validate_part(&self, name: &str, value: &Value) -> Vec<FieldError> {
+        match self.root.properties.get(name) {
+            Some(node) => validate::part(node, name, value),
+            None => Vec::new(),
+        }
+    }
+
     /// Everything that is wrong, up to a bound.
     pub fn validate(&self, object: &Map<String, Value>) -> Vec<FieldError> {
         validate::root(&self.root, object)

@@ -1,6 +1,6 @@
 //! What is wrong with an object, in a real API server's words.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
@@ -13,15 +13,31 @@ const FINDINGS: usize = 256;
 pub(super) fn root(node: &Node, object: &Map<String, Value>) -> Vec<FieldError> {
     let mut found = Found::default();
     validate_object(node, object, "", true, &mut found);
+    found.end();
     if object.get("spec").is_some_and(Value::is_null) && node.required.iter().any(|r| r == "spec") {
         found.bare("spec", FieldErrorKind::Required, "");
     }
     found.errors
 }
 
+/// One part of an object alone: paths in texts are those within it.
+pub(super) fn part(node: &Node, name: &str, value: &Value) -> Vec<FieldError> {
+    let mut found = Found {
+        outer: name.len(),
+        ..Found::default()
+    };
+    validate(node, value, name, &mut found);
+    found.end();
+    found.errors
+}
+
 #[derive(Default)]
 struct Found {
     errors: Vec<FieldError>,
+    /// What is wrong with lists as sets and maps, which is told last.
+    lists: Vec<FieldError>,
+    /// How much of a path's beginning is outside of what is looked at.
+    outer: usize,
 }
 
 impl Found {
@@ -35,16 +51,33 @@ impl Found {
         }
     }
 
+    fn of_list(&mut self, error: FieldError) {
+        if self.lists.len() < FINDINGS {
+            self.lists.push(error);
+        }
+    }
+
+    fn end(&mut self) {
+        self.errors.append(&mut self.lists);
+    }
+
+    /// A path, as texts within what is looked at have it.
+    fn inner<'a>(&self, path: &'a str) -> &'a str {
+        let inner = path.get(self.outer..).unwrap_or(path);
+        inner.strip_prefix('.').unwrap_or(inner)
+    }
+
     fn bare(&mut self, path: &str, kind: FieldErrorKind, detail: &str) {
         self.push(FieldError::bare(path, kind, detail));
     }
 
     /// `path: Invalid value: value: path in body <what>`.
     fn body(&mut self, path: &str, value: &Value, what: &str) {
+        let inner = self.inner(path);
         self.push(FieldError::invalid(
             path,
             value,
-            format!("{path} in body {what}"),
+            format!("{inner} in body {what}"),
         ));
     }
 
@@ -52,7 +85,10 @@ impl Found {
         let error = FieldError::invalid(
             path,
             &found.into(),
-            format!("{path} in body must be of type {wanted}: {found:?}"),
+            format!(
+                "{} in body must be of type {wanted}: {found:?}",
+                self.inner(path)
+            ),
         );
         self.push(FieldError {
             kind: FieldErrorKind::TypeInvalid,
@@ -158,7 +194,7 @@ fn validate_object(
     }
     if let Some(least) = node.limits.min_properties.filter(|least| count < *least) {
         let what = format!("should have at least {least} properties");
-        found.body(path, &object.clone().into(), &what);
+        found.body(path, &count.into(), &what);
     }
     for (name, value) in object {
         if whole && is_type_or_metadata(name) {
@@ -189,28 +225,38 @@ fn validate_list(node: &Node, value: &Value, list: &[Value], path: &str, found: 
     }
     match &node.list {
         List::Atomic if !node.limits.unique_items => {}
-        List::Atomic | List::Set => find_duplicates(list, path, found, |item| Some(item.clone())),
-        List::Map(keys) => find_duplicates(list, path, found, |item| {
-            // An absent key counts as such: two items without it are two of the same.
-            let item = item.as_object()?;
-            let key = |key: &String| item.get(key).map(|value| (key.clone(), value.clone()));
-            Some(Value::Object(keys.iter().filter_map(key).collect()))
-        }),
+        List::Atomic | List::Set => find_duplicates(list, path, found, Value::clone),
+        List::Map(keys) => {
+            let odd = list
+                .iter()
+                .position(|item| !item.is_object() && !item.is_null());
+            if let Some(index) = odd {
+                let why = "must be an object for an array of list-type map";
+                let item = match &list[index] {
+                    Value::String(text) => Value::from(text.as_str()),
+                    other => other.clone(),
+                };
+                found.of_list(FieldError::invalid(format!("{path}[{index}]"), &item, why));
+                return;
+            }
+            find_duplicates(list, path, found, |item| {
+                // An absent key counts as such: two items without it are two of the same.
+                let key = |key: &String| item.get(key).map(|value| (key.clone(), value.clone()));
+                Value::Object(keys.iter().filter_map(key).collect())
+            });
+        }
     }
 }
 
-fn find_duplicates(
-    list: &[Value],
-    path: &str,
-    found: &mut Found,
-    key: impl Fn(&Value) -> Option<Value>,
-) {
-    let mut seen = HashSet::with_capacity(list.len());
+fn find_duplicates(list: &[Value], path: &str, found: &mut Found, key: impl Fn(&Value) -> Value) {
+    let mut seen: HashMap<String, usize> = HashMap::with_capacity(list.len());
     for (index, item) in list.iter().enumerate() {
-        if let Some(key) = key(item)
-            && !seen.insert(key.to_string())
-        {
-            found.push(FieldError {
+        let key = key(item);
+        let times = seen.entry(key.to_string()).or_default();
+        *times += 1;
+        // Told once, however often it stands there.
+        if *times == 2 {
+            found.of_list(FieldError {
                 field: format!("{path}[{index}]"),
                 kind: FieldErrorKind::Duplicate,
                 value: Some(key),
@@ -283,8 +329,12 @@ fn validate_number(limits: &Limits, value: &Value, number: f64, path: &str, foun
 }
 
 fn validate_combined(node: &Node, value: &Value, path: &str, found: &mut Found) {
+    let outer = found.outer;
     let holds = |node: &Node| {
-        let mut alone = Found::default();
+        let mut alone = Found {
+            outer,
+            ..Found::default()
+        };
         validate(node, value, path, &mut alone);
         alone.errors.is_empty()
     };

@@ -1,0 +1,264 @@
+//! Reading a value as a type.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value};
+
+use super::{Empty, Field, Form, Struct, times};
+use crate::standalone::error::truncated;
+
+/// Most unknown fields that are named; all go.
+const NAMED: usize = 64;
+
+/// Where in the document we are.
+#[derive(Clone)]
+struct Place {
+    /// Fields from the root, without indices: `metadata.labels`. Empty at the root.
+    fields: String,
+    /// The same with indices, for unknown fields.
+    path: String,
+    /// The type that the last field belongs to.
+    within: Option<&'static str>,
+}
+
+struct Reader<'a> {
+    /// The first thing that was wrong; the rest is read all the same.
+    error: Option<String>,
+    unknown: &'a mut Vec<String>,
+}
+
+/// Reads an object as a type. `path` is where it lies in the body, for the names of unknown fields.
+///
+/// # Errors
+/// What Go's decoder says of the first value that has a wrong form.
+pub(crate) fn decode(
+    of: &'static Struct,
+    value: Value,
+    path: &str,
+    unknown: &mut Vec<String>,
+) -> Result<Map<String, Value>, String> {
+    let mut reader = Reader {
+        error: None,
+        unknown,
+    };
+    let place = Place {
+        fields: String::new(),
+        path: path.to_owned(),
+        within: None,
+    };
+    let read = reader.structure(of, value, &place);
+    match reader.error {
+        Some(error) => Err(error),
+        None => Ok(read),
+    }
+}
+
+impl Reader<'_> {
+    fn wrong(&mut self, found: &str, wanted: &str, place: &Place) {
+        let into = match place.within {
+            Some(within) => format!("struct field {within}.{}", place.fields),
+            None => "value".to_owned(),
+        };
+        self.failed(format!(
+            "json: cannot unmarshal {found} into Go {into} of type {wanted}"
+        ));
+    }
+
+    fn failed(&mut self, error: String) {
+        self.error.get_or_insert(error);
+    }
+
+    fn structure(
+        &mut self,
+        of: &'static Struct,
+        value: Value,
+        place: &Place,
+    ) -> Map<String, Value> {
+        let found = match value {
+            Value::Object(found) => found,
+            Value::Null => Map::new(),
+            other => {
+                self.wrong(name_of(&other), of.go, place);
+                Map::new()
+            }
+        };
+        let mut read = Map::new();
+        for (name, value) in found {
+            let path = child(&place.path, &name);
+            let Some(field) = of.fields.iter().find(|field| field.name == name) else {
+                if self.unknown.len() < NAMED {
+                    self.unknown
+                        .push(format!("unknown field {:?}", truncated(&path, 256)));
+                }
+                continue;
+            };
+            let place = Place {
+                fields: child(&place.fields, &name),
+                path,
+                within: Some(of.name),
+            };
+            if let Some(value) = self.field(field, value, &place) {
+                read.insert(name, value);
+            }
+        }
+        for field in of.fields {
+            if field.empty == Empty::Written && !read.contains_key(field.name) {
+                let empty = self.value(&field.form, Value::Null, place);
+                read.insert(field.name.to_owned(), empty);
+            }
+        }
+        read
+    }
+
+    fn field(&mut self, field: &'static Field, value: Value, place: &Place) -> Option<Value> {
+        if value.is_null() && field.empty != Empty::Written {
+            return None;
+        }
+        let value = self.value(&field.form, value, place);
+        match field.empty {
+            Empty::Omitted if is_empty(&value) => None,
+            Empty::Omitted | Empty::Pointer | Empty::Written => Some(value),
+        }
+    }
+
+    /// The value as this form; the empty one when it is none, which is told.
+    fn value(&mut self, form: &'static Form, value: Value, place: &Place) -> Value {
+        match (form, value) {
+            (Form::Any, value) => value,
+            (Form::Struct(of), value) => self.structure(of, value, place).into(),
+            (Form::Text(_), value @ Value::String(_))
+            | (Form::Bool, value @ Value::Bool(_))
+            | (Form::Time | Form::MicroTime | Form::Map(_) | Form::List(_), value @ Value::Null) => {
+                value
+            }
+            (Form::Text(_), Value::Null) | (Form::Bytes, Value::Null) => "".into(),
+            (Form::Bool, Value::Null) => false.into(),
+            (Form::Int(_), Value::Null) => 0.into(),
+            (Form::Int(bits), Value::Number(number)) => {
+                let whole = number
+                    .as_i64()
+                    .filter(|n| *bits != "int32" || i32::try_from(*n).is_ok());
+                match whole {
+                    Some(whole) => whole.into(),
+                    None => {
+                        self.wrong(&format!("number {number}"), bits, place);
+                        0.into()
+                    }
+                }
+            }
+            (Form::Time, Value::String(text)) => self.time(&text, times::seconds),
+            (Form::MicroTime, Value::String(text)) => self.time(&text, times::micros),
+            (Form::Time | Form::MicroTime, other) => {
+                self.wrong(name_of(&other), "string", place);
+                Value::Null
+            }
+            (Form::Bytes, Value::String(text)) => {
+                if let Err(at) = is_base64(&text) {
+                    self.failed(format!("illegal base64 data at input byte {at}"));
+                }
+                text.into()
+            }
+            (Form::Map(inner), Value::Object(map)) => {
+                let read = map.into_iter().map(|(key, value)| {
+                    let place = Place {
+                        path: child(&place.path, &key),
+                        ..place.clone()
+                    };
+                    let value = self.value(inner, value, &place);
+                    (key, value)
+                });
+                Value::Object(read.collect())
+            }
+            (Form::List(inner), Value::Array(list)) => {
+                let read = list.into_iter().enumerate().map(|(n, value)| {
+                    let place = Place {
+                        path: format!("{}[{n}]", place.path),
+                        ..place.clone()
+                    };
+                    self.value(inner, value, &place)
+                });
+                Value::Array(read.collect())
+            }
+            (form, other) => {
+                let found = name_of(&other);
+                self.wrong(found, &form.go(), place);
+                self.value(form, Value::Null, place)
+            }
+        }
+    }
+
+    fn time(&mut self, text: &str, read: fn(&str) -> Option<String>) -> Value {
+        match read(text) {
+            Some(time) => time.into(),
+            None => {
+                self.failed(format!(
+                    "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse it"
+                ));
+                Value::Null
+            }
+        }
+    }
+}
+
+impl Form {
+    /// Its type, as messages name it.
+    fn go(&self) -> String {
+        match self {
+            Self::Text(name) | Self::Int(name) => (*name).to_owned(),
+            Self::Bool => "bool".to_owned(),
+            Self::Time => "v1.Time".to_owned(),
+            Self::MicroTime => "v1.MicroTime".to_owned(),
+            Self::Bytes => "[]uint8".to_owned(),
+            Self::Map(inner) => format!("map[string]{}", inner.go()),
+            Self::List(inner) => format!("[]{}", inner.go()),
+            Self::Struct(of) => of.go.to_owned(),
+            Self::Any => "interface {}".to_owned(),
+        }
+    }
+}
+
+/// What Go calls a value of JSON.
+fn name_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(value) => !value,
+        Value::Number(number) => number.as_i64() == Some(0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(map) => map.is_empty(),
+    }
+}
+
+fn child(path: &str, name: &str) -> String {
+    if path.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{path}.{name}")
+    }
+}
+
+/// Whether a text is base64, line breaks aside; else where it is not.
+fn is_base64(text: &str) -> Result<(), usize> {
+    let bare: String = text.chars().filter(|c| !"\r\n".contains(*c)).collect();
+    match STANDARD.decode(bare.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(
+            base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _),
+        ) => Err(at),
+        Err(base64::DecodeError::InvalidLength(_) | base64::DecodeError::InvalidPadding) => {
+            // Go looks at groups of four.
+            Err(bare.len() / 4 * 4)
+        }
+    }
+}
