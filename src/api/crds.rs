@@ -38,6 +38,15 @@ pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     for crd in &mut crds {
         let labels = crd.metadata.labels.get_or_insert_default();
         labels.insert("clusterctl.cluster.x-k8s.io".to_owned(), String::new());
+        // As in Cluster API's own: `null` is no status.
+        let schemas = crd
+            .spec
+            .versions
+            .iter_mut()
+            .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
+        for status in schemas.filter_map(|schema| schema.properties.as_mut()?.get_mut("status")) {
+            status.nullable = None;
+        }
     }
     crds
 }

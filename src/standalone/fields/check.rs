@@ -6,24 +6,49 @@ use serde_json::Value;
 
 use super::Object;
 use super::element::Element;
-use super::shape::{By, List, Scalar, Shape};
+use super::shape::{By, Layout, List, Scalar, Shape};
 
 /// Most findings that one answer names.
 const FINDINGS: usize = 16;
 
+/// Items of a list that have one key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Twins {
+    Wrong,
+    Taken,
+}
+
+struct Found {
+    texts: Vec<String>,
+    twins: Twins,
+}
+
+/// Whether an object fits its shape, items with one key aside: else nobody can say what is whose in it.
+pub(crate) fn fits(layout: &Layout, object: &Object) -> bool {
+    let mut found = Found {
+        texts: Vec::new(),
+        twins: Twins::Taken,
+    };
+    walk_map(&layout.root, object, &mut Vec::new(), &mut found);
+    found.texts.is_empty()
+}
+
 /// What does not fit, as one text; none when everything does.
 pub(super) fn check(shape: &Shape, object: &Object) -> Option<String> {
-    let mut found = Vec::new();
+    let mut found = Found {
+        texts: Vec::new(),
+        twins: Twins::Wrong,
+    };
     walk_map(shape, object, &mut Vec::new(), &mut found);
-    match &found[..] {
+    match &found.texts[..] {
         [] => None,
         [one] => Some(one.clone()),
         several => Some(format!("errors:\n  {}", several.join("\n  "))),
     }
 }
 
-fn walk(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Vec<String>) {
-    if value.is_null() || found.len() >= FINDINGS {
+fn walk(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Found) {
+    if value.is_null() || found.texts.len() >= FINDINGS {
         return;
     }
     match shape {
@@ -52,7 +77,7 @@ fn walk(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Vec<S
     }
 }
 
-fn walk_map(shape: &Shape, fields: &Object, path: &mut Vec<Element>, found: &mut Vec<String>) {
+fn walk_map(shape: &Shape, fields: &Object, path: &mut Vec<Element>, found: &mut Found) {
     for (name, value) in fields {
         path.push(Element::field(name));
         match shape.field(name) {
@@ -63,7 +88,7 @@ fn walk_map(shape: &Shape, fields: &Object, path: &mut Vec<Element>, found: &mut
     }
 }
 
-fn walk_list(shape: &List, items: &[Value], path: &mut Vec<Element>, found: &mut Vec<String>) {
+fn walk_list(shape: &List, items: &[Value], path: &mut Vec<Element>, found: &mut Found) {
     let mut seen = BTreeSet::new();
     for (index, item) in items.iter().enumerate() {
         let element = match &shape.by {
@@ -76,7 +101,8 @@ fn walk_list(shape: &List, items: &[Value], path: &mut Vec<Element>, found: &mut
                 }
             },
         };
-        if shape.by != By::Whole && !seen.insert(element.clone()) {
+        let is_twin = shape.by != By::Whole && !seen.insert(element.clone());
+        if is_twin && found.twins == Twins::Wrong {
             tell(path, &format!("duplicate entries for key {element}"), found);
         }
         path.push(element);
@@ -85,12 +111,12 @@ fn walk_list(shape: &List, items: &[Value], path: &mut Vec<Element>, found: &mut
     }
 }
 
-fn tell(path: &[Element], what: &str, found: &mut Vec<String>) {
-    if found.len() >= FINDINGS {
+fn tell(path: &[Element], what: &str, found: &mut Found) {
+    if found.texts.len() >= FINDINGS {
         return;
     }
     let path: String = path.iter().map(ToString::to_string).collect();
-    found.push(if path.is_empty() {
+    found.texts.push(if path.is_empty() {
         what.to_owned()
     } else {
         format!("{path}: {what}")

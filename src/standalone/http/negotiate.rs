@@ -154,6 +154,13 @@ impl PatchType {
         }
         Ok(match self {
             Self::Json => {
+                let mut body = body;
+                for operation in body.as_array_mut().into_iter().flatten() {
+                    // A value that is left out is none.
+                    if let Some(operation) = operation.as_object_mut() {
+                        operation.entry("value").or_insert(Value::Null);
+                    }
+                }
                 let is_list = body
                     .as_array()
                     .is_some_and(|list| list.iter().all(is_operation));

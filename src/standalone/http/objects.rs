@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::accept::{self, Form};
 use super::decode::{self, Decoded, Notation};
-use super::negotiate::{self, Notations};
+use super::negotiate::{self, Notations, PatchType};
 use super::options;
 use super::reply::{self, Reply};
 use super::route::ObjectPath;
@@ -119,7 +119,12 @@ where
         (method @ ("POST" | "PUT" | "PATCH" | "DELETE"), named) if resource.is_read_only() => {
             refused(verb(method, named))
         }
-        ("POST", false) => {
+        ("POST", named) if !is_status && (!named || resource.conduct == Conduct::Custom) => {
+            // For custom resources a name in the path says nothing here, as with a real server.
+            let target = Target {
+                name: None,
+                ..target.clone()
+            };
             // In the order in which a real server looks: of several faults the same one is told.
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
             let bytes = collect(asked, body).await?;
@@ -152,8 +157,10 @@ where
             let patch = match read {
                 Ok(patch) => patch,
                 Err(error) => {
-                    // A patch of nothing is not read.
-                    asked.registry.get(&target, None)?;
+                    // A patch of nothing is not read; an apply may be of something new.
+                    if kind != PatchType::Apply {
+                        asked.registry.get(&target, None)?;
+                    }
                     return Err(error);
                 }
             };
@@ -245,7 +252,7 @@ where
     } else {
         // The options are a built-in type, whatever is deleted.
         let notation = negotiate::notation(asked.headers, Notations::Binary)?;
-        let read = decode::decode(&bytes, notation).and_then(|body| typed_body(body, &bytes));
+        let read = decode::decode(&bytes, notation).and_then(typed_body);
         let body = read.map_err(|error| ApiError::bad_request(error.message))?;
         Some(body.value)
     };
@@ -253,14 +260,15 @@ where
 }
 
 /// What a body says it is must be texts, where it says it.
-fn typed_body(body: Decoded, bytes: &[u8]) -> Result<Decoded, ApiError> {
+fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
     let unreadable = |why: String| {
         Err(ApiError::bad_request(format!(
             "couldn't get version/kind; json parse error: json: cannot unmarshal {why}"
         )))
     };
     let Value::Object(map) = &body.value else {
-        if body.value.is_null() && !bytes.is_empty() {
+        // YAML of no text is null; JSON of none was refused before.
+        if body.value.is_null() {
             return Ok(Decoded {
                 value: Value::Object(serde_json::Map::new()),
                 ..body
@@ -300,7 +308,7 @@ fn object(
         ))
     };
     let is_custom = resource.conduct == Conduct::Custom;
-    let read = decode::decode(bytes, notation).and_then(|body| typed_body(body, bytes));
+    let read = decode::decode(bytes, notation).and_then(typed_body);
     let Decoded {
         mut value,
         duplicates,
@@ -315,6 +323,13 @@ fn object(
         )));
     }
     if is_custom {
+        if value.get("apiVersion").is_some_and(Value::is_null) && !kind.is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "{} in version \"\" cannot be handled as a {}: .apiVersion accessor error: <nil> is of the type <nil>, expected string",
+                truncated(&kind, 128),
+                resource.kind
+            )));
+        }
         if kind.is_empty() {
             let body = truncated(&String::from_utf8_lossy(bytes), 4096);
             let why = format!("Object 'Kind' is missing in '{body}'");

@@ -223,6 +223,7 @@ pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, Ap
     let limit = query.number("limit")?.unwrap_or(0);
     // What cannot be read is told before what makes no sense.
     LabelSelector::parse(query.said("labelSelector").unwrap_or_default())?;
+    FieldSelector::read(query.said("fieldSelector").unwrap_or_default())?;
     let mut findings = Vec::new();
     let mut forbidden = |field: &str, why: &str| {
         findings.push(FieldError::bare(field, FieldErrorKind::Forbidden, why));

@@ -63,7 +63,8 @@ impl Registry {
             }
             let mut warnings = Vec::new();
             let applied = ownership::apply(resource, None, &config, None, force, &by)?;
-            let wanted = decode(applied, &mut warnings)?;
+            let mut wanted = decode(applied, &mut warnings)?;
+            metadata::of(&mut wanted).remove("resourceVersion");
             let uid = metadata::text(&wanted, "uid");
             if !uid.is_empty() {
                 return Err(ApiError::conflict(

@@ -6,6 +6,7 @@ use super::metadata::{self, Object};
 use super::request::{FieldValidation, WriteOptions};
 use crate::standalone::error::{ApiError, FieldError, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::schema::Schema;
 use crate::standalone::typed;
 
 /// Deepest nesting of what is stored. Parsers here end at 128, and patches can put together what no parser would let in.
@@ -18,6 +19,8 @@ pub(super) enum Came {
     Whole,
     /// As a patch of one.
     Patched,
+    /// As a strategic merge patch of one.
+    Merged,
     /// As the outcome of an apply.
     Applied,
 }
@@ -32,12 +35,12 @@ pub(super) fn decode(
 ) -> Result<Object, ApiError> {
     let faulty = |why: &str| match came {
         Came::Whole | Came::Applied => cannot_be_handled(resource, why),
-        Came::Patched => cannot_be_patched(why),
+        Came::Patched | Came::Merged => cannot_be_patched(why),
     };
     let Value::Object(mut object) = body else {
         return Err(match came {
             Came::Whole | Came::Applied => faulty("the body is not a JSON object"),
-            Came::Patched => ApiError::unprocessable(),
+            Came::Patched | Came::Merged => ApiError::unprocessable(),
         });
     };
     if object.values().any(|value| !is_shallow(value, DEPTH)) {
@@ -50,8 +53,12 @@ pub(super) fn decode(
         typed::of_kind(&resource.group, &resource.kind),
     ) {
         (_, Some(of)) => {
-            object = typed::decode(of, Value::Object(object), "", &mut unknown)
-                .map_err(|why| faulty(&why))?;
+            let read = match came {
+                Came::Merged => typed::convert,
+                Came::Whole | Came::Patched | Came::Applied => typed::decode,
+            };
+            object =
+                read(of, Value::Object(object), "", &mut unknown).map_err(|why| faulty(&why))?;
             object
                 .entry("metadata")
                 .or_insert_with(|| Value::Object(Map::new()));
@@ -61,10 +68,17 @@ pub(super) fn decode(
             let read = typed::decode(&typed::OBJECT_META, found, "metadata", &mut unknown);
             let metadata = read.map_err(|why| faulty(&why))?;
             object.insert("metadata".to_owned(), metadata.into());
-            if let Some(schema) = schema {
+            // The schema is that of this kind in this version; what says that it is another is refused further down.
+            let says = says_it_is(resource, &object);
+            if schema.is_some() && says == Says::OtherVersion {
+                Schema::prune_all(&mut object, &mut unknown);
+            }
+            if let Some(schema) = schema.as_ref().filter(|_| says == Says::This) {
                 schema.prune(&mut object, &mut unknown);
                 match came {
-                    Came::Whole | Came::Patched => schema.fill_defaults(&mut object),
+                    Came::Whole | Came::Patched | Came::Merged => {
+                        schema.fill_defaults(&mut object);
+                    }
                     Came::Applied => schema.fill_defaults_of_applied(&mut object),
                 }
             }
@@ -89,6 +103,26 @@ pub(super) fn decode(
     check_version(resource, &mut object)?;
     merge_owners(&mut object, warnings);
     Ok(object)
+}
+
+/// What an object says that it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Says {
+    This,
+    OtherVersion,
+    OtherKind,
+}
+
+fn says_it_is(resource: &Resource, object: &Object) -> Says {
+    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    if metadata::group_of(version) != resource.group || text("kind") != resource.kind {
+        Says::OtherKind
+    } else if version == resource.api_version() {
+        Says::This
+    } else {
+        Says::OtherVersion
+    }
 }
 
 /// Whether nothing in the value lies deeper than this.

@@ -213,6 +213,10 @@ impl Registry {
             let mut waiting = false;
             let mut off = BTreeSet::new();
             for owner in metadata::owners(&old.object) {
+                if !self.is_known(owner) {
+                    // Of what has an owner of a kind that nobody serves, nothing can be told.
+                    return Ok(());
+                }
                 let id = owner_id(owner["uid"].as_str().unwrap_or_default());
                 match self.owner(&snapshot, owner, namespace)? {
                     Owner::There => left += 1,
@@ -264,6 +268,14 @@ impl Registry {
         Err(ApiError::internal(format_args!(
             "{key} changes all the time"
         )))
+    }
+
+    /// Whether the kind of an owner is served here.
+    fn is_known(&self, owner: &Value) -> bool {
+        let text = |name: &str| owner[name].as_str().unwrap_or_default();
+        let group = metadata::group_of(text("apiVersion"));
+        let resource = self.inner.kinds.by_kind(group, text("kind"));
+        resource.is_some_and(|resource| resource.api_version() == text("apiVersion"))
     }
 
     fn owner(

@@ -35,6 +35,26 @@ impl Old {
     }
 }
 
+/// What a write leaves when this is an object's next state: nothing, when the object had no time left and nothing holds it any
+/// more.
+pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
+    let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
+    let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
+    let is_over = match resource.conduct {
+        Conduct::Namespace => metadata::is_deleting(new),
+        Conduct::Custom
+        | Conduct::Definition
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => grace.and_then(Value::as_i64) == Some(0),
+    };
+    if is_over && !held {
+        Left::Gone
+    } else {
+        Left::Kept
+    }
+}
+
 impl Registry {
     /// Commits the successor of an object; one that is deleted and that nothing holds any more goes.
     pub(super) async fn store_next(
@@ -44,12 +64,7 @@ impl Registry {
         old: &Old,
         new: &Object,
     ) -> Result<Committed, CommitError> {
-        let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
-        let left = if metadata::is_deleting(new) && !held {
-            Left::Gone
-        } else {
-            Left::Kept
-        };
+        let left = left_of(resource, old, new);
         self.store(resource, key, Some(old), new, left, None).await
     }
 

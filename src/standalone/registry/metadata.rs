@@ -186,6 +186,13 @@ pub(super) fn value_faults(value: &str) -> Vec<String> {
 
 /// Everything that is wrong with the metadata of a new object.
 pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError> {
+    let mut errors = check_names(resource, object);
+    check_common(object, &mut errors);
+    errors
+}
+
+/// What is wrong with the name and with what it is made from.
+pub(super) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let base = text(object, "generateName");
     if !base.is_empty() {
@@ -205,7 +212,6 @@ pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError>
     } else {
         check_name(resource, "name", name, name, &mut errors);
     }
-    check_common(object, &mut errors);
     errors
 }
 
@@ -232,7 +238,7 @@ fn check_name(
         }
         Conduct::Namespace => {
             if name.len() > 63 {
-                add("must be no more than 63 bytes");
+                add("must be no more than 63 characters");
             }
             if name.contains('.') && is_object_name(name) {
                 add("must not contain dots");
@@ -242,7 +248,7 @@ fn check_name(
         }
         Conduct::Custom | Conduct::Definition | Conduct::Lease | Conduct::Plain => {
             if name.len() > 253 {
-                add("must be no more than 253 bytes");
+                add("must be no more than 253 characters");
             }
             if !is_subdomain(name) {
                 add(SUBDOMAIN);

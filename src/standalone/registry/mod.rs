@@ -30,6 +30,7 @@ mod patch;
 mod read;
 mod request;
 mod selector;
+mod strategic;
 mod terminate;
 mod tidy;
 mod update;

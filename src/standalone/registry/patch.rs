@@ -1,10 +1,12 @@
 //! Patches, applied to the object that is there. What a patch can make of little input is bounded.
 
-use json_patch::PatchOperation;
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, PatchOperation};
 use serde_json::Value;
 
 use super::metadata::Object;
 use super::request::Patch;
+use super::strategic;
 use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};
 
@@ -44,7 +46,7 @@ pub(super) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
     match patch {
         Patch::Json(patch) => apply_json(&mut object, &patch.0)?,
         Patch::Merge(patch) => json_patch::merge(&mut object, patch),
-        Patch::Strategic(patch) => merge_strategically(&mut object, patch, ""),
+        Patch::Strategic(patch) => strategic::merge(&mut object, patch)?,
         Patch::Apply { body, .. } => object = body.clone(),
     }
     Ok(object)
@@ -53,7 +55,26 @@ pub(super) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
 fn apply_json(object: &mut Value, operations: &[PatchOperation]) -> Result<(), ApiError> {
     let mut budget = MOVED;
     for operation in operations {
-        if operation.path().tokens().count() > DEPTH {
+        let tokens = operation.path().tokens().count();
+        if tokens == 0 {
+            // Of the whole document a patch may only say what it is instead, as with a real server.
+            match operation {
+                PatchOperation::Replace(replace)
+                    if replace.value.is_object() || replace.value.is_array() =>
+                {
+                    *object = replace.value.clone();
+                    continue;
+                }
+                PatchOperation::Test(test) if test.value == *object => continue,
+                PatchOperation::Add(_)
+                | PatchOperation::Remove(_)
+                | PatchOperation::Replace(_)
+                | PatchOperation::Move(_)
+                | PatchOperation::Copy(_)
+                | PatchOperation::Test(_) => return Err(ApiError::unprocessable()),
+            }
+        }
+        if tokens > DEPTH {
             return Err(ApiError::unprocessable());
         }
         let from = match operation {
@@ -64,15 +85,34 @@ fn apply_json(object: &mut Value, operations: &[PatchOperation]) -> Result<(), A
             | PatchOperation::Replace(_)
             | PatchOperation::Test(_) => None,
         };
+        if from.is_some_and(|from| from.tokens().count() == 0) {
+            return Err(ApiError::unprocessable());
+        }
         if let Some(from) = from
             && let Ok(source) = from.resolve(object)
         {
             budget = weigh(source, budget, DEPTH).ok_or_else(ApiError::unprocessable)?;
         }
+        let operation = match operation {
+            // Of a field that is not there, replacing it is adding it.
+            PatchOperation::Replace(replace) if is_free_field(object, &replace.path) => {
+                &PatchOperation::Add(AddOperation {
+                    path: replace.path.clone(),
+                    value: replace.value.clone(),
+                })
+            }
+            other => other,
+        };
         json_patch::patch(object, std::slice::from_ref(operation))
             .map_err(|_| ApiError::unprocessable())?;
     }
     Ok(())
+}
+
+/// Whether a pointer leads to a field that an object does not have.
+fn is_free_field(object: &Value, path: &PointerBuf) -> bool {
+    let parent = path.parent().and_then(|parent| parent.resolve(object).ok());
+    parent.is_some_and(Value::is_object) && path.resolve(object).is_err()
 }
 
 /// What is left of the budget after this value; none when it is too big or too deep.
@@ -92,75 +132,5 @@ fn weigh(value: &Value, budget: usize, depth: usize) -> Option<usize> {
             .iter()
             .try_fold(budget, |budget, value| weigh(value, budget, depth)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Some(budget),
-    }
-}
-
-/// The key by which items of a list are told apart, for the lists of ObjectMeta that are not replaced whole.
-fn merge_key(field: &str) -> Option<&'static str> {
-    match field {
-        "ownerReferences" => Some("uid"),
-        "conditions" => Some("type"),
-        _ => None,
-    }
-}
-
-fn merge_strategically(target: &mut Value, patch: &Value, field: &str) {
-    match (target, patch) {
-        (Value::Object(target), Value::Object(patch)) => {
-            for (name, value) in patch {
-                if let Some(list) = name.strip_prefix("$deleteFromPrimitiveList/") {
-                    if let (Some(Value::Array(found)), Value::Array(gone)) =
-                        (target.get_mut(list), value)
-                    {
-                        found.retain(|item| !gone.contains(item));
-                    }
-                } else if name.starts_with('$') {
-                    // Other directives order lists or drop what unions left behind; nothing here needs them.
-                } else if value.is_null() {
-                    target.remove(name);
-                } else if let Some(directive) = value.get("$patch") {
-                    let replaces = directive == "replace" && target.contains_key(name);
-                    target.remove(name);
-                    if replaces && let Value::Object(rest) = value {
-                        let mut rest = rest.clone();
-                        rest.remove("$patch");
-                        target.insert(name.clone(), rest.into());
-                    }
-                } else {
-                    merge_strategically(
-                        target.entry(name.as_str()).or_insert(Value::Null),
-                        value,
-                        name,
-                    );
-                }
-            }
-        }
-        (target @ Value::Array(_), Value::Array(patch)) if field == "finalizers" => {
-            if let Value::Array(found) = target {
-                found.extend(patch.iter().cloned());
-                found.sort_by(|a, b| a.as_str().cmp(&b.as_str()));
-                found.dedup();
-            }
-        }
-        (Value::Array(found), Value::Array(patch)) if merge_key(field).is_some() => {
-            let key = merge_key(field).unwrap_or_default();
-            for item in patch {
-                let at = found.iter().position(|other| other[key] == item[key]);
-                match (at, item["$patch"] == "delete") {
-                    (Some(at), true) => {
-                        found.remove(at);
-                    }
-                    (None, true) => {}
-                    (Some(at), false) => merge_strategically(&mut found[at], item, ""),
-                    (None, false) => found.push(item.clone()),
-                }
-            }
-        }
-        (target, Value::Object(patch)) => {
-            // New where nothing of that form was: the patch without its directives.
-            *target = Value::Object(serde_json::Map::new());
-            merge_strategically(target, &Value::Object(patch.clone()), field);
-        }
-        (target, patch) => *target = patch.clone(),
     }
 }

@@ -106,7 +106,9 @@ impl Registry {
         let snapshot = self.inner.store.snapshot()?;
         let least = match target.resource.conduct {
             // Not served from a cache, whose words differ.
-            Conduct::Event => parse_version(resource_version).map_err(invalid_version)?,
+            Conduct::Event => {
+                parse_version(resource_version).map_err(|error| invalid_version(&error))?
+            }
             Conduct::Custom
             | Conduct::Definition
             | Conduct::Namespace
@@ -114,7 +116,14 @@ impl Registry {
             | Conduct::Plain => parse_version(resource_version)?,
         };
         if let Some(least) = least {
-            reached(least, snapshot.revision())?;
+            reached(least, snapshot.revision()).map_err(|mut error| {
+                if let (Conduct::Event, Some(details)) =
+                    (target.resource.conduct, &mut error.details)
+                {
+                    details.retry_after_seconds = None;
+                }
+                error
+            })?;
         }
         match snapshot.get(&target.key(name))? {
             Some(stored) => Ok(stored.object),
@@ -134,7 +143,8 @@ impl Registry {
             .filter(|token| !token.is_empty())
             .map(Token::read)
             .transpose()?;
-        let asked = parse_version(options.resource_version.as_deref()).map_err(invalid_version)?;
+        let asked = parse_version(options.resource_version.as_deref())
+            .map_err(|error| invalid_version(&error))?;
         check_version_match(options, asked, token.is_some())?;
         let snapshot = match &token {
             Some(token) => self.continued(token)?,
@@ -142,7 +152,10 @@ impl Registry {
         };
         if let (Some(asked), None) = (asked, &token) {
             reached(asked, snapshot.revision())?;
-            if options.version_match == Some(VersionMatch::Exact) && asked != snapshot.revision() {
+            // A page of a list at a revision is of exactly that one, unless something else is said.
+            let is_page = options.limit.is_some() && options.version_match.is_none();
+            let is_exact = is_page || options.version_match == Some(VersionMatch::Exact);
+            if is_exact && asked != snapshot.revision() {
                 return self.list_exactly(target, options, asked);
             }
         }
@@ -305,7 +318,7 @@ pub(super) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError>
 }
 
 /// The error of a resourceVersion as whoever asked for a list is told.
-fn invalid_version(error: ApiError) -> ApiError {
+fn invalid_version(error: &ApiError) -> ApiError {
     ApiError::bad_request(format!("invalid resource version: {}", error.message))
 }
 

@@ -92,11 +92,7 @@ impl FieldSelector {
     /// `BadRequest` for a field that the resource does not select by, or text that cannot be read.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, ApiError> {
         let mut requirements = Vec::new();
-        for term in terms(text) {
-            if term.is_empty() {
-                continue;
-            }
-            let (path, equal, value) = field_requirement(text, term)?;
+        for (path, equal, value) in Self::read(text)? {
             let known = path == "metadata.name"
                 || (path == "metadata.namespace" && resource.namespaced)
                 || resource.selectable.iter().any(|field| field == path);
@@ -113,6 +109,18 @@ impl FieldSelector {
             });
         }
         Ok(Self(requirements))
+    }
+
+    /// The terms: path, whether it must be equal, value.
+    ///
+    /// # Errors
+    /// `BadRequest` for text that cannot be read.
+    pub(in crate::standalone) fn read(text: &str) -> Result<Vec<(&str, bool, String)>, ApiError> {
+        terms(text)
+            .into_iter()
+            .filter(|term| !term.is_empty())
+            .map(|term| field_requirement(text, term))
+            .collect()
     }
 
     /// Whether it selects everything.

@@ -10,16 +10,23 @@ use crate::standalone::kinds::{Conduct, Resource};
 
 /// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
 pub(super) fn claim(resource: &Resource, object: &mut Object, by: &By) {
-    wipe(object);
+    wipe(resource, object);
     conduct::complete(resource, object, false);
     ownership::account(resource, None, object, None, by);
 }
 
-fn wipe(object: &mut Object) {
+/// What is made by POST is not on its way out, whatever it says. (PUT of a new object is carried out as it stands.)
+pub(super) fn revive(object: &mut Object) {
     let metadata = metadata::of(object);
     metadata.remove("deletionTimestamp");
     metadata.remove("deletionGracePeriodSeconds");
-    metadata.remove("generation");
+}
+
+/// Generations are counted here, where they are counted at all.
+fn wipe(resource: &Resource, object: &mut Object) {
+    if counts_generations(resource) {
+        metadata::of(object).remove("generation");
+    }
 }
 
 /// The first state of an object that a client sent.
@@ -27,7 +34,7 @@ pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
     if resource.status_subresource {
         object.remove("status");
     }
-    wipe(&mut object);
+    wipe(resource, &mut object);
     let metadata = metadata::of(&mut object);
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::body::{self, Came};
-use super::commit::{Left, Old};
+use super::commit::{Left, Old, left_of};
 use super::metadata::{self, Object};
 use super::ownership::{self, By};
 use super::request::{FieldValidation, Patch, Subresource, Target, WriteOptions, Written};
@@ -53,11 +53,7 @@ impl Registry {
         let resource = &target.resource;
         let mut object = body::decode(resource, body, Came::Whole, options, warnings)?;
         place(target, &mut object)?;
-        if !metadata::text(&object, "resourceVersion").is_empty() {
-            return Err(ApiError::unreasoned(
-                "resourceVersion should not be set on objects to be created",
-            ));
-        }
+        update::revive(&mut object);
         let generate = metadata::text(&object, "name").is_empty()
             && !metadata::text(&object, "generateName").is_empty();
         let by = By::new(options, self.now());
@@ -93,6 +89,9 @@ impl Registry {
         let resource = &target.resource;
         let uid = uuid::Uuid::new_v4().to_string();
         let mut object = update::first(resource, object, &uid, &self.now());
+        // What is no number says no version.
+        let version = metadata::text(&object, "resourceVersion").parse::<u64>();
+        let is_versioned = version.is_ok_and(|version| version > 0);
         let name = metadata::text(&object, "name").to_owned();
         let within = resource.namespaced.then(|| {
             let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
@@ -101,14 +100,19 @@ impl Registry {
         let kind = metadata::kind(&object).to_owned();
         let mut errors = check_kind(resource, &object);
         if errors.is_empty() {
-            errors = metadata::check_new(resource, &object);
-            errors.extend(metadata::check_core(resource, &object));
-            errors.extend(check_contents(resource, None, &object));
+            errors = check_contents(resource, None, &object);
+            // Of an Event, what any object may be wrong in is looked at last.
+            if resource.conduct != Conduct::Event || errors.is_empty() {
+                let mut first = metadata::check_new(resource, &object);
+                first.extend(metadata::check_core(resource, &object));
+                first.append(&mut errors);
+                errors = first;
+            }
         }
         if errors.is_empty() {
             errors = self.admit(resource, None, &object, warnings);
         }
-        if !errors.is_empty() || options.dry_run {
+        if !errors.is_empty() || options.dry_run || is_versioned {
             // A namespace that is not there is told before anything about the object in it.
             self.check_within(target, &name, within.as_deref())?;
         }
@@ -116,10 +120,14 @@ impl Registry {
             return Err(ApiError::invalid_as(&resource.group, &kind, &name, &errors));
         }
         warnings.extend(conduct::warnings(resource, None, &object));
-        let warnings = std::mem::take(warnings);
         if options.dry_run {
             self.check_free(target, &name)?;
-            return Ok(self.not_stored(&object, true, warnings));
+            return Ok(self.not_stored(&object, true, std::mem::take(warnings)));
+        }
+        if is_versioned {
+            return Err(ApiError::unreasoned(
+                "resourceVersion should not be set on objects to be created",
+            ));
         }
         let key = target.key(&name);
         let store = async |object: &Object| {
@@ -142,7 +150,7 @@ impl Registry {
             object: committed.object,
             revision: committed.revision,
             created: true,
-            warnings,
+            warnings: std::mem::take(warnings),
         })
     }
 
@@ -237,16 +245,13 @@ impl Registry {
                 return Err(other_uid(target, uid, ""));
             }
             let version = metadata::text(&wanted, "resourceVersion");
-            if !version.is_empty() {
-                if version.parse::<u64>().is_err() {
-                    return Err(no_number(version));
-                }
-                return Err(ApiError::unreasoned(
-                    "resourceVersion should not be set on objects to be created",
-                ));
+            // Any version will do, for there is none to compare it with.
+            if !version.is_empty() && version.parse::<u64>().is_err() {
+                return Err(no_number(version));
             }
             let by = By::new(options, self.now());
             let mut new = wanted.clone();
+            metadata::of(&mut new).remove("resourceVersion");
             update::claim(resource, &mut new, &by);
             match self
                 .create_named(target, new, options, Some(&by), warnings)
@@ -290,6 +295,10 @@ impl Registry {
             return self.apply(target, body, force, options).await;
         }
         let by = By::new(options, self.now());
+        let came = match patch {
+            Patch::Strategic(_) => Came::Merged,
+            Patch::Json(_) | Patch::Merge(_) | Patch::Apply { .. } => Came::Patched,
+        };
         let mut warnings = Vec::new();
         let patched = self.replace(
             target,
@@ -298,7 +307,7 @@ impl Registry {
             Some(&by),
             |old, warnings| {
                 let patched = patch::apply(&patch, old.object.clone())?;
-                let mut wanted = body::decode(resource, patched, Came::Patched, options, warnings)?;
+                let mut wanted = body::decode(resource, patched, came, options, warnings)?;
                 place(target, &mut wanted)?;
                 Ok(wanted)
             },
@@ -340,6 +349,8 @@ impl Registry {
                     warnings: std::mem::take(warnings),
                 });
             }
+            let version = old.stored.revision.to_string();
+            metadata::of(&mut new).insert("resourceVersion".to_owned(), version.into());
             if options.dry_run {
                 return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
             }
@@ -348,6 +359,10 @@ impl Registry {
                 stored = self.store_next(resource, &key, &old, &new).await;
             }
             match stored {
+                // What went is shown as it was asked for, in no version of its own.
+                Ok(_) if left_of(resource, &old, &new) == Left::Gone => {
+                    return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
+                }
                 Ok(committed) => {
                     return Ok(Written {
                         object: committed.object,
@@ -384,6 +399,7 @@ impl Registry {
             }
             if resource.conduct == Conduct::Plain {
                 errors.extend(conduct::check_change(resource, &old.object, new));
+                errors.extend(metadata::check_names(resource, new));
                 errors.extend(general);
                 errors.extend(core);
             }
@@ -533,7 +549,7 @@ fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiE
 fn no_number(version: &str) -> ApiError {
     ApiError::unreasoned(format!(
         "strconv.ParseUint: parsing {:?}: invalid syntax",
-        truncated(version, 64)
+        truncated(version, 256)
     ))
 }
 

@@ -94,7 +94,14 @@ fn limit(
         "uniqueItems" => limits.unique_items = value == true,
         "minProperties" => limits.min_properties = value.as_u64(),
         "maxProperties" => limits.max_properties = value.as_u64(),
-        "format" => limits.format = (value == "date-time").then_some(Format::DateTime),
+        "format" => {
+            limits.format = match value.as_str() {
+                Some("date-time") => Some(Format::DateTime),
+                Some("int32") => Some(Format::Int32),
+                Some("int64") => Some(Format::Int64),
+                _ => None,
+            }
+        }
         "pattern" => {
             let pattern = RegexBuilder::new(value.as_str().unwrap_or_default())
                 .size_limit(PATTERN)

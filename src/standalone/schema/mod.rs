@@ -137,6 +137,8 @@ enum Nulls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     DateTime,
+    Int32,
+    Int64,
 }
 
 // === impl Schema ===
@@ -161,6 +163,11 @@ impl Schema {
     /// Takes unknown fields away and names them, as `unknown field "spec.x"`.
     pub fn prune(&self, object: &mut Map<String, Value>, unknown: &mut Vec<String>) {
         prune::root(&self.root, object, unknown);
+    }
+
+    /// As [`Self::prune`] for a version that is not there: nothing in the object is known.
+    pub fn prune_all(object: &mut Map<String, Value>, unknown: &mut Vec<String>) {
+        prune::root(&Node::default(), object, unknown);
     }
 
     /// Puts in defaults, and takes `null` away where a field is not nullable: it means absent.

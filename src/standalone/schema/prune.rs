@@ -51,7 +51,7 @@ fn prune_object(
             Additional::None => {
                 if unknown.len() < NAMED {
                     let path = truncated(&child(path, name), 256);
-                    unknown.push(format!("unknown field {path:?}"));
+                    unknown.push(format!("unknown field \"{path}\""));
                 }
                 false
             }

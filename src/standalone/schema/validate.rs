@@ -1,12 +1,15 @@
 //! What is wrong with an object, in a real API server's words.
 
 use std::collections::HashMap;
+use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
 use super::{Additional, Format, Kind, Limits, List, Node, child, is_type_or_metadata};
 use crate::standalone::error::{FieldError, FieldErrorKind};
 
+/// What `int32` holds.
+const I32: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
 /// Most findings; the walk ends with them.
 const FINDINGS: usize = 256;
 
@@ -81,6 +84,18 @@ impl Found {
         ));
     }
 
+    fn wrong_form(&mut self, path: &str, value: &Value, wanted: &str) {
+        let why = format!(
+            "{} in body must be of type {wanted}: {value}",
+            self.inner(path)
+        );
+        let error = FieldError::invalid(path, value, why);
+        self.push(FieldError {
+            kind: FieldErrorKind::TypeInvalid,
+            ..error
+        });
+    }
+
     fn wrong_type(&mut self, path: &str, found: &str, wanted: &str) {
         let error = FieldError::invalid(
             path,
@@ -102,6 +117,21 @@ fn validate(node: &Node, value: &Value, path: &str, found: &mut Found) {
         return;
     }
     if !fits(node, value) {
+        let is_list = value.is_array();
+        match node.limits.format {
+            // A real server holds no list against a format of texts.
+            Some(Format::DateTime) if is_list => return,
+            Some(format) if !is_list && !value.is_string() => {
+                found.wrong_type(path, format_of(value), format.name());
+                if let Value::Number(number) = value {
+                    // It is held to its bounds all the same.
+                    let number = number.as_f64().unwrap_or_default();
+                    validate_number(&node.limits, value, number, path, found);
+                }
+                return;
+            }
+            Some(_) | None => {}
+        }
         let wanted = match node.kind {
             Some(kind) => kind.name(),
             None => "integer,string",
@@ -151,6 +181,16 @@ fn is_integer(value: &Value) -> bool {
     value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0)
 }
 
+impl Format {
+    fn name(self) -> &'static str {
+        match self {
+            Self::DateTime => "date-time",
+            Self::Int32 => "int32",
+            Self::Int64 => "int64",
+        }
+    }
+}
+
 impl Kind {
     fn name(self) -> &'static str {
         match self {
@@ -173,6 +213,15 @@ fn name_of(value: &Value) -> &'static str {
         Value::String(_) => "string",
         Value::Array(_) => "array",
         Value::Object(_) => "object",
+    }
+}
+
+/// The format that a value has by itself.
+fn format_of(value: &Value) -> &'static str {
+    match value {
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => "",
     }
 }
 
@@ -286,19 +335,30 @@ fn validate_text(limits: &Limits, value: &Value, text: &str, path: &str, found: 
             value,
             &format!("should be at least {least} chars long"),
         );
+        return;
     }
     if let Some(pattern) = limits.pattern.as_ref().filter(|p| !p.is_match(text)) {
         found.body(path, value, &format!("should match '{}'", pattern.as_str()));
     }
     match limits.format {
         Some(Format::DateTime) if text.parse::<jiff::Timestamp>().is_err() => {
-            found.body(path, value, &format!("must be of type date-time: {value}"));
+            found.wrong_form(path, value, "date-time");
         }
-        Some(Format::DateTime) | None => {}
+        Some(Format::DateTime | Format::Int32 | Format::Int64) | None => {}
     }
 }
 
 fn validate_number(limits: &Limits, value: &Value, number: f64, path: &str, found: &mut Found) {
+    let is_within = match limits.format {
+        Some(Format::Int32) => is_integer(value) && I32.contains(&number),
+        Some(Format::Int64) => is_integer(value),
+        Some(Format::DateTime) | None => true,
+    };
+    if let (false, Some(format)) = (is_within, limits.format) {
+        let (inner, format) = (found.inner(path), format.name());
+        let why = format!("Checked value must be of type integer with format {format} in {inner}");
+        found.push(FieldError::invalid("<nil>", &"".into(), why));
+    }
     if let Some(bound) = limits.minimum {
         if limits.exclusive_minimum && number <= bound {
             found.body(path, value, &format!("should be greater than {bound}"));

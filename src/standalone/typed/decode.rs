@@ -21,9 +21,21 @@ struct Place {
     within: Option<&'static str>,
 }
 
+/// In whose words a value of a wrong form is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Of Go's decoder of JSON.
+    Decoder,
+    /// Of what fills a type from a tree of values.
+    Converter,
+}
+
 struct Reader<'a> {
-    /// The first thing that was wrong; the rest is read all the same.
+    words: Words,
+    /// The first value of a wrong form; the rest is read all the same.
     error: Option<String>,
+    /// The first thing at which reading stops there.
+    stopped: Option<String>,
     unknown: &'a mut Vec<String>,
 }
 
@@ -37,8 +49,33 @@ pub(crate) fn decode(
     path: &str,
     unknown: &mut Vec<String>,
 ) -> Result<Map<String, Value>, String> {
+    read(of, value, path, Words::Decoder, unknown)
+}
+
+/// As [`decode`], for what was put together from values and not read from a text.
+///
+/// # Errors
+/// As [`decode`], in other words.
+pub(crate) fn convert(
+    of: &'static Struct,
+    value: Value,
+    path: &str,
+    unknown: &mut Vec<String>,
+) -> Result<Map<String, Value>, String> {
+    read(of, value, path, Words::Converter, unknown)
+}
+
+fn read(
+    of: &'static Struct,
+    value: Value,
+    path: &str,
+    words: Words,
+    unknown: &mut Vec<String>,
+) -> Result<Map<String, Value>, String> {
     let mut reader = Reader {
+        words,
         error: None,
+        stopped: None,
         unknown,
     };
     let place = Place {
@@ -47,7 +84,7 @@ pub(crate) fn decode(
         within: None,
     };
     let read = reader.structure(of, value, &place);
-    match reader.error {
+    match reader.stopped.or(reader.error) {
         Some(error) => Err(error),
         None => Ok(read),
     }
@@ -68,6 +105,57 @@ impl Reader<'_> {
         self.error.get_or_insert(error);
     }
 
+    fn stop(&mut self, error: String) {
+        self.stopped.get_or_insert(error);
+    }
+
+    /// A value that is none of this form.
+    fn misfit(&mut self, value: &Value, form: &Form, place: &Place) {
+        match (self.words, form) {
+            (_, Form::Time | Form::MicroTime) => {
+                // They are read from texts of their own.
+                let found = name_of(value);
+                let into = match (self.words, place.within) {
+                    (Words::Decoder, Some(within)) => {
+                        format!("struct field {within}.{}", place.fields)
+                    }
+                    (Words::Decoder, None) | (Words::Converter, _) => "value".to_owned(),
+                };
+                self.stop(format!(
+                    "json: cannot unmarshal {found} into Go {into} of type string"
+                ));
+            }
+            (Words::Decoder, form) => match (form, value) {
+                (Form::Int(_), Value::Number(number)) => {
+                    self.wrong(&format!("number {number}"), &form.go(), place);
+                }
+                _ => self.wrong(name_of(value), &form.go(), place),
+            },
+            (Words::Converter, form) => {
+                let found = kind_of(value);
+                let why = match (form, value) {
+                    (Form::Struct(_), _) => format!("cannot restore struct from: {found}"),
+                    (Form::Map(_), _) => format!("cannot restore map from {found}"),
+                    (Form::List(_) | Form::Bytes, _) => {
+                        format!("cannot restore slice from {found}")
+                    }
+                    (Form::Text(wanted), Value::Number(number)) if !number.is_f64() => {
+                        format!("cannot convert int64 to {wanted}")
+                    }
+                    (Form::Int(wanted), Value::Number(_)) => {
+                        format!("cannot convert {found} to {wanted}")
+                    }
+                    (Form::Text(_), _) => "unrecognized type: string".to_owned(),
+                    (Form::Int(bits), _) => format!("unrecognized type: {bits}"),
+                    (Form::Bool | Form::Any | Form::Time | Form::MicroTime, _) => {
+                        "unrecognized type: bool".to_owned()
+                    }
+                };
+                self.stop(why);
+            }
+        }
+    }
+
     fn structure(
         &mut self,
         of: &'static Struct,
@@ -78,7 +166,7 @@ impl Reader<'_> {
             Value::Object(found) => found,
             Value::Null => Map::new(),
             other => {
-                self.wrong(name_of(&other), of.go, place);
+                self.misfit(&other, &Form::Struct(of), place);
                 Map::new()
             }
         };
@@ -131,32 +219,52 @@ impl Reader<'_> {
             | (Form::Time | Form::MicroTime | Form::Map(_) | Form::List(_), value @ Value::Null) => {
                 value
             }
-            (Form::Text(_), Value::Null) | (Form::Bytes, Value::Null) => "".into(),
+            (Form::Text(_) | Form::Bytes, Value::Null) => "".into(),
             (Form::Bool, Value::Null) => false.into(),
             (Form::Int(_), Value::Null) => 0.into(),
             (Form::Int(bits), Value::Number(number)) => {
                 let whole = number
                     .as_i64()
                     .filter(|n| *bits != "int32" || i32::try_from(*n).is_ok());
-                match whole {
-                    Some(whole) => whole.into(),
-                    None => {
-                        self.wrong(&format!("number {number}"), bits, place);
-                        0.into()
-                    }
+                if let Some(whole) = whole {
+                    whole.into()
+                } else {
+                    self.misfit(&Value::Number(number), form, place);
+                    0.into()
                 }
             }
             (Form::Time, Value::String(text)) => self.time(&text, times::seconds),
             (Form::MicroTime, Value::String(text)) => self.time(&text, times::micros),
             (Form::Time | Form::MicroTime, other) => {
-                self.wrong(name_of(&other), "string", place);
+                self.misfit(&other, form, place);
                 Value::Null
             }
             (Form::Bytes, Value::String(text)) => {
                 if let Err(at) = is_base64(&text) {
-                    self.failed(format!("illegal base64 data at input byte {at}"));
+                    let why = format!("illegal base64 data at input byte {at}");
+                    match self.words {
+                        Words::Decoder => self.failed(why),
+                        Words::Converter => self.stop(format!("error decoding from json: {why}")),
+                    }
                 }
                 text.into()
+            }
+            (Form::Bytes, Value::Array(list)) if self.words == Words::Decoder => {
+                // Bytes one by one.
+                let mut bytes = Vec::with_capacity(list.len());
+                for item in list {
+                    match item.as_u64().and_then(|byte| u8::try_from(byte).ok()) {
+                        Some(byte) => bytes.push(byte),
+                        None => match &item {
+                            Value::Null => bytes.push(0),
+                            Value::Number(number) => {
+                                self.wrong(&format!("number {number}"), "uint8", place);
+                            }
+                            other => self.wrong(name_of(other), "uint8", place),
+                        },
+                    }
+                }
+                STANDARD.encode(bytes).into()
             }
             (Form::Map(inner), Value::Object(map)) => {
                 let read = map.into_iter().map(|(key, value)| {
@@ -180,22 +288,20 @@ impl Reader<'_> {
                 Value::Array(read.collect())
             }
             (form, other) => {
-                let found = name_of(&other);
-                self.wrong(found, &form.go(), place);
+                self.misfit(&other, form, place);
                 self.value(form, Value::Null, place)
             }
         }
     }
 
     fn time(&mut self, text: &str, read: fn(&str) -> Option<String>) -> Value {
-        match read(text) {
-            Some(time) => time.into(),
-            None => {
-                self.failed(format!(
-                    "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse it"
-                ));
-                Value::Null
-            }
+        if let Some(time) = read(text) {
+            time.into()
+        } else {
+            self.stop(format!(
+                "parsing time {text:?} as \"2006-01-02T15:04:05Z07:00\": cannot parse it"
+            ));
+            Value::Null
         }
     }
 }
@@ -214,6 +320,19 @@ impl Form {
             Self::Struct(of) => of.go.to_owned(),
             Self::Any => "interface {}".to_owned(),
         }
+    }
+}
+
+/// What Go calls a value in a tree of them.
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "invalid",
+        Value::Bool(_) => "bool",
+        Value::Number(number) if number.is_f64() => "float64",
+        Value::Number(_) => "int64",
+        Value::String(_) => "string",
+        Value::Array(_) => "slice",
+        Value::Object(_) => "map",
     }
 }
 

@@ -13,7 +13,7 @@ mod decode;
 mod tables;
 mod times;
 
-pub(crate) use decode::decode;
+pub(crate) use decode::{convert, decode};
 pub(crate) use tables::{DELETE_OPTIONS, OBJECT_META, of_kind};
 
 /// A type with fields.

@@ -238,7 +238,7 @@ impl Generator {
                 metadata.remove(field);
             }
         }
-        if chance(rng, 70) {
+        if kind.is_minimal() || chance(rng, 70) {
             new["metadata"]
                 .as_object_mut()
                 .map(|metadata| metadata.remove("managedFields"));

@@ -21,6 +21,7 @@ mod known;
 mod model;
 mod odd_requests;
 mod patches;
+mod proof;
 mod quiet;
 mod reads;
 mod report;
@@ -45,7 +46,7 @@ use crate::real::{control_plane, say};
 /// Requests of a run when nothing is said.
 const REQUESTS: u64 = 2_400;
 /// Seed when nothing is said.
-const SEED: u64 = 1;
+const SEED: u64 = 5;
 /// Requests of an episode.
 const EPISODE: u64 = 150;
 /// Episodes at a time.
@@ -66,6 +67,7 @@ fn asked(name: &str, otherwise: u64) -> u64 {
 async fn the_embedded_server_answers_as_a_real_one_does() {
     let Some(plane) = control_plane().await else {
         say("SKIPPED: the differential test, for there is no real kube-apiserver to compare with");
+        crate::tally::add("differential tests SKIPPED: no Go", 1);
         return;
     };
     let (requests, seed) = (

@@ -23,6 +23,8 @@ pub(super) struct Model {
     pub(super) pages: Vec<(usize, Request, String)>,
     /// Revisions of lists by kind, newest last.
     pub(super) revisions: Vec<(usize, String)>,
+    /// Versions of objects since the garbage collector did something last: in which order it does that is its own affair.
+    pub(super) versions: Vec<String>,
     /// Whether the server may have something to do in the background.
     pub(super) is_restless: bool,
 }
@@ -78,6 +80,7 @@ impl Model {
                     for object in state {
                         self.put(object);
                     }
+                    self.versions.clear();
                 }
                 self.is_restless = false;
             }
@@ -163,6 +166,9 @@ impl Model {
             .to_owned();
         self.take_out(at, &name);
         let metadata = &object["metadata"];
+        if let Some(version) = metadata["resourceVersion"].as_str() {
+            self.versions.push(version.to_owned());
+        }
         let is_held = metadata["finalizers"].is_array() || at == NAMESPACES;
         if metadata["deletionTimestamp"].is_string() && !is_held {
             return;

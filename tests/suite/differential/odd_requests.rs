@@ -50,14 +50,15 @@ fn bad_body(generator: &mut Generator) -> Request {
         3 => "[]".to_owned(),
         4 => "null".to_owned(),
         5 => "\"text\"".to_owned(),
-        6 => format!("{whole}x"),
+        // Go's reader of YAML passes over what follows a document.
+        6 if content_type != "application/yaml" => format!("{whole}x"),
         7 => whole[..whole.len() - 1].to_owned(),
         8 => "{}".to_owned(),
         // Deletions and patches that are too deep here are carried out there.
         9 if method == "POST" || method == "PUT" => {
             format!("{}1{}", "{\"a\":".repeat(110), "}".repeat(110))
         }
-        10 if method != "DELETE" => nested(kind, &name),
+        10 if method != "DELETE" && !kind.is_minimal() => nested(kind, &name),
         11 => {
             // More than etcd takes, less than the server reads.
             let size = pick(rng, &[1_000_000, 1_700_000, 3_200_000]);
@@ -180,7 +181,7 @@ fn wrong_method(generator: &mut Generator) -> Request {
     let (method, path) = match rng.random_range(0..6) {
         0 => ("PUT", kind.collection()),
         1 => ("PATCH", kind.collection()),
-        2 => ("POST", kind.object(&name)),
+        2 if !kind.is_minimal() => ("POST", kind.object(&name)),
         3 => ("DELETE", kind.everywhere() + "/a"),
         4 => ("OPTIONS", kind.object(&name)),
         _ => ("POST", kind.everywhere()),

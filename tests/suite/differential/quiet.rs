@@ -47,11 +47,18 @@ fn of(object: &Value, objects: &[Value]) -> Option<&'static str> {
         return None;
     }
     let owners = metadata["ownerReferences"].as_array()?;
+    let text = |owner: &Value, field: &str| owner[field].as_str().unwrap_or_default().to_owned();
+    let is_known =
+        |owner: &Value| kinds::named(&text(owner, "apiVersion"), &text(owner, "kind")).is_some();
+    if !owners.iter().all(is_known) {
+        // A kind that nobody serves: nothing is known of the object, so nothing is done to it.
+        return None;
+    }
     let found: Vec<Owner> = owners
         .iter()
         .map(|reference| look(reference, object, objects))
         .collect();
-    let left = found.iter().any(|owner| *owner == Owner::There);
+    let left = found.contains(&Owner::There);
     match (left, found.iter().all(|owner| *owner == Owner::There)) {
         (_, true) => None,
         (true, false) => Some("references to owners that are gone are to be taken off"),
@@ -79,7 +86,7 @@ fn blocks(other: &Value, owner: &Value) -> bool {
 fn look(reference: &Value, dependent: &Value, objects: &[Value]) -> Owner {
     let text = |field: &str| reference[field].as_str().unwrap_or_default();
     let Some(kind) = kinds::named(text("apiVersion"), text("kind")) else {
-        // A kind that nobody serves: nothing is known of it, so nothing is done.
+        // Its object is looked at by nobody: see above.
         return Owner::There;
     };
     let owner = objects.iter().find(|object| {

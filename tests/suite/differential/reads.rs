@@ -174,7 +174,7 @@ pub(super) fn list(generator: &mut Generator) -> Request {
             _ => known.last().cloned().unwrap_or_default(),
         };
         if chance(rng, 2) {
-            version = "0".to_owned();
+            "0".clone_into(&mut version);
         }
         if chance(rng, 55) {
             let how = pick(
@@ -246,14 +246,11 @@ pub(super) fn watch(generator: &mut Generator) -> What {
     }
     let older: Vec<String> = generator
         .model
-        .past
+        .versions
         .iter()
         .rev()
-        .take(20)
-        .map(|(_, object)| object)
-        .chain(generator.model.objects.values())
-        .filter_map(|object| object["metadata"]["resourceVersion"].as_str())
-        .map(str::to_owned)
+        .take(60)
+        .cloned()
         .collect();
     if !older.is_empty() && chance(rng, 75) {
         open = open.with("resourceVersion", pick(rng, &older).clone());

@@ -53,14 +53,13 @@ fn answer(answer: &Answer) -> String {
     let body = match &answer.body {
         Body::Json(json) => json.to_string(),
         Body::Text(text) => format!("{text:?}"),
-        Body::Events(events) => events
-            .iter()
-            .map(|(kind, object)| format!("\n      {kind} {object}"))
-            .collect(),
-        Body::State(state) => state
-            .iter()
-            .map(|object| format!("\n      {object}"))
-            .collect(),
+        Body::Events(events) => {
+            let events = events
+                .iter()
+                .map(|(kind, object)| format!("{kind} {object}"));
+            listed(events)
+        }
+        Body::State(state) => listed(state.iter().map(ToString::to_string)),
     };
     format!(
         "{} {} {:?} {}",
@@ -69,4 +68,12 @@ fn answer(answer: &Answer) -> String {
         answer.warnings,
         shortened(&body, 3000)
     )
+}
+
+/// Each on a line of its own.
+fn listed(lines: impl Iterator<Item = String>) -> String {
+    lines.fold(String::new(), |mut out, line| {
+        let _ = write!(out, "\n      {line}");
+        out
+    })
 }

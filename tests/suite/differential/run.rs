@@ -89,11 +89,7 @@ pub(super) async fn episode(
         }
         let step = generator.step();
         script.push(step.clone());
-        let t = std::time::Instant::now();
         let (embedded, real, differences, met) = run.step(&step).await;
-        if t.elapsed().as_secs() > 3 {
-            crate::real::say(&format!("SLOW {} {:?} {step}", namespace, t.elapsed()));
-        }
         outcome.compared += step.requests();
         outcome.met.extend(met);
         if !differences.is_empty() {

@@ -111,7 +111,7 @@ pub(super) fn metadata(rng: &mut StdRng, metadata: &mut Value) {
         3 => metadata["namespace"] = (pick(rng, &["elsewhere", "", "default"])).into(),
         4 => {
             metadata["creationTimestamp"] =
-                (pick(rng, &["2020-01-01T00:00:00Z", "yesterday"])).into()
+                (pick(rng, &["2020-01-01T00:00:00Z", "yesterday"])).into();
         }
         5 => metadata["deletionTimestamp"] = "2020-01-01T00:00:00Z".into(),
         6 => metadata["deletionGracePeriodSeconds"] = 5.into(),
@@ -123,10 +123,10 @@ pub(super) fn metadata(rng: &mut StdRng, metadata: &mut Value) {
                 rng,
                 &["Upper", "a_b", "-a", "a.", "a..b", "", "x/y", "other"],
             ))
-            .into()
+            .into();
         }
         11 => metadata["name"] = "n".repeat(pick(rng, &[63, 64, 253, 254])).into(),
-        12 => metadata["generateName"] = (pick(rng, &["", "Bad_", "fine-"])).into(),
+        12 => metadata["generateName"] = (pick(rng, &["", "Bad_", "gen-0-"])).into(),
         _ => one_place(rng, metadata),
     }
 }

@@ -23,7 +23,12 @@ pub(super) async fn up(client: Client, namespace: &str) {
     for kind in KINDS.iter().filter(|kind| kind.kind != "Event") {
         let name = format!("owner-{}-{}", kind.plural, kind.group.len());
         for (owner, dependent) in [(kind, map), (map, kind)] {
-            let name = format!("{name}-{}", dependent.plural);
+            if owner.plural == dependent.plural && !owners.is_empty() && owner.plural == map.plural
+            {
+                // One of each is enough.
+                continue;
+            }
+            let name = format!("{name}-{}-of-{}", dependent.plural, owner.plural);
             let mut body = generator.plain(owner);
             body["metadata"] = json!({ "name": name });
             let made = post(&mut side, &mut step, owner, &body).await;
@@ -46,11 +51,11 @@ pub(super) async fn up(client: Client, namespace: &str) {
     };
     for _ in 0..TRIES {
         step += 1;
-        let state = side.run(&Step {
+        let wait = Step {
             id: step,
             what: everything.clone(),
-        });
-        if state.await.is_at_rest() {
+        };
+        if side.run(&wait).await.is_at_rest() {
             return;
         }
     }

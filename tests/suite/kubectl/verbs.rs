@@ -35,7 +35,7 @@ pub(super) fn other_verbs(lab: &Lab) {
     assert_eq!(others.lines().count(), 4, "{others}");
     has(
         &lab.fails("get cm -n lab --field-selector=data=x"),
-        &["field label not supported"],
+        &["is not a known field selector"],
     );
     let sorted = lab.ok("get cm -n lab --sort-by=.metadata.name -o custom-columns=N:.metadata.name,A:.data.a --no-headers");
     assert_eq!(sorted.lines().next().unwrap(), "page1   1");
