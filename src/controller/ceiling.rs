@@ -1,5 +1,6 @@
-//! What an API server itself takes: the three writes that bind a claim, with the same bodies, paths and transport as the
-//! writer's, sent with no controller around them. `metal3-ipam bench` measures the controller against this.
+//! What an API server itself takes: the three writes that bind a claim and the three that release it, with the same bodies,
+//! paths and transport as the writer's, sent with no controller around them. `metal3-ipam bench` measures the controller
+//! against this.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -52,6 +53,7 @@ impl Ceiling {
     }
 
     /// Binds one claim to an address: its finalizer, the address object, its status; each after the answer to the one before.
+    /// Tells what the address object was stored as.
     ///
     /// # Errors
     /// A line for people when a write is refused or has no answer.
@@ -61,7 +63,7 @@ impl Ceiling {
         claim: &Claim,
         object: &AddressKey,
         address: IpAddr,
-    ) -> Result<(), String> {
+    ) -> Result<Meta, String> {
         let stored = self
             .send(
                 &target.key,
@@ -84,7 +86,8 @@ impl Ceiling {
             gateway: None,
             dns_servers: Vec::new(),
         };
-        self.send(&target.key, &Request::CreateAddress(Box::new(new)))
+        let created = self
+            .send(&target.key, &Request::CreateAddress(Box::new(new)))
             .await?;
         let status = ClaimStatus {
             published: Some(Some(object.name.clone())),
@@ -97,6 +100,39 @@ impl Ceiling {
             status,
         };
         self.send(&target.key, &publish).await?;
+        Ok(created)
+    }
+
+    /// Releases a claim that is being deleted: its address object deleted, the finalizer off that, the finalizer off the claim.
+    ///
+    /// # Errors
+    /// A line for people when a write is refused or has no answer.
+    pub(crate) async fn release(
+        &self,
+        target: &Target,
+        claim: &Claim,
+        object: AddressKey,
+        stored: &Meta,
+    ) -> Result<(), String> {
+        let delete = Request::DeleteAddress {
+            key: object.clone(),
+            uid: stored.uid.clone(),
+            resource_version: stored.resource_version.clone(),
+        };
+        let deleting = self.send(&target.key, &delete).await?;
+        let let_go = Request::AddressMeta {
+            key: object,
+            resource_version: deleting.resource_version,
+            finalizers: Some(Vec::new()),
+            owner_references: None,
+        };
+        self.send(&target.key, &let_go).await?;
+        let release = Request::ClaimFinalizers {
+            key: claim.key(),
+            resource_version: claim.meta.resource_version.clone(),
+            finalizers: Vec::new(),
+        };
+        self.send(&target.key, &release).await?;
         Ok(())
     }
 

@@ -6,6 +6,7 @@
 )]
 
 mod allocation;
+mod bench;
 mod burst;
 mod cli;
 mod cluster;

@@ -1,9 +1,10 @@
-//! A round's namespace, pools and claims: made, checked for duplicates, and removed.
+//! A round's namespace, pools and claims: made, driven, checked for duplicates, and removed.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use anyhow::{Context, ensure};
+use futures::stream::FuturesUnordered;
 use futures::{StreamExt, TryStreamExt, stream};
 use http::Request;
 use kube::Client;
@@ -11,16 +12,16 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
-use super::observer::Observer;
+use super::observer::{Observer, Step};
 use super::site::Site;
 use super::{Bench, Kinds};
-use crate::api::{Address, ClaimKind, PoolKey, WireObject};
+use crate::api::{Address, ClaimKey, ClaimKind, PoolKey, WireObject};
 use crate::controller::{Controller, Settings, Target};
 
-/// Addresses that a pool has beyond those that its claims need.
-const SPARE: u32 = 16;
 /// Objects that are made or deleted at once where that is not measured.
 const HURRY: usize = 64;
+/// Claims that are there at once in churn.
+const CROWD: usize = 512;
 
 /// One round's objects.
 pub(super) struct Load {
@@ -32,6 +33,15 @@ pub(super) struct Load {
     claims: u32,
     kinds: Kinds,
     creators: usize,
+}
+
+/// Who releases the claims of a load that is removed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Release {
+    /// A controller that is started for it.
+    Here,
+    /// Who serves the API server anyway.
+    ByOthers,
 }
 
 /// A pool, and where its range begins.
@@ -46,8 +56,12 @@ struct List {
 }
 
 impl Load {
-    /// Makes the namespace and the pools.
-    pub(super) async fn prepare(site: &Site, bench: &Bench) -> anyhow::Result<Self> {
+    /// Makes the namespace and so many pools of so many addresses.
+    pub(super) async fn prepare(
+        site: &Site,
+        bench: &Bench,
+        (pools, each): (u32, u32),
+    ) -> anyhow::Result<Self> {
         let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"generateName": "bench-"}});
         let made = create(&site.client, "/api/v1/namespaces", &namespace).await?;
         let mut load = Self {
@@ -58,11 +72,9 @@ impl Load {
             kinds: bench.kind,
             creators: usize::from(bench.creators),
         };
-        let each = bench.claims.div_ceil(bench.pools) + SPARE;
         ensure!(
-            u64::from(each) * u64::from(bench.pools) < 1 << 24,
-            "{} pools of {each} addresses do not fit into 10.0.0.0/8; take fewer claims or pools",
-            bench.pools
+            u64::from(each) * u64::from(pools) < 1 << 24,
+            "{pools} pools of {each} addresses do not fit into 10.0.0.0/8; take fewer claims or pools"
         );
         let path = format!(
             "/apis/ipam.metal3.io/v1alpha1/namespaces/{}/ippools",
@@ -89,26 +101,89 @@ impl Load {
                 anyhow::Ok(Pool { target, first })
             }
         };
-        let made = stream::iter((0..bench.pools).map(make));
+        let made = stream::iter((0..pools).map(make));
         load.pools = made.buffered(HURRY).try_collect().await?;
         Ok(load)
     }
 
     /// Creates all claims, so many at once as there are creators.
     pub(super) async fn create_claims(&self) -> anyhow::Result<()> {
-        let create = |n: u32| async move {
-            let pool = &self.pools[n as usize % self.pools.len()].target.key.name;
-            let (path, claim) = claim(&self.namespace, self.kinds.of(n), &claim_name(n), pool);
-            create(&self.client, &path, &claim).await.map(drop)
-        };
-        stream::iter((0..self.claims).map(create))
+        stream::iter((0..self.claims).map(|n| self.create_claim(n)))
             .buffer_unordered(self.creators)
             .try_collect()
             .await
     }
 
-    /// Addresses that more than one object of the round holds.
-    pub(super) async fn duplicates(&self) -> anyhow::Result<usize> {
+    /// Creates all claims and deletes each as soon as it is bound, until all are gone.
+    pub(super) async fn churn(
+        &self,
+        observer: &mut Observer,
+        mut show: impl FnMut(usize, usize),
+    ) -> anyhow::Result<()> {
+        let all = self.claims as usize;
+        let mut creating = FuturesUnordered::new();
+        let mut deleting = FuturesUnordered::new();
+        let mut made = 0;
+        while observer.ended() < all {
+            while made < self.claims
+                && creating.len() < self.creators
+                && (made as usize) < observer.ended() + CROWD
+            {
+                creating.push(self.create_claim(made));
+                made += 1;
+            }
+            tokio::select! {
+                step = observer.next() => match step? {
+                    Step::Bound(key) => deleting.push(self.delete_claim(key)),
+                    Step::Gone(_) => show(observer.ended(), all - observer.ended()),
+                    Step::Other => {}
+                },
+                Some(created) = creating.next() => created?,
+                Some(deleted) = deleting.next() => deleted?,
+            }
+        }
+        Ok(())
+    }
+
+    async fn create_claim(&self, n: u32) -> anyhow::Result<()> {
+        let pool = &self.pools[n as usize % self.pools.len()].target.key.name;
+        self.create_named(self.kinds.of(n), &claim_name(n), pool)
+            .await
+    }
+
+    /// Creates one claim.
+    pub(super) async fn create_named(
+        &self,
+        kind: ClaimKind,
+        name: &str,
+        pool: &str,
+    ) -> anyhow::Result<()> {
+        let (path, claim) = claim(&self.namespace, kind, name, pool);
+        create(&self.client, &path, &claim).await.map(drop)
+    }
+
+    /// Where claims of a kind are created, and one that the server would take.
+    pub(super) fn claim_to_try(&self, kind: ClaimKind) -> (String, Value) {
+        claim(
+            &self.namespace,
+            kind,
+            "to-try",
+            &self.pools[0].target.key.name,
+        )
+    }
+
+    async fn delete_claim(&self, key: ClaimKey) -> anyhow::Result<()> {
+        self.delete_named(key.kind, &key.name).await
+    }
+
+    /// Deletes one claim.
+    pub(super) async fn delete_named(&self, kind: ClaimKind, name: &str) -> anyhow::Result<()> {
+        let path = collection(&self.namespace, kind, claims_of(kind));
+        delete(&self.client, &format!("{path}/{name}")).await
+    }
+
+    /// Whether the address objects that are there hold different addresses, and are enough.
+    pub(super) async fn duplicates(&self, least: u32) -> anyhow::Result<usize> {
         let mut held = BTreeSet::new();
         let mut objects = 0;
         for kind in ClaimKind::ALL {
@@ -122,36 +197,38 @@ impl Load {
             }
         }
         ensure!(
-            objects >= self.claims as usize,
-            "{objects} address objects for {} claims",
-            self.claims
+            objects >= least as usize,
+            "{objects} address objects for {least} claims"
         );
         Ok(objects - held.len())
     }
 
-    /// Removes everything: a controller releases the claims, then the namespace goes.
-    pub(super) async fn remove(self, bench: &Bench) -> anyhow::Result<()> {
-        let settings = Settings {
-            namespace: Some(self.namespace.clone()),
-            ..Settings::default()
-        };
-        let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
+    /// Removes everything: the claims, the pools when these are released, then the namespace.
+    pub(super) async fn remove(self, release: Release) -> anyhow::Result<()> {
         let stop = CancellationToken::new();
-        let running = tokio::spawn(controller.run(stop.clone()));
+        let running = (release == Release::Here).then(|| {
+            let settings = Settings {
+                namespace: Some(self.namespace.clone()),
+                ..Settings::default()
+            };
+            let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
+            tokio::spawn(controller.run(stop.clone()))
+        });
         let mut observer = Observer::start(&self.client, &self.namespace);
-        observer.until_known(self.claims).await?;
-        let release = |n: u32| {
-            let this = &self;
-            async move {
-                let path = collection(
-                    &this.namespace,
-                    bench.kind.of(n),
-                    claims_of(bench.kind.of(n)),
-                );
-                delete(&this.client, &format!("{path}/{}", claim_name(n))).await
-            }
-        };
-        stream::iter((0..self.claims).map(release))
+        let mut claims = Vec::new();
+        for kind in ClaimKind::ALL {
+            let path = collection(&self.namespace, kind, claims_of(kind));
+            let list: List = self
+                .client
+                .request(Request::get(&path).body(Vec::new())?)
+                .await?;
+            let names = list.items.into_iter().map(|object| object.metadata.name);
+            claims.extend(names.map(|name| ClaimKey { kind, name }));
+        }
+        observer
+            .until_known(u32::try_from(claims.len()).unwrap_or(u32::MAX))
+            .await?;
+        stream::iter(claims.into_iter().map(|key| self.delete_claim(key)))
             .buffer_unordered(HURRY)
             .try_collect::<()>()
             .await?;
@@ -170,7 +247,9 @@ impl Load {
         .await?;
         observer.until_no_pools().await?;
         stop.cancel();
-        running.await.context("the controller broke off")??;
+        if let Some(running) = running {
+            running.await.context("the controller broke off")??;
+        }
         Ok(())
     }
 }
@@ -217,7 +296,11 @@ fn claim(namespace: &str, kind: ClaimKind, name: &str, pool: &str) -> (String, V
     (collection(namespace, kind, claims_of(kind)), claim)
 }
 
-async fn create(client: &Client, path: &str, object: &Value) -> anyhow::Result<WireObject> {
+pub(super) async fn create(
+    client: &Client,
+    path: &str,
+    object: &Value,
+) -> anyhow::Result<WireObject> {
     let request = Request::post(path)
         .header("content-type", "application/json")
         .body(serde_json::to_vec(object)?)?;
@@ -225,7 +308,7 @@ async fn create(client: &Client, path: &str, object: &Value) -> anyhow::Result<W
     made.with_context(|| format!("cannot create {} in {path}", object["metadata"]))
 }
 
-async fn delete(client: &Client, path: &str) -> anyhow::Result<()> {
+pub(super) async fn delete(client: &Client, path: &str) -> anyhow::Result<()> {
     let request = Request::delete(path).body(Vec::new())?;
     let deleted = client.request::<Value>(request).await;
     deleted

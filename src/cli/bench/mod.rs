@@ -1,44 +1,55 @@
 //! `metal3-ipam bench`: how fast claims are bound on an API server, as a share of what that server itself takes.
 //!
-//! Figures of two runs say little on a shared machine, so every figure has its partner in the same run: rounds come in pairs,
-//! one with the three writes of each claim sent with no controller around them (the ceiling), one with the controller; same
-//! client, same cap of requests in flight, same watches, same creators. What counts is the ratio.
+//! Figures of two runs say little on a shared machine, so every figure has its partner in the same run: in each round everyone
+//! takes part in turn, first the three writes of each claim sent with no controller around them (the ceiling), then the
+//! controller; same client, same cap of requests in flight, same watches, same creators. What counts is the ratio.
 //!
 //! ```text
 //!   site.rs      which server: an embedded one of its own, or the one that --kubeconfig names
-//!   load.rs      a round's namespace, pools and claims, and their end
-//!   observer.rs  watches the claims: when each was created, touched and bound
+//!   load.rs      a namespace, pools and claims, and their end        rule.rs   finalizers put in by the server
+//!   observer.rs  watches the claims: when each was created and bound      lifetimes.rs  and no address is given twice
 //!   side.rs      who binds them: the ceiling or the controller
+//!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
 //!   report.rs    medians, the table, JSON          usage.rs   CPU time and memory of this process
 //! ```
 
+mod burst;
+mod lifetimes;
 mod load;
 mod observer;
 mod report;
+mod rule;
 mod side;
 mod site;
 mod usage;
+mod waves;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, ValueEnum};
+use tokio_util::sync::CancellationToken;
 
-use self::load::Load;
+use self::load::{Load, Release};
 use self::observer::Observer;
 use self::report::{Report, Round};
+use self::rule::Rule;
 use self::side::{Side, Who};
-use self::site::Site;
+use self::site::{Site, Sites};
 use super::progress::Progress;
-use super::{print, signals};
+use super::{flags, print, signals};
 use crate::api::ClaimKind;
 use crate::observe::logs::{self, Format, Level};
 
+/// Addresses that a pool has beyond those that its claims need.
+const SPARE: u32 = 16;
+
 /// Measures how fast claims are bound, as a share of what the API server itself takes.
 ///
-/// Rounds come in pairs in one run: the bare writes, then the controller. Everything a round makes is in a namespace of its
-/// own, which is removed after it.
+/// In each round of one run everyone takes part in turn: the bare writes, then the controller. Everything a round makes is in
+/// a namespace of its own, which is removed after it.
 #[derive(Debug, Args)]
 pub(super) struct Bench {
     /// Measure the server that this kubeconfig leads to; its definitions must be installed, and no other controller may serve
@@ -49,7 +60,7 @@ pub(super) struct Bench {
     #[arg(long, value_name = "NAME", requires = "kubeconfig")]
     context: Option<String>,
     /// Where the embedded server keeps its objects, removed at the end. Default: the system's folder for temporary files.
-    #[arg(long, value_name = "FOLDER", conflicts_with = "kubeconfig")]
+    #[arg(long, value_name = "FOLDER")]
     data_dir: Option<PathBuf>,
     /// Claims in each round.
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -69,9 +80,23 @@ pub(super) struct Bench {
     /// Claims that are created at once.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     creators: u16,
-    /// Pairs of rounds.
+    /// Rounds.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
+    /// Also measure the controller where the API server itself puts in the claims' finalizers as they are created, by the
+    /// admission policies of deploy/claim-finalizers: two writes per claim instead of three.
+    #[arg(long, requires = "kubeconfig")]
+    rule: bool,
+    /// Also measure the controller on an embedded server, in the same run.
+    #[arg(long, requires = "kubeconfig")]
+    with_embedded: bool,
+    /// Only make load, for so long (such as 30m): claims come and go in waves that exhaust the pools and let them recover, and
+    /// the manager that serves the kubeconfig's server binds them. For dashboards.
+    #[arg(long, value_name = "TIME", requires = "kubeconfig", value_parser = flags::duration)]
+    duration: Option<Duration>,
+    /// Length of one wave.
+    #[arg(long, value_name = "TIME", default_value = "10m", requires = "duration", value_parser = flags::duration)]
+    wave: Duration,
     /// Print the figures as JSON instead of a table.
     #[arg(long)]
     json: bool,
@@ -95,6 +120,10 @@ enum Mode {
     Backlog,
     /// They are created while they are bound.
     Live,
+    /// They are created while they are bound, and each is deleted as soon as it is.
+    Churn,
+    /// They come live in one pool, and what is measured are a few claims of another pool meanwhile.
+    Burst,
 }
 
 impl Kinds {
@@ -113,47 +142,77 @@ impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         logs::init(Format::Text, Level::Warn)?;
         let shutdown = signals::shutdown()?;
-        let site = Site::open(&self).await?;
-        let measured = tokio::select! {
-            measured = self.measure(&site) => measured,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!("stopped; a namespace bench-... may be left behind")),
-        };
-        site.close().await;
-        let report = measured?;
-        if self.json {
-            print(&report.json())?;
-        } else {
-            print(&report.table())?;
-        }
-        Ok(ExitCode::from(u8::from(report.duplicates() > 0)))
+        let sites = Sites::open(&self).await?;
+        let done = self.work(&sites, &shutdown).await;
+        sites.close().await;
+        let (text, duplicates) = done?;
+        print(&text)?;
+        Ok(ExitCode::from(u8::from(duplicates > 0)))
     }
 
-    async fn measure(&self, site: &Site) -> anyhow::Result<Report> {
-        let mut report = Report::new(site.described(), self.claims, self.pools);
-        let mut progress = Progress::new();
-        let pairs = u32::from(self.rounds);
-        for pair in 0..pairs {
-            // Whoever comes second finds a fuller store: they take turns.
-            let order = if pair % 2 == 0 {
-                [Who::Ceiling, Who::Controller]
+    async fn work(
+        &self,
+        sites: &Sites,
+        shutdown: &CancellationToken,
+    ) -> anyhow::Result<(String, usize)> {
+        if let Some(duration) = self.duration {
+            return waves::run(&sites.main, self, duration, shutdown).await;
+        }
+        let measured = async {
+            if self.mode == Mode::Burst {
+                return burst::run(&sites.main, self).await;
+            }
+            let report = self.measure(sites).await?;
+            let text = if self.json {
+                report.json()
             } else {
-                [Who::Controller, Who::Ceiling]
+                report.table()
             };
-            for who in order {
+            Ok((text, report.duplicates()))
+        };
+        tokio::select! {
+            measured = measured => measured,
+            () = shutdown.cancelled() => Err(anyhow::anyhow!(
+                "stopped; what begins with bench- may be left behind: a namespace, and with --rule admission policies"
+            )),
+        }
+    }
+
+    fn participants(&self) -> Vec<Who> {
+        let mut all = vec![Who::Ceiling, Who::Controller];
+        all.extend(self.rule.then_some(Who::Ruled));
+        all.extend(self.with_embedded.then_some(Who::Embedded));
+        all
+    }
+
+    async fn measure(&self, sites: &Sites) -> anyhow::Result<Report> {
+        let mut all = self.participants();
+        let mut report = Report::new(sites.described(), self, all.clone());
+        let mut progress = Progress::new();
+        let rounds = u32::from(self.rounds);
+        for n in 1..=rounds {
+            for who in &all {
                 let round = self
-                    .round(site, who, &mut progress)
+                    .round(sites.of(*who), *who, &mut progress)
                     .await
-                    .with_context(|| format!("round {} of the {}", pair + 1, who.name()))?;
+                    .with_context(|| format!("round {n} of the {}", who.name()))?;
                 progress.clear();
-                eprintln!("{}", round.line(pair + 1, pairs));
+                eprintln!("{}", round.line(n, rounds));
                 report.add(round);
             }
+            // Whoever comes later finds a fuller store: they take turns.
+            all.rotate_left(1);
         }
         Ok(report)
     }
 
     async fn round(&self, site: &Site, who: Who, progress: &mut Progress) -> anyhow::Result<Round> {
-        let load = Load::prepare(site, self).await?;
+        let each = self.claims.div_ceil(self.pools) + SPARE;
+        let load = Load::prepare(site, self, (self.pools, each)).await?;
+        let rule = match who {
+            Who::Ruled => Some(Rule::install(&site.client, &load).await?),
+            Who::Ceiling | Who::Controller | Who::Embedded => None,
+        };
         let mut observer = Observer::start(&site.client, &load.namespace);
         if self.mode == Mode::Backlog {
             load.create_claims().await?;
@@ -161,25 +220,33 @@ impl Bench {
         }
         let before = usage::now();
         let mut side = Side::start(site, who, &load, self).await?;
-        let creating = async {
+        let all = async {
+            let show = |done, left| progress.show(done, left);
             match self.mode {
-                Mode::Live => load.create_claims().await,
-                Mode::Backlog => Ok(()),
+                Mode::Backlog => observer.until_bound(self.claims, show).await,
+                Mode::Live | Mode::Burst => {
+                    let binding = observer.until_bound(self.claims, show);
+                    tokio::try_join!(load.create_claims(), binding).map(drop)
+                }
+                Mode::Churn => load.churn(&mut observer, show).await,
             }
         };
-        let binding = observer.until_bound(self.claims, |bound, waiting| {
-            progress.show(bound, waiting);
-        });
-        let both = async { tokio::try_join!(creating, binding).map(drop) };
         tokio::select! {
-            done = both => done?,
+            done = all => done?,
             failed = side.failed() => return Err(failed),
         }
         let usage = usage::now().since(&before);
         let sent = side.stop().await?;
-        let duplicates = load.duplicates().await?;
+        let least = match self.mode {
+            Mode::Backlog | Mode::Live | Mode::Burst => self.claims,
+            Mode::Churn => 0,
+        };
+        let duplicates = load.duplicates(least).await?.max(observer.duplicates());
         let times = observer.times(self.mode);
-        load.remove(self).await?;
+        if let Some(rule) = rule {
+            rule.remove().await?;
+        }
+        load.remove(Release::Here).await?;
         Ok(Round {
             who,
             times,

@@ -1,13 +1,15 @@
-//! The figures of all rounds: medians, shares within pairs, a table for people and JSON for programs.
+//! The figures of all rounds: medians, shares within a round, a table for people and JSON for programs.
 
 use std::time::Duration;
 
+use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::super::table;
 use super::observer::Times;
 use super::side::Who;
 use super::usage::Usage;
+use super::{Bench, Mode};
 use crate::controller::Sent;
 
 /// What one round came to.
@@ -28,19 +30,21 @@ pub(super) struct Report {
     site: String,
     claims: u32,
     pools: u32,
+    mode: Mode,
+    participants: Vec<Who>,
     rounds: Vec<Round>,
 }
 
 /// Median, least and most.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Spread {
+pub(super) struct Spread {
     median: f64,
     least: f64,
     most: f64,
 }
 
 impl Spread {
-    fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(super) fn of(figures: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut sorted: Vec<f64> = figures.into_iter().collect();
         sorted.sort_by(f64::total_cmp);
         let (least, most) = (*sorted.first()?, *sorted.last()?);
@@ -57,7 +61,7 @@ impl Spread {
         })
     }
 
-    fn text(self, digits: usize) -> String {
+    pub(super) fn text(self, digits: usize) -> String {
         let Self {
             median,
             least,
@@ -66,9 +70,17 @@ impl Spread {
         format!("{median:.digits$} ({least:.digits$}-{most:.digits$})")
     }
 
-    fn json(self) -> Value {
+    pub(super) fn json(self) -> Value {
         json!({"median": self.median, "least": self.least, "most": self.most})
     }
+}
+
+/// The least of these sorted times within which this share of them lies.
+pub(super) fn quantile(sorted: &[Duration], share: f64) -> Duration {
+    let last = sorted.len().saturating_sub(1);
+    #[expect(clippy::cast_sign_loss, reason = "a share of a length is not negative")]
+    let index = (last as f64 * share).ceil() as usize;
+    sorted.get(index.min(last)).copied().unwrap_or_default()
 }
 
 impl Round {
@@ -82,21 +94,14 @@ impl Round {
         self.usage.cpu.as_secs_f64() * 1000.0 / f64::from(self.claims)
     }
 
-    /// Time within which this share of the claims was bound.
     fn quantile(&self, share: f64) -> Duration {
-        let each = &self.times.each;
-        let last = each.len().saturating_sub(1);
-        let index = (last as f64 * share).ceil();
-        // An index of a list in memory, never negative.
-        #[expect(clippy::cast_sign_loss, reason = "a share of a length is not negative")]
-        let index = index as usize;
-        each.get(index.min(last)).copied().unwrap_or_default()
+        quantile(&self.times.each, share)
     }
 
     /// One line when it is done.
-    pub(super) fn line(&self, pair: u32, pairs: u32) -> String {
+    pub(super) fn line(&self, round: u32, rounds: u32) -> String {
         format!(
-            "{pair}/{pairs} {:<11}: {:.0} claims/s, p99 {:.0} ms",
+            "{round}/{rounds} {:<13}: {:.0} claims/s, p99 {:.0} ms",
             self.who.name(),
             self.rate(),
             self.quantile(0.99).as_secs_f64() * 1e3
@@ -105,11 +110,13 @@ impl Round {
 }
 
 impl Report {
-    pub(super) fn new(site: String, claims: u32, pools: u32) -> Self {
+    pub(super) fn new(site: String, bench: &Bench, participants: Vec<Who>) -> Self {
         Self {
             site,
-            claims,
-            pools,
+            claims: bench.claims,
+            pools: bench.pools,
+            mode: bench.mode,
+            participants,
             rounds: Vec::new(),
         }
     }
@@ -127,9 +134,9 @@ impl Report {
         self.rounds.iter().filter(move |r| r.who == who)
     }
 
-    /// The controller's rate as a share of the ceiling's, pair by pair.
-    fn share(&self) -> Option<Spread> {
-        let pairs = self.of(Who::Ceiling).zip(self.of(Who::Controller));
+    /// Someone's rate as a share of the ceiling's, round by round.
+    fn share(&self, who: Who) -> Option<Spread> {
+        let pairs = self.of(Who::Ceiling).zip(self.of(who));
         Spread::of(pairs.map(|(ceiling, ours)| ours.rate() / ceiling.rate()))
     }
 
@@ -141,18 +148,13 @@ impl Report {
             let spread = Spread::of(self.of(who).map(|r| r.quantile(share).as_secs_f64() * 1e3));
             spread.map_or(String::new(), |s| format!("{:.0}", s.median))
         };
-        let share = match who {
-            Who::Ceiling => "1".to_owned(),
-            Who::Controller => text(self.share(), 2),
-        };
-        let (writes, reads) = match who {
-            Who::Ceiling => ("3.00".to_owned(), "0.00".to_owned()),
-            Who::Controller => (
-                text(
-                    Spread::of(self.per_claim(|s| s.claim_writes + s.pool_writes)),
-                    2,
-                ),
-                text(Spread::of(self.per_claim(|s| s.reads)), 2),
+        let (share, writes, reads) = match (who, self.mode) {
+            (Who::Ceiling, Mode::Churn) => ("1".into(), "6.00".into(), "0.00".into()),
+            (Who::Ceiling, _) => ("1".into(), "3.00".into(), "0.00".into()),
+            (Who::Controller | Who::Ruled | Who::Embedded, _) => (
+                text(self.share(who), 2),
+                text(Spread::of(self.per_claim(who, writes)), 2),
+                text(Spread::of(self.per_claim(who, |s| s.reads)), 2),
             ),
         };
         [
@@ -168,8 +170,8 @@ impl Report {
         ]
     }
 
-    fn per_claim(&self, count: fn(&Sent) -> u64) -> Vec<f64> {
-        let sent = self.of(Who::Controller).filter_map(|r| r.sent);
+    fn per_claim(&self, who: Who, count: fn(&Sent) -> u64) -> Vec<f64> {
+        let sent = self.of(who).filter_map(|r| r.sent);
         sent.map(|s| count(&s) as f64 / f64::from(self.claims))
             .collect()
     }
@@ -187,18 +189,25 @@ impl Report {
             "READS/CLAIM",
             "CPU S/1000",
         ];
-        let rows = [Who::Ceiling, Who::Controller].map(|who| self.row(who));
+        let rows: Vec<_> = self.participants.iter().map(|who| self.row(*who)).collect();
         let resident = self.of(Who::Controller).map(|r| r.usage.resident).max();
         format!(
-            "{} claims in {} pools, {} pairs of rounds, on {}\n{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
+            "{} claims in {} pools, {}, {} rounds, on {}\n{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
             self.claims,
             self.pools,
+            self.mode_name(),
             self.of(Who::Ceiling).count(),
             self.site,
             table::render(headings, &rows),
             self.duplicates(),
             resident.unwrap_or_default() as f64 / f64::from(1 << 20),
         )
+    }
+
+    /// As on the command line.
+    fn mode_name(&self) -> String {
+        let value = self.mode.to_possible_value();
+        value.map_or(String::new(), |value| value.get_name().to_owned())
     }
 
     /// For programs: times in seconds, memory in bytes.
@@ -211,25 +220,32 @@ impl Report {
             };
             json!({
                 "claimsPerSecond": all(Round::rate),
+                "shareOfCeiling": self.share(who).map(Spread::json),
                 "bindSeconds": {"p50": quantile(0.5), "p99": quantile(0.99), "max": quantile(1.0)},
+                "writesPerClaim": Spread::of(self.per_claim(who, writes)).map(Spread::json),
+                "readsPerClaim": Spread::of(self.per_claim(who, |s| s.reads)).map(Spread::json),
                 "cpuSecondsPer1000Claims": all(Round::cpu),
                 "residentBytes": self.of(who).map(|r| r.usage.resident).max(),
             })
         };
-        let whole = json!({
+        let mut whole = json!({
             "server": self.site,
+            "mode": self.mode_name(),
             "claims": self.claims,
             "pools": self.pools,
-            "pairs": self.of(Who::Ceiling).count(),
-            "ceiling": side(Who::Ceiling),
-            "controller": side(Who::Controller),
-            "shareOfCeiling": self.share().map(Spread::json),
-            "writesPerClaim": Spread::of(self.per_claim(|s| s.claim_writes + s.pool_writes)).map(Spread::json),
-            "readsPerClaim": Spread::of(self.per_claim(|s| s.reads)).map(Spread::json),
+            "rounds": self.of(Who::Ceiling).count(),
             "duplicates": self.duplicates(),
         });
+        for who in &self.participants {
+            whole[who.key()] = side(*who);
+        }
         format!("{whole:#}\n")
     }
+}
+
+/// Every write: for claims, address objects and pools.
+fn writes(sent: &Sent) -> u64 {
+    sent.claim_writes + sent.pool_writes
 }
 
 #[cfg(test)]
@@ -252,8 +268,15 @@ mod tests {
     }
 
     #[test]
-    fn shares_are_taken_within_pairs() {
-        let mut report = Report::new("here".to_owned(), 100, 1);
+    fn shares_are_taken_within_rounds() {
+        let mut report = Report {
+            site: "here".to_owned(),
+            claims: 100,
+            pools: 1,
+            mode: Mode::Backlog,
+            participants: vec![Who::Ceiling, Who::Controller],
+            rounds: Vec::new(),
+        };
         for (who, millis) in [
             (Who::Ceiling, 1000),
             (Who::Controller, 2000),
@@ -262,7 +285,7 @@ mod tests {
         ] {
             report.add(round(who, millis));
         }
-        let share = report.share().unwrap();
+        let share = report.share(Who::Controller).unwrap();
         assert!(
             (share.least - 0.5).abs() < 1e-9 && (share.most - 0.8).abs() < 1e-9,
             "{share:?}"
@@ -273,7 +296,7 @@ mod tests {
             report.table()
         );
         let json: Value = serde_json::from_str(&report.json()).unwrap();
-        assert_eq!(json["pairs"], 2);
+        assert_eq!(json["rounds"], 2);
         assert_eq!(json["duplicates"], 0);
     }
 

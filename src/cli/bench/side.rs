@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, anyhow};
 use kube::Client;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{JoinError, JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::super::board::{Change, Kind};
@@ -14,16 +14,20 @@ use super::super::follow::Follow;
 use super::Bench;
 use super::load::Load;
 use super::site::Site;
-use crate::api::{Claim, ClaimKind, WireObject};
+use crate::api::{AddressKey, Claim, ClaimKey, Meta};
 use crate::controller::{Ceiling, Controller, Sent, Settings, Target, View, object_name};
 
-/// The two sides of a pair.
+/// Who takes part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
-    /// Three writes per claim and nothing else.
+    /// The bare writes: three per claim (six in churn) and nothing else.
     Ceiling,
     /// The controller.
     Controller,
+    /// The controller, where the API server puts in the claims' finalizers as they are created.
+    Ruled,
+    /// The controller on an embedded server.
+    Embedded,
 }
 
 impl Who {
@@ -32,6 +36,18 @@ impl Who {
         match self {
             Self::Ceiling => "bare writes",
             Self::Controller => "controller",
+            Self::Ruled => "with the rule",
+            Self::Embedded => "embedded",
+        }
+    }
+
+    /// For programs.
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Ceiling => "ceiling",
+            Self::Controller => "controller",
+            Self::Ruled => "withRule",
+            Self::Embedded => "embedded",
         }
     }
 }
@@ -53,13 +69,13 @@ impl Side {
         let stop = CancellationToken::new();
         let in_flight = usize::from(bench.in_flight);
         let (task, view) = match who {
-            Who::Controller => {
+            Who::Controller | Who::Ruled | Who::Embedded => {
                 let mut settings = Settings {
                     namespace: Some(load.namespace.clone()),
                     in_flight,
                     ..Settings::default()
                 };
-                settings.pool.in_flight = settings.pool.in_flight.min(in_flight);
+                settings.pool.in_flight = settings.pool.in_flight.min(2 * in_flight);
                 let controller =
                     Controller::new(site.client.clone(), site.writes.clone(), settings);
                 let view = controller.view();
@@ -95,12 +111,25 @@ impl Side {
     }
 }
 
-/// The bare writes: as claims come, each gets the next address of its pool.
+/// The bare writes: as claims come, each gets the next address of its pool; as they are deleted, each loses it.
 struct Bare {
     ceiling: Arc<Ceiling>,
     pools: HashMap<Arc<str>, (Arc<Target>, u32)>,
-    begun: HashSet<(ClaimKind, Arc<str>)>,
-    under_way: JoinSet<Result<(), String>>,
+    begun: HashSet<ClaimKey>,
+    held: HashMap<ClaimKey, Held>,
+    /// Claims that are deleted before their last write is answered.
+    deleted: HashMap<ClaimKey, Claim>,
+    under_way: JoinSet<Outcome>,
+}
+
+/// A claim that is bound, or nothing when one is released.
+type Outcome = Result<Option<(ClaimKey, Held)>, String>;
+
+/// A bound claim's address object.
+struct Held {
+    target: Arc<Target>,
+    object: AddressKey,
+    stored: Meta,
 }
 
 impl Bare {
@@ -113,6 +142,8 @@ impl Bare {
             ceiling: Arc::new(ceiling),
             pools: pools.collect(),
             begun: HashSet::new(),
+            held: HashMap::new(),
+            deleted: HashMap::new(),
             under_way: JoinSet::new(),
         }
     }
@@ -130,28 +161,33 @@ impl Bare {
                 change = follow.next() => match change? {
                     Change::All(Kind::Claim(kind), objects) => {
                         for object in objects {
-                            self.begin(kind, object);
+                            self.take(Claim::read(kind, object));
                         }
                     }
-                    Change::Seen(Kind::Claim(kind), object) => self.begin(kind, object),
+                    Change::Seen(Kind::Claim(kind), object) => self.take(Claim::read(kind, object)),
                     Change::All(..) | Change::Seen(..) | Change::Gone(..) => {}
                 },
-                Some(ended) = self.under_way.join_next() => {
-                    ended.context("a write broke off")?.map_err(anyhow::Error::msg)?;
-                }
+                Some(ended) = self.under_way.join_next() => self.ended(ended)?,
             }
         }
         while let Some(ended) = self.under_way.join_next().await {
-            ended
-                .context("a write broke off")?
-                .map_err(anyhow::Error::msg)?;
+            self.ended(ended)?;
         }
         Ok(())
     }
 
-    fn begin(&mut self, kind: ClaimKind, object: WireObject) {
-        let claim = Claim::read(kind, object);
-        if !self.begun.insert((kind, claim.meta.name.clone())) {
+    fn take(&mut self, claim: Claim) {
+        if claim.meta.deletion_timestamp.is_none() {
+            self.bind(claim);
+        } else if let Some(held) = self.held.remove(&claim.key()) {
+            self.release(claim, held);
+        } else if self.begun.contains(&claim.key()) {
+            self.deleted.insert(claim.key(), claim);
+        }
+    }
+
+    fn bind(&mut self, claim: Claim) {
+        if !self.begun.insert(claim.key()) {
             return;
         }
         let Some((target, next)) = self.pools.get_mut(&claim.pool) else {
@@ -161,8 +197,33 @@ impl Bare {
         *next += 1;
         let (ceiling, target) = (Arc::clone(&self.ceiling), Arc::clone(target));
         self.under_way.spawn(async move {
-            let object = object_name(kind, &target.key.name, address);
-            ceiling.bind(&target, &claim, &object, address).await
+            let object = object_name(claim.kind, &target.key.name, address);
+            let stored = ceiling.bind(&target, &claim, &object, address).await?;
+            let held = Held {
+                target,
+                object,
+                stored,
+            };
+            Ok(Some((claim.key(), held)))
         });
+    }
+
+    fn release(&mut self, claim: Claim, held: Held) {
+        let ceiling = Arc::clone(&self.ceiling);
+        self.under_way.spawn(async move {
+            let released = ceiling.release(&held.target, &claim, held.object, &held.stored);
+            released.await.map(|()| None)
+        });
+    }
+
+    fn ended(&mut self, ended: Result<Outcome, JoinError>) -> anyhow::Result<()> {
+        let bound = ended.context("a write broke off")?;
+        if let Some((key, held)) = bound.map_err(anyhow::Error::msg)? {
+            match self.deleted.remove(&key) {
+                Some(claim) => self.release(claim, held),
+                None => drop(self.held.insert(key, held)),
+            }
+        }
+        Ok(())
     }
 }

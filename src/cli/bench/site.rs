@@ -1,12 +1,13 @@
 //! Which server is measured.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use kube::Client;
 
 use super::super::connect;
 use super::Bench;
+use super::side::Who;
 use crate::controller;
 use crate::standalone::{Options, Server};
 
@@ -20,11 +21,49 @@ pub(super) struct Site {
     embedded: Option<(Server, PathBuf)>,
 }
 
-impl Site {
+/// The servers of a run.
+pub(super) struct Sites {
+    pub(super) main: Site,
+    embedded: Option<Site>,
+}
+
+impl Sites {
     pub(super) async fn open(bench: &Bench) -> anyhow::Result<Self> {
-        let Some(kubeconfig) = &bench.kubeconfig else {
-            return Self::embedded(bench).await;
+        let main = match &bench.kubeconfig {
+            Some(kubeconfig) => Site::of(kubeconfig, bench).await?,
+            None => Site::embedded(bench).await?,
         };
+        let embedded = if bench.with_embedded {
+            Some(Site::embedded(bench).await?)
+        } else {
+            None
+        };
+        Ok(Self { main, embedded })
+    }
+
+    /// Where someone takes part.
+    pub(super) fn of(&self, who: Who) -> &Site {
+        match (who, &self.embedded) {
+            (Who::Embedded, Some(embedded)) => embedded,
+            (Who::Embedded, None) | (Who::Ceiling | Who::Controller | Who::Ruled, _) => &self.main,
+        }
+    }
+
+    /// For people.
+    pub(super) fn described(&self) -> String {
+        self.main.described()
+    }
+
+    pub(super) async fn close(self) {
+        self.main.close().await;
+        if let Some(embedded) = self.embedded {
+            embedded.close().await;
+        }
+    }
+}
+
+impl Site {
+    async fn of(kubeconfig: &Path, bench: &Bench) -> anyhow::Result<Self> {
         let config = connect::config(Some(kubeconfig), bench.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
         let client = controller::client(config.clone())?;
@@ -67,7 +106,7 @@ impl Site {
     }
 
     /// Ends the embedded server and removes its folder.
-    pub(super) async fn close(self) {
+    async fn close(self) {
         let Self {
             client,
             writes,

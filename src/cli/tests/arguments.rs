@@ -69,6 +69,14 @@ fn which_subcommand_runs() {
             ErrorKind::MissingRequiredArgument,
         ),
         (
+            "metal3-ipam bench --rule",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
+            "metal3-ipam bench --duration 5m",
+            ErrorKind::MissingRequiredArgument,
+        ),
+        (
             "metal3-ipam standalone --data-dir d --listen 0",
             ErrorKind::ValueValidation,
         ),

@@ -1,0 +1,121 @@
+//! `metal3-ipam bench` from outside: what it prints adds up, and it leaves nothing behind.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use k8s_openapi::api::admissionregistration::v1::MutatingAdmissionPolicy;
+use k8s_openapi::api::core::v1::Namespace;
+use kube::api::ListParams;
+use kube::{Api, Client};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::real::control_plane;
+
+/// Runs it in a folder and reads its figures.
+async fn bench(folder: &Path, more: &[&str]) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"));
+    command.args(["bench", "--json", "--data-dir"]).arg(folder);
+    command.args(more).stdin(Stdio::null());
+    let run = move || command.output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{more:?}: {told}");
+    let figures = serde_json::from_slice(&output.stdout);
+    figures.unwrap_or_else(|e| panic!("{more:?}: {e}: {told}"))
+}
+
+/// A median of the controller, or of someone else.
+fn median(figures: &Value, of: &str) -> f64 {
+    let pointer = format!("/{}/median", of.replace('.', "/"));
+    let found = figures.pointer(&pointer).and_then(Value::as_f64);
+    found.unwrap_or_else(|| panic!("no {of} in {figures}"))
+}
+
+#[tokio::test]
+async fn every_mode_adds_up_on_an_embedded_server() {
+    let dir = TempDir::new().unwrap();
+    let claims = ["--claims", "90", "--rounds", "2", "--pools", "3"];
+    for (mode, writes) in [("backlog", 3.0), ("live", 3.0), ("churn", 6.0)] {
+        let figures = bench(dir.path(), &[&claims[..], &["--mode", mode]].concat()).await;
+        assert_eq!(figures["duplicates"], 0, "{figures}");
+        assert_eq!(figures["rounds"], 2, "{figures}");
+        for of in ["ceiling", "controller"] {
+            assert!(
+                median(&figures, &format!("{of}.claimsPerSecond")) > 0.0,
+                "{figures}"
+            );
+        }
+        // And a few of the pools: their finalizers and their status.
+        let written = median(&figures, "controller.writesPerClaim");
+        assert!(
+            (writes..writes + 0.5).contains(&written),
+            "{mode}: {figures}"
+        );
+        let share = median(&figures, "controller.shareOfCeiling");
+        assert!(share > 0.0, "{figures}");
+        assert!(
+            median(&figures, "controller.readsPerClaim").abs() < 0.1,
+            "{figures}"
+        );
+    }
+    let left = std::fs::read_dir(dir.path()).unwrap().count();
+    assert_eq!(left, 0, "the embedded server's folder is removed");
+}
+
+#[tokio::test]
+async fn a_burst_in_one_pool_is_measured_from_another() {
+    let dir = TempDir::new().unwrap();
+    let figures = bench(
+        dir.path(),
+        &["--mode", "burst", "--claims", "300", "--rounds", "1"],
+    )
+    .await;
+    assert_eq!(figures["duplicates"], 0, "{figures}");
+    assert!(median(&figures, "p99Ratio") > 0.0, "{figures}");
+}
+
+/// A claim costs two writes where the API server puts in its finalizer.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rule_saves_a_write_on_a_real_server() {
+    let Some(plane) = control_plane().await else {
+        return;
+    };
+    let dir = TempDir::new().unwrap();
+    let kubeconfig = plane.shared.kubeconfig.to_str().unwrap();
+    let figures = bench(
+        dir.path(),
+        &[
+            "--kubeconfig",
+            kubeconfig,
+            "--claims",
+            "60",
+            "--rounds",
+            "1",
+            "--rule",
+            "--with-embedded",
+        ],
+    )
+    .await;
+    assert_eq!(figures["duplicates"], 0, "{figures}");
+    let writes = |of: &str| median(&figures, &format!("{of}.writesPerClaim"));
+    assert!((3.0..3.5).contains(&writes("controller")), "{figures}");
+    assert!((2.0..2.5).contains(&writes("withRule")), "{figures}");
+    assert!((3.0..3.5).contains(&writes("embedded")), "{figures}");
+    let client = Client::try_from(plane.shared.config.clone()).unwrap();
+    let policies: Api<MutatingAdmissionPolicy> = Api::all(client.clone());
+    let left = policies.list(&ListParams::default()).await.unwrap();
+    let left: Vec<_> = left
+        .items
+        .iter()
+        .filter_map(|p| p.metadata.name.as_ref())
+        .filter(|name| name.starts_with("bench-"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+    let namespaces: Api<Namespace> = Api::all(client);
+    for namespace in namespaces.list(&ListParams::default()).await.unwrap() {
+        let is_left = namespace.metadata.name.unwrap().starts_with("bench-")
+            && namespace.metadata.deletion_timestamp.is_none();
+        assert!(!is_left);
+    }
+}
