@@ -24,6 +24,7 @@ deps:
 
 bench:
 	$(CARGO) bench --locked --bench allocator
+	$(CARGO) bench --locked --bench scale
 
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
 kube:

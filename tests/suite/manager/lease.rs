@@ -26,7 +26,7 @@ scenarios! {
 }
 
 /// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
-async fn leader_other_than(world: &World, not: &str) -> String {
+pub(super) async fn leader_other_than(world: &World, not: &str) -> String {
     let holder = |all: &BTreeMap<String, Lease>| {
         let holder = all.get(LEASE)?.spec.as_ref()?.holder_identity.clone();
         holder.filter(|h| !h.is_empty() && h != not)

@@ -2,6 +2,7 @@
 //! happens when it is ended at bad moments.
 
 mod expired;
+mod failover;
 mod flags;
 mod killed;
 mod lease;
