@@ -23,7 +23,7 @@ deps:
 	else echo "no Go on the path: the real kube-apiserver is skipped"; fi
 
 bench:
-	$(CARGO) bench --locked --bench allocator
+	$(CARGO) bench --locked --bench allocator --bench pool
 	$(CARGO) bench --locked --bench scale
 
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
