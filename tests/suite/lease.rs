@@ -1,4 +1,4 @@
-//! Scenarios of rule P5 in one process; `manager.rs` has those of processes that are killed and frozen.
+//! Scenarios of rule P5 in one process; `manager/lease.rs` has those of processes that are killed and frozen.
 
 use k8s_openapi::api::coordination::v1::Lease;
 use metal3_ipam::api::metal3::IPClaim;
