@@ -7,8 +7,13 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
-fn open_object(_: &mut SchemaGenerator) -> Schema {
-    json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
+/// Conditions are merged one by one, whoever writes them; the rest is kept as it stands.
+fn cluster_status(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "x-kubernetes-preserve-unknown-fields": true,
+        "properties": { "conditions": conditions_schema(generator) },
+    })
 }
 
 fn cluster_spec(_: &mut SchemaGenerator) -> Schema {
@@ -21,11 +26,31 @@ fn cluster_spec(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
-fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
+/// Conditions, held to what Kubernetes' own type is held to.
+fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "array",
         "maxItems": 32,
-        "items": generator.subschema_for::<Condition>(),
+        "items": {
+            "type": "object",
+            "properties": {
+                "type": {
+                    "type": "string", "maxLength": 316, "description": "What the condition is about.",
+                    "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                },
+                "status": { "type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it is so." },
+                "reason": {
+                    "type": "string", "minLength": 1, "maxLength": 1024, "description": "Why, in one word for programs.",
+                    "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                },
+                "message": { "type": "string", "maxLength": 32768, "description": "Why, in words for people." },
+                "lastTransitionTime": { "type": "string", "format": "date-time", "description": "Since when." },
+                "observedGeneration": {
+                    "type": "integer", "format": "int64", "minimum": 0, "description": "The generation that was looked at.",
+                },
+            },
+            "required": ["lastTransitionTime", "message", "reason", "status", "type"],
+        },
         "x-kubernetes-list-type": "map",
         "x-kubernetes-list-map-keys": ["type"],
     })
@@ -89,7 +114,7 @@ impl JsonSchema for ClusterStatus {
         "ClusterStatus".into()
     }
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        open_object(generator)
+        cluster_status(generator)
     }
 }
 

@@ -1,7 +1,9 @@
 //! The CustomResourceDefinitions, generated from the wire types. `crds/*.yaml` is their printed form; a test holds the two
 //! together.
 
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, JSONSchemaProps, JSONSchemaPropsOrArray,
+};
 use kube::CustomResourceExt;
 
 use super::{capi, metal3, names};
@@ -28,6 +30,18 @@ pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
+/// As in Cluster API's own: what is not there is not written as `null`.
+fn nothing_is_null(schema: &mut JSONSchemaProps) {
+    schema.nullable = None;
+    let fields = schema.properties.iter_mut();
+    fields
+        .flat_map(|fields| fields.values_mut())
+        .for_each(nothing_is_null);
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        nothing_is_null(items);
+    }
+}
+
 /// Our minimal Cluster, IPAddressClaim and IPAddress, for servers without Cluster API.
 pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     let mut crds = vec![
@@ -38,15 +52,12 @@ pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     for crd in &mut crds {
         let labels = crd.metadata.labels.get_or_insert_default();
         labels.insert("clusterctl.cluster.x-k8s.io".to_owned(), String::new());
-        // As in Cluster API's own: `null` is no status.
         let schemas = crd
             .spec
             .versions
             .iter_mut()
             .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
-        for status in schemas.filter_map(|schema| schema.properties.as_mut()?.get_mut("status")) {
-            status.nullable = None;
-        }
+        schemas.for_each(nothing_is_null);
     }
     crds
 }

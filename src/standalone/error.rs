@@ -120,6 +120,15 @@ impl ApiError {
         Self::new(409, "AlreadyExists", message).about(resource, name)
     }
 
+    /// 409: an object of this name exists, and other names made of the same prefix might not.
+    pub fn no_unique_name(resource: &Resource, name: &str) -> Self {
+        let mut error = Self::already_exists(resource, name);
+        error
+            .message
+            .push_str(", the server was not able to generate a unique name for the object");
+        error.retry_after(1)
+    }
+
     /// 409: the object is not in the state that the request was made for.
     pub fn conflict(resource: &Resource, name: &str, why: impl fmt::Display) -> Self {
         let message = format!(

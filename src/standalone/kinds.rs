@@ -167,7 +167,10 @@ impl Resource {
                 name: column.name.clone(),
                 kind: column.type_.clone(),
                 format: column.format.clone().unwrap_or_default(),
-                description: column.description.clone().unwrap_or_default(),
+                description: column.description.clone().unwrap_or_else(|| {
+                    let path = &column.json_path;
+                    format!("Custom resource definition column (in JSONPath format): {path}")
+                }),
                 priority: column.priority.unwrap_or_default(),
                 json_path: column.json_path.clone(),
             })

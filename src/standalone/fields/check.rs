@@ -159,7 +159,8 @@ fn pointed(value: &Value) -> String {
     format!("&{{{}}}", go_value(value))
 }
 
-fn go_value(value: &Value) -> String {
+/// A value as Go's `%v` prints it.
+pub(crate) fn go_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),

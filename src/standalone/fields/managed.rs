@@ -151,6 +151,11 @@ impl Managed {
         self.entries.is_empty()
     }
 
+    /// Whether any of them is of a version that satisfies this.
+    pub(crate) fn has_version(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+        self.entries.iter().any(|entry| is_meant(&entry.version))
+    }
+
     pub(super) fn remove(&mut self, key: &Key) -> Option<Entry> {
         let at = self.entries.iter().position(|entry| entry.key == *key)?;
         Some(self.entries.remove(at))

@@ -37,7 +37,7 @@ mod update;
 
 pub(crate) use annotated::{ANNOTATION, KUBECTL};
 pub(crate) use apply::{ApplyError, Conflict, apply};
-pub(crate) use check::fits;
+pub(crate) use check::{fits, go_value};
 pub(crate) use element::json as go_json;
 pub(crate) use managed::{Managed, Writer};
 pub(crate) use shape::Layout;

@@ -92,7 +92,13 @@ pub(super) fn patch_type(headers: &HeaderMap, known: Notations) -> Result<PatchT
 }
 
 /// The error of a patch that cannot be read at all.
-pub(super) fn bad_patch(error: &ApiError) -> ApiError {
+pub(super) fn bad_patch(kind: PatchType, error: &ApiError) -> ApiError {
+    if kind == PatchType::Apply {
+        let why = &error.message;
+        return ApiError::bad_request(format!(
+            "error decoding YAML: error converting YAML to JSON: {why}"
+        ));
+    }
     let why = error
         .message
         .rsplit_once("parse error: ")
@@ -134,6 +140,11 @@ impl PatchType {
 
     /// The body as a patch of this form.
     pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
+        // YAML of nothing is a configuration with nothing in it.
+        let body = match body {
+            Value::Null if self == Self::Apply => Value::Object(serde_json::Map::new()),
+            body => body,
+        };
         if self == Self::Apply && !body.is_object() {
             let found = match body {
                 Value::Array(_) => "array",
@@ -154,7 +165,11 @@ impl PatchType {
         }
         Ok(match self {
             Self::Json => {
-                let mut body = body;
+                // Nothing at all is a patch that changes nothing.
+                let mut body = match body {
+                    Value::Null => Value::Array(Vec::new()),
+                    body => body,
+                };
                 for operation in body.as_array_mut().into_iter().flatten() {
                     // A value that is left out is none.
                     if let Some(operation) = operation.as_object_mut() {

@@ -149,7 +149,7 @@ where
             let mut options = options::write(asked, "PatchOptions", Some(kind))?;
             let force = asked.query.flag("force").unwrap_or(false);
             let read = decode::decode(&bytes, kind.notation())
-                .map_err(|error| negotiate::bad_patch(&error))
+                .map_err(|error| negotiate::bad_patch(kind, &error))
                 .and_then(|body| {
                     options.findings = kind.findings(&body);
                     kind.of(body.value, force)

@@ -133,9 +133,7 @@ pub(super) fn delete(query: &Query, body: Option<Value>) -> Result<DeleteOptions
         None => delete_query(query)?,
     };
     let mut findings = Vec::new();
-    let policy = options["propagationPolicy"]
-        .as_str()
-        .filter(|p| !p.is_empty());
+    let policy = options["propagationPolicy"].as_str();
     let orphan = options["orphanDependents"].as_bool();
     if let (Some(policy), Some(_)) = (policy, orphan) {
         let why = "orphanDependents and deletionPropagation cannot be both set";
@@ -197,7 +195,7 @@ fn delete_query(query: &Query) -> Result<Value, ApiError> {
     if let Some(seconds) = seconds {
         options["gracePeriodSeconds"] = seconds.into();
     }
-    if let Some(policy) = query.said("propagationPolicy") {
+    if let Some(policy) = query.text("propagationPolicy") {
         options["propagationPolicy"] = policy.into();
     }
     if let Some(orphan) = query.flag("orphanDependents") {

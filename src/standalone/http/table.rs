@@ -33,6 +33,9 @@ enum Kind {
     Date,
 }
 
+/// What is said of every object's name, as a real server says it.
+const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
+
 impl Columns {
     pub(super) fn of(resource: &Resource) -> Self {
         // Of an Event nobody cares for the name.
@@ -40,7 +43,7 @@ impl Columns {
         let name = json!({
             "name": "Name", "type": "string", "format": "name",
             "priority": i32::from(named_last),
-            "description": "Name must be unique within a namespace.",
+            "description": NAME,
         });
         let mut definitions = Vec::with_capacity(resource.columns.len() + 1);
         let mut cells = Vec::with_capacity(resource.columns.len());

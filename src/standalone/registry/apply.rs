@@ -5,11 +5,14 @@ use serde_json::Value;
 
 use super::Registry;
 use super::body::{self, Came};
+use super::check::no_number;
 use super::metadata::{self, Object};
 use super::ownership::{self, By};
 use super::request::{FieldValidation, Target, WriteOptions, Written};
 use super::write::{ATTEMPTS, place};
 use crate::standalone::error::ApiError;
+use crate::standalone::kinds::Conduct;
+use crate::standalone::typed;
 
 impl Registry {
     /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
@@ -33,9 +36,15 @@ impl Registry {
         let findings = std::mem::take(&mut plain.findings);
         let decode = |applied: Object, warnings: &mut Vec<String>| {
             tell_doubled(&findings, options.field_validation, warnings)?;
+            let mut applied = applied;
+            if resource.conduct == Conduct::Custom {
+                forget_odd_times(&mut applied);
+            }
             let applied = Value::Object(applied);
-            let mut wanted = body::decode(resource, applied, Came::Applied, &plain, warnings)?;
+            let decoded = body::decode(resource, applied, Came::Applied, &plain, warnings);
+            let mut wanted = decoded.map_err(|error| ownership::not_converted(error, &config))?;
             place(target, &mut wanted)?;
+            body::merge_owners(&mut wanted, Came::Applied, warnings);
             Ok(wanted)
         };
         let part = target.subresource;
@@ -64,6 +73,11 @@ impl Registry {
             let mut warnings = Vec::new();
             let applied = ownership::apply(resource, None, &config, None, force, &by)?;
             let mut wanted = decode(applied, &mut warnings)?;
+            let version = metadata::text(&wanted, "resourceVersion");
+            // Any version will do, for there is none to compare it with.
+            if !version.is_empty() && version.parse::<u64>().is_err() {
+                return Err(no_number(version));
+            }
             metadata::of(&mut wanted).remove("resourceVersion");
             let uid = metadata::text(&wanted, "uid");
             if !uid.is_empty() {
@@ -79,10 +93,21 @@ impl Registry {
             match made.await {
                 // Someone was faster: then it is changed.
                 Err(error) if error.reason == "AlreadyExists" => {}
-                done => return done,
+                done => return done.map_err(|error| error.after(&warnings)),
             }
         }
         Err(ApiError::modified(resource, name))
+    }
+}
+
+/// Of a custom resource that someone applies, times of the metadata that are none are not there. Those that are, the server knows
+/// better.
+fn forget_odd_times(object: &mut Object) {
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        let text = metadata::field(object, field).and_then(Value::as_str);
+        if text.is_some_and(|text| typed::time(text).is_none()) {
+            metadata::of(object).remove(field);
+        }
     }
 }
 

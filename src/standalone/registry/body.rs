@@ -37,11 +37,11 @@ pub(super) fn decode(
         Came::Whole | Came::Applied => cannot_be_handled(resource, why),
         Came::Patched | Came::Merged => cannot_be_patched(why),
     };
-    let Value::Object(mut object) = body else {
-        return Err(match came {
-            Came::Whole | Came::Applied => faulty("the body is not a JSON object"),
-            Came::Patched | Came::Merged => ApiError::unprocessable(),
-        });
+    let mut object = match body {
+        Value::Object(object) => object,
+        // Patches can make it a list, and nothing else.
+        other if came == Came::Patched => return Err(is_a_list(&other)),
+        _ => return Err(faulty("the body is not a JSON object")),
     };
     if object.values().any(|value| !is_shallow(value, DEPTH)) {
         let why = format!("it is nested deeper than {DEPTH} levels");
@@ -54,11 +54,14 @@ pub(super) fn decode(
     ) {
         (_, Some(of)) => {
             let read = match came {
-                Came::Merged => typed::convert,
-                Came::Whole | Came::Patched | Came::Applied => typed::decode,
+                Came::Merged | Came::Applied => typed::convert,
+                Came::Whole | Came::Patched => typed::decode,
             };
-            object =
-                read(of, Value::Object(object), "", &mut unknown).map_err(|why| faulty(&why))?;
+            let read = read(of, Value::Object(object), "", &mut unknown);
+            object = read.map_err(|why| match came {
+                Came::Whole | Came::Patched | Came::Merged => faulty(&why),
+                Came::Applied => cannot_be_applied(resource, &why),
+            })?;
             object
                 .entry("metadata")
                 .or_insert_with(|| Value::Object(Map::new()));
@@ -89,8 +92,6 @@ pub(super) fn decode(
             }
         }
     }
-    // Nobody links to objects this way any more.
-    metadata::of(&mut object).remove("selfLink");
     match options.field_validation {
         FieldValidation::Ignore => {}
         FieldValidation::Warn => warnings.append(&mut unknown),
@@ -101,7 +102,6 @@ pub(super) fn decode(
         }
     }
     check_version(resource, &mut object)?;
-    merge_owners(&mut object, warnings);
     Ok(object)
 }
 
@@ -146,9 +146,27 @@ fn cannot_be_handled(resource: &Resource, why: &str) -> ApiError {
     ))
 }
 
+/// 500 about what was applied, once it is one with the object that was there.
+fn cannot_be_applied(resource: &Resource, why: &str) -> ApiError {
+    let version = resource.api_version();
+    let slash = if version.contains('/') { "" } else { "/" };
+    let kind = format!("{slash}{version}, Kind={}", resource.kind);
+    ApiError::unreasoned(format!(
+        "unable to convert unstructured object to {kind}: {}",
+        truncated(why, 4096)
+    ))
+}
+
 /// 422 about a patch whose outcome is no object of this kind. A real server shows all of the outcome.
 fn cannot_be_patched(why: &str) -> ApiError {
     let shown = Value::from("{...}");
+    ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
+}
+
+/// 422 about a patch that leaves a list where the object was.
+fn is_a_list(found: &Value) -> ApiError {
+    let shown = Value::from(truncated(&found.to_string(), 512));
+    let why = "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
     ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
 }
 
@@ -171,8 +189,13 @@ fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Of owner references that are equal but for what they say of controller and blocking, one stays.
-fn merge_owners(object: &mut Object, warnings: &mut Vec<String>) {
+/// Of owner references that are equal one stays.
+pub(super) fn merge_owners(object: &mut Object, came: Came, warnings: &mut Vec<String>) {
+    let when = match came {
+        Came::Whole => "",
+        // A patch is read as part of the write, where others may have had their say.
+        Came::Patched | Came::Merged | Came::Applied => " after mutating admission happens",
+    };
     let Some(Value::Array(owners)) = metadata::of(object).get_mut("ownerReferences") else {
         return;
     };
@@ -191,7 +214,7 @@ fn merge_owners(object: &mut Object, warnings: &mut Vec<String>) {
     *owners = kept;
     if !doubled.is_empty() {
         warnings.push(format!(
-            ".metadata.ownerReferences contains duplicate entries; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
+            ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",
             doubled.join(", ")
         ));
     }

@@ -64,8 +64,17 @@ impl Registry {
         old: &Old,
         new: &Object,
     ) -> Result<Committed, CommitError> {
-        let left = left_of(resource, old, new);
-        self.store(resource, key, Some(old), new, left, None).await
+        match left_of(resource, old, new) {
+            Left::Kept => {
+                let left = Left::Kept;
+                self.store(resource, key, Some(old), new, left, None).await
+            }
+            // The write that lets go of it is not stored any more: watches are told what was.
+            Left::Gone => {
+                let (last, left) = (&old.object, Left::Gone);
+                self.store(resource, key, Some(old), last, left, None).await
+            }
+        }
     }
 
     /// Commits one object's new state.

@@ -1,4 +1,4 @@
-//! What built-in kinds do differently, and the objects that every cluster begins with.
+//! What built-in kinds do differently.
 
 use std::collections::BTreeSet;
 
@@ -7,16 +7,13 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::metadata::{self, Object};
-use super::request::{Target, WriteOptions};
-use super::{Registry, key};
-use crate::standalone::error::{ApiError, FieldError, FieldErrorKind};
+use super::names;
+use crate::standalone::error::{FieldError, FieldErrorKind};
 use crate::standalone::kinds::{Conduct, Resource};
 
 /// Bytes that a ConfigMap or a Secret may hold.
 const CONTENTS: usize = 1 << 20;
 const FILE_NAME: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
-/// Namespaces that exist from the start.
-const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 /// What the server fills in beyond a schema.
 pub(super) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
@@ -228,7 +225,7 @@ fn check_event(object: &Object, errors: &mut Vec<FieldError>) {
             "",
         ));
     }
-    for why in metadata::key_faults(reporter) {
+    for why in names::key_faults(reporter) {
         errors.push(FieldError::invalid(
             "reportingComponent",
             &reporter.into(),
@@ -302,52 +299,4 @@ pub(super) fn is_held(resource: &Resource, object: &Object) -> bool {
             .get("spec")
             .and_then(|spec| spec["finalizers"].as_array())
             .is_some_and(|finalizers| !finalizers.is_empty())
-}
-
-impl Registry {
-    /// Puts in what every cluster begins with, where it is missing.
-    pub(super) async fn furnish(&self) -> Result<(), ApiError> {
-        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
-        let options = WriteOptions {
-            field_manager: Some("kube-apiserver".to_owned()),
-            ..WriteOptions::default()
-        };
-        for name in NAMESPACES {
-            if self
-                .inner
-                .store
-                .snapshot()?
-                .get(&key(namespaces, "", name))?
-                .is_none()
-            {
-                let body =
-                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-                self.create(&Target::all(namespaces, None), body, &options)
-                    .await?;
-            }
-        }
-        self.furnish_definitions().await
-    }
-
-    /// The CRDs of what is served, as objects to read. A newer program replaces an older one's.
-    async fn furnish_definitions(&self) -> Result<(), ApiError> {
-        let resource = self.inner.kinds.of_conduct(Conduct::Definition);
-        for crd in self.inner.kinds.definitions() {
-            let mut want = serde_json::to_value(crd).map_err(ApiError::internal)?;
-            let names = want["spec"]["names"].clone();
-            let version = want["spec"]["versions"][0]["name"].clone();
-            let now = self.now();
-            let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
-            want["status"] = json!({
-                "acceptedNames": names,
-                "storedVersions": [version],
-                "conditions": [
-                    condition("NamesAccepted", "NoConflicts", "no conflicts found"),
-                    condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
-                ],
-            });
-            self.put_served(resource, want).await?;
-        }
-        Ok(())
-    }
 }

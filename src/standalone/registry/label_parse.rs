@@ -1,7 +1,7 @@
 //! From the text of a label selector to its requirements: words first, then what they say. Of a text that says nothing the same is
 //! told as by a real server.
 
-use super::metadata::{key_faults, value_faults};
+use super::names::{key_faults, value_faults};
 use super::selector::{LabelRequirement, LabelTest, MOST};
 use crate::standalone::error::truncated;
 

@@ -4,14 +4,18 @@
 //! ```text
 //!   HTTP or in process -> Target + body + options
 //!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
+//!     create.rs      body -> what would be stored -> commit
 //!     write.rs       read -> compute -> commit (commit.rs), again when someone else was faster
 //!       apply.rs       the same, by what a manager wants
-//!       update.rs      old + new -> what would be stored     metadata.rs   names, labels, owners, finalizers
+//!       patch.rs       old + patch -> new (operations.rs: JSON patches, strategic.rs: strategic merge patches)
+//!       update.rs      old + new -> what would be stored     metadata.rs   read and changed
+//!       rules.rs       the rules on metadata (names.rs: names and labels)     check.rs   those on the rest
 //!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
 //!       ownership.rs   who owns which field, apply
 //!     delete.rs      finalizers first, then gone
 //!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
 //!       selector.rs    which objects      label_parse.rs   how label selectors are written
+//!   furnish.rs       what every cluster begins with
 //!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
 //!                    ... all through the same writes
 //! ```
@@ -19,16 +23,22 @@
 mod admit;
 mod apply;
 mod body;
+mod check;
 mod collect;
 mod commit;
 mod conduct;
+mod create;
 mod delete;
+mod furnish;
 mod label_parse;
 mod metadata;
+mod names;
+mod operations;
 pub(super) mod ownership;
 mod patch;
 mod read;
 mod request;
+mod rules;
 mod selector;
 mod strategic;
 mod terminate;

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::metadata::{self, Object};
 use super::request::{Subresource, WriteOptions};
+use super::rules;
 use crate::standalone::error::{ApiError, FieldError, FieldErrorKind, truncated};
 use crate::standalone::fields::{
     self, ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json,
@@ -93,6 +94,19 @@ pub(super) fn account(
     }
     let live = old.and_then(|old| metadata::field(old, ENTRIES));
     let managed = Managed::settle(live, sent.as_ref(), subresource.is_some());
+    // What is not of this kind, or says that it is of a version that cannot be read, cannot be compared: then nobody owns
+    // anything. Built-in kinds only mind what is no version at all; entries of others are dropped below.
+    let is_unreadable = |found: &str| match resource.conduct {
+        Conduct::Custom => found != version,
+        Conduct::Namespace
+        | Conduct::Definition
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => found.matches('/').count() > 1,
+    };
+    if metadata::kind(new) != resource.kind || managed.has_version(is_unreadable) {
+        return;
+    }
     let update = Update {
         layout: &resource.layout,
         live: old,
@@ -170,10 +184,8 @@ pub(super) fn apply(
     let applied = fields::apply(&resource.layout, live, config, &writer, force);
     let applied = applied.map_err(|error| match error {
         ApplyError::Misfit(why) => plain_failure(format!(
-            "failed to create typed patch object ({}/{}; {}): {}",
-            metadata::text(config, "namespace"),
-            metadata::text(config, "name"),
-            kind_of(config),
+            "failed to create typed patch object ({}): {}",
+            what_of(config),
             truncated(&why, 4096)
         )),
         ApplyError::Unreadable => plain_failure("failed to decode managed fields".to_owned()),
@@ -203,6 +215,27 @@ fn check_config(resource: &Resource, version: &str, config: &Object) -> Result<(
         return Err(ApiError::bad_request("metadata.managedFields must be nil"));
     }
     Ok(())
+}
+
+/// The error of what was applied and, as part of the object, cannot be read: with what it was said of.
+pub(super) fn not_converted(error: ApiError, config: &Object) -> ApiError {
+    let mut error = error;
+    if error.code == 500 {
+        let what = what_of(config);
+        let before = format!("failed to convert new object ({what}) to proper version: ");
+        error.message.insert_str(0, &before);
+    }
+    error
+}
+
+/// Which object a configuration is of.
+fn what_of(config: &Object) -> String {
+    format!(
+        "{}/{}; {}",
+        metadata::text(config, "namespace"),
+        metadata::text(config, "name"),
+        kind_of(config)
+    )
 }
 
 /// `group/version, Kind=kind`, as Go prints it.
@@ -245,7 +278,7 @@ fn renew_annotation(object: &mut Object, config: &Object) {
     if let Some(Value::Object(annotations)) = metadata::of(object).get_mut("annotations") {
         annotations.insert(ANNOTATION.to_owned(), text.into());
     }
-    if metadata::annotations_are_too_big(object)
+    if rules::annotations_are_too_big(object)
         && let Some(Value::Object(annotations)) = metadata::of(object).get_mut("annotations")
     {
         annotations.remove(ANNOTATION);

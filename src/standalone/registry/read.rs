@@ -229,13 +229,14 @@ impl Registry {
                 Ok(())
             }
             _ => snapshot.scan(prefix, after.as_deref(), |key, stored| {
-                let (namespace, name) = split_key(&target.resource, key);
-                if !selectors.matches(namespace, name, &stored.object) {
-                    return ControlFlow::Continue(());
-                }
+                // A full page has a next one when anything is left to look at, whether it is meant or not.
                 if limit.is_some_and(|limit| items.len() == limit) {
                     more = true;
                     return ControlFlow::Break(());
+                }
+                let (namespace, name) = split_key(&target.resource, key);
+                if !selectors.matches(namespace, name, &stored.object) {
+                    return ControlFlow::Continue(());
                 }
                 items.push(stored.object);
                 last = Some(key[prefix.len()..].to_owned());

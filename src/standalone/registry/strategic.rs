@@ -5,7 +5,8 @@ use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
-use crate::standalone::error::ApiError;
+use crate::standalone::error::{ApiError, truncated};
+use crate::standalone::fields::go_value;
 
 const ORDER: &str = "$setElementOrder/";
 const GONE: &str = "$deleteFromPrimitiveList/";
@@ -165,11 +166,17 @@ fn list(value: &Value) -> Result<Vec<Value>, ApiError> {
     )))
 }
 
+/// A list, as Go prints it.
+fn shown(list: &[Value]) -> String {
+    go_value(&Value::Array(list.to_vec()))
+}
+
 /// What is sent must stand in the order that is sent with it.
 fn check_order(sent: &[Value], wanted: &[Value], items: Items) -> Result<(), ApiError> {
     if sent.is_empty() || wanted.is_empty() {
         return Ok(());
     }
+    let all = sent;
     let mut sent = sent
         .iter()
         .filter(|item| item["$patch"].is_null())
@@ -180,14 +187,36 @@ fn check_order(sent: &[Value], wanted: &[Value], items: Items) -> Result<(), Api
     }
     match sent.next() {
         None => Ok(()),
-        Some(_) => Err(ApiError::unreasoned(
-            "The order in patch list doesn't match $setElementOrder list",
-        )),
+        Some(_) => Err(ApiError::unreasoned(format!(
+            "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
+            truncated(&shown(all), 2048),
+            truncated(&shown(wanted), 2048)
+        ))),
     }
+}
+
+/// Items of one list are all of one type.
+fn check_alike(found: &[Value], patch: &[Value]) -> Result<(), ApiError> {
+    let of = |value: &Value| match value {
+        // Go tells whole numbers from others.
+        Value::Number(number) if number.is_f64() => None,
+        other => Some(std::mem::discriminant(other)),
+    };
+    let mut all = found.iter().chain(patch).map(of);
+    let first = all.next();
+    if all.all(|other| Some(other) == first) {
+        return Ok(());
+    }
+    Err(ApiError::unreasoned(format!(
+        "list element types are not identical: [{} {}]",
+        truncated(&shown(found), 2048),
+        truncated(&shown(patch), 2048)
+    )))
 }
 
 /// Both lists as one: what the patch has as the patch has it.
 fn merged(found: &[Value], patch: &[Value], items: Items) -> Result<Vec<Value>, ApiError> {
+    check_alike(found, patch)?;
     let mut both: Vec<Option<Value>> = Vec::with_capacity(found.len() + patch.len());
     let mut places = HashMap::new();
     for item in found {
@@ -209,8 +238,12 @@ fn merged(found: &[Value], patch: &[Value], items: Items) -> Result<Vec<Value>, 
                 both.push(Some(item.clone()));
             }
             (_, true) => {
-                if let Some(at) = at {
-                    both[at] = None;
+                // However often it stands there.
+                for item in both
+                    .iter_mut()
+                    .filter(|item| item.as_ref().is_some_and(|item| items.key(item) == key))
+                {
+                    *item = None;
                 }
             }
         }
@@ -286,6 +319,14 @@ mod tests {
     }
 
     #[test]
+    fn items_of_several_types_are_no_list() {
+        let object = json!({"finalizers": ["a/1"]});
+        let patch = json!({"finalizers": ["b/2", -1]});
+        let want = "list element types are not identical: [[a/1] [b/2 -1]]";
+        assert_eq!(patched(object, &patch).unwrap_err(), want);
+    }
+
+    #[test]
     fn an_order_that_cannot_be_is_told() {
         let object = json!({"finalizers": ["a/1"]});
         for (patch, want) in [
@@ -295,7 +336,7 @@ mod tests {
             ),
             (
                 json!({"$setElementOrder/finalizers": ["a/1"], "finalizers": ["b/2"]}),
-                "The order in patch list doesn't match $setElementOrder list",
+                "The order in patch list:\n[b/2]\n doesn't match $setElementOrder list:\n[a/1]\n",
             ),
         ] {
             assert_eq!(patched(object.clone(), &patch).unwrap_err(), want);

@@ -10,20 +10,12 @@ use serde_json::Value;
 use super::request::{DeleteOptions, Target};
 use super::{Inner, Registry, read};
 use crate::standalone::error::ApiError;
-use crate::standalone::kinds::{Conduct, at_path};
+use crate::standalone::kinds::Conduct;
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long an Event is kept after it happened last; a real API server's default.
+/// How long an Event is kept after it was written last, whenever it says that it happened; a real API server's default.
 const EVENTS: Duration = Duration::from_hours(1);
-/// Where an Event says when it happened last, in the order in which that is believed.
-const TIMES: [&str; 4] = [
-    "series.lastObservedTime",
-    "lastTimestamp",
-    "eventTime",
-    "metadata.creationTimestamp",
-];
-
 /// Runs until the registry is closed or gone.
 pub(super) async fn run(inner: Weak<Inner>) {
     let Some(closed) = inner.upgrade().map(|inner| inner.closed.clone()) else {
@@ -38,24 +30,25 @@ pub(super) async fn run(inner: Weak<Inner>) {
             return;
         };
         inner.pages.sweep();
-        if let Err(error) = (Registry { inner }).forget_events().await {
+        let Ok(horizon) = (inner.clock)().checked_sub(EVENTS) else {
+            continue;
+        };
+        if let Err(error) = (Registry { inner }).forget_events(horizon).await {
             tracing::warn!(%error, "old Events cannot be removed");
         }
     }
 }
 
 impl Registry {
-    pub(super) async fn forget_events(&self) -> Result<(), ApiError> {
+    /// Deletes the Events that nobody wrote since then.
+    pub(super) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Event);
-        let Ok(horizon) = (self.inner.clock)().checked_sub(EVENTS) else {
-            return Ok(());
-        };
         let mut old = Vec::new();
         self.inner
             .store
             .snapshot()?
             .scan(&resource.prefix(), None, |key, stored| {
-                if happened(&stored.object).is_none_or(|at| at < horizon) {
+                if written(&stored.object).is_none_or(|at| at < horizon) {
                     let (namespace, name) = read::split_key(resource, key);
                     old.push((
                         Target::one(resource, Some(namespace), name),
@@ -79,9 +72,15 @@ impl Registry {
     }
 }
 
-fn happened(event: &[u8]) -> Option<Timestamp> {
+/// When an Event was written last, by what this server itself says in it: it came into being then, or someone changed a field.
+fn written(event: &[u8]) -> Option<Timestamp> {
     let event: Value = serde_json::from_slice(event).ok()?;
-    TIMES
-        .iter()
-        .find_map(|path| at_path(&event, path)?.as_str()?.parse().ok())
+    let metadata = event.get("metadata")?;
+    let entries = metadata.get("managedFields").and_then(Value::as_array);
+    let entries = entries.into_iter().flatten();
+    let times = entries.filter_map(|entry| entry.get("time"));
+    times
+        .chain(metadata.get("creationTimestamp"))
+        .filter_map(|time| time.as_str()?.parse().ok())
+        .max()
 }

@@ -36,6 +36,7 @@ pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
     }
     wipe(resource, &mut object);
     let metadata = metadata::of(&mut object);
+    metadata.remove("selfLink");
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
     if counts_generations(resource) {
@@ -69,8 +70,7 @@ pub(super) fn next(
             let mut new = old.clone();
             ownership::carry(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
-            // What the body says of itself is checked, what it says of the metadata is not looked at.
-            replace(&mut new, "kind", wanted.remove("kind"));
+            // What the body says of itself and of the metadata is not looked at.
             new
         }
         None => {

@@ -43,6 +43,10 @@ fn fill_object(node: &Node, object: &mut Map<String, Value>, whole: bool, nulls:
         }
     }
     if let Additional::Of(values) = &node.additional {
+        object.retain(|name, value| {
+            let is_known = node.properties.contains_key(name);
+            is_known || !value.is_null() || values.nullable || nulls == Nulls::Wrong
+        });
         for (name, value) in object.iter_mut() {
             if !node.properties.contains_key(name) {
                 fill(values, value, nulls);

@@ -7,7 +7,7 @@
 //!   compile.rs   CRD's JSON -> Node
 //!   prune.rs     object, Node -> object without unknown fields, and their paths     (fieldValidation, warnings)
 //!   defaults.rs  object, Node -> object with what absent fields mean
-//!   validate.rs  object, Node -> findings with a real API server's texts and paths
+//!   validate.rs  object, Node -> findings with a real API server's texts and paths     (found.rs: the texts)
 //! ```
 //!
 //! `apiVersion`, `kind` and `metadata` are not the schema's; the walks pass them by. Rules in CEL
@@ -15,6 +15,7 @@
 
 mod compile;
 mod defaults;
+mod found;
 mod prune;
 mod validate;
 

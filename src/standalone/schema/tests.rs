@@ -103,10 +103,6 @@ fn findings_have_the_real_servers_paths_and_texts() {
             "spec.prefix: Invalid value: -1: spec.prefix in body should be greater than or equal to 0",
         ),
         (
-            spec(json!({"namePrefix": "p", "prefix": 1.5})),
-            r#"spec.prefix: Invalid value: "number": spec.prefix in body must be of type integer: "number""#,
-        ),
-        (
             spec(json!({"namePrefix": "p", "gateway": "x"})),
             r#"spec.gateway: Invalid value: "x": spec.gateway in body should match '^[0-9A-Fa-f.:]*$'"#,
         ),
@@ -134,6 +130,24 @@ fn findings_have_the_real_servers_paths_and_texts() {
     for (value, want) in cases {
         assert_eq!(findings(&pool(), value), [want]);
     }
+    // Every check that can be made is made, whatever the one before found.
+    assert_eq!(
+        findings(&pool(), spec(json!({"namePrefix": "p", "prefix": 1.5}))),
+        [
+            r#"spec.prefix: Invalid value: "number": spec.prefix in body must be of type integer: "number""#,
+            r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.prefix"#,
+        ]
+    );
+    assert_eq!(
+        findings(
+            &pool(),
+            spec(json!({"namePrefix": "p", "allocationStrategy": []}))
+        ),
+        [
+            r#"spec.allocationStrategy: Invalid value: "array": spec.allocationStrategy in body must be of type string: "array""#,
+            r#"spec.allocationStrategy: Unsupported value: []: supported values: "sequential", "random""#,
+        ]
+    );
     let good = spec(
         json!({"namePrefix": "p", "prefix": 24, "pools": [{"start": "10.0.0.1", "end": null}]}),
     );

@@ -5,161 +5,97 @@ use std::ops::RangeInclusive;
 
 use serde_json::{Map, Value};
 
+use super::found::{Found, too_many};
 use super::{Additional, Format, Kind, Limits, List, Node, child, is_type_or_metadata};
 use crate::standalone::error::{FieldError, FieldErrorKind};
 
 /// What `int32` holds.
 const I32: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
-/// Most findings; the walk ends with them.
-const FINDINGS: usize = 256;
+/// What `int64` holds, as far as numbers with a point tell: the upper end is the first that it does not.
+const I64: std::ops::Range<f64> = i64::MIN as f64..9_223_372_036_854_775_808.0;
 
 pub(super) fn root(node: &Node, object: &Map<String, Value>) -> Vec<FieldError> {
     let mut found = Found::default();
     validate_object(node, object, "", true, &mut found);
     found.end();
-    if object.get("spec").is_some_and(Value::is_null) && node.required.iter().any(|r| r == "spec") {
-        found.bare("spec", FieldErrorKind::Required, "");
-    }
     found.errors
 }
 
 /// One part of an object alone: paths in texts are those within it.
 pub(super) fn part(node: &Node, name: &str, value: &Value) -> Vec<FieldError> {
-    let mut found = Found {
-        outer: name.len(),
-        ..Found::default()
-    };
+    let mut found = Found::within(name.len());
     validate(node, value, name, &mut found);
     found.end();
     found.errors
 }
 
-#[derive(Default)]
-struct Found {
-    errors: Vec<FieldError>,
-    /// What is wrong with lists as sets and maps, which is told last.
-    lists: Vec<FieldError>,
-    /// How much of a path's beginning is outside of what is looked at.
-    outer: usize,
-}
-
-impl Found {
-    fn is_full(&self) -> bool {
-        self.errors.len() >= FINDINGS
-    }
-
-    fn push(&mut self, error: FieldError) {
-        if !self.is_full() {
-            self.errors.push(error);
-        }
-    }
-
-    fn of_list(&mut self, error: FieldError) {
-        if self.lists.len() < FINDINGS {
-            self.lists.push(error);
-        }
-    }
-
-    fn end(&mut self) {
-        self.errors.append(&mut self.lists);
-    }
-
-    /// A path, as texts within what is looked at have it.
-    fn inner<'a>(&self, path: &'a str) -> &'a str {
-        let inner = path.get(self.outer..).unwrap_or(path);
-        inner.strip_prefix('.').unwrap_or(inner)
-    }
-
-    fn bare(&mut self, path: &str, kind: FieldErrorKind, detail: &str) {
-        self.push(FieldError::bare(path, kind, detail));
-    }
-
-    /// `path: Invalid value: value: path in body <what>`.
-    fn body(&mut self, path: &str, value: &Value, what: &str) {
-        let inner = self.inner(path);
-        self.push(FieldError::invalid(
-            path,
-            value,
-            format!("{inner} in body {what}"),
-        ));
-    }
-
-    fn wrong_form(&mut self, path: &str, value: &Value, wanted: &str) {
-        let why = format!(
-            "{} in body must be of type {wanted}: {value}",
-            self.inner(path)
-        );
-        let error = FieldError::invalid(path, value, why);
-        self.push(FieldError {
-            kind: FieldErrorKind::TypeInvalid,
-            ..error
-        });
-    }
-
-    fn wrong_type(&mut self, path: &str, found: &str, wanted: &str) {
-        let error = FieldError::invalid(
-            path,
-            &found.into(),
-            format!(
-                "{} in body must be of type {wanted}: {found:?}",
-                self.inner(path)
-            ),
-        );
-        self.push(FieldError {
-            kind: FieldErrorKind::TypeInvalid,
-            ..error
-        });
-    }
-}
-
+/// What is wrong with one value. As on a real server every check that the value can be held to is made, whatever an earlier one
+/// found, and in this order.
 fn validate(node: &Node, value: &Value, path: &str, found: &mut Found) {
-    if found.is_full() || (value.is_null() && node.nullable) {
+    if found.is_full() {
+        return;
+    }
+    if value.is_null() {
+        if !node.nullable && !fits(node, value) {
+            validate_type(node, value, path, found);
+        }
+        if !node.nullable || !node.limits.one_of.is_empty() {
+            validate_choice(node, value, path, found);
+        }
         return;
     }
     if !fits(node, value) {
-        let is_list = value.is_array();
-        match node.limits.format {
-            // A real server holds no list against a format of texts.
-            Some(Format::DateTime) if is_list => return,
-            Some(format) if !is_list && !value.is_string() => {
-                found.wrong_type(path, format_of(value), format.name());
-                if let Value::Number(number) = value {
-                    // It is held to its bounds all the same.
-                    let number = number.as_f64().unwrap_or_default();
-                    validate_number(&node.limits, value, number, path, found);
-                }
-                return;
-            }
-            Some(_) | None => {}
-        }
-        let wanted = match node.kind {
-            Some(kind) => kind.name(),
-            None => "integer,string",
-        };
-        found.wrong_type(path, name_of(value), wanted);
-        return;
+        validate_type(node, value, path, found);
     }
-    if !node.limits.one_of.is_empty() && !node.limits.one_of.contains(value) {
-        let known: Vec<String> = node.limits.one_of.iter().map(Value::to_string).collect();
-        found.push(FieldError {
-            field: path.to_owned(),
-            kind: FieldErrorKind::NotSupported,
-            value: Some(value.clone()),
-            detail: format!("supported values: {}", known.join(", ")),
-        });
-    }
+    validate_combined(node, value, path, found);
     match value {
-        Value::Object(object) => validate_object(node, object, path, node.embedded, found),
-        Value::Array(list) => validate_list(node, value, list, path, found),
         Value::String(text) => validate_text(&node.limits, value, text, path, found),
         Value::Number(number) => {
             if let Some(number) = number.as_f64() {
-                validate_number(&node.limits, value, number, path, found);
+                validate_number(node, value, number, path, found);
             }
         }
-        Value::Null | Value::Bool(_) => {}
+        Value::Array(list) => validate_list(node, value, list, path, found),
+        Value::Null | Value::Bool(_) | Value::Object(_) => {}
     }
-    validate_combined(node, value, path, found);
+    validate_choice(node, value, path, found);
+    if let Value::Object(object) = value {
+        validate_object(node, object, path, node.embedded, found);
+    }
+}
+
+/// Tells of a value that is of another type than wanted.
+fn validate_type(node: &Node, value: &Value, path: &str, found: &mut Found) {
+    let is_list = value.is_array();
+    match node.limits.format {
+        // A real server holds no list against a format of texts.
+        Some(Format::DateTime) if is_list => return,
+        Some(format) if !is_list && !value.is_string() && !value.is_null() => {
+            found.wrong_type(path, format_of(value), format.name());
+            return;
+        }
+        Some(_) | None => {}
+    }
+    let wanted = match node.kind {
+        Some(kind) => kind.name(),
+        None => "integer,string",
+    };
+    found.wrong_type(path, name_of(value), wanted);
+}
+
+/// Tells of a value that is none of those that may be.
+fn validate_choice(node: &Node, value: &Value, path: &str, found: &mut Found) {
+    let choice = &node.limits.one_of;
+    if choice.is_empty() || choice.contains(value) {
+        return;
+    }
+    let known: Vec<String> = choice.iter().map(Value::to_string).collect();
+    found.push(FieldError {
+        field: path.to_owned(),
+        kind: FieldErrorKind::NotSupported,
+        value: Some(value.clone()),
+        detail: format!("supported values: {}", known.join(", ")),
+    });
 }
 
 fn fits(node: &Node, value: &Value) -> bool {
@@ -232,11 +168,6 @@ fn validate_object(
     whole: bool,
     found: &mut Found,
 ) {
-    for name in &node.required {
-        if !object.contains_key(name) {
-            found.bare(&child(path, name), FieldErrorKind::Required, "");
-        }
-    }
     let count = object.len() as u64;
     if let Some(most) = node.limits.max_properties.filter(|most| count > *most) {
         found.push(too_many(path, count, most));
@@ -253,6 +184,12 @@ fn validate_object(
             (Some(property), _) => validate(property, value, &child(path, name), found),
             (None, Additional::Of(values)) => validate(values, value, &child(path, name), found),
             (None, Additional::Any | Additional::None) => {}
+        }
+    }
+    // What is missing is told after what is wrong.
+    for name in &node.required {
+        if !object.contains_key(name) {
+            found.bare(&child(path, name), FieldErrorKind::Required, "");
         }
     }
 }
@@ -348,16 +285,19 @@ fn validate_text(limits: &Limits, value: &Value, text: &str, path: &str, found: 
     }
 }
 
-fn validate_number(limits: &Limits, value: &Value, number: f64, path: &str, found: &mut Found) {
-    let is_within = match limits.format {
-        Some(Format::Int32) => is_integer(value) && I32.contains(&number),
-        Some(Format::Int64) => is_integer(value),
-        Some(Format::DateTime) | None => true,
-    };
-    if let (false, Some(format)) = (is_within, limits.format) {
-        let (inner, format) = (found.inner(path), format.name());
-        let why = format!("Checked value must be of type integer with format {format} in {inner}");
-        found.push(FieldError::invalid("<nil>", &"".into(), why));
+fn validate_number(node: &Node, value: &Value, number: f64, path: &str, found: &mut Found) {
+    let limits = &node.limits;
+    if node.kind == Some(Kind::Integer) {
+        let (is_within, format) = match limits.format {
+            Some(Format::Int32) => (I32.contains(&number), "with format int32"),
+            Some(Format::Int64) => (I64.contains(&number), "with format int64"),
+            Some(Format::DateTime) | None => (I64.contains(&number), "(default format)"),
+        };
+        if !(is_within && is_integer(value)) {
+            let inner = found.inner(path);
+            let why = format!("Checked value must be of type integer {format} in {inner}");
+            found.push(FieldError::invalid("<nil>", &"".into(), why));
+        }
     }
     if let Some(bound) = limits.minimum {
         if limits.exclusive_minimum && number <= bound {
@@ -389,12 +329,9 @@ fn validate_number(limits: &Limits, value: &Value, number: f64, path: &str, foun
 }
 
 fn validate_combined(node: &Node, value: &Value, path: &str, found: &mut Found) {
-    let outer = found.outer;
+    let nothing = found.beside();
     let holds = |node: &Node| {
-        let mut alone = Found {
-            outer,
-            ..Found::default()
-        };
+        let mut alone = nothing.beside();
         validate(node, value, path, &mut alone);
         alone.errors.is_empty()
     };
@@ -409,14 +346,5 @@ fn validate_combined(node: &Node, value: &Value, path: &str, found: &mut Found) 
     }
     if node.not.as_deref().is_some_and(holds) {
         found.body(path, value, "must not validate the schema (not)");
-    }
-}
-
-fn too_many(path: &str, count: u64, most: u64) -> FieldError {
-    FieldError {
-        field: path.to_owned(),
-        kind: FieldErrorKind::TooMany,
-        value: Some(count.into()),
-        detail: format!("must have at most {most} items"),
     }
 }

@@ -222,6 +222,13 @@ impl Reader<'_> {
             (Form::Text(_) | Form::Bytes, Value::Null) => "".into(),
             (Form::Bool, Value::Null) => false.into(),
             (Form::Int(_), Value::Null) => 0.into(),
+            // What does not fit is cut as Go cuts it.
+            (Form::Int("int32"), Value::Number(number))
+                if self.words == Words::Converter && number.is_i64() =>
+            {
+                let low = number.as_i64().unwrap_or_default().to_le_bytes();
+                i32::from_le_bytes([low[0], low[1], low[2], low[3]]).into()
+            }
             (Form::Int(bits), Value::Number(number)) => {
                 let whole = number
                     .as_i64()

@@ -15,6 +15,7 @@ mod times;
 
 pub(crate) use decode::{convert, decode};
 pub(crate) use tables::{DELETE_OPTIONS, OBJECT_META, of_kind};
+pub(crate) use times::seconds as time;
 
 /// A type with fields.
 #[derive(Debug)]

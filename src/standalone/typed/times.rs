@@ -3,7 +3,7 @@
 use jiff::{Timestamp, Unit};
 
 /// In seconds: `2021-01-01T00:00:00Z`.
-pub(super) fn seconds(text: &str) -> Option<String> {
+pub(crate) fn seconds(text: &str) -> Option<String> {
     let time = parse(text)?;
     Some(time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
 }

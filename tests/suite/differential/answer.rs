@@ -4,9 +4,6 @@ use serde_json::{Map, Value};
 
 use super::symbols::Symbols;
 
-/// Whether it is compared who owns which field (server-side apply), less the times.
-const MANAGED_FIELDS: bool = true;
-
 /// What a server said to one step.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Answer {
@@ -174,8 +171,29 @@ fn object(symbols: &mut Symbols, object: &mut Value) {
     }
     if object["kind"] == "Status" {
         list_metadata(symbols, object);
+        in_no_order(object);
     }
     texts(symbols, object);
+}
+
+/// What a real server finds walking through maps of Go comes in another order each time: conflicts, and what of an applied
+/// configuration does not fit.
+fn in_no_order(status: &mut Value) {
+    let causes = part(status, "/details/causes").and_then(Value::as_array_mut);
+    if let Some(causes) = causes
+        && causes
+            .iter()
+            .all(|cause| cause["reason"] == "FieldManagerConflict")
+    {
+        causes.sort_by_cached_key(ToString::to_string);
+    }
+    if let Some(Value::String(message)) = status.get_mut("message")
+        && let Some((before, list)) = message.split_once(": errors:\n")
+    {
+        let mut lines: Vec<&str> = list.split('\n').collect();
+        lines.sort_unstable();
+        *message = format!("{before}: errors:\n{}", lines.join("\n"));
+    }
 }
 
 fn metadata(symbols: &mut Symbols, metadata: &mut Map<String, Value>) {
@@ -186,21 +204,19 @@ fn metadata(symbols: &mut Symbols, metadata: &mut Map<String, Value>) {
             "{time}".clone_into(found);
         }
     }
-    if MANAGED_FIELDS {
-        for entry in metadata
-            .get_mut("managedFields")
-            .and_then(Value::as_array_mut)
-            .into_iter()
-            .flatten()
-        {
+    if let Some(Value::Array(entries)) = metadata.get_mut("managedFields") {
+        for entry in entries.iter_mut() {
             if let Some(Value::String(time)) = entry.get_mut("time")
                 && is_now(time)
             {
                 "{time}".clone_into(time);
             }
         }
-    } else {
-        metadata.remove("managedFields");
+        // They go by time, and a second may begin between the same two writes to one server and not between those to the other.
+        let order = ["operation", "time", "manager", "apiVersion", "subresource"];
+        entries.sort_by_cached_key(|entry| {
+            order.map(|field| entry[field].as_str().unwrap_or_default().to_owned())
+        });
     }
     if let Some(base) = metadata.get("generateName").and_then(Value::as_str)
         && let Some(name) = metadata.get("name").and_then(Value::as_str)
@@ -274,26 +290,32 @@ pub(super) fn text(symbols: &mut Symbols, text: &str) -> String {
     versions(symbols, &out)
 }
 
-/// Generated names that stand only in a text: `gen-7-bcdfg`, from a base that is given once.
+/// Generated names that stand only in a text: `gen-7-bcdfg` and `Bad_bcdfg`, from a base that is given once.
 fn generated_names(symbols: &mut Symbols, text: &str) {
     const SUFFIX: usize = 5;
-    for (at, _) in text.match_indices("gen-") {
-        let rest = &text[at..];
-        let number = rest["gen-".len()..]
-            .bytes()
-            .take_while(u8::is_ascii_digit)
-            .count();
-        let base = "gen-".len() + number + 1;
-        let name = rest.get(..base + SUFFIX).unwrap_or_default();
-        let suffix = name.get(base..).unwrap_or_default();
-        let is_name = number > 0
-            && name.as_bytes().get(base - 1) == Some(&b'-')
-            && !suffix.is_empty()
-            && suffix
+    for word in ["gen-", "Bad_"] {
+        for (at, _) in text.match_indices(word) {
+            let rest = &text[at..];
+            let number = rest[word.len()..]
                 .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
-        if is_name {
-            symbols.name("name", name);
+                .take_while(u8::is_ascii_digit)
+                .count();
+            let base = match word {
+                "gen-" if number > 0 && rest.as_bytes().get(word.len() + number) == Some(&b'-') => {
+                    word.len() + number + 1
+                }
+                "gen-" => continue,
+                _ => word.len(),
+            };
+            let name = rest.get(..base + SUFFIX).unwrap_or_default();
+            let suffix = name.get(base..).unwrap_or_default();
+            let is_name = !suffix.is_empty()
+                && suffix
+                    .bytes()
+                    .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
+            if is_name {
+                symbols.name("name", name);
+            }
         }
     }
 }

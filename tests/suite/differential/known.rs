@@ -72,6 +72,10 @@ pub(super) const KNOWN: &[Known] = &[
         level: Level::Both(patch_text),
     },
     Known {
+        name: "doubled-keys",
+        level: Level::Both(doubled_keys),
+    },
+    Known {
         name: "router-text",
         level: Level::Both(router_text),
     },
@@ -122,29 +126,6 @@ fn read_texts(answer: &mut Answer, read: fn(&str) -> String) {
             *text = read(text);
         }
     }
-}
-
-/// Does this to every object in an answer.
-fn each_object(answer: &mut Answer, read: fn(&mut Value)) {
-    match &mut answer.body {
-        Body::Json(object) => objects_in(object, read),
-        Body::Events(events) => events
-            .iter_mut()
-            .for_each(|(_, object)| objects_in(object, read)),
-        Body::State(state) => state.iter_mut().for_each(read),
-        Body::Text(_) => {}
-    }
-}
-
-fn objects_in(object: &mut Value, read: fn(&mut Value)) {
-    for list in ["/items", "/rows"] {
-        let list = object.pointer_mut(list).and_then(Value::as_array_mut);
-        for item in list.into_iter().flatten() {
-            read(item);
-            item.pointer_mut("/object").map(read);
-        }
-    }
-    read(object);
 }
 
 /// The text up to one of these, with a mark for the rest.
@@ -230,22 +211,32 @@ fn unknown_path(_: &Request, embedded: &mut Answer, real: &mut Answer) {
     }
 }
 
-/// Who owns which field of a Cluster: the definition here has none of its fields.
-fn cluster_definition(request: &Request, embedded: &mut Answer, real: &mut Answer) {
-    fn of_any(object: &mut Value) {
-        let metadata = object
-            .pointer_mut("/metadata")
-            .and_then(Value::as_object_mut);
-        metadata.map(|metadata| metadata.remove("managedFields"));
+/// That rules of Cluster API's definition were not looked at: the definition here has none.
+fn cluster_definition(request: &Request, _: &mut Answer, real: &mut Answer) {
+    const UNCHECKED: &str = "Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation";
+    if !request.path.contains("/clusters") || real.code != 422 {
+        return;
     }
-    fn of_clusters(object: &mut Value) {
-        if object["kind"] == "Cluster" {
-            of_any(object);
+    let Some(status) = real.object_mut() else {
+        return;
+    };
+    let causes = status.pointer_mut("/details/causes");
+    let Some(causes) = causes.and_then(Value::as_array_mut) else {
+        return;
+    };
+    let before = causes.len();
+    causes.retain(|cause| cause["field"] != "<nil>" || cause["message"] != UNCHECKED);
+    let is_alone = causes.windows(2).all(|pair| pair[0] == pair[1]);
+    if causes.len() == before {
+        return;
+    }
+    if let Some(Value::String(message)) = status.get_mut("message") {
+        *message = message.replace(&format!(", <nil>: {UNCHECKED}"), "");
+        if is_alone {
+            // What is wrong alone stands in no brackets.
+            *message = message.replacen(" is invalid: [", " is invalid: ", 1);
+            message.pop();
         }
-    }
-    let is_about_them = request.path.contains("/clusters");
-    for answer in [embedded, real] {
-        each_object(answer, if is_about_them { of_any } else { of_clusters });
     }
 }
 
@@ -272,6 +263,31 @@ fn patch_text(request: &Request, embedded: &mut Answer, real: &mut Answer) {
     .any(|text| real.message().starts_with(text));
     if request.method == "PATCH" && is_unread && in_short && embedded.code == real.code {
         *embedded = real.clone();
+    }
+}
+
+/// Which key stands twice in what is applied: told by its line there, by its path here.
+fn doubled_keys(request: &Request, embedded: &mut Answer, real: &mut Answer) {
+    if request.content_type != Some("application/apply-patch+yaml") {
+        return;
+    }
+    for warning in &mut embedded.warnings {
+        if let Some((before, path)) = warning.split_once("duplicate field \\\"") {
+            let key = path.rsplit('.').next().unwrap_or_default();
+            *warning = format!("{before}{key}");
+        }
+    }
+    for warning in &mut real.warnings {
+        if let Some((before, rest)) = warning.split_once("line ")
+            && let Some((_, key)) = rest.split_once(": key \\\"")
+        {
+            *warning = format!("{before}{}", key.replace(" already set in map", ""));
+        }
+    }
+    for answer in [embedded, real] {
+        read_texts(answer, |text| {
+            cut_after(text, &["error strict decoding YAML: "])
+        });
     }
 }
 
@@ -311,29 +327,21 @@ fn empty_continue(_: &Request, embedded: &mut Answer, real: &mut Answer) {
 fn columns(request: &Request, embedded: &mut Answer, real: &mut Answer) {
     let is_ours =
         model::place(&request.path).is_some_and(|at| model::kind(at).group == "ipam.metal3.io");
-    let read = if is_ours { undescribed } else { bare_table };
+    let has_bookmarks = request.said("allowWatchBookmarks").is_some();
     for answer in [embedded, real] {
         match &mut answer.body {
-            Body::Json(object) => read(object),
+            Body::Json(object) if !is_ours => bare_table(object),
             Body::Events(events) => events.iter_mut().for_each(|(_, object)| {
-                read(object);
-                // Which of a watch's events says what the columns are depends on what was sent before it.
-                object
-                    .as_object_mut()
-                    .map(|o| o.remove("columnDefinitions"));
+                if !is_ours {
+                    bare_table(object);
+                }
+                if has_bookmarks && let Some(columns) = object.get_mut("columnDefinitions") {
+                    // The first event says what the columns are, and bookmarks, which are not compared, are events too.
+                    *columns = Value::Null;
+                }
             }),
-            Body::Text(_) | Body::State(_) => {}
+            Body::Json(_) | Body::Text(_) | Body::State(_) => {}
         }
-    }
-}
-
-/// A table without the long descriptions of its columns.
-fn undescribed(table: &mut Value) {
-    let columns = table.pointer_mut("/columnDefinitions");
-    for column in columns.and_then(Value::as_array_mut).into_iter().flatten() {
-        column
-            .as_object_mut()
-            .map(|column| column.remove("description"));
     }
 }
 

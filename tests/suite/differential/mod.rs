@@ -1,7 +1,7 @@
 //! The same random requests to the embedded server and to a real kube-apiserver: code, reason and object must be the same.
 //!
 //! ```text
-//!   seed -> generate.rs (bodies, spoil, patches, reads, odd_requests) -> script.rs   steps with symbols in them
+//!   seed -> generate.rs (bodies, changes, spoil, patches, applies, deletes, reads, odd_requests) -> script.rs   steps with symbols in them
 //!              ^ model.rs: what is there                                     |
 //!              |                                     side.rs (embedded) <----+----> side.rs (real)
 //!              |                                         symbols.rs, answer.rs: less UIDs, versions, times
@@ -13,13 +13,17 @@
 //! episode, and one of each kind is told.
 
 mod answer;
+mod applies;
 mod bodies;
+mod changes;
 mod compare;
+mod deletes;
 mod generate;
 mod kinds;
 mod known;
 mod model;
 mod odd_requests;
+mod past;
 mod patches;
 mod proof;
 mod quiet;

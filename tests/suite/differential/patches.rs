@@ -221,6 +221,11 @@ fn json_body(generator: &mut Generator, at: usize, object: Option<&Value>) -> Va
     if kind(at).is_minimal() {
         known.retain(|p| p.starts_with("/metadata"));
     }
+    // In which order several stand depends on when a second begins.
+    let entries = object.and_then(|o| o["metadata"]["managedFields"].as_array());
+    if entries.is_some_and(|entries| entries.len() > 1) {
+        known.retain(|p| !p.starts_with("/metadata/managedFields/"));
+    }
     let rng = &mut generator.rng;
     let mut list = Vec::new();
     for _ in 0..rng.random_range(1..4) {

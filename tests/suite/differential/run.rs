@@ -113,7 +113,11 @@ pub(super) async fn episode(
 }
 
 /// Runs a script as it stands; what differs at its last step, when nothing did before.
-async fn again(servers: &Servers, namespace: &str, script: &[Step]) -> Option<Divergence> {
+pub(super) async fn play(
+    servers: &Servers,
+    namespace: &str,
+    script: &[Step],
+) -> Option<Divergence> {
     let mut run = Run::begin(servers, namespace).await;
     let mut found = None;
     for (n, step) in script.iter().enumerate() {
@@ -152,7 +156,7 @@ pub(super) async fn shorten(
             }
             tries += 1;
             let namespace = format!("{namespace}-s{tries}");
-            if let Some(found) = again(servers, &namespace, &candidate).await
+            if let Some(found) = play(servers, &namespace, &candidate).await
                 && same(&found, &best)
             {
                 best = found;
@@ -170,7 +174,7 @@ pub(super) async fn shorten(
             candidate.remove(at);
             tries += 1;
             let namespace = format!("{namespace}-s{tries}");
-            if let Some(found) = again(servers, &namespace, &candidate).await
+            if let Some(found) = play(servers, &namespace, &candidate).await
                 && same(&found, &best)
             {
                 best = found;

@@ -85,6 +85,10 @@ impl Request {
     }
 
     pub(super) fn is_dry_run(&self) -> bool {
+        if self.method == "DELETE" && !self.body.is_empty() {
+            // With a body, nobody looks at the query.
+            return self.body.contains("\"dryRun\"");
+        }
         self.query.iter().any(|(key, _)| *key == "dryRun") || self.body.contains("\"dryRun\"")
     }
 }

@@ -128,7 +128,7 @@ pub(super) fn metadata(rng: &mut StdRng, metadata: &mut Value) {
         11 => metadata["name"] = "n".repeat(pick(rng, &[63, 64, 253, 254])).into(),
         12 => {
             // A prefix of its own: of two names that are made of one, each server puts another first in its lists.
-            let own = format!("again-{}-", rng.random::<u32>());
+            let own = format!("gen-{}-", rng.random::<u32>());
             metadata["generateName"] = (pick(rng, &["", "Bad_", own.as_str()])).into();
         }
         _ => one_place(rng, metadata),

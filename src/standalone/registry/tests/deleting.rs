@@ -168,22 +168,45 @@ async fn a_namespace_goes_after_everything_in_it() {
 }
 
 #[tokio::test]
-async fn events_are_forgotten_after_an_hour() {
+async fn events_are_forgotten_when_nobody_writes_them_any_more() {
     let bed = Bed::new().await;
-    let now = Timestamp::now();
+    // When it happened is the client's to say, and says nothing of how long it is kept.
+    let event = json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": "default"}, "lastTimestamp": "2021-01-01T00:00:00Z"});
+    bed.create("events", event).await.unwrap();
     let ago = |minutes: i64| {
-        timestamp(
-            now.checked_sub(jiff::SignedDuration::from_mins(minutes))
-                .unwrap(),
-        )
+        let span = jiff::SignedDuration::from_mins(minutes);
+        Timestamp::now().checked_sub(span).unwrap()
     };
-    for (name, minutes) in [("old", 61), ("young", 59)] {
-        let event = json!({"metadata": {"name": name}, "involvedObject": {"namespace": "default"}, "lastTimestamp": ago(minutes)});
-        bed.create("events", event).await.unwrap();
-    }
-    bed.registry.forget_events().await.unwrap();
-    assert_eq!(
-        bed.names(&bed.all("events"), &ListOptions::default()),
-        ["young"]
-    );
+    let names = || bed.names(&bed.all("events"), &ListOptions::default());
+    bed.registry.forget_events(ago(1)).await.unwrap();
+    assert_eq!(names(), ["e"]);
+    bed.registry.forget_events(ago(-1)).await.unwrap();
+    assert!(names().is_empty());
+}
+
+#[tokio::test]
+async fn who_lets_go_of_a_deleted_object_shows_watches_what_was_stored() {
+    let bed = Bed::new().await;
+    let map =
+        json!({"metadata": {"name": "m", "finalizers": ["test.io/hold"]}, "data": {"a": "1"}});
+    bed.create("configmaps", map).await.unwrap();
+    let mut watch = bed
+        .registry
+        .watch(&bed.all("configmaps"), &WatchOptions::default())
+        .unwrap();
+    bed.delete("configmaps", "m").await.unwrap();
+    let letting_go = json!({"metadata": {"finalizers": null}, "data": {"a": "2"}});
+    let answer = bed.merge(&bed.one("configmaps", "m"), letting_go).await;
+    assert_eq!(answer.unwrap()["data"]["a"], "2");
+    let last = async {
+        loop {
+            let event = watch.next().await.unwrap();
+            if event.kind == WatchEventKind::Deleted {
+                return parse(&event.object);
+            }
+        }
+    };
+    let last = tokio::time::timeout(PATIENCE, last).await.unwrap();
+    assert_eq!(last["data"]["a"], "1");
+    assert_eq!(last["metadata"]["finalizers"], json!(["test.io/hold"]));
 }
