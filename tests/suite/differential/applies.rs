@@ -39,7 +39,7 @@ pub(super) fn apply(generator: &mut Generator) -> Request {
         8..12 if kind.custom && !kind.is_minimal() => spoil::part(rng, &mut body, "spec"),
         12..18 => spoil::metadata(rng, &mut body["metadata"]),
         18..20 => {
-            body["metadata"]["managedFields"] = (pick(rng, &[json!([]), json!([{}])])).clone()
+            body["metadata"]["managedFields"] = pick(rng, &[json!([]), json!([{}])]);
         }
         20..21 => body["kind"] = (pick(rng, &["IPPool", "Nothing", ""])).into(),
         21..22 => body["apiVersion"] = (pick(rng, &["v1", "v9", "ipam.metal3.io/v9", ""])).into(),
