@@ -14,6 +14,7 @@
 //!       ownership.rs   who owns which field, apply
 //!     delete.rs      finalizers first, then gone
 //!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
+//!       token.rs       where a page ended
 //!       selector.rs    which objects      label_parse.rs   how label selectors are written
 //!   furnish.rs       what every cluster begins with
 //!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
@@ -43,6 +44,7 @@ mod selector;
 mod strategic;
 mod terminate;
 mod tidy;
+mod token;
 mod update;
 mod watch;
 mod write;

@@ -6,14 +6,12 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::Registry;
 use super::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
+use super::token::{Token, VERSION};
 use crate::standalone::error::{ApiError, truncated};
 use crate::standalone::kinds::Conduct;
 use crate::standalone::store::Snapshot;
@@ -23,8 +21,6 @@ const KEPT: Duration = Duration::from_mins(1);
 /// Most snapshots kept; each holds the disk space of what was overwritten since.
 const SNAPSHOTS: usize = 32;
 
-/// Version of continue tokens.
-const VERSION: &str = "meta.k8s.io/v1";
 const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Snapshots of lists that are being read in pages, oldest first.
@@ -34,22 +30,6 @@ pub(super) struct Pages(Mutex<VecDeque<Kept>>);
 struct Kept {
     snapshot: Arc<Snapshot>,
     until: Instant,
-}
-
-/// Where a page ended. Opaque to clients.
-#[derive(Serialize, Deserialize)]
-struct Token {
-    #[serde(default)]
-    v: String,
-    /// Revision of the list; -1: whatever is newest.
-    #[serde(default)]
-    rv: i64,
-    /// The last key that was looked at, after the collection's prefix.
-    #[serde(default)]
-    start: String,
-    /// How many objects were left, if that was counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    left: Option<u64>,
 }
 
 // === impl Pages ===
@@ -361,42 +341,5 @@ fn check_version_match(
             forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
         }
         None | Some(VersionMatch::Exact | VersionMatch::NotOlderThan) => Ok(()),
-    }
-}
-
-// === impl Token ===
-
-impl Token {
-    fn read(text: &str) -> Result<Self, ApiError> {
-        let bad = |why: &str| {
-            Err(ApiError::bad_request(format!(
-                "invalid continue token: continue key is not valid: {why}"
-            )))
-        };
-        let Ok(bytes) = URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')) else {
-            return bad("illegal base64 data");
-        };
-        match serde_json::from_slice::<Self>(&bytes) {
-            Err(error) => bad(&truncated(&error.to_string(), 128)),
-            Ok(token) if token.v.is_empty() => {
-                bad("server does not recognize this encoded version ")
-            }
-            Ok(token) if token.v != VERSION => bad(&format!(
-                "server does not recognize this encoded version {}",
-                truncated(&token.v, 64)
-            )),
-            Ok(token) if token.rv == 0 => bad(&format!(
-                "incorrect encoded start resourceVersion (version {VERSION})"
-            )),
-            Ok(token) if token.start.is_empty() || token.start.contains("..") => {
-                bad(&format!("encoded start key empty (version {VERSION})"))
-            }
-            Ok(token) => Ok(token),
-        }
-    }
-
-    fn write(&self) -> String {
-        let json = serde_json::to_vec(self).expect("writing to memory cannot fail");
-        URL_SAFE_NO_PAD.encode(json)
     }
 }
