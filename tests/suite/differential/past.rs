@@ -144,6 +144,29 @@ PATCH+strategic /api/v1/namespaces/{ns}/events/a {"metadata":{"ownerReferences":
 "#,
     ),
     (
+        "what is missing is told after what is wrong, and null in a map is nothing",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPPool","metadata":{"name":"a"},"spec":{"prefix":"x"}}
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPPool","metadata":{"name":"a"},"spec":{"namePrefix":"p","preAllocations":{"b":null}}}
+"#,
+    ),
+    (
+        "an order that the items of a patch are not in, and a version that is none",
+        r#"
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","finalizers":["test.io/hold"]}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"metadata":{"$setElementOrder/finalizers":["test.io/hold"],"finalizers":["test.io/other"]}}
+PATCH+apply /api/v1/namespaces/{ns}/configmaps/b?fieldManager=one {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","resourceVersion":"abc"}}
+"#,
+    ),
+    (
+        "what Cluster API's own kinds are held to",
+        r#"
+POST /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddresses {"apiVersion":"ipam.cluster.x-k8s.io/v1beta2","kind":"IPAddress","metadata":{"name":"a"},"spec":{"address":"10.0.0.7","prefix":24,"gateway":null,"claimRef":{"name":"a"},"poolRef":{"apiGroup":"ipam.metal3.io","kind":"IPPool","name":"a"}}}
+POST /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims {"apiVersion":"ipam.cluster.x-k8s.io/v1beta2","kind":"IPAddressClaim","metadata":{"name":"a"},"spec":{"poolRef":{"apiGroup":"ipam.metal3.io","kind":"IPPool","name":"a"}}}
+PATCH+merge /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims/a/status {"status":{"conditions":[{"type":"a:b","status":"text","reason":"R","message":"","lastTransitionTime":"2021-02-03T04:05:06Z"}]}}
+"#,
+    ),
+    (
         "conditions of a Cluster are owned one by one",
         r#"
 POST /apis/cluster.x-k8s.io/v1beta2/namespaces/{ns}/clusters {"apiVersion":"cluster.x-k8s.io/v1beta2","kind":"Cluster","metadata":{"name":"a"},"spec":{"paused":true}}
