@@ -141,6 +141,9 @@ pub(super) fn namespace(generator: &mut Generator) -> Request {
         if chance(rng, 20) {
             spoil::metadata(rng, &mut body["metadata"]);
             // Those that are not of this stream would never be tidied up.
+            if !body["metadata"]["labels"].is_object() {
+                body["metadata"]["labels"] = json!({});
+            }
             body["metadata"]["labels"]["of"] = "{ns}".into();
             if body["metadata"]["name"]
                 .as_str()
