@@ -8,20 +8,27 @@ use tokio::time::Instant;
 /// The wall clock as it stood at the start, carried on by tokio's: so it never jumps, and stands still where a test has
 /// paused the time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Clock {
+pub struct Clock {
     wall: Timestamp,
     start: Instant,
 }
 
 impl Clock {
-    pub(super) fn start() -> Self {
+    /// The system's clock as it stands now.
+    pub fn start() -> Self {
+        Self::at_start(Timestamp::now())
+    }
+
+    /// A clock that shows this time now.
+    pub fn at_start(wall: Timestamp) -> Self {
         Self {
-            wall: Timestamp::now(),
+            wall,
             start: Instant::now(),
         }
     }
 
-    pub(super) fn now(&self) -> Timestamp {
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
         self.at(Instant::now())
     }
 

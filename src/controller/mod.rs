@@ -46,6 +46,7 @@ mod writer;
 
 pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
 pub use client::client;
+pub use clock::Clock;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};
 pub use settings::{LeaseSettings, Rate, Settings};

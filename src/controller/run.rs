@@ -79,7 +79,7 @@ impl Controller {
         settings: Settings,
         make: Make,
     ) -> Self {
-        let clock = Clock::start();
+        let clock = settings.clock.unwrap_or_else(Clock::start);
         let (registry, counts) = (Arc::new(Registry::default()), Arc::new(Counts::new()));
         let (served, failures) = (Arc::new(Served::new()), Arc::new(Failures::default()));
         let renewed = Arc::new(watch::Sender::new(None));

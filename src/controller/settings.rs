@@ -5,6 +5,8 @@ use std::time::Duration;
 use crate::api::names;
 use crate::pool::Config;
 
+use super::clock::Clock;
+
 /// Settings of one run.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -25,6 +27,8 @@ pub struct Settings {
     pub discovery_interval: Duration,
     /// Time that answers in flight are waited for at the end of the run.
     pub drain: Duration,
+    /// The clock of the run; the system's when there is none.
+    pub clock: Option<Clock>,
 }
 
 impl Default for Settings {
@@ -38,6 +42,7 @@ impl Default for Settings {
             lease: None,
             discovery_interval: Duration::from_secs(5),
             drain: Duration::from_secs(5),
+            clock: None,
         }
     }
 }

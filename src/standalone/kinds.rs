@@ -1,7 +1,7 @@
 //! The table of what is served: our own kinds, from the CRDs that are generated from the wire types, and the few built-in
 //! ones that a client of them needs.
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::Value;
@@ -215,7 +215,14 @@ impl Resource {
 
 impl Resources {
     /// What the embedded server serves.
-    pub fn served() -> Self {
+    ///
+    /// Made once a process: compiling the schemas costs more than anything else about a server in memory.
+    pub fn served() -> Arc<Self> {
+        static SERVED: LazyLock<Arc<Resources>> = LazyLock::new(|| Arc::new(Resources::make()));
+        Arc::clone(&SERVED)
+    }
+
+    fn make() -> Self {
         let mut definitions = crds::metal3_crds();
         definitions.extend(crds::capi_crds());
         let mut all = builtins();

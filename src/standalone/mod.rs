@@ -26,4 +26,5 @@ mod tests;
 mod tls;
 mod typed;
 
-pub use server::{Listening, Options, Server, ServerError};
+pub use registry::{Clock, Limits};
+pub use server::{InMemory, InMemoryOptions, Listening, Options, Server, ServerError};

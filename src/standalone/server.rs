@@ -1,7 +1,8 @@
 //! The server as a whole: a data folder opened, and two doors to it: in process, and over TLS.
 //!
 //! Who owns what: [`Server`] is a handle; the folder is closed (and may be opened again) once the server is closed and the
-//! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop.
+//! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
+//! server without a folder and without a door to the network.
 
 use std::fs::DirBuilder;
 use std::net::{IpAddr, SocketAddr};
@@ -19,7 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::http::{Api, serve};
-use super::registry::{self, OpenError, Registry, Rules};
+use super::registry::{self, Clock, Limits, OpenError, Place, Registry, Rules};
 use super::tls::{self, Credentials, TlsError};
 
 /// Where a server keeps what it knows.
@@ -73,6 +74,27 @@ pub struct Server {
     credentials: Arc<Credentials>,
     data_dir: PathBuf,
     closing: CancellationToken,
+}
+
+/// A server that keeps everything in memory and is reached in process only: for whoever wants the API for the length of a
+/// program, and for tests, which can hand it time and randomness and then see the same run twice. Everything is gone once
+/// it and its clients are dropped.
+#[derive(Clone)]
+pub struct InMemory {
+    api: Api,
+    registry: Registry,
+    closing: CancellationToken,
+}
+
+/// What an [`InMemory`] server is given.
+#[derive(Debug, Clone)]
+pub struct InMemoryOptions {
+    /// Where the time of objects comes from.
+    pub clock: Clock,
+    /// Seed of UIDs and generated names; without one they are nobody's guess.
+    pub seed: Option<u64>,
+    /// Bounds of what it keeps for watches.
+    pub limits: Limits,
 }
 
 /// A server's TLS door. Dropped, it stops taking connections.
@@ -207,6 +229,59 @@ fn kubeconfig(addr: SocketAddr, credentials: &Credentials) -> String {
         "current-context": "standalone",
     });
     format!("{config:#}\n")
+}
+
+// === impl InMemory ===
+
+impl InMemory {
+    /// An empty server, with the namespaces that every cluster has.
+    ///
+    /// # Errors
+    /// When these cannot be put in.
+    pub async fn open(options: InMemoryOptions) -> Result<Self, ServerError> {
+        let InMemoryOptions {
+            clock,
+            seed,
+            limits,
+        } = options;
+        let registry = Registry::open(registry::Options {
+            place: Place::Memory,
+            limits,
+            clock,
+            seed,
+            rules: Rules::Own,
+        })
+        .await?;
+        let closing = CancellationToken::new();
+        // Nobody comes from the network, so no token opens it.
+        let api = Api::new(registry.clone(), "", closing.clone());
+        Ok(Self {
+            api,
+            registry,
+            closing,
+        })
+    }
+
+    /// A client of this server: the routes and answers that others get over TLS.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.api.clone(), "default")
+    }
+
+    /// Ends its watches and its own tasks.
+    pub async fn close(self) {
+        self.closing.cancel();
+        self.registry.close().await;
+    }
+}
+
+impl Default for InMemoryOptions {
+    fn default() -> Self {
+        Self {
+            clock: Clock::new(jiff::Timestamp::now),
+            seed: None,
+            limits: Limits::default(),
+        }
+    }
 }
 
 // === impl Listening ===

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{Stream, StreamExt, TryStreamExt};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{
     Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent,
@@ -22,7 +23,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::{Listening, Options, Server, ServerError};
+use super::{Clock, InMemory, InMemoryOptions, Listening, Options, Server, ServerError};
 use crate::api::metal3::{IPClaim, IPPool, IPPoolSpec};
 
 /// Longest time that anything here may take before it counts as hanging.
@@ -431,4 +432,48 @@ async fn many_writers_and_watchers_over_tls() {
     }
     listening.stop().await;
     server.close().await;
+}
+
+/// A server in memory, at this moment of a clock that goes with tokio's time.
+async fn in_memory(seed: u64) -> InMemory {
+    let start = tokio::time::Instant::now();
+    let wall: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    let clock = move || wall + start.elapsed();
+    InMemory::open(InMemoryOptions {
+        clock: Clock::new(clock),
+        seed: Some(seed),
+        ..InMemoryOptions::default()
+    })
+    .await
+    .unwrap()
+}
+
+/// What happens on it is a matter of its clock and its seed alone: two servers tell the same, byte for byte.
+#[tokio::test(start_paused = true)]
+async fn a_server_in_memory_does_the_same_twice() {
+    let tell = async |seed| {
+        let server = in_memory(seed).await;
+        let pools: Api<IPPool> = Api::namespaced(server.client(), "default");
+        let mut one = pool("a");
+        let made = pools.create(&PostParams::default(), &one).await.unwrap();
+        tokio::time::sleep(Duration::from_hours(1)).await;
+        one.metadata.name = None;
+        one.metadata.generate_name = Some("b-".to_owned());
+        pools.create(&PostParams::default(), &one).await.unwrap();
+        pools.delete("a", &DeleteParams::default()).await.unwrap();
+        let told = pools
+            .watch(
+                &WatchParams::default().timeout(1),
+                &made.resource_version().unwrap(),
+            )
+            .await
+            .unwrap();
+        let told: Vec<WatchEvent<IPPool>> = told.try_collect().await.unwrap();
+        server.close().await;
+        serde_json::to_string(&told).unwrap()
+    };
+    let first = tell(1).await;
+    assert!(first.contains("2026-01-01T01:00:00Z"), "{first}");
+    assert_eq!(first, tell(1).await);
+    assert_ne!(first, tell(2).await);
 }

@@ -49,11 +49,15 @@ pub(super) async fn list(
     form: Form,
 ) -> Result<Reply, ApiError> {
     let options = options::list(asked.query, &target.resource)?;
-    // Reads from disk, and may read much: not on a thread that others wait for.
-    let (registry, goal) = (asked.registry.clone(), target.clone());
-    let page = tokio::task::spawn_blocking(move || registry.list(&goal, &options))
-        .await
-        .map_err(ApiError::internal)??;
+    let page = if asked.registry.is_in_memory() {
+        asked.registry.list(target, &options)?
+    } else {
+        // Reads from disk, and may read much: not on a thread that others wait for.
+        let (registry, goal) = (asked.registry.clone(), target.clone());
+        tokio::task::spawn_blocking(move || registry.list(&goal, &options))
+            .await
+            .map_err(ApiError::internal)??
+    };
     items(asked, &target.resource, form, page).await
 }
 

@@ -57,7 +57,10 @@ impl Registry {
         let mut tried = 0;
         loop {
             if generate {
-                let name = names::generated_name(metadata::text(&object, "generateName"));
+                let name = names::generated_name(
+                    metadata::text(&object, "generateName"),
+                    &mut self.random(),
+                );
                 metadata::of(&mut object).insert("name".to_owned(), name.into());
             }
             tried += 1;
@@ -83,7 +86,7 @@ impl Registry {
         warnings: &mut Vec<String>,
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
-        let uid = uuid::Uuid::new_v4().to_string();
+        let uid = self.new_uid();
         let mut object = update::first(resource, object, &uid, &self.now());
         // What is no number says no version.
         let version = metadata::text(&object, "resourceVersion").parse::<u64>();

@@ -74,7 +74,7 @@ impl Registry {
         let stored = self.inner.store.snapshot()?.get(&key)?;
         let committed = match stored {
             None => {
-                let uid = uuid::Uuid::new_v4().to_string();
+                let uid = self.new_uid();
                 let new = update::first(resource, wanted, &uid, &self.now());
                 self.store(resource, &key, None, &new, Left::Kept, None)
                     .await

@@ -50,15 +50,17 @@ mod watch;
 mod write;
 
 pub use request::{
-    DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Propagation,
-    Rules, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind, WatchOptions,
-    WatchStream, WriteOptions, Written,
+    Clock, DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Place,
+    Propagation, Rules, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind,
+    WatchOptions, WatchStream, WriteOptions, Written,
 };
 pub use selector::{FieldSelector, LabelSelector};
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -78,10 +80,12 @@ pub struct Registry {
 
 struct Inner {
     store: Store,
-    kinds: Resources,
+    kinds: Arc<Resources>,
     pages: read::Pages,
-    clock: fn() -> Timestamp,
+    clock: Clock,
     rules: Rules,
+    /// Of UIDs and generated names.
+    random: Mutex<StdRng>,
     closed: CancellationToken,
     tasks: TaskTracker,
     terminating: Arc<terminate::Terminating>,
@@ -98,15 +102,21 @@ impl Registry {
         let kinds = Resources::served();
         let count = kinds.all().len();
         let Options {
-            data_dir,
+            place,
             limits,
             clock,
             rules,
+            seed,
         } = options;
-        // A store that was not closed is checked as it is opened, which reads all of it.
-        let store = tokio::task::spawn_blocking(move || Store::open(&data_dir, count, limits))
-            .await
-            .map_err(|panic| OpenError::Prepare(panic.to_string()))??;
+        let store = match place {
+            Place::Memory => Store::in_memory(count, limits)?,
+            // A store that was not closed is checked as it is opened, which reads all of it.
+            Place::Folder(dir) => {
+                tokio::task::spawn_blocking(move || Store::open(&dir, count, limits))
+                    .await
+                    .map_err(|panic| OpenError::Prepare(panic.to_string()))??
+            }
+        };
         let registry = Self {
             inner: Arc::new(Inner {
                 store,
@@ -114,6 +124,10 @@ impl Registry {
                 pages: read::Pages::default(),
                 clock,
                 rules,
+                random: Mutex::new(match seed {
+                    Some(seed) => StdRng::seed_from_u64(seed),
+                    None => rand::make_rng(),
+                }),
                 closed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
                 terminating: Arc::default(),
@@ -150,7 +164,25 @@ impl Registry {
     }
 
     fn now(&self) -> String {
-        timestamp((self.inner.clock)())
+        timestamp(self.inner.clock.now())
+    }
+
+    /// Whether nothing here ever waits for a disk.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.inner.store.is_in_memory()
+    }
+
+    fn random(&self) -> MutexGuard<'_, StdRng> {
+        // Numbers are whole whatever happened to who drew the last one.
+        let random = self.inner.random.lock();
+        random.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_uid(&self) -> String {
+        let bytes = self.random().random();
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
     }
 }
 

@@ -2,6 +2,7 @@
 //! made here.
 
 use rand::RngExt as _;
+use rand::rngs::StdRng;
 use serde_json::Value;
 
 use super::metadata::{Object, text};
@@ -16,7 +17,7 @@ const NAME_PART: &str = "name part must consist of alphanumeric characters, '-',
 const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 
 /// A name from `generateName`: five characters more, cut to 63.
-pub(super) fn generated_name(base: &str) -> String {
+pub(super) fn generated_name(base: &str, random: &mut StdRng) -> String {
     // No vowels and no digits that read like letters: no words, no mix-ups.
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     const SUFFIX: usize = 5;
@@ -26,7 +27,6 @@ pub(super) fn generated_name(base: &str) -> String {
         end -= 1;
     }
     let mut name = base[..end].to_owned();
-    let mut random = rand::rng();
     for _ in 0..SUFFIX {
         name.push(char::from(ALPHABET[random.random_range(0..ALPHABET.len())]));
     }
@@ -170,16 +170,20 @@ fn is_subdomain(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use rand::SeedableRng as _;
+
     use super::*;
 
     #[test]
     fn generated_names_fit_and_differ() {
         let long = "x".repeat(100);
-        let name = generated_name(&long);
+        let mut random = StdRng::seed_from_u64(1);
+        let mut named = |base: &str| generated_name(base, &mut random);
+        let name = named(&long);
         assert_eq!(name.len(), 63);
         assert!(name.starts_with(&"x".repeat(58)));
-        assert!(is_object_name(&generated_name("claim-")));
-        assert_ne!(generated_name("a"), generated_name("a"));
+        assert!(is_object_name(&named("claim-")));
+        assert_ne!(named("a"), named("a"));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What the registry is asked and what it answers.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,12 +19,14 @@ use crate::standalone::store::Limits;
 /// How a registry is opened.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The folder with everything durable.
-    pub data_dir: PathBuf,
+    /// Where the objects lie.
+    pub place: Place,
     /// Bounds of memory.
     pub limits: Limits,
     /// Where the time comes from.
-    pub clock: fn() -> Timestamp,
+    pub clock: Clock,
+    /// Seed of UIDs and generated names; without one they are nobody's guess.
+    pub seed: Option<u64>,
     /// Whose rules hold for our own kinds.
     pub rules: Rules,
 }
@@ -36,6 +39,19 @@ pub enum Rules {
     /// Kubernetes' alone, as on a server without our webhook.
     Kubernetes,
 }
+
+/// Where a registry keeps its objects.
+#[derive(Debug, Clone)]
+pub enum Place {
+    /// In this folder, durable.
+    Folder(PathBuf),
+    /// In memory, gone with the registry.
+    Memory,
+}
+
+/// Where the time comes from.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
 /// What a request is about.
 #[derive(Debug, Clone)]
@@ -242,11 +258,32 @@ impl Options {
     /// The usual ones for this folder.
     pub fn new(data_dir: impl Into<PathBuf>) -> Self {
         Self {
-            data_dir: data_dir.into(),
+            place: Place::Folder(data_dir.into()),
             limits: Limits::default(),
-            clock: Timestamp::now,
+            clock: Clock::new(Timestamp::now),
+            seed: None,
             rules: Rules::Own,
         }
+    }
+}
+
+// === impl Clock ===
+
+impl Clock {
+    /// A clock that this function reads.
+    pub fn new(read: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// What it shows.
+    pub fn now(&self) -> Timestamp {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.now()).finish()
     }
 }
 

@@ -30,7 +30,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
             return;
         };
         inner.pages.sweep();
-        let Ok(horizon) = (inner.clock)().checked_sub(EVENTS) else {
+        let Ok(horizon) = inner.clock.now().checked_sub(EVENTS) else {
             continue;
         };
         if let Err(error) = (Registry { inner }).forget_events(horizon).await {

@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use bytes::{Buf, BufMut, Bytes};
+use redb::backends::InMemoryBackend;
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
 };
@@ -138,6 +139,23 @@ impl Disk {
                     source: Box::new(other.into()),
                 },
             })?;
+        Self::begun(db, dir)
+    }
+
+    /// Tables in memory, empty.
+    pub(super) fn in_memory(cache_bytes: usize) -> Result<(Self, u64), OpenError> {
+        let name = Path::new("(memory)");
+        let db = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(|source| OpenError::Store {
+                dir: name.to_owned(),
+                source: Box::new(source.into()),
+            })?;
+        Self::begun(db, name)
+    }
+
+    fn begun(db: Database, dir: &Path) -> Result<(Self, u64), OpenError> {
         let disk = Self { db };
         let (format, revision) = disk.begin().map_err(|StoreError(source)| {
             OpenError::Prepare(format!("{}: {source}", dir.display()))

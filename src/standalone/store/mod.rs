@@ -6,6 +6,7 @@
 //!   registry --Change--> queue --> writer thread: one redb transaction for all that wait, one fsync
 //!                                      |-> histories, one per kind (bounded)  --> watches read on from where they are
 //!                                      `-> answers, one per write
+//!   a store in memory has no thread: who writes carries it out
 //!   reads: a redb snapshot each, on the caller's thread; they see every write that was answered
 //! ```
 //!
@@ -77,6 +78,25 @@ impl Store {
             disk,
             histories,
         })
+    }
+
+    /// A store in memory, gone when it is dropped. The same tables and rules; each write is carried out where it is asked
+    /// for, without a thread, so that nothing runs beside the caller.
+    pub(crate) fn in_memory(kinds: usize, limits: Limits) -> Result<Self, OpenError> {
+        let (disk, revision) = disk::Disk::in_memory(limits.cache_bytes)?;
+        let disk = Arc::new(disk);
+        let histories = Arc::new(Histories::new(kinds, revision, limits));
+        let writer = Writer::inline(Arc::clone(&disk), Arc::clone(&histories), revision);
+        Ok(Self {
+            writer,
+            disk,
+            histories,
+        })
+    }
+
+    /// Whether it is gone when it is dropped; then reads and writes never wait for a disk.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.writer.is_inline()
     }
 
     /// Writes, and answers when the write is on the disk.

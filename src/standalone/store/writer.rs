@@ -1,8 +1,9 @@
 //! The writer: one thread that owns the right to write. It takes all changes that wait, carries them out in one redb
 //! transaction, syncs once, tells the histories, then answers each. It ends when the last [`super::Store`] is dropped,
-//! which closes the queue.
+//! which closes the queue. A store in memory has no thread: there is no disk to share a sync on, so each write is carried
+//! out by whoever asks for it.
 
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -40,21 +41,26 @@ pub(crate) enum CommitError {
 }
 
 /// The sending side.
-pub(super) struct Writer {
-    // Unbounded, but a caller waits for its answer: there are never more changes than requests in flight.
-    queue: Option<mpsc::Sender<Job>>,
-    thread: Option<thread::JoinHandle<()>>,
+pub(super) enum Writer {
+    /// To the thread.
+    Thread {
+        // Unbounded, but a caller waits for its answer: there are never more changes than requests in flight.
+        queue: Option<mpsc::Sender<Job>>,
+        thread: Option<thread::JoinHandle<()>>,
+    },
+    /// To nobody else.
+    Inline(Mutex<Loop>),
 }
 
 type Answer = Result<Committed, CommitError>;
 
-struct Job {
+pub(super) struct Job {
     change: Change,
     answer: oneshot::Sender<Answer>,
 }
 
-/// The state of the thread.
-struct Loop {
+/// The state of the thread, or of whoever takes its place.
+pub(super) struct Loop {
     disk: Arc<Disk>,
     histories: Arc<Histories>,
     revision: u64,
@@ -92,26 +98,49 @@ impl Writer {
             .name("store-writer".to_owned())
             .spawn(move || state.run(&jobs))
             .map_err(|source| OpenError::Prepare(source.to_string()))?;
-        Ok(Self {
+        Ok(Self::Thread {
             queue: Some(queue),
             thread: Some(thread),
         })
     }
 
+    pub(super) fn inline(disk: Arc<Disk>, histories: Arc<Histories>, revision: u64) -> Self {
+        Self::Inline(Mutex::new(Loop {
+            disk,
+            histories,
+            revision,
+        }))
+    }
+
+    pub(super) fn is_inline(&self) -> bool {
+        matches!(self, Self::Inline(_))
+    }
+
     pub(super) async fn commit(&self, change: Change) -> Answer {
         let (answer, answered) = oneshot::channel();
-        let queue = self.queue.as_ref().ok_or(CommitError::Closed)?;
-        queue
-            .send(Job { change, answer })
-            .map_err(|_| CommitError::Closed)?;
+        let job = Job { change, answer };
+        match self {
+            Self::Thread { queue, .. } => {
+                let queue = queue.as_ref().ok_or(CommitError::Closed)?;
+                queue.send(job).map_err(|_| CommitError::Closed)?;
+            }
+            // What a panic of another writer left undone was one transaction, and is as if it had not been begun.
+            Self::Inline(state) => state
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .carry_out(vec![job]),
+        }
         answered.await.unwrap_or(Err(CommitError::Closed))
     }
 }
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.queue = None;
-        if let Some(thread) = self.thread.take() {
+        let Self::Thread { queue, thread } = self else {
+            return;
+        };
+        *queue = None;
+        if let Some(thread) = thread.take() {
             // The folder must be free for the next one who opens it; a panic was reported by the thread itself.
             let _ = thread.join();
         }

@@ -47,7 +47,7 @@ impl Bed {
         registry.close().await;
         drop(registry);
         let options = Options {
-            clock,
+            clock: Clock::new(clock),
             ..Options::new(dir.path())
         };
         Self {
