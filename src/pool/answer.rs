@@ -8,7 +8,7 @@ use super::case::{AttemptState, Refused, Written};
 use super::explain::shows_ready;
 use super::input::{Newest, Outcome, Refusal, Stored};
 use super::machine::{Pool, Purpose, Sent};
-use super::record::{ClaimRecord, Course};
+use super::record::Course;
 use super::request::{ClaimStatus, Decision, Effect, RequestId};
 use super::space::Holder;
 use super::time::{Backoff, Mishap, later};
@@ -42,7 +42,12 @@ impl Pool {
                 match sent {
                     Sent::Claim(uid) => self.answered_claim(&key, &uid, None, outcome),
                     Sent::Status(uid, addr, status) => {
-                        let stored = matches!(outcome, Outcome::Stored(_));
+                        let stored = match &outcome {
+                            Outcome::Stored(Stored::Claim(c)) => {
+                                Some(c.meta.resource_version.clone())
+                            }
+                            _ => None,
+                        };
                         let lost = matches!(outcome, Outcome::Unknown { .. });
                         self.answered_claim(&key, &uid, addr, outcome);
                         if let Some(case) = self.cases.get_mut(&key)
@@ -50,8 +55,8 @@ impl Pool {
                         {
                             case.showing = None;
                         }
-                        if stored {
-                            self.note_written(&key, *status);
+                        if let Some(version) = stored {
+                            self.note_written(&key, &version, *status);
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
@@ -233,15 +238,13 @@ impl Pool {
         }
     }
 
-    /// What a status write came to, in case that the server has not kept all of it.
-    fn note_written(&mut self, key: &ClaimKey, status: ClaimStatus) {
+    /// What a status write came to, in case that the server has not kept all of it. Only the version that the write made can
+    /// tell: what a watch has told since may have been taken away by someone else, and is written again.
+    fn note_written(&mut self, key: &ClaimKey, version: &str, status: ClaimStatus) {
         if let Some(case) = self.cases.get_mut(key) {
-            let missing = |c: &&ClaimRecord| !shows_ready(c, &status);
-            let version = case
-                .claim
-                .as_deref()
-                .filter(missing)
-                .map(|c| c.version.clone());
+            let claim = case.claim.as_deref();
+            let claim = claim.filter(|c| *c.version == *version && !shows_ready(c, &status));
+            let version = claim.map(|c| c.version.clone());
             case.written = version.map(|version| Box::new(Written { version, status }));
         }
     }

@@ -932,3 +932,30 @@ fn u1_a_server_that_keeps_no_conditions_is_not_written_to_without_end() {
     world.pass(60);
     assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
 }
+
+/// The fault layer's find (script "status wiped", seed 7): the watch told of the wiped status before the answer to the write
+/// came, and that was taken for a server that keeps no status.
+#[test]
+fn u3_a_status_wiped_before_its_write_is_answered_is_written_again() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.pass(5);
+    world.create_claim(M, "a");
+    world.deliver_all();
+    // Finalizer, address object; then the status, which is carried out and not answered yet.
+    for _ in 0..2 {
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    assert_eq!(world.bound(M, "a"), None);
+    world.carry_out(0, Fate::Fine);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.published = None;
+        claim.conditions.clear();
+    });
+    world.deliver_all();
+    world.answer(0);
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
