@@ -50,6 +50,7 @@ impl Failures {
         let name = task.clone();
         self.spawn(name, async move {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = work => {
                     if !stop.is_cancelled() {

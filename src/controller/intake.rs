@@ -9,7 +9,7 @@
 //!       +-----------------------------------------------+                        +--> discovery
 //! ```
 //!
-//! A list is a set difference, so a missed end cannot leak; one object that cannot be read delays no other (A12).
+//! A list is a set difference, so a missed end cannot leak, and one that is older than what the watch has told is not believed; one object that cannot be read delays no other (A12).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -28,7 +28,8 @@ use super::discovery;
 use super::known::Name;
 use super::lines::Lines;
 use super::reading::{self, Event, Unreadable};
-use super::router::{Listing, Router, Term};
+use super::router::{Listing, Router};
+use super::term::Term;
 use super::transport::{self, Call, PAGE_BYTES};
 use super::view::Counts;
 use super::watched::{Origin, Served, Watched};
@@ -44,6 +45,10 @@ const GRACE: Duration = Duration::from_secs(15);
 /// A watch that ends sooner than this with nothing told is followed by a pause.
 const HASTY: Duration = Duration::from_secs(1);
 
+/// How long lists that are older than what was told before are asked for again (W1, W2). Kubernetes promises that a list is
+/// not older than anything told before it; a server that goes on answering so is one whose database was put back.
+const OUTDATED: Duration = Duration::from_mins(1);
+
 /// The task of one kind.
 pub(super) struct Intake {
     kind: Watched,
@@ -58,6 +63,10 @@ pub(super) struct Intake {
     ever_seen: bool,
     /// Whether it was ever listed completely.
     ever_listed: bool,
+    /// The newest revision that a list or a watch of the kind has told; 0 as long as none was a number.
+    newest: u64,
+    /// Since when lists are older than that.
+    outdated: Option<Instant>,
     /// What is wrong, as it was last said in the log.
     said: Option<String>,
 }
@@ -113,6 +122,8 @@ impl Intake {
             backoff: Backoff::new(seed.wrapping_add(number as u64 + 1)),
             ever_seen: false,
             ever_listed: false,
+            newest: 0,
+            outdated: None,
             said: None,
         }
     }
@@ -172,9 +183,9 @@ impl Intake {
 
     /// Lists and watches until discovery has to be asked again. Returns why.
     async fn follow(&mut self, version: &'static str) -> String {
-        let mut terms = self.router.terms();
+        let router = Arc::clone(&self.router);
         loop {
-            let term = *terms.borrow_and_update();
+            let term = router.terms().current();
             let mut revision = match self.list(version).await {
                 Ok(revision) => revision,
                 Err(End::NotFound(why)) => return why,
@@ -196,8 +207,9 @@ impl Intake {
                 let started = Instant::now();
                 let before = revision.clone();
                 let watched = tokio::select! {
+                    biased;
+                    () = router.terms().after(term) => Err(End::NewTerm),
                     watched = self.watch(version, &mut revision) => watched,
-                    _ = terms.changed() => Err(End::NewTerm),
                 };
                 match watched {
                     Ok(()) => {
@@ -263,6 +275,9 @@ impl Intake {
             }
             let page = reading::page(&reply.body).map_err(End::Failed)?;
             drop(reply);
+            if next.is_empty() {
+                self.is_believed(&page.revision)?;
+            }
             for object in page.objects {
                 match object {
                     Ok(object) => {
@@ -284,10 +299,32 @@ impl Intake {
                     // Something without a name may be anything that is known: then nothing counts as gone.
                     self.router.reset(self.kind, &live, &page.revision);
                 }
+                self.newest = page.revision.parse().unwrap_or(0);
                 return Ok(page.revision);
             }
             next = page.next;
         }
+    }
+
+    /// Whether a list of this revision can be taken for the truth: what is not in an older one may have been made since, and
+    /// would count as gone (W1).
+    fn is_believed(&mut self, revision: &str) -> Result<(), End> {
+        let listed: Option<u64> = revision.parse().ok();
+        if listed.is_none_or(|listed| listed >= self.newest) {
+            self.outdated = None;
+            return Ok(());
+        }
+        let since = *self.outdated.get_or_insert_with(Instant::now);
+        if since.elapsed() >= OUTDATED {
+            let (kind, newest) = (self.kind, self.newest);
+            warn!(%kind, revision, newest, "the server goes on answering as it was; its database may have been put back, so the list counts");
+            self.outdated = None;
+            return Ok(());
+        }
+        Err(End::Failed(format!(
+            "the list is of revision {revision}, and {} was told before; asked again",
+            self.newest
+        )))
     }
 
     /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.
@@ -372,6 +409,7 @@ impl Intake {
             }
         };
         if !seen.is_empty() {
+            self.newest = self.newest.max(seen.parse().unwrap_or(0));
             *revision = seen;
         }
         Ok(())

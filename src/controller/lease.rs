@@ -207,6 +207,7 @@ impl Contender {
                 }
             };
             let renewed = tokio::select! {
+                biased;
                 renewed = renewal => renewed,
                 () = sleep_until(deadline) => Err(String::new()),
             };

@@ -35,6 +35,7 @@ mod registry;
 mod router;
 mod run;
 mod settings;
+mod term;
 #[cfg(test)]
 mod tests;
 mod transport;

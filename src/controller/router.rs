@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use tokio::sync::watch;
-
 use crate::admission;
 use crate::api::{
     Address, AddressKey, Claim, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject, ReferenceFault,
@@ -18,6 +16,7 @@ use crate::pool::{Input, KindState, Kinds, Scope};
 
 use super::known::{Incarnation, Known, Name, Source};
 use super::registry::{PoolHandle, Registry};
+use super::term::{Term, Terms};
 use super::view::Counts;
 use super::watched::Watched;
 
@@ -33,13 +32,8 @@ pub(super) struct Router {
     filter: Option<String>,
     hire: Hire,
     /// Changed under the lock only.
-    term: watch::Sender<Term>,
+    terms: Terms,
 }
-
-/// Number of times that this process came to lead. What the leader before wrote last may not have come by the watches yet,
-/// so a new term begins with new lists.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(super) struct Term(u64);
 
 /// What a complete list is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +85,7 @@ impl Router {
             counts,
             filter,
             hire,
-            term: watch::Sender::default(),
+            terms: Terms::default(),
         }
     }
 
@@ -237,14 +231,14 @@ impl Router {
     }
 
     /// The term that a list is begun in, and when the next one comes.
-    pub(super) fn terms(&self) -> watch::Receiver<Term> {
-        self.term.subscribe()
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
     }
 
     /// A list that was begun in this term is complete and was put in.
     pub(super) fn listed(&self, kind: Watched, begun: Term) -> Listing {
         let mut state = self.state();
-        if begun < *self.term.borrow() {
+        if begun < self.terms.current() {
             return Listing::Outdated;
         }
         self.set(&mut state, kind, KindState::Listed);
@@ -255,7 +249,7 @@ impl Router {
     /// before the barrier opens.
     pub(super) fn next_term(&self) {
         let mut state = self.state();
-        self.term.send_modify(|term| term.0 += 1);
+        self.terms.begin();
         for kind in Watched::ALL {
             if *kind.state_in(&mut state.kinds) == KindState::Listed {
                 self.set(&mut state, kind, KindState::Pending);

@@ -175,6 +175,7 @@ impl Controller {
         let mut entry = Entry::Late;
         if let Some(contender) = &mut contender {
             entry = tokio::select! {
+                biased;
                 () = shutdown.cancelled() => Entry::Late,
                 entry = contender.enter() => entry?,
             };
@@ -215,6 +216,7 @@ impl Controller {
             }
         };
         let end = tokio::select! {
+            biased;
             () = shutdown.cancelled() => Ok(()),
             () = self.failures.failed() => Ok(()),
             lost = lead => lost.map_err(ControllerError::from),
@@ -256,6 +258,7 @@ impl Controller {
             self.failures.ended().await;
         };
         tokio::select! {
+            biased;
             drained = timeout(self.settings.drain.max(Duration::from_millis(1)), drained) => {
                 if drained.is_err() {
                     warn!("some requests or workers did not come to an end in time; the lease is left to run out");

@@ -89,6 +89,7 @@ impl Worker {
             }
             let next = wake.map(|at| self.clock.instant(at));
             tokio::select! {
+                biased;
                 () = self.mailbox.filled() => {}
                 () = until(next) => {}
             }

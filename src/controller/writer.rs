@@ -156,6 +156,7 @@ impl Writer {
             }
         };
         tokio::select! {
+            biased;
             () = stop.cancelled() => {}
             () = dispatch => {}
         }

@@ -298,6 +298,45 @@ async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
     assert_eq!(restarts.get(&(CLAIMS, "expired")), Some(&3));
 }
 
+/// The fault layer's find (W1): what an old list did not know counted as gone, and its events came too late.
+#[tokio::test(start_paused = true)]
+async fn w1_a_list_older_than_what_was_told_is_not_believed_unless_the_server_stays_at_it() {
+    let status =
+        json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" });
+    let desk = desk(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![
+            page(10, "", vec![claim("a", "1", 1)]),
+            page(11, "", vec![claim("a", "1", 1)]),
+            page(12, "", vec![claim("a", "1", 1), claim("b", "2", 12)]),
+        ],
+        vec![Say::Lines(vec![
+            event("ADDED", claim("b", "2", 12)),
+            event("ERROR", status.clone()),
+        ])],
+    );
+    desk.asked(5).await;
+    assert_eq!(
+        desk.told(),
+        ["claim IPClaim a 1 Ours", "claim IPClaim b 2 Ours"]
+    );
+
+    // A database that was put back: after a minute that is how it is.
+    let lists = std::iter::repeat_with(|| page(5, "", vec![claim("a", "1", 1)]));
+    desk.next(
+        lists.take(40).collect(),
+        vec![Say::Lines(vec![event("ERROR", status)])],
+    );
+    let asked = desk.script.asked().len();
+    until("the list to be believed", || {
+        desk.told().contains(&"claim gone IPClaim b 2".to_owned())
+    })
+    .await;
+    let again = desk.script.asked().len() - asked;
+    assert!(again > 8, "believed after {again} requests, no minute");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a12_an_object_that_cannot_be_read_delays_no_other_and_counts_as_there() {
     let mut odd = claim("odd", "7", 3);

@@ -266,7 +266,7 @@ fn a_standby_hears_everything_but_that_it_may_write() {
 #[test]
 fn a1_a_list_that_was_begun_under_another_leader_does_not_open_the_barrier() {
     let world = world(None);
-    let old = *world.router.terms().borrow();
+    let old = world.router.terms().current();
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
     for kind in Watched::ALL {
         assert_eq!(world.router.listed(kind, old), Listing::Counts);
@@ -279,7 +279,7 @@ fn a1_a_list_that_was_begun_under_another_leader_does_not_open_the_barrier() {
         assert_eq!(world.router.listed(kind, old), Listing::Outdated);
     }
     assert!(world.told("x").is_empty());
-    let new = *world.router.terms().borrow();
+    let new = world.router.terms().current();
     for kind in Watched::ALL {
         assert_eq!(world.router.listed(kind, new), Listing::Counts);
     }

@@ -1,0 +1,41 @@
+//! Terms: how often this process came to lead.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// Number of times that this process came to lead. What the leader before wrote last may not have come by the watches yet,
+/// so a new term begins with new lists.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Term(u64);
+
+/// The term of now. Who waits for the next one is woken in the order of waiting, which tokio's `watch` leaves to chance: a run
+/// from one seed is to happen twice alike.
+#[derive(Debug, Default)]
+pub(super) struct Terms {
+    current: AtomicU64,
+    changed: Notify,
+}
+
+impl Terms {
+    pub(super) fn current(&self) -> Term {
+        Term(self.current.load(Ordering::SeqCst))
+    }
+
+    /// The next one begins.
+    pub(super) fn begin(&self) {
+        self.current.fetch_add(1, Ordering::SeqCst);
+        self.changed.notify_waiters();
+    }
+
+    /// Returns once the term of now is a later one than this.
+    pub(super) async fn after(&self, term: Term) {
+        loop {
+            let changed = self.changed.notified();
+            if self.current() > term {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
