@@ -14,6 +14,7 @@ mod controller;
 mod differential;
 mod ends;
 mod explain;
+mod faults;
 mod fields;
 mod forged;
 mod kill;

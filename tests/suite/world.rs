@@ -73,6 +73,8 @@ pub(crate) struct World {
     pub(crate) client: Client,
     /// The namespace that the scenario plays in.
     pub(crate) namespace: String,
+    /// How long it may wait for a state before it has failed.
+    pub(crate) patience: Duration,
     embedded: Option<(Server, tempfile::TempDir)>,
     controller: Option<(CancellationToken, JoinHandle<()>, View)>,
 }
@@ -85,6 +87,17 @@ impl World {
         world
     }
 
+    /// Somebody else's server, with somebody else's controller on it or none.
+    pub(crate) fn on(client: Client) -> Self {
+        Self {
+            client,
+            namespace: "default".to_owned(),
+            patience: DEADLINE,
+            embedded: None,
+            controller: None,
+        }
+    }
+
     /// A server alone.
     pub(crate) async fn without_controller(on: On) -> Self {
         match on {
@@ -95,6 +108,7 @@ impl World {
                 Self {
                     client: server.client(),
                     namespace: "default".to_owned(),
+                    patience: DEADLINE,
                     embedded: Some((server, dir)),
                     controller: None,
                 }
@@ -127,6 +141,7 @@ impl World {
         Self {
             client,
             namespace: made.metadata.name.unwrap(),
+            patience: DEADLINE,
             embedded: None,
             controller: None,
         }
@@ -214,6 +229,13 @@ impl World {
         Door::new(&self.namespace, config, &token, Some(listening))
     }
 
+    /// The server's newest revision, or one a little older.
+    pub(crate) async fn revision(&self) -> String {
+        let all = ListParams::default();
+        let pools = self.api::<IPPool>().list(&all).await.unwrap();
+        pools.metadata.resource_version.unwrap()
+    }
+
     /// API of a kind in the scenario's namespace.
     pub(crate) fn api<K>(&self) -> Api<K>
     where
@@ -272,7 +294,7 @@ impl World {
             + Send
             + 'static,
     {
-        until(self.api(), what, holds).await
+        until_within(self.patience, self.api(), what, holds).await
     }
 
     /// Waits until this IPClaim is bound, and returns the address that it has.
@@ -433,8 +455,21 @@ pub(crate) async fn until<K>(
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
 {
+    until_within(DEADLINE, api, what, holds).await
+}
+
+/// The same, and fails after so long.
+async fn until_within<K>(
+    patience: Duration,
+    api: Api<K>,
+    what: &str,
+    holds: impl Fn(&BTreeMap<String, K>) -> bool,
+) -> BTreeMap<String, K>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + 'static,
+{
     let mut now = BTreeMap::new();
-    let waited = tokio::time::timeout(DEADLINE, async {
+    let waited = tokio::time::timeout(patience, async {
         loop {
             let listed = api.list(&ListParams::default()).await.unwrap();
             let from = listed.metadata.resource_version.clone().unwrap();
@@ -469,7 +504,7 @@ where
     .await;
     assert!(
         waited.is_ok(),
-        "waited {DEADLINE:?} for {what}; there are {}: {:#?}",
+        "waited {patience:?} for {what}; there are {}: {:#?}",
         now.len(),
         now.iter().take(5).collect::<Vec<_>>()
     );

@@ -1,0 +1,69 @@
+//! Several faults in one run, drawn from a seed; and that a run is named by it. `FAULT_SEED` and `FAULT_RUNS` make others and
+//! more; a failure names its script and seed, which alone repeat it.
+
+use super::campaign::{SEED, Trial, campaign, clean};
+use super::plan::Plan;
+use super::run::{Leased, Report};
+use super::script::Script;
+use super::scripts;
+use crate::real::say;
+
+/// Runs of each script in `make test`.
+const RUNS: u64 = 12;
+
+/// A number from the environment.
+fn number(name: &str, without: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(without, |text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("{name} is to be a number, not {text:?}"))
+    })
+}
+
+/// The run of this script and seed.
+fn drawn(script: &Script, clean: &Report, seed: u64) -> Trial {
+    let mut trial = Trial::new(*script, Plan::draw(seed, clean.writes));
+    trial.seed = seed;
+    // Every fourth with leader election, so that a life ends with its lease too.
+    if seed.is_multiple_of(4) {
+        trial.leased = Leased::Yes;
+    }
+    trial
+}
+
+#[test]
+fn plans_of_several_faults_drawn_from_a_seed() {
+    let (first, runs) = (number("FAULT_SEED", SEED), number("FAULT_RUNS", RUNS));
+    let only = std::env::var("FAULT_SCRIPT").unwrap_or_default();
+    let scripts: Vec<Script> = scripts::all()
+        .into_iter()
+        .filter(|s| s.name.contains(&only))
+        .collect();
+    let sum = campaign(&scripts, |script, clean| {
+        (first..first + runs)
+            .map(|seed| drawn(script, clean, seed))
+            .collect()
+    });
+    say(&format!(
+        "random plans: {} runs with {} faults and {} crashes, from seed {first}",
+        sum.runs, sum.faults, sum.crashes
+    ));
+}
+
+/// A run happens twice alike: every request, every answer, every event and the moment of each.
+#[test]
+fn a_seed_names_a_run_that_happens_twice_alike() {
+    for script in scripts::all() {
+        let clean = clean(&script, SEED);
+        let seed = 3 + clean.writes;
+        let trial = drawn(&script, &clean, seed);
+        let (first, second) = (trial.run(&clean), trial.run(&clean));
+        assert_eq!(
+            first.print, second.print,
+            "{} with seed {seed}: the traces differ:\n{}\n---\n{}",
+            script.name, first.tail, second.tail
+        );
+        let other = drawn(&script, &clean, seed + 1).run(&clean);
+        assert_ne!(first.print, other.print, "{}", script.name);
+    }
+}
