@@ -139,7 +139,11 @@ impl Model {
             || says("foregroundDeletion")
             || self.has_family()
             || (at == NAMESPACES && is_deletion)
-            || is_waiting(object);
+            || is_waiting(object)
+            || (is_deletion
+                && object["items"]
+                    .as_array()
+                    .is_some_and(|items| items.iter().any(is_collected)));
         self.is_restless |= wakes;
     }
 
@@ -179,13 +183,14 @@ impl Model {
 
 /// Whether one of the garbage collector's finalizers holds a deleting object.
 fn is_waiting(object: &Value) -> bool {
-    object["metadata"]["deletionTimestamp"].is_string()
-        && object["metadata"]["finalizers"]
-            .as_array()
-            .is_some_and(|list| {
-                list.iter()
-                    .any(|f| f == "orphan" || f == "foregroundDeletion")
-            })
+    object["metadata"]["deletionTimestamp"].is_string() && is_collected(object)
+}
+
+/// Whether an object has one of the garbage collector's finalizers.
+fn is_collected(object: &Value) -> bool {
+    let list = object["metadata"]["finalizers"].as_array();
+    let mut list = list.into_iter().flatten();
+    list.any(|f| f == "orphan" || f == "foregroundDeletion")
 }
 
 /// The kind that a path leads to.
