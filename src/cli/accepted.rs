@@ -1,7 +1,7 @@
 //! Flags of upstream's manager and of Kubernetes' logging that have nothing to act on here. A Deployment that carries them
 //! starts all the same; each one given is one warning line that says what happens instead.
 
-use clap::builder::{PossibleValuesParser, ValueParser};
+use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
@@ -25,16 +25,15 @@ enum Value {
     Boolean,
     Integer,
     Duration,
-    /// Go's names of TLS versions.
-    TlsVersion,
 }
 
 const ONE_STREAM: &str = "the log goes to stderr as one stream, unbuffered";
 const KLOG: &str = "klog's own flags mean nothing here; use -v and --logging-format";
-const NO_TLS: &str = "this version serves neither webhooks nor diagnostics, so no TLS";
+const NO_WEBHOOK: &str = "this version serves no webhooks";
+const SUITES: &str = "TLS here offers what its library holds safe, and nothing else";
 
 /// Of upstream's manager.
-const MANAGER: [Accepted; 7] = [
+const MANAGER: [Accepted; 5] = [
     accept(
         "sync-period",
         Value::Duration,
@@ -45,15 +44,9 @@ const MANAGER: [Accepted; 7] = [
         Value::Integer,
         "every pool has a worker of its own; --in-flight bounds their writes",
     ),
-    accept("webhook-cert-dir", Value::Text, NO_TLS),
-    accept("tls-min-version", Value::TlsVersion, NO_TLS),
-    accept("tls-cipher-suites", Value::Text, NO_TLS),
-    accept("tls-curve-preferences", Value::Text, NO_TLS),
-    accept(
-        "insecure-diagnostics",
-        Value::Boolean,
-        "this version serves no diagnostics",
-    ),
+    accept("webhook-cert-dir", Value::Text, NO_WEBHOOK),
+    accept("tls-cipher-suites", Value::Text, SUITES),
+    accept("tls-curve-preferences", Value::Text, SUITES),
 ];
 
 /// Of Kubernetes' logging, then klog's own, which upstream still takes.
@@ -122,7 +115,7 @@ impl Accepted {
                 .num_args(0..=1)
                 .require_equals(true)
                 .default_missing_value("true"),
-            Value::Text | Value::Integer | Value::Duration | Value::TlsVersion => arg,
+            Value::Text | Value::Integer | Value::Duration => arg,
         }
     }
 }
@@ -134,13 +127,6 @@ impl Value {
             Self::Boolean => ValueParser::new(flags::boolean),
             Self::Integer => clap::value_parser!(i64).into(),
             Self::Duration => ValueParser::new(flags::duration),
-            Self::TlsVersion => PossibleValuesParser::new([
-                "VersionTLS10",
-                "VersionTLS11",
-                "VersionTLS12",
-                "VersionTLS13",
-            ])
-            .into(),
         }
     }
 }

@@ -1,19 +1,21 @@
 //! `metal3-ipam manager`: the controller against a Kubernetes API server, in a cluster or from outside, with the flags of
 //! upstream's manager.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Context;
-use clap::Args;
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use clap::{Args, ValueEnum};
+use kube::Client;
 
 use super::flags::{self, Listen};
 use super::options::{Logging, Serving};
+use super::seen::{Seen, Shown, Tell};
 use super::{accepted, connect, signals};
-use crate::controller::{self, Controller, LeaseSettings, Rate, Settings, View};
-use crate::observe::health::Health;
+use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
+use crate::observe::diagnostics::{Access, Guard, Oldest, self_signed};
 use crate::observe::logs::Level;
 
 /// Client-go's defaults for a rate of which only the other half is given.
@@ -41,9 +43,16 @@ pub(super) struct Manager {
     /// Port of the webhook server; 0: none. This version serves none.
     #[arg(long, value_name = "PORT", default_value_t = 9443)]
     pub(super) webhook_port: u16,
-    /// Where diagnostics are served, as host:port or :port; 0: nowhere. This version serves none.
+    /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to whoever the API server allows.
     #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = Listen::parse)]
     pub(super) diagnostics_address: Listen,
+    /// Serve diagnostics without TLS and to anyone: the metrics, and not the log's level.
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set, value_parser = flags::boolean)]
+    pub(super) insecure_diagnostics: bool,
+    /// The oldest version of TLS for diagnostics; below 1.2 it means 1.2.
+    #[arg(long, value_name = "VERSION", default_value = "VersionTLS12")]
+    pub(super) tls_min_version: TlsVersion,
     /// Most requests a second to the API server; not above 0: no limit. Default: none, --in-flight bounds the writes.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = rate)]
     pub(super) kube_api_qps: Option<f32>,
@@ -64,6 +73,25 @@ pub(super) struct Manager {
     pub(super) accepted: accepted::ManagerFlags,
 }
 
+/// Go's names of TLS versions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum TlsVersion {
+    #[value(name = "VersionTLS10", hide = true)]
+    Tls10,
+    #[value(name = "VersionTLS11", hide = true)]
+    Tls11,
+    #[value(name = "VersionTLS12")]
+    Tls12,
+    #[value(name = "VersionTLS13")]
+    Tls13,
+}
+
+/// Whom requests go to, as metrics name it.
+fn host(url: &http::Uri) -> String {
+    url.authority()
+        .map_or_else(String::new, |authority| authority.as_str().to_owned())
+}
+
 /// A rate in requests a second.
 fn rate(text: &str) -> Result<f32, String> {
     match text.parse::<f32>() {
@@ -75,13 +103,14 @@ fn rate(text: &str) -> Result<f32, String> {
 impl Manager {
     /// Runs until a signal, or until something fails that a restart may mend.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        self.logging.start(Level::Info)?;
+        let dial = self.logging.start(Level::Info)?;
         for warning in self.warnings() {
             tracing::warn!("{warning}");
         }
         let shutdown = signals::shutdown()?;
         let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
+        let host = host(&config.cluster_url);
         let settings = self.settings(&config.default_namespace);
         let watches = controller::client(config.clone())?;
         let writes = controller::client(config)?;
@@ -96,45 +125,42 @@ impl Manager {
                  with: metal3-ipam crds | kubectl apply -f -"
             );
         }
-        let controller = Controller::new(watches, writes, settings);
-        // Health is served until the very end: a manager that is stopping is still alive.
-        let stop = CancellationToken::new();
-        let health = self.health(controller.view(), &stop).await?;
+        let metrics = Arc::clone(&settings.metrics);
+        let [watches, writes] =
+            [watches, writes].map(|client| controller::counted(client, &host, &metrics));
+        let controller = Controller::new(watches.clone(), writes, settings);
+        let mut seen = Seen::default();
+        let view = controller.view();
+        let address = &self.health_addr;
+        seen.health(address, view.clone(), Tell::Log).await?;
+        let shown = Shown {
+            view,
+            metrics,
+            pools: self.serving.pool_metrics,
+            dial,
+        };
+        let guard = |addr| self.guard(watches, addr);
+        let address = &self.diagnostics_address;
+        seen.diagnostics(address, shown, guard, Tell::Log).await?;
         let ended = controller.run(shutdown).await;
-        stop.cancel();
-        if let Some(health) = health {
-            health.await.context("the health server broke off")?;
-        }
+        seen.stop().await?;
         ended.context("the controller failed")?;
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn health(
-        &self,
-        view: View,
-        stop: &CancellationToken,
-    ) -> anyhow::Result<Option<JoinHandle<()>>> {
-        let address = &self.health_addr;
-        let failed = || {
-            format!(
-                "cannot serve health at {address}; choose another address with --health-addr, or 0 for none"
-            )
+    /// Upstream's rule: without protection when asked for, else by the API server's own judgement.
+    fn guard(&self, client: Client, addr: IpAddr) -> anyhow::Result<Guard> {
+        if self.insecure_diagnostics {
+            return Ok(Guard::Open);
+        }
+        let oldest = match self.tls_min_version {
+            TlsVersion::Tls10 | TlsVersion::Tls11 | TlsVersion::Tls12 => Oldest::Tls12,
+            TlsVersion::Tls13 => Oldest::Tls13,
         };
-        let mut last = None;
-        for candidate in address.candidates().await.with_context(failed)? {
-            match Health::bind(candidate).await {
-                Ok(health) => {
-                    tracing::info!(address = %health.addr(), "health is served");
-                    let serve = health.serve(move || view.ready(), stop.clone());
-                    return Ok(Some(tokio::spawn(serve)));
-                }
-                Err(error) => last = Some(error),
-            }
-        }
-        match last {
-            Some(error) => Err(error).with_context(failed),
-            None => Ok(None),
-        }
+        Ok(Guard::Reviewed {
+            tls: Arc::new(self_signed(addr, oldest)?),
+            access: Box::new(Access::new(client)),
+        })
     }
 
     fn settings(&self, namespace: &str) -> Settings {
@@ -165,11 +191,8 @@ impl Manager {
                 self.webhook_port
             ));
         }
-        if self.diagnostics_address != Listen::Off {
-            warnings.push(format!(
-                "no diagnostics at {}: this version serves none; say --diagnostics-address=0",
-                self.diagnostics_address
-            ));
+        if let TlsVersion::Tls10 | TlsVersion::Tls11 = self.tls_min_version {
+            warnings.push("--tls-min-version: nothing below TLS 1.2 is spoken here".to_owned());
         }
         if !self.leader_elect {
             warnings.push(

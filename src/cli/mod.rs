@@ -20,6 +20,7 @@ mod follow;
 mod manager;
 mod options;
 mod progress;
+mod seen;
 mod signals;
 mod standalone;
 mod table;

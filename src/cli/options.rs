@@ -7,7 +7,8 @@ use jiff::SignedDuration;
 
 use super::{accepted, flags};
 use crate::controller::Settings;
-use crate::observe::logs::{self, Format, Level};
+use crate::observe::logs::{self, Dial, Format, Level};
+use crate::observe::metrics::PoolMetrics;
 use crate::pool::{self, LeakRepair};
 
 /// How the log looks and how much it tells.
@@ -45,6 +46,9 @@ pub(super) struct Serving {
     /// Most writes on their way to the API server at once, over all pools.
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) in_flight: u16,
+    /// Which pools have metrics of their own: all (the first 5,000 by need), top=N, or off.
+    #[arg(long, value_name = "WHICH", default_value_t = PoolMetrics::All)]
+    pub(super) pool_metrics: PoolMetrics,
 }
 
 /// What `--leak-repair` takes.
@@ -81,16 +85,16 @@ impl Serving {
 }
 
 impl Logging {
-    /// Sets up the log; without `-v` it tells what `quietest` tells.
-    pub(super) fn start(&self, quietest: Level) -> anyhow::Result<()> {
+    /// Sets up the log; without `-v` it tells what `quietest` tells. What is returned changes that later.
+    pub(super) fn start(&self, quietest: Level) -> anyhow::Result<Dial> {
         let format = match self.logging_format {
             LogFormat::Text => Format::Text,
             LogFormat::Json => Format::Json,
         };
-        logs::init(format, self.verbosity.map_or(quietest, Level::of_verbosity))?;
+        let dial = logs::init(format, self.verbosity.map_or(quietest, Level::of_verbosity))?;
         for warning in self.accepted.warnings() {
             tracing::warn!("{warning}");
         }
-        Ok(())
+        Ok(dial)
     }
 }

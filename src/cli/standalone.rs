@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -16,9 +17,11 @@ use super::flags::Listen;
 use super::follow::Follow;
 use super::options::{Logging, Serving};
 use super::progress::Progress;
+use super::seen::{Seen, Shown, Tell};
 use super::{apply, print, signals};
-use crate::controller::{Controller, ControllerError, View};
-use crate::observe::logs::Level;
+use crate::controller::{self, Controller, ControllerError, View};
+use crate::observe::diagnostics::Guard;
+use crate::observe::logs::{Dial, Level};
 use crate::standalone::{Listening, Options, Server, ServerError};
 
 /// Time between two looks at how far the claims are.
@@ -48,6 +51,13 @@ pub(super) struct Standalone {
     /// End when every claim is bound, with exit code 0; or with 1 and the reasons when one can never be.
     #[arg(long)]
     once: bool,
+    /// Where health is served, as host:port or :port; 0: nowhere.
+    #[arg(long, value_name = "ADDRESS", default_value = "0", value_parser = Listen::parse)]
+    health_addr: Listen,
+    /// Where the metrics are served, as host:port or :port; 0: nowhere. To anyone and without TLS, so keep it to this
+    /// machine: 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS", default_value = "0", value_parser = Listen::parse)]
+    diagnostics_address: Listen,
     #[command(flatten)]
     serving: Serving,
     #[command(flatten)]
@@ -66,7 +76,7 @@ impl Standalone {
     /// Runs until a signal, or with `--once` until the claims are settled.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         // The table shall not drown in the log.
-        self.logging.start(Level::Warn)?;
+        let dial = self.logging.start(Level::Warn)?;
         let shutdown = signals::shutdown()?;
         // Read before anything is made or written, so that a mistake in a file leaves nothing behind.
         let mut manifests = Vec::new();
@@ -77,7 +87,7 @@ impl Standalone {
             data_dir: self.data_dir.clone(),
         })
         .await?;
-        let ended = self.serve(&server, &manifests, &shutdown).await;
+        let ended = self.serve(&server, &manifests, dial, &shutdown).await;
         server.close().await;
         ended
     }
@@ -86,6 +96,7 @@ impl Standalone {
         &self,
         server: &Server,
         manifests: &[Manifest],
+        dial: Dial,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
         let listening = bind(server, &self.listen).await?;
@@ -102,8 +113,23 @@ impl Standalone {
             () = shutdown.cancelled() => bail!("stopped before everything was applied"),
         }
         // Started only now, so that its first decision knows all that was applied.
-        let controller = Controller::new(client.clone(), client.clone(), self.serving.settings());
+        let settings = self.serving.settings();
+        let metrics = Arc::clone(&settings.metrics);
+        let counted = controller::counted(client.clone(), &listening.addr.to_string(), &metrics);
+        let controller = Controller::new(counted.clone(), counted, settings);
         let view = controller.view();
+        let mut seen = Seen::default();
+        let address = &self.health_addr;
+        seen.health(address, view.clone(), Tell::Terminal).await?;
+        let shown = Shown {
+            view: view.clone(),
+            metrics,
+            pools: self.serving.pool_metrics,
+            dial,
+        };
+        let address = &self.diagnostics_address;
+        seen.diagnostics(address, shown, |_| Ok(Guard::Open), Tell::Terminal)
+            .await?;
         // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
         let stop = CancellationToken::new();
         let mut running = tokio::spawn(controller.run(stop.clone()));
@@ -123,6 +149,7 @@ impl Standalone {
         };
         stop.cancel();
         running.await.context("the controller broke off")??;
+        seen.stop().await?;
         listening.stop().await;
         code
     }

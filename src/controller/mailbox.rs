@@ -10,8 +10,10 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use crate::api::{AddressKey, ClaimKey, Uid};
 use crate::pool::{Input, Outcome, RequestId};
@@ -38,6 +40,8 @@ struct Inner {
     answers: VecDeque<(RequestId, Outcome)>,
     /// Requests in flight: each will put in one answer.
     reserved: usize,
+    /// When the first thing came in since the worker last looked.
+    since: Option<Instant>,
     /// The run ends: the worker leaves as soon as nothing is in here and no answer is due.
     stopping: bool,
     closed: bool,
@@ -89,6 +93,7 @@ impl Mailbox {
             return Err(Closed(Box::new(input)));
         }
         inner.put(input);
+        inner.since.get_or_insert_with(Instant::now);
         drop(inner);
         self.filled.notify_one();
         Ok(())
@@ -105,6 +110,11 @@ impl Mailbox {
             id,
             stage: Stage::Queued,
         }
+    }
+
+    /// The worker looks: how long something has lain here, `None` when nothing came since it last looked.
+    pub(super) fn turn_begins(&self) -> Option<Duration> {
+        self.inner().since.take().map(|since| since.elapsed())
     }
 
     /// The next thing to tell the pool.
@@ -295,6 +305,7 @@ impl ReplyPlace {
         if let Ok(mut inner) = self.mailbox.inner.lock() {
             inner.reserved -= 1;
             inner.answers.push_back((self.id, outcome));
+            inner.since.get_or_insert_with(Instant::now);
         }
         self.mailbox.filled.notify_one();
     }

@@ -46,7 +46,7 @@ mod worker;
 mod writer;
 
 pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
-pub use client::client;
+pub use client::{client, counted};
 pub use clock::Clock;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};

@@ -17,6 +17,17 @@ pub(super) struct PoolHandle {
     pub(super) board: Arc<Board>,
 }
 
+/// What the pools have to do.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Load {
+    /// Pools with something to take in or a request on its way.
+    pub(super) busy: usize,
+    /// Pools with something to take in.
+    pub(super) queued: usize,
+    /// Things to take in, over all pools.
+    pub(super) backlog: usize,
+}
+
 /// Every pool's handle.
 #[derive(Debug, Default)]
 pub(super) struct Registry(DashMap<PoolKey, PoolHandle>);
@@ -45,6 +56,18 @@ impl Registry {
         let mut all: Vec<_> = self.0.iter().filter_map(|h| h.board.read()).collect();
         all.sort_by(|a, b| a.key.cmp(&b.key));
         all
+    }
+
+    /// What the mailboxes hold and the writer carries.
+    pub(super) fn load(&self) -> Load {
+        let mut load = Load::default();
+        for handle in &self.0 {
+            let depth = handle.mailbox.depth();
+            load.backlog += depth;
+            load.queued += usize::from(depth > 0);
+            load.busy += usize::from(!handle.mailbox.is_idle());
+        }
+        load
     }
 
     /// Things that the pools have yet to be told.

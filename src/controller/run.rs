@@ -80,7 +80,10 @@ impl Controller {
         make: Make,
     ) -> Self {
         let clock = settings.clock.unwrap_or_else(Clock::start);
-        let (registry, counts) = (Arc::new(Registry::default()), Arc::new(Counts::new()));
+        let (registry, counts) = (
+            Arc::new(Registry::default()),
+            Arc::new(Counts::new(Arc::clone(&settings.metrics))),
+        );
         let (served, failures) = (Arc::new(Served::new()), Arc::new(Failures::default()));
         let renewed = Arc::new(watch::Sender::new(None));
         let tenure = match &settings.lease {

@@ -1,8 +1,10 @@
 //! What a run of the controller is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::names;
+use crate::observe::metrics::Metrics;
 use crate::pool::Config;
 
 use super::clock::Clock;
@@ -29,6 +31,8 @@ pub struct Settings {
     pub drain: Duration,
     /// The clock of the run; the system's when there is none.
     pub clock: Option<Clock>,
+    /// Where the run counts what it does.
+    pub metrics: Arc<Metrics>,
 }
 
 impl Default for Settings {
@@ -43,6 +47,7 @@ impl Default for Settings {
             discovery_interval: Duration::from_secs(5),
             drain: Duration::from_secs(5),
             clock: None,
+            metrics: Arc::default(),
         }
     }
 }

@@ -122,17 +122,15 @@ fn fault(error: &kube::Error) -> Fault {
             .downcast_ref::<hyper_util::client::legacy::Error>()
             .is_some_and(hyper_util::client::legacy::Error::is_connect)
             || e.downcast_ref::<io::Error>()
-                .is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused);
+                .is_some_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+            // Credentials are made before anything is sent.
+            || matches!(e.downcast_ref::<kube::Error>(), Some(kube::Error::Auth(_)));
         if unconnected {
             return Fault::NotConnected(text);
         }
         source = e.source();
     }
-    match error {
-        // Credentials are made before anything is sent.
-        kube::Error::Auth(_) => Fault::NotConnected(text),
-        _ => Fault::Lost(text),
-    }
+    Fault::Lost(text)
 }
 
 /// The whole chain of causes in one line; the outermost text alone often says only "client error".

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::api::{ClaimKind, PoolKey};
+use crate::observe::metrics::{Metrics, Sight};
 use crate::pool::{Decision, KindState, Kinds, Outcome, Snapshot};
 
 use super::registry::Registry;
@@ -55,6 +57,7 @@ impl Counters {
 #[derive(Debug)]
 pub(super) struct Counts {
     counters: Mutex<Counters>,
+    metrics: Arc<Metrics>,
     state: watch::Sender<State>,
 }
 
@@ -108,6 +111,21 @@ impl View {
         self.registry.backlog()
     }
 
+    /// What a scrape of the metrics reads.
+    pub fn sight(&self) -> Sight {
+        let mut kinds = self.kinds();
+        let state = |kind: Watched| (kind.resource().to_owned(), *kind.state_in(&mut kinds));
+        let kinds = Watched::ALL.map(state).to_vec();
+        let load = self.registry.load();
+        Sight {
+            snapshots: self.registry.snapshots(),
+            kinds,
+            busy: load.busy,
+            queued: load.queued,
+            backlog: load.backlog,
+        }
+    }
+
     /// `Ok` once synced; else a line that says what is missing, for `/readyz`.
     ///
     /// # Errors
@@ -158,15 +176,28 @@ pub struct Changes(watch::Receiver<State>);
 // === impl Counts ===
 
 impl Counts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
         Self {
             counters: Mutex::default(),
+            metrics,
             state: watch::Sender::new(State::default()),
         }
     }
 
     fn count(&self, change: impl FnOnce(&mut Counters)) {
         change(&mut self.counters.lock().expect(super::LOCK));
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A request went out and was answered with this HTTP status, or not at all.
+    pub(super) fn sent(&self, subject: &Subject<'_>, code: Option<u16>, took: Duration) {
+        if subject.verb.is_write() {
+            let (verb, resource) = (subject.verb.name(), subject.kind.resource());
+            self.metrics.written(verb, resource, code, took);
+        }
     }
 
     pub(super) fn answered(&self, subject: &Subject<'_>, outcome: &Outcome, took: Duration) {
@@ -188,14 +219,17 @@ impl Counts {
     }
 
     pub(super) fn event(&self, kind: Watched, event: &'static str) {
+        self.metrics.watch_event(kind.resource(), event);
         self.count(|c| *c.events.entry((kind, event)).or_default() += 1);
     }
 
     pub(super) fn restarted(&self, kind: Watched, reason: &'static str) {
+        self.metrics.watch_restarted(kind.resource(), reason);
         self.count(|c| *c.restarts.entry((kind, reason)).or_default() += 1);
     }
 
-    pub(super) fn decided(&self, decision: &Decision) {
+    pub(super) fn decided(&self, decision: &Decision, now: Timestamp) {
+        self.metrics.decided(decision, now);
         self.count(|c| {
             let (counter, kind) = match decision {
                 Decision::Allocated { claim, .. } => (&mut c.allocated, claim.kind),
@@ -221,6 +255,7 @@ impl Counts {
     }
 
     pub(super) fn leading(&self, leading: bool) {
+        self.metrics.leading(leading);
         self.state.send_modify(|s| s.leading = leading);
     }
 

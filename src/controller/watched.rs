@@ -50,6 +50,18 @@ impl Watched {
         }
     }
 
+    /// As `plural.group`, the name of its CustomResourceDefinition.
+    pub fn resource(self) -> &'static str {
+        match self {
+            Self::Pools => "ippools.ipam.metal3.io",
+            Self::Claims(ClaimKind::Metal3) => "ipclaims.ipam.metal3.io",
+            Self::Claims(ClaimKind::Capi) => "ipaddressclaims.ipam.cluster.x-k8s.io",
+            Self::Addresses(ClaimKind::Metal3) => "ipaddresses.ipam.metal3.io",
+            Self::Addresses(ClaimKind::Capi) => "ipaddresses.ipam.cluster.x-k8s.io",
+            Self::Clusters => "clusters.cluster.x-k8s.io",
+        }
+    }
+
     /// Versions that we speak, the best first.
     pub fn versions(self) -> &'static [&'static str] {
         match self.origin() {
@@ -106,7 +118,7 @@ impl Watched {
 impl fmt::Display for Watched {
     /// As `plural.group`, the name of its CustomResourceDefinition.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}", self.plural(), self.group())
+        f.write_str(self.resource())
     }
 }
 
@@ -145,6 +157,7 @@ impl Served {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::observe::metrics::RESOURCES;
 
     #[test]
     fn every_kind_has_a_place_of_its_own() {
@@ -171,5 +184,20 @@ mod tests {
             Watched::Pools.collection("v1alpha1", None),
             "/apis/ipam.metal3.io/v1alpha1/ippools"
         );
+    }
+
+    #[test]
+    fn metrics_name_every_kind() {
+        let mut ours = Watched::ALL.map(Watched::resource);
+        let mut theirs = RESOURCES;
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, theirs);
+        for kind in Watched::ALL {
+            assert_eq!(
+                kind.resource(),
+                format!("{}.{}", kind.plural(), kind.group())
+            );
+        }
     }
 }

@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
 
 use crate::api::PoolKey;
-use crate::pool::{Effect, Input, Snapshot};
+use crate::observe::metrics::Step;
+use crate::pool::{Decision, Effect, Input, Request, Snapshot};
 
 use super::clock::Clock;
 use super::journal;
@@ -64,6 +65,11 @@ impl Worker {
         let mut wake: Option<Timestamp> = None;
         loop {
             let mut steps = 0;
+            let begun = Instant::now();
+            let waited = self.mailbox.turn_begins();
+            if let Some(waited) = waited {
+                self.counts.metrics().work_begins(waited);
+            }
             while steps < BATCH
                 && let Some(input) = self.mailbox.take()
             {
@@ -75,6 +81,9 @@ impl Worker {
                 self.step(Input::Tick, &mut wake);
             }
             self.publish();
+            if waited.is_some() {
+                self.counts.metrics().work_ends(begun.elapsed());
+            }
             if steps == BATCH {
                 tokio::task::yield_now().await;
                 continue;
@@ -97,7 +106,16 @@ impl Worker {
     }
 
     fn step(&mut self, input: Input, wake: &mut Option<Timestamp>) {
-        let effects = self.machine.step(input, self.clock.now());
+        let begun = Instant::now();
+        let now = self.clock.now();
+        let effects = self.machine.step(input, now);
+        let chose = |e: &Effect| matches!(e, Effect::Request(_, Request::CreateAddress(_)));
+        let failed = |e: &Effect| matches!(e, Effect::Decided(Decision::Retrying { .. }));
+        self.counts.metrics().stepped(Step {
+            took: begun.elapsed(),
+            chose: effects.iter().any(chose),
+            failed: effects.iter().any(failed),
+        });
         // A12: a name is watched before any request of the step is sent, so that its end cannot be missed.
         for effect in &effects {
             if let Effect::WatchName(name) = effect {
@@ -115,7 +133,7 @@ impl Worker {
                 Effect::ForgetName(name) => self.router.forget_name(&self.key, &name),
                 Effect::Decided(decision) => {
                     journal::tell(&self.key, &decision);
-                    self.counts.decided(&decision);
+                    self.counts.decided(&decision, now);
                 }
             }
         }

@@ -206,7 +206,11 @@ impl Writer {
             }
             Ok(call) => {
                 reply.sent();
+                let in_flight = self.door.counts.metrics().request_begins();
                 let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
+                drop(in_flight);
+                let code = answer.as_ref().ok().map(|reply| reply.status);
+                self.door.counts.sent(&subject, code, started.elapsed());
                 match outcome::meaning(&subject, &self.door.served, answer) {
                     Meaning::Outcome(outcome) => outcome,
                     Meaning::Conflict => Outcome::Conflict(self.reread(&pool, &subject).await),

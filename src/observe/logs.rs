@@ -1,8 +1,11 @@
 //! The log: one line an event, to standard error, as text or JSON.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
 
+use tracing::Subscriber;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::reload;
 use tracing_subscriber::util::SubscriberInitExt;
 
 /// How a line is written (`--logging-format`).
@@ -55,11 +58,41 @@ impl Level {
 #[error("the log is set up already")]
 pub struct AlreadySet;
 
+/// Changes what the log tells while the program runs.
+#[derive(Clone)]
+pub struct Dial(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Dial {
+    /// From now on the log tells what `level` lets through, whatever it was set up with.
+    ///
+    /// # Errors
+    /// When the log is gone, which happens while the process ends.
+    pub fn set(&self, level: Level) -> Result<(), reload::Error> {
+        (self.0)(EnvFilter::new(level.directives()))
+    }
+
+    /// A dial that turns nothing.
+    #[cfg(test)]
+    pub(super) fn deaf() -> Self {
+        Self(Arc::new(|_| Ok(())))
+    }
+
+    fn of<S: Subscriber + 'static>(handle: reload::Handle<EnvFilter, S>) -> Self {
+        Self(Arc::new(move |filter| handle.reload(filter)))
+    }
+}
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Dial")
+    }
+}
+
 /// Sets up the log of this process. `RUST_LOG`, when it is set and can be read, says what is let through instead of `level`.
 ///
 /// # Errors
 /// When it is set up already.
-pub fn init(format: Format, level: Level) -> Result<(), AlreadySet> {
+pub fn init(format: Format, level: Level) -> Result<Dial, AlreadySet> {
     let filter = std::env::var("RUST_LOG")
         .ok()
         .filter(|text| !text.trim().is_empty())
@@ -69,20 +102,27 @@ pub fn init(format: Format, level: Level) -> Result<(), AlreadySet> {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .with_target(level == Level::Trace);
-    match format {
-        Format::Text => builder
-            .with_ansi(std::io::stderr().is_terminal())
-            .finish()
-            .try_init(),
-        Format::Json => builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(false)
-            .with_span_list(false)
-            .finish()
-            .try_init(),
-    }
-    .map_err(|_| AlreadySet)
+    let (dial, set) = match format {
+        Format::Text => {
+            let builder = builder
+                .with_ansi(std::io::stderr().is_terminal())
+                .with_filter_reloading();
+            let dial = Dial::of(builder.reload_handle());
+            (dial, builder.finish().try_init())
+        }
+        Format::Json => {
+            let builder = builder
+                .json()
+                .flatten_event(true)
+                .with_current_span(false)
+                .with_span_list(false)
+                .with_filter_reloading();
+            let dial = Dial::of(builder.reload_handle());
+            (dial, builder.finish().try_init())
+        }
+    };
+    set.map_err(|_| AlreadySet)?;
+    Ok(dial)
 }
 
 #[cfg(test)]
@@ -100,6 +140,22 @@ mod tests {
             Level::Trace,
         ];
         assert_eq!(levels, want);
+    }
+
+    #[test]
+    fn the_dial_changes_what_is_told() {
+        let (filter, handle) = reload::Layer::new(EnvFilter::new(Level::Warn.directives()));
+        let subscriber = tracing_subscriber::registry::Registry::default();
+        let subscriber = tracing_subscriber::layer::SubscriberExt::with(subscriber, filter);
+        let dial = Dial(Arc::new(move |filter| handle.reload(filter)));
+        tracing::subscriber::with_default(subscriber, || {
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            dial.set(Level::Debug).unwrap();
+            assert!(tracing::enabled!(tracing::Level::DEBUG));
+            dial.set(Level::Info).unwrap();
+            assert!(!tracing::enabled!(tracing::Level::DEBUG));
+            assert!(tracing::enabled!(tracing::Level::INFO));
+        });
     }
 
     #[test]

@@ -49,3 +49,4 @@ pub use input::{Input, KindState, Kinds, Newest, Outcome, Refusal, Scope, Stored
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
+pub use tally::PROBLEM_KINDS;

@@ -22,6 +22,9 @@ const UNREADABLE: &str = "InvalidAddress";
 /// Our object, and no claim.
 const LEAK: &str = "Leak";
 
+/// Every kind of problem.
+pub const PROBLEM_KINDS: [&str; 5] = [DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, LEAK];
+
 /// Holders that a message names.
 const NAMED: usize = 5;
 

@@ -554,7 +554,7 @@ async fn a_manager_serves_claims_over_tls_and_gives_up_its_lease() {
         .map(|line| serde_json::from_str::<Value>(line).unwrap_or_else(|e| panic!("{e}: {line}")))
         .map(|line| line["message"].as_str().unwrap_or_default().to_owned())
         .collect();
-    for flag in ["--sync-period", "--insecure-diagnostics", "--logtostderr"] {
+    for flag in ["--sync-period", "--logtostderr"] {
         let told = messages
             .iter()
             .filter(|m| m.starts_with(&format!("{flag} has no effect: ")))

@@ -7,9 +7,10 @@ use clap::Parser;
 use clap::error::ErrorKind;
 
 use crate::cli::flags::Listen;
-use crate::cli::manager::Manager;
+use crate::cli::manager::{Manager, TlsVersion};
 use crate::cli::options::{LogFormat, Repair};
 use crate::cli::{Arguments, Command, with_subcommand};
+use crate::observe::metrics::PoolMetrics;
 
 fn parse(line: &str) -> Result<Command, clap::Error> {
     let words = line.split_whitespace().map(OsString::from).collect();
@@ -101,6 +102,9 @@ fn the_managers_defaults_are_upstreams_but_for_the_lease() {
     assert_eq!(m.health_addr, Listen::Everywhere(9440));
     assert_eq!(m.webhook_port, 9443);
     assert_eq!(m.diagnostics_address, Listen::Everywhere(8443));
+    assert!(!m.insecure_diagnostics);
+    assert_eq!(m.tls_min_version, TlsVersion::Tls12);
+    assert_eq!(m.serving.pool_metrics, PoolMetrics::All);
     assert_eq!((m.kube_api_qps, m.kube_api_burst), (None, None));
     assert_eq!(m.serving.exhausted_error_after, Duration::from_secs(10));
     assert_eq!(m.serving.leak_repair, Repair::Auto);
@@ -150,6 +154,22 @@ fn flags_are_spelt_as_upstream_spells_them() {
         assert_eq!(manager(flags).logging.verbosity, Some(want), "{flags}");
     }
     assert_eq!(manager("--kube-api-qps=-1").kube_api_qps, Some(-1.0));
+    for (flags, want) in [
+        ("--insecure-diagnostics", true),
+        ("--insecure-diagnostics=true", true),
+        ("--insecure-diagnostics=false", false),
+    ] {
+        assert_eq!(manager(flags).insecure_diagnostics, want, "{flags}");
+    }
+    let tls = manager("--tls-min-version=VersionTLS13").tls_min_version;
+    assert_eq!(tls, TlsVersion::Tls13);
+    for (flags, want) in [
+        ("--pool-metrics=off", PoolMetrics::Off),
+        ("--pool-metrics=top=7", PoolMetrics::Top(7)),
+        ("--pool-metrics all", PoolMetrics::All),
+    ] {
+        assert_eq!(manager(flags).serving.pool_metrics, want, "{flags}");
+    }
 }
 
 #[test]
@@ -158,11 +178,8 @@ fn flags_without_effect_are_accepted_and_told_of() {
         "--sync-period=10m0s",
         "--ippool-concurrency=10",
         "--webhook-cert-dir=/tmp/k8s-webhook-server/serving-certs/",
-        "--tls-min-version=VersionTLS13",
         "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384",
         "--tls-curve-preferences=29,23",
-        "--insecure-diagnostics",
-        "--insecure-diagnostics=true",
     ];
     let of_logging = [
         "--vmodule=pool=4",
@@ -220,6 +237,9 @@ fn what_cannot_be_meant_is_refused() {
         "--kube-api-qps=nan",
         "--kube-api-burst=0",
         "--in-flight=0",
+        "--pool-metrics=top",
+        "--pool-metrics=top=-1",
+        "--insecure-diagnostics=maybe",
         "--exhausted-error-after=-1s",
         "--leak-repair=no",
         "--logging-format=xml",

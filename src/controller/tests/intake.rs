@@ -123,7 +123,10 @@ fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
     }
     let answers = script.clone();
     let (client, _) = server(move |_, asked| answers.answer(kind, &asked.line));
-    let (registry, counts) = (Arc::new(Registry::default()), Arc::new(Counts::new()));
+    let (registry, counts) = (
+        Arc::new(Registry::default()),
+        Arc::new(Counts::new(Arc::default())),
+    );
     let router = Arc::new(Router::new(
         Arc::clone(&registry),
         Arc::clone(&counts),

@@ -32,7 +32,7 @@ struct Office {
 }
 
 fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) -> Office {
-    let counts = Arc::new(Counts::new());
+    let counts = Arc::new(Counts::new(Arc::default()));
     let door = Door {
         client,
         served: Arc::new(Served::new()),

@@ -52,7 +52,7 @@ async fn answers(port: u16, path: &str, status: &str) {
 async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
-    let port = free_port();
+    let (port, diagnostics) = (free_port(), free_port());
     // Everything that upstream's manager takes, with the values of its Deployment or its defaults.
     let manager = Manager::spawn(
         Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
@@ -68,17 +68,18 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
                 "--kube-api-burst=300",
                 "--tls-min-version=VersionTLS12",
                 "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-                "--diagnostics-address=127.0.0.1:0",
                 "--insecure-diagnostics=true",
                 "--logging-format=json",
                 "-v=2",
             ])
             .arg(format!("--health-addr=127.0.0.1:{port}"))
+            .arg(format!("--diagnostics-address=127.0.0.1:{diagnostics}"))
             .arg(format!("--namespace={}", world.namespace))
             .arg(format!("--kubeconfig={}", door.kubeconfig.display())),
     );
     answers(port, "/healthz", "200").await;
     answers(port, "/readyz", "200").await;
+    answers(diagnostics, "/metrics", "200").await;
 
     let pool = world
         .pool(

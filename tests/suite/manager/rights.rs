@@ -5,15 +5,16 @@ use std::path::Path;
 use http::StatusCode;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::{Api, Client, Config};
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
 use super::Manager;
 use crate::proxy::Proxy;
-use crate::real::{control_plane, say};
+use crate::real::{control_plane, free_port, say};
 use crate::tally;
 use crate::world::{On, World};
 
@@ -45,8 +46,46 @@ async fn deploy(world: &World) -> String {
             }
         }
     }
+    token_of(world, "manager").await
+}
+
+/// Creates what the files hold that is of no namespace, under names that no other run has. Returns the names of the roles.
+async fn deploy_diagnostics(world: &World) -> Vec<String> {
+    let own = |name: &str| format!("{}-{name}", world.namespace);
+    let mut roles = Vec::new();
+    for file in ["review_role", "review_role_binding", "reader_role"] {
+        for mut object in deployed(&format!("diagnostics/{file}.yaml"), &world.namespace) {
+            let name = own(object["metadata"]["name"].as_str().unwrap());
+            object["metadata"]["name"] = json!(name);
+            match object["kind"].as_str().unwrap() {
+                "ClusterRole" => {
+                    let api = Api::<ClusterRole>::all(world.client.clone());
+                    let role = serde_json::from_value(object).unwrap();
+                    api.create(&PostParams::default(), &role).await.unwrap();
+                    roles.push(name);
+                }
+                "ClusterRoleBinding" => {
+                    object["roleRef"]["name"] =
+                        json!(own(object["roleRef"]["name"].as_str().unwrap()));
+                    bind(world, object).await;
+                }
+                other => panic!("{file} holds a {other}"),
+            }
+        }
+    }
+    roles
+}
+
+async fn bind(world: &World, binding: Value) {
+    let api = Api::<ClusterRoleBinding>::all(world.client.clone());
+    let binding = serde_json::from_value(binding).unwrap();
+    api.create(&PostParams::default(), &binding).await.unwrap();
+}
+
+/// A token of a service account in the scenario's namespace.
+async fn token_of(world: &World, account: &str) -> String {
     let path = format!(
-        "/api/v1/namespaces/{}/serviceaccounts/manager/token",
+        "/api/v1/namespaces/{}/serviceaccounts/{account}/token",
         world.namespace
     );
     let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
@@ -144,6 +183,103 @@ async fn p4_p5_with_the_roles_in_deploy_nothing_is_refused() {
         asked.len(),
         used.len()
     ));
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
+    if control_plane().await.is_none() {
+        say("SKIPPED on a real server: u5_the_metrics_are_for_whom_the_api_server_allows");
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        return;
+    }
+    let world = World::without_controller(On::Real).await;
+    let token = deploy(&world).await;
+    let roles = deploy_diagnostics(&world).await;
+    let reader = roles
+        .iter()
+        .find(|r| r.ends_with("metrics-reader"))
+        .unwrap();
+    for account in ["prometheus", "stranger"] {
+        let object = json!({"metadata": {"name": account}});
+        world.create::<ServiceAccount>(object).await;
+    }
+    let binding = json!({
+        "metadata": {"name": format!("{reader}-of-prometheus")},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": reader},
+        "subjects": [{"kind": "ServiceAccount", "name": "prometheus", "namespace": world.namespace}],
+    });
+    bind(&world, binding).await;
+
+    let door = world.door().await;
+    let cluster =
+        json!({"server": door.config.cluster_url.to_string(), "insecure-skip-tls-verify": true});
+    let kubeconfig = door.kubeconfig_to("rights", &cluster, Some(&token));
+    let port = free_port();
+    let address = format!("--diagnostics-address=127.0.0.1:{port}");
+    let manager = Manager::start(&world, &kubeconfig, &[&address]);
+    world
+        .pool(
+            "p",
+            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.3"}]}),
+        )
+        .await;
+    world.claim("first", "p").await;
+    world.address_of("first").await;
+
+    let ask = async |account: Option<&str>, path: &str| {
+        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse().unwrap());
+        config.accept_invalid_certs = true;
+        if let Some(account) = account {
+            config.auth_info.token = Some(token_of(&world, account).await.into());
+        }
+        let client = Client::try_from(config).unwrap();
+        let request = http::Request::get(path)
+            .body(kube::client::Body::empty())
+            .unwrap();
+        let answer = client.send(request).await.unwrap();
+        let status = answer.status();
+        let body = http_body_util::BodyExt::collect(answer.into_body())
+            .await
+            .unwrap();
+        (status, String::from_utf8(body.to_bytes().to_vec()).unwrap())
+    };
+    assert_eq!(ask(None, "/metrics").await.0, StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        ask(Some("stranger"), "/metrics").await.0,
+        StatusCode::FORBIDDEN
+    );
+    assert_eq!(
+        ask(Some("prometheus"), "/debug/flags/v").await.0,
+        StatusCode::FORBIDDEN
+    );
+    let (status, text) = ask(Some("prometheus"), "/metrics").await;
+    assert_eq!(status, StatusCode::OK);
+    let series = format!(
+        "metal3_ipam_pool_available_addresses{{namespace=\"{}\",pool=\"p\"}} 2\n",
+        world.namespace
+    );
+    assert!(text.contains(&series), "{text}");
+
+    manager.signal("TERM");
+    assert!(manager.ended().await, "SIGTERM is a good end");
+    let bindings = Api::<ClusterRoleBinding>::all(world.client.clone());
+    for name in [
+        format!("{reader}-of-prometheus"),
+        format!("{}-diagnostics-review-rolebinding", world.namespace),
+    ] {
+        bindings
+            .delete(&name, &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    for role in roles {
+        let api = Api::<ClusterRole>::all(world.client.clone());
+        api.delete(&role, &kube::api::DeleteParams::default())
+            .await
+            .unwrap();
+    }
     world.end().await;
     tally::add("scenarios passed on a real kube-apiserver", 1);
 }

@@ -1,0 +1,138 @@
+//! What a running controller shows of itself: health and diagnostics, bound before the run begins and served until its very
+//! end: a manager that is stopping is still alive.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+use prometheus::Registry;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::flags::Listen;
+use crate::controller::View;
+use crate::observe::diagnostics::{Diagnostics, Guard, Served};
+use crate::observe::health::Health;
+use crate::observe::logs::Dial;
+use crate::observe::metrics::{self, Metrics, PoolMetrics};
+
+/// The servers of one run.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    stop: CancellationToken,
+    servers: Vec<(&'static str, JoinHandle<()>)>,
+}
+
+/// What is shown.
+pub(super) struct Shown {
+    pub(super) view: View,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pools: PoolMetrics,
+    pub(super) dial: Dial,
+}
+
+/// Says where something is served. One place for both, so that the lines read alike.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Tell {
+    /// In the log.
+    Log,
+    /// To whoever sits before the terminal.
+    Terminal,
+}
+
+impl Seen {
+    /// Serves `/healthz` and `/readyz` there.
+    pub(super) async fn health(
+        &mut self,
+        address: &Listen,
+        view: View,
+        tell: Tell,
+    ) -> anyhow::Result<()> {
+        let failed = || {
+            format!(
+                "cannot serve health at {address}; choose another address with --health-addr, or 0 for none"
+            )
+        };
+        let mut last = None;
+        for candidate in address.candidates().await.with_context(failed)? {
+            match Health::bind(candidate).await {
+                Ok(health) => {
+                    match tell {
+                        Tell::Log => tracing::info!(address = %health.addr(), "health is served"),
+                        Tell::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
+                    }
+                    let serve = health.serve(move || view.ready(), self.stop.clone());
+                    self.servers.push(("health", tokio::spawn(serve)));
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(()), |error| Err(error).with_context(failed))
+    }
+
+    /// Serves `/metrics` there, and what else `guard` protects.
+    pub(super) async fn diagnostics(
+        &mut self,
+        address: &Listen,
+        shown: Shown,
+        guard: impl FnOnce(IpAddr) -> anyhow::Result<Guard>,
+        tell: Tell,
+    ) -> anyhow::Result<()> {
+        let failed = || {
+            format!(
+                "cannot serve diagnostics at {address}; choose another address with --diagnostics-address, or 0 for none"
+            )
+        };
+        let mut last = None;
+        for candidate in address.candidates().await.with_context(failed)? {
+            match Diagnostics::bind(candidate).await {
+                Ok(diagnostics) => {
+                    let addr = diagnostics.addr();
+                    let guard = guard(addr.ip())?;
+                    let scheme = match &guard {
+                        Guard::Open => "http",
+                        Guard::Reviewed { .. } => "https",
+                    };
+                    match tell {
+                        Tell::Log => {
+                            tracing::info!(address = %addr, scheme, "diagnostics are served");
+                        }
+                        Tell::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
+                    }
+                    let serve = diagnostics.serve(shown.served()?, guard, self.stop.clone());
+                    self.servers.push(("diagnostics", tokio::spawn(serve)));
+                    return Ok(());
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        last.map_or(Ok(()), |error| Err(error).with_context(failed))
+    }
+
+    /// Ends them, and tells when one had broken off.
+    pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        for (what, server) in self.servers {
+            server
+                .await
+                .with_context(|| format!("the server of {what} broke off"))?;
+        }
+        Ok(())
+    }
+}
+
+impl Shown {
+    fn served(self) -> anyhow::Result<Served> {
+        let Self {
+            view,
+            metrics,
+            pools,
+            dial,
+        } = self;
+        let registry = Registry::new();
+        let look = Box::new(move || view.sight());
+        metrics::register(&registry, &metrics, look, pools).context("registering the metrics")?;
+        Ok(Served { registry, dial })
+    }
+}

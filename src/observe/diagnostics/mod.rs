@@ -1,0 +1,21 @@
+//! The diagnostics endpoint (`--diagnostics-address`): `/metrics`, and with protection `/debug/flags/v`, as upstream's
+//! manager serves them.
+//!
+//! ```text
+//!   connection -> TLS (tls.rs: a certificate of our own)     or plain, with --insecure-diagnostics
+//!     -> who asks? TokenReview                access.rs      -  nobody is asked
+//!     -> may they? SubjectAccessReview
+//!       -> GET /metrics, PUT /debug/flags/v   server.rs      GET /metrics only
+//! ```
+//!
+//! It fails closed: whoever cannot be reviewed gets no answer but the error.
+
+mod access;
+mod server;
+#[cfg(test)]
+mod tests;
+mod tls;
+
+pub use access::Access;
+pub use server::{Diagnostics, Guard, Served};
+pub use tls::{Oldest, TlsError, self_signed};

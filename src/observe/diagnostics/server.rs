@@ -1,0 +1,243 @@
+//! The server itself: few connections, little time each, no request without an answer.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use prometheus::Registry;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::access::Access;
+use crate::observe::logs::{Dial, Level};
+use crate::observe::metrics;
+
+/// Connections at one time; the next one waits in the kernel's queue.
+const CONNECTIONS: usize = 64;
+/// Time for a TLS handshake, and for the head of a request, which also ends a connection that says nothing more.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest life of a connection. A scraper that keeps it opens another.
+const LIFE: Duration = Duration::from_mins(10);
+/// Longest body that is read: a number.
+const BODY: usize = 64;
+
+/// A server of diagnostics that is bound and does not serve yet.
+#[derive(Debug)]
+pub struct Diagnostics {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+/// What is served.
+#[derive(Debug, Clone)]
+pub struct Served {
+    /// Everything under `/metrics`.
+    pub registry: Registry,
+    /// What `/debug/flags/v` turns.
+    pub dial: Dial,
+}
+
+/// Who may ask.
+#[derive(Debug)]
+pub enum Guard {
+    /// Anyone who reaches the port, for metrics only (`--insecure-diagnostics`).
+    Open,
+    /// Over TLS, whoever the API server knows and allows.
+    Reviewed {
+        /// Certificate and versions.
+        tls: Arc<rustls::ServerConfig>,
+        /// The reviews.
+        access: Box<Access>,
+    },
+}
+
+impl Diagnostics {
+    /// Binds the port; 0 picks a free one.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
+        let addr = listener.local_addr()?;
+        Ok(Self { listener, addr })
+    }
+
+    /// Where it is bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves until `shutdown`.
+    pub async fn serve(self, served: Served, guard: Guard, shutdown: CancellationToken) {
+        let tls = match &guard {
+            Guard::Open => None,
+            Guard::Reviewed { tls, .. } => Some(TlsAcceptor::from(Arc::clone(tls))),
+        };
+        let desk = Arc::new(Desk { served, guard });
+        let connections = Arc::new(Semaphore::new(CONNECTIONS));
+        loop {
+            // The permit comes first: who is not served yet costs us nothing.
+            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
+                return; // Nobody closes it.
+            };
+            let accepted = tokio::select! {
+                () = shutdown.cancelled() => return,
+                accepted = self.listener.accept() => accepted,
+            };
+            let stream = match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    warn!(error = %e, "no connection to the diagnostics port can be accepted");
+                    sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let (desk, tls) = (Arc::clone(&desk), tls.clone());
+            let shutdown = shutdown.clone();
+            tokio::spawn(async move {
+                let talk = async {
+                    match tls {
+                        None => desk.talk(stream).await,
+                        Some(tls) => {
+                            // Who cannot say hello is simply left.
+                            if let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await {
+                                desk.talk(stream).await;
+                            }
+                        }
+                    }
+                };
+                tokio::select! {
+                    () = shutdown.cancelled() => {}
+                    _ = timeout(LIFE, talk) => {}
+                }
+                drop(permit);
+            });
+        }
+    }
+}
+
+/// What every connection shares.
+struct Desk {
+    served: Served,
+    guard: Guard,
+}
+
+impl Desk {
+    async fn talk(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+        let service = service_fn(|request| {
+            let desk = Arc::clone(&self);
+            async move { Ok::<_, Infallible>(desk.answer(request).await) }
+        });
+        // Who talks nonsense or too slowly is left; there is nobody to tell.
+        let _ = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(PATIENCE)
+            .max_buf_size(64 << 10)
+            .serve_connection(TokioIo::new(stream), service)
+            .await;
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (parts, body) = request.into_parts();
+        let protected = match &self.guard {
+            Guard::Open => false,
+            Guard::Reviewed { access, .. } => {
+                // Before anything else, so that who may not ask learns nothing of what there is.
+                if let Err((status, text)) = access.check(&parts).await {
+                    return plain(status, text);
+                }
+                true
+            }
+        };
+        match parts.uri.path() {
+            "/metrics" if parts.method == Method::GET || parts.method == Method::HEAD => {
+                self.metrics().await
+            }
+            "/metrics" => {
+                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
+                let allow = HeaderValue::from_static("GET, HEAD");
+                response.headers_mut().insert(ALLOW, allow);
+                response
+            }
+            "/debug/flags/v" if protected && parts.method == Method::PUT => self.turn(body).await,
+            // As Kubernetes' own programs answer it.
+            "/debug/flags/v" if protected => plain(
+                StatusCode::NOT_ACCEPTABLE,
+                "unsupported http method; PUT a number\n".to_owned(),
+            ),
+            _ => plain(StatusCode::NOT_FOUND, "only /metrics\n".to_owned()),
+        }
+    }
+
+    /// Thousands of pools take a while to write down; no other task waits for that.
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let registry = self.served.registry.clone();
+        let written = tokio::task::spawn_blocking(move || metrics::text(&registry)).await;
+        let written = written.map_err(|e| e.to_string());
+        match written.and_then(|text| text.map_err(|e| e.to_string())) {
+            Ok(text) => {
+                let mut response = Response::new(Full::from(text));
+                let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
+                response.headers_mut().insert(CONTENT_TYPE, kind);
+                response
+            }
+            Err(e) => plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the metrics cannot be written: {e}\n"),
+            ),
+        }
+    }
+
+    /// `PUT /debug/flags/v` with a number as body: what `-v` would have been.
+    async fn turn(&self, body: Incoming) -> Response<Full<Bytes>> {
+        let bad = |why: String| plain(StatusCode::BAD_REQUEST, why);
+        let body = match timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
+            Ok(Ok(body)) => body.to_bytes(),
+            Ok(Err(e)) => return bad(format!("the body cannot be read: {e}\n")),
+            Err(_) => return bad("the body did not come\n".to_owned()),
+        };
+        let text = String::from_utf8_lossy(&body);
+        let Ok(v) = text.trim().parse::<u32>() else {
+            return bad(format!(
+                "expected a number from 0 as -v takes it, not {:?}\n",
+                text.trim()
+            ));
+        };
+        match self.served.dial.set(Level::of_verbosity(v)) {
+            Ok(()) => {
+                info!(v, "the log's level was changed");
+                plain(
+                    StatusCode::OK,
+                    format!("successfully set the log's verbosity to {v}\n"),
+                )
+            }
+            Err(e) => plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                format!("the log's level cannot be changed: {e}\n"),
+            ),
+        }
+    }
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,297 @@
+//! The endpoint over real sockets, with an API server that answers reviews as it is told.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::{Request, Response, StatusCode};
+use http_body_util::BodyExt;
+use kube::Client;
+use kube::client::Body;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, SignatureScheme};
+use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::observe::logs::Dial;
+use crate::observe::metrics::{self, Metrics, PoolMetrics};
+
+/// Takes any certificate, as a scraper with `insecureSkipVerify` does.
+#[derive(Debug)]
+struct Anyone;
+
+impl ServerCertVerifier for Anyone {
+    fn verify_server_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        _: &[u8],
+        _: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, signed, &known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, signed, &known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// How the API server takes reviews.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reviews {
+    Answered,
+    Forbidden,
+}
+
+/// Knows the tokens `reader`, who may read metrics, `admin`, who may do anything, and `nobody`, who may nothing; counts.
+fn server(reviews: Reviews, asked: Arc<AtomicUsize>) -> Client {
+    let service = tower::service_fn(move |request: Request<Body>| {
+        asked.fetch_add(1, Ordering::SeqCst);
+        async move {
+            let path = request.uri().path().to_owned();
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            let mut object: Value = serde_json::from_slice(&body).unwrap();
+            if reviews == Reviews::Forbidden {
+                let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "metadata": {},
+                    "message": "no right to create tokenreviews", "reason": "Forbidden", "code": 403});
+                return Ok::<_, kube::Error>(answer(403, &status));
+            }
+            object["status"] = match path.as_str() {
+                "/apis/authentication.k8s.io/v1/tokenreviews" => {
+                    let token = object["spec"]["token"].as_str().unwrap();
+                    match token {
+                        "reader" | "admin" | "nobody" => json!({"authenticated": true,
+                            "user": {"username": token, "uid": "1", "groups": ["system:authenticated"]}}),
+                        _ => json!({"authenticated": false, "error": "unknown"}),
+                    }
+                }
+                "/apis/authorization.k8s.io/v1/subjectaccessreviews" => {
+                    let spec = &object["spec"];
+                    assert_eq!(spec["groups"], json!(["system:authenticated"]));
+                    let asks = &spec["nonResourceAttributes"];
+                    let reads = asks == &json!({"path": "/metrics", "verb": "get"});
+                    let user = spec["user"].as_str().unwrap();
+                    json!({"allowed": user == "admin" || user == "reader" && reads})
+                }
+                other => panic!("{other} is no review"),
+            };
+            Ok(answer(201, &object))
+        }
+    });
+    Client::new(service, "default")
+}
+
+fn answer(code: u16, body: &Value) -> Response<Body> {
+    Response::builder()
+        .status(StatusCode::from_u16(code).unwrap())
+        .body(Body::from(serde_json::to_vec(body).unwrap()))
+        .unwrap()
+}
+
+/// A server that runs until it is dropped.
+struct Running {
+    addr: std::net::SocketAddr,
+    tls: bool,
+    _stop: tokio_util::sync::DropGuard,
+}
+
+impl Running {
+    async fn start(guard: Guard) -> Self {
+        let registry = prometheus::Registry::new();
+        let look = Box::new(metrics::Sight::default);
+        metrics::register(&registry, &Metrics::new(), look, PoolMetrics::All).unwrap();
+        let diagnostics = Diagnostics::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (addr, stop) = (diagnostics.addr(), CancellationToken::new());
+        let tls = matches!(guard, Guard::Reviewed { .. });
+        let served = Served {
+            registry,
+            dial: Dial::deaf(),
+        };
+        tokio::spawn(diagnostics.serve(served, guard, stop.clone()));
+        Self {
+            addr,
+            tls,
+            _stop: stop.drop_guard(),
+        }
+    }
+
+    async fn reviewed(reviews: Reviews) -> (Self, Arc<AtomicUsize>) {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let tls = self_signed([127, 0, 0, 1].into(), Oldest::Tls13).unwrap();
+        let guard = Guard::Reviewed {
+            tls: Arc::new(tls),
+            access: Box::new(Access::new(server(reviews, Arc::clone(&asked)))),
+        };
+        (Self::start(guard).await, asked)
+    }
+
+    /// Status and body of one request.
+    async fn ask(&self, line: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
+        if !self.tls {
+            return talk(stream, line, token, body).await;
+        }
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(Anyone))
+            .with_no_client_auth();
+        let name = ServerName::try_from("localhost").unwrap();
+        let stream = TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await;
+        talk(stream.unwrap(), line, token, body).await
+    }
+}
+
+async fn talk(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    line: &str,
+    token: Option<&str>,
+    body: &str,
+) -> (u16, String) {
+    let token = token.map_or_else(String::new, |t| format!("Authorization: Bearer {t}\r\n"));
+    let length = body.len();
+    let request = format!(
+        "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut text = String::new();
+    // A peer that closes without TLS's own goodbye has still said everything.
+    let _ = stream.read_to_string(&mut text).await;
+    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
+}
+
+#[tokio::test]
+async fn insecure_diagnostics_are_the_metrics_and_nothing_else() {
+    let server = Running::start(Guard::Open).await;
+    let (status, body) = server.ask("GET /metrics", None, "").await;
+    assert_eq!(status, 200);
+    assert!(
+        body.contains("\nmetal3_ipam_writes_in_flight 0\n"),
+        "{body}"
+    );
+    assert_eq!(server.ask("POST /metrics", None, "").await.0, 405);
+    for path in ["PUT /debug/flags/v", "GET /debug/flags/v", "GET /"] {
+        assert_eq!(server.ask(path, None, "4").await.0, 404, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn who_may_not_gets_nothing() {
+    let (server, _) = Running::reviewed(Reviews::Answered).await;
+    for (line, token, want) in [
+        ("GET /metrics", None, 401),
+        ("GET /metrics", Some("forged"), 401),
+        ("GET /metrics", Some("nobody"), 403),
+        ("GET /metrics", Some("reader"), 200),
+        ("PUT /debug/flags/v", Some("reader"), 403),
+        ("GET /nothing", Some("reader"), 403),
+        ("GET /nothing", Some("admin"), 404),
+        ("PUT /debug/flags/v", Some("admin"), 200),
+        ("GET /debug/flags/v", Some("admin"), 406),
+    ] {
+        assert_eq!(
+            server.ask(line, token, "1").await.0,
+            want,
+            "{line} as {token:?}"
+        );
+    }
+    let (status, text) = server
+        .ask("PUT /debug/flags/v", Some("admin"), "high")
+        .await;
+    assert_eq!(
+        (status, text.contains("expected a number")),
+        (400, true),
+        "{text}"
+    );
+    let long = "1".repeat(1_000);
+    assert_eq!(
+        server
+            .ask("PUT /debug/flags/v", Some("admin"), &long)
+            .await
+            .0,
+        400
+    );
+}
+
+#[tokio::test]
+async fn it_fails_closed_when_nobody_can_be_reviewed() {
+    let (server, _) = Running::reviewed(Reviews::Forbidden).await;
+    let (status, body) = server.ask("GET /metrics", Some("admin"), "").await;
+    assert_eq!((status, body.as_str()), (500, "Authentication failed\n"));
+    // No answer at all.
+    let tls = self_signed([127, 0, 0, 1].into(), Oldest::Tls12).unwrap();
+    let dead = Client::new(
+        tower::service_fn(|_: Request<Body>| async {
+            Err::<Response<Body>, _>(std::io::Error::other("no route"))
+        }),
+        "default",
+    );
+    let server = Running::start(Guard::Reviewed {
+        tls: Arc::new(tls),
+        access: Box::new(Access::new(dead)),
+    })
+    .await;
+    assert_eq!(server.ask("GET /metrics", Some("admin"), "").await.0, 500);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answers_are_remembered_for_a_while() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let access = Access::new(server(Reviews::Answered, Arc::clone(&asked)));
+    let request = |token: &str| {
+        let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
+        request.body(()).unwrap().into_parts().0
+    };
+    let seen = || asked.load(Ordering::SeqCst);
+    for _ in 0..5 {
+        access.check(&request("reader")).await.unwrap();
+    }
+    assert_eq!(seen(), 2, "one review of each kind");
+    tokio::time::advance(Duration::from_secs(61)).await;
+    access.check(&request("reader")).await.unwrap();
+    assert_eq!(seen(), 3, "the token again, the right not yet");
+    tokio::time::advance(Duration::from_mins(4)).await;
+    access.check(&request("reader")).await.unwrap();
+    assert_eq!(seen(), 5);
+    access.check(&request("nobody")).await.unwrap_err();
+    access.check(&request("nobody")).await.unwrap_err();
+    assert_eq!(seen(), 7);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    access.check(&request("nobody")).await.unwrap_err();
+    assert_eq!(seen(), 8, "a refusal is forgotten sooner");
+}

@@ -1,0 +1,86 @@
+//! Metrics, in the text format 0.0.4. Names, units and labels follow the conventions of prometheus.io; what each one means
+//! stands in `docs/metrics.md`, which a test holds to what is registered here.
+//!
+//! ```text
+//!   decisions, steps, requests --count--> counted.rs  (atomics, written as things happen)
+//!   Sight: snapshots, kinds,   --read---> pools.rs    (per pool: made at scrape time, gone with the pool)
+//!          mailboxes                      fleet.rs    (over all pools, fixed in size)
+//!   /proc/self                 --read---> process.rs
+//! ```
+//!
+//! No label ever carries an address, a claim or a machine, so the number of series is bounded by that of the pools, and
+//! that by [`PoolMetrics`]. Everything is registered in a registry that is handed in; there is no global one.
+
+mod counted;
+mod family;
+mod fleet;
+mod pools;
+mod process;
+#[cfg(test)]
+mod tests;
+
+pub use counted::{InFlight, Metrics, Step};
+pub use pools::PoolMetrics;
+
+use std::sync::Arc;
+
+use prometheus::{Encoder, Registry, TextEncoder};
+
+use crate::pool::{KindState, Snapshot};
+
+/// What a scrape reads of the running controller.
+#[derive(Debug, Clone, Default)]
+pub struct Sight {
+    /// Newest snapshot of every pool.
+    pub snapshots: Vec<Arc<Snapshot>>,
+    /// State of every watched kind, by `plural.group`.
+    pub kinds: Vec<(String, KindState)>,
+    /// Pools with something to take in or a request on its way.
+    pub busy: usize,
+    /// Pools with something to take in.
+    pub queued: usize,
+    /// Things that the pools have yet to be told.
+    pub backlog: usize,
+}
+
+/// How a scrape gets its sight.
+pub type Look = Box<dyn Fn() -> Sight + Send + Sync>;
+
+/// The type of the text that [`text`] makes.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// Registers everything: what `metrics` counts, and what is read when a scrape comes.
+///
+/// # Errors
+/// When the registry holds one of the names already.
+pub fn register(
+    registry: &Registry,
+    metrics: &Metrics,
+    look: Look,
+    mode: PoolMetrics,
+) -> prometheus::Result<()> {
+    metrics.register(registry)?;
+    registry.register(Box::new(fleet::Fleet::new(look, mode)))?;
+    registry.register(Box::new(process::Process::new()))
+}
+
+/// What the registry holds now, as text.
+///
+/// # Errors
+/// When a collector made something that is no metric, which a test excludes.
+pub fn text(registry: &Registry) -> prometheus::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    TextEncoder::new().encode(&registry.gather(), &mut text)?;
+    Ok(text)
+}
+
+/// `plural.group` of every kind that is watched, so that series exist from the start. A test of the controller holds it to
+/// its own list.
+pub const RESOURCES: [&str; 6] = [
+    "ippools.ipam.metal3.io",
+    "ipclaims.ipam.metal3.io",
+    "ipaddresses.ipam.metal3.io",
+    "ipaddressclaims.ipam.cluster.x-k8s.io",
+    "ipaddresses.ipam.cluster.x-k8s.io",
+    "clusters.cluster.x-k8s.io",
+];
