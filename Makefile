@@ -1,13 +1,15 @@
 # The commands of this project. `make test` is what CI runs after `make deps`.
 CARGO ?= cargo
+# Where the tests look for prometheus and promtool when they are not on the path.
+PROMETHEUS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/metal3-ipam/prometheus
 
-.PHONY: test fmt lint deps bench kube crds
+.PHONY: test fmt lint deps bench kube crds dashboards
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
 	$(CARGO) test --locked --doc
 	tally=$$(mktemp) && trap 'rm -f "$$tally"' EXIT && export METAL3_IPAM_TALLY="$$tally" && \
-	$(CARGO) test --locked --lib --test house --test rules --test suite && \
+	$(CARGO) test --locked --lib --test house --test rules --test suite --test dashboards && \
 	$(CARGO) test --locked --test tally -- --nocapture
 
 fmt:
@@ -16,11 +18,19 @@ fmt:
 lint:
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 
-# Optional parts: the modules of the real control plane, where there is Go. `make test` builds it by itself.
+# Optional parts: the modules of the real control plane, where there is Go (`make test` builds it by itself), and a Prometheus,
+# unpacked into the user's cache and not installed.
 deps:
 	@if command -v go >/dev/null; then \
 	  (cd tests/kube && go mod download) && (cd tests/capi && go mod download); \
 	else echo "no Go on the path: the real kube-apiserver is skipped"; fi
+	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
+	elif [ -x "$(PROMETHEUS)/prometheus" ]; then :; \
+	elif command -v apt-get >/dev/null && command -v dpkg >/dev/null; then \
+	  dir=$$(mktemp -d) && trap 'rm -rf "$$dir"' EXIT && chmod 755 "$$dir" && mkdir -p "$(PROMETHEUS)" && cd "$$dir" && \
+	  apt-get download prometheus && dpkg -x prometheus_*.deb . && cp usr/bin/prometheus usr/bin/promtool "$(PROMETHEUS)/" || \
+	  echo "Prometheus cannot be downloaded: its proofs are skipped"; \
+	else echo "no prometheus and promtool on the path: their proofs are skipped"; fi
 
 bench:
 	$(CARGO) bench --locked --bench allocator --bench pool
@@ -29,6 +39,10 @@ bench:
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
 kube:
 	$(CARGO) test --locked --test suite -- --ignored --exact --nocapture plane::a_real_control_plane_to_try_things_on
+
+# Dashboards, the operator's rules and the reference of metrics, from tests/dashboards.
+dashboards:
+	WRITE_DASHBOARDS=1 $(CARGO) test --locked --test dashboards the_
 
 # The definitions in crds/ from the Rust types.
 crds:

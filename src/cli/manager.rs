@@ -135,7 +135,6 @@ impl Manager {
         seen.health(address, view.clone(), Tell::Log).await?;
         let shown = Shown {
             view,
-            metrics,
             pools: self.serving.pool_metrics,
             dial,
         };

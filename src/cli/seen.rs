@@ -2,7 +2,6 @@
 //! end: a manager that is stopping is still alive.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -14,7 +13,7 @@ use crate::controller::View;
 use crate::observe::diagnostics::{Diagnostics, Guard, Served};
 use crate::observe::health::Health;
 use crate::observe::logs::Dial;
-use crate::observe::metrics::{self, Metrics, PoolMetrics};
+use crate::observe::metrics::{self, PoolMetrics};
 
 /// The servers of one run.
 #[derive(Debug, Default)]
@@ -26,7 +25,6 @@ pub(super) struct Seen {
 /// What is shown.
 pub(super) struct Shown {
     pub(super) view: View,
-    pub(super) metrics: Arc<Metrics>,
     pub(super) pools: PoolMetrics,
     pub(super) dial: Dial,
 }
@@ -124,13 +122,9 @@ impl Seen {
 
 impl Shown {
     fn served(self) -> anyhow::Result<Served> {
-        let Self {
-            view,
-            metrics,
-            pools,
-            dial,
-        } = self;
+        let Self { view, pools, dial } = self;
         let registry = Registry::new();
+        let metrics = view.metrics();
         let look = Box::new(move || view.sight());
         metrics::register(&registry, &metrics, look, pools).context("registering the metrics")?;
         Ok(Served { registry, dial })

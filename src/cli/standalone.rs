@@ -123,7 +123,6 @@ impl Standalone {
         seen.health(address, view.clone(), Tell::Terminal).await?;
         let shown = Shown {
             view: view.clone(),
-            metrics,
             pools: self.serving.pool_metrics,
             dial,
         };

@@ -111,6 +111,11 @@ impl View {
         self.registry.backlog()
     }
 
+    /// What the run counts; to be registered together with [`Self::sight`].
+    pub fn metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.counts.metrics)
+    }
+
     /// What a scrape of the metrics reads.
     pub fn sight(&self) -> Sight {
         let mut kinds = self.kinds();

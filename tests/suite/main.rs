@@ -24,6 +24,7 @@ mod leaks;
 mod lease;
 mod lost;
 mod manager;
+mod metrics;
 mod moves;
 mod names;
 mod oracles;

@@ -1,0 +1,297 @@
+//! The bricks that the dashboards are made of: classic Grafana JSON.
+
+use serde_json::{Value, json};
+
+/// Width of a dashboard, in Grafana's columns.
+const WIDTH: u64 = 24;
+
+/// What every expression is narrowed by.
+pub(crate) const SELECT: &str = r#"job=~"$job", instance=~"$instance""#;
+
+/// Panels in the order in which they are read, placed from left to right and from top to bottom.
+#[derive(Default)]
+pub(crate) struct Page {
+    panels: Vec<Value>,
+    x: u64,
+    y: u64,
+    height: u64,
+}
+
+/// One panel under construction.
+pub(crate) struct Panel(Value);
+
+impl Page {
+    /// A heading over what follows; `repeat` names a variable that the row is repeated for.
+    pub(crate) fn row(&mut self, title: &str, repeat: Option<&str>) {
+        self.wrap();
+        let mut row = json!({
+            "type": "row", "title": title, "collapsed": false, "panels": [],
+            "gridPos": {"x": 0, "y": self.y, "w": WIDTH, "h": 1},
+        });
+        if let Some(variable) = repeat {
+            row["repeat"] = json!(variable);
+        }
+        self.push(row);
+        self.y += 1;
+    }
+
+    /// A panel of this size.
+    pub(crate) fn add(&mut self, w: u64, h: u64, panel: Panel) {
+        if self.x + w > WIDTH {
+            self.wrap();
+        }
+        let Panel(mut panel) = panel;
+        panel["gridPos"] = json!({"x": self.x, "y": self.y, "w": w, "h": h});
+        self.x += w;
+        self.height = self.height.max(h);
+        self.push(panel);
+    }
+
+    fn push(&mut self, mut panel: Value) {
+        panel["id"] = json!(self.panels.len() + 1);
+        self.panels.push(panel);
+    }
+
+    fn wrap(&mut self) {
+        self.y += self.height;
+        (self.x, self.height) = (0, 0);
+    }
+
+    /// The whole dashboard; `variables` follow those that every dashboard has.
+    pub(crate) fn finish(
+        self,
+        uid: &str,
+        title: &str,
+        description: &str,
+        variables: Vec<Value>,
+    ) -> Value {
+        let mut list = vec![
+            json!({
+                "name": "datasource", "label": "Data Source", "type": "datasource", "query": "prometheus",
+                "current": {}, "hide": 0, "includeAll": false, "multi": false, "refresh": 1, "regex": "", "options": [],
+            }),
+            variable("job", "job", "label_values(metal3_ipam_build_info, job)"),
+            variable(
+                "instance",
+                "instance",
+                r#"label_values(metal3_ipam_build_info{job=~"$job"}, instance)"#,
+            ),
+        ];
+        list.extend(variables);
+        let other = if uid == "metal3-ipam-pools" {
+            ("Controller", "metal3-ipam-controller")
+        } else {
+            ("Pools", "metal3-ipam-pools")
+        };
+        json!({
+            "uid": uid, "title": title, "description": description, "tags": ["metal3", "ipam"],
+            "schemaVersion": 41, "version": 1, "editable": false, "graphTooltip": 1, "refresh": "30s", "timezone": "browser",
+            "time": {"from": "now-6h", "to": "now"}, "timepicker": {}, "fiscalYearStartMonth": 0, "weekStart": "",
+            "links": [{
+                "type": "link", "title": other.0, "url": format!("/d/{}", other.1), "icon": "dashboard", "tooltip": "",
+                "tags": [], "asDropdown": false, "includeVars": true, "keepTime": true, "targetBlank": false,
+            }],
+            "annotations": {"list": []}, "templating": {"list": list}, "panels": self.panels,
+        })
+    }
+}
+
+/// A variable whose values come from the data source.
+pub(crate) fn variable(name: &str, label: &str, query: &str) -> Value {
+    json!({
+        "name": name, "label": label, "type": "query",
+        "datasource": {"type": "prometheus", "uid": "$datasource"},
+        "query": query, "definition": query,
+        "refresh": 2, "multi": true, "includeAll": true, "allValue": ".+",
+        "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
+        "hide": 0, "regex": "", "sort": 1, "options": [],
+    })
+}
+
+/// A variable with values to choose from.
+pub(crate) fn choice(name: &str, label: &str, values: &[&str]) -> Value {
+    let option =
+        |(n, value): (usize, &&str)| json!({"selected": n == 0, "text": value, "value": value});
+    let options: Vec<Value> = values.iter().enumerate().map(option).collect();
+    json!({
+        "name": name, "label": label, "type": "custom", "query": values.join(","), "current": options[0], "options": options,
+        "hide": 0, "includeAll": false, "multi": false,
+    })
+}
+
+impl Panel {
+    fn new(kind: &str, title: &str, description: &str, unit: &str, options: &Value) -> Self {
+        Self(json!({
+            "type": kind, "title": title, "description": description,
+            "datasource": {"type": "prometheus", "uid": "$datasource"},
+            "fieldConfig": {"defaults": {"unit": unit, "min": 0, "color": {"mode": "palette-classic"}, "custom": {}}, "overrides": []},
+            "options": options, "targets": [], "transformations": [],
+        }))
+    }
+
+    /// One number.
+    pub(crate) fn stat(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({
+            "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
+            "wideLayout": true, "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        });
+        let mut panel = Self::new("stat", title, description, unit, &options);
+        panel.0["fieldConfig"]["defaults"]["color"] = json!({"mode": "thresholds"});
+        panel.thresholds(&[])
+    }
+
+    /// Lines over time.
+    pub(crate) fn lines(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({
+            "legend": {"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": ["lastNotNull", "max"]},
+            "tooltip": {"mode": "multi", "sort": "desc"},
+        });
+        let mut panel = Self::new("timeseries", title, description, unit, &options);
+        panel.0["fieldConfig"]["defaults"]["custom"] = json!({
+            "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "fillOpacity": 10, "showPoints": "never",
+            "spanNulls": false, "stacking": {"mode": "none", "group": "A"}, "axisPlacement": "auto",
+        });
+        panel
+    }
+
+    /// Bars, one a series, now.
+    pub(crate) fn bars(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({
+            "displayMode": "gradient", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "minVizHeight": 10,
+            "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": false},
+        });
+        let mut panel = Self::new("bargauge", title, description, unit, &options);
+        panel.0["fieldConfig"]["defaults"]["color"] = json!({"mode": "thresholds"});
+        panel
+    }
+
+    /// How a histogram's buckets fill over time.
+    pub(crate) fn heatmap(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({
+            "calculate": false, "cellGap": 1, "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
+            "yAxis": {"axisPlacement": "left", "unit": unit}, "rowsFrame": {"layout": "auto"}, "legend": {"show": true},
+            "tooltip": {"mode": "single", "yHistogram": false}, "filterValues": {"le": 1e-9}, "showValue": "never",
+        });
+        Self::new("heatmap", title, description, unit, &options)
+    }
+
+    /// Rows and columns; one target a column, joined by their labels.
+    pub(crate) fn table(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({"showHeader": true, "cellHeight": "sm", "footer": {"show": false, "reducer": ["sum"], "fields": ""}, "sortBy": []});
+        let mut panel = Self::new("table", title, description, unit, &options);
+        panel.0["transformations"] = json!([{"id": "merge", "options": {}}]);
+        panel
+    }
+
+    fn target(mut self, expr: &str, legend: &str, more: &Value) -> Self {
+        let targets = self.0["targets"].as_array_mut().unwrap();
+        let letter = char::from(b'A' + u8::try_from(targets.len()).unwrap());
+        let mut target = json!({
+            "refId": letter.to_string(), "datasource": {"type": "prometheus", "uid": "$datasource"},
+            "expr": expr, "legendFormat": legend,
+        });
+        target
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        targets.push(target);
+        self
+    }
+
+    /// An expression over time.
+    pub(crate) fn over_time(self, expr: &str, legend: &str) -> Self {
+        self.target(
+            expr,
+            legend,
+            &json!({"range": true, "instant": false, "format": "time_series"}),
+        )
+    }
+
+    /// An expression's value now.
+    pub(crate) fn now(self, expr: &str, legend: &str) -> Self {
+        self.target(
+            expr,
+            legend,
+            &json!({"range": false, "instant": true, "format": "time_series"}),
+        )
+    }
+
+    /// A column of a table.
+    pub(crate) fn column(self, expr: &str) -> Self {
+        self.target(
+            expr,
+            "__auto",
+            &json!({"range": false, "instant": true, "format": "table"}),
+        )
+    }
+
+    /// A heatmap's buckets.
+    pub(crate) fn buckets(self, expr: &str) -> Self {
+        self.target(
+            expr,
+            "{{le}}",
+            &json!({"range": true, "instant": false, "format": "heatmap"}),
+        )
+    }
+
+    /// Green, then these colours from these values on.
+    pub(crate) fn thresholds(mut self, steps: &[(f64, &str)]) -> Self {
+        let mut all = vec![json!({"color": "green", "value": null})];
+        all.extend(
+            steps
+                .iter()
+                .map(|(value, color)| json!({"color": color, "value": value})),
+        );
+        self.0["fieldConfig"]["defaults"]["thresholds"] = json!({"mode": "absolute", "steps": all});
+        self
+    }
+
+    /// What is shown where there is nothing to show.
+    pub(crate) fn nothing(mut self, text: &str) -> Self {
+        self.0["fieldConfig"]["defaults"]["noValue"] = json!(text);
+        self
+    }
+
+    pub(crate) fn min(mut self, min: Option<f64>) -> Self {
+        self.0["fieldConfig"]["defaults"]["min"] = json!(min);
+        self
+    }
+
+    pub(crate) fn max(mut self, max: f64) -> Self {
+        self.0["fieldConfig"]["defaults"]["max"] = json!(max);
+        self
+    }
+
+    /// Stacks every series.
+    pub(crate) fn stacked(mut self) -> Self {
+        self.0["fieldConfig"]["defaults"]["custom"]["stacking"] =
+            json!({"mode": "normal", "group": "A"});
+        self.0["fieldConfig"]["defaults"]["custom"]["fillOpacity"] = json!(40);
+        self
+    }
+
+    /// Changes how the fields of this name look.
+    pub(crate) fn field(mut self, name: &str, properties: &[(&str, Value)]) -> Self {
+        let properties: Vec<Value> = properties
+            .iter()
+            .map(|(id, value)| json!({"id": id, "value": value}))
+            .collect();
+        let overrides = self.0["fieldConfig"]["overrides"].as_array_mut().unwrap();
+        overrides
+            .push(json!({"matcher": {"id": "byName", "options": name}, "properties": properties}));
+        self
+    }
+
+    /// A step that the data goes through before it is shown.
+    pub(crate) fn transform(mut self, id: &str, options: &Value) -> Self {
+        let steps = self.0["transformations"].as_array_mut().unwrap();
+        steps.push(json!({"id": id, "options": options}));
+        self
+    }
+
+    /// The order of a table's rows.
+    pub(crate) fn sorted_by(mut self, field: &str, descending: bool) -> Self {
+        self.0["options"]["sortBy"] = json!([{"displayName": field, "desc": descending}]);
+        self
+    }
+}

@@ -1,0 +1,238 @@
+//! The program under load, scraped by a real Prometheus: every expression of the dashboards and the alerts returns data.
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use kube::api::{DeleteParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
+use metal3_ipam::api::capi::IPAddressClaim;
+use metal3_ipam::api::metal3::{IPClaim, IPPool};
+use serde_json::json;
+
+use crate::scraper::{Prometheus, get, say, tools};
+use crate::{alerts, lint, promql, tally};
+
+/// Expressions, or selectors in the alerts, that may be without data here, and why.
+const QUIET: [(&str, &str); 1] = [(
+    r#"metal3_ipam_api_writes_total{code!~"2..|404|409"}"#,
+    "no write fails here",
+)];
+
+/// `metal3-ipam standalone`; ended when dropped.
+struct Standalone {
+    child: Child,
+    metrics: String,
+    client: Client,
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Standalone {
+    async fn start(dir: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
+            .args([
+                "standalone",
+                "--listen=127.0.0.1:0",
+                "--diagnostics-address=127.0.0.1:0",
+            ])
+            .arg(format!("--data-dir={}", dir.display()))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let metrics = loop {
+            let line = lines
+                .next()
+                .expect("it says where the metrics are")
+                .unwrap();
+            if let Some(url) = line.strip_prefix("metrics: http://") {
+                break url.strip_suffix("/metrics").unwrap().to_owned();
+            }
+        };
+        // Whatever else it says is taken in, so that it never waits for a reader.
+        std::thread::spawn(move || lines.for_each(drop));
+        let kubeconfig = Kubeconfig::read_from(dir.join("kubeconfig")).unwrap();
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options);
+        let client = Client::try_from(config.await.unwrap()).unwrap();
+        Self {
+            child,
+            metrics,
+            client,
+        }
+    }
+
+    async fn pool(&self, name: &str, ranges: serde_json::Value) {
+        let pools: Api<IPPool> = Api::namespaced(self.client.clone(), "default");
+        let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name},
+            "spec": {"namePrefix": name, "pools": ranges}});
+        let pool = serde_json::from_value(pool).unwrap();
+        pools.create(&PostParams::default(), &pool).await.unwrap();
+    }
+
+    async fn claim(&self, name: &str, pool: &str) {
+        let claims: Api<IPClaim> = Api::namespaced(self.client.clone(), "default");
+        let claim = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "metadata": {"name": name},
+            "spec": {"pool": {"name": pool}}});
+        let claim = serde_json::from_value(claim).unwrap();
+        claims.create(&PostParams::default(), &claim).await.unwrap();
+    }
+
+    async fn capi_claim(&self, name: &str, pool: &str) {
+        let claims: Api<IPAddressClaim> = Api::namespaced(self.client.clone(), "default");
+        let claim = json!({"apiVersion": "ipam.cluster.x-k8s.io/v1beta2", "kind": "IPAddressClaim", "metadata": {"name": name},
+            "spec": {"poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": pool}}});
+        let claim = serde_json::from_value(claim).unwrap();
+        claims.create(&PostParams::default(), &claim).await.unwrap();
+    }
+
+    /// Claims of both kinds come and go, for ever.
+    async fn churn(&self) {
+        let claims: Api<IPClaim> = Api::namespaced(self.client.clone(), "default");
+        let capi: Api<IPAddressClaim> = Api::namespaced(self.client.clone(), "default");
+        let mut pause = tokio::time::interval(Duration::from_millis(50));
+        for n in 0.. {
+            pause.tick().await;
+            self.claim(&format!("c{n}"), "churn").await;
+            self.capi_claim(&format!("k{n}"), "churn").await;
+            // Twenty live at a time, a few more each minute: the pool shrinks slowly.
+            if n >= 20 && n % 10 != 0 {
+                let gone = n - 20;
+                let _ = claims
+                    .delete(&format!("c{gone}"), &DeleteParams::default())
+                    .await;
+                let _ = capi
+                    .delete(&format!("k{gone}"), &DeleteParams::default())
+                    .await;
+            }
+        }
+    }
+}
+
+#[test]
+fn promtool_is_content_with_the_alerts_and_their_tests() {
+    let Some(tools) = tools() else { return };
+    tools.promtool(
+        &[
+            "check",
+            "rules",
+            "--lint=all",
+            "--lint-fatal",
+            "dashboards/alerts.yaml",
+        ],
+        b"",
+    );
+    tools.promtool(&["test", "rules", "dashboards/alerts_test.yaml"], b"");
+    tally::add("proofs with a real Prometheus", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_expression_returns_data_under_load() {
+    let Some(tools) = tools() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let program = Standalone::start(&dir.path().join("data")).await;
+    program
+        .pool("full", json!([{"start": "10.0.0.1", "end": "10.0.0.4"}]))
+        .await;
+    program
+        .pool("nearly", json!([{"start": "10.1.0.1", "end": "10.1.0.10"}]))
+        .await;
+    program
+        .pool("churn", json!([{"subnet": "10.2.0.0/16"}]))
+        .await;
+    program.pool("six", json!([{"subnet": "fd00::/64"}])).await;
+    let prometheus = tools.start(&program.metrics, dir.path());
+    prometheus.until("metal3_ipam_build_info").await;
+    for n in 0..6 {
+        program.claim(&format!("full{n}"), "full").await;
+    }
+    for n in 0..9 {
+        program.claim(&format!("nearly{n}"), "nearly").await;
+    }
+    program.claim("six", "six").await;
+    let tried = tokio::select! {
+        () = program.churn() => panic!("it goes on for ever"),
+        tried = look(&prometheus) => tried,
+    };
+    let (status, text) = get(&program.metrics, "/metrics").await.unwrap();
+    assert_eq!(status, 200);
+    tools.promtool(&["check", "metrics"], text.as_bytes());
+    say(&format!(
+        "{tried} expressions returned data on a real Prometheus"
+    ));
+    tally::add("proofs with a real Prometheus", 1);
+    tally::add("expressions tried on a real Prometheus", tried);
+}
+
+/// Tries every expression; returns how many had data.
+async fn look(prometheus: &Prometheus) -> u64 {
+    // Rates over ten seconds need as many scrapes, and slopes a few.
+    prometheus
+        .until("count_over_time(metal3_ipam_build_info[2m]) >= 20")
+        .await;
+    prometheus
+        .until(r#"metal3_ipam_releases_total{claim_kind="IPAddressClaim"} > 10"#)
+        .await;
+    let mut tried = 0;
+    for (name, dashboard) in crate::dashboards() {
+        for (panel, expr) in lint::expressions(&dashboard) {
+            let expr = promql::filled(&expr.replace("$__rate_interval", "10s"));
+            let series = prometheus
+                .query(&expr)
+                .await
+                .unwrap_or_else(|e| panic!("{name}: {panel}: {expr}: {e}"));
+            assert!(!series.is_empty(), "{name}: {panel}: {expr} has no data");
+            assert!(
+                !series.iter().any(|s| s["value"][1] == "NaN"),
+                "{name}: {panel}: {expr} is no number: {series:?}"
+            );
+            tried += 1;
+        }
+    }
+    for rule in alerts::rules() {
+        let expr = rule["expr"].as_str().unwrap();
+        prometheus
+            .query(expr)
+            .await
+            .unwrap_or_else(|e| panic!("{}: {e}", rule["alert"]));
+        // An alert is quiet most of the time; what it looks at is there.
+        for found in promql::selectors(expr).unwrap() {
+            let selector = found.text();
+            let quiet = QUIET.iter().any(|(known, _)| *known == selector);
+            let series = prometheus.query(&selector).await.unwrap();
+            assert!(
+                quiet || !series.is_empty(),
+                "{}: {selector} has no data",
+                rule["alert"]
+            );
+            tried += 1;
+        }
+    }
+    let alerts = prometheus.alerts().await;
+    for alert in ["PoolExhausted", "PoolNearlyFull", "ClaimsWaiting"] {
+        assert!(
+            alerts.iter().any(|a| a == alert),
+            "{alert} is not pending: {alerts:?}"
+        );
+    }
+    for alert in [
+        "NoLeader",
+        "ControllerAbsent",
+        "ControllerErrors",
+        "AddressLeak",
+        "ConsistencyProblem",
+    ] {
+        assert!(!alerts.iter().any(|a| a == alert), "{alert} is pending");
+    }
+    tried
+}

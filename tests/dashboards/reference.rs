@@ -1,0 +1,128 @@
+//! `docs/metrics.md`, from the registry.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+use metal3_ipam::api::PoolKey;
+use metal3_ipam::observe::metrics::{self, Metrics, PoolMetrics, Sight};
+use metal3_ipam::pool::Snapshot;
+use prometheus::Registry;
+use prometheus::proto::{MetricFamily, MetricType};
+
+use crate::generated;
+
+/// A registry in which every family has a series.
+pub(crate) fn families() -> Vec<MetricFamily> {
+    let metrics = Metrics::new();
+    metrics.requested("GET", "10.0.0.1:443", Some(200));
+    metrics.written(
+        "create",
+        metrics::RESOURCES[2],
+        Some(201),
+        Duration::from_millis(5),
+    );
+    let pool = Arc::new(Snapshot {
+        key: PoolKey {
+            namespace: "metal3".into(),
+            name: "provisioning".into(),
+        },
+        exists: true,
+        capacity: 254,
+        allocated: 200,
+        available: 50,
+        reserved: 4,
+        out_of_range: 0,
+        waiting: BTreeMap::new(),
+        claims: 200,
+        in_flight: 0,
+        ready: Ok(()),
+        cluster: None,
+        strategy: "sequential",
+        family: "IPv4",
+        problems: BTreeMap::new(),
+    });
+    let look = Box::new(move || Sight {
+        snapshots: vec![Arc::clone(&pool)],
+        ..Sight::default()
+    });
+    let registry = Registry::new();
+    metrics::register(&registry, &metrics, look, PoolMetrics::All).unwrap();
+    registry.gather()
+}
+
+/// Headings, and what the names under them begin with.
+const PARTS: [(&str, &[&str]); 4] = [
+    ("Of each pool", &["metal3_ipam_pool_"]),
+    ("Over all pools, and of the controller", &["metal3_ipam_"]),
+    (
+        "Under the names that dashboards of other controllers read",
+        &[
+            "controller_runtime_",
+            "workqueue_",
+            "rest_client_",
+            "leader_election_",
+        ],
+    ),
+    ("Of the process", &["process_"]),
+];
+
+const HEAD: &str = "# Metrics
+
+Made from the registry by `make dashboards`; a test holds this page to it.
+
+`--diagnostics-address` (default `:8443`) serves `/metrics` over TLS to whom the API server allows (TokenReview, then
+SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to anyone with `--insecure-diagnostics`.
+`metal3-ipam standalone --diagnostics-address 127.0.0.1:8080` serves them plain.
+
+Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No label carries an address, a claim or a machine.
+Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which pools have series:
+`all` shows 5,000 at most, those with waiting claims first, then the fullest; `metal3_ipam_pools_omitted` counts the others. A
+standby shows the same pools as the leader, so count each once: `sum(max by (namespace, pool) (...))`. In the ranges of a pool,
+allocated + available + reserved = capacity; values are floats, exact to 2^53. Prometheus' own label `namespace` is that of the
+scraped pod, so a scrape needs `honorLabels: true` (`deploy/monitoring/podmonitor.yaml` has it) for the pools' to stay.
+";
+
+fn row(family: &MetricFamily) -> String {
+    let kind = match family.get_field_type() {
+        MetricType::COUNTER => "counter",
+        MetricType::GAUGE => "gauge",
+        MetricType::HISTOGRAM => "histogram",
+        MetricType::SUMMARY | MetricType::UNTYPED => {
+            panic!("{} is of a type that nothing here makes", family.name())
+        }
+    };
+    let labels = family
+        .get_metric()
+        .iter()
+        .flat_map(prometheus::proto::Metric::get_label);
+    let labels: BTreeSet<String> = labels.map(|l| format!("`{}`", l.name())).collect();
+    let labels: Vec<String> = labels.into_iter().collect();
+    format!(
+        "| `{}` | {kind} | {} | {} |\n",
+        family.name(),
+        labels.join(" "),
+        family.help()
+    )
+}
+
+#[test]
+fn the_page_of_the_metrics_is_the_registry() {
+    let mut left = families();
+    let mut page = HEAD.to_owned();
+    for (heading, prefixes) in PARTS {
+        let (here, others): (Vec<_>, Vec<_>) = left
+            .into_iter()
+            .partition(|f| prefixes.iter().any(|p| f.name().starts_with(p)));
+        left = others;
+        write!(
+            page,
+            "\n## {heading}\n| name | type | labels | meaning |\n| --- | --- | --- | --- |\n"
+        )
+        .unwrap();
+        page.extend(here.iter().map(row));
+    }
+    assert!(left.is_empty(), "no part of the page is for {left:?}");
+    generated("docs/metrics.md", &page);
+}
