@@ -33,7 +33,7 @@ deps:
 	else echo "no prometheus and promtool on the path: their proofs are skipped"; fi
 
 bench:
-	$(CARGO) bench --locked --bench allocator --bench pool
+	$(CARGO) bench --locked --bench allocator --bench pool --bench scrape
 	$(CARGO) bench --locked --bench scale
 
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
