@@ -67,6 +67,8 @@ pub(crate) fn dashboard() -> Value {
 
 fn fleet(page: &mut Page) {
     let (capacity, available) = (pools("capacity_addresses"), pools("available_addresses"));
+    // An IPv6 /64 beside them would make every sum its own.
+    let countable = format!("({capacity} < 2 ^ 32)");
     page.add(
         4,
         4,
@@ -78,23 +80,23 @@ fn fleet(page: &mut Page) {
         4,
         Panel::stat(
             "Addresses",
-            "Addresses in the ranges of all pools.",
+            "Addresses in the ranges of all pools with fewer than 2^32 addresses: beside an IPv6 /64 nothing else would be seen.",
             "short",
         )
-        .over_time(&format!("sum({capacity})"), "addresses"),
+        .over_time(&format!("sum({countable})"), "addresses"),
     );
     page.add(
         4,
         4,
         Panel::stat(
             "Allocated",
-            "Share of all addresses that the next claims cannot get: allocated, or kept back.",
+            "Share of these addresses that the next claims cannot get: allocated, or kept back.",
             "percentunit",
         )
         .thresholds(&[(0.75, "yellow"), (0.95, "red")])
         .max(1.0)
         .over_time(
-            &format!("1 - sum({available}) / (sum({capacity}) > 0)"),
+            &format!("1 - sum({available} and {countable}) / (sum({countable}) > 0)"),
             "allocated",
         ),
     );

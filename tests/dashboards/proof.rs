@@ -119,6 +119,33 @@ impl Standalone {
     }
 }
 
+/// The alerts that announce exhaustion fire, and end once claims have given their addresses back.
+async fn fire_and_resolve(program: &Standalone, prometheus: &Prometheus) {
+    let firing = |alert: &str, pool: &str| {
+        format!(r#"ALERTS{{alertname="{alert}", alertstate="firing", pool="{pool}"}}"#)
+    };
+    let alerts = [
+        firing("PoolExhausted", "full"),
+        firing("ClaimsWaiting", "full"),
+        firing("PoolNearlyFull", "nearly"),
+        firing("PoolExhaustionPredicted", "nearly"),
+    ];
+    for alert in &alerts {
+        prometheus.until(alert).await;
+    }
+    let claims: Api<IPClaim> = Api::namespaced(program.client.clone(), "default");
+    let full = (0..6).map(|n| format!("full{n}"));
+    for name in full.chain((0..9).map(|n| format!("nearly{n}"))) {
+        claims
+            .delete(&name, &DeleteParams::default())
+            .await
+            .unwrap();
+    }
+    for alert in &alerts {
+        prometheus.until(&format!("absent({alert})")).await;
+    }
+}
+
 #[test]
 fn promtool_is_content_with_the_alerts_and_their_tests() {
     let Some(tools) = tools() else { return };
@@ -133,6 +160,7 @@ fn promtool_is_content_with_the_alerts_and_their_tests() {
         b"",
     );
     tools.promtool(&["test", "rules", "dashboards/alerts_test.yaml"], b"");
+    tools.promtool(&["check", "config", "deploy/demo/prometheus.yaml"], b"");
     tally::add("proofs with a real Prometheus", 1);
 }
 
@@ -164,6 +192,7 @@ async fn every_expression_returns_data_under_load() {
         () = program.churn() => panic!("it goes on for ever"),
         tried = look(&prometheus) => tried,
     };
+    fire_and_resolve(&program, &prometheus).await;
     let (status, text) = get(&program.metrics, "/metrics").await.unwrap();
     assert_eq!(status, 200);
     tools.promtool(&["check", "metrics"], text.as_bytes());

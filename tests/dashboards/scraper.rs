@@ -79,9 +79,16 @@ impl Tools {
         }
     }
 
-    /// A Prometheus that scrapes `target` each second and has the alerts' rules; ended when dropped.
+    /// A Prometheus that scrapes `target` each second; ended when dropped. It has the alerts' rules, with two seconds for the
+    /// time that each must hold.
     pub(crate) fn start(&self, target: &str, dir: &Path) -> Prometheus {
-        let rules = tree("dashboards/alerts.yaml");
+        let alerts = fs::read_to_string(tree("dashboards/alerts.yaml")).unwrap();
+        let hasty = |line: &str| match line.split_once("    for: ") {
+            Some(("", _)) => "    for: 2s\n".to_owned(),
+            Some(_) | None => format!("{line}\n"),
+        };
+        let rules = dir.join("alerts.yaml");
+        fs::write(&rules, alerts.lines().map(hasty).collect::<String>()).unwrap();
         let config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{}]\n\
