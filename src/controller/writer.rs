@@ -2,7 +2,7 @@
 //!
 //! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
 //! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve one
-//! with 1. Each request then runs in a task of its own and fills its reply place exactly once, whatever happens.
+//! with 1. What tells how a pool stands comes after what claims wait for, but is not starved. Each request then runs in a task of its own and fills its reply place exactly once, whatever happens.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -51,14 +51,28 @@ pub(super) struct Door {
     pub(super) tenure: Tenure,
 }
 
+/// Of so many requests one may tell how a pool stands, while others wait.
+const ONE_STATUS_IN: u32 = 16;
+
 /// Requests in wait.
 #[derive(Default)]
 struct Queue {
+    /// What claims wait for.
+    work: Lane,
+    /// How pools stand. Every burst changes that of all its pools, so with many pools these would take the slots of the work.
+    status: Lane,
+    /// Requests of the work since the last status.
+    since_status: u32,
+    /// The run ends: nothing is taken in any more.
+    closed: bool,
+}
+
+/// Requests of one sort.
+#[derive(Default)]
+struct Lane {
     waiting: HashMap<PoolKey, VecDeque<Job>>,
     /// Pools with requests, in the order of their turns.
     turns: VecDeque<PoolKey>,
-    /// The run ends: nothing is taken in any more.
-    closed: bool,
 }
 
 struct Job {
@@ -70,6 +84,41 @@ struct Job {
 // === impl Queue ===
 
 impl Queue {
+    fn push(&mut self, job: Job) {
+        match job.request {
+            Request::PoolStatus { .. } => self.status.push(job),
+            Request::PoolMeta { .. }
+            | Request::ClaimFinalizers { .. }
+            | Request::ClaimStatus { .. }
+            | Request::CreateAddress(_)
+            | Request::DeleteAddress { .. }
+            | Request::AddressMeta { .. }
+            | Request::ReadCluster { .. }
+            | Request::ReadClaim { .. }
+            | Request::ReadAddress { .. } => self.work.push(job),
+        }
+    }
+
+    /// The next of the work; a status when there is none, or when it is a status' turn.
+    fn pop(&mut self) -> Option<Job> {
+        if self.since_status + 1 < ONE_STATUS_IN
+            && let Some(job) = self.work.pop()
+        {
+            self.since_status += 1;
+            return Some(job);
+        }
+        self.since_status = 0;
+        self.status.pop().or_else(|| self.work.pop())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.work.turns.is_empty() && self.status.turns.is_empty()
+    }
+}
+
+// === impl Lane ===
+
+impl Lane {
     fn push(&mut self, job: Job) {
         let waiting = self.waiting.entry(job.pool.clone()).or_default();
         if waiting.is_empty() {
@@ -163,7 +212,10 @@ impl Writer {
         let left = {
             let mut queue = self.queue();
             queue.closed = true;
-            std::mem::take(&mut queue.waiting)
+            (
+                std::mem::take(&mut queue.work),
+                std::mem::take(&mut queue.status),
+            )
         };
         drop(left);
     }
@@ -184,7 +236,7 @@ impl Writer {
     async fn filled(&self) {
         loop {
             let filled = self.filled.notified();
-            if !self.queue().turns.is_empty() {
+            if !self.queue().is_empty() {
                 return;
             }
             filled.await;

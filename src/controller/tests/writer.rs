@@ -122,6 +122,32 @@ async fn pools_take_turns_however_much_one_asks() {
 }
 
 #[tokio::test]
+async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_before() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let office = office(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    for i in 0..20 {
+        let status = Request::PoolStatus {
+            resource_version: "1".into(),
+            status: json!({}),
+        };
+        office.submit(&format!("pool-{i}"), &mailbox, 1000 + i, status);
+    }
+    for i in 0..40 {
+        office.submit("busy", &mailbox, i, patch(&format!("c{i}")));
+    }
+    assert_eq!(answers(&mailbox, 60).await.len(), 60);
+    let asked = asked.lock().unwrap();
+    let statuses = asked.iter().enumerate();
+    let statuses: Vec<usize> = statuses
+        .filter(|(_, a)| a.line.contains("/ippools/"))
+        .map(|(place, _)| place)
+        .collect();
+    assert_eq!(statuses[..3], [15, 31, 42], "then nothing else is left");
+    assert_eq!(statuses.len(), 20);
+}
+
+#[tokio::test]
 async fn in_flight_is_bounded_over_all_pools() {
     let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let service = {
