@@ -1,6 +1,7 @@
 //! Upstream's command line, and what comes of it.
 
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use kube::api::{Patch, PatchParams};
@@ -11,7 +12,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Manager;
-use crate::real::free_port;
 use crate::world::{On, World, is_bound, scenarios};
 
 scenarios! {
@@ -49,13 +49,30 @@ async fn answers(port: u16, path: &str, status: &str) {
         .unwrap_or_else(|_| panic!("{path} is never answered with {status}"));
 }
 
+/// Where the manager says, in its JSON log, that it serves these; it goes on being read, so that the manager never waits.
+async fn told_ports<const N: usize>(log: ChildStderr, what: [&'static str; N]) -> [u16; N] {
+    let read = tokio::task::spawn_blocking(move || {
+        let mut lines = BufReader::new(log).lines().map_while(Result::ok);
+        let ports = what.map(|what| {
+            let line = lines.by_ref().find(|line| line.contains(what));
+            let line = line.unwrap_or_else(|| panic!("the manager says that {what}"));
+            let (_, rest) = line.split_once("127.0.0.1:").unwrap();
+            let digits = rest.split(|c: char| !c.is_ascii_digit()).next();
+            digits.unwrap().parse().unwrap()
+        });
+        std::thread::spawn(move || lines.for_each(drop));
+        ports
+    });
+    read.await.unwrap()
+}
+
 async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
-    let (port, diagnostics) = (free_port(), free_port());
     // Everything that upstream's manager takes, with the values of its Deployment or its defaults.
-    let manager = Manager::spawn(
+    let mut manager = Manager::spawn(
         Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
+            .stderr(Stdio::piped())
             .args([
                 "manager",
                 "--leader-elect=true",
@@ -72,11 +89,15 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
                 "--logging-format=json",
                 "-v=2",
             ])
-            .arg(format!("--health-addr=127.0.0.1:{port}"))
-            .arg(format!("--diagnostics-address=127.0.0.1:{diagnostics}"))
+            // Ports that it picks.
+            .arg("--health-addr=127.0.0.1:0")
+            .arg("--diagnostics-address=127.0.0.1:0")
             .arg(format!("--namespace={}", world.namespace))
             .arg(format!("--kubeconfig={}", door.kubeconfig.display())),
     );
+    let log = manager.0.stderr.take().unwrap();
+    let told = ["health is served", "diagnostics are served"];
+    let [port, diagnostics] = told_ports(log, told).await;
     answers(port, "/healthz", "200").await;
     answers(port, "/readyz", "200").await;
     answers(diagnostics, "/metrics", "200").await;
@@ -88,8 +109,9 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
         )
         .await;
     world.claim("metal", "p").await;
-    let claim = world.capi_claim("capi", "p").await;
+    // One after the other: two kinds come by two watches, in no order between them.
     assert_eq!(world.address_of("metal").await, "10.0.0.2");
+    let claim = world.capi_claim("capi", "p").await;
     // Waits for Ready=True with the reason AddressAllocated.
     assert_eq!(world.capi_address_of("capi").await, "10.0.0.3");
     let object = world

@@ -21,6 +21,7 @@ impl Manager {
     fn start(world: &World, kubeconfig: &Path, flags: &[&str]) -> Self {
         Self::spawn(
             Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
+                .stderr(Stdio::null())
                 .args([
                     "manager",
                     "--webhook-port=0",
@@ -34,7 +35,7 @@ impl Manager {
     }
 
     fn spawn(command: &mut Command) -> Self {
-        let child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+        let child = command.stdout(Stdio::null()).spawn();
         Self(child.unwrap())
     }
 
