@@ -63,12 +63,9 @@ pub(super) enum Repair {
 impl Serving {
     /// The controller's settings, as far as these flags set them.
     pub(super) fn settings(&self) -> Settings {
-        let in_flight = usize::from(self.in_flight);
-        let standard = pool::Config::default();
         Settings {
-            in_flight,
+            in_flight: usize::from(self.in_flight),
             pool: pool::Config {
-                in_flight: standard.in_flight.min(in_flight),
                 // Go's durations end at 292 years, far below the other's bound.
                 exhausted_error_after: SignedDuration::try_from(self.exhausted_error_after)
                     .unwrap_or(SignedDuration::MAX),
@@ -77,7 +74,7 @@ impl Serving {
                     Repair::Report => LeakRepair::Report,
                 },
                 seed: rand::random(),
-                ..standard
+                ..pool::Config::default()
             },
             ..Settings::default()
         }

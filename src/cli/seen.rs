@@ -1,7 +1,8 @@
 //! What a running controller shows of itself: health and diagnostics, bound before the run begins and served until its very
 //! end: a manager that is stopping is still alive.
 
-use std::net::IpAddr;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -46,27 +47,16 @@ impl Seen {
         view: View,
         tell: Tell,
     ) -> anyhow::Result<()> {
-        let failed = || {
-            format!(
-                "cannot serve health at {address}; choose another address with --health-addr, or 0 for none"
-            )
+        let Some(health) = first("health", "--health-addr", address, Health::bind).await? else {
+            return Ok(());
         };
-        let mut last = None;
-        for candidate in address.candidates().await.with_context(failed)? {
-            match Health::bind(candidate).await {
-                Ok(health) => {
-                    match tell {
-                        Tell::Log => tracing::info!(address = %health.addr(), "health is served"),
-                        Tell::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
-                    }
-                    let serve = health.serve(move || view.ready(), self.stop.clone());
-                    self.servers.push(("health", tokio::spawn(serve)));
-                    return Ok(());
-                }
-                Err(error) => last = Some(error),
-            }
+        match tell {
+            Tell::Log => tracing::info!(address = %health.addr(), "health is served"),
+            Tell::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
         }
-        last.map_or(Ok(()), |error| Err(error).with_context(failed))
+        let serve = health.serve(move || view.ready(), self.stop.clone());
+        self.servers.push(("health", tokio::spawn(serve)));
+        Ok(())
     }
 
     /// Serves `/metrics` there, and what else `guard` protects.
@@ -77,35 +67,24 @@ impl Seen {
         guard: impl FnOnce(IpAddr) -> anyhow::Result<Guard>,
         tell: Tell,
     ) -> anyhow::Result<()> {
-        let failed = || {
-            format!(
-                "cannot serve diagnostics at {address}; choose another address with --diagnostics-address, or 0 for none"
-            )
+        let bind = Diagnostics::bind;
+        let found = first("diagnostics", "--diagnostics-address", address, bind).await?;
+        let Some(diagnostics) = found else {
+            return Ok(());
         };
-        let mut last = None;
-        for candidate in address.candidates().await.with_context(failed)? {
-            match Diagnostics::bind(candidate).await {
-                Ok(diagnostics) => {
-                    let addr = diagnostics.addr();
-                    let guard = guard(addr.ip())?;
-                    let scheme = match &guard {
-                        Guard::Open => "http",
-                        Guard::Reviewed { .. } => "https",
-                    };
-                    match tell {
-                        Tell::Log => {
-                            tracing::info!(address = %addr, scheme, "diagnostics are served");
-                        }
-                        Tell::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
-                    }
-                    let serve = diagnostics.serve(shown.served()?, guard, self.stop.clone());
-                    self.servers.push(("diagnostics", tokio::spawn(serve)));
-                    return Ok(());
-                }
-                Err(error) => last = Some(error),
-            }
+        let addr = diagnostics.addr();
+        let guard = guard(addr.ip())?;
+        let scheme = match &guard {
+            Guard::Open => "http",
+            Guard::Reviewed { .. } => "https",
+        };
+        match tell {
+            Tell::Log => tracing::info!(address = %addr, scheme, "diagnostics are served"),
+            Tell::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
         }
-        last.map_or(Ok(()), |error| Err(error).with_context(failed))
+        let serve = diagnostics.serve(shown.served()?, guard, self.stop.clone());
+        self.servers.push(("diagnostics", tokio::spawn(serve)));
+        Ok(())
     }
 
     /// Ends them, and tells when one had broken off.
@@ -118,6 +97,28 @@ impl Seen {
         }
         Ok(())
     }
+}
+
+/// Binds the first of an address' candidates that can be bound; none where nothing is to be served.
+async fn first<S>(
+    what: &str,
+    flag: &str,
+    address: &Listen,
+    bind: impl AsyncFn(SocketAddr) -> io::Result<S>,
+) -> anyhow::Result<Option<S>> {
+    let failed = || {
+        format!(
+            "cannot serve {what} at {address}; choose another address with {flag}, or 0 for none"
+        )
+    };
+    let mut last = None;
+    for candidate in address.candidates().await.with_context(failed)? {
+        match bind(candidate).await {
+            Ok(server) => return Ok(Some(server)),
+            Err(error) => last = Some(error),
+        }
+    }
+    last.map_or(Ok(None), |error| Err(error).with_context(failed))
 }
 
 impl Shown {

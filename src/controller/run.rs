@@ -76,9 +76,11 @@ impl Controller {
     pub(super) fn with_machines(
         watches: Client,
         writes: Client,
-        settings: Settings,
+        mut settings: Settings,
         make: Make,
     ) -> Self {
+        // While one half is on its way the other stands ready: the writer never waits for a pool to think.
+        settings.pool.in_flight = settings.in_flight.saturating_mul(2);
         let clock = settings.clock.unwrap_or_else(Clock::start);
         let (registry, counts) = (
             Arc::new(Registry::default()),

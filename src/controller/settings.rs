@@ -20,7 +20,8 @@ pub struct Settings {
     pub in_flight: usize,
     /// Most requests a second, when someone asks for a limit.
     pub rate: Option<Rate>,
-    /// What every pool is built with. Its seed is that of everything random here.
+    /// What every pool is built with. Its seed is that of everything random here; its share of the requests is set by
+    /// [`Self::in_flight`].
     pub pool: Config,
     /// Leader election; without it this process acts at once.
     pub lease: Option<LeaseSettings>,

@@ -16,23 +16,19 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
 
-/// Connections at one time; the next one waits in the kernel's queue.
-const CONNECTIONS: usize = 32;
-/// Time that one connection gets, from its first byte to its answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use super::port::{Limits, Port};
+
+/// A connection lives from its first byte to its one answer.
+const LIMITS: Limits = Limits {
+    connections: 32,
+    life: Duration::from_secs(10),
+};
 
 /// A server of health that is bound and does not serve yet.
 #[derive(Debug)]
-pub struct Health {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
+pub struct Health(Port);
 
 impl Health {
     /// Binds the port; 0 picks a free one.
@@ -40,14 +36,12 @@ impl Health {
     /// # Errors
     /// When it cannot be bound.
     pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok(Self { listener, addr })
+        Port::bind(addr).await.map(Self)
     }
 
     /// Where it is bound.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.0.addr()
     }
 
     /// Serves until `shutdown`. `ready` is asked per request: `Ok`, or what is missing.
@@ -57,41 +51,23 @@ impl Health {
         shutdown: CancellationToken,
     ) {
         let ready = Arc::new(ready);
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        loop {
-            // The permit comes first: who is not served yet costs us nothing.
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-                return; // Nobody closes it.
-            };
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(e) => {
-                    // Out of file descriptors, mostly: there is nothing to do but to wait.
-                    warn!(error = %e, "no connection to the health port can be accepted");
-                    sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            };
+        let talk = |stream| {
             let ready = Arc::clone(&ready);
-            tokio::spawn(async move {
+            async move {
                 let service = service_fn(|request| {
                     let answer = answer(&request, &*ready);
                     async { Ok::<_, Infallible>(answer) }
                 });
-                let connection = http1::Builder::new()
+                // Who talks nonsense or too slowly is simply left.
+                let _ = http1::Builder::new()
                     .timer(TokioTimer::new())
                     .keep_alive(false)
                     .max_buf_size(16 << 10)
-                    .serve_connection(TokioIo::new(stream), service);
-                // Who talks nonsense or too slowly is simply left.
-                let _ = timeout(PATIENCE, connection).await;
-                drop(permit);
-            });
-        }
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            }
+        };
+        self.0.serve("health", LIMITS, talk, shutdown).await;
     }
 }
 
@@ -195,7 +171,7 @@ mod tests {
         let shutdown = CancellationToken::new();
         let server = tokio::spawn(health.serve(|| Ok(()), shutdown.clone()));
         let mut silent = Vec::new();
-        for _ in 0..CONNECTIONS - 1 {
+        for _ in 0..LIMITS.connections - 1 {
             silent.push(TcpStream::connect(addr).await.unwrap());
         }
         assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 200"));

@@ -7,10 +7,11 @@
 //!   tracing lines   -> logs.rs      -> stderr, text or JSON
 //!   ready: closure  -> health.rs    -> /healthz, /readyz
 //!   counts, a Sight -> metrics/     -> a registry
-//!   the registry    -> diagnostics/ -> /metrics, /debug/flags/v
+//!   the registry    -> diagnostics/ -> /metrics, /debug/flags/v       both over port.rs
 //! ```
 
 pub mod diagnostics;
 pub mod health;
 pub mod logs;
 pub mod metrics;
+mod port;

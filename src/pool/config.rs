@@ -16,7 +16,7 @@ pub enum LeakRepair {
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Requests that one pool may have unanswered, those among them that still wait for the writer. Later ones wait inside, decided
-    /// on what is known when their turn comes. Twice what is on the way at once: then the writer never waits for a pool to think.
+    /// on what is known when their turn comes. The controller sets it by what is on the way at once.
     pub in_flight: usize,
     /// How long a claim waits for what can heal before its error text is set (U2, `--exhausted-error-after`).
     pub exhausted_error_after: SignedDuration,
@@ -35,7 +35,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            in_flight: 128,
+            in_flight: 64,
             exhausted_error_after: SignedDuration::from_secs(10),
             leak_repair: LeakRepair::Auto,
             audit_interval: SignedDuration::from_mins(10),

@@ -1,5 +1,6 @@
 //! `metal3-ipam bench` from outside: what it prints adds up, and it leaves nothing behind.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -10,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::real::control_plane;
+use super::real::{control_plane, say};
 
 /// Runs it in a folder and reads its figures.
 async fn bench(folder: &Path, more: &[&str]) -> Value {
@@ -75,10 +76,46 @@ async fn a_burst_in_one_pool_is_measured_from_another() {
     assert!(median(&figures, "p99Ratio") > 0.0, "{figures}");
 }
 
+/// What people apply is taken by a real server, word by word, and no policy is left without its binding.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_rules_manifests_are_taken_by_a_real_server() {
+    let Some(plane) = control_plane().await else {
+        say("SKIPPED on a real server: the_rules_manifests_are_taken_by_a_real_server");
+        return;
+    };
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/claim-finalizers");
+    let client = Client::try_from(plane.shared.config.clone()).unwrap();
+    let mut names = BTreeMap::new();
+    for (file, plural) in [
+        ("policies.yaml", "mutatingadmissionpolicies"),
+        ("bindings.yaml", "mutatingadmissionpolicybindings"),
+    ] {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        for object in serde_saphyr::from_multiple::<Value>(&text).unwrap() {
+            let policy = match file {
+                "policies.yaml" => &object["metadata"]["name"],
+                _ => &object["spec"]["policyName"],
+            };
+            *names.entry(policy.to_string()).or_insert(0) += 1;
+            let path = format!(
+                "/apis/admissionregistration.k8s.io/v1/{plural}?dryRun=All&fieldValidation=Strict"
+            );
+            let request = http::Request::post(path)
+                .header("content-type", "application/json")
+                .body(serde_json::to_vec(&object).unwrap());
+            let taken = client.request::<Value>(request.unwrap()).await;
+            taken.unwrap_or_else(|e| panic!("{file}: {e}"));
+        }
+    }
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert!(names.values().all(|count| *count == 2), "{names:?}");
+}
+
 /// A claim costs two writes where the API server puts in its finalizer.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_saves_a_write_on_a_real_server() {
     let Some(plane) = control_plane().await else {
+        say("SKIPPED on a real server: the_rule_saves_a_write_on_a_real_server");
         return;
     };
     let dir = TempDir::new().unwrap();

@@ -28,7 +28,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
@@ -140,6 +140,7 @@ impl Kinds {
 impl Bench {
     /// Runs all rounds and prints what came of them. Exit code 1 when an address was given twice.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        self.check()?;
         logs::init(Format::Text, Level::Warn)?;
         let shutdown = signals::shutdown()?;
         let sites = Sites::open(&self).await?;
@@ -148,6 +149,27 @@ impl Bench {
         let (text, duplicates) = done?;
         print(&text)?;
         Ok(ExitCode::from(u8::from(duplicates > 0)))
+    }
+
+    /// Refuses what would be ignored.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            self.data_dir.is_none() || self.kubeconfig.is_none() || self.with_embedded,
+            "--data-dir is for an embedded server: leave it out, or say --with-embedded"
+        );
+        ensure!(
+            self.mode != Mode::Burst || !(self.rule || self.with_embedded || self.pools > 1),
+            "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule and --with-embedded"
+        );
+        ensure!(
+            self.duration.is_none()
+                || !(self.rule
+                    || self.with_embedded
+                    || self.json
+                    || matches!(self.mode, Mode::Live | Mode::Burst)),
+            "--duration only makes load: leave out --rule, --with-embedded, --json and every --mode but churn"
+        );
+        Ok(())
     }
 
     async fn work(
@@ -255,5 +277,46 @@ impl Bench {
             duplicates,
             claims: self.claims,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        bench: Bench,
+    }
+
+    fn check(line: &str) -> Result<(), String> {
+        let words = std::iter::once("bench").chain(line.split_whitespace());
+        let line = Line::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
+        line.bench.check().map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        for fine in [
+            "",
+            "--mode burst",
+            "--data-dir d",
+            "--kubeconfig k --with-embedded --data-dir d --rule",
+            "--kubeconfig k --duration 5m --mode churn --pools 3",
+        ] {
+            assert_eq!(check(fine), Ok(()), "{fine}");
+        }
+        for (refused, names) in [
+            ("--kubeconfig k --data-dir d", "--with-embedded"),
+            ("--mode burst --pools 2", "--pools"),
+            ("--mode burst --kubeconfig k --rule", "--rule"),
+            ("--kubeconfig k --duration 5m --json", "--json"),
+            ("--kubeconfig k --duration 5m --mode live", "--mode"),
+        ] {
+            assert!(check(refused).unwrap_err().contains(names), "{refused}");
+        }
     }
 }

@@ -70,12 +70,11 @@ impl Side {
         let in_flight = usize::from(bench.in_flight);
         let (task, view) = match who {
             Who::Controller | Who::Ruled | Who::Embedded => {
-                let mut settings = Settings {
+                let settings = Settings {
                     namespace: Some(load.namespace.clone()),
                     in_flight,
                     ..Settings::default()
                 };
-                settings.pool.in_flight = settings.pool.in_flight.min(2 * in_flight);
                 let controller =
                     Controller::new(site.client.clone(), site.writes.clone(), settings);
                 let view = controller.view();

@@ -4,6 +4,7 @@
 use std::f64::consts::TAU;
 use std::time::Duration;
 
+use anyhow::Context;
 use futures::StreamExt;
 use futures::stream::FuturesUnordered;
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -38,6 +39,20 @@ pub(super) async fn run(
 ) -> anyhow::Result<(String, usize)> {
     let each = bench.claims.div_ceil(bench.pools);
     let load = Load::prepare(site, bench, (bench.pools, each)).await?;
+    let namespace = load.namespace.clone();
+    flow(site, bench, duration, shutdown, load, each)
+        .await
+        .with_context(|| format!("namespace {namespace} may be left behind; delete it"))
+}
+
+async fn flow(
+    site: &Site,
+    bench: &Bench,
+    duration: Duration,
+    shutdown: &CancellationToken,
+    load: Load,
+    each: u32,
+) -> anyhow::Result<(String, usize)> {
     eprintln!(
         "{} pools of {each} addresses in namespace {} for {duration:?}, a wave takes {:?}; Ctrl-C ends it",
         bench.pools, load.namespace, bench.wave

@@ -16,32 +16,29 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::Registry;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::access::Access;
 use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics;
+use crate::observe::port::{Limits, Port};
 
-/// Connections at one time; the next one waits in the kernel's queue.
-const CONNECTIONS: usize = 64;
 /// Time for a TLS handshake, and for the head of a request, which also ends a connection that says nothing more.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// Longest life of a connection. A scraper that keeps it opens another.
-const LIFE: Duration = Duration::from_mins(10);
+/// A scraper that keeps its connection opens another when this one's life is over.
+const LIMITS: Limits = Limits {
+    connections: 64,
+    life: Duration::from_mins(10),
+};
 /// Longest body that is read: a number.
 const BODY: usize = 64;
 
 /// A server of diagnostics that is bound and does not serve yet.
 #[derive(Debug)]
-pub struct Diagnostics {
-    listener: TcpListener,
-    addr: SocketAddr,
-}
+pub struct Diagnostics(Port);
 
 /// What is served.
 #[derive(Debug, Clone)]
@@ -72,14 +69,12 @@ impl Diagnostics {
     /// # Errors
     /// When it cannot be bound.
     pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
-        let addr = listener.local_addr()?;
-        Ok(Self { listener, addr })
+        Port::bind(addr).await.map(Self)
     }
 
     /// Where it is bound.
     pub fn addr(&self) -> SocketAddr {
-        self.addr
+        self.0.addr()
     }
 
     /// Serves until `shutdown`.
@@ -89,45 +84,21 @@ impl Diagnostics {
             Guard::Reviewed { tls, .. } => Some(TlsAcceptor::from(Arc::clone(tls))),
         };
         let desk = Arc::new(Desk { served, guard });
-        let connections = Arc::new(Semaphore::new(CONNECTIONS));
-        loop {
-            // The permit comes first: who is not served yet costs us nothing.
-            let Ok(permit) = Arc::clone(&connections).acquire_owned().await else {
-                return; // Nobody closes it.
-            };
-            let accepted = tokio::select! {
-                () = shutdown.cancelled() => return,
-                accepted = self.listener.accept() => accepted,
-            };
-            let stream = match accepted {
-                Ok((stream, _)) => stream,
-                Err(e) => {
-                    warn!(error = %e, "no connection to the diagnostics port can be accepted");
-                    sleep(Duration::from_secs(1)).await;
-                    continue;
-                }
-            };
+        let talk = |stream| {
             let (desk, tls) = (Arc::clone(&desk), tls.clone());
-            let shutdown = shutdown.clone();
-            tokio::spawn(async move {
-                let talk = async {
-                    match tls {
-                        None => desk.talk(stream).await,
-                        Some(tls) => {
-                            // Who cannot say hello is simply left.
-                            if let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await {
-                                desk.talk(stream).await;
-                            }
+            async move {
+                match tls {
+                    None => desk.talk(stream).await,
+                    Some(tls) => {
+                        // Who cannot say hello is simply left.
+                        if let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await {
+                            desk.talk(stream).await;
                         }
                     }
-                };
-                tokio::select! {
-                    () = shutdown.cancelled() => {}
-                    _ = timeout(LIFE, talk) => {}
                 }
-                drop(permit);
-            });
-        }
+            }
+        };
+        self.0.serve("diagnostics", LIMITS, talk, shutdown).await;
     }
 }
 
