@@ -9,12 +9,14 @@
 //!      |                                              asked.rs  watching.rs  tenure.rs (O8)  trace.rs
 //!   writes.rs  F1 to F5, F7, F8 at every write     failover.rs  F6, the lease, O8
 //!   watches.rs W1 to W13 at every event            random.rs    several at once, drawn from a seed
+//!   kept.rs    runs that found a bug once           tests/guards  what fails without each guard
 //! ```
 
 mod answers;
 mod asked;
 mod campaign;
 mod failover;
+mod kept;
 mod layer;
 mod life;
 mod plan;

@@ -12,7 +12,7 @@ use super::scripts;
 use crate::real::say;
 
 /// Watches that are cut, told twice, stalled and blind: the n-th event of a kind meets the n-th of these, each kind begins at
-/// another.
+/// another. With `FAULT_ALL` every event meets all of them.
 const EVENT_FATES: [EventFate; 12] = [
     EventFate::Dropped,
     EventFate::Twice,
@@ -30,12 +30,17 @@ const EVENT_FATES: [EventFate; 12] = [
 
 /// A fault at every event of every kind.
 fn at_every_event(script: &Script, clean: &Report) -> Vec<Trial> {
+    let each = if std::env::var_os("FAULT_ALL").is_some() {
+        EVENT_FATES.len()
+    } else {
+        1
+    };
     let kinds = clean.events.iter().enumerate();
     let all = kinds.flat_map(|(place, (kind, events))| {
-        (1..=*events).map(move |n| {
+        (1..=*events).flat_map(move |n| {
             let turn = usize::try_from(n).unwrap() + 5 * place;
-            let fate = EVENT_FATES[turn % EVENT_FATES.len()].clone();
-            Plan::event(*kind, n, fate)
+            let fates = (turn..turn + each).map(|turn| &EVENT_FATES[turn % EVENT_FATES.len()]);
+            fates.map(move |fate| Plan::event(*kind, n, fate.clone()))
         })
     });
     all.map(|plan| Trial::new(*script, plan)).collect()

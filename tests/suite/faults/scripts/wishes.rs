@@ -68,6 +68,16 @@ async fn requested(world: &World) {
     let wish = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.7"}}});
     patch::<IPClaim>(world, "far", wish).await;
     assert_eq!(world.address_of("far").await, "10.0.0.7");
+    // From then on no clock wakes it.
+    let gave_up = |c: &IPClaim| {
+        let told = c.status.as_ref().and_then(|s| s.error_message.as_deref());
+        told == Some("Requested IP not available")
+    };
+    world
+        .until::<IPClaim>("also-five to say so to its machine", |all| {
+            all.get("also-five").is_some_and(gave_up)
+        })
+        .await;
     world.delete_and_wait::<IPClaim>("five").await;
     assert_eq!(world.address_of("also-five").await, "10.0.0.5");
 }

@@ -1,0 +1,163 @@
+//! The list. Texts are taken away as they stand, spaces and all.
+
+/// A guard of the controller, and what tells that it is missing.
+pub(crate) struct Guard {
+    pub(crate) name: &'static str,
+    /// What would happen without it.
+    pub(crate) why: &'static str,
+    pub(crate) edits: &'static [Edit],
+    /// The test that fails: `suite::` and its path, or its path in the library.
+    pub(crate) test: &'static str,
+    /// The scripts that this test runs then, with `FAULT_ALL`: those whose name contains it; empty: all, in turn.
+    pub(crate) script: &'static str,
+    /// Who finds it.
+    pub(crate) oracle: &'static str,
+    /// Part of what that says.
+    pub(crate) says: &'static str,
+}
+
+/// A text that is taken away, once in its file, and what stands in its place.
+pub(crate) struct Edit {
+    pub(crate) file: &'static str,
+    pub(crate) take: &'static str,
+    pub(crate) put: &'static str,
+}
+
+/// Every write meets a crash.
+const CRASHES: &str =
+    "suite::faults::writes::f3_f4_f5_the_process_dies_at_every_write_in_all_three_positions";
+const REFUSALS: &str = "suite::faults::writes::f1_every_write_is_refused_once";
+const LATE: &str = "suite::faults::failover::f6_every_write_lands_late_under_a_new_leader";
+const LEASES: &str =
+    "suite::faults::failover::o8_a_leader_that_cannot_renew_begins_no_write_after_its_lease";
+const EVENTS: &str = "suite::faults::watches::w2_to_w8_w11_to_w13_every_event_meets_a_fault";
+const KEPT: &str = "suite::faults::kept::what_found_a_bug_once_finds_none_now";
+
+/// All of them.
+pub(crate) const GUARDS: &[Guard] = &[
+    Guard {
+        name: "an address is held before its create is sent",
+        why: "two claims that are served at once get the same address",
+        edits: &[Edit {
+            file: "src/pool/space.rs",
+            take: "        self.add(picked.addr, Holder::Attempt(claim.clone()));\n",
+            put: "        let _ = claim;\n        self.allocator.release(picked.addr);\n",
+        }],
+        test: CRASHES,
+        script: "claims before their pool",
+        oracle: "O1",
+        says: "O1 ",
+    },
+    Guard {
+        name: "of several objects the one in the status goes first",
+        why: "an object of a former leader that lands late moves a bound claim to another address",
+        edits: &[Edit {
+            file: "src/pool/bind.rs",
+            take: "(!shown, o.created, k.name.clone())",
+            put: "(false && shown, o.created, k.name.clone())",
+        }],
+        test: LATE,
+        script: "burst of both kinds",
+        oracle: "O2",
+        says: "O2 ",
+    },
+    Guard {
+        name: "leaks are released",
+        why: "an address object whose claim's end nobody saw stays for ever",
+        edits: &[Edit {
+            file: "src/pool/release.rs",
+            take: "LeakRepair::Auto => Verdict::Do(Class::Status, Step::Confirm),",
+            put: "LeakRepair::Auto => Verdict::Rest,",
+        }],
+        test: CRASHES,
+        script: "a leak",
+        oracle: "O3",
+        says: "O3 ",
+    },
+    Guard {
+        name: "a status that failed is written again",
+        why: "the pool's status stays as it was before its last change",
+        edits: &[Edit {
+            file: "src/pool/answer.rs",
+            take: "            head.desk.dirty = true;\n            &mut head.desk.backoff",
+            put: "            &mut head.desk.backoff",
+        }],
+        test: REFUSALS,
+        script: "burst of both kinds",
+        oracle: "O4",
+        says: "O4 ",
+    },
+    Guard {
+        name: "a list is a set difference",
+        why: "what ended while the watch was blind stays in memory",
+        edits: &[Edit {
+            file: "src/controller/router.rs",
+            take: "        for name in &removed {\n",
+            put: "        for name in removed.iter().filter(|_| false) {\n",
+        }],
+        test: EVENTS,
+        script: "external addresses",
+        oracle: "O5",
+        says: "O5 ",
+    },
+    Guard {
+        name: "who waits for an address is woken when it is free",
+        why: "a claim waits on though it could be served",
+        edits: &[Edit {
+            file: "src/pool/seen.rs",
+            take: "            self.holders_changed(addr);\n            self.queue.call(addr, None);",
+            put: "            self.holders_changed(addr);",
+        }],
+        test: CRASHES,
+        script: "requested addresses",
+        oracle: "O5",
+        says: "O5 ",
+    },
+    Guard {
+        name: "an object that cannot be read is left alone",
+        why: "one poisoned object keeps the whole kind from being listed",
+        edits: &[Edit {
+            file: "src/controller/intake.rs",
+            take: "                        self.left_alone(&odd);\n                        match odd.name {",
+            put: "                        if nameless || !nameless {\n                            return Err(End::Failed(\"odd\".to_owned()));\n                        }\n                        match odd.name {",
+        }],
+        test: "controller::tests::intake::a12_an_object_that_cannot_be_read_delays_no_other_and_counts_as_there",
+        script: "",
+        oracle: "O6",
+        says: "a12_an_object_that_cannot_be_read",
+    },
+    Guard {
+        name: "an older list is not believed",
+        why: "what an old list does not know counts as gone, or what it knows as new",
+        edits: &[Edit {
+            file: "src/controller/intake.rs",
+            take: "        if listed.is_none_or(|listed| listed >= self.newest) {",
+            put: "        if listed.is_none() || listed.is_some() {",
+        }],
+        test: KEPT,
+        script: "pre-allocations",
+        oracle: "O7",
+        says: "O7 ",
+    },
+    Guard {
+        name: "no write is begun after the lease",
+        why: "a leader that is cut off writes beside its successor",
+        edits: &[
+            Edit {
+                file: "src/controller/writer.rs",
+                take: "Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) => {",
+                put: "Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) && false => {",
+            },
+            // Who cannot renew ends at the same moment, which alone would do while its clock runs.
+            Edit {
+                file: "src/controller/settings.rs",
+                take: "renew_deadline: Duration::from_secs(10),",
+                put: "renew_deadline: Duration::from_secs(40),",
+            },
+        ],
+        test: LEASES,
+        script: "",
+        oracle: "O8",
+        says: "O8 ",
+    },
+];
