@@ -104,13 +104,9 @@ impl Pool {
         let living = case.claim.as_deref().is_some_and(|c| c.deleted.is_none());
         let bound = self.is_bound(key, case);
         let resting = case.flight.is_some() || case.backoff.until(self.now).is_some();
-        // What is to be put back (R4) is held until it is, unless somebody else has it by now.
-        let living_pool = self.head.object.as_ref().is_some_and(|p| !p.deleting);
-        let kept =
-            case.kept.is_some() && living_pool && self.space.rival(attempt.address, key).is_none();
         let wanted = match verdict {
             Verdict::Do(_, Step::Choose(_) | Step::Pin | Step::Create) => true,
-            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting || kept,
+            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting,
         };
         if attempt.state == AttemptState::Planned && !(living && wanted && !bound) {
             self.drop_attempt(key);
@@ -129,7 +125,7 @@ impl Pool {
 
     fn pass_call_on(&mut self, key: &ClaimKey, addr: IpAddr) {
         let live = |holder: &Holder| match holder {
-            Holder::Object(_) | Holder::Attempt(_) | Holder::Foreign(_) => true,
+            Holder::Object(_) | Holder::Attempt(_) | Holder::Shown(_) | Holder::Foreign(_) => true,
             Holder::Gateway | Holder::Promised(_) => false,
         };
         if self.space.of(addr).iter().any(live) {

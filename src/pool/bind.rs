@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use crate::api::names::METAL3_GROUP;
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{Assessment, AttemptState, Case, Class, Reason, Step, Until, Verdict, Waiting};
+use super::case::{Assessment, Case, Class, Reason, Step, Until, Verdict, Waiting};
 use super::machine::Pool;
 use super::record::{AddressRecord, ClaimRecord};
 use super::space::Holder;
@@ -79,17 +79,16 @@ impl Pool {
         if self.is_published(key, object) {
             return false;
         }
-        // One that is being put back (R4) is published the moment it exists.
-        let returning = |holder: &Holder| match holder {
-            Holder::Attempt(claim) => {
-                let case = self.cases.get(claim).filter(|case| case.kept.is_some());
-                let attempt = case.and_then(|case| case.attempt.as_deref());
-                (claim.kind, &claim.name) != (key.kind, &object.claim)
-                    && attempt.is_some_and(|a| a.state != AttemptState::Planned)
-            }
-            Holder::Object(_) | Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => false,
+        // Another claim shows the address and its object is missing (A2): it has the address still.
+        let shows = |holder: &Holder| match holder {
+            Holder::Shown(claim) => (claim.kind, &claim.name) != (key.kind, &object.claim),
+            Holder::Object(_)
+            | Holder::Attempt(_)
+            | Holder::Foreign(_)
+            | Holder::Gateway
+            | Holder::Promised(_) => false,
         };
-        if self.space.of(addr).iter().any(returning) {
+        if self.space.of(addr).iter().any(shows) {
             return true;
         }
         let rank =
@@ -161,7 +160,13 @@ impl Pool {
                 Standing::Surplus | Standing::Nothing => {}
             }
         }
-        if let Some((object_key, object)) = best {
+        // A2: where the object that it shows was seen to vanish, its address comes back before the claim is bound to another.
+        let returns = |object: &AddressRecord| {
+            let addr = case.kept.as_ref().and_then(|_| self.returning(key, case));
+            let addr = addr.filter(|addr| self.space.rival(*addr, key).is_none());
+            addr.is_some_and(|addr| object.address.as_ref() != Ok(&addr))
+        };
+        if let Some((object_key, object)) = best.filter(|(_, object)| !returns(object)) {
             return self.assess_bound(key, case, claim, &object_key, object);
         }
         // What it had comes back first (R4).
@@ -195,7 +200,12 @@ impl Pool {
         if !shown && let Some(waiting) = self.gate(claim) {
             return self.waiting(key, case, claim, waiting);
         }
-        if !claim.finalizers.has(key.kind.claim_finalizer()) {
+        let pinned = claim.finalizers.has(key.kind.claim_finalizer());
+        if !pinned && claim.moving {
+            // The mover took it off and is about to delete the claim.
+            return self.still_waiting(key, case, Verdict::Rest);
+        }
+        if !pinned {
             return self.still_waiting(key, case, Verdict::Do(Class::Going, Step::Pin));
         }
         if let Some(owners) = self.right_owners(key, claim, object) {

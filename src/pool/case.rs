@@ -163,8 +163,8 @@ pub(super) struct Kept {
     pub(super) name: Arc<str>,
     pub(super) address: IpAddr,
     pub(super) values: Values,
-    /// `clusterctl move` took it: nothing is put back.
-    pub(super) moved: bool,
+    /// When it vanished, if it was marked for `clusterctl move`: for a while nothing is put back.
+    pub(super) moved: Option<Timestamp>,
 }
 
 /// The server's no to a create.
@@ -187,6 +187,8 @@ pub(super) enum Reason {
     RequestedAddressInvalid,
     RequestedAddressOutOfRange,
     RequestedAddressUnavailable,
+    /// Its address object was moved away, and is not made again for now (R4).
+    AddressMissing,
     /// Paused, or another manager's: counted, never written.
     LeftAlone,
     /// It is being served: counted, never written.
@@ -206,6 +208,7 @@ impl Reason {
             Self::RequestedAddressInvalid => "RequestedAddressInvalid",
             Self::RequestedAddressOutOfRange => "RequestedAddressOutOfRange",
             Self::RequestedAddressUnavailable => "RequestedAddressUnavailable",
+            Self::AddressMissing => "AddressMissing",
             Self::LeftAlone => "Paused",
             Self::Pending => "Pending",
         }
@@ -222,6 +225,7 @@ impl Reason {
             | Self::RequestedAddressInvalid
             | Self::RequestedAddressOutOfRange
             | Self::RequestedAddressUnavailable
+            | Self::AddressMissing
             | Self::LeftAlone
             | Self::Pending => "AllocationFailed",
         }
@@ -231,7 +235,11 @@ impl Reason {
     /// once, to save two writes a claim.
     pub(super) fn is_passing(self) -> bool {
         match self {
-            Self::PoolNotFound | Self::PoolNotReady | Self::LeftAlone | Self::Pending => true,
+            Self::PoolNotFound
+            | Self::PoolNotReady
+            | Self::AddressMissing
+            | Self::LeftAlone
+            | Self::Pending => true,
             Self::Exhausted
             | Self::AllocationFailed
             | Self::AddressConflict

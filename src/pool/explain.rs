@@ -148,7 +148,8 @@ impl Pool {
             | Reason::PreAllocationConflict
             | Reason::RequestedAddressInvalid
             | Reason::RequestedAddressOutOfRange
-            | Reason::RequestedAddressUnavailable => {}
+            | Reason::RequestedAddressUnavailable
+            | Reason::AddressMissing => {}
         }
         let mut status = ClaimStatus::default();
         let mut due = None;
@@ -181,15 +182,17 @@ impl Pool {
             }
         };
         status.conditions = self.conditions_with(claim, false, reason, message);
+        let moved = waiting.reason == Reason::AddressMissing;
+        if claim.published.is_some() && !moved && self.returning(key, case).is_none() {
+            // U3: what it shows is none of its own.
+            status.published = Some(None);
+        }
         if waiting.reason.is_passing() {
             let passed = later(since, PASSING);
             if passed > self.now && status != ClaimStatus::default() {
                 due = Some(passed);
                 status = ClaimStatus::default();
             }
-        } else if claim.published.is_some() && case.kept.is_none() {
-            // U3: what it shows is none of its own.
-            status.published = Some(None);
         }
         let missing = status != ClaimStatus::default() && !case.has_written(claim, &status);
         let verdict = if missing {

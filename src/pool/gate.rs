@@ -1,6 +1,7 @@
 //! What keeps a pool, a claim or a write back as a whole: kinds that are not listed, pause (P1), another manager's objects
 //! (P4), a pool that is not ready.
 
+use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
 use crate::api::{ClaimKey, ClaimKind, ClusterFacts};
 
 use super::case::Reason;
@@ -19,6 +20,7 @@ pub(super) enum Shut {
     Unreadable,
     ClusterNotFound,
     ClusterDeleting,
+    Moving,
     NotStored,
 }
 
@@ -33,6 +35,7 @@ impl Shut {
             Self::Unreadable => "InvalidSpec",
             Self::ClusterNotFound => "ClusterNotFound",
             Self::ClusterDeleting => "ClusterDeleting",
+            Self::Moving => "Moving",
             Self::NotStored => "FinalizerPending",
         }
     }
@@ -47,6 +50,7 @@ impl Shut {
             | Self::Unreadable
             | Self::ClusterNotFound
             | Self::ClusterDeleting
+            | Self::Moving
             | Self::NotStored => Reason::PoolNotReady,
         }
     }
@@ -149,6 +153,9 @@ impl Pool {
         if pool.spec.is_err() {
             return Err(Shut::Unreadable);
         }
+        if pool.is_moving() {
+            return Err(Shut::Moving);
+        }
         if !self.is_meta_stored() {
             return Err(Shut::NotStored);
         }
@@ -180,6 +187,9 @@ impl Pool {
             Shut::ClusterDeleting => format!(
                 "pool {key} belongs to Cluster {}, which is being deleted",
                 cluster()
+            ),
+            Shut::Moving => format!(
+                "pool {key} is marked for clusterctl move and has lost its finalizer; when no move goes on, remove the annotation {DELETE_FOR_MOVE_ANNOTATION} from it"
             ),
             Shut::NotStored => format!("the finalizer of pool {key} is not stored yet"),
         }

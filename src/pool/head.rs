@@ -8,8 +8,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::{
-    CAPI_GROUP, CLUSTER_NAME_LABEL, PAUSED_ANNOTATION, POOL_FINALIZER, PROVIDER_LABEL,
-    PROVIDER_NAME,
+    CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
+    PROVIDER_LABEL, PROVIDER_NAME,
 };
 use crate::api::{PoolObject, Uid};
 
@@ -33,6 +33,8 @@ pub(super) struct Standing {
     pub(super) deleting: bool,
     /// The pause annotation.
     pub(super) paused: bool,
+    /// The annotation of `clusterctl move`.
+    moving: bool,
     finalizers: Vec<String>,
     labels: BTreeMap<String, String>,
     owners: Vec<OwnerReference>,
@@ -76,6 +78,11 @@ impl Head {
 impl Standing {
     fn has_finalizer(&self) -> bool {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
+    }
+
+    /// Whether `clusterctl move` has marked the pool and taken its finalizer off, and is about to delete it: it gets none back.
+    pub(super) fn is_moving(&self) -> bool {
+        self.moving && !self.has_finalizer()
     }
 
     /// The Cluster that the pool belonged to before `clusterName` was taken out of its spec (P2). The two labels together are a
@@ -147,6 +154,7 @@ impl Pool {
         let same_spec = before.as_ref().is_some_and(|b| b.spec == object.spec);
         let standing = |terms| Standing {
             paused: meta.has_annotation(PAUSED_ANNOTATION),
+            moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
             created: meta.created(),
             deleting,
             uid: meta.uid,
@@ -166,7 +174,7 @@ impl Pool {
                 let was = (
                     before.uid.clone(),
                     before.deleting,
-                    before.paused,
+                    (before.paused, before.moving),
                     before.scope,
                     before.finalizers.clone(),
                     before.labels.clone(),
@@ -176,7 +184,7 @@ impl Pool {
                 let is = (
                     standing.uid.clone(),
                     standing.deleting,
-                    standing.paused,
+                    (standing.paused, standing.moving),
                     standing.scope,
                     standing.finalizers.clone(),
                     standing.labels.clone(),
@@ -212,6 +220,7 @@ impl Pool {
             case.kept = None;
         }
         self.space.rebuild(&Terms::default());
+        self.settle_all_shown();
         self.mark_all();
     }
 
@@ -220,7 +229,6 @@ impl Pool {
         let planned: Vec<_> = self
             .cases
             .iter()
-            .filter(|(_, case)| case.kept.is_none())
             .filter_map(|(key, case)| Some((key, case.attempt.as_deref()?)))
             .filter(|(_, attempt)| attempt.state == AttemptState::Planned)
             .map(|(key, attempt)| (key.clone(), attempt.address))
@@ -240,6 +248,7 @@ impl Pool {
             pool.terms = Terms::read(spec);
         }
         self.space.rebuild(&pool.terms);
+        self.settle_all_shown();
     }
 
     /// Whether the pool's finalizer is stored, and with a Cluster its labels and owner reference (R1, P2).
@@ -306,6 +315,9 @@ impl Pool {
             return true;
         }
         let left = pool.left_cluster();
+        if pool.is_moving() {
+            return false;
+        }
         if self.is_meta_stored() && left.is_none() && !self.is_owner_outdated() {
             return false;
         }

@@ -23,6 +23,7 @@ use super::input::{Input, Kinds};
 use super::queue::Queue;
 use super::record::AddressRecord;
 use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
+use super::shown::Strays;
 use super::space::Space;
 use super::tally::Tally;
 
@@ -72,6 +73,7 @@ pub struct Pool {
     pub(super) cases: BTreeMap<ClaimKey, Case>,
     /// Address objects that name this pool, external ones too.
     pub(super) addresses: BTreeMap<AddressKey, AddressRecord>,
+    pub(super) strays: Strays,
     /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
     pub(super) foreign: BTreeMap<AddressKey, IpAddr>,
     pub(super) graves: Graves,
@@ -102,6 +104,7 @@ impl Pool {
             space: Space::new(),
             cases: BTreeMap::new(),
             addresses: BTreeMap::new(),
+            strays: Strays::default(),
             foreign: BTreeMap::new(),
             graves: Graves::default(),
             queue: Queue::default(),
@@ -163,6 +166,7 @@ impl Pool {
             Input::Kinds(kinds) => {
                 if self.kinds != kinds {
                     self.kinds = kinds;
+                    self.settle_all_shown();
                     self.mark_all();
                 }
             }
@@ -206,6 +210,7 @@ impl Pool {
         self.tidy_attempt(key, &assessment.verdict);
         self.hear_call(key, &assessment.verdict);
         self.look_for_leaks(key);
+        self.weigh_missing(key);
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };

@@ -12,7 +12,7 @@
 //! ```
 //!
 //! A *case* (case.rs) is a claim together with the address objects that name it; where it stands is never stored but read
-//! off the objects each time. Beside the cases stand the addresses and who holds them (space.rs, from terms.rs), the pool
+//! off the objects each time. Beside the cases stand the addresses and who holds them (space.rs, from terms.rs; shown.rs where an object is missing), the pool
 //! object with its metadata (head.rs) and status (report.rs), and counts (tally.rs). Nothing is assumed done before its
 //! answer or the object itself is seen.
 
@@ -35,6 +35,7 @@ mod release;
 mod report;
 mod request;
 mod seen;
+mod shown;
 mod snapshot;
 mod space;
 mod tally;

@@ -418,7 +418,8 @@ impl Pool {
         Some(indexes)
     }
 
-    /// The address that a case shows: of several objects the published one, else the oldest.
+    /// The address that a case shows: of several objects the published one, else the oldest; of a missing one the address that
+    /// is held for it.
     fn shown(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let published = case.claim.as_deref().and_then(|c| c.published.as_ref());
         let objects = self.objects(key, case);
@@ -426,6 +427,7 @@ impl Pool {
         readable
             .min_by_key(|(k, o, _)| (published != Some(&k.name), o.created, k.name.clone()))
             .map(|(_, _, addr)| *addr)
+            .or_else(|| self.strays.address(key))
     }
 
     /// Live objects that hold addresses, in words; for admission.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
-use super::case::{Attempt, AttemptState, Kept};
+use super::case::{AttemptState, Kept};
 use super::graves::{compare_versions, is_older_incarnation};
 use super::input::Scope;
 use super::machine::{Pool, Purpose, Sent};
@@ -100,6 +100,7 @@ impl Pool {
         if fresh {
             self.weigh_several(&key);
         }
+        self.settle_shown(&key);
         self.rivals_changed(&key);
         self.queue.mark(&key);
     }
@@ -142,6 +143,8 @@ impl Pool {
             }
         }
         self.weigh_several(key);
+        self.settle_shown(key);
+        self.weigh_missing(key);
         self.rivals_changed(key);
         self.queue.mark(key);
     }
@@ -239,6 +242,8 @@ impl Pool {
             }
             Err(_) => self.found_unreadable(key),
         }
+        self.settle_shown(claim);
+        self.settle_strays(key);
         self.weigh_several(claim);
     }
 
@@ -259,6 +264,9 @@ impl Pool {
             }
         }
         self.head.indexes_changed(&claim.name);
+        // Before the object lets go of it, so that the address is never without a holder.
+        self.settle_shown(&claim);
+        self.settle_strays(key);
         match record.address {
             Ok(address) => {
                 self.let_go(address, &Holder::Object(key.clone()));
@@ -285,7 +293,10 @@ impl Pool {
         let Some(case) = self.cases.get_mut(claim) else {
             return;
         };
-        let Some(living) = case.claim.as_deref().filter(|c| c.deleted.is_none()) else {
+        let keeps = |c: &&ClaimRecord| {
+            c.deleted.is_none() || c.finalizers.has_foreign(claim.kind.claim_finalizer())
+        };
+        let Some(living) = case.claim.as_deref().filter(keeps) else {
             return;
         };
         if living.published.as_ref() != Some(&key.name) || record.doomed {
@@ -299,17 +310,8 @@ impl Pool {
                 gateway: record.gateway,
                 dns_servers: record.dns_servers.to_vec(),
             },
-            moved: record.moving || living.moving,
+            moved: record.moving.then_some(self.now),
         }));
-        if case.attempt.is_none() && !record.moving && !living.moving {
-            case.attempt = Some(Box::new(Attempt {
-                address: addr,
-                state: AttemptState::Planned,
-                sent: None,
-                generation: 0,
-            }));
-            self.space.hold(addr, Holder::Attempt(claim.clone()));
-        }
     }
 
     /// An object that does not name this pool, or any object, has left this name.
@@ -342,7 +344,7 @@ impl Pool {
     }
 
     /// The holders of an address changed: claims whose objects share it may see a conflict begin or end (A4).
-    fn holders_changed(&mut self, addr: IpAddr) {
+    pub(super) fn holders_changed(&mut self, addr: IpAddr) {
         let objects: Vec<AddressKey> = self.space.objects_at(addr).cloned().collect();
         for key in objects {
             if let Some(record) = self.addresses.get(&key) {

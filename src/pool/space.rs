@@ -20,6 +20,8 @@ pub(super) enum Holder {
     Object(AddressKey),
     /// A claim that is about to get it: chosen, or its create is unanswered.
     Attempt(ClaimKey),
+    /// A living claim whose status shows it, while its object is missing (A2).
+    Shown(ClaimKey),
     /// The name of its address object is taken by this object, which is of another pool (A12).
     Foreign(AddressKey),
     /// A gateway: only who asks for it by name gets it (A7).
@@ -32,7 +34,7 @@ impl Holder {
     /// Whether the address is in use, not merely kept back.
     fn is_live(&self) -> bool {
         match self {
-            Self::Object(_) | Self::Attempt(_) | Self::Foreign(_) => true,
+            Self::Object(_) | Self::Attempt(_) | Self::Shown(_) | Self::Foreign(_) => true,
             Self::Gateway | Self::Promised(_) => false,
         }
     }
@@ -157,7 +159,7 @@ impl Space {
     pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
             Holder::Object(_) | Holder::Foreign(_) => true,
-            Holder::Attempt(other) => other != claim,
+            Holder::Attempt(other) | Holder::Shown(other) => other != claim,
             Holder::Promised(name) => *name != claim.name,
             Holder::Gateway => false,
         })
@@ -168,7 +170,7 @@ impl Space {
     pub(super) fn rival(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
             Holder::Object(_) | Holder::Foreign(_) => true,
-            Holder::Attempt(other) => other != claim,
+            Holder::Attempt(other) | Holder::Shown(other) => other != claim,
             Holder::Promised(_) | Holder::Gateway => false,
         })
     }
@@ -182,7 +184,11 @@ impl Space {
     pub(super) fn objects_at(&self, addr: IpAddr) -> impl Iterator<Item = &AddressKey> {
         self.of(addr).iter().filter_map(|holder| match holder {
             Holder::Object(key) => Some(key),
-            Holder::Attempt(_) | Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => None,
+            Holder::Attempt(_)
+            | Holder::Shown(_)
+            | Holder::Foreign(_)
+            | Holder::Gateway
+            | Holder::Promised(_) => None,
         })
     }
 

@@ -19,11 +19,13 @@ const SEVERAL: &str = "SeveralAddresses";
 const FOREIGN: &str = "NameTaken";
 /// An object's address is none.
 const UNREADABLE: &str = "InvalidAddress";
+/// A living claim whose object was moved away.
+const MISSING: &str = "AddressMissing";
 /// Our object, and no claim.
 const LEAK: &str = "Leak";
 
 /// Every kind of problem.
-pub const PROBLEM_KINDS: [&str; 5] = [DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, LEAK];
+pub const PROBLEM_KINDS: [&str; 6] = [DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, MISSING, LEAK];
 
 /// Holders that a message names.
 const NAMED: usize = 5;
@@ -181,6 +183,12 @@ impl Pool {
 
     pub(super) fn forgot_unreadable(&mut self, key: &AddressKey) {
         self.problem(UNREADABLE, key.to_string(), None);
+    }
+
+    pub(super) fn problem_missing(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.tally.kinds.contains_key(MISSING) {
+            self.problem(MISSING, claim.to_string(), message);
+        }
     }
 
     pub(super) fn weigh_leak(&mut self, claim: &ClaimKey, message: Option<String>) {

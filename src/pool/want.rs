@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use crate::alloc::Location;
 use crate::api::ClaimKey;
 use crate::api::ip::parse_ip;
-use crate::api::names::address_name;
 
 use super::case::{
     Assessment, AttemptState, Case, Class, Final, Reason, Step, Until, Verdict, Waiting,
@@ -47,13 +46,14 @@ impl Pool {
         case: &Case,
         claim: &ClaimRecord,
     ) -> Assessment {
-        let moved = case.kept.as_deref().is_some_and(|k| k.moved) || claim.moving;
-        if moved && claim.published.is_some() {
-            // R4: clusterctl move has taken its object along.
-            return self.still_waiting(key, case, Verdict::Rest);
+        if let Some(assessment) = self.assess_moved(key, case, claim) {
+            return assessment;
         }
         if let Some(waiting) = self.gate(claim) {
             return self.waiting(key, case, claim, waiting);
+        }
+        if claim.moving && !claim.finalizers.has(key.kind.claim_finalizer()) {
+            return self.waiting(key, case, claim, Self::about_to_move());
         }
         if let Some(until) = self.terminating_until.filter(|until| *until > self.now) {
             let waiting = Waiting {
@@ -115,6 +115,10 @@ impl Pool {
             let rival = self.space.rival(kept.address, key);
             return rival.map_or(Ok(Some(kept.address)), |h| Err(conflict(h)));
         }
+        // A2: the object is gone since before this process began.
+        if let Some(addr) = self.returning(key, case) {
+            return Ok(Some(addr));
+        }
         let promise = self
             .head
             .object
@@ -131,9 +135,6 @@ impl Pool {
             && !self.space.of(addr).contains(&Holder::Gateway)
             && self.space.entry_of(addr).is_some()
         {
-            return Ok(Some(addr));
-        }
-        if let Some(addr) = self.shown_before(key, claim) {
             return Ok(Some(addr));
         }
         if planned.is_none() && self.space.is_full() {
@@ -254,22 +255,6 @@ impl Pool {
         }
     }
 
-    /// The address of the object that the claim's status names, when that object is gone since before this process began
-    /// (A2, R4). The name tells it. A status can be forged, so it has to be an address that the claim could get anyway.
-    fn shown_before(&self, key: &ClaimKey, claim: &ClaimRecord) -> Option<IpAddr> {
-        let name = claim.published.as_deref()?;
-        let prefix = &self.head.object.as_ref()?.terms.name_prefix;
-        let digits = name.strip_prefix(&**prefix)?.strip_prefix('-')?;
-        let v4 = || parse_ip(&digits.replace('-', "."));
-        let v6 = || parse_ip(&digits.replace('-', ":"));
-        let addr = v4().or_else(|_| v6()).ok()?;
-        let fits = address_name(prefix, addr) == name
-            && self.space.entry_of(addr).is_some()
-            && self.space.of(addr).is_empty();
-        let free = fits && self.space.obstacle(addr, key).is_none();
-        free.then_some(addr)
-    }
-
     /// A holder in words.
     pub(super) fn describe(&self, holder: &Holder) -> String {
         match holder {
@@ -279,7 +264,7 @@ impl Pool {
                 }
                 Some(_) | None => key.to_string(),
             },
-            Holder::Attempt(claim) => claim.to_string(),
+            Holder::Attempt(claim) | Holder::Shown(claim) => claim.to_string(),
             Holder::Foreign(key) => format!("{key} of another pool"),
             Holder::Gateway => "a gateway".to_owned(),
             Holder::Promised(name) => format!("the pre-allocation of claim {name}"),

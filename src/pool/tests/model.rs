@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::super::Config;
 use super::world::{C, Fate, M, STREAMS, World, address_key, claim_key, ip, spec};
-use crate::api::names::{PAUSED_ANNOTATION, POOL_FINALIZER};
+use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER};
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
@@ -39,6 +39,8 @@ enum Act {
     HandAddress(u8, u8, u8, bool),
     DeleteAddress(u8),
     StripAddress(u8),
+    MarkAddress(u8),
+    MarkClaim(u8, u8),
     Squat(u8, u8),
     Deliver(u8),
     DeliverAll(u8),
@@ -81,6 +83,8 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (k(), 0..5u8, 1..6u8, any::<bool>()).prop_map(|(k, n, a, o)| Act::HandAddress(k, n, a, o)),
         1 => (0..8u8).prop_map(Act::DeleteAddress),
         1 => (0..8u8).prop_map(Act::StripAddress),
+        2 => (0..8u8).prop_map(Act::MarkAddress),
+        1 => (k(), n()).prop_map(|(k, n)| Act::MarkClaim(k, n)),
         2 => (k(), 1..5u8).prop_map(|(k, a)| Act::Squat(k, a)),
         14 => (0..STREAMS as u8).prop_map(Act::Deliver),
         6 => (0..STREAMS as u8).prop_map(Act::DeliverAll),
@@ -119,10 +123,19 @@ fn kind(number: u8) -> ClaimKind {
     if number == 0 { M } else { C }
 }
 
-/// What must stay as it is: the address that each claim was first bound to, by the claim's UID.
+/// What `clusterctl move` marks on the source before it deletes an object, and takes off nothing when it is aborted.
+fn mark(meta: &mut crate::api::Meta) {
+    meta.annotations
+        .insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+}
+
+/// What must stay as it is.
 #[derive(Default)]
 struct Ledger {
+    /// The address that each claim was first bound to, by the claim's UID.
     bound: BTreeMap<Arc<str>, IpAddr>,
+    /// The object that each claim's status shows, and the address that it had when it existed, by the claim's UID.
+    shown: BTreeMap<Arc<str>, (Arc<str>, IpAddr)>,
 }
 
 /// The address that a claim shows: its status leads to an object of this pool that names it.
@@ -147,18 +160,50 @@ impl Ledger {
         }
         let mut seen: BTreeMap<IpAddr, ClaimKey> = BTreeMap::new();
         for (key, claim) in &world.claims {
-            let Some(addr) = bound(world, key, claim) else {
+            let found = bound(world, key, claim);
+            // The machine uses the address that its claim shows, whatever became of the object.
+            let Some(addr) = found.or_else(|| self.still_shown(claim)) else {
                 continue;
             };
             if let Some(other) = seen.insert(addr, key.clone()) {
-                prop_assert!(false, "O1: {addr} is bound to {other} and to {key}");
+                prop_assert!(false, "O1: {addr} is shown by {other} and by {key}");
             }
+            if found.is_none() {
+                continue;
+            }
+            let name = claim.published.clone().unwrap_or_default();
+            self.shown.insert(claim.meta.uid.clone(), (name, addr));
             let first = *self.bound.entry(claim.meta.uid.clone()).or_insert(addr);
             prop_assert_eq!(first, addr, "O2: {} changed its address", key);
         }
         Ok(())
     }
 
+    /// The address of the missing object that a living claim shows.
+    fn still_shown(&self, claim: &Claim) -> Option<IpAddr> {
+        let (name, addr) = self.shown.get(&claim.meta.uid)?;
+        let shows = claim.published.as_ref() == Some(name) && !claim.meta.is_deleting();
+        shows.then_some(*addr)
+    }
+
+    /// A new process knows the address of a missing object from the object's name, or else from the pool's `indexes`.
+    fn forget_unknown(&mut self, world: &World) {
+        let indexes = world.pool.as_ref().map(|pool| &pool.status.indexes);
+        let indexed = |uid: &Arc<str>, addr: &IpAddr| {
+            let claim = world.claims.values().find(|c| c.meta.uid == *uid);
+            let text = claim.and_then(|c| indexes?.get(&*c.meta.name));
+            let twin = claim.is_some_and(|c| {
+                c.kind == C && world.claims.contains_key(&claim_key(M, &c.meta.name))
+            });
+            !twin && text.is_some_and(|text| text.0 == addr.to_string())
+        };
+        self.shown.retain(|uid, (name, addr)| {
+            let exists = world.addresses.keys().any(|key| key.name == *name);
+            exists || name.starts_with("p-") || indexed(uid, addr)
+        });
+    }
+
+    /// The claim may be bound to another address from now on.
     fn forget(&mut self, world: &World, key: &ClaimKey) {
         if let Some(claim) = world.claims.get(key) {
             self.bound.remove(&claim.meta.uid);
@@ -212,6 +257,9 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
         }
         Act::Forge(k, n, t) => {
             ledger.forget(world, &key(k, n));
+            if let Some(claim) = world.claims.get(&key(k, n)) {
+                ledger.shown.remove(&claim.meta.uid);
+            }
             // A status that leads to another claim's object, to none, or nowhere: never to a second one of its own.
             let object = world
                 .addresses
@@ -275,6 +323,14 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 });
             }
         }
+        Act::MarkAddress(number) => {
+            if let Some(object) = nth_address(world, number) {
+                world.edit_address(&object, |object| mark(&mut object.meta));
+            }
+        }
+        Act::MarkClaim(k, n) => {
+            world.edit_claim(&key(k, n), |claim| mark(&mut claim.meta));
+        }
         Act::Squat(k, a) => {
             let name = format!("p-10-0-0-{a}");
             world.create_address(kind(k), &name, "other", "z", "10.9.9.9", |_| {});
@@ -311,6 +367,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 };
                 world.carry_out(0, fate);
             }
+            ledger.forget_unknown(world);
             world.restart();
         }
     }
@@ -331,8 +388,9 @@ fn truth(world: &World) -> Truth {
             *held.entry(addr).or_default() += 1;
         }
     }
-    for addr in world.machine.foreign.values() {
-        *held.entry(*addr).or_default() += 1;
+    let known = world.machine.foreign.values().copied();
+    for addr in known.chain(world.machine.strays.addresses()) {
+        *held.entry(addr).or_default() += 1;
     }
     let spec = world.pool.as_ref().and_then(|p| p.spec.as_ref().ok());
     let mut inside = BTreeSet::new();
@@ -446,6 +504,20 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
         }
     }
 
+    // A1: what a claim shows is held, though its object is missing.
+    if world.pool.is_some() {
+        for (key, claim) in world.claims.iter().filter(|(_, c)| !c.meta.is_deleting()) {
+            let name = claim.published.as_deref();
+            let last = name.and_then(|name| name.strip_prefix("p-10-0-0-"));
+            let Some((name, last)) = name.zip(last) else {
+                continue;
+            };
+            let missing = !world.addresses.contains_key(&address_key(key.kind, name));
+            let held = truth.held.contains_key(&ip(&format!("10.0.0.{last}")));
+            prop_assert!(!missing || held, "A1: {key} shows {name}, which is free");
+        }
+    }
+
     // O5: who waits has a reason, and its status says so.
     for (key, claim) in world.claims.iter().filter(|(_, c)| !c.meta.is_deleting()) {
         let ready = claim.condition("Ready");
@@ -509,6 +581,7 @@ fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
     for key in claims {
         world.edit_claim(&key, |claim| {
             claim.meta.annotations.remove(PAUSED_ANNOTATION);
+            claim.meta.annotations.remove(DELETE_FOR_MOVE_ANNOTATION);
         });
     }
     world.pass(3 * 3600);

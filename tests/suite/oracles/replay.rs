@@ -16,7 +16,8 @@ pub(crate) enum Seen {
 /// What the replay found.
 #[derive(Debug, Default)]
 pub(crate) struct Findings {
-    /// O1: an address of a pool bound to two claims.
+    /// O1: an address of a pool bound to two claims. A living claim keeps the address that its status shows, whatever became of
+    /// the object: its machine uses it.
     pub(crate) duplicates: Vec<String>,
     /// O1: two live objects for one address of a pool.
     pub(crate) twice: Vec<String>,
@@ -88,7 +89,7 @@ struct State {
     objects: BTreeMap<Key, Address>,
     /// Live objects of each address.
     held: BTreeMap<Place, BTreeSet<Key>>,
-    /// What a claim is bound to: the object, and the address once its object is known.
+    /// What a claim is bound to: the object, and its address once that was known, though the object may be gone since.
     bound_to: BTreeMap<Key, (Key, Option<Place>)>,
     bound: BTreeMap<Place, BTreeSet<Key>>,
     sharing: BTreeMap<Key, BTreeSet<Key>>,
@@ -147,16 +148,19 @@ impl State {
         if published.is_some() && claim.meta.is_deleting() && !self.bound_to.contains_key(&key) {
             return;
         }
+        let before = self.bound_to.get(&key).filter(|_| same_life).cloned();
         self.unbind(&key);
         if let Some(name) = published {
             let object = (claim.kind, full(&claim.meta.namespace, name));
-            self.bind(revision, &key, object);
+            let before = before.filter(|(of, _)| *of == object && !claim.meta.is_deleting());
+            self.bind(revision, &key, object, before.and_then(|(_, place)| place));
         }
     }
 
-    fn bind(&mut self, revision: u64, claim: &Key, object: Key) {
+    /// `shown`: the address that the claim had by this object before.
+    fn bind(&mut self, revision: u64, claim: &Key, object: Key, shown: Option<Place>) {
         let found = self.objects.get(&object);
-        let place = found.and_then(place);
+        let place = found.and_then(place).or(shown);
         let sharing = self.sharing.entry(object.clone()).or_default();
         sharing.insert(claim.clone());
         let mut twice = sharing.len() > 1;
@@ -217,16 +221,14 @@ impl State {
         {
             holders.remove(key);
         }
-        for claim in self.sharing.remove(key).unwrap_or_default() {
-            self.unbind(&claim);
-            if self
-                .claims
-                .get(&claim)
-                .is_some_and(|c| !c.meta.is_deleting())
-            {
+        for claim in self.sharing.get(key).cloned().unwrap_or_default() {
+            let claim_of = self.claims.get(&claim);
+            if claim_of.is_some_and(|c| !c.meta.is_deleting()) {
                 self.findings.unbound.push(format!(
                     "{key:?} at {revision}: gone while bound to {claim:?}"
                 ));
+            } else {
+                self.unbind(&claim);
             }
         }
     }
@@ -248,10 +250,19 @@ mod tests {
     use serde_json::json;
 
     fn claim(name: &str, uid: &str, published: Option<&str>) -> Seen {
-        let status = published.map_or(json!({}), |p| json!({"address": {"name": p}}));
-        let object = json!({"metadata": {"name": name, "namespace": "d", "uid": uid}, "spec": {"pool": {"name": "p"}}, "status": status});
+        claim_of(ClaimKind::Metal3, name, uid, published)
+    }
+
+    fn claim_of(kind: ClaimKind, name: &str, uid: &str, published: Option<&str>) -> Seen {
+        let meta = json!({"name": name, "namespace": "d", "uid": uid});
+        let (spec, address) = match kind {
+            ClaimKind::Metal3 => (json!({"pool": {"name": "p"}}), "address"),
+            ClaimKind::Capi => (json!({"poolRef": {"name": "p"}}), "addressRef"),
+        };
+        let status = published.map_or(json!({}), |p| json!({address: {"name": p}}));
+        let object = json!({"metadata": meta, "spec": spec, "status": status});
         Seen::Claim(Box::new(Claim::read(
-            ClaimKind::Metal3,
+            kind,
             serde_json::from_value(object).unwrap(),
         )))
     }
@@ -315,6 +326,20 @@ mod tests {
             (3, Seen::AddressGone(Metal3, "d/p-1".into())),
         ]);
         assert_eq!(taken.unbound.len(), 1);
+        let gone_and_given_again = |kind| {
+            replay(vec![
+                (1, address(kind, "p-1", "10.0.0.1", "a")),
+                (2, claim_of(kind, "a", "1", Some("p-1"))),
+                (3, Seen::AddressGone(kind, "d/p-1".into())),
+                (4, claim_of(kind, "a", "1", Some("p-1"))),
+                (5, address(kind, "q-1", "10.0.0.1", "b")),
+                (6, claim_of(kind, "b", "2", Some("q-1"))),
+            ])
+        };
+        for kind in [Metal3, Capi] {
+            let found = gone_and_given_again(kind);
+            assert_eq!((found.unbound.len(), found.duplicates.len()), (1, 1));
+        }
         let leaked = replay(vec![(1, address(Metal3, "p-1", "10.0.0.1", "a"))]);
         assert_eq!(leaked.leaked.len(), 1);
         let recreated = replay(vec![

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::words::{
     address_json, all_bound, capi_address_json, nothing_left, patch, patch_status, pool_says,
-    range, so_many_held,
+    range, so_many_held, wanting,
 };
 use crate::faults::script::Script;
 use crate::oracles::ByHand;
@@ -26,6 +26,11 @@ pub(super) const SCRIPTS: &[Script] = &[
         .by_hand(&[ByHand::Objects, ByHand::Duplicates]),
     Script::new("an address object taken away", &["R4", "A2"], "A bound claim's address object is deleted and stripped of its finalizer, and is put back with the same address.", |w| Box::pin(taken_away(w)))
         .by_hand(&[ByHand::Unbinding]),
+    Script::new("an address object moved away", &["A1", "A2", "R4"], "clusterctl move takes address objects away and dies: their claims live on, nobody else gets their addresses, and the objects are made again later.", |w| {
+        Box::pin(moved_away(w))
+    })
+    .by_hand(&[ByHand::Unbinding])
+    .racing(),
     Script::new("a leak", &["R6", "A1"], "Address objects whose claims are gone are found by the audit and released, not before.", |w| Box::pin(audited(w))).found(|w| Box::pin(leaks(w))).racing(),
 ];
 
@@ -150,6 +155,52 @@ async fn taken_away(world: &World) {
     world
         .until::<IPAddress>("it to go with its claim", |all| all.len() == 1)
         .await;
+}
+
+async fn moved_away(world: &World) {
+    range(world, "p", 1, 4).await;
+    world.claim("a", "p").await;
+    assert_eq!(world.address_of("a").await, "10.0.0.1");
+    world.capi_claim("b", "p").await;
+    assert_eq!(world.capi_address_of("b").await, "10.0.0.2");
+    let mark =
+        json!({"metadata": {"annotations": {"clusterctl.cluster.x-k8s.io/delete-for-move": ""}}});
+    let strip = json!({"metadata": {"finalizers": null}});
+    for step in [&mark, &strip] {
+        patch::<IPAddress>(world, "p-10-0-0-1", step.clone()).await;
+        patch::<CapiIPAddress>(world, "p-10-0-0-2", step.clone()).await;
+    }
+    world.delete::<IPAddress>("p-10-0-0-1").await;
+    world.delete::<CapiIPAddress>("p-10-0-0-2").await;
+    wanting(world, "asks", "p", "10.0.0.1").await;
+    world.claim("c", "p").await;
+    world.capi_claim("d", "p").await;
+    let free = [
+        world.address_of("c").await,
+        world.capi_address_of("d").await,
+    ];
+    for address in free {
+        assert!(["10.0.0.3", "10.0.0.4"].contains(&&*address), "{address}");
+    }
+    world
+        .until::<IPAddress>("a's object to be made again", |all| {
+            all.contains_key("p-10-0-0-1")
+        })
+        .await;
+    world
+        .until::<CapiIPAddress>("b's object to be made again", |all| {
+            all.contains_key("p-10-0-0-2")
+        })
+        .await;
+    assert_eq!(world.address_of("a").await, "10.0.0.1");
+    assert_eq!(world.capi_address_of("b").await, "10.0.0.2");
+    world.delete_and_wait::<IPClaim>("a").await;
+    assert_eq!(world.address_of("asks").await, "10.0.0.1");
+    world.delete_and_wait::<IPAddressClaim>("b").await;
+    world
+        .until::<CapiIPAddress>("b's object to go with it", |all| all.len() == 1)
+        .await;
+    all_bound(world).await;
 }
 
 /// R6: an address object of ours without a claim, as a crash of upstream leaves it.
