@@ -65,14 +65,11 @@ impl Registry {
         new: &Object,
     ) -> Result<Committed, CommitError> {
         match left_of(resource, old, new) {
-            Left::Kept => {
-                let left = Left::Kept;
-                self.store(resource, key, Some(old), new, left, None).await
-            }
+            Left::Kept => self.store(resource, key, Some(old), new, Left::Kept).await,
             // The write that lets go of it is not stored any more: watches are told what was.
             Left::Gone => {
-                let (last, left) = (&old.object, Left::Gone);
-                self.store(resource, key, Some(old), last, left, None).await
+                let last = &old.object;
+                self.store(resource, key, Some(old), last, Left::Gone).await
             }
         }
     }
@@ -85,7 +82,6 @@ impl Registry {
         old: Option<&Old>,
         new: &Object,
         left: Left,
-        within: Option<String>,
     ) -> Result<Committed, CommitError> {
         let id = owner_id(metadata::text(new, "uid"));
         let draft = Draft::of(new);
@@ -124,7 +120,8 @@ impl Registry {
             key: Arc::from(key),
             expected: old.map(|old| old.stored.revision),
             action,
-            within,
+            container: resource.conduct == Conduct::Namespace,
+            within: resource.namespaced.then(|| self.namespace_key(new)),
             linked,
             unlinked,
             index: admit::index_change(
@@ -135,9 +132,13 @@ impl Registry {
             collect: waits && left == Left::Kept,
             prior: old.and_then(|old| prior(resource, old, new)),
         };
-        let committed = self.inner.store.commit(change).await?;
-        self.namespace_may_go(resource, new, left);
-        Ok(committed)
+        self.inner.store.commit(change).await
+    }
+
+    /// Where the namespace of an object lies.
+    fn namespace_key(&self, object: &Object) -> Arc<str> {
+        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        Arc::from(key(namespaces, "", metadata::text(object, "namespace")))
     }
 
     /// The owners that `new` names and that are not in `before`, with the keys under which they should be.

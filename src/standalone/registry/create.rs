@@ -129,10 +129,8 @@ impl Registry {
             ));
         }
         let key = target.key(&name);
-        let store = async |object: &Object| {
-            self.store(resource, &key, None, object, Left::Kept, within.clone())
-                .await
-        };
+        let store =
+            async |object: &Object| self.store(resource, &key, None, object, Left::Kept).await;
         let mut committed = store(&object).await;
         if too_large_to_account(&committed, by, &mut object) {
             committed = store(&object).await;

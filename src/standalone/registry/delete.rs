@@ -73,10 +73,7 @@ impl Registry {
                 (false, true) => (&new, Left::Gone),
                 (false, false) => (&old.object, Left::Gone),
             };
-            match self
-                .store(resource, &key, Some(&old), last, left, None)
-                .await
-            {
+            match self.store(resource, &key, Some(&old), last, left).await {
                 Ok(committed) => {
                     return Ok(match left {
                         Left::Kept => Deleted::Marked(committed.object),

@@ -76,8 +76,7 @@ impl Registry {
             None => {
                 let uid = self.new_uid();
                 let new = update::first(resource, wanted, &uid, &self.now());
-                self.store(resource, &key, None, &new, Left::Kept, None)
-                    .await
+                self.store(resource, &key, None, &new, Left::Kept).await
             }
             Some(stored) => {
                 let old = Old::read(stored)?;

@@ -88,7 +88,6 @@ struct Inner {
     random: Mutex<StdRng>,
     closed: CancellationToken,
     tasks: TaskTracker,
-    terminating: Arc<terminate::Terminating>,
 }
 
 // === impl Registry ===
@@ -130,12 +129,14 @@ impl Registry {
                 }),
                 closed: CancellationToken::new(),
                 tasks: TaskTracker::new(),
-                terminating: Arc::default(),
             }),
         };
         registry
             .furnish()
             .await
+            .map_err(|error| OpenError::Prepare(error.to_string()))?;
+        registry
+            .find_terminating()
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
         // They hold the registry weakly: whoever drops the last clone ends them.
         let weak = || Arc::downgrade(&registry.inner);

@@ -1,163 +1,111 @@
 //! The deletion of namespaces: their contents first, then they themselves. Nothing new comes into a namespace that is
 //! being deleted (the store sees to it), so telling everything in it once to go is enough; after that it is waited for.
+//!
+//! The work list is kept by the store's writer with each commit (`store::Emptying`), not by the requests: a client that goes
+//! away in the middle of its request takes nothing with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::Notify;
+use futures::{StreamExt, stream};
 
-use super::commit::Left;
-use super::metadata::{self, Object};
 use super::request::{DeleteOptions, Target};
 use super::{Inner, Registry, key, read};
 use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::store::StoreError;
 
 /// Deletions at once: they share commits.
 const AT_ONCE: usize = 64;
 /// Pause after a pass that could not do everything.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// The namespaces that are being deleted.
-#[derive(Default)]
-pub(super) struct Terminating {
-    /// By name: whether everything in it was told to go.
-    told: Mutex<BTreeMap<String, bool>>,
-    bell: Notify,
-}
-
-impl Terminating {
-    fn begin(&self, namespace: &str) {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .entry(namespace.to_owned())
-            .or_insert(false);
-        self.bell.notify_one();
-    }
-
-    fn has(&self, namespace: &str) -> bool {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains_key(namespace)
-    }
-
-    fn was_told(&self, namespace: &str) {
-        if let Some(told) = self
-            .told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_mut(namespace)
-        {
-            *told = true;
-        }
-    }
-
-    fn end(&self, namespace: &str) {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(namespace);
-    }
-
-    fn all(&self) -> Vec<(String, bool)> {
-        self.told
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .map(|(name, told)| (name.clone(), *told))
-            .collect()
-    }
-}
-
 /// Runs until the registry is closed or gone.
 pub(super) async fn run(inner: Weak<Inner>) {
-    let Some((closed, terminating)) = inner
+    let Some((closed, mut emptying)) = inner
         .upgrade()
-        .map(|inner| (inner.closed.clone(), Arc::clone(&inner.terminating)))
+        .map(|inner| (inner.closed.clone(), inner.store.emptying()))
     else {
         return;
     };
-    let mut passed = match inner.upgrade() {
-        None => return,
-        Some(inner) => Registry { inner }.find_terminating(),
-    };
+    // Ids of the namespaces in which everything was deleted or marked.
+    let mut told = BTreeSet::new();
     loop {
-        if passed.is_ok() {
-            passed = match inner.upgrade() {
-                None => return,
-                Some(inner) => Registry { inner }.terminate().await,
-            };
-        }
-        let failed = passed.as_ref().err();
+        let work = emptying.borrow_and_update().containers.clone();
+        told.retain(|told| work.values().any(|id| id == told));
+        let passed = match inner.upgrade() {
+            None => return,
+            Some(inner) => Registry { inner }.terminate(&work, &mut told).await,
+        };
         let pause = async {
-            match failed {
-                None => std::future::pending().await,
-                Some(error) => {
-                    tracing::warn!(%error, "the deletion of a namespace tries again");
-                    tokio::time::sleep(AGAIN).await;
-                }
+            if passed.is_ok() {
+                std::future::pending::<()>().await;
+            } else {
+                tokio::time::sleep(AGAIN).await;
             }
         };
         tokio::select! {
             () = closed.cancelled() => return,
-            () = terminating.bell.notified() => {}
+            changed = emptying.changed() => if changed.is_err() { return },
             () = pause => {}
         }
-        passed = Ok(());
     }
 }
 
-impl Registry {
-    /// Told of every write that leaves a namespace deleting, or something in one gone.
-    pub(super) fn namespace_may_go(&self, resource: &Resource, object: &Object, left: Left) {
-        let terminating = &self.inner.terminating;
-        if resource.conduct == Conduct::Namespace {
-            let name = metadata::text(object, "name");
-            match left {
-                Left::Gone => terminating.end(name),
-                Left::Kept if metadata::is_deleting(object) => terminating.begin(name),
-                Left::Kept => {}
-            }
-        } else if left == Left::Gone && terminating.has(metadata::text(object, "namespace")) {
-            terminating.bell.notify_one();
-        }
-    }
+/// Some of a pass could not be done; it was logged.
+struct Unfinished;
 
-    /// Those that were left over by the last run.
-    fn find_terminating(&self) -> Result<(), ApiError> {
+impl Registry {
+    /// Puts those on the work list that were being deleted when the store was closed.
+    pub(super) fn find_terminating(&self) -> Result<(), StoreError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
         let snapshot = self.inner.store.snapshot()?;
         snapshot.scan(&resource.prefix(), None, |key, stored| {
             if stored.deleting {
-                self.inner
-                    .terminating
-                    .begin(read::split_key(resource, key).1);
+                self.inner.store.found_deleting(key, stored.id);
             }
             ControlFlow::Continue(())
-        })?;
-        Ok(())
+        })
     }
 
-    async fn terminate(&self) -> Result<(), ApiError> {
-        for (namespace, told) in self.inner.terminating.all() {
-            if !told {
-                self.empty(&namespace).await?;
-                self.inner.terminating.was_told(&namespace);
+    /// One pass over the work list. A namespace that fails does not keep the others from going.
+    async fn terminate(
+        &self,
+        work: &BTreeMap<Arc<str>, u128>,
+        told: &mut BTreeSet<u128>,
+    ) -> Result<(), Unfinished> {
+        let mut passed = Ok(());
+        for (namespace, id) in work {
+            let done = self.terminate_one(namespace, *id, told).await;
+            if let Err(error) = done {
+                tracing::warn!(%error, %namespace, "the deletion of a namespace failed and is tried again");
+                passed = Err(Unfinished);
             }
-            if self.is_empty(&namespace)? {
-                let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
-                self.change(&key(resource, "", &namespace), |object| {
-                    if let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) {
-                        spec["finalizers"] = serde_json::json!([]);
-                    }
-                })
-                .await?;
-            }
+        }
+        passed
+    }
+
+    async fn terminate_one(
+        &self,
+        namespace: &str,
+        id: u128,
+        told: &mut BTreeSet<u128>,
+    ) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let (_, name) = read::split_key(resource, namespace);
+        if !told.contains(&id) {
+            self.empty(name).await?;
+            told.insert(id);
+        }
+        if self.is_empty(name)? {
+            self.change(namespace, |object| {
+                if let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) {
+                    spec["finalizers"] = serde_json::json!([]);
+                }
+            })
+            .await?;
         }
         Ok(())
     }
@@ -180,8 +128,9 @@ impl Registry {
         Ok(true)
     }
 
-    /// Tells everything in the namespace to go.
+    /// Deletes or marks everything in the namespace, also when some of it cannot be; the first error is returned.
     async fn empty(&self, namespace: &str) -> Result<(), ApiError> {
+        let mut emptied = Ok(());
         for resource in self.contained() {
             let mut names = Vec::new();
             self.inner.store.snapshot()?.scan(
@@ -194,7 +143,7 @@ impl Registry {
                     ControlFlow::Continue(())
                 },
             )?;
-            stream::iter(names)
+            let deleted: Vec<Result<(), ApiError>> = stream::iter(names)
                 .map(|name| async move {
                     let target = Target::one(resource, Some(namespace), &name);
                     match self.delete(&target, &DeleteOptions::default()).await {
@@ -203,9 +152,10 @@ impl Registry {
                     }
                 })
                 .buffer_unordered(AT_ONCE)
-                .try_collect::<Vec<()>>()
-                .await?;
+                .collect()
+                .await;
+            emptied = deleted.into_iter().fold(emptied, Result::and);
         }
-        Ok(())
+        emptied
     }
 }

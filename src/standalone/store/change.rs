@@ -18,8 +18,10 @@ pub(crate) struct Change {
     pub(crate) expected: Option<u64>,
     /// What it leaves.
     pub(crate) action: Action,
-    /// An object that must exist and not be deleting: the namespace of something new.
-    pub(crate) within: Option<String>,
+    /// Whether other objects may lie in this one (a namespace): while it is being deleted it is [`Emptying`](super::Emptying).
+    pub(crate) container: bool,
+    /// Key of the container in which the object lies. It must exist and not be deleting when the object is new.
+    pub(crate) within: Option<Arc<str>>,
     /// Owners that the object names from now on: id, and the key under which the owner should be (none: of a kind that is
     /// not served here, so never missed).
     pub(crate) linked: Vec<(u128, Option<String>)>,

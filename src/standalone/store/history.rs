@@ -1,7 +1,7 @@
 //! What happened lately, for watches: one bounded log per kind. A watch is a place in the log, not a queue of its own, so
 //! a slow watcher costs nothing and is told `410` once the log has moved on past it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -40,6 +40,7 @@ pub(super) struct Histories {
     /// Every event up to here is in its log.
     published: AtomicU64,
     collect: watch::Sender<Wakes>,
+    emptying: watch::Sender<Emptying>,
 }
 
 /// How often the garbage collector was called.
@@ -49,6 +50,27 @@ pub(crate) struct Wakes {
     pub(crate) work: u64,
     /// An owner that it waits for has a dependent less.
     pub(crate) progress: u64,
+}
+
+/// The containers (namespaces) that are being deleted: the work list of the namespace controller. The writer keeps it with
+/// each commit, so that nothing depends on who asked for the write still being there.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Emptying {
+    /// By key: the id of the container's UID.
+    pub(crate) containers: BTreeMap<Arc<str>, u128>,
+    /// How often something in one of them went.
+    pub(crate) progress: u64,
+}
+
+/// What a commit did to a container.
+#[derive(Debug)]
+pub(super) enum Contained {
+    /// It is being deleted.
+    Deleting(Arc<str>, u128),
+    /// It is gone.
+    Gone(Arc<str>),
+    /// Something in it is gone.
+    Less(Arc<str>),
 }
 
 struct Log {
@@ -106,6 +128,7 @@ impl Histories {
             limits,
             published: AtomicU64::new(revision),
             collect: watch::Sender::new(Wakes::default()),
+            emptying: watch::Sender::new(Emptying::default()),
         }
     }
 
@@ -115,6 +138,37 @@ impl Histories {
 
     pub(super) fn collect_wakes(&self) -> watch::Receiver<Wakes> {
         self.collect.subscribe()
+    }
+
+    pub(super) fn emptying(&self) -> watch::Receiver<Emptying> {
+        self.emptying.subscribe()
+    }
+
+    /// Takes in what one commit did to containers. Those who wait are woken when one of them is new to the list, or has less
+    /// in it.
+    pub(super) fn contained(&self, changes: Vec<Contained>) {
+        if changes.is_empty() {
+            return;
+        }
+        self.emptying.send_if_modified(|emptying| {
+            let mut woken = false;
+            for change in changes {
+                match change {
+                    Contained::Deleting(key, id) => {
+                        woken |= emptying.containers.insert(key, id) != Some(id);
+                    }
+                    Contained::Gone(key) => {
+                        emptying.containers.remove(&key);
+                    }
+                    Contained::Less(key) if emptying.containers.contains_key(&key) => {
+                        emptying.progress += 1;
+                        woken = true;
+                    }
+                    Contained::Less(_) => {}
+                }
+            }
+            woken
+        });
     }
 
     /// Called by the writer alone, with the events of one commit in order.

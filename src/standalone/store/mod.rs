@@ -24,7 +24,7 @@ pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
 pub use disk::OpenError;
 pub(crate) use disk::StoreError;
 pub(crate) use disk::{Snapshot, Stored};
-pub(crate) use history::{Event, EventKind, Next, Tail, Wakes};
+pub(crate) use history::{Emptying, Event, EventKind, Next, Tail, Wakes};
 pub(crate) use writer::CommitError;
 
 use std::path::Path;
@@ -117,6 +117,17 @@ impl Store {
     /// Follows one kind's events after `revision`.
     pub(crate) fn follow(&self, kind: usize, revision: u64) -> Tail {
         Tail::new(Arc::clone(&self.histories), kind, revision)
+    }
+
+    /// The containers that are being deleted. Woken whenever a commit added one, or took something out of one.
+    pub(crate) fn emptying(&self) -> tokio::sync::watch::Receiver<Emptying> {
+        self.histories.emptying()
+    }
+
+    /// Adds a container that was being deleted when the store was opened.
+    pub(crate) fn found_deleting(&self, key: &str, id: u128) {
+        self.histories
+            .contained(vec![history::Contained::Deleting(Arc::from(key), id)]);
     }
 
     /// Woken whenever a commit left work for the garbage collector.

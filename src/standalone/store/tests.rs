@@ -28,6 +28,7 @@ fn put(key: &str, expected: Option<u64>, id: u128) -> Change {
             deleting: false,
             draft: Draft::of(object.as_object().unwrap()),
         },
+        container: false,
         within: None,
         linked: Vec::new(),
         unlinked: Vec::new(),
@@ -80,7 +81,7 @@ async fn a_write_is_made_only_on_the_state_that_it_was_computed_from() {
     store.commit(remove("/a", 2, 1)).await.unwrap();
     assert!(store.snapshot().unwrap().get("/a").unwrap().is_none());
     let within = |namespace: &str| Change {
-        within: Some(namespace.to_owned()),
+        within: Some(Arc::from(namespace)),
         ..put("/c", None, 3)
     };
     assert_eq!(

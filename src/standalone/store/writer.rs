@@ -15,7 +15,7 @@ use super::change::{Action, Change, Committed, Refused};
 use super::disk::{
     COLLECT, Disk, FACTS, FOUND_BY, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError,
 };
-use super::history::{Event, EventKind, Histories, Wakes};
+use super::history::{Contained, Event, EventKind, Histories, Wakes};
 
 /// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
 const BATCH: usize = 512;
@@ -71,6 +71,7 @@ pub(super) struct Loop {
 struct Done {
     events: Vec<(usize, Event)>,
     collect: Wakes,
+    containers: Vec<Contained>,
 }
 
 struct Tables<'txn> {
@@ -171,6 +172,7 @@ impl Loop {
             Ok(results) => {
                 self.histories
                     .publish(done.events, self.revision, done.collect);
+                self.histories.contained(done.containers);
                 for (answer, result) in answers.into_iter().zip(results) {
                     // Nobody waits any more when the request was cut off; the write stands.
                     let _ = answer.send(result.map_err(CommitError::Refused));
@@ -258,7 +260,7 @@ impl Tables<'_> {
     }
 
     fn check(&self, change: &Change) -> Result<Result<(), Refused>, StoreError> {
-        if let Some(namespace) = &change.within {
+        if let (Some(namespace), None) = (&change.within, change.expected) {
             match self.header(namespace)? {
                 None => return Ok(Err(Refused::NoNamespace)),
                 Some(header) if header.deleting => return Ok(Err(Refused::NamespaceDeleting)),
@@ -284,7 +286,8 @@ impl Tables<'_> {
             key,
             expected,
             action,
-            within: _,
+            container,
+            within,
             linked,
             unlinked,
             index: (index_before, index_after),
@@ -321,6 +324,10 @@ impl Tables<'_> {
                     self.collect.insert(id, &*key)?;
                     done.collect.work += 1;
                 }
+                if container && deleting {
+                    done.containers
+                        .push(Contained::Deleting(Arc::clone(&key), id));
+                }
                 let event = match expected {
                     None => EventKind::Created,
                     Some(_) => EventKind::Updated,
@@ -329,6 +336,10 @@ impl Tables<'_> {
             }
             Action::Remove { id, draft } => {
                 self.objects.remove(&*key)?;
+                if container {
+                    done.containers.push(Contained::Gone(Arc::clone(&key)));
+                }
+                done.containers.extend(within.map(Contained::Less));
                 if self.has_dependents(id)? {
                     self.collect.insert(id, "")?;
                     done.collect.work += 1;

@@ -167,6 +167,62 @@ async fn a_namespace_goes_after_everything_in_it() {
     );
 }
 
+/// Carries a deletion as far as its write is on its way, then drops it, as when the client's connection breaks.
+async fn abandoned(bed: &Bed, target: &Target) {
+    let options = DeleteOptions::default();
+    let mut deletion = Box::pin(bed.registry.delete(target, &options));
+    let _ = futures::poll!(deletion.as_mut());
+}
+
+#[tokio::test]
+async fn a_namespace_goes_though_the_client_of_its_deletion_went_away() {
+    let bed = Bed::new().await;
+    for name in ["empty", "full"] {
+        bed.create("namespaces", json!({"metadata": {"name": name}}))
+            .await
+            .unwrap();
+    }
+    let configs = bed.kind("configmaps");
+    bed.create_at(&Target::all(&configs, Some("full")), config("x"))
+        .await
+        .unwrap();
+    for name in ["empty", "full"] {
+        abandoned(&bed, &bed.one("namespaces", name)).await;
+        bed.until_gone("namespaces", name).await;
+    }
+}
+
+#[tokio::test]
+async fn a_namespace_goes_though_the_client_of_the_last_deletion_in_it_went_away() {
+    let bed = Bed::new().await;
+    bed.create("namespaces", json!({"metadata": {"name": "ns"}}))
+        .await
+        .unwrap();
+    let claims = bed.kind("ipclaims");
+    let target = Target::one(&claims, Some("ns"), "last");
+    bed.create_at(
+        &Target::all(&claims, Some("ns")),
+        with_finalizer(claim("last"), "x.io/hold"),
+    )
+    .await
+    .unwrap();
+    bed.delete("namespaces", "ns").await.unwrap();
+    bed.until(&target, |object| {
+        object.is_some_and(|o| o["metadata"]["deletionTimestamp"].is_string())
+    })
+    .await;
+    // The namespace controller ends its pass and waits.
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    let options = WriteOptions::default();
+    let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+    let mut letting_go = Box::pin(bed.registry.patch(&target, patch, &options));
+    let _ = futures::poll!(letting_go.as_mut());
+    drop(letting_go);
+    bed.until_gone("namespaces", "ns").await;
+}
+
 #[tokio::test]
 async fn events_are_forgotten_when_nobody_writes_them_any_more() {
     let bed = Bed::new().await;
