@@ -42,10 +42,12 @@ fn is_id(word: &str) -> bool {
 fn scenarios(source: &str) -> Vec<String> {
     let blocks = source
         .split("scenarios! {")
+        .flat_map(|part| part.split("scenarios_with_upstream! {"))
         .skip(1)
         .filter_map(|rest| rest.split('}').next());
     let lines = blocks.flat_map(|block| block.lines());
-    let names = lines.map(|line| line.trim().trim_end_matches(','));
+    let names = lines.map(|line| line.split("=>").next().unwrap_or(line));
+    let names = names.map(|line| line.trim().trim_end_matches(','));
     names
         .filter(|name| !name.is_empty() && !name.starts_with("//") && !name.contains('$'))
         .map(str::to_owned)
@@ -119,10 +121,15 @@ fn the_readers_see_what_they_are_for() {
         rules(spec),
         BTreeSet::from(["A1".to_owned(), "A15".to_owned()])
     );
-    let source = "scenarios! {\n    a1_a15_two_rules,\n    // a word\n    section_6_none,\n}\nfn x() {}\nscenarios! { a2_more }";
+    let source = "scenarios! {\n    a1_a15_two_rules,\n    // a word\n    section_6_none,\n}\nfn x() {}\nscenarios! { a2_more }\nscenarios_with_upstream! {\n    a3_on_three => \"needs, a field\",\n}";
     assert_eq!(
         scenarios(source),
-        ["a1_a15_two_rules", "section_6_none", "a2_more"]
+        [
+            "a1_a15_two_rules",
+            "section_6_none",
+            "a2_more",
+            "a3_on_three"
+        ]
     );
     assert_eq!(ids("a1_a15_two_rules_a2"), ["A1", "A15"]);
     assert!(ids("section_6_none").is_empty());

@@ -37,6 +37,7 @@ mod release;
 mod restart;
 mod scope;
 mod tally;
+mod upstream;
 mod veil;
 mod words;
 mod world;

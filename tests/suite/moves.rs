@@ -15,9 +15,9 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::words::{capi_published, range};
-use crate::world::{On, World, capi_is_bound, is_bound, published, scenarios};
+use crate::world::{On, World, capi_is_bound, published, scenarios_with_upstream};
 
-scenarios! {
+scenarios_with_upstream! {
     p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_address_object,
     p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_to_any_address_object,
 }
@@ -159,7 +159,7 @@ async fn p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_
 async fn all_bound(world: &World) -> [Vec<(String, String)>; 2] {
     let claims = world
         .until::<IPClaim>("20 IPClaims bound", |all| {
-            all.len() == 20 && all.values().all(is_bound)
+            all.len() == 20 && all.values().all(|c| world.is_bound(c))
         })
         .await;
     let capi_claims = world
@@ -202,12 +202,14 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
     );
     world.start_controller();
     assert_eq!(all_bound(&world).await, before);
-    let pool = world.pool_counts("p", 40).await;
-    assert_eq!(
-        pool.status.unwrap().indexes.len(),
-        20,
-        "one key for both kinds of a name (A10)"
-    );
+    world.pool_counts("p", 40).await;
+    // One key for both kinds of a name (A10).
+    world
+        .until::<IPPool>("20 keys in the pool's status", |all| {
+            let status = all["p"].status.as_ref();
+            status.is_some_and(|s| s.indexes.len() == 20)
+        })
+        .await;
     assert_eq!(versions_of_addresses(&world).await, objects);
     let counters = world.view().counters();
     let written = |kind: Watched| -> u64 {

@@ -8,9 +8,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
 use crate::words::{CLUSTER_NAME, PAUSED, capi_published, range};
-use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios};
+use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios_with_upstream};
 
-scenarios! {
+scenarios_with_upstream! {
     p1_a_paused_cluster_stops_everything_of_its_pool,
     p1_a_cluster_with_the_annotation_stops_everything_of_its_pool,
     p1_a_pool_with_the_annotation_is_stopped_beside_its_cluster,

@@ -22,6 +22,8 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::{interval, timeout};
 
+use crate::upstream;
+
 /// The version that `tests/kube/go.mod` names; without it the server calls itself v0.0.0-master.
 const VERSION: &str = "v1.36.3";
 /// The administrator's.
@@ -31,6 +33,7 @@ pub(crate) const TOKEN: &str = "metal3-ipam-tests";
 pub(crate) struct ControlPlane {
     /// The server that scenarios share, each in a namespace of its own.
     pub(crate) shared: ApiServer,
+    upstream: OnceCell<ApiServer>,
     site: Site,
     _etcd: Process,
 }
@@ -181,9 +184,21 @@ impl ControlPlane {
         let shared = ApiServer::start(&site, "shared", &definitions, None).await;
         Self {
             shared,
+            upstream: OnceCell::new(),
             site,
             _etcd: storage,
         }
+    }
+
+    /// A server with upstream's definitions of the Metal3 kinds, and Cluster API's own; started on first use and then shared as
+    /// the other one is.
+    pub(crate) async fn upstream(&self) -> &ApiServer {
+        let start = || async {
+            let mut definitions = upstream::definitions();
+            definitions.extend(capi_definitions(Versions::Stored));
+            ApiServer::start(&self.site, "upstream", &definitions, None).await
+        };
+        self.upstream.get_or_init(start).await
     }
 
     /// A contender for a lease that is written with client-go, as upstream's manager is.

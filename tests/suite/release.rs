@@ -10,13 +10,15 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
 use crate::oracles::Recorder;
-use crate::world::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound, scenarios};
+use crate::world::{
+    On, World, capi_claim_json, capi_is_bound, claim_json, scenarios_with_upstream,
+};
 
-scenarios! {
+scenarios_with_upstream! {
     r1_claims_created_and_deleted_at_once_leave_nothing,
     r2_a_foreign_finalizer_on_the_claim_keeps_its_address,
     r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets,
-    r3_a_deleted_claim_keeps_its_address_for_the_grace_period,
+    r3_a_deleted_claim_keeps_its_address_for_the_grace_period => "needs addressReuseGracePeriodSeconds",
     r4_an_address_object_deleted_by_hand_stays_held_and_is_put_back_if_it_vanishes,
     r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses,
     r8_a_deleting_claim_with_our_finalizer_is_released_whatever_its_pools_state,
@@ -172,7 +174,7 @@ async fn r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets
         let capi = (0..10).filter(|pool| is_capi(*pool, round)).count();
         world
             .until::<IPClaim>("the successors alone, bound", |all| {
-                let served = |(n, c): (&String, &IPClaim)| of_round(n) && is_bound(c);
+                let served = |(n, c): (&String, &IPClaim)| of_round(n) && world.is_bound(c);
                 all.len() == 10 - capi && all.iter().all(served)
             })
             .await;
@@ -276,21 +278,11 @@ async fn r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses(o
     world.delete::<IPPool>("p").await;
     world.claim("late", "p").await;
     world.waits_for("late", "PoolNotReady").await;
-    let pool = world.until::<IPPool>("the pool to say what it waits for", |all| {
-        all["p"]
-            .status
-            .iter()
-            .flat_map(|s| &s.conditions)
-            .any(|c| c.type_ == "Ready" && c.status == "False")
-    });
-    let pool = pool.await.remove("p").unwrap();
-    let ready = pool
-        .status
-        .iter()
-        .flat_map(|s| &s.conditions)
-        .find(|c| c.type_ == "Ready")
-        .unwrap();
-    assert!(!ready.message.is_empty());
+    let message = world.pool_says("p", "Ready", ("False", "Deleting")).await;
+    assert!(
+        !world.keeps_conditions() || !message.is_empty(),
+        "the pool says what it waits for"
+    );
     world.delete::<IPClaim>("a").await;
     world
         .until::<IPPool>(

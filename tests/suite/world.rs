@@ -35,6 +35,17 @@ pub(crate) enum On {
     Embedded,
     /// The real control plane, one for all scenarios, a namespace for each.
     Real,
+    /// A real kube-apiserver with upstream's definitions, one for all scenarios, a namespace for each.
+    Upstream,
+}
+
+/// Whose definitions of the Metal3 kinds a server has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Definitions {
+    /// With conditions and counts.
+    Ours,
+    /// Without.
+    Upstream,
 }
 
 /// Makes tests of scenarios: each named function runs once on every kind of server.
@@ -67,6 +78,50 @@ macro_rules! scenarios {
 }
 pub(crate) use scenarios;
 
+/// The same on three servers: [`scenarios!`], and each one on a real server with upstream's definitions, unless a reason is
+/// given why it needs a field that they do not have.
+macro_rules! scenarios_with_upstream {
+    ($($name:ident $(=> $why:literal)?),+ $(,)?) => {
+        $crate::world::scenarios!($($name),+);
+        mod upstream {
+            $($crate::world::on_upstream!($name $(, $why)?);)+
+        }
+    };
+}
+pub(crate) use scenarios_with_upstream;
+
+/// One scenario with upstream's definitions, or why not.
+macro_rules! on_upstream {
+    ($name:ident) => {
+        #[tokio::test(flavor = "multi_thread")]
+        async fn $name() {
+            if $crate::real::control_plane().await.is_some() {
+                super::$name($crate::world::On::Upstream).await;
+                $crate::tally::add("scenarios passed with upstream's definitions", 1);
+            } else {
+                $crate::real::say(concat!(
+                    "SKIPPED with upstream's definitions: ",
+                    stringify!($name)
+                ));
+                $crate::tally::add("scenarios SKIPPED with upstream's definitions: no Go", 1);
+            }
+        }
+    };
+    ($name:ident, $why:literal) => {
+        #[test]
+        fn $name() {
+            $crate::real::say(concat!(
+                "LEFT OUT with upstream's definitions: ",
+                stringify!($name),
+                ": ",
+                $why
+            ));
+            $crate::tally::add("scenarios LEFT OUT with upstream's definitions", 1);
+        }
+    };
+}
+pub(crate) use on_upstream;
+
 /// A server, a namespace of it, and a controller that can be stopped and started again.
 pub(crate) struct World {
     /// A client of the server.
@@ -75,6 +130,10 @@ pub(crate) struct World {
     pub(crate) namespace: String,
     /// How long it may wait for a state before it has failed.
     pub(crate) patience: Duration,
+    /// What its server keeps of the objects.
+    pub(crate) definitions: Definitions,
+    /// What a controller shows that another world runs.
+    shown: Option<View>,
     embedded: Option<(Server, tempfile::TempDir)>,
     controller: Option<(CancellationToken, JoinHandle<()>, View)>,
 }
@@ -93,6 +152,8 @@ impl World {
             client,
             namespace: "default".to_owned(),
             patience: DEADLINE,
+            definitions: Definitions::Ours,
+            shown: None,
             embedded: None,
             controller: None,
         }
@@ -109,6 +170,8 @@ impl World {
                     client: server.client(),
                     namespace: "default".to_owned(),
                     patience: DEADLINE,
+                    definitions: Definitions::Ours,
+                    shown: None,
                     embedded: Some((server, dir)),
                     controller: None,
                 }
@@ -116,6 +179,12 @@ impl World {
             On::Real => {
                 let plane = real::control_plane().await.expect("the macro has looked");
                 Self::at(&plane.shared.config).await
+            }
+            On::Upstream => {
+                let plane = real::control_plane().await.expect("the macro has looked");
+                let mut world = Self::at(&plane.upstream().await.config).await;
+                world.definitions = Definitions::Upstream;
+                world
             }
         }
     }
@@ -128,7 +197,9 @@ impl World {
 
     /// Another namespace of this server, without a controller.
     pub(crate) async fn neighbour(&self) -> Self {
-        Self::in_a_new_namespace(self.client.clone()).await
+        let mut neighbour = Self::in_a_new_namespace(self.client.clone()).await;
+        neighbour.definitions = self.definitions;
+        neighbour
     }
 
     async fn in_a_new_namespace(client: Client) -> Self {
@@ -142,6 +213,8 @@ impl World {
             client,
             namespace: made.metadata.name.unwrap(),
             patience: DEADLINE,
+            definitions: Definitions::Ours,
+            shown: None,
             embedded: None,
             controller: None,
         }
@@ -188,11 +261,27 @@ impl World {
 
     /// What the running controller shows.
     pub(crate) fn view(&self) -> &View {
-        &self
-            .controller
-            .as_ref()
+        let own = self.controller.as_ref().map(|(_, _, view)| view);
+        own.or(self.shown.as_ref())
             .expect("the controller is running")
-            .2
+    }
+
+    /// The controller of this namespace is one that the scenario runs by itself.
+    pub(crate) fn is_served_by(&mut self, view: View) {
+        self.shown = Some(view);
+    }
+
+    /// Whether the server keeps conditions and counts of the Metal3 kinds.
+    pub(crate) fn keeps_conditions(&self) -> bool {
+        self.definitions == Definitions::Ours
+    }
+
+    /// Whether the claim is bound, as far as the server's definition can say so.
+    pub(crate) fn is_bound(&self, claim: &IPClaim) -> bool {
+        match self.definitions {
+            Definitions::Ours => is_bound(claim),
+            Definitions::Upstream => published(claim).is_some(),
+        }
     }
 
     /// Stops everything.
@@ -218,7 +307,10 @@ impl World {
             let plane = real::control_plane()
                 .await
                 .expect("the scenario runs on it");
-            let config = plane.shared.config.clone();
+            let config = match self.definitions {
+                Definitions::Ours => plane.shared.config.clone(),
+                Definitions::Upstream => plane.upstream().await.config.clone(),
+            };
             return Door::new(&self.namespace, config, real::TOKEN, None);
         };
         let listening = server
@@ -301,7 +393,7 @@ impl World {
     pub(crate) async fn address_of(&self, claim: &str) -> String {
         let claims = self
             .until::<IPClaim>(&format!("IPClaim {claim} to be bound"), |all| {
-                all.get(claim).is_some_and(is_bound)
+                all.get(claim).is_some_and(|c| self.is_bound(c))
             })
             .await;
         let object = published(&claims[claim]).unwrap();
@@ -338,8 +430,13 @@ impl World {
             .address
     }
 
-    /// Waits until this IPClaim waits for this reason, and returns the message.
+    /// Waits until this IPClaim waits for this reason, and returns the message; an empty one where the server's definition
+    /// keeps none.
     pub(crate) async fn waits_for(&self, claim: &str, reason: &str) -> String {
+        if !self.keeps_conditions() {
+            self.counted_as_waiting(claim, reason).await;
+            return String::new();
+        }
         let what = format!("IPClaim {claim} to wait for {reason}");
         let waits =
             |c: &IPClaim| ready(c).is_some_and(|(status, r, _)| status == "False" && r == reason);
