@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::ip::parse_ip;
 use super::meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
@@ -118,7 +118,7 @@ fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
         .filter(|s| !s.is_empty())
 }
 
-fn conditions(value: Option<&Value>) -> Vec<Condition> {
+pub(crate) fn conditions(value: Option<&Value>) -> Vec<Condition> {
     let items = value
         .and_then(Value::as_array)
         .map(Vec::as_slice)
@@ -326,7 +326,7 @@ impl PoolObject {
             meta,
             spec: IPPoolSpec::deserialize(&spec)
                 .map_err(|e| e.to_string().chars().take(1024).collect()),
-            status: IPPoolStatus::deserialize(&status).unwrap_or_default(),
+            status: pool_status(&status),
         }
     }
 
@@ -337,6 +337,18 @@ impl PoolObject {
             name: self.meta.name.clone(),
         }
     }
+}
+
+/// A pool's status; of one that cannot be read as a whole, the fields that can.
+pub(crate) fn pool_status(status: &Value) -> IPPoolStatus {
+    IPPoolStatus::deserialize(status).unwrap_or_else(|_| {
+        let mut fields = status.as_object().cloned().unwrap_or_default();
+        fields.retain(|name, value| {
+            let field = Map::from_iter([(name.clone(), value.clone())]);
+            IPPoolStatus::deserialize(&Value::Object(field)).is_ok()
+        });
+        IPPoolStatus::deserialize(&Value::Object(fields)).unwrap_or_default()
+    })
 }
 
 impl ClusterFacts {

@@ -221,7 +221,7 @@ fn slot(input: &Input) -> Option<Slot> {
         Input::ClusterSeen(cluster) => Slot::Cluster(cluster.name.clone()),
         Input::ClusterGone { name } => Slot::Cluster(name.as_str().into()),
         Input::ClaimSeen { claim, .. } => Slot::Claim(claim.key()),
-        Input::ClaimGone { key, .. } => Slot::Claim(key.clone()),
+        Input::ClaimGone { key, .. } | Input::ClaimLeft { key, .. } => Slot::Claim(key.clone()),
         Input::AddressSeen { address, .. } => Slot::Address(address.key()),
         Input::AddressGone { key, .. } | Input::NameFreed(key) => Slot::Address(key.clone()),
         Input::Kinds(_) => Slot::Kinds,
@@ -235,6 +235,8 @@ enum Says<'a> {
     Seen(&'a Uid),
     /// This incarnation ended.
     Gone(&'a Uid),
+    /// This incarnation lives and leads elsewhere.
+    Left(&'a Uid),
     /// The newest word, whatever came before.
     Newest,
     /// The name is free.
@@ -249,6 +251,7 @@ fn says(input: &Input) -> Says<'_> {
         Input::PoolGone { uid } | Input::ClaimGone { uid, .. } | Input::AddressGone { uid, .. } => {
             Says::Gone(uid)
         }
+        Input::ClaimLeft { uid, .. } => Says::Left(uid),
         Input::NameFreed(_) => Says::Freed,
         Input::ClusterSeen(_)
         | Input::ClusterGone { .. }
@@ -264,8 +267,11 @@ fn join(facts: &mut Vec<Input>, input: Input) {
         Says::Newest => facts.clear(),
         // Only the newest version counts; that another incarnation ended is told by itself.
         Says::Seen(_) => facts.retain(|f| !matches!(says(f), Says::Seen(_))),
+        Says::Left(uid) => {
+            facts.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
+        }
         Says::Gone(uid) => {
-            facts.retain(|f| !matches!(says(f), Says::Seen(u) if u == uid));
+            facts.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
             if facts
                 .iter()
                 .any(|f| matches!(says(f), Says::Gone(u) if u == uid))

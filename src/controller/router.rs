@@ -334,9 +334,16 @@ impl Router {
         pool: Option<Arc<str>>,
     ) {
         if let Some(before) = state.known.get(kind, name) {
-            let moved = before.pool.is_some() && before.pool != pool;
-            if before.uid != uid || moved {
-                self.forget(state, kind, name);
+            let moved = before.pool.clone().filter(|_| before.pool != pool);
+            match (kind, moved) {
+                (Watched::Claims(family), Some(pool)) if before.uid == uid => {
+                    let key = name.claim(family);
+                    let uid = uid.clone();
+                    self.tell(&name.pool(&pool), Input::ClaimLeft { key, uid });
+                }
+                (_, Some(_)) => self.forget(state, kind, name),
+                (_, None) if before.uid != uid => self.forget(state, kind, name),
+                (_, None) => {}
             }
         }
         let known = Incarnation {

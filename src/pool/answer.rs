@@ -1,11 +1,12 @@
 //! Answers. A definite one is taken like any object seen or gone; of the others only so much is believed as they say.
 
+use std::net::IpAddr;
+
 use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
 
-use super::case::{AttemptState, Refused, Written};
-use super::explain::shows_ready;
+use super::case::{AttemptState, Refused};
 use super::input::{Newest, Outcome, Refusal, Stored};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::Course;
@@ -15,6 +16,14 @@ use super::time::{Backoff, Mishap, later};
 
 /// How long a namespace that refused a create is left in peace.
 const TERMINATING: SignedDuration = SignedDuration::from_mins(1);
+
+/// What was written to a claim.
+enum ClaimWrite {
+    /// Its finalizers; in words, after "the API server refused".
+    Finalizer(&'static str),
+    /// Its status; with its address when that is what was written.
+    Status(Option<IpAddr>),
+}
 
 impl Pool {
     pub(super) fn answered(&mut self, id: RequestId, outcome: Outcome) {
@@ -26,8 +35,12 @@ impl Pool {
                 self.head.flight = None;
                 self.answered_pool(&uid, outcome, false);
             }
-            Purpose::Status(uid) => {
+            Purpose::Status(uid, sent) => {
                 self.head.flight = None;
+                if let Outcome::Stored(Stored::Pool(pool)) = &outcome {
+                    let stored = serde_json::to_value(&pool.status).unwrap_or_default();
+                    self.head.desk.dropped.learn_pool(&sent, &stored);
+                }
                 self.answered_pool(&uid, outcome, true);
             }
             Purpose::Cluster(name) => {
@@ -40,23 +53,30 @@ impl Pool {
                 }
                 self.queue.mark(&key);
                 match sent {
-                    Sent::Claim(uid) => self.answered_claim(&key, &uid, None, outcome),
+                    Sent::Pin(uid) => self.answered_claim(
+                        &key,
+                        &uid,
+                        &ClaimWrite::Finalizer("our finalizer on this claim"),
+                        outcome,
+                    ),
+                    Sent::Unpin(uid) => self.answered_claim(
+                        &key,
+                        &uid,
+                        &ClaimWrite::Finalizer("to take our finalizer off this claim"),
+                        outcome,
+                    ),
                     Sent::Status(uid, addr, status) => {
                         let stored = match &outcome {
-                            Outcome::Stored(Stored::Claim(c)) => {
-                                Some(c.meta.resource_version.clone())
-                            }
+                            Outcome::Stored(Stored::Claim(claim)) => Some(&**claim),
                             _ => None,
                         };
+                        self.learn_claim(&key, &status, stored);
                         let lost = matches!(outcome, Outcome::Unknown { .. });
-                        self.answered_claim(&key, &uid, addr, outcome);
+                        self.answered_claim(&key, &uid, &ClaimWrite::Status(addr), outcome);
                         if let Some(case) = self.cases.get_mut(&key)
                             && !lost
                         {
                             case.showing = None;
-                        }
-                        if let Some(version) = stored {
-                            self.note_written(&key, &version, *status);
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
@@ -77,6 +97,9 @@ impl Pool {
         match outcome {
             Outcome::Stored(Stored::Pool(pool)) => {
                 self.pool_backoff(status).reset();
+                if !status {
+                    self.head.refusal = None;
+                }
                 self.see_pool(*pool, None);
             }
             Outcome::Conflict(Newest::Seen(Stored::Pool(pool))) => {
@@ -92,6 +115,10 @@ impl Pool {
             }
             Outcome::Refused { message, .. } => {
                 self.pool_failed(status, Mishap::Refused, &message);
+                if !status {
+                    self.head.refusal = Some(message.chars().take(1024).collect());
+                    self.head.desk.dirty = true;
+                }
             }
             Outcome::NotSent { retry_after } => {
                 self.pool_failed(status, Mishap::NotSent(retry_after), "it was not sent");
@@ -180,33 +207,36 @@ impl Pool {
     }
 
     fn succeeded(&mut self, key: &ClaimKey) {
-        // A status that explains a refused create does not hasten the next one.
-        if let Some(case) = self.cases.get_mut(key)
-            && case.refusal.is_none()
-        {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.refusal = None;
             case.backoff.reset();
         }
     }
 
+    /// A write of this case was refused: its claim is to say so (U1).
+    fn refused_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.refusal = Some(Box::new(Refused {
+                what,
+                message: message.chars().take(1024).collect(),
+                explained: false,
+            }));
+        }
+    }
+
     /// The claim's own object came or went with an answer to a patch of it.
-    fn answered_claim(
-        &mut self,
-        key: &ClaimKey,
-        uid: &Uid,
-        addr: Option<std::net::IpAddr>,
-        outcome: Outcome,
-    ) {
+    fn answered_claim(&mut self, key: &ClaimKey, uid: &Uid, write: &ClaimWrite, outcome: Outcome) {
         let what = "write";
         match outcome {
             Outcome::Stored(Stored::Claim(claim)) => {
-                self.succeeded(key);
+                // A status that explains a refused write does not hasten the next try.
+                let explains = self.cases.get(key).is_some_and(|c| c.refusal.is_some());
+                if !(explains && matches!(write, ClaimWrite::Status(None))) {
+                    self.succeeded(key);
+                }
                 let created = claim.meta.created();
                 self.claim_seen(*claim, None);
-                if let Some(address) = addr {
-                    if let Some(case) = self.cases.get_mut(key) {
-                        case.refusal = None;
-                        case.backoff.reset();
-                    }
+                if let ClaimWrite::Status(Some(address)) = *write {
                     self.decided(Decision::Bound {
                         claim: key.clone(),
                         address,
@@ -226,7 +256,16 @@ impl Pool {
                     self.failed(key, Mishap::Lost, what, "it changed meanwhile");
                 }
             }
-            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::Refused { message, .. } => {
+                self.failed(key, Mishap::Refused, what, &message);
+                if let ClaimWrite::Finalizer(what) = *write {
+                    self.refused_write(key, what, &message);
+                    if self.doubt(key).is_none() {
+                        // Nothing was created: somebody else may have the address meanwhile (A12).
+                        self.drop_attempt(key);
+                    }
+                }
+            }
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
             }
@@ -238,14 +277,17 @@ impl Pool {
         }
     }
 
-    /// What a status write came to, in case that the server has not kept all of it. Only the version that the write made can
-    /// tell: what a watch has told since may have been taken away by someone else, and is written again.
-    fn note_written(&mut self, key: &ClaimKey, version: &str, status: ClaimStatus) {
-        if let Some(case) = self.cases.get_mut(key) {
-            let claim = case.claim.as_deref();
-            let claim = claim.filter(|c| *c.version == *version && !shows_ready(c, &status));
-            let version = claim.map(|c| c.version.clone());
-            case.written = version.map(|version| Box::new(Written { version, status }));
+    /// What the server has kept of a status that was written; `None`: nobody knows whether it was written.
+    fn learn_claim(&mut self, key: &ClaimKey, sent: &ClaimStatus, stored: Option<&Claim>) {
+        let fields = self.fields.entry(key.kind).or_default();
+        let before = (fields.dropped.clone(), fields.are_known);
+        let asked = fields.asked_by.take_if(|by| by == key).is_some();
+        if let Some(stored) = stored {
+            fields.dropped.learn_claim(sent, stored);
+            fields.are_known |= sent.conditions.is_some();
+        }
+        if asked || before != (fields.dropped.clone(), fields.are_known) {
+            self.mark_all();
         }
     }
 
@@ -370,12 +412,7 @@ impl Pool {
                 }
             }
             Refusal::Forbidden | Refusal::Invalid | Refusal::Other => {
-                if let Some(case) = self.cases.get_mut(key) {
-                    case.refusal = Some(Box::new(Refused {
-                        message: message.chars().take(1024).collect(),
-                        explained: false,
-                    }));
-                }
+                self.refused_write(key, "the address object", message);
             }
         }
         if let Some(since) = self.doubt(key) {
@@ -470,6 +507,7 @@ impl Pool {
             Outcome::Refused { message, .. } => {
                 self.spare(object, uid);
                 self.failed(key, Mishap::Refused, what, &message);
+                self.refused_write(key, "a write of the address object", &message);
             }
             Outcome::NotSent { retry_after } => {
                 self.spare(object, uid);

@@ -18,6 +18,7 @@ use super::case::{
 };
 use super::machine::Pool;
 use super::record::ClaimRecord;
+use super::request::ClaimStatus;
 use super::time::later;
 
 /// After that time a request that nobody has answered cannot be carried out any more: the server was told to give up after
@@ -58,6 +59,9 @@ impl Pool {
                 (Some(claim), Some(refused)) if asks => {
                     self.refused(key, case, claim, refused, until)
                 }
+                (Some(claim), Some(refused)) if claim.deleted.is_some() && !bystander => {
+                    self.release_refused(key, claim, refused, until).into()
+                }
                 (Some(_) | None, Some(_) | None) => idle(Verdict::Later(until)),
             };
         }
@@ -92,7 +96,7 @@ impl Pool {
         Some(Verdict::Do(Class::Going, step))
     }
 
-    /// The server does not take this claim's address object; the claim says so while it waits for the next try.
+    /// The server refuses a write that this claim needs to get its address; the claim says so while it waits for the next try.
     fn refused(
         &self,
         key: &ClaimKey,
@@ -103,10 +107,7 @@ impl Pool {
     ) -> Assessment {
         let waiting = Waiting {
             reason: Reason::AllocationFailed,
-            message: format!(
-                "the API server refused the address object: {}",
-                refused.message
-            ),
+            message: refused.words(),
             error: None,
             until: Until::Change,
         };
@@ -115,6 +116,26 @@ impl Pool {
             assessment.verdict = Verdict::Later(until);
         }
         assessment
+    }
+
+    /// The server refuses a write that releases the address; the claim says so while it waits for the next try.
+    fn release_refused(
+        &self,
+        key: &ClaimKey,
+        claim: &ClaimRecord,
+        refused: &Refused,
+        until: Timestamp,
+    ) -> Verdict {
+        let reason = Reason::ReleaseFailed;
+        let (word, message) = reason.in_condition(key.kind, refused.words());
+        let status = ClaimStatus {
+            conditions: self.conditions_with(claim, false, word, message),
+            ..ClaimStatus::default()
+        };
+        if refused.explained || !self.is_due(key, claim, &status) {
+            return Verdict::Later(until);
+        }
+        Verdict::Do(Class::Status, Step::Explain(reason, Box::new(status)))
     }
 
     fn fault(fault: ReferenceFault) -> Waiting {

@@ -103,7 +103,8 @@ impl Pool {
         };
         let living = case.claim.as_deref().is_some_and(|c| c.deleted.is_none());
         let bound = self.is_bound(key, case);
-        let resting = case.flight.is_some() || case.backoff.until(self.now).is_some();
+        let waits = case.backoff.until(self.now).is_some() && case.refusal.is_none();
+        let resting = case.flight.is_some() || waits;
         let wanted = match verdict {
             Verdict::Do(_, Step::Choose(_) | Step::Pin | Step::Create) => true,
             Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting,

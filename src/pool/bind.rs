@@ -216,13 +216,17 @@ impl Pool {
             return Assessment::rest();
         };
         let status = self.binding_status(key, claim, &object_key.name);
-        match status.filter(|status| !case.has_written(claim, status)) {
-            Some(status) => {
-                let step = Step::Publish(addr, Box::new(status));
-                self.still_waiting(key, case, Verdict::Do(Class::Going, step))
-            }
-            None => Assessment::rest(),
-        }
+        let Some(status) = status.filter(|status| self.is_due(key, claim, status)) else {
+            return Assessment::rest();
+        };
+        // What only puts a condition or an error text right comes after claims that have no address yet.
+        let class = if status.published.is_some() {
+            Class::Going
+        } else {
+            Class::Status
+        };
+        let step = Step::Publish(addr, Box::new(status));
+        self.still_waiting(key, case, Verdict::Do(class, step))
     }
 
     /// The owner references as they shall stand; `None` when they are right (P3: then nothing is written). Only the UID of

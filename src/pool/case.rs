@@ -27,10 +27,8 @@ pub(super) struct Case {
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
     pub(super) flight: Option<RequestId>,
-    /// The last status that was written, while something of it is missing in what the server stored.
-    pub(super) written: Option<Box<Written>>,
     pub(super) backoff: Backoff,
-    /// Why the server refused its address object.
+    /// A write that the server refused, until one succeeds.
     pub(super) refusal: Option<Box<Refused>>,
     /// Why it has no address.
     pub(super) wait: Option<Box<Wait>>,
@@ -44,35 +42,7 @@ pub(super) struct Case {
     pub(super) confirmed: bool,
 }
 
-/// A status write that the server carried out.
-#[derive(Debug, Clone)]
-pub(super) struct Written {
-    /// Version of the claim with it.
-    pub(super) version: Arc<str>,
-    pub(super) status: ClaimStatus,
-}
-
 impl Case {
-    /// Whether just this was written to the claim as it stands. A server whose definition of the kind lacks a field, such as
-    /// upstream's without conditions, drops it in silence: to write it again would never end.
-    pub(super) fn has_written(&self, claim: &ClaimRecord, status: &ClaimStatus) -> bool {
-        let ready = |s: &ClaimStatus| {
-            let list = s.conditions.as_deref().unwrap_or_default();
-            let ready = list.iter().find(|c| c.type_ == "Ready")?;
-            Some((
-                ready.status.clone(),
-                ready.reason.clone(),
-                ready.message.clone(),
-            ))
-        };
-        self.written.as_deref().is_some_and(|w| {
-            w.version == claim.version
-                && w.status.published == status.published
-                && w.status.error_message == status.error_message
-                && ready(&w.status) == ready(status)
-        })
-    }
-
     /// Whether nothing is left of it.
     pub(super) fn is_over(&self) -> bool {
         self.claim.is_none()
@@ -115,7 +85,7 @@ pub(super) enum Class {
     Going,
     /// A claim gets its address.
     New,
-    /// Only a status that explains.
+    /// Only a status that explains, or puts a condition right.
     Status,
 }
 
@@ -167,12 +137,22 @@ pub(super) struct Kept {
     pub(super) moved: Option<Timestamp>,
 }
 
-/// The server's no to a create.
+/// The server's no to a write.
 #[derive(Debug)]
 pub(super) struct Refused {
+    /// What it refused, after "the API server refused".
+    pub(super) what: &'static str,
+    /// Its words, bounded.
     pub(super) message: String,
-    /// The claim's status was written, or tried to be: not again before the next create.
+    /// The claim's status was written, or tried to be: not again before the next try.
     pub(super) explained: bool,
+}
+
+impl Refused {
+    pub(super) fn words(&self) -> String {
+        let Self { what, message, .. } = self;
+        format!("the API server refused {what}: {message}")
+    }
 }
 
 /// Why a claim has no address; a reason in the words of its condition (U1).
@@ -189,6 +169,8 @@ pub(super) enum Reason {
     RequestedAddressUnavailable,
     /// Its address object was moved away, and is not made again for now (R4).
     AddressMissing,
+    /// The claim is being deleted, and the server refuses what releases its address (U1).
+    ReleaseFailed,
     /// Paused, or another manager's: counted, never written.
     LeftAlone,
     /// It is being served: counted, never written.
@@ -209,6 +191,7 @@ impl Reason {
             Self::RequestedAddressOutOfRange => "RequestedAddressOutOfRange",
             Self::RequestedAddressUnavailable => "RequestedAddressUnavailable",
             Self::AddressMissing => "AddressMissing",
+            Self::ReleaseFailed => "ReleaseFailed",
             Self::LeftAlone => "Paused",
             Self::Pending => "Pending",
         }
@@ -226,8 +209,25 @@ impl Reason {
             | Self::RequestedAddressOutOfRange
             | Self::RequestedAddressUnavailable
             | Self::AddressMissing
+            | Self::ReleaseFailed
             | Self::LeftAlone
             | Self::Pending => "AllocationFailed",
+        }
+    }
+
+    /// Reason and message as a condition of this kind of claim has them: where the contract knows no word for the reason, it
+    /// opens the message.
+    pub(super) fn in_condition(self, kind: ClaimKind, message: String) -> (&'static str, String) {
+        match kind {
+            ClaimKind::Metal3 => (self.text(), message),
+            ClaimKind::Capi => {
+                let (fine, coarse) = (self.text(), self.contract_text());
+                if fine == coarse {
+                    (coarse, message)
+                } else {
+                    (coarse, format!("{fine}: {message}"))
+                }
+            }
         }
     }
 
@@ -246,7 +246,8 @@ impl Reason {
             | Self::PreAllocationConflict
             | Self::RequestedAddressInvalid
             | Self::RequestedAddressOutOfRange
-            | Self::RequestedAddressUnavailable => false,
+            | Self::RequestedAddressUnavailable
+            | Self::ReleaseFailed => false,
         }
     }
 }

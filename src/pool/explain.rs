@@ -55,20 +55,6 @@ pub(super) fn condition(
     }
 }
 
-/// Whether two conditions say the same. The generation does not count: it alone is not worth a write.
-pub(super) fn says_the_same(a: &Condition, b: &Condition) -> bool {
-    a.status == b.status && a.reason == b.reason && a.message == b.message
-}
-
-/// Whether the claim shows the `Ready` that this status would write.
-pub(super) fn shows_ready(claim: &ClaimRecord, status: &ClaimStatus) -> bool {
-    let ready = |list: &[Condition]| list.iter().find(|c| c.type_ == "Ready").cloned();
-    let wanted = status.conditions.as_deref().and_then(ready);
-    wanted.is_none_or(|wanted| {
-        ready(&claim.conditions).is_some_and(|shown| says_the_same(&shown, &wanted))
-    })
-}
-
 /// A list of conditions with one set; others' are kept.
 pub(super) fn with_condition(list: &[Condition], condition: Condition) -> Vec<Condition> {
     let mut list = list.to_vec();
@@ -98,7 +84,22 @@ impl Pool {
         (status != ClaimStatus::default()).then_some(status)
     }
 
-    fn conditions_with(
+    /// Whether this status changes anything that the server keeps, and may be written now. As long as it is not known whether
+    /// the server keeps conditions, one claim's condition is written to find out.
+    pub(super) fn is_due(&self, key: &ClaimKey, claim: &ClaimRecord, status: &ClaimStatus) -> bool {
+        let Some(fields) = self.fields.get(&key.kind) else {
+            return *status != ClaimStatus::default();
+        };
+        let ready = claim.conditions.iter().find(|c| c.type_ == "Ready");
+        let is_only_condition = status.published.is_none() && status.error_message.is_none();
+        let waits = is_only_condition
+            && !fields.are_known
+            && fields.asked_by.as_ref().is_some_and(|by| by != key);
+        fields.dropped.changes(status, ready) && !waits
+    }
+
+    /// The claim's conditions with our `Ready` in them; `None` when it stands already.
+    pub(super) fn conditions_with(
         &self,
         claim: &ClaimRecord,
         ready: bool,
@@ -115,7 +116,13 @@ impl Pool {
             claim.generation,
             self.now,
         );
-        if before.is_some_and(|before| says_the_same(before, &condition)) {
+        let alike = |before: &Condition| {
+            before.status == condition.status
+                && before.reason == condition.reason
+                && before.message == condition.message
+                && before.observed_generation == condition.observed_generation
+        };
+        if before.is_some_and(alike) {
             return None;
         }
         Some(with_condition(&claim.conditions, condition))
@@ -149,7 +156,8 @@ impl Pool {
             | Reason::RequestedAddressInvalid
             | Reason::RequestedAddressOutOfRange
             | Reason::RequestedAddressUnavailable
-            | Reason::AddressMissing => {}
+            | Reason::AddressMissing
+            | Reason::ReleaseFailed => {}
         }
         let mut status = ClaimStatus::default();
         let mut due = None;
@@ -169,18 +177,9 @@ impl Pool {
             }
             Some(_) | None => {}
         }
-        let (reason, message) = match key.kind {
-            ClaimKind::Metal3 => (waiting.reason.text(), waiting.message.clone()),
-            ClaimKind::Capi => {
-                let (fine, coarse) = (waiting.reason.text(), waiting.reason.contract_text());
-                let message = if fine == coarse {
-                    waiting.message.clone()
-                } else {
-                    format!("{fine}: {}", waiting.message)
-                };
-                (coarse, message)
-            }
-        };
+        let (reason, message) = waiting
+            .reason
+            .in_condition(key.kind, waiting.message.clone());
         status.conditions = self.conditions_with(claim, false, reason, message);
         let moved = waiting.reason == Reason::AddressMissing;
         if claim.published.is_some() && !moved && self.returning(key, case).is_none() {
@@ -194,8 +193,7 @@ impl Pool {
                 status = ClaimStatus::default();
             }
         }
-        let missing = status != ClaimStatus::default() && !case.has_written(claim, &status);
-        let verdict = if missing {
+        let verdict = if self.is_due(key, claim, &status) {
             let step = Step::Explain(waiting.reason, Box::new(status));
             Verdict::Do(Class::Status, step)
         } else if let Some(due) = due {

@@ -191,7 +191,12 @@ impl Pool {
             Shut::Moving => format!(
                 "pool {key} is marked for clusterctl move and has lost its finalizer; when no move goes on, remove the annotation {DELETE_FOR_MOVE_ANNOTATION} from it"
             ),
-            Shut::NotStored => format!("the finalizer of pool {key} is not stored yet"),
+            Shut::NotStored => match &self.head.refusal {
+                Some(words) => format!(
+                    "the API server refuses the finalizer, labels or owner reference of pool {key}: {words}"
+                ),
+                None => format!("the finalizer of pool {key} is not stored yet"),
+            },
         }
     }
 }

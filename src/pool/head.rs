@@ -53,6 +53,8 @@ pub(super) struct Head {
     /// One request about the pool object at a time.
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
+    /// The server's words when it refused the last write of the metadata.
+    pub(super) refusal: Option<String>,
     /// UID of the Cluster that an uncached read has just shown, good for one write (P2).
     pub(super) checked: Option<Uid>,
     pub(super) desk: Desk,
@@ -199,6 +201,7 @@ impl Pool {
             self.mark_all();
         }
         if is_first {
+            self.head.refusal = None;
             self.head.desk.reset();
             self.terminating_until = None;
         }

@@ -39,8 +39,15 @@ pub enum Input {
         /// Whether `--watch-filter` lets us act on it.
         scope: Scope,
     },
-    /// The claim of this UID is gone (or leads elsewhere now).
+    /// The claim of this UID is gone.
     ClaimGone {
+        /// Which claim.
+        key: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
+    },
+    /// The claim of this UID lives and leads to another pool now. It may come back.
+    ClaimLeft {
         /// Which claim.
         key: ClaimKey,
         /// Which incarnation.

@@ -12,11 +12,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use serde_json::{Map, Value};
 
-use crate::api::{AddressKey, ClaimKey, ClusterFacts, PoolKey, Uid};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, Uid};
 
 use super::case::{Case, Verdict};
 use super::config::Config;
+use super::dropped::ClaimFields;
 use super::graves::Graves;
 use super::head::Head;
 use super::input::{Input, Kinds};
@@ -32,8 +34,8 @@ use super::tally::Tally;
 pub(super) enum Purpose {
     /// Metadata of the pool of this UID.
     Meta(Uid),
-    /// Status of the pool of this UID.
-    Status(Uid),
+    /// Status of the pool of this UID, and what was written.
+    Status(Uid, Box<Map<String, Value>>),
     /// A Cluster, before it becomes the pool's owner.
     Cluster(Arc<str>),
     /// A case.
@@ -43,8 +45,10 @@ pub(super) enum Purpose {
 /// What was sent for a case.
 #[derive(Debug, Clone)]
 pub(super) enum Sent {
-    /// Finalizer on the claim of this UID, or off it.
-    Claim(Uid),
+    /// Our finalizer on the claim of this UID.
+    Pin(Uid),
+    /// Our finalizer off it.
+    Unpin(Uid),
     /// Status of the claim of this UID; with its address when that is what was written.
     Status(Uid, Option<IpAddr>, Box<ClaimStatus>),
     /// Create of the address object.
@@ -74,6 +78,8 @@ pub struct Pool {
     /// Address objects that name this pool, external ones too.
     pub(super) addresses: BTreeMap<AddressKey, AddressRecord>,
     pub(super) strays: Strays,
+    /// What the server keeps of a claim's status.
+    pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
     /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
     pub(super) foreign: BTreeMap<AddressKey, IpAddr>,
     pub(super) graves: Graves,
@@ -105,6 +111,7 @@ impl Pool {
             cases: BTreeMap::new(),
             addresses: BTreeMap::new(),
             strays: Strays::default(),
+            fields: BTreeMap::new(),
             foreign: BTreeMap::new(),
             graves: Graves::default(),
             queue: Queue::default(),
@@ -156,6 +163,7 @@ impl Pool {
                 self.graves.close(&uid, self.next_id());
                 self.claim_gone(&key, &uid);
             }
+            Input::ClaimLeft { key, uid } => self.claim_gone(&key, &uid),
             Input::AddressSeen { address, scope } => self.address_seen(*address, Some(scope)),
             Input::AddressGone { key, uid } => {
                 self.graves.close(&uid, self.next_id());
@@ -182,9 +190,6 @@ impl Pool {
             while let Some(key) = self.queue.next_dirty() {
                 self.file(&key);
             }
-            if !self.has_room() {
-                break;
-            }
             if self.tend_meta() {
                 continue;
             }
@@ -198,9 +203,7 @@ impl Pool {
             self.serve(&age.key());
         }
         self.weigh_pool();
-        if self.has_room() {
-            self.tend_status();
-        }
+        self.tend_status();
     }
 
     /// Looks at a case: parks it, sets its timer, counts it; sends nothing.
@@ -258,8 +261,11 @@ impl Pool {
 
     // --- small things that every file uses
 
+    /// Whether one more request for a claim may be sent. The one request about the pool object has a place beside them, so that
+    /// the pool's status appears however many claims ask.
     pub(super) fn has_room(&self) -> bool {
-        self.flights.len() < self.config.in_flight.max(1)
+        let of_cases = self.flights.len() - usize::from(self.head.flight.is_some());
+        of_cases < self.config.in_flight.max(1)
     }
 
     pub(super) fn next_id(&self) -> RequestId {

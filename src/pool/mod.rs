@@ -22,6 +22,7 @@ mod attempt;
 mod bind;
 mod case;
 mod config;
+mod dropped;
 mod explain;
 mod gate;
 mod graves;

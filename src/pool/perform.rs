@@ -3,7 +3,7 @@
 use crate::api::names::address_name;
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{AttemptState, Step};
+use super::case::{AttemptState, Reason, Step};
 use super::machine::{Pool, Purpose, Sent};
 use super::request::{Decision, Effect, NewAddress, Request};
 
@@ -28,7 +28,8 @@ impl Pool {
                 {
                     refused.explained = true;
                 }
-                let ready = status.conditions.iter().flatten();
+                let waits = reason != Reason::ReleaseFailed;
+                let ready = status.conditions.iter().flatten().filter(|_| waits);
                 if let Some(ready) = ready.into_iter().find(|c| c.type_ == "Ready") {
                     self.decided(Decision::Waiting {
                         claim: key.clone(),
@@ -93,7 +94,11 @@ impl Pool {
                 claim.finalizers.without(ours)
             },
         };
-        let sent = Sent::Claim(claim.uid.clone());
+        let sent = if on {
+            Sent::Pin(claim.uid.clone())
+        } else {
+            Sent::Unpin(claim.uid.clone())
+        };
         self.send(Purpose::Case(key.clone(), sent), request);
     }
 
@@ -106,6 +111,11 @@ impl Pool {
         let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
             return;
         };
+        let only_condition = status.published.is_none() && status.error_message.is_none();
+        let fields = self.fields.entry(key.kind).or_default();
+        if only_condition && !fields.are_known {
+            fields.asked_by = Some(key.clone());
+        }
         let showing = status.published.clone().flatten();
         let sent = Sent::Status(claim.uid.clone(), addr, Box::new(status.clone()));
         let request = Request::ClaimStatus {

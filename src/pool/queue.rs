@@ -114,6 +114,13 @@ impl Queue {
         }
     }
 
+    /// Has every claim that waits for this address looked at again.
+    pub(super) fn mark_waiting(&mut self, addr: IpAddr) {
+        for age in self.wishful.get(&addr).into_iter().flatten() {
+            self.dirty.insert(age.key());
+        }
+    }
+
     /// Wakes the oldest claim that waits for this address; of those behind `after`, when an older one has declined.
     pub(super) fn call(&mut self, addr: IpAddr, after: Option<&Age>) {
         let Some(set) = self.wishful.get(&addr) else {

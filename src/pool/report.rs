@@ -5,14 +5,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind};
 
 use super::case::Case;
-use super::explain::{condition, says_the_same, with_condition};
+use super::dropped::Dropped;
+use super::explain::{condition, with_condition};
 use super::gate::Shut;
 use super::input::KindState;
 use super::machine::{Pool, Purpose};
@@ -50,9 +51,16 @@ pub(super) struct Desk {
     pub(super) dirty: bool,
     /// Rises with every change of `indexes`.
     pub(super) epoch: u64,
+    /// Fields that the server does not keep.
+    pub(super) dropped: Dropped,
     look: Look,
-    /// When it may be written next.
-    open_at: Option<Timestamp>,
+    /// More than counts changed: it is written as soon as the shortest interval allows.
+    is_urgent: bool,
+    /// When it was written last.
+    written_at: Option<Timestamp>,
+    /// Least time to the next write, and when it is urgent.
+    interval: SignedDuration,
+    shortest: SignedDuration,
     /// Conditions that were told of, or that stood when the pool was first seen.
     told: BTreeMap<&'static str, (bool, &'static str)>,
 }
@@ -61,14 +69,26 @@ impl Desk {
     pub(super) fn reset(&mut self) {
         *self = Self {
             epoch: self.epoch,
+            dropped: std::mem::take(&mut self.dropped),
             ..Self::default()
         };
     }
 
     pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
         let ahead = |at: &Timestamp| *at > now;
-        let times = [self.open_at.filter(ahead), self.backoff.until(now)];
+        let times = [self.open_at().filter(ahead), self.backoff.until(now)];
         times.into_iter().flatten().min().filter(|_| self.dirty)
+    }
+
+    /// When it may be written next.
+    fn open_at(&self) -> Option<Timestamp> {
+        let written = self.written_at?;
+        let interval = if self.is_urgent {
+            self.shortest
+        } else {
+            self.interval
+        };
+        Some(later(written, interval))
     }
 }
 
@@ -121,9 +141,11 @@ impl Pool {
         let before = std::mem::replace(&mut self.head.desk.look, look);
         self.head.desk.dirty = true;
         let look = &self.head.desk.look;
+        let is_observed = before.generation == look.generation;
         let quiet = !first
             && (before.ready, before.paused, before.full, before.problems)
                 == (look.ready, look.paused, look.full, look.problems);
+        self.head.desk.is_urgent |= !(quiet && is_observed);
         if quiet {
             return;
         }
@@ -240,7 +262,7 @@ impl Pool {
     pub(super) fn tend_status(&mut self) {
         let desk = &self.head.desk;
         let due = desk.dirty
-            && desk.open_at.is_none_or(|at| at <= self.now)
+            && desk.open_at().is_none_or(|at| at <= self.now)
             && desk.backoff.until(self.now).is_none();
         let writable = self.kinds.is_synced()
             && self.kinds.pools == KindState::Listed
@@ -251,7 +273,7 @@ impl Pool {
         };
         // Its metadata is about to be stored: one write less if the status waits for that.
         let storing = self.open().is_err_and(|shut| shut == Shut::NotStored);
-        if storing && !self.head.backoff.has_failed() {
+        if storing && !self.head.backoff.has_failed() && !self.is_paused() {
             return;
         }
         let (uid, version) = (pool.uid.clone(), pool.version.clone());
@@ -264,11 +286,12 @@ impl Pool {
             self.head.desk.dirty = false;
             return;
         };
+        let purpose = Purpose::Status(uid, Box::new(status.clone()));
         self.send_head(
-            Purpose::Status(uid),
+            purpose,
             Request::PoolStatus {
                 resource_version: version,
-                status,
+                status: Value::Object(status),
             },
         );
         let shown = usize::try_from(self.tally.bound).unwrap_or(usize::MAX);
@@ -277,20 +300,23 @@ impl Pool {
         } else {
             i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
         };
-        let interval = self.config.status_interval * slower.min(SLOWEST);
-        self.head.desk.open_at = Some(later(self.now, interval));
-        self.head.desk.dirty = false;
+        let shortest = self.config.status_interval;
+        let desk = &mut self.head.desk;
+        desk.written_at = Some(self.now);
+        (desk.interval, desk.shortest) = (shortest * slower.min(SLOWEST), shortest);
+        desk.is_urgent = false;
+        desk.dirty = false;
     }
 
     /// The one write that a paused pool gets (P1).
-    fn paused_status(&self) -> Option<Value> {
+    fn paused_status(&self) -> Option<Map<String, Value>> {
         let pool = self.head.object.as_ref()?;
         let verdict = self
             .verdicts(true)
             .into_iter()
             .find(|v| v.type_ == "Paused")?;
         let (changed, conditions) = self.merged(vec![verdict], &pool.status.conditions);
-        changed.then(|| json!({ "conditions": conditions }))
+        changed.then(|| Map::from_iter([("conditions".to_owned(), json!(conditions))]))
     }
 
     fn merged(&self, verdicts: Vec<Verdict>, stored: &[Condition]) -> (bool, Vec<Condition>) {
@@ -306,16 +332,18 @@ impl Pool {
             } = verdict;
             let before = list.iter().find(|c| c.type_ == type_);
             let new = condition(before, type_, status, reason, message, generation, self.now);
-            if before.is_none_or(|before| !says_the_same(before, &new)) {
-                changed = true;
-                list = with_condition(&list, new);
-            }
+            let dropped = &self.head.desk.dropped;
+            changed |= match before {
+                Some(before) => !dropped.are_alike(before, &new),
+                None => !dropped.has("conditions"),
+            };
+            list = with_condition(&list, new);
         }
         (changed, list)
     }
 
-    /// What differs from the stored status, as a merge patch; `None`: nothing.
-    fn status_patch(&self) -> Option<Value> {
+    /// What differs from the stored status, as a merge patch; `None`: nothing that the server keeps.
+    fn status_patch(&self) -> Option<Map<String, Value>> {
         let pool = self.head.object.as_ref()?;
         let stored = &pool.status;
         let mut patch = Map::new();
@@ -375,7 +403,9 @@ impl Pool {
                 patch.insert("capacityOverflow".to_owned(), Value::Null);
             }
         }
-        if !patch.is_empty() {
+        let dropped = &self.head.desk.dropped;
+        let is_kept = |patch: &Map<String, Value>| patch.keys().any(|field| !dropped.has(field));
+        if is_kept(&patch) {
             let now = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now);
             patch.insert("lastUpdated".to_owned(), now.to_string().into());
         }
@@ -389,7 +419,14 @@ impl Pool {
         if changed {
             patch.insert("conditions".to_owned(), json!(conditions));
         }
-        (!patch.is_empty()).then_some(Value::Object(patch))
+        if !is_kept(&patch) {
+            return None;
+        }
+        if dropped.has("conditions") {
+            // Sent along, in case that the server keeps them by now.
+            patch.insert("conditions".to_owned(), json!(conditions));
+        }
+        Some(patch)
     }
 
     /// Claim names and their addresses, external objects' too as upstream has it; `None` beyond the bounds. An IPClaim's

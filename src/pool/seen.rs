@@ -37,6 +37,11 @@ impl Pool {
         if self.graves.has(&claim.meta.uid) {
             return;
         }
+        if claim.pool != self.key.name {
+            // An answer shows that it leads to another pool by now.
+            self.claim_gone(&key, &claim.meta.uid);
+            return;
+        }
         let known = self.cases.get(&key).and_then(|c| c.claim.as_deref());
         let mut fresh = true;
         if let Some(known) = known {
@@ -66,6 +71,7 @@ impl Pool {
             self.claim_gone(&key, &uid);
             return;
         }
+        self.fields.entry(key.kind).or_default().see(&claim);
         let case = self.cases.entry(key.clone()).or_default();
         let scope = scope.unwrap_or(case.claim.as_ref().map_or(Scope::Another, |c| c.scope));
         let record = ClaimRecord::new(claim, scope);
@@ -73,6 +79,11 @@ impl Pool {
             .claim
             .as_deref()
             .is_none_or(|before| record.asks_otherwise(before))
+            || (case.refusal.is_some()
+                && case
+                    .claim
+                    .as_deref()
+                    .is_some_and(|b| b.labels != record.labels))
         {
             case.backoff.reset();
             case.refusal = None;
@@ -180,6 +191,17 @@ impl Pool {
                 }
                 course = (known.course, known.doomed);
                 known_scope = Some(known.scope);
+                let claim = ClaimKey {
+                    kind: key.kind,
+                    name: known.claim.clone(),
+                };
+                if let Some(case) = self.cases.get_mut(&claim)
+                    && case.refusal.is_some()
+                    && scope.is_some()
+                {
+                    // Somebody changed it: the server may take what it refused before.
+                    case.backoff.reset();
+                }
             } else if is_older_incarnation(seen, (&known.version, known.created)) {
                 return;
             } else {
@@ -324,7 +346,9 @@ impl Pool {
         // The name may be just being read: then the answer shows what was there before.
         let reading = self.flights.values().find_map(|purpose| match purpose {
             Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
-            Purpose::Case(..) | Purpose::Meta(_) | Purpose::Status(_) | Purpose::Cluster(_) => None,
+            Purpose::Case(..) | Purpose::Meta(_) | Purpose::Status(..) | Purpose::Cluster(_) => {
+                None
+            }
         });
         if let Some(attempt) = reading
             .and_then(|claim| self.cases.get_mut(&claim))
@@ -343,7 +367,8 @@ impl Pool {
         }
     }
 
-    /// The holders of an address changed: claims whose objects share it may see a conflict begin or end (A4).
+    /// The holders of an address changed: claims whose objects share it may see a conflict begin or end (A4), and those that
+    /// wait for it say who holds it.
     pub(super) fn holders_changed(&mut self, addr: IpAddr) {
         let objects: Vec<AddressKey> = self.space.objects_at(addr).cloned().collect();
         for key in objects {
@@ -354,6 +379,7 @@ impl Pool {
                 });
             }
         }
+        self.queue.mark_waiting(addr);
         self.weigh_duplicate(addr);
     }
 

@@ -101,13 +101,13 @@ impl Pool {
         claim: &ClaimRecord,
         planned: Option<IpAddr>,
     ) -> Result<Option<IpAddr>, Waiting> {
-        // Messages do not name the holder: it may change while the claim waits, which nobody tells those who wait.
         if let Some(kept) = case.kept.as_deref() {
-            let conflict = |_| Waiting {
+            let conflict = |holder| Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
-                    "the address object of this claim was deleted, and another one holds its address {} now; delete one of the two claims",
-                    kept.address
+                    "the address object of this claim was deleted, and its address {} is held by {} now; delete one of the two",
+                    kept.address,
+                    self.describe(holder)
                 ),
                 error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
                 until: Until::Address(kept.address),
@@ -216,10 +216,11 @@ impl Pool {
         }
         match self.space.obstacle(addr, key) {
             None => Ok(addr),
-            Some(_) => Err(waiting(
+            Some(holder) => Err(waiting(
                 Reason::RequestedAddressUnavailable,
                 format!(
-                    "the requested address {addr} is held; it is given to this claim when it is freed"
+                    "the requested address {addr} is held by {}; it is given to this claim when it is freed",
+                    self.describe(holder)
                 ),
                 NOT_AVAILABLE.to_owned(),
                 Final::Later,
@@ -244,10 +245,11 @@ impl Pool {
         };
         match self.space.obstacle(addr, key) {
             None => Ok(addr),
-            Some(_) => Err(Waiting {
+            Some(holder) => Err(Waiting {
                 reason: Reason::PreAllocationConflict,
                 message: format!(
-                    "{addr} is pre-allocated to this claim, but held; it is given to this claim when it is freed"
+                    "{addr} is pre-allocated to this claim, but held by {}; it is given to this claim when it is freed",
+                    self.describe(holder)
                 ),
                 error: Some((NOT_AVAILABLE.to_owned(), Final::Later)),
                 until: Until::Address(addr),

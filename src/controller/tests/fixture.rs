@@ -58,6 +58,7 @@ pub(super) fn told(input: &Input) -> String {
             format!("claim {} {} {scope:?}", claim.key(), claim.meta.uid)
         }
         Input::ClaimGone { key, uid } => format!("claim gone {key} {uid}"),
+        Input::ClaimLeft { key, uid } => format!("claim left {key} {uid}"),
         Input::AddressSeen { address: a, scope } => {
             let whose = if *scope == Scope::Ours {
                 ""

@@ -120,15 +120,15 @@ fn objects_of_other_providers_lead_nowhere_but_for_our_finalizer() {
     assert_eq!(world.told("x")[1], "claim IPAddressClaim c 1 Ours");
     // Once the finalizer is off it is theirs alone.
     world.seen(kind, wire("c", "1", 4, other));
-    assert_eq!(world.told("x"), ["claim gone IPAddressClaim c 1"]);
+    assert_eq!(world.told("x"), ["claim left IPAddressClaim c 1"]);
 }
 
 #[test]
-fn a_changed_reference_is_an_end_at_the_old_pool() {
+fn a_claim_that_leads_elsewhere_has_left_the_old_pool() {
     let world = world(None).with_pool("x").with_pool("y");
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
     world.seen(CLAIMS, wire("c", "1", 2, claim_spec("y")));
-    assert_eq!(world.told("x"), ["claim gone IPClaim c 1"]);
+    assert_eq!(world.told("x"), ["claim left IPClaim c 1"]);
     assert_eq!(world.told("y"), ["claim IPClaim c 1 Ours"]);
 }
 

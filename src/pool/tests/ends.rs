@@ -1065,7 +1065,7 @@ fn requests_in_flight_are_bounded_and_go_by_age() {
 #[test]
 fn u1_a_server_that_keeps_no_conditions_is_not_written_to_without_end() {
     let mut world = World::new();
-    world.keeps_conditions = false;
+    world.drops = ["conditions"].into();
     world.create_pool(small(1));
     world.create_claim(M, "a");
     world.create_claim(M, "b");

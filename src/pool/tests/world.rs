@@ -15,6 +15,7 @@ use super::super::{
 };
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::{METAL3_GROUP, POOL_FINALIZER};
+use crate::api::object::{conditions as conditions_of, pool_status};
 use crate::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject,
 };
@@ -34,6 +35,9 @@ pub(super) enum Fate {
     Refused,
     Terminating,
 }
+
+/// A policy of the server: which requests it refuses, and with which words.
+pub(super) type Policy = (fn(&Request) -> bool, &'static str);
 
 /// One stream of watch events; order is kept within a stream, not between streams.
 pub(super) const STREAMS: usize = 6;
@@ -59,10 +63,27 @@ pub(super) struct World {
     /// Everything sent, for counting.
     pub(super) sent: Vec<Request>,
     pub(super) told: Vec<Decision>,
-    /// Whether the server's definition of a claim has conditions; upstream's IPClaim has none.
-    pub(super) keeps_conditions: bool,
+    /// Fields of a pool's or a claim's status that the server's definition lacks, such as `conditions.message`; upstream's
+    /// IPClaim has no conditions, its IPPool no counts.
+    pub(super) drops: BTreeSet<&'static str>,
+    /// What the server refuses, with these words.
+    pub(super) refuses: Option<Policy>,
     /// Every status that a claim had: (claim UID, object name, address).
     pub(super) published: Vec<(Arc<str>, ClaimKey, Arc<str>)>,
+}
+
+/// Drops a field as a structural schema without it does; of the conditions also a field of each.
+fn drop_field(status: &mut Value, field: &str) {
+    let fields = status.as_object_mut().unwrap();
+    match field.split_once('.') {
+        None => _ = fields.remove(field),
+        Some((list, field)) => {
+            let items = fields.get_mut(list).and_then(Value::as_array_mut);
+            for item in items.into_iter().flatten() {
+                item.as_object_mut().unwrap().remove(field);
+            }
+        }
+    }
 }
 
 pub(super) fn ip(text: &str) -> IpAddr {
@@ -133,7 +154,8 @@ impl World {
             watched: BTreeSet::new(),
             sent: Vec::new(),
             told: Vec::new(),
-            keeps_conditions: true,
+            drops: BTreeSet::new(),
+            refuses: None,
             published: Vec::new(),
         };
         world.step(Input::Kinds(kinds));
@@ -428,7 +450,15 @@ impl World {
     }
 
     fn execute(&mut self, request: &Request) -> Outcome {
-        let keeps_conditions = self.keeps_conditions;
+        if let Some((refuses, words)) = self.refuses
+            && refuses(request)
+        {
+            return Outcome::Refused {
+                refusal: Refusal::Invalid,
+                message: words.into(),
+            };
+        }
+        let drops = self.drops.clone();
         match request {
             Request::PoolMeta {
                 resource_version,
@@ -453,7 +483,10 @@ impl World {
             } => self.patch_pool(resource_version, |pool| {
                 let mut stored = serde_json::to_value(&pool.status).unwrap();
                 json_patch::merge(&mut stored, status);
-                pool.status = serde_json::from_value::<IPPoolStatus>(stored).unwrap();
+                for field in &drops {
+                    drop_field(&mut stored, field);
+                }
+                pool.status = pool_status(&stored);
             }),
             Request::ClaimFinalizers {
                 key,
@@ -479,16 +512,22 @@ impl World {
                 resource_version,
                 status,
             } => self.patch_claim(key, resource_version, |claim| {
-                if let Some(published) = &status.published {
+                if let Some(published) = &status.published
+                    && !drops.contains("address")
+                {
                     claim.published.clone_from(published);
                 }
-                if let Some(error) = &status.error_message {
+                if let Some(error) = &status.error_message
+                    && !drops.contains("errorMessage")
+                {
                     claim.error_message.clone_from(error);
                 }
-                if let Some(conditions) = &status.conditions
-                    && keeps_conditions
-                {
-                    claim.conditions.clone_from(conditions);
+                if let Some(conditions) = &status.conditions {
+                    let mut kept = json!({ "conditions": conditions });
+                    for field in &drops {
+                        drop_field(&mut kept, field);
+                    }
+                    claim.conditions = conditions_of(kept.get("conditions"));
                 }
             }),
             Request::CreateAddress(new) => {

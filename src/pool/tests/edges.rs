@@ -1,0 +1,402 @@
+//! What a server does that is not in the script: fields that its definitions lack, writes that it refuses for ever.
+
+use serde_json::json;
+
+use super::super::{Input, Request};
+use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use crate::api::names::{PAUSED_ANNOTATION, POOL_FINALIZER};
+
+/// Every field of ours in a status, and each field of a condition.
+const FIELDS: [&str; 15] = [
+    "lastUpdated",
+    "indexes",
+    "capacity",
+    "allocated",
+    "available",
+    "reserved",
+    "outOfRange",
+    "waitingClaims",
+    "observedGeneration",
+    "errorMessage",
+    "conditions",
+    "conditions.reason",
+    "conditions.message",
+    "conditions.observedGeneration",
+    "conditions.lastTransitionTime",
+];
+
+fn count(world: &World, of: fn(&Request) -> bool) -> usize {
+    world.sent.iter().filter(|r| of(r)).count()
+}
+
+fn is_claim_status(request: &Request) -> bool {
+    matches!(request, Request::ClaimStatus { .. })
+}
+
+/// A pool of two, two bound claims and two that wait, on a server that drops these fields.
+fn busy(drops: &[&'static str]) -> World {
+    let mut world = World::new();
+    world.drops = drops.iter().copied().collect();
+    world.create_pool(small(2));
+    for name in ["a", "b", "c", "d"] {
+        world.create_claim(M, name);
+    }
+    world.pass(60);
+    for name in ["a", "b"] {
+        assert!(world.bound(M, name).is_some(), "{drops:?}: {name}");
+    }
+    world
+}
+
+#[test]
+fn u1_whatever_field_a_definition_drops_costs_one_more_write_at_most() {
+    let each = FIELDS.map(|field| vec![field]);
+    let all_of_ours = vec![FIELDS.to_vec(), FIELDS[2..].to_vec()];
+    let whole = busy(&[]).sent.len();
+    for drops in each.into_iter().chain(all_of_ours) {
+        let mut world = busy(&drops);
+        let sent = world.sent.len();
+        // Each object of the five is written once more at most.
+        assert!(
+            sent <= whole + 5,
+            "{drops:?}: {sent} and {whole} of a whole definition"
+        );
+        world.pass(3600);
+        assert_eq!(
+            sent,
+            world.sent.len(),
+            "{drops:?}: {:?}",
+            &world.sent[sent..]
+        );
+        // A new leader finds out anew, with one write of an object at most.
+        world.restart();
+        world.pass(3600);
+        let restarted = world.sent.len() - sent;
+        assert!(restarted <= 5, "{drops:?}: {:?}", &world.sent[sent..]);
+        world.delete_claim(M, "a");
+        world.pass(60);
+        assert!(world.bound(M, "c").is_some(), "{drops:?}");
+        let sent = world.sent.len();
+        world.pass(3600);
+        assert_eq!(sent, world.sent.len(), "{drops:?}");
+    }
+}
+
+#[test]
+fn u1_binding_a_claim_costs_three_writes_where_conditions_are_dropped() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.drops = ["conditions"].into();
+        world.create_pool(small(9));
+        world.settle();
+        for name in ["a", "b", "c"] {
+            let before = world.writes();
+            world.create_claim(kind, name);
+            world.pass(5);
+            assert_eq!(world.writes() - before, 3, "{name}");
+        }
+    }
+}
+
+#[test]
+fn u1_a_field_that_the_server_begins_to_keep_is_written_again() {
+    let mut world = busy(&["conditions", "capacity"]);
+    assert!(world.pool.as_ref().unwrap().status.capacity.is_none());
+    world.drops.clear();
+    world.delete_claim(M, "a");
+    world.pass(60);
+    assert_eq!(world.pool.as_ref().unwrap().status.capacity, Some(2));
+    assert_eq!(world.pool_condition("Exhausted").0, "True");
+    assert_eq!(world.reason(M, "c"), "AddressAllocated");
+    assert_eq!(world.reason(M, "d"), "PoolExhausted");
+    assert_eq!(world.reason(M, "b"), "AddressAllocated", "the others too");
+}
+
+/// As upstream's controller leaves them: bound, without conditions.
+fn taken_over(count: u8) -> World {
+    let mut world = World::new();
+    world.create_pool(small(count + 9));
+    for number in 1..=count {
+        let (name, object) = (format!("c{number:03}"), format!("p-10-0-0-{number}"));
+        let address = format!("10.0.0.{number}");
+        world.create_address(M, &object, "prov", &name, &address, |a| {
+            a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+        });
+        world.create_claim_with(M, &name, |claim| {
+            claim.published = Some(object.as_str().into());
+            claim.meta.finalizers.push("ipclaim.ipam.metal3.io".into());
+        });
+    }
+    world
+}
+
+#[test]
+fn a_new_claim_comes_before_conditions_of_bound_ones() {
+    let mut world = taken_over(200);
+    world.create_claim(M, "new");
+    world.settle();
+    let place = |of: &dyn Fn(&Request) -> bool| world.sent.iter().position(of);
+    let created = place(&|r| matches!(r, Request::CreateAddress(_))).unwrap();
+    let tidied = |r: &&Request| matches!(r, Request::ClaimStatus { status, .. } if status.published.is_none());
+    let before = world.sent[..created].iter().filter(tidied).count();
+    assert!(before <= 1, "{before} conditions were written before");
+    world.pass(60);
+    assert_eq!(world.reason(M, "c200"), "AddressAllocated");
+}
+
+#[test]
+fn a_restart_on_a_server_without_conditions_writes_to_one_claim_of_many() {
+    let mut world = taken_over(200);
+    world.drops = ["conditions"].into();
+    world.pass(60);
+    assert_eq!(count(&world, is_claim_status), 1);
+    world.restart();
+    world.pass(60);
+    assert_eq!(count(&world, is_claim_status), 2);
+}
+
+#[test]
+fn a8_the_pools_status_appears_however_many_claims_are_outstanding() {
+    let mut world = World::new();
+    world.create_pool(small(250));
+    for number in 0..200 {
+        world.create_claim(M, &format!("c{number}"));
+    }
+    world.deliver_all();
+    // One write after the other is answered; the claims' are always more than may be in flight.
+    let mut answered = 0;
+    while count(&world, |r| matches!(r, Request::PoolStatus { .. })) == 0 {
+        answered += 1;
+        assert!(answered < 5, "the status waits behind the claims");
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    assert!(world.requests.len() > 60, "they are outstanding still");
+}
+
+#[test]
+fn a8_the_conditions_generation_follows_the_specs() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.pass(5);
+    world.edit_spec(|spec| spec.prefix = Some(24));
+    world.pass(2);
+    let pool = world.pool.as_ref().unwrap();
+    assert_eq!(pool.status.observed_generation, Some(2));
+    for condition in &pool.status.conditions {
+        assert_eq!(
+            condition.observed_generation,
+            Some(2),
+            "{}",
+            condition.type_
+        );
+    }
+}
+
+#[test]
+fn p1_a_pool_that_is_paused_from_birth_says_so() {
+    for cluster in [false, true] {
+        let mut world = World::new();
+        let mut spec = json!({"namePrefix": "p", "pools": []});
+        if cluster {
+            world.set_cluster("c", true);
+            spec["clusterName"] = json!("c");
+        }
+        world.create_pool(super::world::spec(spec));
+        if !cluster {
+            world.edit_pool(|pool| {
+                let all = &mut pool.meta.annotations;
+                all.insert(PAUSED_ANNOTATION.into(), String::new());
+            });
+        }
+        world.pass(5);
+        assert_eq!(world.pool_condition("Paused").0, "True");
+        assert!(!world.has_pool_finalizer());
+    }
+}
+
+fn finalizers_of_a(request: &Request) -> bool {
+    matches!(request, Request::ClaimFinalizers { key, .. } if &*key.name == "a")
+}
+
+#[test]
+fn a12_a_claim_whose_finalizer_is_refused_holds_no_address_and_says_why() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.refuses = Some((finalizers_of_a, "denied by policy frozen"));
+        world.create_pool(small(1));
+        world.create_claim(kind, "a");
+        world.pass(1);
+        world.create_claim(kind, "b");
+        world.pass(5);
+        assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.1"));
+        let says = "the API server refused our finalizer on this claim: denied by policy frozen";
+        // With no address free, that is what it waits for.
+        world.delete_claim(kind, "b");
+        world.pass(120);
+        let message = world.message(kind, "a");
+        assert!(message.ends_with(says), "{message}");
+        let tries = count(&world, finalizers_of_a);
+        assert!(tries < 12, "{tries} in two minutes");
+        world.pass(3600);
+        let statuses = count(&world, is_claim_status);
+        world.pass(3600);
+        assert_eq!(statuses, count(&world, is_claim_status), "said once");
+        world.refuses = None;
+        world.pass(61);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        assert_eq!(world.reason(kind, "a"), "AddressAllocated");
+    }
+}
+
+#[test]
+fn u1_a_refused_release_is_said_on_the_claim_and_ends_with_the_refusal() {
+    let of_a: [fn(&Request) -> bool; 3] = [
+        |r| matches!(r, Request::DeleteAddress { .. }),
+        |r| matches!(r, Request::AddressMeta { .. }),
+        finalizers_of_a,
+    ];
+    for kind in [M, C] {
+        for refuses in of_a {
+            let mut world = World::new();
+            world.create_pool(small(1));
+            world.create_claim(kind, "a");
+            world.create_claim(kind, "b");
+            world.pass(2);
+            world.refuses = Some((refuses, "label team is required"));
+            world.delete_claim(kind, "a");
+            world.pass(15);
+            let ready = world.claim(kind, "a").condition("Ready").unwrap().clone();
+            assert_eq!(ready.status, "False");
+            assert!(
+                ready.message.contains("label team is required"),
+                "{ready:?}"
+            );
+            let (reason, says) = (&*ready.reason, &*ready.message);
+            if kind == M {
+                assert_eq!(reason, "ReleaseFailed");
+            } else {
+                assert_eq!(reason, "AllocationFailed");
+                assert!(says.starts_with("ReleaseFailed: "), "{says}");
+            }
+            world.pass(600);
+            let statuses = count(&world, is_claim_status);
+            world.pass(600);
+            assert_eq!(statuses, count(&world, is_claim_status), "said once");
+            // The labels are put right: tried again at once.
+            world.refuses = None;
+            world.edit_claim(&claim_key(kind, "a"), |claim| {
+                claim.meta.labels.insert("team".into(), "a".into());
+            });
+            world.settle();
+            assert!(!world.claims.contains_key(&claim_key(kind, "a")));
+            world.pass(1);
+            assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.1"));
+        }
+    }
+}
+
+#[test]
+fn a_pool_whose_finalizer_is_refused_says_why() {
+    let mut world = World::new();
+    world.refuses = Some((
+        |r| matches!(r, Request::PoolMeta { .. }),
+        "label team is required",
+    ));
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    let status = &world.pool.as_ref().unwrap().status;
+    let ready = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Ready")
+        .unwrap();
+    let says = "the API server refuses the finalizer, labels or owner reference of pool default/prov: label team is required";
+    assert_eq!(
+        (&*ready.reason, &*ready.message),
+        ("FinalizerPending", says)
+    );
+    assert_eq!(world.message(M, "a"), says);
+    world.refuses = None;
+    world.pass(61);
+    assert!(
+        world
+            .pool
+            .as_ref()
+            .unwrap()
+            .meta
+            .has_finalizer(POOL_FINALIZER)
+    );
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn a12_a_refused_create_gives_the_address_to_the_next() {
+    let of_a: fn(&Request) -> bool =
+        |r| matches!(r, Request::CreateAddress(new) if &*new.claim == "a");
+    let mut world = World::new();
+    world.refuses = Some((of_a, "quota exceeded"));
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(1);
+    world.create_claim(M, "b");
+    world.pass(5);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn a9_a_message_names_who_holds_the_address_that_a_claim_waits_for() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(spec(json!({
+            "namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.3"}],
+            "preAllocations": {"named": "10.0.0.2"},
+        })));
+        world.request_address(kind, "first", "10.0.0.1");
+        world.create_address(kind, "theirs", "prov", "x", "10.0.0.2", |_| {});
+        world.settle();
+        world.request_address(kind, "second", "10.0.0.1");
+        world.create_claim(kind, "named");
+        world.pass(2);
+        let message = world.message(kind, "second");
+        assert!(message.contains("is held by IPAddress"), "{message}");
+        assert!(message.contains("(claim first)"), "{message}");
+        let message = world.message(kind, "named");
+        assert!(message.contains("theirs (claim x)"), "{message}");
+        // The message follows the holder.
+        world.request_address(kind, "a-third", "10.0.0.1");
+        world.pass(1);
+        world.delete_claim(kind, "first");
+        world.pass(2);
+        assert_eq!(world.bound(kind, "second").as_deref(), Some("10.0.0.1"));
+        let message = world.message(kind, "a-third");
+        assert!(message.contains("(claim second)"), "{message}");
+    }
+}
+
+#[test]
+fn a11_a_claim_that_left_a_busy_pool_and_came_back_is_served() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.create_claim(M, "b");
+    world.create_claim(M, "x");
+    world.pass(2);
+    // A request of the pool is under way while the claim leads elsewhere for a moment.
+    world.delete_claim(M, "a");
+    world.deliver_all();
+    assert!(!world.requests.is_empty());
+    let (key, claim) = (claim_key(M, "x"), world.claim(M, "x").clone());
+    let uid = claim.meta.uid.clone();
+    world.step(Input::ClaimLeft { key, uid });
+    world.edit_claim(&claim_key(M, "x"), |claim| {
+        claim.meta.labels.insert("back".into(), "yes".into());
+    });
+    world.pass(2);
+    world.delete_claim(M, "b");
+    world.pass(5);
+    assert_eq!(world.bound(M, "x").as_deref(), Some("10.0.0.1"));
+    let object = address_key(M, "p-10-0-0-1");
+    assert_eq!(&*world.addresses[&object].claim, "x");
+}
