@@ -9,9 +9,10 @@
 //! | [`api`] | wire types of every kind, names, labels, conditions; the CRDs | - |
 //! | [`pool`] | one pool as a state machine: `step(input, now) -> effects` | `alloc`, `api` |
 //! | [`admission`] | the rules on objects, pure: old, new and live holders in, verdict out | `alloc`, `api` |
-//! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool` |
+//! | `listen` | listening sockets: how every server here accepts connections, and which one goes when places run out | - |
+//! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool`, `listen` |
 //! | [`controller`] | the async shell: watches, router, pool workers, writer, lease, audit | all above |
-//! | [`standalone`] | the embedded Kubernetes-style API server | `api`, `admission` (and `alloc` through it) |
+//! | [`standalone`] | the embedded Kubernetes-style API server | `api`, `admission` (and `alloc` through it), `listen` |
 //! | [`cli`] | the subcommands that people type, one file each | everything |
 //!
 //! What it does, rule by rule, stands in `docs/spec.md` (ids like A1, R3 in comments and tests refer to it); why it is
@@ -22,6 +23,7 @@ pub mod alloc;
 pub mod api;
 pub mod cli;
 pub mod controller;
+mod listen;
 pub mod observe;
 pub mod pool;
 pub mod standalone;

@@ -7,11 +7,10 @@
 //!   tracing lines   -> logs.rs      -> stderr, text or JSON
 //!   ready: closure  -> health.rs    -> /healthz, /readyz
 //!   counts, a Sight -> metrics/     -> a registry
-//!   the registry    -> diagnostics/ -> /metrics, /debug/flags/v       both over port.rs
+//!   the registry    -> diagnostics/ -> /metrics, /debug/flags/v       both over crate::listen
 //! ```
 
 pub mod diagnostics;
 pub mod health;
 pub mod logs;
 pub mod metrics;
-mod port;

@@ -14,7 +14,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 use thiserror::Error;
-use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -22,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::http::{Api, serve};
 use super::registry::{self, Clock, Limits, OpenError, Place, Registry, Rules};
 use super::tls::{self, Credentials, TlsError};
+use crate::listen::Listener;
 
 /// Where a server keeps what it knows.
 #[derive(Debug, Clone)]
@@ -138,7 +138,7 @@ impl Server {
         let registry = Registry::open(options).await?;
         let credentials = Credentials::open(&data_dir)?;
         let closing = CancellationToken::new();
-        let api = Api::new(registry.clone(), credentials.token(), closing.clone());
+        let api = Api::new(registry.clone(), Some(credentials.token()), closing.clone());
         Ok(Self {
             api,
             registry,
@@ -160,8 +160,8 @@ impl Server {
     pub async fn listen(&self, addr: SocketAddr) -> Result<Listening, ServerError> {
         let config = self.credentials.server_config(addr.ip())?;
         let failed = |source| ServerError::Listen { addr, source };
-        let listener = TcpListener::bind(addr).await.map_err(failed)?;
-        let addr = listener.local_addr().map_err(failed)?;
+        let listener = Listener::bind(addr).await.map_err(failed)?;
+        let addr = listener.addr();
         let stopping = self.closing.child_token();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let api = self.api.until(stopping.clone());
@@ -253,8 +253,7 @@ impl InMemory {
         })
         .await?;
         let closing = CancellationToken::new();
-        // Nobody comes from the network, so no token opens it.
-        let api = Api::new(registry.clone(), "", closing.clone());
+        let api = Api::new(registry.clone(), None, closing.clone());
         Ok(Self {
             api,
             registry,

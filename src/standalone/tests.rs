@@ -394,6 +394,61 @@ async fn strangers_and_broken_clients_harm_nobody() {
     server.close().await;
 }
 
+/// Silent strangers that a server has to bear.
+const CROWD: usize = 2_000;
+/// Longest wait for an answer beside them: far below the time that they may be silent for.
+const BESIDE_THEM: Duration = Duration::from_secs(5);
+
+#[tokio::test]
+async fn thousands_of_silent_strangers_keep_no_client_out() {
+    crate::listen::raise_open_files(6_000);
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let addr = listening.addr;
+    let mut crowd: Vec<TlsStream<TcpStream>> = Vec::new();
+    while crowd.len() < CROWD {
+        let some = (0..50).map(|_| connect(dir.path(), addr));
+        let some = futures::future::join_all(some);
+        match tokio::time::timeout(BESIDE_THEM, some).await {
+            Ok(some) => crowd.extend(some),
+            Err(elapsed) => panic!("after {} strangers: {elapsed}", crowd.len()),
+        }
+    }
+    let start = std::time::Instant::now();
+    let namespaces: Api<Namespace> = Api::all(outside(&server, addr).await);
+    let params = ListParams::default();
+    let listed = tokio::time::timeout(BESIDE_THEM, namespaces.list(&params)).await;
+    let count = listed.expect("an answer beside the crowd").unwrap();
+    assert_eq!(count.items.len(), 4);
+    eprintln!("answered beside {CROWD} strangers in {:?}", start.elapsed());
+
+    // A watch that is quiet is not idle: strangers that come later do not end it.
+    let watching = namespaces.watch(&WatchParams::default(), "0").await;
+    let mut events = watching.unwrap().boxed();
+    for _ in 0..4 {
+        assert_eq!(event(&mut events).await.unwrap().0, "added");
+    }
+    crowd.truncate(CROWD / 2);
+    for _ in 0..20 {
+        let some = (0..50).map(|_| connect(dir.path(), addr));
+        crowd.extend(futures::future::join_all(some).await);
+    }
+    let late = Namespace {
+        metadata: kube::api::ObjectMeta {
+            name: Some("late".to_owned()),
+            ..Default::default()
+        },
+        ..Default::default()
+    };
+    let inside: Api<Namespace> = Api::all(server.client());
+    inside.create(&PostParams::default(), &late).await.unwrap();
+    assert_eq!(event(&mut events).await, Some(("added", "late".to_owned())));
+    drop(crowd);
+    soon("stopping", listening.stop()).await;
+    server.close().await;
+}
+
 #[tokio::test]
 async fn many_writers_and_watchers_over_tls() {
     let dir = tempfile::tempdir().unwrap();

@@ -4,12 +4,14 @@
 //! | --- | --- | --- |
 //! | TokenReview | 1 min, both ways | 401 |
 //! | SubjectAccessReview (non-resource URL, verb) | 5 min when allowed, 30 s when not | 403 |
+//! | too many tokens, see `rate.rs` | - | 429 |
 //! | no answer, or a right to review is missing | - | 500: it fails closed |
 //!
 //! The times are those of Kubernetes' own delegated authorization.
 
 use std::collections::{BTreeMap, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -25,6 +27,8 @@ use kube::{Api, Client};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
+use super::rate::Rate;
+
 const TOKEN_TIME: Duration = Duration::from_mins(1);
 const ALLOWED_TIME: Duration = Duration::from_mins(5);
 const DENIED_TIME: Duration = Duration::from_secs(30);
@@ -36,6 +40,7 @@ const REMEMBERED: usize = 1_024;
 /// Asks the API server about those who ask us.
 pub struct Access {
     client: Client,
+    rate: Rate,
     users: Cache<String, Option<User>>,
     rights: Cache<(User, String, String), bool>,
 }
@@ -54,16 +59,31 @@ impl Access {
     pub fn new(client: Client) -> Self {
         Self {
             client,
+            rate: Rate::default(),
             users: Cache::default(),
             rights: Cache::default(),
         }
     }
 
     /// `Ok` when the request may be served; else the answer that it gets.
-    pub(super) async fn check(&self, request: &Parts) -> Result<(), (StatusCode, String)> {
+    pub(super) async fn check(
+        &self,
+        request: &Parts,
+        from: IpAddr,
+    ) -> Result<(), (StatusCode, String)> {
         let refused = || (StatusCode::UNAUTHORIZED, "Unauthorized\n".to_owned());
         let token = bearer(request).ok_or_else(refused)?;
-        let user = match self.user(token).await {
+        let reviewed = if let Some(known) = self.users.get(token) {
+            Ok(known)
+        } else {
+            // What is remembered costs the API server nothing, so only this is limited.
+            let Some(_review) = self.rate.begin(from) else {
+                let text = "too many tokens to review, please try again later\n".to_owned();
+                return Err((StatusCode::TOO_MANY_REQUESTS, text));
+            };
+            self.user(token).await
+        };
+        let user = match reviewed {
             Ok(user) => user.ok_or_else(refused)?,
             Err(why) => {
                 warn!(why, "who asks for diagnostics cannot be reviewed");
@@ -93,9 +113,6 @@ impl Access {
     }
 
     async fn user(&self, token: &str) -> Result<Option<User>, String> {
-        if let Some(known) = self.users.get(token) {
-            return Ok(known);
-        }
         let review = TokenReview {
             spec: TokenReviewSpec {
                 token: token.to_owned(),

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   connection -> TLS (tls.rs: a certificate of our own)     or plain, with --insecure-diagnostics
-//!     -> who asks? TokenReview                access.rs      -  nobody is asked
+//!     -> who asks? TokenReview                access.rs, rate.rs -  nobody is asked
 //!     -> may they? SubjectAccessReview
 //!       -> GET /metrics, PUT /debug/flags/v   server.rs      GET /metrics only
 //! ```
@@ -11,6 +11,7 @@
 //! It fails closed: whoever cannot be reviewed gets no answer but the error.
 
 mod access;
+mod rate;
 mod server;
 #[cfg(test)]
 mod tests;

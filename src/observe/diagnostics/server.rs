@@ -1,4 +1,5 @@
-//! The server itself: few connections, little time each, no request without an answer.
+//! The server itself: few connections, little time each, no request without an answer. A client that may not ask is
+//! answered once and loses the connection.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http_body_util::{BodyExt, Full as Whole, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -22,23 +23,23 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::access::Access;
+use crate::listen::{Full, Guest, Held, Limits, Listener};
 use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics;
-use crate::observe::port::{Limits, Port};
 
-/// Time for a TLS handshake, and for the head of a request, which also ends a connection that says nothing more.
+/// Time for the head of a request, which also ends a connection that says nothing more, and for a body.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Time for a TLS handshake and the first request that may be served.
+const GREETING: Duration = Duration::from_secs(15);
 /// A scraper that keeps its connection opens another when this one's life is over.
-const LIMITS: Limits = Limits {
-    connections: 64,
-    life: Duration::from_mins(10),
-};
+const LIFE: Duration = Duration::from_mins(10);
+const CONNECTIONS: usize = 128;
 /// Longest body that is read: a number.
 const BODY: usize = 64;
 
 /// A server of diagnostics that is bound and does not serve yet.
 #[derive(Debug)]
-pub struct Diagnostics(Port);
+pub struct Diagnostics(Listener);
 
 /// What is served.
 #[derive(Debug, Clone)]
@@ -69,7 +70,7 @@ impl Diagnostics {
     /// # Errors
     /// When it cannot be bound.
     pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        Port::bind(addr).await.map(Self)
+        Listener::bind(addr).await.map(Self)
     }
 
     /// Where it is bound.
@@ -79,26 +80,35 @@ impl Diagnostics {
 
     /// Serves until `shutdown`.
     pub async fn serve(self, served: Served, guard: Guard, shutdown: CancellationToken) {
-        let tls = match &guard {
-            Guard::Open => None,
-            Guard::Reviewed { tls, .. } => Some(TlsAcceptor::from(Arc::clone(tls))),
+        let (tls, full) = match &guard {
+            Guard::Open => (None, Full::CloseOldest),
+            Guard::Reviewed { tls, .. } => {
+                (Some(TlsAcceptor::from(Arc::clone(tls))), Full::CloseNew)
+            }
+        };
+        let limits = Limits {
+            connections: CONNECTIONS,
+            greeting: GREETING,
+            life: Some(LIFE),
+            full,
+            drain: Duration::ZERO,
         };
         let desk = Arc::new(Desk { served, guard });
-        let talk = |stream| {
+        let talk = |stream, guest| {
             let (desk, tls) = (Arc::clone(&desk), tls.clone());
             async move {
                 match tls {
-                    None => desk.talk(stream).await,
+                    None => desk.talk(stream, guest).await,
                     Some(tls) => {
                         // Who cannot say hello is simply left.
-                        if let Ok(Ok(stream)) = timeout(PATIENCE, tls.accept(stream)).await {
-                            desk.talk(stream).await;
+                        if let Ok(stream) = tls.accept(stream).await {
+                            desk.talk(stream, guest).await;
                         }
                     }
                 }
             }
         };
-        self.0.serve("diagnostics", LIMITS, talk, shutdown).await;
+        self.0.serve("diagnostics", limits, talk, shutdown).await;
     }
 }
 
@@ -109,10 +119,14 @@ struct Desk {
 }
 
 impl Desk {
-    async fn talk(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin) {
+    async fn talk(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin, guest: Guest) {
         let service = service_fn(|request| {
-            let desk = Arc::clone(&self);
-            async move { Ok::<_, Infallible>(desk.answer(request).await) }
+            let (desk, guest) = (Arc::clone(&self), guest.clone());
+            async move {
+                let busy = guest.busy();
+                let response = desk.answer(request, &guest).await;
+                Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
+            }
         });
         // Who talks nonsense or too slowly is left; there is nobody to tell.
         let _ = http1::Builder::new()
@@ -123,18 +137,23 @@ impl Desk {
             .await;
     }
 
-    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn answer(&self, request: Request<Incoming>, guest: &Guest) -> Response<Whole<Bytes>> {
         let (parts, body) = request.into_parts();
         let protected = match &self.guard {
             Guard::Open => false,
             Guard::Reviewed { access, .. } => {
                 // Before anything else, so that who may not ask learns nothing of what there is.
-                if let Err((status, text)) = access.check(&parts).await {
-                    return plain(status, text);
+                if let Err((status, text)) = access.check(&parts, guest.site()).await {
+                    let mut response = plain(status, text);
+                    // Who may not ask does not keep the connection to ask again.
+                    let close = HeaderValue::from_static("close");
+                    response.headers_mut().insert(CONNECTION, close);
+                    return response;
                 }
                 true
             }
         };
+        guest.known();
         match parts.uri.path() {
             "/metrics" if parts.method == Method::GET || parts.method == Method::HEAD => {
                 self.metrics().await
@@ -156,13 +175,13 @@ impl Desk {
     }
 
     /// Thousands of pools take a while to write down; no other task waits for that.
-    async fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Whole<Bytes>> {
         let registry = self.served.registry.clone();
         let written = tokio::task::spawn_blocking(move || metrics::text(&registry)).await;
         let written = written.map_err(|e| e.to_string());
         match written.and_then(|text| text.map_err(|e| e.to_string())) {
             Ok(text) => {
-                let mut response = Response::new(Full::from(text));
+                let mut response = Response::new(Whole::from(text));
                 let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response
@@ -175,7 +194,7 @@ impl Desk {
     }
 
     /// `PUT /debug/flags/v` with a number as body: what `-v` would have been.
-    async fn turn(&self, body: Incoming) -> Response<Full<Bytes>> {
+    async fn turn(&self, body: Incoming) -> Response<Whole<Bytes>> {
         let bad = |why: String| plain(StatusCode::BAD_REQUEST, why);
         let body = match timeout(PATIENCE, Limited::new(body, BODY).collect()).await {
             Ok(Ok(body)) => body.to_bytes(),
@@ -205,8 +224,8 @@ impl Desk {
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::from(text));
+fn plain(status: StatusCode, text: String) -> Response<Whole<Bytes>> {
+    let mut response = Response::new(Whole::from(text));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);

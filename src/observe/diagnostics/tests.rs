@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -156,10 +157,17 @@ impl Running {
 
     /// Status and body of one request.
     async fn ask(&self, line: &str, token: Option<&str>, body: &str) -> (u16, String) {
-        let stream = TcpStream::connect(self.addr).await.unwrap();
-        if !self.tls {
-            return talk(stream, line, token, body).await;
+        if self.tls {
+            talk(self.connect().await, line, token, body).await
+        } else {
+            let stream = TcpStream::connect(self.addr).await.unwrap();
+            talk(stream, line, token, body).await
         }
+    }
+
+    /// A connection after its TLS handshake.
+    async fn connect(&self) -> TlsStream<TcpStream> {
+        let stream = TcpStream::connect(self.addr).await.unwrap();
         let provider = Arc::new(ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
@@ -171,7 +179,7 @@ impl Running {
         let stream = TlsConnector::from(Arc::new(config))
             .connect(name, stream)
             .await;
-        talk(stream.unwrap(), line, token, body).await
+        stream.unwrap()
     }
 }
 
@@ -277,21 +285,92 @@ async fn answers_are_remembered_for_a_while() {
         let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
         request.body(()).unwrap().into_parts().0
     };
+    let check = async |token: &str| access.check(&request(token), [10, 0, 0, 1].into()).await;
     let seen = || asked.load(Ordering::SeqCst);
     for _ in 0..5 {
-        access.check(&request("reader")).await.unwrap();
+        check("reader").await.unwrap();
     }
     assert_eq!(seen(), 2, "one review of each kind");
     tokio::time::advance(Duration::from_secs(61)).await;
-    access.check(&request("reader")).await.unwrap();
+    check("reader").await.unwrap();
     assert_eq!(seen(), 3, "the token again, the right not yet");
     tokio::time::advance(Duration::from_mins(4)).await;
-    access.check(&request("reader")).await.unwrap();
+    check("reader").await.unwrap();
     assert_eq!(seen(), 5);
-    access.check(&request("nobody")).await.unwrap_err();
-    access.check(&request("nobody")).await.unwrap_err();
+    check("nobody").await.unwrap_err();
+    check("nobody").await.unwrap_err();
     assert_eq!(seen(), 7);
     tokio::time::advance(Duration::from_secs(31)).await;
-    access.check(&request("nobody")).await.unwrap_err();
+    check("nobody").await.unwrap_err();
     assert_eq!(seen(), 8, "a refusal is forgotten sooner");
+}
+
+#[tokio::test]
+async fn thousands_of_silent_strangers_keep_no_scraper_out() {
+    crate::listen::raise_open_files(6_000);
+    for server in [
+        Running::reviewed(Reviews::Answered).await.0,
+        Running::start(Guard::Open).await,
+    ] {
+        let mut plain = Vec::new();
+        let mut secret = Vec::new();
+        let within = Duration::from_secs(5);
+        while plain.len() + secret.len() < 2_000 {
+            let some = async {
+                for _ in 0..50 {
+                    if server.tls {
+                        secret.push(server.connect().await);
+                    } else {
+                        plain.push(TcpStream::connect(server.addr).await.unwrap());
+                    }
+                }
+            };
+            let some = tokio::time::timeout(within, some).await;
+            some.expect("a place for a new connection");
+        }
+        let start = std::time::Instant::now();
+        let asked = server.ask("GET /metrics", Some("reader"), "");
+        let answer = tokio::time::timeout(within, asked).await;
+        assert_eq!(answer.expect("an answer beside them").0, 200);
+        eprintln!(
+            "scraped beside 2,000 silent connections in {:?}",
+            start.elapsed()
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_refused_client_loses_its_connection() {
+    let (server, _) = Running::reviewed(Reviews::Answered).await;
+    for (token, want) in [("forged", "HTTP/1.1 401"), ("nobody", "HTTP/1.1 403")] {
+        let mut stream = server.connect().await;
+        let request =
+            format!("GET /metrics HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut text = String::new();
+        let end = stream.read_to_string(&mut text);
+        let end = tokio::time::timeout(Duration::from_secs(20), end).await;
+        assert!(end.is_ok() && text.starts_with(want), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_are_guessed_are_not_all_reviewed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let access = Access::new(server(Reviews::Answered, Arc::clone(&asked)));
+    let check = async |token: &str, host: u8| {
+        let request = Request::get("/metrics").header("authorization", format!("Bearer {token}"));
+        let parts = request.body(()).unwrap().into_parts().0;
+        let checked = access.check(&parts, [10, 0, 0, host].into()).await;
+        checked.map_or_else(|(status, _)| status.as_u16(), |()| 200)
+    };
+    let mut codes = std::collections::BTreeMap::new();
+    for n in 0..1_000 {
+        *codes.entry(check(&n.to_string(), 1).await).or_insert(0) += 1;
+    }
+    assert_eq!(codes, [(401, 10), (429, 990)].into());
+    assert_eq!(asked.load(Ordering::SeqCst), 10);
+    assert_eq!(check("reader", 2).await, 200, "from elsewhere");
+    assert_eq!(check("reader", 1).await, 200, "it is remembered");
+    assert_eq!(check("admin", 1).await, 429);
 }

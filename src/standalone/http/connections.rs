@@ -1,9 +1,8 @@
-//! From a listening socket to requests: TLS, HTTP/1.1 or HTTP/2, and what keeps strangers from holding the server up.
+//! From a listening socket to requests: TLS, then HTTP/1.1 or HTTP/2. Who may connect and for how long is `listen`'s.
 //!
 //! ```text
-//!   accept (a permit each) -> TLS handshake -> hyper, one task a connection -> Api
+//!   listen -> TLS handshake -> hyper, one task a connection -> Api
 //! ```
-//! The accept loop owns the permits and the list of connections; a connection's task gives its permit back when it ends.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,41 +10,39 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
 
 use super::service::Api;
+use crate::listen::{Full, Guest, Held, Limits, Listener};
 
-/// Connections at one time. The next one waits in the system's queue until one of these ends.
-const MAX_CONNECTIONS: usize = 512;
+/// A connection has this long for its handshake and its first request with the right token; then it is closed. Watches of
+/// clients that have shown the token keep their places.
+const LIMITS: Limits = Limits {
+    connections: 512,
+    greeting: Duration::from_secs(15),
+    life: None,
+    full: Full::CloseNew,
+    drain: Duration::from_secs(3),
+};
 /// Requests at one time on one HTTP/2 connection: watches and writes of one client.
 const MAX_STREAMS: u32 = 250;
 /// Bytes of a request's head.
 const MAX_HEAD: usize = 64 * 1024;
-/// A client that takes longer for its handshake, or to send a request's head, is let go.
+/// A client that takes longer to send a request's head is let go, and one that has no more requests.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may think.
 const PING: Duration = Duration::from_secs(30);
-/// How long requests may go on after the server was told to stop.
-const DRAIN: Duration = Duration::from_secs(3);
-/// Pause after a failed accept (out of file descriptors, mostly), so that the loop does not spin.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves `listener` until `stopping`, then lets requests in progress end. Watches end by themselves: their streams are
 /// closed with the [`Api`]'s own signal.
 pub(crate) async fn serve(
-    listener: TcpListener,
+    listener: Listener,
     tls: TlsAcceptor,
     api: Api,
     stopping: CancellationToken,
 ) {
-    let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
-    let graceful = GracefulShutdown::new();
-    let connections = TaskTracker::new();
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())
@@ -57,79 +54,49 @@ pub(crate) async fn serve(
         .max_header_list_size(MAX_HEAD as u32)
         .keep_alive_interval(PING)
         .keep_alive_timeout(PING);
-
-    let abort = CancellationToken::new();
-    loop {
-        let accepted = async {
-            let permit = Arc::clone(&permits)
-                .acquire_owned()
-                .await
-                .expect("the semaphore of this loop is never closed");
-            (permit, listener.accept().await)
-        };
-        let (permit, accepted) = tokio::select! {
-            () = stopping.cancelled() => break,
-            accepted = accepted => accepted,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                tracing::warn!(%error, "accepting a connection failed");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-                continue;
-            }
-        };
-        let (http, tls, api) = (http.clone(), tls.clone(), api.clone());
-        let (watcher, abort) = (graceful.watcher(), abort.clone());
-        connections.spawn(async move {
-            let serving = async {
-                let Some(stream) = handshake(stream, &tls).await else {
-                    return;
-                };
-                let service = service_fn(move |request| {
-                    let api = api.clone();
-                    async move { Ok::<_, std::convert::Infallible>(api.answer_remote(request).await) }
-                });
-                let connection = http.serve_connection(TokioIo::new(stream), service);
-                // Clients break connections off at any time; that is no news.
-                if let Err(error) = watcher.watch(connection.into_owned()).await {
-                    tracing::debug!(%error, "a connection ended early");
-                }
-            };
-            tokio::select! {
-                () = serving => {}
-                () = abort.cancelled() => {}
-            }
-            drop(permit);
-        });
-    }
-    drop(listener);
-    connections.close();
-    if tokio::time::timeout(DRAIN, graceful.shutdown())
-        .await
-        .is_err()
-    {
-        tracing::warn!("connections that did not end in time are cut");
-    }
-    // Handshakes, and whoever did not listen.
-    abort.cancel();
-    connections.wait().await;
+    let http = Arc::new(http);
+    let talk = |stream, guest| {
+        let (http, tls, api) = (Arc::clone(&http), tls.clone(), api.clone());
+        talk(stream, guest, http, tls, api, stopping.clone())
+    };
+    listener.serve("API", LIMITS, talk, stopping.clone()).await;
 }
 
-async fn handshake(
+/// One connection, to its end.
+async fn talk(
     stream: TcpStream,
-    tls: &TlsAcceptor,
-) -> Option<tokio_rustls::server::TlsStream<TcpStream>> {
-    // Small answers follow each other on one connection; waiting for more to send only delays them.
-    if let Err(error) = stream.set_nodelay(true) {
-        tracing::debug!(%error, "TCP_NODELAY");
-    }
-    match tokio::time::timeout(HEAD_TIMEOUT, tls.accept(stream)).await {
-        Ok(Ok(stream)) => Some(stream),
-        Ok(Err(error)) => {
+    guest: Guest,
+    http: Arc<auto::Builder<TokioExecutor>>,
+    tls: TlsAcceptor,
+    api: Api,
+    stopping: CancellationToken,
+) {
+    // The listener ends one that takes too long.
+    let stream = match tls.accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
             tracing::debug!(%error, "TLS handshake failed");
-            None
+            return;
         }
-        Err(_) => None,
+    };
+    let service = service_fn(move |request| {
+        let (api, guest) = (api.clone(), guest.clone());
+        async move {
+            let busy = guest.busy();
+            let reply = api.answer_remote(request, || guest.known()).await;
+            Ok::<_, std::convert::Infallible>(reply.map(|body| Held::new(body, busy)))
+        }
+    });
+    let mut connection = std::pin::pin!(http.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Clients break connections off at any time; that is no news.
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
     }
 }

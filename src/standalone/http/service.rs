@@ -48,7 +48,8 @@ struct Shared {
     openapi: OpenApi,
     /// By the resource's place in the table of kinds.
     columns: Vec<Arc<Columns>>,
-    token: Box<str>,
+    /// What opens the API to the network; without one nobody comes in from there.
+    token: Option<Box<str>>,
     in_flight: Semaphore,
 }
 
@@ -74,7 +75,7 @@ pub(super) struct Asked<'a> {
 }
 
 impl Api {
-    pub(crate) fn new(registry: Registry, token: &str, closing: CancellationToken) -> Self {
+    pub(crate) fn new(registry: Registry, token: Option<&str>, closing: CancellationToken) -> Self {
         let resources = registry.resources();
         let shared = Shared {
             discovery: Discovery::of(resources),
@@ -84,7 +85,7 @@ impl Api {
                 .iter()
                 .map(|resource| Arc::new(Columns::of(resource)))
                 .collect(),
-            token: token.into(),
+            token: token.map(Into::into),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
             registry,
         };
@@ -102,14 +103,14 @@ impl Api {
         }
     }
 
-    /// Answers a request from the network.
-    pub(crate) async fn answer_remote<B>(&self, request: Request<B>) -> Reply
+    /// Answers a request from the network. `known` is called once it has shown the token.
+    pub(crate) async fn answer_remote<B>(&self, request: Request<B>, known: impl FnOnce()) -> Reply
     where
         B: body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let head_only = request.method() == Method::HEAD;
-        let mut reply = guarded(self.answer(request, Caller::Remote)).await;
+        let mut reply = guarded(self.answer(request, Caller::Remote, known)).await;
         if head_only {
             // HTTP/1 would cut the body off by itself, HTTP/2 sends it, which breaks the stream.
             *reply.body_mut() = Body::Whole(None);
@@ -117,7 +118,12 @@ impl Api {
         reply
     }
 
-    async fn answer<B>(&self, request: Request<B>, caller: Caller) -> Result<Reply, ApiError>
+    async fn answer<B>(
+        &self,
+        request: Request<B>,
+        caller: Caller,
+        known: impl FnOnce(),
+    ) -> Result<Reply, ApiError>
     where
         B: body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -127,7 +133,10 @@ impl Api {
         match (&route, caller) {
             // Open to everyone, as on a real server.
             (Route::Health | Route::Version, _) | (_, Caller::InProcess) => {}
-            (_, Caller::Remote) => self.admit(&parts.headers)?,
+            (_, Caller::Remote) => {
+                self.admit(&parts.headers)?;
+                known();
+            }
         }
         let Route::Objects(path) = route else {
             return self.document(&parts, &route);
@@ -165,7 +174,10 @@ impl Api {
             .and_then(|value| value.split_once(' '))
             .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
             .map_or("", |(_, token)| token.trim());
-        let (shown, right) = (shown.as_bytes(), self.shared.token.as_bytes());
+        let Some(right) = &self.shared.token else {
+            return Err(ApiError::unauthorized());
+        };
+        let (shown, right) = (shown.as_bytes(), right.as_bytes());
         // Takes the same time whatever the first wrong byte is.
         let same = shown.len() == right.len()
             && shown.iter().zip(right).fold(0, |odd, (a, b)| odd | (a ^ b)) == 0;
@@ -272,7 +284,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let api = self.clone();
-        Box::pin(async move { Ok(guarded(api.answer(request, Caller::InProcess)).await) })
+        Box::pin(async move { Ok(guarded(api.answer(request, Caller::InProcess, || ())).await) })
     }
 }
 

@@ -44,7 +44,7 @@ impl Door {
         let registry = Registry::open(Options::new(dir.path())).await.unwrap();
         let closing = CancellationToken::new();
         Self {
-            api: Api::new(registry.clone(), "right", closing.clone()),
+            api: Api::new(registry.clone(), Some("right"), closing.clone()),
             registry,
             closing,
             _dir: dir,
@@ -795,7 +795,7 @@ async fn from_outside_only_health_and_version_are_open() {
             request = request.header("authorization", value);
         }
         let request = request.body(Full::<Bytes>::default()).unwrap();
-        Answer::of(door.api.answer_remote(request).await).await
+        Answer::of(door.api.answer_remote(request, || ()).await).await
     };
     for path in ["/healthz", "/readyz", "/livez", "/version"] {
         assert_eq!(ask(path, None).await.status, StatusCode::OK, "{path}");
@@ -823,6 +823,6 @@ async fn from_outside_only_health_and_version_are_open() {
     let head = Request::head("/healthz")
         .body(Full::<Bytes>::default())
         .unwrap();
-    let head = Answer::of(door.api.answer_remote(head).await).await;
+    let head = Answer::of(door.api.answer_remote(head, || ()).await).await;
     assert_eq!((head.status, head.text), (StatusCode::OK, Bytes::new()));
 }

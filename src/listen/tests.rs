@@ -1,0 +1,125 @@
+//! Who stays and who goes when places run out, under tokio's paused time.
+
+use std::sync::Mutex;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+const LIMITS: Limits = Limits {
+    connections: 4,
+    greeting: Duration::from_secs(10),
+    life: None,
+    full: Full::CloseNew,
+    drain: Duration::ZERO,
+};
+
+/// Answers the byte `k` by being known, `b` by being busy for good, and says each byte back.
+struct Echo {
+    addr: SocketAddr,
+    stop: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Echo {
+    async fn start(limits: Limits) -> Self {
+        let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+        let (addr, stop) = (listener.addr(), CancellationToken::new());
+        let talk = |mut stream: TcpStream, guest: Guest| async move {
+            let held = Mutex::new(Vec::new());
+            while let Ok(byte) = stream.read_u8().await {
+                match byte {
+                    b'k' => guest.known(),
+                    b'b' => held.lock().unwrap().push(guest.busy()),
+                    _ => drop(guest.busy()),
+                }
+                if stream.write_u8(byte).await.is_err() {
+                    return;
+                }
+            }
+        };
+        let task = tokio::spawn(listener.serve("echo", limits, talk, stop.clone()));
+        Self { addr, stop, task }
+    }
+
+    /// A new connection that has said these bytes.
+    async fn guest(&self, bytes: &[u8]) -> TcpStream {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        for byte in bytes {
+            assert!(lives(&mut stream, *byte).await);
+        }
+        stream
+    }
+
+    async fn stop(self) {
+        self.stop.cancel();
+        self.task.await.unwrap();
+    }
+}
+
+async fn lives(stream: &mut TcpStream, byte: u8) -> bool {
+    stream.write_u8(byte).await.is_ok() && stream.read_u8().await.is_ok()
+}
+
+/// Whether the server has closed it; waits until it has, or for the newest one to be served.
+async fn is_closed(stream: &mut TcpStream) -> bool {
+    stream.read_u8().await.is_err()
+}
+
+#[tokio::test]
+async fn the_oldest_stranger_goes_first_then_who_is_idle_for_longest() {
+    let echo = Echo::start(LIMITS).await;
+    let mut busy = echo.guest(b"kb").await;
+    let mut idle = echo.guest(b"k.").await;
+    let mut first = echo.guest(b".").await;
+    let mut second = echo.guest(b".").await;
+
+    let mut third = echo.guest(b"k").await;
+    assert!(is_closed(&mut first).await);
+    let mut fourth = echo.guest(b"kb").await;
+    assert!(is_closed(&mut second).await);
+    let mut fifth = echo.guest(b"kb").await;
+    assert!(is_closed(&mut idle).await);
+    let mut sixth = echo.guest(b"kb").await;
+    assert!(is_closed(&mut third).await);
+    // All are known and busy.
+    let mut seventh = TcpStream::connect(echo.addr).await.unwrap();
+    assert!(is_closed(&mut seventh).await);
+    for stream in [&mut busy, &mut fourth, &mut fifth, &mut sixth] {
+        assert!(lives(stream, b'.').await);
+    }
+    echo.stop().await;
+}
+
+#[tokio::test]
+async fn where_anyone_may_ask_the_oldest_goes_though_it_is_busy() {
+    let limits = Limits {
+        full: Full::CloseOldest,
+        ..LIMITS
+    };
+    let echo = Echo::start(limits).await;
+    let mut busy = Vec::new();
+    for _ in 0..4 {
+        busy.push(echo.guest(b"kb").await);
+    }
+    let _new = echo.guest(b"k").await;
+    assert!(is_closed(&mut busy[0]).await);
+    for stream in &mut busy[1..] {
+        assert!(lives(stream, b'.').await);
+    }
+    echo.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_become_known_in_time_goes_whatever_it_says() {
+    let echo = Echo::start(LIMITS).await;
+    let mut silent = echo.guest(b"").await;
+    let mut talking = echo.guest(b"..").await;
+    let mut known = echo.guest(b"k").await;
+    assert!(is_closed(&mut silent).await);
+    assert!(is_closed(&mut talking).await);
+    sleep(Duration::from_hours(1)).await;
+    assert!(lives(&mut known, b'.').await);
+    echo.stop().await;
+}
