@@ -20,7 +20,10 @@ pub(crate) fn is_at_rest(end: &End, view: &View) -> Vec<String> {
         wrong.extend(
             remembered(end, snapshot, &key, pool)
                 .into_iter()
-                .chain(pool.into_iter().flat_map(|pool| told(snapshot, pool)))
+                .chain(
+                    pool.into_iter()
+                        .flat_map(|pool| told(end, &key, snapshot, pool)),
+                )
                 .map(|line| format!("O4 pool {key}: {line}")),
         );
     }
@@ -83,7 +86,7 @@ fn remembered(end: &End, snapshot: &Snapshot, key: &str, pool: Option<&Value>) -
 }
 
 /// What a pool's stored status says and its memory does not.
-fn told(snapshot: &Snapshot, pool: &Value) -> Vec<String> {
+fn told(end: &End, key: &str, snapshot: &Snapshot, pool: &Value) -> Vec<String> {
     let counts = [
         ("capacity", snapshot.capacity),
         ("allocated", snapshot.allocated),
@@ -95,15 +98,16 @@ fn told(snapshot: &Snapshot, pool: &Value) -> Vec<String> {
             u128::from(snapshot.waiting.values().sum::<u64>()),
         ),
     ];
-    let paused = pool
-        .pointer("/status/conditions")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-        .any(|c| c["type"] == "Paused" && c["status"] == "True");
+    let conditions = pool.pointer("/status/conditions").and_then(Value::as_array);
+    let mut conditions = conditions.into_iter().flatten();
+    let says_paused = conditions.any(|c| c["type"] == "Paused" && c["status"] == "True");
+    let is_paused = is_paused(end, key, pool);
+    if says_paused && !is_paused {
+        return vec!["the status says Paused=True, and nothing pauses the pool".to_owned()];
+    }
     // A status that another manager or nobody writes says nothing of this one's memory.
     let status = &pool["status"];
-    if paused || status["capacity"].is_null() {
+    if is_paused || status["capacity"].is_null() {
         return Vec::new();
     }
     counts
@@ -114,4 +118,19 @@ fn told(snapshot: &Snapshot, pool: &Value) -> Vec<String> {
         })
         .map(|(field, memory)| format!("status.{field} is {}, memory has {memory}", status[field]))
         .collect()
+}
+
+/// Whether the pool or its Cluster is paused, by the objects (P1).
+fn is_paused(end: &End, key: &str, pool: &Value) -> bool {
+    let annotated = |object: &Value| {
+        let annotations = object.pointer("/metadata/annotations");
+        annotations.is_some_and(|all| all.get("cluster.x-k8s.io/paused").is_some())
+    };
+    let cluster = pool.pointer("/spec/clusterName").and_then(Value::as_str);
+    let cluster = cluster.map(|name| beside(key, name));
+    let cluster = cluster.and_then(|name| end.of("Cluster").find(|(key, _)| *key == name));
+    annotated(pool)
+        || cluster.is_some_and(|(_, cluster)| {
+            annotated(cluster) || cluster.pointer("/spec/paused") == Some(&Value::Bool(true))
+        })
 }
