@@ -87,7 +87,15 @@ impl Standalone {
             data_dir: self.data_dir.clone(),
         })
         .await?;
-        let ended = self.serve(&server, &manifests, dial, &shutdown).await;
+        let serving = self.serve(&server, &manifests, dial, &shutdown);
+        let ended = tokio::select! {
+            ended = serving => ended,
+            // Nothing can be written any more: what is kept in memory is left as it is.
+            why = server.failed() => bail!(
+                "the server ends because it cannot go on: {why}; the objects in {} are as they were after the last write that was answered. Free space or mend the disk, then start it again",
+                self.data_dir.display()
+            ),
+        };
         server.close().await;
         ended
     }

@@ -4,10 +4,8 @@
 //! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
 //! server without a folder and without a door to the network.
 
-use std::fs::DirBuilder;
 use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::DirBuilderExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -34,14 +32,6 @@ pub struct Options {
 /// What can go wrong with a server as a whole.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// The folder cannot be made.
-    #[error("making the data folder {}: {source}", path.display())]
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// What the system said.
-        source: std::io::Error,
-    },
     /// The objects cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -129,7 +119,6 @@ impl Server {
 
     async fn open_under(options: Options, rules: Rules) -> Result<Self, ServerError> {
         let Options { data_dir } = options;
-        make_folder(&data_dir)?;
         let options = registry::Options {
             rules,
             ..registry::Options::new(&data_dir)
@@ -187,23 +176,23 @@ impl Server {
         }
     }
 
+    /// Returns when the server cannot go on, with the reason: its disk failed, or one of its own tasks panicked. Nothing can be
+    /// written from then on; the folder has to be opened anew.
+    pub async fn failed(&self) -> String {
+        self.registry.failure().happened().await.to_owned()
+    }
+
+    /// Transactions that were synced.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.registry.commits()
+    }
+
     /// Ends watches and listeners, and closes the folder once every write taken is on disk.
     pub async fn close(self) {
         self.closing.cancel();
         self.registry.close().await;
     }
-}
-
-fn make_folder(dir: &Path) -> Result<(), ServerError> {
-    // The token lies in it: a folder that we make is its owner's alone.
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(|source| ServerError::Folder {
-            path: dir.to_owned(),
-            source,
-        })
 }
 
 fn kubeconfig(addr: SocketAddr, credentials: &Credentials) -> String {

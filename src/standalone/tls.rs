@@ -82,7 +82,11 @@ impl Credentials {
                     .map_err(|error| damaged(&key_path, error.to_string()))?;
                 (ca_pem, key)
             }
-            // The key is written last: with no key nothing can have been signed by the certificate that lies there.
+            // The token is written after the key: where there is one, kubeconfigs may name this authority.
+            (Some(_), None) if read(&token_path)?.is_some() => {
+                return Err(damaged(&key_path, "it is missing".to_owned()));
+            }
+            // A crash while they were made: nothing can have been signed by the certificate that lies there.
             (_, None) => {
                 let key = KeyPair::generate()?;
                 let ca_pem = authority()?.self_signed(&key)?.pem();
@@ -314,13 +318,30 @@ mod tests {
     }
 
     #[test]
+    fn a_lost_key_is_no_reason_for_a_new_authority() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Credentials::open(dir.path()).unwrap();
+        let key = fs::read(dir.path().join("ca.key")).unwrap();
+        fs::remove_file(dir.path().join("ca.key")).unwrap();
+        let error = Credentials::open(dir.path()).err().unwrap().to_string();
+        assert!(
+            error.contains("ca.key is damaged (it is missing)"),
+            "{error}"
+        );
+        fs::write(dir.path().join("ca.key"), key).unwrap();
+        let again = Credentials::open(dir.path()).unwrap();
+        assert_eq!(first.ca_pem(), again.ca_pem());
+    }
+
+    #[test]
     fn a_crash_while_making_them_leaves_nothing_in_the_way() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("ca.crt"), "").unwrap();
         fs::write(dir.path().join("ca.crt.new"), "half").unwrap();
         Credentials::open(dir.path()).unwrap();
-        // The certificate was written, its key was not.
+        // The certificate was written, its key was not, nor the token, which comes after both.
         fs::remove_file(dir.path().join("ca.key")).unwrap();
+        fs::remove_file(dir.path().join("token")).unwrap();
         Credentials::open(dir.path()).unwrap();
         // The key stands without its certificate: what was signed cannot be checked any more.
         fs::remove_file(dir.path().join("ca.crt")).unwrap();

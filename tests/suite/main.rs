@@ -12,6 +12,7 @@ mod cli;
 mod cluster;
 mod controller;
 mod differential;
+mod disk;
 mod ends;
 mod explain;
 mod faults;

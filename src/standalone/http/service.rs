@@ -216,11 +216,24 @@ impl Api {
             return Err(ApiError::method_not_allowed_here());
         }
         let Some(found) = found else {
-            return Ok(reply::text("ok"));
+            return Ok(health(registry));
         };
         let accept = parts.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
         let form = accept::choose(accept).ok_or_else(negotiate::not_acceptable)?;
         reply::encoded(StatusCode::OK, form, found)
+    }
+}
+
+/// Whether the store answers. What it says stays in the log: anyone may ask for health.
+fn health(registry: &Registry) -> Reply {
+    match registry.check() {
+        Ok(()) => reply::text("ok"),
+        Err(error) => {
+            tracing::error!(error, "the store does not answer");
+            let mut reply = reply::text("the store failed; the reason is in the server's log\n");
+            *reply.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+            reply
+        }
     }
 }
 

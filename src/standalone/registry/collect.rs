@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use serde_json::Value;
 
 use super::commit::Old;
@@ -90,22 +90,27 @@ enum Owner {
 }
 
 impl Registry {
-    /// One pass over the work list.
+    /// One pass over the work list, also when some of it fails; the first error is returned.
     async fn collect(&self, memory: &mut Memory) -> Result<(), ApiError> {
         let work = self.inner.store.snapshot()?.collect()?;
         let known: BTreeSet<u128> = work.iter().map(|(id, _)| *id).collect();
         memory.told.retain(|id| known.contains(id));
+        let mut passed = Ok(());
         for (id, key) in work {
-            if key.is_empty() {
-                if !memory.told.contains(&id) {
-                    self.tell_dependents(id).await?;
+            let done = if !key.is_empty() {
+                self.serve_waiting(id, &key, memory).await
+            } else if memory.told.contains(&id) {
+                Ok(())
+            } else {
+                let told = self.tell_dependents(id).await;
+                if told.is_ok() {
                     memory.told.insert(id);
                 }
-            } else {
-                self.serve_waiting(id, &key, memory).await?;
-            }
+                told
+            };
+            passed = passed.and(done);
         }
-        Ok(())
+        passed
     }
 
     /// An owner that is being deleted and has one of the collector's finalizers.
@@ -172,12 +177,13 @@ impl Registry {
             .await
     }
 
-    /// Does `work` for every dependent of an owner, many at once.
+    /// Does `work` for every dependent of an owner, many at once, also when some of it fails; the first error is returned.
     async fn for_dependents<F>(&self, id: u128, work: impl Fn(String) -> F) -> Result<(), ApiError>
     where
         F: Future<Output = Result<(), ApiError>>,
     {
         let mut after: Option<String> = None;
+        let mut passed = Ok(());
         loop {
             // A new snapshot a page: an old one would hold disk space for as long as this takes.
             let page = self
@@ -187,12 +193,13 @@ impl Registry {
                 .dependents(id, after.as_deref(), PAGE)?;
             after = page.last().cloned();
             let full = page.len() == PAGE;
-            stream::iter(page.into_iter().map(&work))
+            let done: Vec<Result<(), ApiError>> = stream::iter(page.into_iter().map(&work))
                 .buffer_unordered(AT_ONCE)
-                .try_collect::<Vec<()>>()
-                .await?;
+                .collect()
+                .await;
+            passed = done.into_iter().fold(passed, Result::and);
             if !full {
-                return Ok(());
+                return passed;
             }
         }
     }

@@ -56,8 +56,10 @@ pub use request::{
 };
 pub use selector::{FieldSelector, LabelSelector};
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt;
 use jiff::Timestamp;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -66,7 +68,7 @@ use tokio_util::task::TaskTracker;
 
 use super::error::ApiError;
 use super::kinds::{Resource, Resources};
-use super::store::{CommitError, Store, StoreError};
+use super::store::{CommitError, Failure, Store, StoreError};
 pub use super::store::{Limits, OpenError};
 
 /// Largest object that is stored, in bytes of JSON; what a real API server's store takes by default.
@@ -140,15 +142,41 @@ impl Registry {
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
         // They hold the registry weakly: whoever drops the last clone ends them.
         let weak = || Arc::downgrade(&registry.inner);
-        registry.inner.tasks.spawn(collect::run(weak()));
-        registry.inner.tasks.spawn(terminate::run(weak()));
-        registry.inner.tasks.spawn(tidy::run(weak()));
+        registry.supervise("the garbage collector", collect::run(weak()));
+        registry.supervise("the namespace controller", terminate::run(weak()));
+        registry.supervise("the end of old Events", tidy::run(weak()));
         Ok(registry)
     }
 
     /// What is served.
     pub fn resources(&self) -> &Resources {
         &self.inner.kinds
+    }
+
+    /// What ends the server: an error of the disk, or a panic of a task in the background.
+    pub(crate) fn failure(&self) -> Failure {
+        self.inner.store.failure().clone()
+    }
+
+    /// Whether the store still answers; else why not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.inner.store.check()
+    }
+
+    /// Transactions that were synced.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.inner.store.commits()
+    }
+
+    /// Runs a task of the registry's own. A panic ends the server.
+    fn supervise(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let failure = self.failure();
+        self.inner.tasks.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                failure.panicked(name, &*panic);
+            }
+        });
     }
 
     /// The newest revision.

@@ -40,7 +40,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
 }
 
 impl Registry {
-    /// Deletes the Events that nobody wrote since then.
+    /// Deletes the Events that nobody wrote since then, also when some cannot be; the first error is returned.
     pub(super) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Event);
         let mut old = Vec::new();
@@ -57,6 +57,7 @@ impl Registry {
                 }
                 ControlFlow::Continue(())
             })?;
+        let mut passed = Ok(());
         for (target, revision) in old {
             let options = DeleteOptions {
                 resource_version: Some(revision),
@@ -64,11 +65,11 @@ impl Registry {
             };
             match self.delete(&target, &options).await {
                 // Gone, or it happened again meanwhile.
-                Err(error) if ![404, 409].contains(&error.code) => return Err(error),
+                Err(error) if ![404, 409].contains(&error.code) => passed = passed.and(Err(error)),
                 _ => {}
             }
         }
-        Ok(())
+        passed
     }
 }
 

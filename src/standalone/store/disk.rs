@@ -8,14 +8,18 @@
 //! | `collect` | owner's id | the owner's key, or empty: the owner is gone and its dependents are to be looked at |
 //! | `facts` | `revision`, `format` | a number |
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use bytes::{Buf, BufMut, Bytes};
-use redb::backends::InMemoryBackend;
+use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
 };
+
+use super::failure::Failure;
+use super::private;
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 pub(super) const OWNED: TableDefinition<'static, (u128, &str), ()> = TableDefinition::new("owned");
@@ -70,17 +74,22 @@ pub enum OpenError {
 /// The disk failed under a read or a write.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store failed: {0}")]
-pub(crate) struct StoreError(pub(super) std::sync::Arc<redb::Error>);
+pub(crate) struct StoreError(pub(super) Arc<redb::Error>);
 
 impl<E: Into<redb::Error>> From<E> for StoreError {
     fn from(source: E) -> Self {
-        Self(std::sync::Arc::new(source.into()))
+        Self(Arc::new(source.into()))
     }
 }
 
 /// The database file.
 pub(super) struct Disk {
     pub(super) db: Database,
+    pub(super) failure: Failure,
+    /// Transactions that were synced.
+    pub(super) commits: AtomicU64,
+    /// Each snapshot has a clone.
+    pub(super) held: Arc<()>,
 }
 
 /// What stands before an object's text: enough to check a write against it without parsing.
@@ -117,6 +126,8 @@ pub(crate) struct Snapshot {
     found_by: ReadOnlyTable<(&'static str, &'static str), ()>,
     collect: ReadOnlyTable<u128, &'static str>,
     revision: u64,
+    failure: Failure,
+    _held: Arc<()>,
 }
 
 // === impl Disk ===
@@ -128,17 +139,15 @@ impl Disk {
             dir: dir.to_owned(),
             source,
         };
-        make_private_dir(dir).map_err(io)?;
+        private::make_dir(dir).map_err(io)?;
+        let file = private::open(&dir.join(FILE)).map_err(io)?;
+        let file = FileBackend::new(file).map_err(|source| open_failed(dir, source))?;
         let db = Database::builder()
             .set_cache_size(cache_bytes)
-            .create(dir.join(FILE))
-            .map_err(|source| match source {
-                DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir.to_owned()),
-                other => OpenError::Store {
-                    dir: dir.to_owned(),
-                    source: Box::new(other.into()),
-                },
-            })?;
+            .create_with_backend(file)
+            .map_err(|source| open_failed(dir, source))?;
+        // Only now is it sure that the folder is no other server's.
+        private::tighten_files(dir);
         Self::begun(db, dir)
     }
 
@@ -156,7 +165,12 @@ impl Disk {
     }
 
     fn begun(db: Database, dir: &Path) -> Result<(Self, u64), OpenError> {
-        let disk = Self { db };
+        let disk = Self {
+            db,
+            failure: Failure::default(),
+            commits: AtomicU64::new(0),
+            held: Arc::default(),
+        };
         let (format, revision) = disk.begin().map_err(|StoreError(source)| {
             OpenError::Prepare(format!("{}: {source}", dir.display()))
         })?;
@@ -194,6 +208,10 @@ impl Disk {
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.failure.note(self.read())
+    }
+
+    fn read(&self) -> Result<Snapshot, StoreError> {
         let transaction = self.db.begin_read()?;
         let revision = transaction
             .open_table(FACTS)?
@@ -205,20 +223,21 @@ impl Disk {
             found_by: transaction.open_table(FOUND_BY)?,
             collect: transaction.open_table(COLLECT)?,
             revision,
+            failure: self.failure.clone(),
+            _held: Arc::clone(&self.held),
         })
     }
 }
 
-/// Secrets lie in the folder: it is the owner's alone when it is made here.
-fn make_private_dir(dir: &Path) -> std::io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
+fn open_failed(dir: &Path, source: DatabaseError) -> OpenError {
+    let dir = dir.to_owned();
+    match source {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir),
+        other => OpenError::Store {
+            dir,
+            source: Box::new(other.into()),
+        },
     }
-    let mut builder = fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }
 
 // === impl Header ===
@@ -263,18 +282,24 @@ impl Snapshot {
 
     /// The object at `key`.
     pub(crate) fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
-        Ok(self
-            .objects
-            .get(key)?
-            .and_then(|value| Stored::read(value.value())))
+        let read = || {
+            Ok(self
+                .objects
+                .get(key)?
+                .and_then(|value| Stored::read(value.value())))
+        };
+        self.failure.note(read())
     }
 
     /// Whether anything lies under `prefix`.
     pub(crate) fn any(&self, prefix: &str) -> Result<bool, StoreError> {
-        Ok(match self.objects.range(prefix..)?.next() {
-            Some(entry) => entry?.0.value().starts_with(prefix),
-            None => false,
-        })
+        let read = || {
+            Ok(match self.objects.range(prefix..)?.next() {
+                Some(entry) => entry?.0.value().starts_with(prefix),
+                None => false,
+            })
+        };
+        self.failure.note(read())
     }
 
     /// Objects under `prefix` after the key `after`, in key order, until `take` says that it has enough.
@@ -284,42 +309,48 @@ impl Snapshot {
         after: Option<&str>,
         mut take: impl FnMut(&str, Stored) -> std::ops::ControlFlow<()>,
     ) -> Result<(), StoreError> {
-        let from = match after {
-            Some(after) => std::ops::Bound::Excluded(after),
-            None => std::ops::Bound::Included(prefix),
-        };
-        for entry in self
-            .objects
-            .range::<&str>((from, std::ops::Bound::Unbounded))?
-        {
-            let (key, value) = entry?;
-            let key = key.value();
-            if !key.starts_with(prefix) {
-                break;
-            }
-            let Some(stored) = Stored::read(value.value()) else {
-                continue;
+        let mut read = || {
+            let from = match after {
+                Some(after) => std::ops::Bound::Excluded(after),
+                None => std::ops::Bound::Included(prefix),
             };
-            if take(key, stored).is_break() {
-                break;
+            for entry in self
+                .objects
+                .range::<&str>((from, std::ops::Bound::Unbounded))?
+            {
+                let (key, value) = entry?;
+                let key = key.value();
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                let Some(stored) = Stored::read(value.value()) else {
+                    continue;
+                };
+                if take(key, stored).is_break() {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        self.failure.note(read())
     }
 
     /// Objects under `prefix` after the key `after`, counted without reading them.
     pub(crate) fn count(&self, prefix: &str, after: &str) -> Result<u64, StoreError> {
-        let mut count = 0;
-        for entry in self
-            .objects
-            .range::<&str>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))?
-        {
-            if !entry?.0.value().starts_with(prefix) {
-                break;
+        let read = || {
+            let mut count = 0;
+            for entry in self
+                .objects
+                .range::<&str>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))?
+            {
+                if !entry?.0.value().starts_with(prefix) {
+                    break;
+                }
+                count += 1;
             }
-            count += 1;
-        }
-        Ok(count)
+            Ok(count)
+        };
+        self.failure.note(read())
     }
 
     /// Keys of up to `most` objects that name this owner, after the key `after`.
@@ -329,50 +360,59 @@ impl Snapshot {
         after: Option<&str>,
         most: usize,
     ) -> Result<Vec<String>, StoreError> {
-        let from = match after {
-            Some(after) => std::ops::Bound::Excluded((owner, after)),
-            None => std::ops::Bound::Included((owner, "")),
-        };
-        let mut keys = Vec::new();
-        for entry in self
-            .owned
-            .range::<(u128, &str)>((from, std::ops::Bound::Unbounded))?
-        {
-            let (key, ()) = {
-                let entry = entry?;
-                (entry.0, entry.1.value())
+        let read = || {
+            let from = match after {
+                Some(after) => std::ops::Bound::Excluded((owner, after)),
+                None => std::ops::Bound::Included((owner, "")),
             };
-            let (id, dependent) = key.value();
-            if id != owner || keys.len() == most {
-                break;
+            let mut keys = Vec::new();
+            for entry in self
+                .owned
+                .range::<(u128, &str)>((from, std::ops::Bound::Unbounded))?
+            {
+                let (key, ()) = {
+                    let entry = entry?;
+                    (entry.0, entry.1.value())
+                };
+                let (id, dependent) = key.value();
+                if id != owner || keys.len() == most {
+                    break;
+                }
+                keys.push(dependent.to_owned());
             }
-            keys.push(dependent.to_owned());
-        }
-        Ok(keys)
+            Ok(keys)
+        };
+        self.failure.note(read())
     }
 
     /// What objects are found by, and their keys, for everything that begins with `prefix`.
     pub(crate) fn found_by(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
-        let mut found = Vec::new();
-        for entry in self.found_by.range::<(&str, &str)>((prefix, "")..)? {
-            let (key, _) = entry?;
-            let (by, object) = key.value();
-            if !by.starts_with(prefix) {
-                break;
+        let read = || {
+            let mut found = Vec::new();
+            for entry in self.found_by.range::<(&str, &str)>((prefix, "")..)? {
+                let (key, _) = entry?;
+                let (by, object) = key.value();
+                if !by.starts_with(prefix) {
+                    break;
+                }
+                found.push((by.to_owned(), object.to_owned()));
             }
-            found.push((by.to_owned(), object.to_owned()));
-        }
-        Ok(found)
+            Ok(found)
+        };
+        self.failure.note(read())
     }
 
     /// The garbage collector's work: owners' ids with their keys (empty: gone).
     pub(crate) fn collect(&self) -> Result<Vec<(u128, String)>, StoreError> {
-        self.collect
-            .iter()?
-            .map(|entry| {
-                let (id, key) = entry?;
-                Ok((id.value(), key.value().to_owned()))
-            })
-            .collect()
+        let read = || {
+            self.collect
+                .iter()?
+                .map(|entry| {
+                    let (id, key) = entry?;
+                    Ok((id.value(), key.value().to_owned()))
+                })
+                .collect()
+        };
+        self.failure.note(read())
     }
 }

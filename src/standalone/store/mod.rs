@@ -17,13 +17,16 @@
 
 mod change;
 mod disk;
+mod failure;
 mod history;
+mod private;
 mod writer;
 
 pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
 pub use disk::OpenError;
 pub(crate) use disk::StoreError;
 pub(crate) use disk::{Snapshot, Stored};
+pub(crate) use failure::Failure;
 pub(crate) use history::{Emptying, Event, EventKind, Next, Tail, Wakes};
 pub(crate) use writer::CommitError;
 
@@ -107,6 +110,33 @@ impl Store {
     /// The state as of now. While it lives, the disk space of what was overwritten since is not used again.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.disk.snapshot()
+    }
+
+    /// What ends the server.
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.disk.failure
+    }
+
+    /// Reads something, to see whether the disk still answers.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let read = self.snapshot().and_then(|snapshot| snapshot.get(""));
+        match (self.failure().why(), read) {
+            (Some(why), _) => Err(why.to_owned()),
+            (None, Err(error)) => Err(error.to_string()),
+            (None, Ok(_)) => Ok(()),
+        }
+    }
+
+    /// Transactions that were synced since the store was opened.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.disk.commits.load(std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// Snapshots that are held.
+    #[cfg(test)]
+    pub(crate) fn snapshots(&self) -> usize {
+        Arc::strong_count(&self.disk.held) - 1
     }
 
     /// The newest revision of which watches can have heard.

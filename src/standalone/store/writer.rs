@@ -3,6 +3,7 @@
 //! which closes the queue. A store in memory has no thread: there is no disk to share a sync on, so each write is carried
 //! out by whoever asks for it.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use super::change::{Action, Change, Committed, Refused};
 use super::disk::{
     COLLECT, Disk, FACTS, FOUND_BY, HEADER, Header, OBJECTS, OWNED, OpenError, StoreError,
 };
+use super::failure::OnPanic;
 use super::history::{Contained, Event, EventKind, Histories, Wakes};
 
 /// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
@@ -152,6 +154,7 @@ impl Drop for Writer {
 
 impl Loop {
     fn run(mut self, jobs: &mpsc::Receiver<Job>) {
+        let _on_panic = OnPanic(self.disk.failure.clone(), "the store's writer");
         let mut last = 0;
         while let Ok(first) = jobs.recv() {
             let mut batch = vec![first];
@@ -180,6 +183,7 @@ impl Loop {
             }
             Err(error) => {
                 self.revision = before;
+                self.disk.failure.set(error.to_string());
                 tracing::error!(%error, writes = answers.len(), "a commit failed, its writes are refused");
                 for answer in answers {
                     let _ = answer.send(Err(CommitError::Store(error.clone())));
@@ -197,6 +201,7 @@ impl Loop {
         let results = self.apply_all(&transaction, changes, done)?;
         if results.iter().any(Result::is_ok) {
             transaction.commit()?;
+            self.disk.commits.fetch_add(1, Ordering::Relaxed);
         } else {
             transaction.abort()?;
         }

@@ -161,3 +161,35 @@ async fn many_dependents_and_those_that_a_stop_left_behind_go() {
             .is_empty()
     );
 }
+
+#[tokio::test]
+async fn an_object_that_may_not_go_keeps_no_other_from_going() {
+    let bed = Bed::new().await;
+    let gone = |n: u32| json!({"apiVersion": "v1", "kind": "Namespace", "name": "gone", "uid": format!("00000000-0000-0000-0000-{n:012}")});
+    // Its deletion is refused each time. The work list is in order of owners: this one comes first.
+    bed.merge(
+        &bed.one("namespaces", "default"),
+        json!({"metadata": {"ownerReferences": [gone(1)]}}),
+    )
+    .await
+    .unwrap();
+    bed.create("configmaps", owned(config("x"), &[gone(2)]))
+        .await
+        .unwrap();
+    bed.until_gone("configmaps", "x").await;
+    assert!(bed.get("namespaces", "default").is_ok());
+}
+
+#[tokio::test]
+async fn a_background_task_that_panics_is_a_failure_of_the_server() {
+    let bed = Bed::new().await;
+    let failure = bed.registry.failure();
+    assert!(bed.registry.check().is_ok());
+    bed.registry
+        .supervise("the test's task", async { panic!("no way") });
+    let why = tokio::time::timeout(PATIENCE, failure.happened())
+        .await
+        .unwrap();
+    assert_eq!(why, "the test's task panicked: no way");
+    assert!(bed.registry.check().is_err());
+}
