@@ -1,6 +1,7 @@
 //! The server as a whole, from both doors, over restarts.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -267,6 +268,38 @@ async fn a_restart_keeps_objects_and_credentials_and_ends_watches() {
     server.close().await;
 }
 
+#[tokio::test]
+async fn the_data_folder_is_its_owners_alone_also_where_it_was_not() {
+    let dir = tempfile::tempdir().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let open_to_all = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).unwrap();
+    open_to_all(&data, 0o755);
+    for round in ["made", "opened again"] {
+        let server = reopen(&data).await;
+        server
+            .write_kubeconfig("127.0.0.1:1".parse().unwrap())
+            .unwrap();
+        assert_eq!(mode(&data), 0o700, "{round}");
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&data).unwrap() {
+            let path = entry.unwrap().path();
+            assert_eq!(mode(&path), 0o600, "{round}: {}", path.display());
+            names.push(path.file_name().unwrap().to_owned());
+            open_to_all(&path, 0o644);
+        }
+        assert!(
+            names.contains(&"store.redb".into()) && names.len() == 5,
+            "{names:?}"
+        );
+        open_to_all(&data, 0o777);
+        server.close().await;
+    }
+}
+
 /// Opens the folder as soon as the last client of the server before has let go of it.
 async fn reopen(dir: &Path) -> Server {
     soon("the folder to be free", async {
@@ -446,6 +479,69 @@ async fn thousands_of_silent_strangers_keep_no_client_out() {
     assert_eq!(event(&mut events).await, Some(("added", "late".to_owned())));
     drop(crowd);
     soon("stopping", listening.stop()).await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_watch_may_be_asked_for_longer_than_time_lasts() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let token = std::fs::read_to_string(dir.path().join("token")).unwrap();
+    let mut stream = connect(dir.path(), listening.addr).await;
+    let request = format!(
+        "GET /api/v1/namespaces?watch=1&timeoutSeconds=9223372036854775807 HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = Vec::new();
+    while !String::from_utf8_lossy(&answer).contains("ADDED") {
+        let read = soon("an event", stream.read_buf(&mut answer)).await;
+        assert!(read.unwrap() > 0 && answer.starts_with(b"HTTP/1.1 200"));
+    }
+    listening.stop().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_collection_of_thousands_goes_in_few_commits() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let maps: Api<ConfigMap> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let create = |n: usize| {
+        let map = json!({"metadata": {"name": format!("m{n:04}")}});
+        let map: ConfigMap = serde_json::from_value(map).unwrap();
+        let maps = maps.clone();
+        async move { maps.create(&PostParams::default(), &map).await.unwrap() }
+    };
+    futures::stream::iter(0..2_000)
+        .map(create)
+        .buffer_unordered(64)
+        .for_each(async |_| ())
+        .await;
+    let before = server.commits();
+    let params = (DeleteParams::default(), ListParams::default());
+    let deleted = soon("a collection", maps.delete_collection(&params.0, &params.1)).await;
+    assert_eq!(deleted.unwrap().left().unwrap().items.len(), 2_000);
+    let commits = server.commits() - before;
+    eprintln!("2,000 objects were deleted in {commits} commits");
+    assert!(commits <= 500, "{commits} commits");
+    listening.stop().await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn many_warnings_are_cut_to_what_clients_take() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let claims: Api<IPClaim> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let finalizers: Vec<String> = (0..120).map(|n| format!("a{n}")).collect();
+    let claim = json!({"metadata": {"name": "c", "finalizers": finalizers}, "spec": {"pool": {"name": "p"}}});
+    let claim: IPClaim = serde_json::from_value(claim).unwrap();
+    let made = claims.create(&PostParams::default(), &claim).await;
+    assert_eq!(made.unwrap().finalizers().len(), 120);
+    listening.stop().await;
     server.close().await;
 }
 

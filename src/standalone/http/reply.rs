@@ -18,6 +18,12 @@ use crate::standalone::error::ApiError;
 /// Size of the pieces that a long list is sent in, in bytes.
 const PIECE: usize = 64 * 1024;
 
+/// Characters of all warnings of one answer, and of each when they are more than that.
+const WARNINGS: usize = 4096;
+const WARNING: usize = 256;
+/// Warnings of one answer: HTTP clients take 100 headers.
+const MAX_WARNINGS: usize = 80;
+
 /// The body of an answer.
 pub(crate) enum Body {
     /// All of it; taken by the first poll.
@@ -113,12 +119,24 @@ pub(super) fn refused(error: &ApiError) -> Reply {
     reply
 }
 
-/// Puts warnings into the answer's head, as kubectl prints them.
+/// Puts warnings into the answer's head, as kubectl prints them; as a real server does, not more than clients take: when all of
+/// them are too long together, each is cut, and those beyond the limit are left out.
 pub(super) fn warn(reply: &mut Reply, warnings: &[String]) {
-    for warning in warnings {
+    let length = |warning: &String| warning.chars().count();
+    let cut = if warnings.iter().map(length).sum::<usize>() > WARNINGS {
+        WARNING
+    } else {
+        WARNINGS
+    };
+    let mut written = 0;
+    for warning in warnings.iter().take(MAX_WARNINGS) {
+        if written >= WARNINGS {
+            break;
+        }
+        written += length(warning).min(cut);
         // What a header cannot carry becomes a blank: a warning is for people, and must not end the request.
         let mut text = String::with_capacity(warning.len() + 10);
-        for c in warning.chars().take(1024) {
+        for c in warning.chars().take(cut) {
             match c {
                 '"' | '\\' => text.extend(['\\', c]),
                 c if c.is_control() => text.push(' '),

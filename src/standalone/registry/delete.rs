@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use super::commit::{Left, Old};
@@ -13,6 +14,8 @@ use crate::standalone::error::ApiError;
 use crate::standalone::kinds::{Conduct, Resource};
 use crate::standalone::store::CommitError;
 
+/// Deletions of a collection that are under way at once.
+const AT_ONCE: usize = 64;
 /// How often a deletion is computed again when others keep writing the object.
 const ATTEMPTS: usize = 64;
 
@@ -102,20 +105,29 @@ impl Registry {
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "deletecollection"));
         }
-        let mut deleted = Vec::new();
-        for (namespace, name, object) in self.selected(target, selectors)? {
-            let one = Target::one(
-                resource,
-                resource.namespaced.then_some(namespace.as_str()),
-                &name,
-            );
-            match self.delete(&one, options).await {
-                Ok(_) => deleted.push(object),
-                Err(error) if error.code == 404 => deleted.push(object),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(deleted)
+        let found = if self.is_in_memory() {
+            self.selected(target, selectors)?
+        } else {
+            // Reads from disk, and may read much: not on a thread that others wait for.
+            let (registry, target) = (self.clone(), target.clone());
+            let selectors = selectors.clone();
+            tokio::task::spawn_blocking(move || registry.selected(&target, &selectors))
+                .await
+                .map_err(ApiError::internal)??
+        };
+        // In order, but many under way: they share commits.
+        stream::iter(found)
+            .map(|(namespace, name, object)| async move {
+                let namespace = resource.namespaced.then_some(namespace.as_str());
+                let one = Target::one(resource, namespace, &name);
+                match self.delete(&one, options).await {
+                    Err(error) if error.code != 404 => Err(error),
+                    _ => Ok(object),
+                }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
     }
 }
 

@@ -38,7 +38,7 @@ impl Pages {
     fn keep(&self, snapshot: &Arc<Snapshot>) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        kept.retain(|k| k.until > now && !Arc::ptr_eq(&k.snapshot, snapshot));
+        kept.retain(|k| k.until > now && k.snapshot.revision() != snapshot.revision());
         kept.push_back(Kept {
             snapshot: Arc::clone(snapshot),
             until: now + KEPT,

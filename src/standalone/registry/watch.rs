@@ -22,16 +22,16 @@ use crate::standalone::store::{Event, EventKind, Next, Snapshot, Tail};
 const TIMEOUT: Duration = Duration::from_mins(30);
 /// How often a quiet watch is told how far it is.
 const BOOKMARKS: Duration = Duration::from_mins(1);
-/// Objects of the first state that are read at once.
-const PAGE: usize = 256;
+/// The longest that a watch runs, whatever the client says.
+const MOST: Duration = Duration::from_hours(24);
 
 struct Watch {
     resource: Arc<Resource>,
     prefix: String,
     selectors: Selectors,
     bookmarks: bool,
-    /// The first state, while it is told: the snapshot and the last key.
-    begin: Option<(Snapshot, Option<String>)>,
+    /// Where the first state is read from, until it is. Not longer: a client that stops reading must not hold a snapshot.
+    begin: Option<Snapshot>,
     tail: Tail,
     ready: VecDeque<WatchEvent>,
     ends: Instant,
@@ -54,7 +54,7 @@ impl Registry {
             (None, asked)
         } else {
             let from = snapshot.revision();
-            (Some((snapshot, None)), from)
+            (Some(snapshot), from)
         };
         let now = Instant::now();
         let mut prefix = target.prefix();
@@ -69,7 +69,7 @@ impl Registry {
             bookmarks: options.bookmarks,
             begin,
             ready: VecDeque::new(),
-            ends: now + options.timeout.unwrap_or(TIMEOUT),
+            ends: now + options.timeout.unwrap_or(TIMEOUT).min(MOST),
             next_bookmark: now + BOOKMARKS,
             closed: self.inner.closed.clone(),
             over: false,
@@ -90,8 +90,13 @@ impl Watch {
             if self.over {
                 return None;
             }
-            if self.begin.is_some() {
-                self.tell_first_state();
+            if let Some(snapshot) = self.begin.take() {
+                self.read_first_state(&snapshot);
+                continue;
+            }
+            // Also while there are events all the time.
+            self.look_at_the_time(Instant::now());
+            if self.over || !self.ready.is_empty() {
                 continue;
             }
             match self.tail.next() {
@@ -116,47 +121,38 @@ impl Watch {
         let until = bookmark.map_or(self.ends, |at| at.min(self.ends));
         tokio::select! {
             () = self.tail.changed() => {}
-            () = self.closed.cancelled() => self.over = true,
-            () = tokio::time::sleep_until(until) => {
-                let now = Instant::now();
-                self.over = now >= self.ends;
-                // The last word of a watch says from where the next one can go on.
-                if self.bookmarks {
-                    self.next_bookmark = now + BOOKMARKS;
-                    let bookmark = self.bookmark();
-                    self.ready.push_back(bookmark);
-                }
-            }
+            () = self.closed.cancelled() => {}
+            () = tokio::time::sleep_until(until) => {}
         }
     }
 
-    fn tell_first_state(&mut self) {
-        let Some((snapshot, after)) = self.begin.take() else {
-            return;
-        };
-        let mut read = 0;
-        let mut last = after.clone();
+    /// Ends the watch when it is time, and says how far it is when a bookmark is due.
+    fn look_at_the_time(&mut self, now: Instant) {
+        self.over = now >= self.ends || self.closed.is_cancelled();
+        let due = now >= self.next_bookmark || now >= self.ends;
+        // The last word of a watch says from where the next one can go on.
+        if self.bookmarks && due {
+            self.next_bookmark = now + BOOKMARKS;
+            let bookmark = self.bookmark();
+            self.ready.push_back(bookmark);
+        }
+    }
+
+    /// Reads all of it at once, as a list does.
+    fn read_first_state(&mut self, snapshot: &Snapshot) {
         let mut found = VecDeque::new();
-        let scanned = snapshot.scan(&self.prefix, after.as_deref(), |key, stored| {
+        let scanned = snapshot.scan(&self.prefix, None, |key, stored| {
             if self.is_meant(key, &stored.object) {
                 found.push_back(WatchEvent {
                     kind: WatchEventKind::Added,
                     object: stored.object,
                 });
             }
-            read += 1;
-            last = Some(key.to_owned());
-            if read == PAGE {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
+            ControlFlow::Continue(())
         });
         self.ready = found;
-        match scanned {
-            Err(error) => self.fail(&error.into()),
-            Ok(()) if read == PAGE => self.begin = Some((snapshot, last)),
-            Ok(()) => {}
+        if let Err(error) = scanned {
+            self.fail(&error.into());
         }
     }
 

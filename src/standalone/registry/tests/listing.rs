@@ -166,3 +166,29 @@ async fn versions_of_lists_are_honoured() {
         assert_eq!(error.code, 400, "{token}");
     }
 }
+
+#[tokio::test]
+async fn a_readers_pages_do_not_end_another_readers_list() {
+    let bed = Bed::new().await;
+    for n in 0..50 {
+        bed.create("configmaps", config(&format!("m{n:02}")))
+            .await
+            .unwrap();
+    }
+    let page = |token: Option<Arc<str>>| {
+        let options = ListOptions {
+            limit: Some(1),
+            continue_token: token.map(|token| token.to_string()),
+            ..ListOptions::default()
+        };
+        bed.registry.list(&bed.all("configmaps"), &options)
+    };
+    let first = page(None).unwrap();
+    bed.create("configmaps", config("later")).await.unwrap();
+    let mut other = page(None).unwrap();
+    for _ in 0..40 {
+        other = page(other.continue_token.map(|token| Arc::from(&*token))).unwrap();
+    }
+    let second = page(first.continue_token.map(|token| Arc::from(&*token))).unwrap();
+    assert_eq!(name_of(&second.items[0]), "m01");
+}

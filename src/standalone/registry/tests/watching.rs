@@ -266,3 +266,65 @@ async fn bookmarks_come_every_minute_and_at_the_end_and_closing_ends_watches() {
     bed.registry.close().await;
     assert!(endless.next().await.is_none());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_watch_has_its_bookmarks_and_its_end() {
+    let options = Options {
+        place: Place::Memory,
+        ..Options::new(Path::new(""))
+    };
+    let registry = Registry::open(options).await.unwrap();
+    let all = registry.resources().all();
+    let configs = all.iter().find(|r| r.plural == "configmaps").unwrap();
+    let target = Target::all(configs, Some("default"));
+    let options = WatchOptions {
+        bookmarks: true,
+        timeout: Some(Duration::from_mins(3)),
+        ..WatchOptions::default()
+    };
+    let mut watch = registry.watch(&target, &options).unwrap();
+    let mut kinds = Vec::new();
+    'watch: for n in 0..1_000 {
+        // There is always something to say.
+        for half in ["a", "b"] {
+            let mut body = config(&format!("m{n}{half}"));
+            body["apiVersion"] = "v1".into();
+            body["kind"] = "ConfigMap".into();
+            let options = WriteOptions::default();
+            registry.create(&target, body, &options).await.unwrap();
+        }
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for _ in 0..2 {
+            let Some(event) = watch.next().await else {
+                break 'watch;
+            };
+            kinds.push(event.kind);
+        }
+    }
+    assert!(kinds.len() < 400, "the watch goes on after its end");
+    let bookmarks = kinds
+        .iter()
+        .filter(|kind| **kind == WatchEventKind::Bookmark);
+    assert_eq!(bookmarks.count(), 3, "one a minute, and the last word");
+    registry.close().await;
+}
+
+#[tokio::test]
+async fn a_watch_that_nobody_reads_holds_no_snapshot() {
+    let bed = Bed::new().await;
+    for n in 0..600 {
+        bed.create("configmaps", config(&format!("m{n:03}")))
+            .await
+            .unwrap();
+    }
+    let mut watch = bed
+        .registry
+        .watch(&bed.all("configmaps"), &WatchOptions::default())
+        .unwrap();
+    // The first event is taken, then the client stops reading.
+    let first = watch.next().await.unwrap();
+    assert_eq!(first.kind, WatchEventKind::Added);
+    assert_eq!(bed.registry.inner.store.snapshots(), 0);
+    let rest = watch.take(599).collect::<Vec<_>>().await;
+    assert_eq!(name_of(&rest.last().unwrap().object), "m599");
+}
