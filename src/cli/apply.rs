@@ -1,5 +1,7 @@
-//! Writes manifests as `kubectl apply` would: an object that is not there is created, one that is there gets the fields that
-//! the manifest gives. Kinds are looked up before anything is written; namespaces that are named and missing are made.
+//! Applies manifests on the server's side, as `kubectl apply --server-side --force-conflicts` does, with a field manager of this
+//! program's: an object that is not there is created, one that is there gets the fields that the manifest gives, and loses those
+//! that an earlier manifest gave and this one does not. Kinds are looked up before anything is written; namespaces that are named
+//! and missing are made.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,6 +15,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_e
 use serde_json::{Value, json};
 
 use super::documents::Manifest;
+use super::ownership;
 
 /// Writes on their way at once, over documents of one kind that follow one another.
 const IN_FLIGHT: usize = 32;
@@ -20,6 +23,9 @@ const IN_FLIGHT: usize = 32;
 const MAX_ANSWER: usize = 8 << 20;
 /// Who the fields belong to.
 const FIELD_MANAGER: &str = "metal3-ipam-apply";
+
+/// How often the ownership of one object's fields is moved when others keep writing it.
+const ATTEMPTS: usize = 8;
 
 /// What was done.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -36,6 +42,8 @@ pub(super) struct Applied {
 struct Served {
     plural: String,
     namespaced: bool,
+    /// Whether its objects are only read: the embedded server's definitions are part of the program.
+    fixed: bool,
 }
 
 /// An answer: its status, the server's warnings, its body.
@@ -60,6 +68,12 @@ pub(super) async fn apply(client: &Client, manifests: &[Manifest]) -> anyhow::Re
     }
     let mut applied = Applied::default();
     for run in runs(manifests) {
+        if run.first().is_some_and(|first| kind(first).fixed) {
+            applied.notes.extend(run.iter().map(|definition| {
+                format!("{definition}: left out, this server brings its definitions with it")
+            }));
+            continue;
+        }
         let mut writes = stream::iter(run)
             .map(
                 |manifest| async move { (manifest, write(client, kind(manifest), manifest).await) },
@@ -139,10 +153,16 @@ async fn look_up(
             Served {
                 plural: resource.name.clone(),
                 namespaced: resource.namespaced,
+                fixed: is_definition(manifest) && !resource.verbs.iter().any(|v| v == "patch"),
             },
         );
     }
     Ok(kinds)
+}
+
+fn is_definition(manifest: &Manifest) -> bool {
+    manifest.kind == "CustomResourceDefinition"
+        && manifest.api_version.starts_with("apiextensions.k8s.io/")
 }
 
 /// What the server has in a version; nothing where it does not have the version.
@@ -193,48 +213,49 @@ async fn ensure_namespace(client: &Client, name: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Writes one object. Tells whether it is new, and what the server warned of.
+/// Applies one object. Returns whether it is new, and what the server warned of.
 async fn write(
     client: &Client,
     kind: &Served,
     manifest: &Manifest,
 ) -> anyhow::Result<(bool, Vec<String>)> {
-    let mut collection = base(&manifest.api_version);
+    let mut path = base(&manifest.api_version);
     if kind.namespaced {
-        collection.push_str("/namespaces/");
-        collection.extend(escape(namespace(manifest)));
+        path.push_str("/namespaces/");
+        path.extend(escape(namespace(manifest)));
     }
-    collection.push('/');
-    collection.push_str(&kind.plural);
-    // Strict: a field that the kind does not have is a mistake to tell of, not to drop.
-    let query = format!("?fieldManager={FIELD_MANAGER}&fieldValidation=Strict");
-    let name = escape(&manifest.name);
-    let create = send(
-        client,
-        Method::POST,
-        format!("{collection}{query}"),
-        Some(("application/json", &manifest.object)),
-    );
-    let created = create.await?;
-    if created.status.is_success() {
-        return Ok((true, created.warnings));
+    path.push('/');
+    path.push_str(&kind.plural);
+    path.push('/');
+    path.extend(escape(&manifest.name));
+    // Strict: a field that the kind does not have is a mistake to report, not to drop. Forced: the file says what is wanted.
+    let query = format!("?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=true");
+    let apply = async || {
+        let body = Some(("application/apply-patch+yaml", &manifest.object));
+        let applied = send(client, Method::PATCH, format!("{path}{query}"), body).await?;
+        if applied.status.is_success() {
+            Ok(applied)
+        } else {
+            Err(applied.refusal())
+        }
+    };
+    let applied = apply().await?;
+    let created = applied.status == StatusCode::CREATED;
+    let mut object: Value = serde_json::from_slice(&applied.body).unwrap_or_default();
+    for _ in 0..ATTEMPTS {
+        let Some(patch) = ownership::moved(&object, FIELD_MANAGER) else {
+            break;
+        };
+        let body = Some(("application/json-patch+json", &patch));
+        let moved = send(client, Method::PATCH, path.clone(), body).await?;
+        if !moved.status.is_success() && moved.status != StatusCode::CONFLICT {
+            return Err(moved.refusal());
+        }
+        // Again: what has left the file since is now known to have been ours. After a conflict, for the newest object.
+        let again = apply().await?;
+        object = serde_json::from_slice(&again.body).unwrap_or_default();
     }
-    if !created.is_already_exists() {
-        return Err(created.refusal());
-    }
-    let body = Some(("application/merge-patch+json", &manifest.object));
-    let patched = send(
-        client,
-        Method::PATCH,
-        format!("{collection}/{name}{query}"),
-        body,
-    )
-    .await?;
-    if patched.status.is_success() {
-        Ok((false, patched.warnings))
-    } else {
-        Err(patched.refusal())
-    }
+    Ok((created, applied.warnings))
 }
 
 async fn send(
@@ -297,11 +318,6 @@ impl Answer {
     fn status_text(&self, field: &str) -> Option<String> {
         let status: Value = serde_json::from_slice(&self.body).ok()?;
         Some(status.get(field)?.as_str()?.to_owned())
-    }
-
-    fn is_already_exists(&self) -> bool {
-        self.status == StatusCode::CONFLICT
-            && self.status_text("reason").as_deref() == Some("AlreadyExists")
     }
 
     /// The server's no, in its own words.

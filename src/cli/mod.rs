@@ -19,6 +19,7 @@ mod flags;
 mod follow;
 mod manager;
 mod options;
+mod ownership;
 mod progress;
 mod seen;
 mod signals;

@@ -93,23 +93,14 @@ async fn missing_objects_and_namespaces_are_created() {
             "GET /apis/g/v1",
             "GET /api/v1/namespaces/n",
             r#"POST /api/v1/namespaces {"apiVersion":"v1","kind":"Namespace","metadata":{"name":"n"}}"#,
-            r#"POST /apis/g/v1/namespaces/n/as {"apiVersion":"g/v1","kind":"A","metadata":{"name":"a","namespace":"n"}}"#,
+            r#"PATCH /apis/g/v1/namespaces/n/as/a {"apiVersion":"g/v1","kind":"A","metadata":{"name":"a","namespace":"n"}}"#,
         ]
     );
 }
 
 #[tokio::test]
 async fn an_object_that_is_there_gets_the_given_fields() {
-    let (client, asked) = server(|line| {
-        kinds(line).unwrap_or(if line.starts_with("POST") {
-            (
-                409,
-                json!({ "reason": "AlreadyExists", "message": "there" }),
-            )
-        } else {
-            (200, json!({}))
-        })
-    });
+    let (client, asked) = server(|line| kinds(line).unwrap_or((200, json!({}))));
     let applied = apply(&client, &parse(A)).await.unwrap();
     assert_eq!((applied.created, applied.updated), (0, 1));
     assert_eq!(
@@ -121,7 +112,7 @@ async fn an_object_that_is_there_gets_the_given_fields() {
 #[tokio::test]
 async fn a_refusal_names_file_document_and_object() {
     let (client, _) = server(|line| {
-        kinds(line).unwrap_or(if line.starts_with("POST") {
+        kinds(line).unwrap_or(if line.starts_with("PATCH") {
             (
                 422,
                 json!({ "reason": "Invalid", "message": "spec.x: too big" }),
@@ -184,4 +175,99 @@ fn names_cannot_leave_their_place_in_the_path() {
     );
     assert_eq!(base("g/v1"), "/apis/g/v1");
     assert_eq!(base("v1"), "/api/v1");
+}
+
+/// The fields of a pool on an embedded server.
+async fn spec(client: &Client, name: &str) -> Value {
+    let pools: kube::Api<crate::api::metal3::IPPool> =
+        kube::Api::namespaced(client.clone(), "default");
+    let pool = pools.get(name).await.unwrap();
+    serde_json::to_value(pool).unwrap()["spec"].clone()
+}
+
+const POOL: &str = "apiVersion: ipam.metal3.io/v1alpha1\nkind: IPPool\nmetadata: {name: p}\n";
+const BEFORE: &str = "spec: {namePrefix: p, gateway: 10.0.0.1, pools: [{subnet: 10.0.0.0/24}], preAllocations: {a: 10.0.0.7, b: 10.0.0.8}}\n";
+const AFTER: &str =
+    "spec: {namePrefix: p, pools: [{subnet: 10.0.0.0/24}], preAllocations: {a: 10.0.0.7}}\n";
+
+async fn embedded() -> crate::standalone::InMemory {
+    let options = crate::standalone::InMemoryOptions::default();
+    crate::standalone::InMemory::open(options).await.unwrap()
+}
+
+#[tokio::test]
+async fn what_leaves_the_file_leaves_the_object() {
+    let server = embedded().await;
+    let client = server.client();
+    let before = parse(&format!("{POOL}{BEFORE}"));
+    let applied = apply(&client, &before).await.unwrap();
+    assert_eq!((applied.created, applied.updated), (1, 0));
+    assert_eq!(spec(&client, "p").await["preAllocations"]["b"], "10.0.0.8");
+    // What someone else set stays.
+    let pools: kube::Api<crate::api::metal3::IPPool> =
+        kube::Api::namespaced(client.clone(), "default");
+    let other = kube::api::Patch::Merge(json!({"spec": {"prefix": 24}}));
+    pools
+        .patch("p", &kube::api::PatchParams::default(), &other)
+        .await
+        .unwrap();
+    let applied = apply(&client, &parse(&format!("{POOL}{AFTER}")))
+        .await
+        .unwrap();
+    assert_eq!((applied.created, applied.updated), (0, 1));
+    let spec = spec(&client, "p").await;
+    assert_eq!(spec["preAllocations"], json!({"a": "10.0.0.7"}));
+    assert_eq!(
+        (&spec["gateway"], &spec["prefix"]),
+        (&Value::Null, &json!(24))
+    );
+    server.close().await;
+}
+
+#[tokio::test]
+async fn what_an_older_version_wrote_and_the_file_has_no_more_leaves_the_object() {
+    let server = embedded().await;
+    let client = server.client();
+    // An older version created objects, and merged into those that were there.
+    let send = async |method: &str, path: &str, content: &str, body: Value| {
+        let request = Request::builder()
+            .method(method)
+            .uri(format!(
+                "/apis/ipam.metal3.io/v1alpha1/namespaces/default/ippools{path}?fieldManager=metal3-ipam-apply"
+            ))
+            .header("content-type", content)
+            .body(Body::from(body.to_string().into_bytes()));
+        let response = client.send(request.unwrap()).await.unwrap();
+        assert!(response.status().is_success(), "{}", response.status());
+    };
+    let object = parse(&format!("{POOL}{BEFORE}"))[0].object.clone();
+    send("POST", "", "application/json", object).await;
+    let merged = json!({"spec": {"preAllocations": {"c": "10.0.0.9"}}});
+    send("PATCH", "/p", "application/merge-patch+json", merged).await;
+    assert_eq!(spec(&client, "p").await["preAllocations"]["c"], "10.0.0.9");
+    for _ in 0..2 {
+        apply(&client, &parse(&format!("{POOL}{AFTER}")))
+            .await
+            .unwrap();
+        let spec = spec(&client, "p").await;
+        assert_eq!(spec["preAllocations"], json!({"a": "10.0.0.7"}));
+        assert_eq!(spec["gateway"], Value::Null);
+    }
+    server.close().await;
+}
+
+#[tokio::test]
+async fn definitions_in_a_file_are_left_out_with_a_note() {
+    let server = embedded().await;
+    let crd = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: ippools.ipam.metal3.io}\nspec: {}\n";
+    let applied = apply(
+        &server.client(),
+        &parse(&format!("{crd}---\n{POOL}{AFTER}")),
+    )
+    .await
+    .unwrap();
+    assert_eq!((applied.created, applied.updated), (1, 0));
+    assert_eq!(applied.notes.len(), 1, "{:?}", applied.notes);
+    assert!(applied.notes[0].contains("left out"), "{:?}", applied.notes);
+    server.close().await;
 }
