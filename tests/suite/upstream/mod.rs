@@ -3,6 +3,8 @@
 //! before its pools counted their addresses. Nothing of ours is in them: no conditions, no counts, no excluded addresses, no
 //! grace period. A server drops fields that a definition lacks, and stores the rest.
 
+mod writes;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use metal3_ipam::api::PoolKey;
 use metal3_ipam::pool::Snapshot;
