@@ -8,6 +8,7 @@
 mod allocation;
 mod bench;
 mod burst;
+mod cases;
 mod cli;
 mod cluster;
 mod controller;
