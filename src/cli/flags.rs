@@ -80,6 +80,27 @@ pub(super) fn boolean(text: &str) -> Result<bool, String> {
     }
 }
 
+/// Reads a name or address by which clients reach a server: no port, no scheme.
+pub(super) fn host(text: &str) -> Result<String, String> {
+    if text.parse::<IpAddr>().is_ok() {
+        return Ok(text.to_owned());
+    }
+    let is_label = |label: &str| {
+        let inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+        (1..=63).contains(&label.len())
+            && label.chars().all(inner)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    if text.len() <= 253 && text.split('.').all(is_label) {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(format!(
+            "expected a host name or an IP address, without a port, not {text:?}"
+        ))
+    }
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Listen {
@@ -199,6 +220,21 @@ mod tests {
         }
         for text in ["", "yes", "tRUE", "2"] {
             assert!(boolean(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_by_which_a_server_is_reached() {
+        for (text, want) in [
+            ("edge.example", "edge.example"),
+            ("Edge-1", "edge-1"),
+            ("10.0.0.1", "10.0.0.1"),
+            ("fd00::1", "fd00::1"),
+        ] {
+            assert_eq!(host(text).as_deref(), Ok(want));
+        }
+        for text in ["", "a..b", "a:80", "[::1]", "https://a", "-a", "a b", "a_b"] {
+            assert!(host(text).is_err(), "{text}");
         }
     }
 

@@ -1,5 +1,6 @@
 //! `metal3-ipam standalone`: the embedded API server and the controller in one process, for people without a cluster.
 
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::board::{Board, Verdict};
 use super::documents::{self, Manifest};
-use super::flags::Listen;
+use super::flags::{self, Listen};
 use super::follow::Follow;
 use super::options::{Logging, Serving};
 use super::progress::Progress;
@@ -44,6 +45,14 @@ pub(super) struct Standalone {
     /// Where to listen, as host:port; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:6444", value_parser = listen)]
     listen: Listen,
+    /// Another name or address that the server's certificate is good for, beside localhost, its loopback addresses and the
+    /// address listened on (for every address: this machine's name and addresses). May be given more than once.
+    #[arg(long, value_name = "NAME", value_parser = flags::host, action = clap::ArgAction::Append)]
+    tls_san: Vec<String>,
+    /// Name or address of this server in the kubeconfig that it writes. The certificate is good for it, too. Default: the
+    /// address listened on, or one of this machine's.
+    #[arg(long, value_name = "NAME", value_parser = flags::host)]
+    advertise_address: Option<String>,
     /// Apply the objects of this YAML or JSON file (-: standard input) before the claims are waited for. May be given more
     /// than once.
     #[arg(long, value_name = "FILE", action = clap::ArgAction::Append)]
@@ -51,6 +60,9 @@ pub(super) struct Standalone {
     /// End when every claim is bound, with exit code 0; or with 1 and the reasons when one can never be.
     #[arg(long)]
     once: bool,
+    /// With --once: how long to wait for the claims; then it ends with exit code 1 and the table as it is. 0: for ever.
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = flags::duration, requires = "once")]
+    timeout: Duration,
     /// Where health is served, as host:port or :port; 0: nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = "0", value_parser = Listen::parse)]
     health_addr: Listen,
@@ -79,14 +91,21 @@ impl Standalone {
         let dial = self.logging.start(Level::Warn)?;
         let shutdown = signals::shutdown()?;
         // Read before anything is made or written, so that a mistake in a file leaves nothing behind.
-        let mut manifests = Vec::new();
-        for file in &self.apply {
-            manifests.extend(documents::load(file)?);
-        }
-        let server = Server::open(Options {
+        let manifests = tokio::select! {
+            read = read(self.apply.clone()) => read?,
+            () = shutdown.cancelled() => bail!("stopped before the files to apply were read"),
+        };
+        let options = Options {
             data_dir: self.data_dir.clone(),
-        })
-        .await?;
+        };
+        let server = tokio::select! {
+            opened = Server::open(options) => opened?,
+            () = shutdown.cancelled() => {
+                // A large folder is read whole after a crash. That cannot be interrupted, but nothing is lost with it.
+                eprintln!("metal3-ipam: stopped before the data folder was open");
+                std::process::exit(1);
+            }
+        };
         let serving = self.serve(&server, &manifests, dial, &shutdown);
         let ended = tokio::select! {
             ended = serving => ended,
@@ -107,8 +126,17 @@ impl Standalone {
         dial: Dial,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
-        let listening = bind(server, &self.listen).await?;
-        let kubeconfig = server.write_kubeconfig(listening.addr)?;
+        let names: Vec<String> = self
+            .tls_san
+            .iter()
+            .chain(&self.advertise_address)
+            .cloned()
+            .collect();
+        let listening = bind(server, &self.listen, &names).await?;
+        let kubeconfig = match &self.advertise_address {
+            None => server.write_kubeconfig(listening.addr)?,
+            Some(host) => server.write_kubeconfig_for(&with_port(host, listening.addr.port()))?,
+        };
         let kubeconfig = std::path::absolute(&kubeconfig).unwrap_or(kubeconfig);
         print(&format!(
             "Serving at https://{}\nexport KUBECONFIG={}\n",
@@ -198,6 +226,12 @@ impl Standalone {
                 }
                 () = sleep_until(look) => {}
             }
+            if !self.timeout.is_zero() && start.elapsed() >= self.timeout {
+                progress.clear();
+                print(&board.table())?;
+                eprintln!("not all claims were settled within {:?}", self.timeout);
+                return Ok(Some(ExitCode::FAILURE));
+            }
             let idle = view.is_idle() && last_change.elapsed() >= QUIET;
             match board.verdict(&view.snapshots()) {
                 Verdict::Bound => break Vec::new(),
@@ -253,14 +287,37 @@ fn failed(
     bail!("the controller ended by itself")
 }
 
-async fn bind(server: &Server, listen: &Listen) -> anyhow::Result<Listening> {
+/// Reads the files to apply. On a thread that nobody waits for when the program ends: standard input may never end.
+async fn read(files: Vec<String>) -> anyhow::Result<Vec<Manifest>> {
+    let (sent, read) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut manifests = Vec::new();
+        let all = files.iter().try_for_each(|file| {
+            manifests.extend(documents::load(file)?);
+            Ok(())
+        });
+        // Nobody waits for it any more when the program is ending.
+        let _ = sent.send(all.map(|()| manifests));
+    });
+    read.await.context("reading the files to apply broke off")?
+}
+
+/// A host as a URL has it before its port.
+fn with_port(host: &str, port: u16) -> String {
+    match host.parse::<IpAddr>() {
+        Ok(ip) => SocketAddr::new(ip, port).to_string(),
+        Err(_) => format!("{host}:{port}"),
+    }
+}
+
+async fn bind(server: &Server, listen: &Listen, names: &[String]) -> anyhow::Result<Listening> {
     let candidates = listen
         .candidates()
         .await
         .with_context(|| format!("cannot find the address {listen}"))?;
     let mut last = None;
     for addr in candidates {
-        match server.listen(addr).await {
+        match server.listen_as(addr, names).await {
             Ok(listening) => return Ok(listening),
             Err(error) => last = Some(error),
         }

@@ -4,7 +4,7 @@
 //! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
 //! server without a folder and without a door to the network.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -17,6 +17,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::http::{Api, serve};
+use super::reach;
 use super::registry::{self, Clock, Limits, OpenError, Place, Registry, Rules};
 use super::tls::{self, Credentials, TlsError};
 use crate::listen::Listener;
@@ -147,7 +148,19 @@ impl Server {
     /// # Errors
     /// When the address cannot be listened on.
     pub async fn listen(&self, addr: SocketAddr) -> Result<Listening, ServerError> {
-        let config = self.credentials.server_config(addr.ip())?;
+        self.listen_as(addr, &[]).await
+    }
+
+    /// As [`Self::listen`], with a certificate that is good for these names and addresses, too.
+    ///
+    /// # Errors
+    /// As [`Self::listen`], and for a name that no certificate can hold.
+    pub async fn listen_as(
+        &self,
+        addr: SocketAddr,
+        names: &[String],
+    ) -> Result<Listening, ServerError> {
+        let config = self.credentials.server_config(addr.ip(), names)?;
         let failed = |source| ServerError::Listen { addr, source };
         let listener = Listener::bind(addr).await.map_err(failed)?;
         let addr = listener.addr();
@@ -163,13 +176,22 @@ impl Server {
         })
     }
 
-    /// Writes `kubeconfig` into the folder, for a server that listens on this address, and returns its path.
+    /// Writes `kubeconfig` into the folder, for a server that listens on this address, and returns its path. Where that is every
+    /// address, the kubeconfig names one by which this machine is reached.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn write_kubeconfig(&self, addr: SocketAddr) -> Result<PathBuf, ServerError> {
+        self.write_kubeconfig_for(&reach::address(addr).to_string())
+    }
+
+    /// As [`Self::write_kubeconfig`], for clients that reach the server at this `host:port`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_kubeconfig_for(&self, host: &str) -> Result<PathBuf, ServerError> {
         let path = self.data_dir.join("kubeconfig");
-        let text = kubeconfig(addr, &self.credentials);
+        let text = kubeconfig(host, &self.credentials);
         match tls::write_private(&path, &text) {
             Ok(()) => Ok(path),
             Err(source) => Err(ServerError::Kubeconfig { path, source }),
@@ -195,14 +217,8 @@ impl Server {
     }
 }
 
-fn kubeconfig(addr: SocketAddr, credentials: &Credentials) -> String {
-    // A server on every address is reached by this machine through loopback.
-    let ip = match addr.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::from([127, 0, 0, 1]),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1]),
-        ip => ip,
-    };
-    let server = format!("https://{}", SocketAddr::new(ip, addr.port()));
+fn kubeconfig(host: &str, credentials: &Credentials) -> String {
+    let server = format!("https://{host}");
     // JSON is YAML, and needs no rules on quoting.
     let config = json!({
         "apiVersion": "v1",

@@ -320,6 +320,15 @@ async fn reopen(dir: &Path) -> Server {
 
 /// A TLS connection that speaks HTTP by hand.
 async fn connect(dir: &Path, addr: SocketAddr) -> TlsStream<TcpStream> {
+    connect_as(dir, addr, "localhost").await.unwrap()
+}
+
+/// As [`connect`], by a client that knows the server by this name or address.
+async fn connect_as(
+    dir: &Path,
+    addr: SocketAddr,
+    name: &str,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let pem = std::fs::read(dir.join("ca.crt")).unwrap();
     let mut roots = RootCertStore::empty();
     roots
@@ -332,11 +341,9 @@ async fn connect(dir: &Path, addr: SocketAddr) -> TlsStream<TcpStream> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     let stream = TcpStream::connect(addr).await.unwrap();
-    let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await
-        .unwrap()
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let connector = TlsConnector::from(Arc::new(config));
+    connector.connect(name, stream).await
 }
 
 /// Sends this and reads until the server has no more to say.
@@ -479,6 +486,38 @@ async fn thousands_of_silent_strangers_keep_no_client_out() {
     assert_eq!(event(&mut events).await, Some(("added", "late".to_owned())));
     drop(crowd);
     soon("stopping", listening.stop()).await;
+    server.close().await;
+}
+
+#[tokio::test]
+async fn a_server_on_every_address_is_reached_by_name_and_address() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    for every in ["0.0.0.0:0", "[::]:0"] {
+        let names = ["edge.example".to_owned(), "203.0.113.7".to_owned()];
+        let listening = match server.listen_as(every.parse().unwrap(), &names).await {
+            Ok(listening) => listening,
+            // A machine without IPv6.
+            Err(ServerError::Listen { .. }) if every.starts_with('[') => continue,
+            Err(other) => panic!("{other}"),
+        };
+        // The kubeconfig leads there, whatever loopback this machine has.
+        let namespaces: Api<Namespace> = Api::all(outside(&server, listening.addr).await);
+        let listed = soon("a list", namespaces.list(&ListParams::default())).await;
+        assert!(listed.unwrap().items.len() >= 4);
+        // A client elsewhere knows the server by these.
+        let here = SocketAddr::from(([127, 0, 0, 1], listening.addr.port()));
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        for name in ["edge.example", "203.0.113.7", "localhost", host.trim()] {
+            connect_as(dir.path(), here, name).await.unwrap();
+        }
+        let stranger = connect_as(dir.path(), here, "other.example").await;
+        assert!(stranger.is_err());
+        listening.stop().await;
+    }
+    let path = server.write_kubeconfig_for("edge.example:6444").unwrap();
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(text.contains("\"https://edge.example:6444\""), "{text}");
     server.close().await;
 }
 

@@ -28,6 +28,8 @@ use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime
 use rustls::{RootCertStore, ServerConfig};
 use thiserror::Error;
 
+use super::reach;
+
 /// Years that a server certificate is good for: longer than any process runs.
 const YEARS: i16 = 10;
 
@@ -114,7 +116,7 @@ impl Credentials {
             ca_path,
         };
         // Now, not when the first client comes: do certificate and key belong together?
-        credentials.server_config(IpAddr::from([127, 0, 0, 1]))?;
+        credentials.server_config(IpAddr::from([127, 0, 0, 1]), &[])?;
         Ok(credentials)
     }
 
@@ -127,15 +129,27 @@ impl Credentials {
         &self.token
     }
 
-    /// TLS with a fresh server certificate for loopback and this address.
-    pub(super) fn server_config(&self, listening: IpAddr) -> Result<ServerConfig, TlsError> {
+    /// TLS with a fresh server certificate for loopback, this address (where it is every address: this machine's name and
+    /// addresses), and these names and addresses.
+    pub(super) fn server_config(
+        &self,
+        listening: IpAddr,
+        more: &[String],
+    ) -> Result<ServerConfig, TlsError> {
         let mut names = vec![
             "localhost".to_owned(),
             "127.0.0.1".to_owned(),
             "::1".to_owned(),
         ];
-        if !listening.is_unspecified() && !names.contains(&listening.to_string()) {
-            names.push(listening.to_string());
+        let own = if listening.is_unspecified() {
+            reach::names()
+        } else {
+            vec![listening.to_string()]
+        };
+        for name in own.iter().chain(more) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
         }
         let mut params = CertificateParams::new(names)?;
         params
@@ -274,7 +288,9 @@ mod tests {
         assert_eq!(first.token(), again.token());
         assert_eq!(first.token().len(), 64);
         // A certificate that the second start signs is one that the first start's clients trust.
-        again.server_config(IpAddr::from([10, 0, 0, 1])).unwrap();
+        again
+            .server_config(IpAddr::from([10, 0, 0, 1]), &[])
+            .unwrap();
         let other = tempfile::tempdir().unwrap();
         assert_ne!(
             Credentials::open(other.path()).unwrap().token(),

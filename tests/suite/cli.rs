@@ -578,3 +578,64 @@ async fn a_manager_serves_claims_over_tls_and_gives_up_its_lease() {
 fn object(kind: &str, name: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "ipam.metal3.io/v1alpha1", "kind": kind, "metadata": { "name": name }, "spec": spec })
 }
+
+/// The first Ctrl-C ends it also while it waits for standard input.
+#[test]
+fn an_interrupt_ends_the_wait_for_standard_input() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let mut child = Command::new(PROGRAM)
+        .args(standalone(&folder, &["--apply", "-"]))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let out = BufReader::new(child.stdout.take().unwrap());
+    // Its standard input stays open.
+    let _stdin = child.stdin.take();
+    let serving = Serving { child, out };
+    // Until it listens for the signal (bit 2 of the mask), which would end it anyhow.
+    let status = format!("/proc/{}/status", serving.child.id());
+    loop {
+        let text = std::fs::read_to_string(&status).unwrap();
+        let caught = text.lines().find_map(|line| line.strip_prefix("SigCgt:\t"));
+        if u64::from_str_radix(caught.unwrap(), 16).unwrap() & 2 != 0 {
+            break;
+        }
+        std::thread::yield_now();
+    }
+    serving.signal("-INT");
+    let (code, _, said) = serving.end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("stopped before the files to apply were read"),
+        "{said}"
+    );
+    assert!(!folder.exists(), "nothing is left behind");
+}
+
+#[test]
+fn waiting_for_claims_can_have_an_end() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let output = run(&standalone(&folder, &["--once", "--timeout", "1h"]));
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let file = dir.path().join("waiting.yaml");
+    // Its pool is paused by nobody, so it is not known to wait for good.
+    std::fs::write(&file, "apiVersion: ipam.metal3.io/v1alpha1\nkind: IPClaim\nmetadata: {name: a}\nspec: {pool: {name: none}}\n").unwrap();
+    let more = [
+        "--once",
+        "--timeout",
+        "1ns",
+        "--apply",
+        file.to_str().unwrap(),
+    ];
+    let output = run(&standalone(&folder, &more));
+    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("not all claims were settled within 1ns"),
+        "{}",
+        stderr(&output)
+    );
+}
