@@ -61,7 +61,7 @@ pub(super) fn judge(review: &Review<'_>, live: &dyn Live, out: &mut Findings) {
 fn judge_alone<'a>(spec: Spec<'a>, out: &mut Findings) -> Ranges<'a> {
     name_prefix(spec, out);
     strategy(spec, out);
-    spec.field("clusterName").text(out);
+    cluster_name(spec, out);
     let seconds = spec.field("addressReuseGracePeriodSeconds");
     if seconds.whole(out).ok().is_some_and(i64::is_negative) {
         seconds.invalid(out, "must be 0 or more seconds");
@@ -118,6 +118,21 @@ fn name_prefix(spec: Spec<'_>, out: &mut Findings) {
             "must be a DNS-1123 subdomain: a-z, 0-9, - and ., beginning and ending with a letter or digit",
         ),
         Reading::Bad | Reading::Is(_) => {}
+    }
+}
+
+/// It becomes a label of the pool (P2), so it must fit one.
+fn cluster_name(spec: Spec<'_>, out: &mut Findings) {
+    let item = spec.field("clusterName");
+    if let Reading::Is(text) = item.text(out)
+        && !text.is_empty()
+        && !names::is_cluster_name(text)
+    {
+        let longest = names::MAX_LABEL_VALUE;
+        item.invalid(
+            out,
+            format_args!("must be the name of a Cluster that fits a label: at most {longest} characters, a-z, 0-9, - and ., beginning and ending with a letter or digit"),
+        );
     }
 }
 

@@ -36,6 +36,11 @@ pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
 /// Annotation that clusterctl sets on what it is about to delete from the source of a move (R4).
 pub const DELETE_FOR_MOVE_ANNOTATION: &str = "clusterctl.cluster.x-k8s.io/delete-for-move";
+/// Labels of this prefix make an object a member of an ApplySet, which deletes members that its files do not name. They are the
+/// claim's own and are not copied to its address object (A13).
+pub const APPLYSET_LABELS: &str = "applyset.kubernetes.io/";
+/// Longest value of a label, in bytes; a Cluster's name is one on its pools.
+pub const MAX_LABEL_VALUE: usize = 63;
 /// Annotation by which a claim asks for one address (A9).
 pub const REQUESTED_ADDRESS_ANNOTATION: &str = "ipAddress";
 
@@ -64,6 +69,11 @@ pub fn address_name(name_prefix: &str, address: IpAddr) -> String {
             .map(|c| if c == '.' || c == ':' { '-' } else { c }),
     );
     name
+}
+
+/// Whether this can be the name of a Cluster that has pools: an object's name that fits a label's value.
+pub fn is_cluster_name(name: &str) -> bool {
+    name.len() <= MAX_LABEL_VALUE && is_object_name(name)
 }
 
 /// Whether `name` is a DNS-1123 subdomain, the form of an object's name: dot-separated labels of `a-z0-9-`, each beginning

@@ -15,39 +15,47 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::BodyExt;
 use kube::Client;
 use serde::Deserialize;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
 use crate::pool::KindState;
 
 use super::backoff::Backoff;
 use super::discovery;
+use super::failure::Failures;
 use super::known::Name;
-use super::lines::Lines;
 use super::reading::{self, Event, Unreadable};
 use super::router::{Listing, Router};
 use super::term::Term;
 use super::transport::{self, Call, PAGE_BYTES};
 use super::view::Counts;
+use super::watch::{Watch, WatchEnd};
 use super::watched::{Origin, Served, Watched};
 
 /// Objects of one page of a list.
 const PAGE: usize = 500;
 /// Time that one page is waited for.
 const PAGE_PATIENCE: Duration = Duration::from_mins(1);
-/// Seconds after which the server shall end a watch, spread so that six watches do not end at once.
-const WATCH_SECONDS: (u64, u64) = (240, 300);
-/// What a watch may last beyond that before it counts as dead (W6).
-const GRACE: Duration = Duration::from_secs(15);
+/// Seconds after which the server shall end a watch, spread so that six watches do not end at once. Short, since the end of
+/// that time is what shows that a silent connection is dead: nobody waits for more than a minute for what was not told. A new
+/// watch from the last revision costs one request.
+const WATCH_SECONDS: (u64, u64) = (40, 48);
+/// What a watch may last beyond that before it counts as dead (a stall, W6).
+const GRACE: Duration = Duration::from_secs(8);
+/// Failures in a row after which the kind counts as not watched, and time after which it does with fewer.
+const BLIND_AFTER: u32 = 3;
+const BLIND_WITHIN: Duration = Duration::from_secs(30);
+/// Failures in a row after which the kind is listed anew: a list may be served where a watch is not.
+const LIST_AFTER: u32 = 6;
 /// A watch that ends sooner than this with nothing told is followed by a pause.
 const HASTY: Duration = Duration::from_secs(1);
 
 /// How long lists that are older than what was told before are asked for again (W1, W2). Kubernetes promises that a list is
-/// not older than anything told before it; a server that goes on answering so is one whose database was put back.
-const OUTDATED: Duration = Duration::from_mins(1);
+/// not older than anything told before it; a server that goes on answering so is one whose database was put back. Then all that
+/// is known here is of another history, and the process ends, so that a new one begins from what the server has.
+const OUTDATED: Duration = Duration::from_secs(30);
 
 /// The task of one kind.
 pub(super) struct Intake {
@@ -69,6 +77,10 @@ pub(super) struct Intake {
     outdated: Option<Instant>,
     /// What is wrong, as it was last said in the log.
     said: Option<String>,
+    /// Watches that have failed since one has shown anything, and since when.
+    failed: u32,
+    failing_since: Option<Instant>,
+    failures: Arc<Failures>,
 }
 
 /// What all intakes share.
@@ -81,6 +93,7 @@ pub(super) struct Intakes {
     pub(super) namespace: Option<String>,
     pub(super) discovery_interval: Duration,
     pub(super) seed: u64,
+    pub(super) failures: Arc<Failures>,
 }
 
 /// Why a list or a watch ended.
@@ -96,6 +109,16 @@ enum End {
     Failed(String),
 }
 
+impl From<WatchEnd> for End {
+    fn from(ended: WatchEnd) -> Self {
+        match ended {
+            WatchEnd::Refused { status, body } => end(status, &body),
+            WatchEnd::Failed(why) => Self::Failed(why),
+            WatchEnd::TooLong => Self::Expired,
+        }
+    }
+}
+
 impl Intake {
     pub(super) fn new(kind: Watched, all: Intakes) -> Self {
         let Intakes {
@@ -106,6 +129,7 @@ impl Intake {
             namespace,
             discovery_interval,
             seed,
+            failures,
         } = all;
         let number = Watched::ALL
             .iter()
@@ -125,6 +149,9 @@ impl Intake {
             newest: 0,
             outdated: None,
             said: None,
+            failed: 0,
+            failing_since: None,
+            failures,
         }
     }
 
@@ -213,6 +240,7 @@ impl Intake {
                 };
                 match watched {
                     Ok(()) => {
+                        self.sees_again();
                         self.counts.restarted(self.kind, "ended");
                         if started.elapsed() < HASTY && before == revision {
                             self.pause().await;
@@ -237,21 +265,55 @@ impl Intake {
                         if before != revision {
                             self.backoff.reset();
                         }
-                        debug!(kind = %self.kind, why, "watch failed; it goes on from where it was");
+                        let lists = self.watch_failed(&why);
                         self.pause().await;
+                        if lists {
+                            break;
+                        }
                     }
                 }
             }
         }
     }
 
+    /// A watch failed. Logged once it has failed for a while; returns whether the kind is to be listed anew.
+    fn watch_failed(&mut self, why: &str) -> bool {
+        debug!(kind = %self.kind, why, "watch failed; it goes on from where it was");
+        self.failed += 1;
+        let since = *self.failing_since.get_or_insert_with(Instant::now);
+        if self.is_blind() || since.elapsed() >= BLIND_WITHIN {
+            self.failed = self.failed.max(BLIND_AFTER);
+            self.trouble(format!("changes of it are not heard of: {why}"));
+        }
+        self.failed.is_multiple_of(LIST_AFTER)
+    }
+
+    /// Whether watches have failed for so long that the kind counts as not watched.
+    fn is_blind(&self) -> bool {
+        self.failed >= BLIND_AFTER
+    }
+
+    /// A watch has shown something, or has ended in an orderly way.
+    fn sees_again(&mut self) {
+        if self.is_blind() {
+            info!(kind = %self.kind, "watched again");
+            self.said = None;
+            self.counts.trouble(self.kind, None);
+        }
+        self.failed = 0;
+        self.failing_since = None;
+    }
+
     fn listed(&mut self, begun: Term) -> Listing {
-        if self.said.take().is_some() || !self.ever_listed {
-            info!(kind = %self.kind, "listed and watched");
+        // A list does not show that changes are heard of again.
+        if !self.is_blind() {
+            if self.said.take().is_some() || !self.ever_listed {
+                info!(kind = %self.kind, "listed and watched");
+            }
+            self.backoff.reset();
+            self.counts.trouble(self.kind, None);
         }
         self.ever_listed = true;
-        self.backoff.reset();
-        self.counts.trouble(self.kind, None);
         self.router.listed(self.kind, begun)
     }
 
@@ -273,10 +335,10 @@ impl Intake {
             if reply.status != 200 {
                 return Err(end(reply.status, &reply.body));
             }
-            let page = reading::page(&reply.body).map_err(End::Failed)?;
+            let page = reading::page(self.kind, &reply.body).map_err(End::Failed)?;
             drop(reply);
             if next.is_empty() {
-                self.is_believed(&page.revision)?;
+                self.is_believed(&page.revision).await?;
             }
             for object in page.objects {
                 match object {
@@ -308,7 +370,7 @@ impl Intake {
 
     /// Whether a list of this revision can be taken for the truth: what is not in an older one may have been made since, and
     /// would count as gone (W1).
-    fn is_believed(&mut self, revision: &str) -> Result<(), End> {
+    async fn is_believed(&mut self, revision: &str) -> Result<(), End> {
         let listed: Option<u64> = revision.parse().ok();
         if listed.is_none_or(|listed| listed >= self.newest) {
             self.outdated = None;
@@ -316,10 +378,12 @@ impl Intake {
         }
         let since = *self.outdated.get_or_insert_with(Instant::now);
         if since.elapsed() >= OUTDATED {
-            let (kind, newest) = (self.kind, self.newest);
-            warn!(%kind, revision, newest, "the server goes on answering as it was; its database may have been put back, so the list counts");
-            self.outdated = None;
-            return Ok(());
+            let newest = self.newest;
+            self.failures.report(
+                format!("watch of {}", self.kind).into(),
+                format!("found that the API server's database was put back: it lists revision {revision} and has shown {newest} before"),
+            );
+            std::future::pending::<()>().await;
         }
         Err(End::Failed(format!(
             "the list is of revision {revision}, and {} was told before; asked again",
@@ -335,41 +399,14 @@ impl Intake {
             "{path}?watch=1&allowWatchBookmarks=true&timeoutSeconds={seconds}&resourceVersion={revision}"
         );
         let deadline = Instant::now() + Duration::from_secs(seconds) + GRACE;
-        let late =
-            |_| End::Failed("the watch lasted longer than the server was asked for".to_owned());
-        let response = timeout_at(deadline, transport::open(&self.client, Call::get(target)))
-            .await
-            .map_err(late)?
-            .map_err(|fault| End::Failed(fault.text()))?;
-        let status = response.status().as_u16();
-        let mut body = response.into_body();
-        if status != 200 {
-            let body = timeout_at(
-                deadline,
-                http_body_util::Limited::new(body, 1 << 20).collect(),
-            )
-            .await
-            .map_err(late)?
-            .map(http_body_util::Collected::to_bytes)
-            .unwrap_or_default();
-            return Err(end(status, &body));
-        }
-        let mut lines = Lines::default();
-        loop {
-            let Some(frame) = timeout_at(deadline, body.frame()).await.map_err(late)? else {
-                return Ok(());
-            };
-            let frame = frame.map_err(|e| End::Failed(format!("the watch broke off: {e}")))?;
-            if let Ok(bytes) = frame.into_data() {
-                lines.push(&bytes);
-            }
-            while let Some(line) = lines.next() {
+        let mut watch = Watch::open(&self.client, target, deadline).await?;
+        while watch.fill(deadline).await? {
+            while let Some(line) = watch.line() {
                 self.event(version, line, revision)?;
-            }
-            if lines.is_too_long() {
-                return Err(End::Expired);
+                self.sees_again();
             }
         }
+        Ok(())
     }
 
     fn event(
@@ -378,7 +415,7 @@ impl Intake {
         line: &[u8],
         revision: &mut String,
     ) -> Result<(), End> {
-        let event = reading::event(line).map_err(End::Failed)?;
+        let event = reading::event(self.kind, line).map_err(End::Failed)?;
         self.counts.event(self.kind, event.name());
         let seen = match event {
             Event::Changed { object, .. } => {

@@ -19,6 +19,7 @@ use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
@@ -84,6 +85,9 @@ pub enum LeaseError {
     },
 }
 
+/// Tries to give the lease up when others write it at the same time.
+const RELEASE_TRIES: u32 = 5;
+
 /// One contender for the lease.
 pub(super) struct Contender {
     client: Client,
@@ -93,6 +97,9 @@ pub(super) struct Contender {
     renewed: Arc<watch::Sender<Option<Instant>>>,
     /// The lease as last seen, and when it was seen to change.
     observed: Option<(Lease, Instant)>,
+    /// A write of the lease on its way. It is carried out to its answer also when the run ends meanwhile: else the server could
+    /// make the lease ours after it was given up.
+    in_flight: Option<JoinHandle<Result<Reply, Fault>>>,
 }
 
 /// Whether a lease was had without waiting for it.
@@ -132,6 +139,7 @@ impl Contender {
             jitter: Backoff::new(seed),
             renewed,
             observed: None,
+            in_flight: None,
         }
     }
 
@@ -230,29 +238,40 @@ impl Contender {
     /// Gives the lease up, so that a standby need not wait until it runs out. Only when every write has its answer.
     pub(super) async fn release(&mut self) {
         self.renewed.send_replace(None);
-        let Some((lease, _)) = self.observed.clone() else {
-            return;
-        };
-        if !self.is_ours(&lease) {
-            return;
+        if let Some(sent) = self.in_flight.take() {
+            // Whatever it came to, the next read shows it.
+            let _ = sent.await;
         }
-        let mut spec = lease.spec.clone().unwrap_or_default();
-        spec.holder_identity = Some(String::new());
-        spec.lease_duration_seconds = Some(1);
-        spec.renew_time = Some(MicroTime(self.clock.now()));
-        spec.acquire_time = spec.renew_time.clone();
-        match self
-            .put(&Lease {
+        for _ in 0..RELEASE_TRIES {
+            // Read anew: a renewal whose answer nobody took in has changed its version, or has made it ours.
+            let lease = match self.read().await {
+                Ok(Some(lease)) if self.is_ours(&lease) => lease,
+                Ok(Some(_) | None) => return,
+                Err(failed) => return self.keeps_lease(&failed),
+            };
+            let mut spec = lease.spec.clone().unwrap_or_default();
+            spec.holder_identity = Some(String::new());
+            spec.lease_duration_seconds = Some(1);
+            spec.renew_time = Some(MicroTime(self.clock.wall()));
+            spec.acquire_time = spec.renew_time.clone();
+            let free = Lease {
                 spec: Some(spec),
                 ..lease
-            })
-            .await
-        {
-            Ok(_) => info!(lease = %self.label(), "lease given up"),
-            Err(failed) => {
-                warn!(lease = %self.label(), ?failed, "the lease could not be given up; it runs out");
+            };
+            match self.put(&free).await {
+                Ok(_) => {
+                    info!(lease = %self.label(), "lease given up");
+                    return;
+                }
+                Err(Try::Raced) => {}
+                Err(failed) => return self.keeps_lease(&failed),
             }
         }
+        self.keeps_lease(&Try::Raced);
+    }
+
+    fn keeps_lease(&self, failed: &Try) {
+        warn!(lease = %self.label(), ?failed, "the lease could not be given up; it runs out");
     }
 
     /// One try to get or to renew.
@@ -317,7 +336,7 @@ impl Contender {
     /// The lease as it stands when it is ours from now on.
     fn claimed(&self, lease: &Lease) -> Lease {
         let mut lease = lease.clone();
-        let now = MicroTime(self.clock.now());
+        let now = MicroTime(self.clock.wall());
         let renewal = self.is_ours(&lease);
         let new = lease.spec.is_none() || lease.metadata.resource_version.is_none();
         let spec = lease.spec.get_or_insert_default();
@@ -363,28 +382,37 @@ impl Contender {
         }
     }
 
-    async fn put(&self, lease: &Lease) -> Result<Lease, Try> {
+    async fn put(&mut self, lease: &Lease) -> Result<Lease, Try> {
         self.write(Method::PUT, self.path(), lease).await
     }
 
-    async fn write(&self, method: Method, target: String, lease: &Lease) -> Result<Lease, Try> {
+    async fn write(&mut self, method: Method, target: String, lease: &Lease) -> Result<Lease, Try> {
         let call = Call {
             method,
             target,
             content_type: Some("application/json"),
             body: serde_json::to_vec(lease).map_err(|e| Try::Failed(e.to_string()))?,
         };
-        let reply = self.exchange(call).await?;
+        let (client, patience) = (self.client.clone(), self.patience());
+        let sent = async move { transport::send(&client, call, patience, OBJECT_BYTES).await };
+        let sent = self.in_flight.insert(tokio::spawn(sent)).await;
+        self.in_flight = None;
+        let reply = sent
+            .map_err(|e| Try::Failed(e.to_string()))?
+            .map_err(|fault| Try::Failed(fault.text()))?;
         match reply.status {
             200 | 201 => parse(&reply),
             _ => Err(failed(&reply)),
         }
     }
 
+    /// Half the deadline, so that one lost answer does not lose the lease.
+    fn patience(&self) -> Duration {
+        self.settings.renew_deadline / 2
+    }
+
     async fn exchange(&self, call: Call) -> Result<Reply, Try> {
-        // Half the deadline, so that one lost answer does not lose the lease.
-        let patience = self.settings.renew_deadline / 2;
-        transport::send(&self.client, call, patience, OBJECT_BYTES)
+        transport::send(&self.client, call, self.patience(), OBJECT_BYTES)
             .await
             .map_err(|fault: Fault| Try::Failed(fault.text()))
     }

@@ -4,7 +4,7 @@
 //! an object is decided by the pool's state machine alone; here things are fetched, carried and sent.
 //!
 //! ```text
-//!   watch (one task per kind)                     intake.rs    discovery.rs  lines.rs  reading.rs
+//!   watch (one task per kind)                     intake.rs    discovery.rs  watch.rs  lines.rs  reading.rs
 //!     -> router: which pool? barrier until listed router.rs    known.rs  registry.rs
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
@@ -40,6 +40,7 @@ mod term;
 mod tests;
 mod transport;
 mod view;
+mod watch;
 mod watched;
 mod wire;
 mod worker;

@@ -1,11 +1,13 @@
 //! Bytes of lists and watches to objects, leniently: one object that cannot be read is told as such and delays no other (A12).
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
 
 use crate::api::{Meta, Uid, WireObject};
 
 use super::known::Name;
+use super::watched::Watched;
 
 /// One page of a list.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub(super) struct Page {
 pub(super) struct Unreadable {
     pub(super) name: Option<Name>,
     pub(super) revision: Option<String>,
+    uid: Option<Uid>,
     pub(super) error: String,
 }
 
@@ -59,42 +62,54 @@ struct ListMeta {
 }
 
 #[derive(Deserialize)]
-struct WireEvent {
+struct WireEvent<T> {
     #[serde(rename = "type")]
     what: String,
-    object: EventObject,
+    object: T,
 }
 
-/// An object, or the Status of an ERROR event: their fields do not clash.
-#[derive(Deserialize)]
-struct EventObject {
-    #[serde(default)]
-    metadata: Meta,
-    #[serde(default)]
-    spec: Value,
-    #[serde(default)]
-    status: Value,
-    #[serde(default)]
+/// What an ERROR event carries.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Status {
     code: u16,
-    #[serde(default)]
     message: String,
 }
 
-/// Reads a page; object by object when one of them cannot be read.
+/// An object's pieces, unread.
+#[derive(Deserialize)]
+struct Pieces<'a> {
+    #[serde(borrow, default)]
+    metadata: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    spec: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    status: Option<&'a RawValue>,
+}
+
+/// Reads a page; object by object when one of them cannot be read. Of a Cluster, metadata and `spec.paused` are read and nothing
+/// else.
 ///
 /// # Errors
 /// A line when it is no page at all.
-pub(super) fn page(body: &[u8]) -> Result<Page, String> {
-    let (meta, objects) = if let Ok(page) = serde_json::from_slice::<WirePage<WireObject>>(body) {
+pub(super) fn page(kind: Watched, body: &[u8]) -> Result<Page, String> {
+    let whole = match kind {
+        Watched::Clusters => None,
+        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+            serde_json::from_slice::<WirePage<WireObject>>(body).ok()
+        }
+    };
+    let (meta, objects) = if let Some(page) = whole {
         let objects = page.items.unwrap_or_default().into_iter().map(Ok);
         (page.metadata, objects.collect())
     } else {
-        let page: WirePage<Value> =
+        let page: WirePage<&RawValue> =
             serde_json::from_slice(body).map_err(|e| format!("the list cannot be read: {e}"))?;
-        let objects = page.items.unwrap_or_default().into_iter().map(|value| {
-            WireObject::deserialize(&value).map_err(|e| Unreadable::of(&value, e.to_string()))
-        });
-        (page.metadata, objects.collect())
+        let items = page.items.unwrap_or_default().into_iter();
+        (
+            page.metadata,
+            items.map(|raw| piecewise(kind, raw)).collect(),
+        )
     };
     Ok(Page {
         revision: meta.resource_version,
@@ -107,23 +122,35 @@ pub(super) fn page(body: &[u8]) -> Result<Page, String> {
 ///
 /// # Errors
 /// A line when it is no event at all: the stream was cut or is none.
-pub(super) fn event(line: &[u8]) -> Result<Event, String> {
-    let WireEvent { what, object } = match serde_json::from_slice(line) {
-        Ok(event) => event,
-        Err(e) => return odd(line, e.to_string()),
+pub(super) fn event(kind: Watched, line: &[u8]) -> Result<Event, String> {
+    let whole = match kind {
+        Watched::Clusters => None,
+        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+            serde_json::from_slice::<WireEvent<WireObject>>(line).ok()
+        }
     };
-    let EventObject {
-        metadata,
-        spec,
-        status,
-        code,
-        message,
-    } = object;
-    let revision = metadata.resource_version.to_string();
-    let object = WireObject {
-        metadata,
-        spec,
-        status,
+    let (what, object) = match whole {
+        // A Status has no metadata that says anything; it is read piece by piece below.
+        Some(WireEvent { what, object }) if what != "ERROR" => (what, Ok(object)),
+        Some(_) | None => {
+            let WireEvent { what, object } =
+                serde_json::from_slice::<WireEvent<&RawValue>>(line)
+                    .map_err(|e| format!("an event cannot be read: {e}"))?;
+            if what == "ERROR" {
+                let Status { code, message } =
+                    serde_json::from_str(object.get()).unwrap_or_default();
+                return Ok(Event::Error { code, message });
+            }
+            let object = piecewise(kind, object);
+            (what, object)
+        }
+    };
+    let object = match object {
+        Ok(object) => object,
+        Err(odd) => {
+            let ended = odd.uid.clone().filter(|_| what == "DELETED");
+            return Ok(Event::Odd { odd, ended });
+        }
     };
     Ok(match what.as_str() {
         "ADDED" => Event::Changed {
@@ -135,21 +162,62 @@ pub(super) fn event(line: &[u8]) -> Result<Event, String> {
             object,
         },
         "DELETED" => Event::Ended(object),
-        "BOOKMARK" => Event::Bookmark(revision),
-        "ERROR" => Event::Error { code, message },
-        other => return odd(line, format!("an event of the type {other:?}")),
+        "BOOKMARK" => Event::Bookmark(object.metadata.resource_version.to_string()),
+        other => Event::Odd {
+            odd: Unreadable {
+                name: Some(Name::of(&object.metadata)),
+                revision: Some(object.metadata.resource_version.to_string()),
+                uid: Some(object.metadata.uid),
+                error: format!("an event of the type {other:?}"),
+            },
+            ended: None,
+        },
     })
 }
 
-fn odd(line: &[u8], error: String) -> Result<Event, String> {
-    let value: Value =
-        serde_json::from_slice(line).map_err(|e| format!("an event cannot be read: {e}"))?;
-    let text = |path: &str| value.pointer(path).and_then(Value::as_str);
-    let ended = text("/object/metadata/uid").filter(|_| text("/type") == Some("DELETED"));
-    Ok(Event::Odd {
-        ended: ended.map(Uid::from),
-        odd: Unreadable::of(value.get("object").unwrap_or(&Value::Null), error),
+/// Reads one object piece by piece. Pieces that are not asked for are skipped, however deep they are nested.
+fn piecewise(kind: Watched, raw: &RawValue) -> Result<WireObject, Unreadable> {
+    let pieces: Pieces =
+        serde_json::from_str(raw.get()).map_err(|e| Unreadable::of(None, e.to_string()))?;
+    let odd = |what: &str, e: serde_json::Error| {
+        Unreadable::of(pieces.metadata, format!("its {what} cannot be read: {e}"))
+    };
+    let metadata = pieces.metadata.map_or("{}", RawValue::get);
+    let metadata: Meta = serde_json::from_str(metadata).map_err(|e| odd("metadata", e))?;
+    let value = |what: &str, piece: Option<&RawValue>| -> Result<Value, Unreadable> {
+        let Some(piece) = piece else {
+            return Ok(Value::Null);
+        };
+        serde_json::from_str(piece.get()).map_err(|e| odd(what, e))
+    };
+    let (spec, status) = match kind {
+        Watched::Clusters => (paused(pieces.spec), Value::Null),
+        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+            (value("spec", pieces.spec)?, value("status", pieces.status)?)
+        }
+    };
+    Ok(WireObject {
+        metadata,
+        spec,
+        status,
     })
+}
+
+/// A Cluster's spec with nothing but `paused` in it. One that is there and no boolean counts as a pause: nothing is written
+/// until it is put right.
+fn paused(spec: Option<&RawValue>) -> Value {
+    #[derive(Deserialize, Default)]
+    struct Spec<'a> {
+        #[serde(borrow, default)]
+        paused: Option<&'a RawValue>,
+    }
+    let spec: Spec = spec
+        .and_then(|spec| serde_json::from_str(spec.get()).ok())
+        .unwrap_or_default();
+    let paused = spec
+        .paused
+        .is_some_and(|raw| !["false", "null"].contains(&raw.get()));
+    json!({ "paused": paused })
 }
 
 impl Event {
@@ -166,15 +234,34 @@ impl Event {
 }
 
 impl Unreadable {
-    fn of(object: &Value, error: String) -> Self {
-        let text = |path| object.pointer(path).and_then(Value::as_str);
-        let name = text("/metadata/name").map(|name| Name {
-            namespace: text("/metadata/namespace").unwrap_or_default().into(),
-            name: name.into(),
-        });
+    /// What is clear of an object by its metadata, of which some may be unreadable too.
+    fn of(metadata: Option<&RawValue>, error: String) -> Self {
+        #[derive(Deserialize, Default)]
+        #[serde(rename_all = "camelCase")]
+        struct Names<'a> {
+            #[serde(borrow, default)]
+            name: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            namespace: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            uid: Option<&'a RawValue>,
+            #[serde(borrow, default)]
+            resource_version: Option<&'a RawValue>,
+        }
+        let names: Names = metadata
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default();
+        let text = |raw: Option<&RawValue>| -> Option<String> {
+            let text: String = serde_json::from_str(raw?.get()).ok()?;
+            (!text.is_empty()).then_some(text)
+        };
         Self {
-            name,
-            revision: text("/metadata/resourceVersion").map(str::to_owned),
+            name: text(names.name).map(|name| Name {
+                namespace: text(names.namespace).unwrap_or_default().into(),
+                name: name.into(),
+            }),
+            revision: text(names.resource_version),
+            uid: text(names.uid).map(Uid::from),
             error: super::bounded(error),
         }
     }

@@ -56,6 +56,8 @@ struct State {
     hired: BTreeSet<PoolKey>,
     /// Pools that wait for a name to become free (A12).
     watchers: BTreeMap<(Arc<str>, AddressKey), BTreeSet<Arc<str>>>,
+    /// The run ends: no pool gets a worker any more.
+    stopped: bool,
     /// Every namespace once: 100,000 objects of one namespace share its text.
     namespaces: BTreeSet<Arc<str>>,
 }
@@ -307,7 +309,8 @@ impl Router {
 
     /// The run ends: every worker leaves once it has nothing to do.
     pub(super) fn stop(&self) {
-        let state = self.state();
+        let mut state = self.state();
+        state.stopped = true;
         for pool in &state.hired {
             if let Some(handle) = self.registry.get(pool) {
                 handle.mailbox.stop();
@@ -403,6 +406,10 @@ impl Router {
         let Some(input) = self.put(pool, input) else {
             return;
         };
+        if state.stopped {
+            // A page that is just being put in: a worker that began now would keep the run from its end.
+            return;
+        }
         let handle = PoolHandle::default();
         let mut first: Vec<Input> = Vec::new();
         if let Some(of_namespace) = state.clusters.get(&pool.namespace) {
@@ -446,6 +453,11 @@ impl Router {
             }
             let _ = self.put(pool, input.clone());
         }
+    }
+
+    /// The system's clock was set: every pool takes a step with the new time.
+    pub(super) fn tell_time(&self) {
+        self.tell_all(&self.state());
     }
 
     fn tell_all(&self, state: &State) {

@@ -81,7 +81,7 @@ impl Controller {
     ) -> Self {
         // While one half is on its way the other stands ready: the writer never waits for a pool to think.
         settings.pool.in_flight = settings.in_flight.saturating_mul(2);
-        let clock = settings.clock.unwrap_or_else(Clock::start);
+        let clock = settings.clock.unwrap_or_else(Clock::system);
         let (registry, counts) = (
             Arc::new(Registry::default()),
             Arc::new(Counts::new(Arc::clone(&settings.metrics))),
@@ -194,6 +194,7 @@ impl Controller {
             namespace: self.settings.namespace.clone(),
             discovery_interval: self.settings.discovery_interval,
             seed: self.settings.pool.seed,
+            failures: Arc::clone(&self.failures),
         };
         for kind in Watched::ALL {
             let intake = Intake::new(kind, all.clone());
@@ -207,6 +208,16 @@ impl Controller {
             writing.clone(),
         );
         self.failures.spawn("writer", writer);
+        let (clock, router) = (self.clock, Arc::clone(&self.router));
+        let following = async move {
+            loop {
+                clock.jumps().await;
+                info!("the system's clock was set; what waits for a time is looked at again");
+                router.tell_time();
+            }
+        };
+        self.failures
+            .spawn_lasting("clock", watching.clone(), following);
 
         let lead = async {
             if let (Some(contender), Entry::Late) = (&mut contender, entry) {

@@ -12,7 +12,7 @@ use crate::observe::metrics::{Metrics, Sight};
 use crate::pool::{Decision, KindState, Kinds, Outcome, Snapshot};
 
 use super::registry::Registry;
-use super::watched::Watched;
+use super::watched::{Origin, Watched};
 use super::wire::{Subject, Verb};
 
 /// A window into a running controller. Cheap to clone; goes on showing the last state after the run.
@@ -119,7 +119,15 @@ impl View {
     /// What a scrape of the metrics reads.
     pub fn sight(&self) -> Sight {
         let mut kinds = self.kinds();
-        let state = |kind: Watched| (kind.resource().to_owned(), *kind.state_in(&mut kinds));
+        let troubles = self.counts.state.borrow().troubles.clone();
+        let state = |kind: Watched| {
+            let state = match *kind.state_in(&mut kinds) {
+                // Listed once, and changes of it are not heard of.
+                KindState::Listed if troubles.contains_key(&kind) => KindState::Pending,
+                state => state,
+            };
+            (kind.resource().to_owned(), state)
+        };
         let kinds = Watched::ALL.map(state).to_vec();
         let load = self.registry.load();
         Sight {
@@ -131,7 +139,7 @@ impl View {
         }
     }
 
-    /// `Ok` once synced; else a line that says what is missing, for `/readyz`.
+    /// `Ok` once synced and as long as changes are heard of; else a line that says what is missing, for `/readyz`.
     ///
     /// # Errors
     /// The line.
@@ -139,10 +147,19 @@ impl View {
         let state = self.counts.state.borrow();
         let missing: Vec<String> = Watched::ALL
             .into_iter()
-            .filter(|kind| *kind.state_in(&mut state.kinds.clone()) == KindState::Pending)
-            .map(|kind| match state.troubles.get(&kind) {
-                Some(why) => format!("{kind} is not listed yet: {why}"),
-                None => format!("{kind} is not listed yet"),
+            .filter_map(|kind| {
+                let why = state.troubles.get(&kind);
+                match (*kind.state_in(&mut state.kinds.clone()), why) {
+                    (KindState::Pending, Some(why)) => {
+                        Some(format!("{kind} is not listed yet: {why}"))
+                    }
+                    (KindState::Pending, None) => Some(format!("{kind} is not listed yet")),
+                    (KindState::Listed, Some(why)) => Some(format!("{kind} is not watched: {why}")),
+                    (KindState::Unavailable, Some(why)) if kind.origin() == Origin::Ours => {
+                        Some(format!("{kind} is not served: {why}"))
+                    }
+                    (KindState::Listed | KindState::Absent | KindState::Unavailable, _) => None,
+                }
             })
             .collect();
         if missing.is_empty() {

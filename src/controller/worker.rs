@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::PoolKey;
 use crate::observe::metrics::Step;
-use crate::pool::{Decision, Effect, Input, Request, Snapshot};
+use crate::pool::{Decision, Effect, Input, Moment, Request, Snapshot};
 
 use super::clock::Clock;
 use super::journal;
@@ -22,7 +22,7 @@ const BATCH: usize = 64;
 
 /// What a worker drives: the pool's state machine, or a scripted one in tests.
 pub(super) trait Machine: Send {
-    fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect>;
+    fn step(&mut self, input: Input, at: Moment) -> Vec<Effect>;
     fn snapshot(&self) -> Snapshot;
     fn is_empty(&self) -> bool;
 }
@@ -107,8 +107,8 @@ impl Worker {
 
     fn step(&mut self, input: Input, wake: &mut Option<Timestamp>) {
         let begun = Instant::now();
-        let now = self.clock.now();
-        let effects = self.machine.step(input, now);
+        let at = self.clock.moment();
+        let effects = self.machine.step(input, at);
         let chose = |e: &Effect| matches!(e, Effect::Request(_, Request::CreateAddress(_)));
         let failed = |e: &Effect| matches!(e, Effect::Decided(Decision::Retrying { .. }));
         self.counts.metrics().stepped(Step {
@@ -133,7 +133,7 @@ impl Worker {
                 Effect::ForgetName(name) => self.router.forget_name(&self.key, &name),
                 Effect::Decided(decision) => {
                     journal::tell(&self.key, &decision);
-                    self.counts.decided(&decision, now);
+                    self.counts.decided(&decision, at.wall);
                 }
             }
         }
@@ -154,8 +154,8 @@ async fn until(instant: Option<Instant>) {
 }
 
 impl Machine for crate::pool::Pool {
-    fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
-        self.step(input, now)
+    fn step(&mut self, input: Input, at: Moment) -> Vec<Effect> {
+        self.step(input, at)
     }
 
     fn snapshot(&self) -> Snapshot {

@@ -114,7 +114,7 @@ impl Pool {
             reason,
             message,
             claim.generation,
-            self.now,
+            self.wall,
         );
         let alike = |before: &Condition| {
             before.status == condition.status

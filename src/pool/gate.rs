@@ -141,6 +141,9 @@ impl Pool {
         if pool.deleting {
             return Err(Shut::Deleting);
         }
+        if pool.terms.is_cluster_impossible {
+            return Err(Shut::Unreadable);
+        }
         if let Some(name) = &pool.terms.cluster {
             match self.cluster(name) {
                 None => return Err(Shut::ClusterNotFound),
@@ -179,7 +182,11 @@ impl Pool {
                 self.missing_kind().unwrap_or("a kind")
             ),
             Shut::Deleting => format!("pool {key} is being deleted"),
-            Shut::Unreadable => format!("the spec of pool {key} cannot be read; correct it"),
+            Shut::Unreadable => {
+                format!(
+                    "the spec of pool {key} is invalid; its Ready condition says what to correct"
+                )
+            }
             Shut::ClusterNotFound => format!(
                 "pool {key} waits for Cluster {}, which does not exist",
                 cluster()

@@ -259,7 +259,8 @@ impl Pool {
         let Some(pool) = &self.head.object else {
             return false;
         };
-        let Some(name) = &pool.terms.cluster else {
+        let possible = |_: &&Arc<str>| !pool.terms.is_cluster_impossible;
+        let Some(name) = pool.terms.cluster.as_ref().filter(possible) else {
             return pool.has_finalizer();
         };
         let label = |label: &str, value: &str| pool.labels.get(label).is_some_and(|v| v == value);
@@ -280,6 +281,7 @@ impl Pool {
         };
         let cluster = pool.terms.cluster.as_deref();
         cluster
+            .filter(|_| !pool.terms.is_cluster_impossible)
             .and_then(|name| self.cluster(name))
             .is_some_and(|cluster| {
                 let of_it = |o: &&OwnerReference| is_cluster(o) && *o.uid == *cluster.uid;
@@ -342,7 +344,8 @@ impl Pool {
                 kept.cloned().collect()
             });
         }
-        if let Some(name) = pool.terms.cluster.clone() {
+        let possible = |_: &Arc<str>| !pool.terms.is_cluster_impossible;
+        if let Some(name) = pool.terms.cluster.clone().filter(possible) {
             let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
                 return false;
             };

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value};
@@ -28,6 +28,10 @@ use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
 use super::shown::Strays;
 use super::space::Space;
 use super::tally::Tally;
+use super::time::{Moment, later};
+
+/// A difference between the two times that counts as a clock that was set.
+const CLOCK_SET: SignedDuration = SignedDuration::from_millis(400);
 
 /// What a request in flight was for.
 #[derive(Debug, Clone)]
@@ -67,8 +71,10 @@ pub struct Pool {
     pub(super) key: PoolKey,
     pub(super) config: Config,
     pub(super) rng: StdRng,
-    /// The time of this step; never runs backwards.
+    /// The time of this step that timers go by; never runs backwards.
     pub(super) now: Timestamp,
+    /// What the system's clock shows in this step.
+    pub(super) wall: Timestamp,
     pub(super) kinds: Kinds,
     pub(super) clusters: BTreeMap<Arc<str>, ClusterFacts>,
     /// The pool object and all that is about it.
@@ -104,6 +110,7 @@ impl Pool {
             rng: StdRng::seed_from_u64(config.seed),
             config,
             now: Timestamp::MIN,
+            wall: Timestamp::MIN,
             kinds: Kinds::default(),
             clusters: BTreeMap::new(),
             head: Head::default(),
@@ -126,8 +133,15 @@ impl Pool {
     }
 
     /// Takes in one input; returns what is to be done, in this order.
-    pub fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+    pub fn step(&mut self, input: Input, at: impl Into<Moment>) -> Vec<Effect> {
+        let Moment { now, wall } = at.into();
+        let ahead = self.wall.duration_since(self.now);
         self.now = self.now.max(now);
+        self.wall = wall;
+        if (self.wall.duration_since(self.now) - ahead).abs() > CLOCK_SET {
+            // What waits for a time of the system's clock waits for another length now.
+            self.mark_all();
+        }
         self.take(input);
         self.settle();
         let oldest = self.flights.keys().next().copied();
@@ -260,6 +274,11 @@ impl Pool {
     }
 
     // --- small things that every file uses
+
+    /// When timers show that the system's clock shows this.
+    pub(super) fn when_wall_is(&self, time: Timestamp) -> Timestamp {
+        later(self.now, time.duration_since(self.wall))
+    }
 
     /// Whether one more request for a claim may be sent. The one request about the pool object has a place beside them, so that
     /// the pool's status appears however many claims ask.

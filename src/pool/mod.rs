@@ -52,3 +52,4 @@ pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
 pub use tally::PROBLEM_KINDS;
+pub use time::Moment;

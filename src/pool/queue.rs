@@ -114,6 +114,13 @@ impl Queue {
         }
     }
 
+    /// Has every claim that waits for any address looked at again.
+    pub(super) fn mark_starved(&mut self) {
+        for age in &self.starved {
+            self.dirty.insert(age.key());
+        }
+    }
+
     /// Has every claim that waits for this address looked at again.
     pub(super) fn mark_waiting(&mut self, addr: IpAddr) {
         for age in self.wishful.get(&addr).into_iter().flatten() {

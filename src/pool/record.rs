@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 
 use crate::api::names::{
-    DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
+    APPLYSET_LABELS, DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
 };
 use crate::api::{Address, Claim, ClaimKind, Meta, ReferenceFault, Uid};
 
@@ -114,6 +114,7 @@ impl ClaimRecord {
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let labels = self.labels.iter();
         labels
+            .filter(|(key, _)| !key.starts_with(APPLYSET_LABELS))
             .map(|(k, v)| (String::from(&**k), String::from(&**v)))
             .collect()
     }

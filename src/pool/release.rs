@@ -48,7 +48,7 @@ impl Pool {
         if pool.deleting || self.is_terminating() {
             return None;
         }
-        let end = later(claim.deleted?, pool.terms.grace);
+        let end = self.when_wall_is(later(claim.deleted?, pool.terms.grace));
         (end > self.now).then_some(end)
     }
 
@@ -89,7 +89,7 @@ impl Pool {
             object.is_ours_to_repair(key.kind) && object.course == Course::Stays
         });
         let youngest = ours.map(|(_, object)| object.created).max()?;
-        let old_enough = later(youngest, self.config.leak_min_age);
+        let old_enough = self.when_wall_is(later(youngest, self.config.leak_min_age));
         Some(old_enough.max(later(since, self.config.audit_interval)))
     }
 

@@ -187,7 +187,9 @@ impl Pool {
             Err(Shut::Unreadable) => {
                 let pool = self.head.object.as_ref();
                 let why = pool.and_then(|p| p.spec.as_ref().err().cloned());
-                (false, Shut::Unreadable.text(), lines(why.as_slice()))
+                let problems = pool.map_or(&[][..], |p| &p.problems);
+                let why = why.as_ref().map_or(problems, std::slice::from_ref);
+                (false, Shut::Unreadable.text(), lines(why))
             }
             Err(shut) => (false, shut.text(), self.shut_message(shut)),
         };
@@ -331,7 +333,9 @@ impl Pool {
                 message,
             } = verdict;
             let before = list.iter().find(|c| c.type_ == type_);
-            let new = condition(before, type_, status, reason, message, generation, self.now);
+            let new = condition(
+                before, type_, status, reason, message, generation, self.wall,
+            );
             let dropped = &self.head.desk.dropped;
             changed |= match before {
                 Some(before) => !dropped.are_alike(before, &new),
@@ -406,7 +410,7 @@ impl Pool {
         let dropped = &self.head.desk.dropped;
         let is_kept = |patch: &Map<String, Value>| patch.keys().any(|field| !dropped.has(field));
         if is_kept(&patch) {
-            let now = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now);
+            let now = Timestamp::from_second(self.wall.as_second()).unwrap_or(self.wall);
             patch.insert("lastUpdated".to_owned(), now.to_string().into());
         }
         if let Some(generation) = self.observed_generation()

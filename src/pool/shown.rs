@@ -225,9 +225,11 @@ impl Pool {
         if until <= self.now {
             return None;
         }
-        let shown = Timestamp::from_second(until.as_second()).unwrap_or(until);
+        let at = later(self.wall, until.duration_since(self.now));
+        // Whole minutes, so that the words stay as they are while the two clocks drift.
+        let shown = Timestamp::from_second(at.as_second() / 60 * 60 + 60).unwrap_or(at);
         let message = format!(
-            "the address object {name} was taken away by clusterctl move{held}; it is made again at {shown} if this claim exists then"
+            "the address object {name} was taken away by clusterctl move{held}; it is made again by {shown} if this claim exists then"
         );
         Some((message, Some(until)))
     }

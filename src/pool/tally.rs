@@ -167,6 +167,8 @@ impl Pool {
     }
 
     pub(super) fn weigh_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
+        // Who waits for any address is told of it.
+        self.queue.mark_starved();
         let message = addr.map(|addr| {
             format!("{addr} cannot be given out: {key}, an object that is not of its claim, has the name")
         });

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use crate::alloc::{Entry, Family, Range, resolve};
 use crate::api::ip::{parse_ip, parse_net};
 use crate::api::metal3::{AllocationStrategy, IPPoolSpec, IpText, PoolEntry};
+use crate::api::names::is_cluster_name;
 
 /// The longest grace period that is told apart from "for ever".
 const LONGEST_GRACE: i64 = 100 * 365 * 24 * 3600;
@@ -43,6 +44,8 @@ pub(super) struct Terms {
     /// How long a deleted claim keeps its address (R3).
     pub(super) grace: SignedDuration,
     pub(super) cluster: Option<Arc<str>>,
+    /// Whether that is a name which no label can hold: nothing of the Cluster is written to the pool then.
+    pub(super) is_cluster_impossible: bool,
     /// By [`Entry::index`], each already filled up from `pool`'s.
     values: Vec<Values>,
     pool: Values,
@@ -148,6 +151,10 @@ impl Terms {
                 .as_deref()
                 .filter(|c| !c.is_empty())
                 .map(Arc::from),
+            is_cluster_impossible: spec
+                .cluster_name
+                .as_deref()
+                .is_some_and(|name| !name.is_empty() && !is_cluster_name(name)),
             values,
             pool,
         }

@@ -6,6 +6,22 @@ use jiff::{SignedDuration, Timestamp};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+/// The time of one step, twice (`docs/design.md`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// What timers and pauses go by. Never runs backwards; comparable only with itself.
+    pub now: Timestamp,
+    /// What the system's clock shows: for what is compared with times of the API server, and for what people read. It may jump.
+    pub wall: Timestamp,
+}
+
+impl From<Timestamp> for Moment {
+    /// A system's clock that has not been set since the start.
+    fn from(now: Timestamp) -> Self {
+        Self { now, wall: now }
+    }
+}
+
 /// A moment after another; at the end of time it stays there.
 pub(super) fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_add(by).unwrap_or(Timestamp::MAX)

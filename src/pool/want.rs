@@ -146,10 +146,16 @@ impl Pool {
     pub(super) fn exhausted(&self) -> Waiting {
         Waiting {
             reason: Reason::Exhausted,
-            message: format!(
-                "pool {} has no free address; add a range or delete claims",
-                self.key
-            ),
+            message: match self.foreign.iter().next() {
+                None => format!(
+                    "pool {} has no free address; add a range or delete claims",
+                    self.key
+                ),
+                Some((object, addr)) => format!(
+                    "pool {} has no free address: {addr} cannot be given out while {object} of another pool or claim has the name that it needs; add a range or delete claims",
+                    self.key
+                ),
+            },
             error: Some(("Exhausted IP Pools".to_owned(), Final::Later)),
             until: Until::Free,
         }

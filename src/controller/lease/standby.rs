@@ -1,22 +1,16 @@
 //! A standby's wait: the lease is watched, so that one that is given up is taken at once, and one that is not renewed the
 //! moment it runs out, not at the next look.
 
-use std::time::Duration;
-
-use http_body_util::BodyExt;
 use k8s_openapi::api::coordination::v1::Lease;
 use serde::Deserialize;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::Instant;
 use tracing::debug;
 
-use super::super::lines::Lines;
-use super::super::transport::{self, Call};
+use super::super::watch::{Watch, WatchEnd};
 use super::{Contender, holder};
 
 /// Seconds after which the server shall end the watch.
 const WATCH_SECONDS: u64 = 300;
-/// Time that the watch's beginning is waited for.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// One line of the watch.
 #[derive(Debug, Deserialize)]
@@ -35,6 +29,14 @@ enum Said {
     Free,
     /// Nothing that can be understood: the watch is over.
     Broken,
+}
+
+fn words(end: WatchEnd) -> String {
+    match end {
+        WatchEnd::Refused { status, .. } => format!("the server answered {status}"),
+        WatchEnd::Failed(why) => why,
+        WatchEnd::TooLong => "the watch ended".to_owned(),
+    }
 }
 
 impl Contender {
@@ -59,30 +61,20 @@ impl Contender {
             self.settings.name,
             revision.unwrap_or_default(),
         );
-        let patience = PATIENCE.min(runs_out.saturating_duration_since(Instant::now()));
-        let response = timeout(patience, transport::open(&self.client, Call::get(target)));
-        let response = response
+        let mut watch = Watch::open(&self.client, target, runs_out)
             .await
-            .map_err(|_| "no answer in time".to_owned())?
-            .map_err(transport::Fault::text)?;
-        if response.status() != 200 {
-            return Err(format!("the server answered {}", response.status()));
-        }
-        let mut body = response.into_body();
-        let mut lines = Lines::default();
+            .map_err(words)?;
         loop {
             let Some(runs_out) = self.runs_out() else {
                 return Ok(());
             };
-            let frame = match timeout_at(runs_out, body.frame()).await {
-                Err(_) => return Ok(()),
-                Ok(None) => return Err("the watch ended".to_owned()),
-                Ok(Some(frame)) => frame.map_err(|e| format!("the watch broke off: {e}"))?,
-            };
-            if let Ok(bytes) = frame.into_data() {
-                lines.push(&bytes);
+            match watch.fill(runs_out).await {
+                Ok(true) => {}
+                Ok(false) => return Err("the watch ended".to_owned()),
+                Err(_) if self.runs_out().is_none_or(|at| at <= Instant::now()) => return Ok(()),
+                Err(end) => return Err(words(end)),
             }
-            while let Some(line) = lines.next() {
+            while let Some(line) = watch.line() {
                 match self.told(line) {
                     Said::Held => {}
                     Said::Free => return Ok(()),

@@ -79,12 +79,16 @@ impl Keeper {
 type Renewed = watch::Receiver<Option<Instant>>;
 
 fn contender(keeper: &Keeper, identity: &str) -> (Contender, Renewed) {
+    contender_by(keeper.client(), identity)
+}
+
+fn contender_by(client: Client, identity: &str) -> (Contender, Renewed) {
     let settings = LeaseSettings {
         identity: identity.into(),
         ..LeaseSettings::new("n")
     };
     let (tx, rx) = watch::channel(None);
-    let contender = Contender::new(keeper.client(), settings, Clock::start(), 1, Arc::new(tx));
+    let contender = Contender::new(client, settings, Clock::start(), 1, Arc::new(tx));
     (contender, rx)
 }
 
@@ -144,6 +148,48 @@ async fn p5_given_up_it_is_free_at_once() {
     // Not ours any more: giving it up must not touch it.
     first.release().await;
     assert_eq!(keeper.spec()["holderIdentity"], "second");
+}
+
+/// A way to the server on which the answer takes its time after the request was carried out.
+fn slow(client: Client, answer: Duration) -> Client {
+    let service = tower::service_fn(move |request: http::Request<kube::client::Body>| {
+        let client = client.clone();
+        async move {
+            let reply = client.send(request).await;
+            tokio::time::sleep(answer).await;
+            reply
+        }
+    });
+    Client::new(service, "default")
+}
+
+#[tokio::test(start_paused = true)]
+async fn p5_a_manager_that_is_stopped_at_any_moment_leaves_no_lease_held() {
+    // From before the first request to the middle of the second renewal, in steps that fall into every phase of each.
+    for round in 0..500 {
+        let keeper = Keeper::default();
+        if round % 2 == 1 {
+            // Somebody has given it up before.
+            let (mut before, _) = contender(&keeper, "before");
+            before.acquire().await.unwrap();
+            before.release().await;
+        }
+        let client = slow(keeper.client(), Duration::from_millis(300));
+        let (mut stopped, renewed) = contender_by(client, "stopped");
+        let leads = async {
+            if stopped.enter().await.unwrap() == Entry::Late {
+                stopped.acquire().await.unwrap();
+            }
+            stopped.hold().await
+        };
+        let phase = Duration::from_millis(round * 11);
+        assert!(tokio::time::timeout(phase, leads).await.is_err());
+        stopped.release().await;
+        assert!(renewed.borrow().is_none());
+        let lease = keeper.lease.lock().unwrap().clone();
+        let holder = lease.map_or(json!(""), |lease| lease["spec"]["holderIdentity"].clone());
+        assert_eq!(holder, "", "round {round}, stopped after {phase:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

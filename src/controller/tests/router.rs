@@ -133,6 +133,17 @@ fn a_claim_that_leads_elsewhere_has_left_the_old_pool() {
 }
 
 #[test]
+fn no_pool_gets_a_worker_after_the_end_of_the_run() {
+    let world = world(None).with_pool("x");
+    world.router.stop();
+    // A page of a list is just being put in.
+    world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
+    world.seen(CLAIMS, wire("d", "2", 2, claim_spec("y")));
+    world.seen(Watched::Pools, wire("z", "3", 3, pool_spec()));
+    assert_eq!(*world.hired.lock().unwrap(), ["n/x"]);
+}
+
+#[test]
 fn a_new_incarnation_whose_predecessors_end_was_missed_ends_it() {
     let world = world(None).with_pool("x");
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));

@@ -14,7 +14,7 @@ use crate::controller::run::Make;
 use crate::controller::watched::Watched;
 use crate::controller::worker::Machine;
 use crate::controller::{Controller, Settings, View};
-use crate::pool::{Effect, Input, Request, RequestId, Snapshot};
+use crate::pool::{Effect, Input, Moment, Request, RequestId, Snapshot};
 
 pub(super) fn blank(key: &PoolKey) -> Snapshot {
     Snapshot {
@@ -49,7 +49,8 @@ struct Scripted<F> {
 type Acted = (Vec<Effect>, bool);
 
 impl<F: FnMut(&Input, Timestamp) -> Acted + Send> Machine for Scripted<F> {
-    fn step(&mut self, input: Input, now: Timestamp) -> Vec<Effect> {
+    fn step(&mut self, input: Input, at: Moment) -> Vec<Effect> {
+        let now = at.now;
         self.log.lock().unwrap().push((now, told(&input)));
         self.steps += 1;
         let (effects, empty) = (self.act)(&input, now);

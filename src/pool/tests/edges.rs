@@ -1,5 +1,6 @@
 //! What a server does that is not in the script: fields that its definitions lack, writes that it refuses for ever.
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::super::{Input, Request};
@@ -399,4 +400,139 @@ fn a11_a_claim_that_left_a_busy_pool_and_came_back_is_served() {
     assert_eq!(world.bound(M, "x").as_deref(), Some("10.0.0.1"));
     let object = address_key(M, "p-10-0-0-1");
     assert_eq!(&*world.addresses[&object].claim, "x");
+}
+
+#[test]
+fn a13_labels_of_an_applyset_stay_with_the_claim() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(small(1));
+        world.create_claim_with(kind, "a", |claim| {
+            let labels = &mut claim.meta.labels;
+            labels.insert("applyset.kubernetes.io/part-of".into(), "x-v1".into());
+            labels.insert("site".into(), "north".into());
+        });
+        world.settle();
+        let labels = &world.addresses[&address_key(kind, "p-10-0-0-1")]
+            .meta
+            .labels;
+        assert_eq!(labels.keys().collect::<Vec<_>>(), ["site"]);
+    }
+}
+
+#[test]
+fn p2_a_cluster_name_that_is_no_label_is_said_and_never_written() {
+    let name = "c".repeat(75);
+    for exists in [false, true] {
+        let mut world = World::new();
+        world.problems = vec!["spec.clusterName: Invalid: 63".into()];
+        if exists {
+            world.set_cluster(&name, false);
+        }
+        world.create_pool(spec(
+            json!({"namePrefix": "p", "pools": [{"start": "10.0.0.1"}], "clusterName": name}),
+        ));
+        world.create_claim(M, "a");
+        world.pass(5);
+        let status = &world.pool.as_ref().unwrap().status;
+        let ready = status
+            .conditions
+            .iter()
+            .find(|c| c.type_ == "Ready")
+            .unwrap();
+        assert_eq!(
+            (&*ready.reason, &*ready.message),
+            ("InvalidSpec", "spec.clusterName: Invalid: 63")
+        );
+        assert_eq!(status.observed_generation, Some(1));
+        assert_eq!(world.reason(M, "a"), "PoolNotReady");
+        assert!(world.message(M, "a").contains("default/prov"));
+        let pool_writes = count(&world, |r| matches!(r, Request::PoolMeta { .. }));
+        assert!(pool_writes <= 1, "its finalizer alone");
+        world.delete_pool();
+        world.delete_claim(M, "a");
+        world.pass(5);
+        assert!(world.pool.is_none() && world.claims.is_empty());
+    }
+}
+
+#[test]
+fn a12_who_waits_for_a_squatted_name_is_told_its_holder() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "other", "z", "10.9.9.9", |_| {});
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    let message = world.message(M, "a");
+    assert!(
+        message.contains("10.0.0.1 cannot be given out while IPAddress.ipam.metal3.io p-10-0-0-1"),
+        "{message}"
+    );
+    world.edit_address(&address_key(M, "p-10-0-0-1"), |a| {
+        a.meta.deletion_timestamp = Some(a.meta.created());
+    });
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+/// A bound claim of a pool with a grace period of 60 s, deleted.
+fn in_grace(clock_error: i64) -> World {
+    let mut world = World::new();
+    world.clock_error = SignedDuration::from_secs(clock_error);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "pools": [{"start": "10.0.0.1"}], "addressReuseGracePeriodSeconds": 60,
+    })));
+    world.create_claim(M, "a");
+    world.pass(2);
+    world.delete_claim(M, "a");
+    world.pass(2);
+    world
+}
+
+#[test]
+fn r3_a_clock_that_was_wrong_and_is_set_changes_no_grace_period() {
+    for hours in [-1, 1] {
+        let mut world = in_grace(0);
+        // Wrong for a while, then set right: the grace period ends when it should.
+        world.clock_error = SignedDuration::from_hours(hours);
+        let ends_early = hours > 0;
+        if !ends_early {
+            world.step(Input::Kinds(world.kinds));
+            world.pass(10);
+        }
+        world.clock_error = SignedDuration::ZERO;
+        world.step(Input::Kinds(world.kinds));
+        world.pass(40);
+        assert!(
+            world.claims.contains_key(&claim_key(M, "a")),
+            "{hours} h: it lasts 60 s"
+        );
+        world.pass(30);
+        assert!(world.claims.is_empty(), "{hours} h: and no longer");
+    }
+    // An hour behind from the start, then set.
+    let mut world = in_grace(-3600);
+    world.pass(120);
+    assert!(
+        world.claims.contains_key(&claim_key(M, "a")),
+        "by that clock it has an hour left"
+    );
+    world.clock_error = SignedDuration::ZERO;
+    world.step(Input::Kinds(world.kinds));
+    world.settle();
+    assert!(world.claims.is_empty());
+}
+
+#[test]
+fn conditions_carry_the_time_of_the_clock_as_it_was_set() {
+    let mut world = World::new();
+    world.clock_error = SignedDuration::from_hours(-1);
+    world.create_pool(small(1));
+    world.pass(5);
+    world.clock_error = SignedDuration::ZERO;
+    world.create_claim(M, "a");
+    world.pass(5);
+    let ready = world.claim(M, "a").condition("Ready").unwrap();
+    let age = world.now.duration_since(ready.last_transition_time.0);
+    assert!(age < SignedDuration::from_mins(1), "{age:?}");
 }

@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use super::super::{
-    Config, Decision, Effect, Input, KindState, Kinds, Newest, Outcome, Pool, Refusal, Request,
-    RequestId, Scope, Stored,
+    Config, Decision, Effect, Input, KindState, Kinds, Moment, Newest, Outcome, Pool, Refusal,
+    Request, RequestId, Scope, Stored,
 };
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::{METAL3_GROUP, POOL_FINALIZER};
@@ -46,6 +46,8 @@ pub(super) struct World {
     pub(super) machine: Pool,
     pub(super) config: Config,
     pub(super) now: Timestamp,
+    /// How far the system's clock of the controller is ahead of the server's.
+    pub(super) clock_error: SignedDuration,
     pub(super) kinds: Kinds,
     version: u64,
     uids: u64,
@@ -138,6 +140,7 @@ impl World {
             machine: Pool::new(key, config.clone()),
             config,
             now: Timestamp::from_second(1_700_000_000).unwrap(),
+            clock_error: SignedDuration::ZERO,
             kinds,
             version: 100,
             uids: 0,
@@ -165,7 +168,12 @@ impl World {
     // --- the machine
 
     pub(super) fn step(&mut self, input: Input) {
-        for effect in self.machine.step(input, self.now) {
+        let wall = self.now.checked_add(self.clock_error).unwrap();
+        let at = Moment {
+            now: self.now,
+            wall,
+        };
+        for effect in self.machine.step(input, at) {
             match effect {
                 Effect::Request(id, request) => {
                     self.sent.push(request.clone());
