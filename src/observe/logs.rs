@@ -93,11 +93,14 @@ impl std::fmt::Debug for Dial {
 /// # Errors
 /// When it is set up already.
 pub fn init(format: Format, level: Level) -> Result<Dial, AlreadySet> {
-    let filter = std::env::var("RUST_LOG")
-        .ok()
-        .filter(|text| !text.trim().is_empty())
-        .and_then(|text| EnvFilter::try_new(text).ok())
-        .unwrap_or_else(|| EnvFilter::new(level.directives()));
+    let asked = std::env::var("RUST_LOG").ok();
+    let asked = asked.filter(|text| !text.trim().is_empty());
+    let read = asked.as_ref().map(EnvFilter::try_new).transpose();
+    let (filter, unread) = match read {
+        Ok(filter) => (filter, None),
+        Err(error) => (None, Some(error)),
+    };
+    let filter = filter.unwrap_or_else(|| EnvFilter::new(level.directives()));
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
@@ -122,6 +125,9 @@ pub fn init(format: Format, level: Level) -> Result<Dial, AlreadySet> {
         }
     };
     set.map_err(|_| AlreadySet)?;
+    if let Some(error) = unread {
+        tracing::warn!(%error, "RUST_LOG cannot be read and is left out; the log's level is the one that the flags say");
+    }
     Ok(dial)
 }
 

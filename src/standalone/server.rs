@@ -210,6 +210,12 @@ impl Server {
         self.registry.commits()
     }
 
+    /// Snapshots of the store that are held.
+    #[cfg(test)]
+    pub(super) fn snapshots(&self) -> usize {
+        self.registry.snapshots()
+    }
+
     /// Ends watches and listeners, and closes the folder once every write taken is on disk.
     pub async fn close(self) {
         self.closing.cancel();

@@ -83,7 +83,7 @@ async fn talk(
         let (api, guest) = (api.clone(), guest.clone());
         async move {
             let busy = guest.busy();
-            let reply = api.answer_remote(request, || guest.known()).await;
+            let reply = api.answer_remote(request, move || guest.known()).await;
             Ok::<_, std::convert::Infallible>(reply.map(|body| Held::new(body, busy)))
         }
     });

@@ -6,6 +6,7 @@ use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use futures::FutureExt;
@@ -13,6 +14,7 @@ use http::header::{ACCEPT, AUTHORIZATION};
 use http::request::Parts;
 use http::{HeaderMap, Method, Request, StatusCode};
 use hyper::body;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower::Service;
@@ -33,6 +35,9 @@ use crate::standalone::registry::Registry;
 
 /// Requests from outside that are worked on at one time, watches not counted: each may hold a body and an answer.
 const MAX_IN_FLIGHT: usize = 256;
+
+/// Bytes of a body from which on a request is worked on beside the others' threads.
+const HEAVY: u64 = 64 * 1024;
 
 /// The API as a service: clone it, give it requests.
 #[derive(Clone)]
@@ -104,18 +109,48 @@ impl Api {
     }
 
     /// Answers a request from the network. `known` is called once it has shown the token.
-    pub(crate) async fn answer_remote<B>(&self, request: Request<B>, known: impl FnOnce()) -> Reply
+    pub(crate) async fn answer_remote<B>(
+        &self,
+        request: Request<B>,
+        known: impl FnOnce() + Send + 'static,
+    ) -> Reply
     where
-        B: body::Body<Data = Bytes>,
+        B: body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let head_only = request.method() == Method::HEAD;
-        let mut reply = guarded(self.answer(request, Caller::Remote, known)).await;
+        let size = request.body().size_hint();
+        let is_heavy = size.upper().is_none_or(|bytes| bytes > HEAVY);
+        let begun = Instant::now();
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let answer = guarded(self.clone().answer_owned(request, known));
+        let mut reply = if is_heavy {
+            // Reading, merging and checking it takes long: not on a thread that others wait for, the controller among them.
+            let here = Handle::current();
+            tokio::task::spawn_blocking(move || here.block_on(answer))
+                .await
+                .unwrap_or_else(|error| reply::refused(&ApiError::internal(error)))
+        } else {
+            answer.await
+        };
+        tracing::debug!(%method, path, status = reply.status().as_u16(), took = ?begun.elapsed(), "answered");
         if head_only {
             // HTTP/1 would cut the body off by itself, HTTP/2 sends it, which breaks the stream.
             *reply.body_mut() = Body::Whole(None);
         }
         reply
+    }
+
+    async fn answer_owned<B>(
+        self,
+        request: Request<B>,
+        known: impl FnOnce(),
+    ) -> Result<Reply, ApiError>
+    where
+        B: body::Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        self.answer(request, Caller::Remote, known).await
     }
 
     async fn answer<B>(

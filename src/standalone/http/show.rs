@@ -36,6 +36,7 @@ pub(super) fn one(
                 asked.query.include_object()?,
                 &object,
                 true,
+                asked.registry.clock(),
             )?
         }
     };
@@ -106,7 +107,7 @@ pub(super) async fn items(
             let include = asked.query.include_object()?;
             let version = format!("meta.k8s.io/{version}");
             let definitions = format!("\"columnDefinitions\":{},", columns.definitions());
-            let now = Timestamp::now();
+            let now = asked.registry.clock();
             let head = head("Table", &version);
             let rows = values(page.items)
                 .map(move |item| columns.row(item, include, now).to_string().into());
@@ -131,10 +132,11 @@ pub(super) fn table_of_one(
     include: IncludeObject,
     object: &Bytes,
     headings: bool,
+    now: Timestamp,
 ) -> Result<Bytes, ApiError> {
     let object = parse(object)?;
     let revision = object["metadata"]["resourceVersion"].clone();
-    let row = columns.row(object, include, Timestamp::now());
+    let row = columns.row(object, include, now);
     let table = json!({
         "kind": "Table",
         "apiVersion": format!("meta.k8s.io/{version}"),

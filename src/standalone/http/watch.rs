@@ -15,7 +15,7 @@ use super::table::{Columns, metadata_only};
 use super::{negotiate, options, show};
 use crate::standalone::error::ApiError;
 use crate::standalone::registry::{
-    FieldSelector, Target, WatchEvent, WatchEventKind, WatchOptions,
+    FieldSelector, Registry, Target, WatchEvent, WatchEventKind, WatchOptions,
 };
 
 /// Answers a watch; it ends at its timeout, when the registry ends it, and when the server stops listening.
@@ -58,6 +58,7 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
             include: query.include_object()?,
             version,
             headings: true,
+            registry: asked.registry.clone(),
         },
     };
     let events = asked.registry.watch(&target, &options)?;
@@ -77,6 +78,8 @@ enum Lens {
         version: &'static str,
         /// Only the first table of a stream has them.
         headings: bool,
+        /// Ages are by its clock.
+        registry: Registry,
     },
 }
 
@@ -93,10 +96,18 @@ impl Lens {
                     include,
                     version,
                     headings,
+                    registry,
                 },
             ) => {
                 let first = std::mem::take(headings);
-                show::table_of_one(columns, version, *include, &event.object, first)
+                show::table_of_one(
+                    columns,
+                    version,
+                    *include,
+                    &event.object,
+                    first,
+                    registry.clock(),
+                )
             }
         };
         match shown {

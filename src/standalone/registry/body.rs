@@ -1,5 +1,7 @@
 //! From what a client sent to an object of the kind: kind and version, the form of `metadata`, pruning and defaults.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::metadata::{self, Object};
@@ -199,19 +201,18 @@ pub(super) fn merge_owners(object: &mut Object, came: Came, warnings: &mut Vec<S
     let Some(Value::Array(owners)) = metadata::of(object).get_mut("ownerReferences") else {
         return;
     };
-    let mut kept: Vec<Value> = Vec::with_capacity(owners.len());
+    // By their text, whose keys are sorted: a list may hold tens of thousands.
+    let mut seen = HashSet::with_capacity(owners.len());
+    let mut known = HashSet::new();
     let mut doubled = Vec::new();
-    for owner in owners.drain(..) {
-        if kept.contains(&owner) {
-            let uid = owner["uid"].as_str().unwrap_or_default();
-            if !doubled.iter().any(|known| known == uid) {
-                doubled.push(uid.to_owned());
-            }
-        } else {
-            kept.push(owner);
+    owners.retain(|owner| {
+        let is_new = seen.insert(owner.to_string());
+        let uid = owner["uid"].as_str().unwrap_or_default();
+        if !is_new && known.insert(uid.to_owned()) {
+            doubled.push(uid.to_owned());
         }
-    }
-    *owners = kept;
+        is_new
+    });
     if !doubled.is_empty() {
         warnings.push(format!(
             ".metadata.ownerReferences contains duplicate entries{when}; API server dedups owner references in 1.20+, and may reject such requests as early as 1.24; please fix your requests; duplicate UID(s) observed: {}",

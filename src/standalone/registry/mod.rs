@@ -169,6 +169,12 @@ impl Registry {
         self.inner.store.commits()
     }
 
+    /// Snapshots that are held.
+    #[cfg(test)]
+    pub(crate) fn snapshots(&self) -> usize {
+        self.inner.store.snapshots()
+    }
+
     /// Runs a task of the registry's own. A panic ends the server.
     fn supervise(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let failure = self.failure();
@@ -190,6 +196,11 @@ impl Registry {
         self.inner.tasks.close();
         self.inner.tasks.wait().await;
         self.inner.pages.clear();
+    }
+
+    /// The time, by the clock that objects' times come from.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     fn now(&self) -> String {

@@ -2,6 +2,7 @@
 //! items go first is told by the patch, by its directives, and by what is there.
 
 use std::collections::HashMap;
+use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
@@ -87,7 +88,8 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
 fn merge_name(target: &mut Map<String, Value>, name: &str, value: &Value) -> Result<(), ApiError> {
     if let Some(list) = name.strip_prefix(GONE) {
         if let (Some(Value::Array(found)), Value::Array(gone)) = (target.get_mut(list), value) {
-            found.retain(|item| !gone.contains(item));
+            let gone: HashSet<String> = gone.iter().map(ToString::to_string).collect();
+            found.retain(|item| !gone.contains(&item.to_string()));
         }
     } else if name.starts_with('$') {
         // Other directives drop what unions left behind; nothing here needs them.
