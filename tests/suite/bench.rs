@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::real::{control_plane, say};
+use super::tally;
 
 /// Runs it in a folder and reads its figures.
 async fn bench(folder: &Path, more: &[&str]) -> Value {
@@ -81,6 +82,7 @@ async fn a_burst_in_one_pool_is_measured_from_another() {
 async fn the_rules_manifests_are_taken_by_a_real_server() {
     let Some(plane) = control_plane().await else {
         say("SKIPPED on a real server: the_rules_manifests_are_taken_by_a_real_server");
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
         return;
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/claim-finalizers");
@@ -109,6 +111,7 @@ async fn the_rules_manifests_are_taken_by_a_real_server() {
     }
     assert_eq!(names.len(), 2, "{names:?}");
     assert!(names.values().all(|count| *count == 2), "{names:?}");
+    tally::add("scenarios passed on a real kube-apiserver", 1);
 }
 
 /// A claim costs two writes where the API server puts in its finalizer.
@@ -116,6 +119,7 @@ async fn the_rules_manifests_are_taken_by_a_real_server() {
 async fn the_rule_saves_a_write_on_a_real_server() {
     let Some(plane) = control_plane().await else {
         say("SKIPPED on a real server: the_rule_saves_a_write_on_a_real_server");
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
         return;
     };
     let dir = TempDir::new().unwrap();
@@ -155,4 +159,5 @@ async fn the_rule_saves_a_write_on_a_real_server() {
             && namespace.metadata.deletion_timestamp.is_none();
         assert!(!is_left);
     }
+    tally::add("scenarios passed on a real kube-apiserver", 1);
 }

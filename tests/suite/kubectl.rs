@@ -15,6 +15,9 @@ use std::time::Duration;
 use metal3_ipam::standalone::{Listening, Options, Server};
 use tempfile::TempDir;
 
+use crate::real::say;
+use crate::tally;
+
 const POOL1: &str = "ippool pool1 -n lab";
 
 const POOL: &str = "
@@ -246,7 +249,8 @@ fn kubectl_is_here(test: &str) -> bool {
         .output()
         .is_ok_and(|output| output.status.success());
     if !found {
-        eprintln!("SKIPPED {test}: kubectl is not on the path");
+        say(&format!("SKIPPED: {test}: kubectl is not on the path"));
+        tally::add("kubectl sessions SKIPPED: no kubectl", 1);
     }
     found
 }
@@ -273,6 +277,7 @@ async fn kubectl_works_on_the_embedded_server() {
     .await
     .unwrap();
     lab.close().await;
+    tally::add("kubectl sessions on the embedded server", 1);
 }
 
 fn discover(lab: &Lab) {
