@@ -5,11 +5,13 @@
 //! server without a folder and without a door to the network.
 
 use std::net::SocketAddr;
+use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt;
 use serde_json::json;
 use thiserror::Error;
 use tokio::task::JoinHandle;
@@ -167,7 +169,13 @@ impl Server {
         let stopping = self.closing.child_token();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let api = self.api.until(stopping.clone());
-        let task = tokio::spawn(serve(listener, acceptor, api, stopping.clone()));
+        let failure = self.registry.failure();
+        let serving = AssertUnwindSafe(serve(listener, acceptor, api, stopping.clone()));
+        let task = tokio::spawn(async move {
+            if let Err(panic) = serving.catch_unwind().await {
+                failure.panicked("the accept loop", &*panic);
+            }
+        });
         Ok(Listening {
             addr,
             task,

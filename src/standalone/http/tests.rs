@@ -147,7 +147,11 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
     )
     .into_bytes();
     let huge = vec![b'x'; MAX_BODY + 1];
-    let large = with(|p| p["spec"]["clusterName"] = "x".repeat(3 * 1024 * 1024 - 400).into());
+    let large = with(|p| {
+        let owner = "x".repeat(3 * 1024 * 1024 - 400);
+        p["metadata"]["ownerReferences"] =
+            json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": "u"}]);
+    });
     let (json, yaml) = ("application/json", "application/yaml");
     let table: &[Case<'_>] = &[
         // What is no object at all.

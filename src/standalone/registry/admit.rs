@@ -14,7 +14,7 @@ use crate::api::metal3::IPPoolSpec;
 use crate::api::{PoolKey, ip, names};
 use crate::standalone::error::{FieldError, FieldErrorKind};
 use crate::standalone::kinds::{Resource, at_path};
-use crate::standalone::store::Snapshot;
+use crate::standalone::store::{Snapshot, StoreError};
 
 /// Facts as of one snapshot.
 struct Facts<'a> {
@@ -83,14 +83,13 @@ fn judges_nothing(old: &Object, new: &Object) -> bool {
 
 impl Live for Facts<'_> {
     fn holders(&self, pool: &PoolKey) -> Vec<Holder> {
-        self.found_by(&by_pool(&pool.namespace, &pool.name))
+        let prefix = by_pool(&pool.namespace, &pool.name);
+        self.holders(|snapshot| snapshot.found_by(&prefix))
     }
 
     fn holders_of(&self, pool: &PoolKey, address: IpAddr) -> Vec<Holder> {
-        let mut holders = self.found_by(&by_address(&pool.namespace, &pool.name, address));
-        // What begins alike is not the same: 10.0.0.1 and 10.0.0.10.
-        holders.retain(|holder| holder.address == address);
-        holders
+        let by = by_address(&pool.namespace, &pool.name, address);
+        self.holders(|snapshot| snapshot.found_exactly_by(&by))
     }
 
     fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)> {
@@ -126,12 +125,16 @@ impl Facts<'_> {
         Some((resource, self.snapshot.as_ref()?))
     }
 
-    fn found_by(&self, prefix: &str) -> Vec<Holder> {
+    /// Those whose index entries `find` finds.
+    fn holders(
+        &self,
+        find: impl FnOnce(&Snapshot) -> Result<Vec<(String, String)>, StoreError>,
+    ) -> Vec<Holder> {
         let Some(snapshot) = &self.snapshot else {
             return Vec::new();
         };
-        let found = snapshot.found_by(prefix).unwrap_or_default();
-        found
+        find(snapshot)
+            .unwrap_or_default()
             .into_iter()
             .filter_map(|(by, key)| {
                 let address = by.rsplit_once('/')?.1.parse().ok()?;

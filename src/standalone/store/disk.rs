@@ -385,6 +385,23 @@ impl Snapshot {
         self.failure.note(read())
     }
 
+    /// As [`Self::found_by`], for exactly this text: others may begin with it.
+    pub(crate) fn found_exactly_by(&self, by: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let read = || {
+            let mut found = Vec::new();
+            for entry in self.found_by.range::<(&str, &str)>((by, "")..)? {
+                let (key, _) = entry?;
+                let (this, object) = key.value();
+                if this != by {
+                    break;
+                }
+                found.push((this.to_owned(), object.to_owned()));
+            }
+            Ok(found)
+        };
+        self.failure.note(read())
+    }
+
     /// What objects are found by, and their keys, for everything that begins with `prefix`.
     pub(crate) fn found_by(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
         let read = || {

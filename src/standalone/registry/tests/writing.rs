@@ -308,7 +308,9 @@ async fn nothing_is_stored_that_could_not_be_read_again() {
 async fn an_object_too_big_to_store_is_refused() {
     let bed = Bed::new().await;
     let mut object = pool("a");
-    object["spec"]["clusterName"] = "x".repeat(MAX_OBJECT_BYTES).into();
+    let owner = "x".repeat(MAX_OBJECT_BYTES);
+    object["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": "u"}]);
     let error = bed.create("ippools", object).await.unwrap_err();
     assert_eq!((error.code, error.reason), (413, "RequestEntityTooLarge"));
     let mut object = pool("b");
