@@ -1,5 +1,7 @@
 //! What other projects' users reported, as scenarios of this one: each file is about one kind of trouble.
 
+mod apply_set;
+mod cluster_name;
 mod exclusions;
 mod late_definitions;
 mod move_marks;
