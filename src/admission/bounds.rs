@@ -45,7 +45,7 @@ impl<'a> Bounds<'a> {
         let error = match resolve(start, end, net) {
             Ok(None) => return Reading::Is(None),
             Ok(Some(range)) => {
-                let Some(space) = multicast_in(&range) else {
+                let Some(space) = not_unicast_in(&range) else {
                     return Reading::Is(Some(range));
                 };
                 let bound = match (end, net) {
@@ -55,7 +55,7 @@ impl<'a> Bounds<'a> {
                 };
                 bound.invalid(
                     out,
-                    format_args!("must not bring multicast addresses ({space}) into the range, which is {range}"),
+                    format_args!("must not bring {space} into the range, which is {range}"),
                 );
                 return Reading::Bad;
             }
@@ -102,19 +102,23 @@ impl<'a> Bounds<'a> {
     }
 }
 
-/// The multicast space of the range's family, when the range reaches into it.
-fn multicast_in(range: &Range) -> Option<&'static str> {
+/// What of the range's family no host can have, when the range reaches into it.
+fn not_unicast_in(range: &Range) -> Option<&'static str> {
     let (lowest, highest, space) = match range.family() {
         Family::V4 => (
             IpAddr::V4(Ipv4Addr::new(224, 0, 0, 0)),
             IpAddr::V4(Ipv4Addr::new(239, 255, 255, 255)),
-            "224.0.0.0/4",
+            "multicast addresses (224.0.0.0/4)",
         ),
         Family::V6 => (
             IpAddr::V6(Ipv6Addr::from_bits(0xff << 120)),
             IpAddr::V6(Ipv6Addr::from_bits(u128::MAX)),
-            "ff00::/8",
+            "multicast addresses (ff00::/8)",
         ),
     };
-    (range.first() <= highest && range.last() >= lowest).then_some(space)
+    if range.first() <= highest && range.last() >= lowest {
+        return Some(space);
+    }
+    let broadcast = range.contains(IpAddr::V4(Ipv4Addr::BROADCAST));
+    broadcast.then_some("the limited broadcast address (255.255.255.255)")
 }

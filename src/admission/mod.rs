@@ -28,7 +28,7 @@
 //! | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 //! | standard spelling: no zone, no embedded IPv4, no leading zero, masks too | x | x | x | x | x | x | x | x |
 //! | no wildcard (`0.0.0.0`, `::`) | x | | x | x | x | | x | x |
-//! | no multicast | whole range | whole range | x | x | x | | x | x |
+//! | no multicast, no 255.255.255.255 | whole range | whole range | x | x | x | | x | x |
 //! | no whole family (`/0`) | | x | | | | x | | |
 //! | one family with | each other | start, end | the entry's range, the address; inherited ones too | | | its own other end | | |
 //! | inside the ranges, not excluded | | | | | x | | | |

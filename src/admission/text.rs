@@ -1,6 +1,6 @@
 //! Addresses, subnets and exclusions as text, with the refusals that hold for every field of their sort.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::IpNet;
 
@@ -16,6 +16,8 @@ pub(super) enum AddressError {
     Wildcard,
     #[error("must be a unicast address, not a multicast one")]
     Multicast,
+    #[error("must be the address of one host, not the limited broadcast address")]
+    Broadcast,
 }
 
 /// Reads the address of one host.
@@ -26,6 +28,9 @@ pub(super) fn host_address(text: &str) -> Result<IpAddr, AddressError> {
     }
     if address.is_multicast() {
         return Err(AddressError::Multicast);
+    }
+    if address == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(AddressError::Broadcast);
     }
     Ok(address)
 }

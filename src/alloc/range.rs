@@ -201,7 +201,7 @@ pub enum RangeError {
 /// | `start`, `end` | both included |
 /// | `start`, `end`, `subnet` | the same; both must lie in the subnet |
 /// | `start`, `subnet` | to the last address of the subnet |
-/// | `subnet` | from the address **as written** plus one to the last address of the subnet |
+/// | `subnet` | from the address **as written** plus one to the last address of the subnet; of a /31 or /127 both addresses |
 /// | `start` | to [`Family::unicast_top`] |
 ///
 /// # Errors
@@ -242,8 +242,12 @@ pub fn resolve(
     }
 }
 
-/// From the address as written plus one, host bits and all: `192.168.1.1/26` begins at `192.168.1.2`.
+/// From the address as written plus one, host bits and all: `192.168.1.1/26` begins at `192.168.1.2`. A subnet of two addresses
+/// has both: it is a link of two hosts without a network or a broadcast address (RFC 3021, RFC 6164).
 fn hosts_after(subnet: &IpNet) -> Option<Range> {
+    if subnet.prefix_len() + 1 == subnet.max_prefix_len() {
+        return Some(Range::of_net(subnet));
+    }
     let written = number(subnet.addr());
     let last = number(subnet.broadcast());
     (written < last).then(|| Range::of_numbers(Family::of(subnet.addr()), written + 1, last))

@@ -194,7 +194,12 @@ impl Pool {
             Err(shut) => (false, shut.text(), self.shut_message(shut)),
         };
         let exhausted = if self.space.is_full() {
-            (true, "NoFreeAddress", self.exhausted().message)
+            let reason = if self.has_no_ranges() {
+                "NoRanges"
+            } else {
+                "NoFreeAddress"
+            };
+            (true, reason, self.exhausted().message)
         } else {
             (false, "FreeAddresses", String::new())
         };

@@ -231,6 +231,10 @@ impl Pool {
             }
             self.addresses.insert(key.clone(), record);
             self.link(&key, &claim);
+            // It was edited and did not vanish: nothing is to be put back.
+            if let Some(case) = self.cases.get_mut(&claim) {
+                case.kept.take_if(|kept| kept.name == key.name);
+            }
         } else {
             self.addresses.insert(key, record);
         }

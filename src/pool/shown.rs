@@ -110,13 +110,18 @@ impl Pool {
     fn stray(&self, key: &ClaimKey, case: &Case) -> Option<Stray> {
         let claim = case.claim.as_deref()?;
         let name = claim.published.as_ref()?;
-        if case.objects.contains(name) || claim.fault.is_some() || !self.kinds.is_synced() {
+        if claim.fault.is_some() || !self.kinds.is_synced() {
             return None;
         }
         let object = AddressKey {
             kind: key.kind,
             name: name.clone(),
         };
+        if case.objects.contains(name) {
+            // Its own. Somebody may have edited the address in it: the machine uses the one that it had.
+            let address = self.address_before_edit(&object);
+            return address.map(|_| Stray { object, address });
+        }
         // A deleting claim keeps its address as long as somebody else's finalizer keeps the claim (R2).
         let keeps =
             claim.deleted.is_none() || claim.finalizers.has_foreign(key.kind.claim_finalizer());
@@ -129,6 +134,13 @@ impl Pool {
         };
         let address = if missing { address() } else { None };
         Some(Stray { object, address })
+    }
+
+    /// The address that an existing object had by its name, when it has another one now.
+    fn address_before_edit(&self, object: &AddressKey) -> Option<IpAddr> {
+        let now = self.addresses.get(object)?.address.as_ref().ok()?;
+        self.address_of_name(&object.name)
+            .filter(|named| named != now)
     }
 
     /// The address in the name of an address object as this pool names them (A14).
@@ -160,7 +172,10 @@ impl Pool {
     /// seen the object itself it has to be an address that the claim could get anyway.
     pub(super) fn returning(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let pool = self.head.object.as_ref()?;
-        let addr = self.strays.address(key)?;
+        let stray = self.strays.by_claim.get(key)?;
+        let addr = stray
+            .address
+            .filter(|_| !self.addresses.contains_key(&stray.object))?;
         let gettable = case.kept.is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
@@ -234,8 +249,17 @@ impl Pool {
         Some((message, Some(until)))
     }
 
-    /// Reports a claim whose address object was moved away, as long as it is not made again.
+    /// Reports a claim whose address object was moved away, as long as it is not made again, or was edited.
     pub(super) fn weigh_missing(&mut self, key: &ClaimKey) {
+        let edited = self.strays.by_claim.get(key).and_then(|stray| {
+            let named = self.address_before_edit(&stray.object)?;
+            let now = self.addresses.get(&stray.object)?.address.as_ref().ok()?;
+            Some(format!(
+                "{key}: {} was edited from {named} to {now}; both stay held, set spec.address back to {named}",
+                stray.object
+            ))
+        });
+        self.problem_edited(key, edited);
         let case = self.cases.get(key);
         let message = case.and_then(|case| {
             let (message, _) = self.moved_away(key, case, case.claim.as_deref()?)?;

@@ -21,11 +21,15 @@ const FOREIGN: &str = "NameTaken";
 const UNREADABLE: &str = "InvalidAddress";
 /// A living claim whose object was moved away.
 const MISSING: &str = "AddressMissing";
+/// An object whose address was edited under its claim.
+const EDITED: &str = "AddressChanged";
 /// Our object, and no claim.
 const LEAK: &str = "Leak";
 
 /// Every kind of problem.
-pub const PROBLEM_KINDS: [&str; 6] = [DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, MISSING, LEAK];
+pub const PROBLEM_KINDS: [&str; 7] = [
+    DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, MISSING, EDITED, LEAK,
+];
 
 /// Holders that a message names.
 const NAMED: usize = 5;
@@ -185,6 +189,12 @@ impl Pool {
 
     pub(super) fn forgot_unreadable(&mut self, key: &AddressKey) {
         self.problem(UNREADABLE, key.to_string(), None);
+    }
+
+    pub(super) fn problem_edited(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.tally.kinds.contains_key(EDITED) {
+            self.problem(EDITED, claim.to_string(), message);
+        }
     }
 
     pub(super) fn problem_missing(&mut self, claim: &ClaimKey, message: Option<String>) {

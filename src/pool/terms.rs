@@ -2,7 +2,7 @@
 //! an entry that makes no sense is left out, so that the good ones stay served (spec, section 6).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -136,6 +136,8 @@ impl Terms {
                 .excluded_addresses
                 .iter()
                 .filter_map(|e| exclusion(&e.0))
+                // No host can have it; a pool that was stored before the rule may have it in a range.
+                .chain([Range::single(IpAddr::V4(Ipv4Addr::BROADCAST))])
                 .collect(),
             gateways,
             promises: promises

@@ -147,6 +147,10 @@ impl Pool {
         Waiting {
             reason: Reason::Exhausted,
             message: match self.foreign.iter().next() {
+                None if self.has_no_ranges() => format!(
+                    "pool {} has no ranges; add entries to its spec.pools",
+                    self.key
+                ),
                 None => format!(
                     "pool {} has no free address; add a range or delete claims",
                     self.key
@@ -159,6 +163,12 @@ impl Pool {
             error: Some(("Exhausted IP Pools".to_owned(), Final::Later)),
             until: Until::Free,
         }
+    }
+
+    /// Whether the spec names no range at all: a pool that is filled later.
+    pub(super) fn has_no_ranges(&self) -> bool {
+        let pool = self.head.object.as_ref();
+        pool.is_some_and(|pool| pool.terms.entries.is_empty())
     }
 
     /// A9.

@@ -331,7 +331,7 @@ fn section_6_what_is_accepted() {
         json!({"pools": [{"start": "fd00::1", "end": "fdff::1"}], "allocationStrategy": "random", "prefix": 128}),
         json!({"pools": [{"subnet": "fc00::/7"}], "allocationStrategy": "random"}),
         json!({"pools": [{"start": "10.0.0.1", "subnet": "10.0.0.0/24", "end": "10.0.0.255"}], "prefix": 0}),
-        json!({"pools": [{"start": "240.0.0.1", "end": "255.255.255.255"}]}),
+        json!({"pools": [{"start": "240.0.0.1", "end": "255.255.255.254"}]}),
         json!({"namePrefix": prefix_213, "clusterName": "c", "addressReuseGracePeriodSeconds": 0, "allocateReservedIPAddresses": true}),
         json!({"namePrefix": "a.b-1"}),
         json!({"pools": [{"subnet": "10.0.0.0/24"}], "excludedAddresses": ["10.0.0.5", "10.0.0.9-10.0.0.12", "10.0.0.64/26", "224.0.0.0/4", "0.0.0.0"]}),

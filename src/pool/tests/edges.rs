@@ -536,3 +536,103 @@ fn conditions_carry_the_time_of_the_clock_as_it_was_set() {
     let age = world.now.duration_since(ready.last_transition_time.0);
     assert!(age < SignedDuration::from_mins(1), "{age:?}");
 }
+
+#[test]
+fn a2_an_address_that_was_edited_under_its_claim_stays_held_beside_the_new_one() {
+    // Inside the ranges, and outside.
+    for (kind, edited) in [
+        (M, "10.0.0.3"),
+        (C, "10.0.0.3"),
+        (M, "10.9.9.9"),
+        (C, "10.9.9.9"),
+    ] {
+        let mut world = World::new();
+        world.create_pool(small(4));
+        world.create_claim(kind, "a");
+        world.pass(2);
+        let object = address_key(kind, "p-10-0-0-1");
+        world.edit_address(&object, |a| a.address = Ok(edited.parse().unwrap()));
+        world.pass(2);
+        for restarted in [false, true] {
+            if restarted {
+                world.restart();
+                world.pass(2);
+            }
+            let (status, reason) = world.pool_condition("Consistent");
+            assert_eq!((&*status, &*reason), ("False", "AddressChanged"));
+            let pool = world.pool.as_ref().unwrap();
+            let consistent = pool
+                .status
+                .conditions
+                .iter()
+                .find(|c| c.type_ == "Consistent");
+            let message = &consistent.unwrap().message;
+            assert!(
+                message.contains("10.0.0.1") && message.contains(edited),
+                "{message}"
+            );
+            let outside = i64::from(edited == "10.9.9.9");
+            assert_eq!(pool.status.allocated, Some(2 - outside));
+            assert_eq!(pool.status.out_of_range, Some(outside));
+            assert_eq!(pool.status.available, Some(2 + outside));
+        }
+        for name in ["b", "c", "d"] {
+            world.create_claim(kind, name);
+        }
+        world.request_address(kind, "e", "10.0.0.1");
+        world.pass(5);
+        for name in ["b", "c", "d", "e"] {
+            let got = world.bound(kind, name);
+            assert!(
+                got.as_deref() != Some("10.0.0.1") && got.as_deref() != Some(edited),
+                "{name}: {got:?}"
+            );
+        }
+        world.edit_address(&object, |a| a.address = Ok("10.0.0.1".parse().unwrap()));
+        world.pass(5);
+        assert_eq!(world.pool_condition("Consistent").0, "True");
+        assert_eq!(world.pool.as_ref().unwrap().status.out_of_range, Some(0));
+    }
+}
+
+#[test]
+fn a_pool_without_ranges_says_so() {
+    let mut world = World::new();
+    world.create_pool(spec(json!({"namePrefix": "p", "pools": []})));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(
+        world.pool_condition("Exhausted"),
+        ("True".into(), "NoRanges".into())
+    );
+    let says = "pool default/prov has no ranges; add entries to its spec.pools";
+    assert_eq!(world.message(M, "a"), says);
+    world.edit_spec(|spec| *spec = small(1));
+    world.pass(2);
+    assert!(world.bound(M, "a").is_some());
+    assert_eq!(
+        world.pool_condition("Exhausted"),
+        ("True".into(), "NoFreeAddress".into())
+    );
+}
+
+#[test]
+fn a7_the_limited_broadcast_address_is_given_to_nobody() {
+    let mut world = World::new();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "pools": [{"start": "255.255.255.254", "end": "255.255.255.255"}],
+        "allocateReservedIPAddresses": true,
+    })));
+    world.create_claim(M, "a");
+    world.pass(1);
+    world.create_claim(M, "b");
+    world.request_address(C, "c", "255.255.255.255");
+    world.pass(15);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("255.255.255.254"));
+    assert_eq!(world.reason(M, "b"), "PoolExhausted");
+    assert!(
+        world
+            .message(C, "c")
+            .starts_with("RequestedAddressOutOfRange: ")
+    );
+}
