@@ -62,6 +62,9 @@ pub struct Claim {
     pub error_message: Option<String>,
     /// Its conditions (metav1 ones, in whatever place its version has them).
     pub conditions: Vec<Condition>,
+    /// Other controllers' conditions of the kind that v1beta1 of Cluster API had before metav1's, as they are stored: the list is
+    /// written as a whole, and they are to stay in it.
+    pub old_conditions: Vec<Value>,
 }
 
 /// An IPAddress of either family.
@@ -118,6 +121,21 @@ fn text<'a>(value: &'a Value, path: &str) -> Option<&'a str> {
         .filter(|s| !s.is_empty())
 }
 
+/// Conditions of the old kind in an IPAddressClaim's status that are not ours. A list that metav1's conditions stand beside, or
+/// of which one is no metav1 condition, is of the old kind.
+fn others_old_conditions(status: &Value) -> Vec<Value> {
+    let list = status.get("conditions").and_then(Value::as_array);
+    let list = list.map(Vec::as_slice).unwrap_or_default();
+    let is_old = status.get("v1beta2").is_some()
+        || list
+            .iter()
+            .any(|c| Condition::deserialize(c).is_err() || text(c, "/reason").is_none());
+    let others = list
+        .iter()
+        .filter(|c| is_old && text(c, "/type") != Some("Ready"));
+    others.cloned().collect()
+}
+
 pub(crate) fn conditions(value: Option<&Value>) -> Vec<Condition> {
     let items = value
         .and_then(Value::as_array)
@@ -166,6 +184,7 @@ impl Claim {
                     published: text(&status, "/address/name").map(Arc::from),
                     error_message: text(&status, "/errorMessage").map(str::to_owned),
                     conditions: conditions(status.get("conditions")),
+                    old_conditions: Vec::new(),
                     meta,
                 }
             }
@@ -193,6 +212,7 @@ impl Claim {
                             .pointer("/v1beta2/conditions")
                             .or_else(|| status.get("conditions")),
                     ),
+                    old_conditions: others_old_conditions(&status),
                     meta,
                 }
             }

@@ -93,6 +93,7 @@ impl Ceiling {
             published: Some(Some(object.name.clone())),
             error_message: None,
             conditions: Some(vec![ready(stored.generation)]),
+            old_conditions: Vec::new(),
         };
         let publish = Request::ClaimStatus {
             key: claim.key(),

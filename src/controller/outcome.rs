@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::api::{Address, Claim, ClusterFacts, PoolObject, WireObject};
 use crate::pool::{Newest, Outcome, Refusal, Stored};
 
+use super::reading;
 use super::transport::{Fault, Reply};
 use super::watched::{Served, Watched};
 use super::wire::{Subject, Verb};
@@ -196,7 +197,7 @@ fn stored(
             }
         };
     }
-    let read: WireObject = serde_json::from_slice(body)?;
+    let read = reading::object(subject.kind, body)?;
     if read.metadata.uid.is_empty() || &*read.metadata.name != subject.name {
         return Err(serde::de::Error::custom(
             "not the object that was asked for",

@@ -175,6 +175,20 @@ pub(super) fn event(kind: Watched, line: &[u8]) -> Result<Event, String> {
     })
 }
 
+/// Reads the object that an answer carries.
+///
+/// # Errors
+/// Why it cannot be read.
+pub(super) fn object(kind: Watched, body: &[u8]) -> Result<WireObject, serde_json::Error> {
+    match kind {
+        Watched::Clusters => {
+            let raw: &RawValue = serde_json::from_slice(body)?;
+            piecewise(kind, raw).map_err(|odd| serde::de::Error::custom(odd.error))
+        }
+        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => serde_json::from_slice(body),
+    }
+}
+
 /// Reads one object piece by piece. Pieces that are not asked for are skipped, however deep they are nested.
 fn piecewise(kind: Watched, raw: &RawValue) -> Result<WireObject, Unreadable> {
     let pieces: Pieces =

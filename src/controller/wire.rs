@@ -227,6 +227,7 @@ fn claim_status(namespace: &str, kind: ClaimKind, version: &str, status: &ClaimS
         published,
         error_message,
         conditions,
+        old_conditions,
     } = status;
     let mut out = Map::new();
     match kind {
@@ -251,7 +252,10 @@ fn claim_status(namespace: &str, kind: ClaimKind, version: &str, status: &ClaimS
             }
             if let Some(conditions) = conditions {
                 if version == "v1beta1" {
-                    let old: Vec<Value> = conditions.iter().map(old_condition).collect();
+                    let kept =
+                        |c: &&Condition| old_conditions.iter().all(|o| o["type"] != *c.type_);
+                    let ours = conditions.iter().filter(kept).map(old_condition);
+                    let old: Vec<Value> = old_conditions.iter().cloned().chain(ours).collect();
                     out.insert("conditions".into(), json!(old));
                     out.insert("v1beta2".into(), json!({ "conditions": conditions }));
                 } else {

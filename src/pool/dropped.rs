@@ -99,6 +99,7 @@ impl Dropped {
             published,
             error_message,
             conditions,
+            old_conditions: _,
         } = sent;
         if let Some(published) = published {
             self.set(ADDRESS, *published == stored.published);
@@ -119,6 +120,7 @@ impl Dropped {
             published,
             error_message,
             conditions,
+            old_conditions: _,
         } = status;
         let ready = conditions.iter().flatten().find(|c| c.type_ == "Ready");
         let ready = ready.is_some_and(|new| match before {

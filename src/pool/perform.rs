@@ -116,6 +116,10 @@ impl Pool {
         if only_condition && !fields.are_known {
             fields.asked_by = Some(key.clone());
         }
+        let mut status = status;
+        if status.conditions.is_some() {
+            status.old_conditions = claim.old_conditions.to_vec();
+        }
         let showing = status.published.clone().flatten();
         let sent = Sent::Status(claim.uid.clone(), addr, Box::new(status.clone()));
         let request = Request::ClaimStatus {

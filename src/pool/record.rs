@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+use serde_json::Value;
 
 use crate::api::names::{
     APPLYSET_LABELS, DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
@@ -69,6 +70,8 @@ pub(super) struct ClaimRecord {
     pub(super) published: Option<Arc<str>>,
     pub(super) error: Option<Box<str>>,
     pub(super) conditions: Box<[Condition]>,
+    /// Others' conditions of the old kind, as they are stored.
+    pub(super) old_conditions: Box<[Value]>,
     pub(super) scope: Scope,
 }
 
@@ -85,6 +88,7 @@ impl ClaimRecord {
             published,
             error_message,
             conditions,
+            old_conditions,
         } = claim;
         let labels = meta.labels.iter();
         Self {
@@ -106,6 +110,7 @@ impl ClaimRecord {
             published,
             error: error_message.map(Box::from),
             conditions: conditions.into_boxed_slice(),
+            old_conditions: old_conditions.into_boxed_slice(),
             scope,
         }
     }

@@ -119,6 +119,8 @@ pub struct ClaimStatus {
     pub error_message: Option<Option<String>>,
     /// The whole list of conditions as it shall stand, others' kept.
     pub conditions: Option<Vec<Condition>>,
+    /// Others' conditions of the kind before metav1's, which stay beside ours in a version that has both. Only with `conditions`.
+    pub old_conditions: Vec<Value>,
 }
 
 /// An address object to create (A13, A14).

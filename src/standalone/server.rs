@@ -4,7 +4,7 @@
 //! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
 //! server without a folder and without a door to the network.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -162,7 +162,17 @@ impl Server {
         addr: SocketAddr,
         names: &[String],
     ) -> Result<Listening, ServerError> {
-        let config = self.credentials.server_config(addr.ip(), names)?;
+        self.listen_with(addr, addr.ip(), names).await
+    }
+
+    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`.
+    pub(super) async fn listen_with(
+        &self,
+        addr: SocketAddr,
+        reached_at: IpAddr,
+        names: &[String],
+    ) -> Result<Listening, ServerError> {
+        let config = self.credentials.server_config(reached_at, names)?;
         let failed = |source| ServerError::Listen { addr, source };
         let listener = Listener::bind(addr).await.map_err(failed)?;
         let addr = listener.addr();

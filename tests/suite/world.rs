@@ -14,7 +14,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, Config, Resource};
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Controller, Settings, View};
+use metal3_ipam::controller::{Controller, ControllerError, Settings, View};
 use metal3_ipam::observe::logs;
 use metal3_ipam::standalone::{Listening, Options, Server};
 use serde::Serialize;
@@ -24,6 +24,9 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::real::{self, kubeconfig_of};
+
+/// A controller at work, and what it comes to.
+type Run = JoinHandle<Result<(), ControllerError>>;
 
 /// How long a scenario may wait for a state before it has failed.
 pub(crate) const DEADLINE: Duration = Duration::from_mins(2);
@@ -135,7 +138,7 @@ pub(crate) struct World {
     /// What a controller shows that another world runs.
     shown: Option<View>,
     embedded: Option<(Server, tempfile::TempDir)>,
-    controller: Option<(CancellationToken, JoinHandle<()>, View)>,
+    controller: Option<(CancellationToken, Run, View)>,
 }
 
 impl World {
@@ -243,12 +246,7 @@ impl World {
         let view = controller.view();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let run = tokio::spawn(async move {
-            controller
-                .run(stopped)
-                .await
-                .expect("the controller ends only when it is told to");
-        });
+        let run = tokio::spawn(controller.run(stopped));
         self.controller = Some((stop, run, view));
     }
 
@@ -256,7 +254,18 @@ impl World {
     pub(crate) async fn stop_controller(&mut self) {
         let (stop, run, _) = self.controller.take().expect("the controller is running");
         stop.cancel();
-        run.await.expect("the controller did not panic");
+        run.await
+            .expect("the controller did not panic")
+            .expect("the controller ends only when it is told to");
+    }
+
+    /// Waits until the controller ends by itself, and returns what it says.
+    pub(crate) async fn controller_fails(&mut self) -> String {
+        let (_stop, run, _) = self.controller.take().expect("the controller is running");
+        let ended = tokio::time::timeout(DEADLINE, run).await;
+        let ended = ended.expect("the controller to end in time");
+        let failed = ended.expect("the controller did not panic");
+        failed.expect_err("it ends with an error").to_string()
     }
 
     /// What the running controller shows.

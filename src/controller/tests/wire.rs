@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, PoolKey};
+use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, PoolKey};
 use crate::controller::watched::{Served, Watched};
 use crate::controller::wire::{Unserved, encode, old_condition};
 use crate::pool::{ClaimStatus, NewAddress, Request};
@@ -158,6 +158,7 @@ fn claim_status_of_every_version() {
         published: Some(Some("prov-192-168-0-10".into())),
         error_message: Some(None),
         conditions: Some(vec![ready("True", "AddressAllocated")]),
+        old_conditions: Vec::new(),
     };
     let condition = json!({
         "type": "Ready", "status": "True", "reason": "AddressAllocated", "message": "m",
@@ -207,6 +208,7 @@ fn claim_status_of_every_version() {
         published: Some(None),
         error_message: Some(Some("Exhausted IP Pools".into())),
         conditions: None,
+        old_conditions: Vec::new(),
     };
     let request = |kind| Request::ClaimStatus {
         key: claim(kind),
@@ -221,6 +223,31 @@ fn claim_status_of_every_version() {
         said(&request(ClaimKind::Capi), &served("v1beta2")).1["status"],
         json!({ "addressRef": null })
     );
+}
+
+#[test]
+fn other_controllers_conditions_of_the_old_kind_stay_in_the_list() {
+    let theirs =
+        json!({ "type": "Mine", "status": "True", "lastTransitionTime": "2026-01-02T03:04:05Z" });
+    let object = json!({
+        "metadata": { "name": "c1", "namespace": "metal" },
+        "spec": { "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "p" } },
+        "status": { "conditions": [theirs, old_condition(&ready("False", "PoolExhausted"))] },
+    });
+    let read = Claim::read(ClaimKind::Capi, serde_json::from_value(object).unwrap());
+    assert_eq!(read.old_conditions, std::slice::from_ref(&theirs));
+    let request = Request::ClaimStatus {
+        key: claim(ClaimKind::Capi),
+        resource_version: "7".into(),
+        status: ClaimStatus {
+            conditions: Some(vec![ready("True", "AddressAllocated")]),
+            old_conditions: read.old_conditions,
+            ..ClaimStatus::default()
+        },
+    };
+    let written = said(&request, &served("v1beta1")).1;
+    let ours = old_condition(&ready("True", "AddressAllocated"));
+    assert_eq!(written["status"]["conditions"], json!([theirs, ours]));
 }
 
 #[test]

@@ -725,6 +725,7 @@ impl World {
             published: None,
             error_message: None,
             conditions: Vec::new(),
+            old_conditions: Vec::new(),
         };
         change(&mut claim);
         self.claims.insert(key, claim.clone());

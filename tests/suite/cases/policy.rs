@@ -10,12 +10,11 @@ use kube::api::{Api, DeleteParams, PostParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real;
 use crate::tally;
 use crate::words::range;
 use crate::world::{On, World, claim_json};
 
-use super::with;
+use super::{is_real, with};
 
 const WORDS: &str = "every object of ipam.metal3.io needs the label team";
 
@@ -79,15 +78,6 @@ async fn until<F: Future<Output = bool>>(so: impl Fn() -> F) {
         }
     });
     asked.await.expect("the policy is in force in time");
-}
-
-async fn is_real(name: &str) -> bool {
-    let real = real::control_plane().await.is_some();
-    if !real {
-        real::say(&format!("SKIPPED on a real server: {name}"));
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
-    }
-    real
 }
 
 /// A deleting claim that a policy holds, and one that waits for its address.

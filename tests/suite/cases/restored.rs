@@ -1,0 +1,102 @@
+//! The store is restored from an older copy behind a running controller: revisions go backwards. Nothing is given out twice,
+//! nothing that the store knows again is released, and the controller does not stand still: it ends with a line that says so,
+//! and is right after its restart.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use metal3_ipam::api::metal3::{IPAddress, IPClaim};
+use metal3_ipam::standalone::{Listening, Options, Server};
+use serde_json::json;
+
+use crate::real::free_port;
+use crate::tally;
+use crate::words::range;
+use crate::world::{World, door_of, published};
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+async fn open(dir: &Path, port: u16) -> (Server, Listening) {
+    let data_dir = dir.to_owned();
+    let server = Server::open(Options { data_dir }).await.unwrap();
+    let listening = server
+        .listen((Ipv4Addr::LOCALHOST, port).into())
+        .await
+        .unwrap();
+    (server, listening)
+}
+
+async fn close((server, listening): (Server, Listening)) {
+    listening.stop().await;
+    server.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_restored_from_an_older_copy_is_noticed() {
+    let dir = tempfile::tempdir().unwrap();
+    let (data, kept) = (dir.path().join("data"), dir.path().join("copy"));
+    let port = free_port();
+    let mut running = open(&data, port).await;
+    let (config, _) = door_of(&running.0, (Ipv4Addr::LOCALHOST, port).into());
+    let mut world = World::at(&config).await;
+    world.start_controller();
+    world.pool("p", range("10.2.0.10", "10.2.0.14")).await;
+    for (name, address) in [("a", "10.2.0.10"), ("b", "10.2.0.11")] {
+        world.claim(name, "p").await;
+        assert_eq!(world.address_of(name).await, address);
+        let label = json!({"metadata": {"labels": {"round": "1"}}});
+        world.patch::<IPClaim>(name, label).await;
+    }
+    world.pool_counts("p", 2).await;
+    let object = published(&world.get("b").await);
+    close(running).await;
+    copy(&data, &kept);
+
+    running = open(&data, port).await;
+    world.claim("c", "p").await;
+    assert_eq!(world.address_of("c").await, "10.2.0.12");
+    world.delete_and_wait::<IPClaim>("b").await;
+    for n in 0..50 {
+        let n = json!({"metadata": {"annotations": {"n": n.to_string()}}});
+        world.patch::<IPClaim>("a", n).await;
+    }
+    world.looked_at_everything(&serde_json::Value::Null).await;
+    close(running).await;
+
+    fs::remove_dir_all(&data).unwrap();
+    copy(&kept, &data);
+    running = open(&data, port).await;
+    world.claim("d", "p").await;
+    let why = world.controller_fails().await;
+    assert!(
+        why.contains("the API server's database was put back"),
+        "{why}"
+    );
+    world.start_controller();
+    assert_eq!(world.address_of("d").await, "10.2.0.12");
+    assert_eq!(world.address_of("b").await, "10.2.0.11");
+    assert_eq!(published(&world.get("b").await), object);
+    world.delete_and_wait::<IPClaim>("a").await;
+    world
+        .until::<IPAddress>("two objects, none of a or c", |all| {
+            let addresses: Vec<&str> = all.values().map(|o| &*o.spec.address).collect();
+            addresses == ["10.2.0.11", "10.2.0.12"]
+        })
+        .await;
+    world.pool_counts("p", 2).await;
+    world.end().await;
+    close(running).await;
+    tally::add("scenarios passed on the embedded server", 1);
+}
