@@ -158,6 +158,7 @@ impl Intake {
     /// Goes on for ever.
     pub(super) async fn run(mut self) {
         loop {
+            let asked = self.router.terms().current();
             match discovery::version_of(&self.client, self.kind).await {
                 Ok(Some(version)) => {
                     if self.served.version(self.kind) != Some(version) {
@@ -173,8 +174,13 @@ impl Intake {
                     self.pause().await;
                 }
                 Ok(None) => {
-                    self.absent();
-                    sleep(self.discovery_interval).await;
+                    self.absent(asked);
+                    let router = Arc::clone(&self.router);
+                    tokio::select! {
+                        biased;
+                        () = router.terms().after(asked) => {}
+                        () = sleep(self.discovery_interval) => {}
+                    }
                 }
                 Err(why) => {
                     self.trouble(why);
@@ -185,7 +191,7 @@ impl Intake {
     }
 
     /// Discovery says that the server does not have the kind.
-    fn absent(&mut self) {
+    fn absent(&mut self, asked: Term) {
         self.served.set(self.kind, None);
         self.backoff.reset();
         match (self.kind.origin(), self.ever_seen) {
@@ -195,7 +201,7 @@ impl Intake {
                 }
                 self.ever_listed = false;
                 self.counts.trouble(self.kind, None);
-                self.router.kind_is(self.kind, KindState::Absent);
+                self.router.absent(self.kind, asked);
             }
             (Origin::Ours, false) if !self.ever_listed => self.trouble(
                 "the server does not have this kind; install the custom resource definitions: metal3-ipam crds | kubectl apply -f -"

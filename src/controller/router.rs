@@ -247,14 +247,26 @@ impl Router {
         Listing::Counts
     }
 
-    /// Someone else led until now: no kind counts as listed until a list begun after this call is complete. To be called
-    /// before the barrier opens.
+    /// Discovery that was asked in this term says that the server does not have the kind.
+    pub(super) fn absent(&self, kind: Watched, asked: Term) {
+        let mut state = self.state();
+        if asked == self.terms.current() {
+            self.set(&mut state, kind, KindState::Absent);
+        }
+    }
+
+    /// Someone else led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
+    /// until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be called before
+    /// the barrier opens.
     pub(super) fn next_term(&self) {
         let mut state = self.state();
         self.terms.begin();
         for kind in Watched::ALL {
-            if *kind.state_in(&mut state.kinds) == KindState::Listed {
-                self.set(&mut state, kind, KindState::Pending);
+            match *kind.state_in(&mut state.kinds) {
+                KindState::Listed | KindState::Absent => {
+                    self.set(&mut state, kind, KindState::Pending);
+                }
+                KindState::Pending | KindState::Unavailable => {}
             }
         }
     }

@@ -107,19 +107,18 @@ impl Pool {
         let due = self
             .leak_due(key, case, since)
             .filter(|_| sighted && case.claim.is_none());
-        let mut names: Vec<String> = case.objects.iter().map(ToString::to_string).collect();
-        names.sort();
-        names.truncate(5);
-        if let Some(case) = self.cases.get_mut(key) {
-            case.leak_seen = due.map(|_| since);
-        }
         let message = due.filter(|due| *due <= self.now).map(|_| {
+            // Sorted as they are kept.
+            let names: Vec<&str> = case.objects.iter().take(5).map(|name| &**name).collect();
             format!(
                 "no {key} exists in pool {}, but {} is kept for it by our finalizer",
                 self.key,
                 names.join(", ")
             )
         });
+        if let Some(case) = self.cases.get_mut(key) {
+            case.leak_seen = due.map(|_| since);
+        }
         self.weigh_leak(key, message);
     }
 

@@ -1,4 +1,4 @@
-//! Addresses that living claims show while their address objects are missing (A1, A2). The machine behind such a claim uses
+//! Addresses that living claims show while their address objects are missing, or show another address by now (A1, A2). The machine behind such a claim uses
 //! its address still, so the address stays held until the object is back (R4), the claim's status shows something else (U3),
 //! or the claim goes.
 //!
@@ -20,7 +20,7 @@ use super::record::ClaimRecord;
 use super::space::Holder;
 use super::time::later;
 
-/// Claims whose status shows an object that is not one of their own; nearly always none.
+/// Claims whose status shows an object that is not one of their own, or one that was edited; nearly always there are no such claims.
 #[derive(Debug, Default)]
 pub(super) struct Strays {
     by_claim: BTreeMap<ClaimKey, Stray>,
@@ -31,7 +31,7 @@ pub(super) struct Strays {
 #[derive(Debug, Clone, PartialEq)]
 struct Stray {
     object: AddressKey,
-    /// The address that is held for it, when no object has that name.
+    /// The address that is held for it: of an object that is missing, or the former one of an object that was edited.
     address: Option<IpAddr>,
 }
 
@@ -105,7 +105,7 @@ impl Pool {
         }
     }
 
-    /// What the claim shows, when that is not one of its own objects. Before every kind is listed nobody knows, and nothing is
+    /// What the claim shows, when that is not one of its own objects as they were made. Before every kind is listed nobody knows, and nothing is
     /// given out.
     fn stray(&self, key: &ClaimKey, case: &Case) -> Option<Stray> {
         let claim = case.claim.as_deref()?;

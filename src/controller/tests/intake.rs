@@ -572,6 +572,28 @@ async fn a3_a_kind_of_cluster_api_is_absent_until_it_appears() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a3_a_new_leader_asks_anew_whether_a_kind_is_absent() {
+    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || desk.state() == KindState::Absent).await;
+    // Installed while another led, with an object that holds an address.
+    desk.script.0.lock().unwrap().versions = vec!["v1beta2"];
+    let since = tokio::time::Instant::now();
+    desk.router.next_term();
+    assert_eq!(desk.state(), KindState::Pending, "nothing is given out");
+    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || desk.state() == KindState::Listed).await;
+    assert!(
+        since.elapsed() < Duration::from_secs(5),
+        "it is asked at once"
+    );
+    // Still not there: it counts as absent again at once.
+    let desk = self::desk(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || desk.state() == KindState::Absent).await;
+    desk.router.next_term();
+    until("absent again", || desk.state() == KindState::Absent).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a3_a_404_asks_discovery_again_which_may_change_the_version() {
     let spec =
         json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
