@@ -42,10 +42,21 @@ pub(super) enum SubnetError {
     Spelling(#[from] IpTextError),
     #[error("must not be the whole address family; write the network that is meant")]
     WholeFamily,
+    #[error("must be a subnet of unicast addresses")]
+    NotUnicast,
+}
+
+/// Reads a subnet that can hold addresses, the address kept as written.
+pub(super) fn subnet(text: &str) -> Result<IpNet, SubnetError> {
+    let net = any_subnet(text)?;
+    if net.addr().is_multicast() || net.addr() == IpAddr::V4(Ipv4Addr::BROADCAST) {
+        return Err(SubnetError::NotUnicast);
+    }
+    Ok(net)
 }
 
 /// Reads a subnet, the address kept as written.
-pub(super) fn subnet(text: &str) -> Result<IpNet, SubnetError> {
+fn any_subnet(text: &str) -> Result<IpNet, SubnetError> {
     let net = parse_net(text)?;
     if net.prefix_len() == 0 {
         return Err(SubnetError::WholeFamily);
@@ -85,10 +96,12 @@ impl From<IpTextError> for ExclusionError {
 /// Reads an element of `excludedAddresses`. Wildcard and multicast addresses may be in it: nobody gets those anyway.
 pub(super) fn exclusion(text: &str) -> Result<Range, ExclusionError> {
     if text.contains('/') {
-        return match subnet(text) {
+        return match any_subnet(text) {
             Ok(net) => Ok(Range::of_net(&net)),
             Err(SubnetError::Spelling(e)) => Err(e.into()),
-            Err(e @ SubnetError::WholeFamily) => Err(ExclusionError::Subnet(e)),
+            Err(e @ (SubnetError::WholeFamily | SubnetError::NotUnicast)) => {
+                Err(ExclusionError::Subnet(e))
+            }
         };
     }
     let (first, last) = text.split_once('-').unwrap_or((text, text));

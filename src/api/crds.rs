@@ -6,7 +6,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use kube::CustomResourceExt;
 
-use super::{capi, metal3, names};
+use super::{capi, metal3, names, rules};
 
 /// IPPool, IPClaim and IPAddress of `ipam.metal3.io`, labelled as clusterctl wants a provider's CRDs.
 pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
@@ -16,6 +16,10 @@ pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
         metal3::IPAddress::crd(),
     ];
     for crd in &mut crds {
+        for schema in schemas(crd) {
+            nothing_is_null(schema);
+        }
+        rules::guard(crd);
         let labels = crd.metadata.labels.get_or_insert_default();
         // clusterctl finds what to move by its own label and the version by the contract's.
         for (key, value) in [
@@ -30,7 +34,13 @@ pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
     crds
 }
 
-/// As in Cluster API's own: what is not there is not written as `null`.
+fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSONSchemaProps> {
+    let versions = crd.spec.versions.iter_mut();
+    versions.filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut())
+}
+
+/// A field that is absent is not written as `null`, as in upstream's definitions and Cluster API's: a server takes `null`
+/// for absent then.
 fn nothing_is_null(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
     let fields = schema.properties.iter_mut();
@@ -52,12 +62,7 @@ pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     for crd in &mut crds {
         let labels = crd.metadata.labels.get_or_insert_default();
         labels.insert("clusterctl.cluster.x-k8s.io".to_owned(), String::new());
-        let schemas = crd
-            .spec
-            .versions
-            .iter_mut()
-            .filter_map(|version| version.schema.as_mut()?.open_api_v3_schema.as_mut());
-        schemas.for_each(nothing_is_null);
+        schemas(crd).for_each(nothing_is_null);
     }
     crds
 }

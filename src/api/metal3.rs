@@ -10,6 +10,8 @@ use kube::CustomResource;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
+use super::rules;
+
 /// An IPv4 or IPv6 address as text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -26,7 +28,7 @@ pub struct NetText(pub String);
 pub struct ExclusionText(pub String);
 
 macro_rules! text {
-    ($kind:ident, $max:literal, $pattern:literal) => {
+    ($kind:ident, $max:expr, $pattern:expr) => {
         impl JsonSchema for $kind {
             fn schema_name() -> Cow<'static, str> {
                 stringify!($kind).into()
@@ -34,7 +36,6 @@ macro_rules! text {
             fn inline_schema() -> bool {
                 true
             }
-            // A coarse net for clusters without the webhook; the exact rule, with a message for people, is admission's.
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
                 json_schema!({ "type": "string", "maxLength": $max, "pattern": $pattern })
             }
@@ -52,9 +53,18 @@ macro_rules! text {
         }
     };
 }
-text!(IpText, 45, "^[0-9A-Fa-f.:]*$");
-text!(NetText, 49, "^[0-9A-Fa-f.:]+/[0-9]{1,3}$");
-text!(ExclusionText, 91, "^[0-9A-Fa-f.:]+([-/][0-9A-Fa-f.:]+)?$");
+text!(IpText, 39, rules::ip_pattern());
+text!(NetText, 43, rules::net_pattern());
+text!(ExclusionText, 79, rules::exclusion_pattern());
+
+/// Addresses of a status, by name. A status shows what is, in whatever spelling it stands in the object, so it is not held
+/// to the rules of a spec.
+fn indexes_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": "object",
+        "additionalProperties": { "type": "string", "maxLength": 45, "pattern": "^[0-9A-Fa-f.:]*$" },
+    })
+}
 
 /// The mask of a network as a number of bits; 0 and absent both mean "inherit" (A7).
 fn prefix_schema(_: &mut SchemaGenerator) -> Schema {
@@ -242,6 +252,7 @@ pub struct IPPoolStatus {
     pub last_updated: Option<Time>,
     /// Addresses by the name of the claim that has them; left out when too many (condition IndexesComplete).
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[schemars(schema_with = "indexes_schema")]
     pub indexes: BTreeMap<String, IpText>,
     /// Addresses in the pool's ranges, without the excluded ones; at most 2^63-1.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -15,6 +15,7 @@ pub mod meta;
 pub mod metal3;
 pub mod names;
 pub mod object;
+pub mod rules;
 
 pub use meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
 pub use object::{

@@ -138,7 +138,7 @@ fn section_6_entries_that_are_refused() {
         ),
         (
             json!({"subnet": "ff00::/8"}),
-            ".subnet: Invalid value: \"ff00::/8\": must not bring multicast addresses (ff00::/8) into the range, which is ff00::1-ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+            ".subnet: Invalid value: \"ff00::/8\": must be a subnet of unicast addresses",
         ),
         (
             json!({"subnet": "0.0.0.0/0"}),

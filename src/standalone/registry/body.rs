@@ -84,7 +84,13 @@ pub(super) fn decode(
                     Came::Whole | Came::Patched | Came::Merged => {
                         schema.fill_defaults(&mut object);
                     }
-                    Came::Applied => schema.fill_defaults_of_applied(&mut object),
+                    Came::Applied => {
+                        schema.fill_defaults_of_applied(&mut object);
+                        // Nothing looks at a status of null, and what is stored of it is read back as absent.
+                        if object.get("status").is_some_and(Value::is_null) {
+                            object.remove("status");
+                        }
+                    }
                 }
             }
             // An empty list of entries says something only where the kind can tell it from none.

@@ -1,11 +1,14 @@
 //! What is wrong with an object beyond its metadata, and with a write as the successor of what is there.
 
+use serde_json::Value;
+
 use super::commit::Old;
 use super::metadata::{self, Object};
 use super::request::{Subresource, Target};
 use super::{Registry, conduct, names, rules};
-use crate::standalone::error::{ApiError, FieldError, truncated};
+use crate::standalone::error::{ApiError, FieldError, FieldErrorKind, truncated};
 use crate::standalone::kinds::{Conduct, Resource};
+use crate::standalone::schema::Schema;
 
 impl Registry {
     /// What is wrong with an object's successor; `kind` is what the client said that it is, in errors.
@@ -39,6 +42,9 @@ impl Registry {
                 None => check_contents(resource, Some(&old.object), new),
                 Some(Subresource::Status) => check_status(resource, &old.object, new),
             });
+            if let Some(schema) = &resource.schema {
+                errors = with_rules(schema, errors, new, Some(&old.object));
+            }
         } else {
             errors.extend(of_another_kind);
         }
@@ -134,13 +140,44 @@ pub(super) fn check_contents(
     old: Option<&Object>,
     new: &Object,
 ) -> Vec<FieldError> {
-    let mut errors = match &resource.schema {
-        Some(schema) => schema.validate(new),
-        None => conduct::check(resource, new),
+    let Some(schema) = &resource.schema else {
+        return conduct::check(resource, new);
     };
-    if let (Some(old), Some(schema), false) = (old, &resource.schema, errors.is_empty()) {
+    let mut errors = schema.validate(new);
+    if let (Some(old), false) = (old, errors.is_empty()) {
         let before = schema.validate(old);
         errors.retain(|error| !before.contains(error));
+    }
+    errors
+}
+
+/// Adds what the rules in CEL find. As on a real server they are not asked about an object in which something is missing,
+/// too long or of another type, in its metadata or elsewhere.
+pub(super) fn with_rules(
+    schema: &Schema,
+    mut errors: Vec<FieldError>,
+    new: &Object,
+    old: Option<&Object>,
+) -> Vec<FieldError> {
+    if !schema.has_rules() {
+        return errors;
+    }
+    let blocks = |error: &FieldError| match error.kind {
+        FieldErrorKind::NotSupported
+        | FieldErrorKind::Required
+        | FieldErrorKind::TooLong
+        | FieldErrorKind::TooMany
+        | FieldErrorKind::TypeInvalid => true,
+        FieldErrorKind::Invalid | FieldErrorKind::Duplicate | FieldErrorKind::Forbidden => false,
+    };
+    if errors.iter().any(blocks) {
+        errors.push(FieldError::invalid(
+            "<nil>",
+            &Value::Null,
+            "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+        ));
+    } else {
+        errors.extend(schema.check_rules(new, old));
     }
     errors
 }

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::body::{self, Came};
-use super::check::{check_contents, check_kind};
+use super::check::{check_contents, check_kind, with_rules};
 use super::commit::Left;
 use super::metadata::{self, Object};
 use super::ownership::By;
@@ -106,6 +106,9 @@ impl Registry {
                 first.extend(rules::check_core(resource, &object));
                 first.append(&mut errors);
                 errors = first;
+            }
+            if let Some(schema) = &resource.schema {
+                errors = with_rules(schema, errors, &object, None);
             }
         }
         if errors.is_empty() {

@@ -193,7 +193,10 @@ fn marked(
         metadata::set_finalizers(&mut new, &finalizers);
     }
     if !metadata::is_deleting(old) {
-        update::raise_generation(&mut new);
+        // A real server deletes a Namespace by a way of its own, which leaves the generation as it is.
+        if resource.conduct != Conduct::Namespace {
+            update::raise_generation(&mut new);
+        }
         let metadata = metadata::of(&mut new);
         metadata.insert("deletionTimestamp".to_owned(), now.into());
         metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());

@@ -3,7 +3,7 @@
 use regex::RegexBuilder;
 use serde_json::Value;
 
-use super::{Additional, Format, Kind, Limits, List, Node, SchemaError, child};
+use super::{Additional, Format, Kind, Limits, List, Node, SchemaError, cel, child};
 
 /// Compiled size of one pattern, in bytes.
 const PATTERN: usize = 1 << 20;
@@ -52,6 +52,7 @@ pub(super) fn node(raw: &Value, path: &str) -> Result<Node, SchemaError> {
             "required" => node.required = texts(value),
             "x-kubernetes-list-type" => list_type = value.as_str(),
             "x-kubernetes-list-map-keys" => list_keys = texts(value),
+            "x-kubernetes-validations" => node.rules = cel::rules(value, &here)?,
             "allOf" => node.all_of = nodes()?,
             "anyOf" => node.any_of = nodes()?,
             "oneOf" => node.one_of = nodes()?,
@@ -70,6 +71,24 @@ pub(super) fn node(raw: &Value, path: &str) -> Result<Node, SchemaError> {
         Some("map") if !list_keys.is_empty() => List::Map(list_keys),
         Some(other) => return Err(wrong(path, &format!("list type {other}, or its keys"))),
     };
+    let mut parts = node.all_of.iter().chain(&node.any_of).chain(&node.one_of);
+    if parts.any(|part| part.has_rules) || node.not.as_ref().is_some_and(|part| part.has_rules) {
+        return Err(wrong(
+            path,
+            "rules in CEL inside of allOf, anyOf, oneOf or not are not carried out here",
+        ));
+    }
+    let values = match &node.additional {
+        Additional::Of(values) => Some(&**values),
+        Additional::Any | Additional::None => None,
+    };
+    let below = || {
+        let items = node.items.as_deref();
+        node.properties.values().chain(items).chain(values)
+    };
+    node.has_rules = !node.rules.is_empty() || below().any(|part| part.has_rules);
+    node.has_transitions =
+        node.rules.iter().any(cel::Rule::is_transition) || below().any(|part| part.has_transitions);
     Ok(node)
 }
 

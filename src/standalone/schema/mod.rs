@@ -1,18 +1,19 @@
 //! Structural schemas of custom resources: what a field may hold, which fields there are, what absent ones mean.
 //!
 //! A pure room: JSON in, JSON or findings out. It reads what a CRD carries (`openAPIV3Schema`) into a tree of [`Node`]s, in
-//! which three walks go down beside an object:
+//! which four walks go down beside an object:
 //!
 //! ```text
 //!   compile.rs   CRD's JSON -> Node
 //!   prune.rs     object, Node -> object without unknown fields, and their paths     (fieldValidation, warnings)
 //!   defaults.rs  object, Node -> object with what absent fields mean
 //!   validate.rs  object, Node -> findings with a real API server's texts and paths     (found.rs: the texts)
+//!   cel.rs       old and new object, Node -> findings of the rules in CEL
 //! ```
 //!
-//! `apiVersion`, `kind` and `metadata` are not the schema's; the walks pass them by. Rules in CEL
-//! (`x-kubernetes-validations`) are not carried out, so a schema that has them is not taken.
+//! `apiVersion`, `kind` and `metadata` are not the schema's; the walks pass them by.
 
+mod cel;
 mod compile;
 mod defaults;
 mod found;
@@ -68,6 +69,12 @@ struct Node {
     any_of: Vec<Node>,
     one_of: Vec<Node>,
     not: Option<Box<Node>>,
+    /// Rules in CEL about this value.
+    rules: Vec<cel::Rule>,
+    /// Whether this node or one below it has rules.
+    has_rules: bool,
+    /// Whether one of these compares a value with what it was.
+    has_transitions: bool,
 }
 
 /// JSON types.
@@ -150,9 +157,16 @@ impl Schema {
     /// # Errors
     /// The first part that is not structural.
     pub fn compile(raw: &Value) -> Result<Self, SchemaError> {
+        let root = compile::node(raw, "openAPIV3Schema")?;
+        if !root.rules.is_empty() {
+            return Err(SchemaError {
+                path: "openAPIV3Schema.x-kubernetes-validations".to_owned(),
+                why: "rules about the whole object are not carried out here".to_owned(),
+            });
+        }
         Ok(Self {
             raw: raw.clone(),
-            root: compile::node(raw, "openAPIV3Schema")?,
+            root,
         })
     }
 
@@ -187,6 +201,21 @@ impl Schema {
             Some(node) => validate::part(node, name, value),
             None => Vec::new(),
         }
+    }
+
+    /// Whether there are rules in CEL.
+    pub(super) fn has_rules(&self) -> bool {
+        self.root.has_rules
+    }
+
+    /// Everything that is wrong by the rules in CEL, up to a bound. Of an update, what is wrong with a part that stands is let
+    /// through.
+    pub(super) fn check_rules(
+        &self,
+        object: &Map<String, Value>,
+        old: Option<&Map<String, Value>>,
+    ) -> Vec<FieldError> {
+        cel::check(&self.root, object, old)
     }
 
     /// Everything that is wrong, up to a bound.

@@ -53,10 +53,11 @@ async fn u1_every_condition_follows_the_generation(on: On) {
         ("False".into(), "ClusterNotFound".into())
     );
     if on != On::Embedded {
-        // No webhook refuses it there.
-        world
-            .pool("invalid", range("10.24.4.11", "10.24.4.10"))
-            .await;
+        // The definition lets two claims have one address reserved, and no webhook refuses it there.
+        let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "invalid"},
+            "spec": {"namePrefix": "invalid", "pools": range("10.24.4.10", "10.24.4.11"),
+                "preAllocations": {"a": "10.24.4.10", "b": "10.24.4.10"}}});
+        world.create::<IPPool>(pool).await;
         world
             .pool_says("invalid", "Ready", ("False", "InvalidSpec"))
             .await;

@@ -136,16 +136,20 @@ fn pool_spec(rng: &mut StdRng) -> Value {
     let mut spec = json!({"namePrefix": pick(rng, &["p", "prefix"])});
     let mut pools = Vec::new();
     for _ in 0..rng.random_range(0..3) {
-        let mut entry = match rng.random_range(0..3) {
-            0 => json!({"subnet": "10.0.0.0/24"}),
-            1 => json!({"start": "10.0.1.1", "end": "10.0.1.9"}),
-            _ => json!({"start": "fd00::1"}),
+        let is_v4 = chance(rng, 66);
+        let mut entry = match (is_v4, rng.random_range(0..2)) {
+            (true, 0) => json!({"subnet": "10.0.0.0/24"}),
+            (true, _) => json!({"start": "10.0.1.1", "end": "10.0.1.9"}),
+            (false, _) => json!({"start": "fd00::1"}),
         };
         if chance(rng, 30) {
-            entry["prefix"] = rng.random_range(0..129).into();
+            entry["prefix"] = prefix(rng, is_v4);
         }
         if chance(rng, 30) {
-            entry["gateway"] = (pick(rng, &ADDRESSES)).into();
+            entry["gateway"] = gateway(rng, is_v4);
+        }
+        if chance(rng, 4) {
+            entry = bad_entry(rng);
         }
         if chance(rng, 20) {
             entry["dnsServers"] = json!(["8.8.8.8", "fd00::53"]);
@@ -156,7 +160,12 @@ fn pool_spec(rng: &mut StdRng) -> Value {
         spec["pools"] = pools.into();
     }
     if chance(rng, 40) {
-        spec["prefix"] = rng.random_range(0..129).into();
+        // What an entry inherits must fit its family.
+        let is_v4 = chance(rng, 95);
+        spec["prefix"] = prefix(rng, is_v4);
+    }
+    if chance(rng, 4) {
+        spec["gateway"] = pick(rng, &["10.0.0.1", "fd00::1", "0.0.0.0", "abc"]).into();
     }
     if chance(rng, 30) {
         spec["allocationStrategy"] = (pick(rng, &["sequential", "random"])).into();
@@ -193,16 +202,47 @@ fn pool_ref(rng: &mut StdRng) -> Value {
 }
 
 fn address_spec(rng: &mut StdRng) -> Value {
+    let address = pick(rng, &ADDRESSES);
+    let is_v4 = address.contains('.');
     let mut spec = json!({
-        "address": pick(rng, &ADDRESSES), "pool": reference(rng), "claim": reference(rng),
+        "address": address, "pool": reference(rng), "claim": reference(rng),
     });
     if chance(rng, 40) {
-        spec["prefix"] = rng.random_range(0..129).into();
+        spec["prefix"] = prefix(rng, is_v4);
     }
     if chance(rng, 30) {
-        spec["gateway"] = (pick(rng, &ADDRESSES)).into();
+        spec["gateway"] = gateway(rng, is_v4);
     }
     spec
+}
+
+/// A mask that the family has.
+fn prefix(rng: &mut StdRng, is_v4: bool) -> Value {
+    let most = if is_v4 { 32 } else { 128 };
+    rng.random_range(0..=most).into()
+}
+
+/// A gateway of the family.
+fn gateway(rng: &mut StdRng, is_v4: bool) -> Value {
+    let address = if is_v4 { "10.0.0.1" } else { "fd00::1" };
+    match rng.random_range(0..40) {
+        0 => pick(rng, &ADDRESSES).into(),
+        _ => address.into(),
+    }
+}
+
+/// An entry that a rule of the definition refuses.
+fn bad_entry(rng: &mut StdRng) -> Value {
+    match rng.random_range(0..8) {
+        0 => json!({}),
+        1 => json!({"end": "10.0.0.1"}),
+        2 => json!({"start": "10.0.0.9", "end": "10.0.0.1"}),
+        3 => json!({"start": "fd00::9", "end": "FD00:0::0001"}),
+        4 => json!({"start": "10.0.0.9", "end": "fd00::1"}),
+        5 => json!({"start": "10.0.0.9", "subnet": "10.0.1.0/24"}),
+        6 => json!({"subnet": "10.0.0.0/24", "prefix": 33, "gateway": "fd00::1"}),
+        _ => json!({"start": "010.0.0.1", "subnet": "0.0.0.0/0"}),
+    }
 }
 
 fn config_map(rng: &mut StdRng) -> Value {
