@@ -29,11 +29,9 @@ enum Value {
 
 const ONE_STREAM: &str = "the log goes to stderr as one stream, unbuffered";
 const KLOG: &str = "klog's own flags mean nothing here; use -v and --logging-format";
-const NO_WEBHOOK: &str = "this version serves no webhooks";
-const SUITES: &str = "TLS here offers what its library holds safe, and nothing else";
 
 /// Of upstream's manager.
-const MANAGER: [Accepted; 5] = [
+const MANAGER: [Accepted; 2] = [
     accept(
         "sync-period",
         Value::Duration,
@@ -44,9 +42,6 @@ const MANAGER: [Accepted; 5] = [
         Value::Integer,
         "every pool has a worker of its own; --in-flight bounds their writes",
     ),
-    accept("webhook-cert-dir", Value::Text, NO_WEBHOOK),
-    accept("tls-cipher-suites", Value::Text, SUITES),
-    accept("tls-curve-preferences", Value::Text, SUITES),
 ];
 
 /// Of Kubernetes' logging, then klog's own, which upstream still takes.

@@ -135,6 +135,16 @@ impl Listen {
         Ok(Self::At(bare.to_owned(), port))
     }
 
+    /// Reads what upstream writes as a port alone, and `host:port` too.
+    pub(super) fn parse_port(text: &str) -> Result<Self, String> {
+        match text.parse::<u16>() {
+            Ok(0) => Ok(Self::Off),
+            Ok(port) => Ok(Self::Everywhere(port)),
+            Err(_) => Self::parse(text)
+                .map_err(|_| format!("expected a port, host:port or 0 (off), not {text:?}")),
+        }
+    }
+
     /// The addresses to try in turn until one can be bound.
     pub(super) async fn candidates(&self) -> std::io::Result<Vec<SocketAddr>> {
         match self {

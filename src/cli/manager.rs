@@ -2,7 +2,7 @@
 //! upstream's manager.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -15,12 +15,16 @@ use super::options::{Logging, Serving};
 use super::seen::{Seen, Shown, Tell};
 use super::{accepted, connect, signals};
 use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
-use crate::observe::diagnostics::{Access, Guard, Oldest, self_signed};
+use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
+use crate::observe::health::Check;
 use crate::observe::logs::Level;
+use crate::webhook::{Certificates, Scope, Source};
 
 /// Client-go's defaults for a rate of which only the other half is given.
 const DEFAULT_QPS: f32 = 20.0;
 const DEFAULT_BURST: u32 = 30;
+/// Where upstream's manager looks for the webhook's certificate, and its Deployment mounts it.
+const CERT_DIR: &str = "/tmp/k8s-webhook-server/serving-certs";
 
 /// Runs the controller against a Kubernetes API server.
 ///
@@ -40,9 +44,13 @@ pub(super) struct Manager {
     /// Where health is served, as host:port or :port; 0: nowhere.
     #[arg(long, value_name = "ADDRESS", default_value = ":9440", value_parser = Listen::parse)]
     pub(super) health_addr: Listen,
-    /// Port of the webhook server; 0: none. This version serves none.
-    #[arg(long, value_name = "PORT", default_value_t = 9443)]
-    pub(super) webhook_port: u16,
+    /// Port of the webhook server, or host:port; 0: none.
+    #[arg(long, value_name = "PORT", default_value = "9443", value_parser = Listen::parse_port)]
+    pub(super) webhook_port: Listen,
+    /// Folder of the webhook's tls.crt and tls.key, which are read anew for each connection. Default: that of upstream,
+    /// /tmp/k8s-webhook-server/serving-certs, where it exists; without it no webhook is served.
+    #[arg(long, value_name = "FOLDER")]
+    pub(super) webhook_cert_dir: Option<PathBuf>,
     /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to whoever the API server allows.
     #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = Listen::parse)]
     pub(super) diagnostics_address: Listen,
@@ -50,9 +58,27 @@ pub(super) struct Manager {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = flags::boolean)]
     pub(super) insecure_diagnostics: bool,
-    /// The oldest version of TLS for diagnostics; below 1.2 it means 1.2.
+    /// The oldest version of TLS for diagnostics and webhook; below 1.2 it means 1.2.
     #[arg(long, value_name = "VERSION", default_value = "VersionTLS12")]
     pub(super) tls_min_version: TlsVersion,
+    /// Cipher suites of TLS 1.2 for diagnostics and webhook, by Go's names, with commas. Default: all that are safe. Those of
+    /// TLS 1.3 cannot be chosen.
+    #[arg(
+        long,
+        value_name = "SUITES",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) tls_cipher_suites: String,
+    /// Key exchange groups for diagnostics and webhook, the preferred one first, by Go's names or numbers, with commas.
+    /// Default: all that are safe.
+    #[arg(
+        long,
+        value_name = "GROUPS",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub(super) tls_curve_preferences: String,
     /// Most requests a second to the API server; not above 0: no limit. Default: none, --in-flight bounds the writes.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = rate)]
     pub(super) kube_api_qps: Option<f32>,
@@ -104,7 +130,8 @@ impl Manager {
     /// Runs until a signal, or until something fails that a restart may mend.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let dial = self.logging.start(Level::Info)?;
-        for warning in self.warnings() {
+        let (tls, unspoken) = self.tls()?;
+        for warning in self.warnings().iter().chain(&unspoken) {
             tracing::warn!("{warning}");
         }
         let shutdown = signals::shutdown()?;
@@ -131,14 +158,26 @@ impl Manager {
         let controller = Controller::new(watches.clone(), writes, settings);
         let mut seen = Seen::default();
         let view = controller.view();
+        let certificates = self.certificates(&tls);
+        let check = certificates.clone().map(|certificates| {
+            Check::new("webhook", move || {
+                let serving = certificates.ready();
+                serving.map_err(|why| format!("the webhook cannot serve: {why}"))
+            })
+        });
         let address = &self.health_addr;
-        seen.health(address, view.clone(), Tell::Log).await?;
+        seen.health(address, view.clone(), check, Tell::Log).await?;
+        if let Some(certificates) = certificates {
+            let (address, facts) = (&self.webhook_port, controller.facts());
+            let scope = self.scope();
+            seen.webhook(address, certificates, facts, scope).await?;
+        }
         let shown = Shown {
             view,
             pools: self.serving.pool_metrics,
             dial,
         };
-        let guard = |addr| self.guard(watches, addr);
+        let guard = |addr| self.guard(watches, addr, &tls);
         let address = &self.diagnostics_address;
         seen.diagnostics(address, shown, guard, Tell::Log).await?;
         let ended = controller.run(shutdown).await;
@@ -148,18 +187,53 @@ impl Manager {
     }
 
     /// Upstream's rule: without protection when asked for, else by the API server's own judgement.
-    fn guard(&self, client: Client, addr: IpAddr) -> anyhow::Result<Guard> {
+    fn guard(&self, client: Client, addr: IpAddr, tls: &TlsOptions) -> anyhow::Result<Guard> {
         if self.insecure_diagnostics {
             return Ok(Guard::Open);
         }
+        Ok(Guard::Reviewed {
+            tls: Arc::new(self_signed(addr, tls)?),
+            access: Box::new(Access::new(client)),
+        })
+    }
+
+    /// What TLS is offered, and a line for each name in the flags that is not spoken here.
+    fn tls(&self) -> anyhow::Result<(TlsOptions, Vec<String>)> {
         let oldest = match self.tls_min_version {
             TlsVersion::Tls10 | TlsVersion::Tls11 | TlsVersion::Tls12 => Oldest::Tls12,
             TlsVersion::Tls13 => Oldest::Tls13,
         };
-        Ok(Guard::Reviewed {
-            tls: Arc::new(self_signed(addr, oldest)?),
-            access: Box::new(Access::new(client)),
-        })
+        let (suites, groups) = (&self.tls_cipher_suites, &self.tls_curve_preferences);
+        TlsOptions::read(oldest, suites, groups).map_err(anyhow::Error::msg)
+    }
+
+    /// Where the webhook's certificate comes from; `None` when no webhook is served. A manager without certificates, as outside
+    /// of a cluster, is whole without a webhook; one whose Deployment mounts a folder, or names one, waits for what shall be
+    /// in it.
+    fn certificates(&self, tls: &TlsOptions) -> Option<Arc<Certificates>> {
+        if self.webhook_port == Listen::Off {
+            return None;
+        }
+        let folder = match &self.webhook_cert_dir {
+            Some(folder) => folder.clone(),
+            None if Path::new(CERT_DIR).is_dir() => PathBuf::from(CERT_DIR),
+            None => {
+                tracing::info!(
+                    "no webhook is served: there is no folder {CERT_DIR}; name one with --webhook-cert-dir, or set                      --webhook-port=0"
+                );
+                return None;
+            }
+        };
+        let certificates = Certificates::new(Source::Folder(folder), tls.clone());
+        Some(Arc::new(certificates))
+    }
+
+    /// The claims that this manager serves. Upstream takes the empty text, which a Deployment's template may leave, for none.
+    fn scope(&self) -> Scope {
+        Scope {
+            namespace: self.namespace.clone().filter(|n| !n.is_empty()),
+            watch_filter: self.watch_filter.clone().filter(|f| !f.is_empty()),
+        }
     }
 
     fn settings(&self, namespace: &str) -> Settings {
@@ -171,10 +245,13 @@ impl Manager {
                 burst: burst.unwrap_or(DEFAULT_BURST),
             }),
         };
+        let Scope {
+            namespace: served,
+            watch_filter,
+        } = self.scope();
         Settings {
-            // Upstream takes the empty text, which a Deployment's template may leave, for none.
-            namespace: self.namespace.clone().filter(|n| !n.is_empty()),
-            watch_filter: self.watch_filter.clone().filter(|f| !f.is_empty()),
+            namespace: served,
+            watch_filter,
             rate,
             lease: self.leader_elect.then(|| LeaseSettings::new(namespace)),
             ..self.serving.settings()
@@ -183,13 +260,6 @@ impl Manager {
 
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
-        if self.webhook_port != 0 {
-            warnings.push(format!(
-                "no webhook server at port {}: this version serves none; invalid pools are refused by conditions instead of \
-                 at admission; remove the webhook configurations of ipam.metal3.io, and say --webhook-port=0",
-                self.webhook_port
-            ));
-        }
         if let TlsVersion::Tls10 | TlsVersion::Tls11 = self.tls_min_version {
             warnings.push("--tls-min-version: nothing below TLS 1.2 is spoken here".to_owned());
         }

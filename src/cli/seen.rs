@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use anyhow::Context;
 use prometheus::Registry;
@@ -10,11 +11,12 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::flags::Listen;
-use crate::controller::View;
+use crate::controller::{LiveFacts, View};
 use crate::observe::diagnostics::{Diagnostics, Guard, Served};
-use crate::observe::health::Health;
+use crate::observe::health::{Check, Health};
 use crate::observe::logs::Dial;
 use crate::observe::metrics::{self, PoolMetrics};
+use crate::webhook::{Certificates, Scope, Webhook};
 
 /// The servers of one run.
 #[derive(Debug, Default)]
@@ -40,11 +42,12 @@ pub(super) enum Tell {
 }
 
 impl Seen {
-    /// Serves `/healthz` and `/readyz` there.
+    /// Serves `/healthz` and `/readyz` there, the latter with this check beside that of the controller.
     pub(super) async fn health(
         &mut self,
         address: &Listen,
         view: View,
+        more: Option<Check>,
         tell: Tell,
     ) -> anyhow::Result<()> {
         let Some(health) = first("health", "--health-addr", address, Health::bind).await? else {
@@ -54,7 +57,9 @@ impl Seen {
             Tell::Log => tracing::info!(address = %health.addr(), "health is served"),
             Tell::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
         }
-        let serve = health.serve(move || view.ready(), self.stop.clone());
+        let mut checks = vec![Check::new("synced", move || view.ready())];
+        checks.extend(more);
+        let serve = health.serve(checks, self.stop.clone());
         self.servers.push(("health", tokio::spawn(serve)));
         Ok(())
     }
@@ -84,6 +89,24 @@ impl Seen {
         }
         let serve = diagnostics.serve(shown.served()?, guard, self.stop.clone());
         self.servers.push(("diagnostics", tokio::spawn(serve)));
+        Ok(())
+    }
+
+    /// Serves the webhook there.
+    pub(super) async fn webhook(
+        &mut self,
+        address: &Listen,
+        certificates: Arc<Certificates>,
+        facts: LiveFacts,
+        scope: Scope,
+    ) -> anyhow::Result<()> {
+        let found = first("the webhook", "--webhook-port", address, Webhook::bind).await?;
+        let Some(webhook) = found else { return Ok(()) };
+        tracing::info!(address = %webhook.addr(), "the webhook is served");
+        // What is missing is logged here, and not only when someone asks.
+        let _ = certificates.ready();
+        let serve = webhook.serve(certificates, Arc::new(facts), scope, self.stop.clone());
+        self.servers.push(("the webhook", tokio::spawn(serve)));
         Ok(())
     }
 

@@ -156,7 +156,8 @@ impl Standalone {
         let view = controller.view();
         let mut seen = Seen::default();
         let address = &self.health_addr;
-        seen.health(address, view.clone(), Tell::Terminal).await?;
+        seen.health(address, view.clone(), None, Tell::Terminal)
+            .await?;
         let shown = Shown {
             view: view.clone(),
             pools: self.serving.pool_metrics,

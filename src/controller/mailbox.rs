@@ -6,17 +6,17 @@
 //!
 //! Size: at most [`ENDED`] + 2 facts an object, one answer a request. Answers overtake objects (they finish work, and a pool
 //! takes objects and answers in any order); the state of the kinds overtakes no object that was put in before it, because
-//! it vouches for them (A3).
+//! it vouches for them (A3). A question overtakes nothing either, so that its answer holds all that was put in before it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::api::{AddressKey, ClaimKey, Uid};
-use crate::pool::{Input, Outcome, RequestId};
+use crate::pool::{Fact, Input, Outcome, Question, RequestId};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
 /// last, which is the first kept, and the one that its own unanswered create made, which is among the newest: it would take
@@ -38,6 +38,8 @@ struct Inner {
     /// Facts of the object whose turn it is.
     turn: VecDeque<Input>,
     answers: VecDeque<(RequestId, Outcome)>,
+    /// Questions; each has a place in the order of the objects.
+    asked: VecDeque<Asked>,
     /// Requests in flight: each will put in one answer.
     reserved: usize,
     /// When the first thing came in since the worker last looked.
@@ -45,6 +47,22 @@ struct Inner {
     /// The run ends: the worker leaves as soon as nothing is in here and no answer is due.
     stopping: bool,
     closed: bool,
+}
+
+/// What the worker takes out.
+#[derive(Debug)]
+pub(super) enum Taken {
+    /// To step the pool with.
+    Input(Input),
+    /// To answer.
+    Asked(Asked),
+}
+
+/// A question to the pool, and where its answer goes.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) question: Question,
+    pub(super) reply: oneshot::Sender<Fact>,
 }
 
 /// What a fact is about.
@@ -55,6 +73,8 @@ enum Slot {
     Claim(ClaimKey),
     Address(AddressKey),
     Kinds,
+    /// The next of the questions.
+    Question,
 }
 
 /// The worker is gone; the message comes back, so that it can go to the next one.
@@ -99,6 +119,19 @@ impl Mailbox {
         Ok(())
     }
 
+    /// Puts in a question. The answer never comes when the worker has left.
+    pub(super) fn ask(&self, question: Question) -> oneshot::Receiver<Fact> {
+        let (reply, answer) = oneshot::channel();
+        let mut inner = self.inner();
+        if !inner.closed {
+            inner.asked.push_back(Asked { question, reply });
+            inner.order.push_back(Slot::Question);
+            drop(inner);
+            self.filled.notify_one();
+        }
+        answer
+    }
+
     /// Reserves the place for one answer.
     pub(super) fn reserve(self: &Arc<Self>, id: RequestId) -> ReplyPlace {
         let mut inner = self.inner();
@@ -117,9 +150,18 @@ impl Mailbox {
         self.inner().since.take().map(|since| since.elapsed())
     }
 
-    /// The next thing to tell the pool.
-    pub(super) fn take(&self) -> Option<Input> {
+    /// The next thing to tell the pool, or to ask it.
+    pub(super) fn take(&self) -> Option<Taken> {
         self.inner().take()
+    }
+
+    /// The next thing to tell the pool, where nobody asks anything.
+    #[cfg(test)]
+    pub(super) fn take_input(&self) -> Option<Input> {
+        self.take().map(|taken| match taken {
+            Taken::Input(input) => input,
+            Taken::Asked(asked) => panic!("a question: {asked:?}"),
+        })
     }
 
     /// Returns once there is something to take, or the run ends.
@@ -142,19 +184,15 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
-    /// Whether the worker shall leave now.
-    pub(super) fn is_drained(&self) -> bool {
-        let inner = self.inner();
-        inner.stopping && inner.is_empty() && inner.reserved == 0
+    /// Closes it if the worker shall leave now.
+    pub(super) fn close_if_drained(&self) -> bool {
+        let mut inner = self.inner();
+        inner.stopping && inner.close_if_idle()
     }
 
     /// Closes it if nothing is in it and no answer is due; from then on every message is handed back.
     pub(super) fn close_if_idle(&self) -> bool {
-        let mut inner = self.inner();
-        if inner.is_empty() && inner.reserved == 0 {
-            inner.closed = true;
-        }
-        inner.closed
+        self.inner().close_if_idle()
     }
 
     /// Whether nothing is in it and no answer is due.
@@ -177,6 +215,13 @@ impl Inner {
         self.answers.is_empty() && self.turn.is_empty() && self.order.is_empty()
     }
 
+    fn close_if_idle(&mut self) -> bool {
+        if self.is_empty() && self.reserved == 0 {
+            self.closed = true;
+        }
+        self.closed
+    }
+
     fn put(&mut self, input: Input) {
         let Some(slot) = slot(&input) else {
             debug_assert!(false, "answers and ticks do not come this way");
@@ -197,9 +242,9 @@ impl Inner {
         join(facts, input);
     }
 
-    fn take(&mut self) -> Option<Input> {
+    fn take(&mut self) -> Option<Taken> {
         if let Some((id, outcome)) = self.answers.pop_front() {
-            return Some(Input::Answer { id, outcome });
+            return Some(Taken::Input(Input::Answer { id, outcome }));
         }
         if self.turn.is_empty() {
             let slot = self.order.pop_front()?;
@@ -210,8 +255,11 @@ impl Inner {
                 self.order = VecDeque::new();
                 self.facts = HashMap::new();
             }
+            if slot == Slot::Question {
+                return self.asked.pop_front().map(Taken::Asked);
+            }
         }
-        self.turn.pop_front()
+        self.turn.pop_front().map(Taken::Input)
     }
 }
 

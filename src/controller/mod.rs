@@ -1,6 +1,6 @@
 //! The async shell around the pools: watches, router, workers, writer and lease.
 //!
-//! May use every room above it (`alloc`, `api`, `pool`, `admission`, `observe`); holds no rule of allocation. What happens to
+//! May use every room above it (`alloc`, `api`, `pool`, `admission`, `observe`, `webhook`); holds no rule of allocation. What happens to
 //! an object is decided by the pool's state machine alone; here things are fetched, carried and sent.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
 //!             -> API server                       transport.rs
 //!               -> outcome, back into the mailbox outcome.rs
+//!   webhook server -> question, into the mailbox  facts.rs     (answered by the worker in its turn)
 //! ```
 //!
 //! A ring in one direction. The router never waits for a pool and the writer never waits for a worker, so a slow pool
@@ -22,6 +23,7 @@ mod ceiling;
 mod client;
 mod clock;
 mod discovery;
+mod facts;
 mod failure;
 mod intake;
 mod journal;
@@ -49,6 +51,7 @@ mod writer;
 pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
 pub use client::{client, counted};
 pub use clock::Clock;
+pub use facts::LiveFacts;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};
 pub use settings::{LeaseSettings, Rate, Settings};

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::admission;
 use crate::api::{
-    Address, AddressKey, Claim, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject, ReferenceFault,
-    Uid, WireObject, names, names_our_pool,
+    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject,
+    ReferenceFault, Uid, WireObject, names, names_our_pool,
 };
 use crate::pool::{Input, KindState, Kinds, Scope};
 
@@ -280,6 +280,22 @@ impl Router {
         }
     }
 
+    /// The pools of a namespace that have a worker.
+    pub(super) fn pools_in(&self, namespace: &str) -> Vec<PoolKey> {
+        self.state().pools_in(namespace).cloned().collect()
+    }
+
+    /// The pool that a claim leads to, as far as that is a pool of ours.
+    pub(super) fn pool_of(&self, namespace: &str, claim: &ClaimKey) -> Option<PoolKey> {
+        let name = Name {
+            namespace: namespace.into(),
+            name: claim.name.clone(),
+        };
+        let state = self.state();
+        let known = state.known.get(Watched::Claims(claim.kind), &name)?;
+        Some(name.pool(known.pool.as_ref()?))
+    }
+
     /// From now on this pool is told when the address object of this name goes.
     pub(super) fn watch_name(&self, pool: &PoolKey, name: &AddressKey) {
         let mut state = self.state();
@@ -455,14 +471,7 @@ impl Router {
     }
 
     fn tell_namespace(&self, state: &State, namespace: &Arc<str>, input: &Input) {
-        let first = PoolKey {
-            namespace: namespace.clone(),
-            name: "".into(),
-        };
-        for pool in state.hired.range(first..) {
-            if pool.namespace != *namespace {
-                break;
-            }
+        for pool in state.pools_in(namespace) {
             let _ = self.put(pool, input.clone());
         }
     }
@@ -499,6 +508,16 @@ impl State {
             Barrier::Open => self.kinds,
             Barrier::Closed => Kinds::default(),
         }
+    }
+
+    /// Pools of a namespace that have a worker.
+    fn pools_in(&self, namespace: &str) -> impl Iterator<Item = &PoolKey> {
+        let first = PoolKey {
+            namespace: namespace.into(),
+            name: "".into(),
+        };
+        let from = self.hired.range(first..);
+        from.take_while(move |pool| *pool.namespace == *namespace)
     }
 
     fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {

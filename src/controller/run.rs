@@ -13,6 +13,7 @@ use crate::api::PoolKey;
 use crate::pool::Config;
 
 use super::clock::Clock;
+use super::facts::LiveFacts;
 use super::failure::Failures;
 use super::intake::{Intake, Intakes};
 use super::lease::{Contender, Entry, LeaseError, Tenure};
@@ -152,6 +153,16 @@ impl Controller {
     /// What others may see of this run.
     pub fn view(&self) -> View {
         self.view.clone()
+    }
+
+    /// What the webhook server asks this run.
+    pub fn facts(&self) -> LiveFacts {
+        LiveFacts {
+            registry: Arc::clone(&self.view.registry),
+            router: Arc::clone(&self.router),
+            counts: Arc::clone(&self.view.counts),
+            namespace: self.settings.namespace.clone(),
+        }
     }
 
     /// Runs until `shutdown` is cancelled. Then the watches stop, what is in flight gets its answer (for [`Settings::drain`] at

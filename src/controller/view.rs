@@ -1,6 +1,6 @@
 //! What others may see of a run: snapshots, states and counts. Nobody reaches further in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -65,6 +65,8 @@ pub(super) struct Counts {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct State {
     kinds: Kinds,
+    /// Kinds whose objects have been listed completely in this run, or that the server did not have: they are watched since.
+    listed: BTreeSet<Watched>,
     leading: bool,
     /// Why a kind cannot be listed.
     troubles: BTreeMap<Watched, String>,
@@ -272,8 +274,18 @@ impl Counts {
         self.state.send_modify(|s| s.revision += 1);
     }
 
-    pub(super) fn kinds(&self, kinds: Kinds) {
-        self.state.send_modify(|s| s.kinds = kinds);
+    pub(super) fn kinds(&self, mut kinds: Kinds) {
+        let known = |kind: &Watched| *kind.state_in(&mut kinds) != KindState::Pending;
+        let known: Vec<Watched> = Watched::ALL.into_iter().filter(known).collect();
+        self.state.send_modify(|s| {
+            s.kinds = kinds;
+            s.listed.extend(known);
+        });
+    }
+
+    /// Whether memory holds the objects of this kind. A new term lists them again, and they are known meanwhile.
+    pub(super) fn was_listed(&self, kind: Watched) -> bool {
+        self.state.borrow().listed.contains(&kind)
     }
 
     pub(super) fn leading(&self, leading: bool) {

@@ -8,11 +8,11 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::PoolKey;
 use crate::observe::metrics::Step;
-use crate::pool::{Decision, Effect, Input, Moment, Request, Snapshot};
+use crate::pool::{Decision, Effect, Fact, Input, Moment, Question, Request, Snapshot};
 
 use super::clock::Clock;
 use super::journal;
-use super::mailbox::Mailbox;
+use super::mailbox::{Asked, Mailbox, Taken};
 use super::router::Router;
 use super::view::Counts;
 use super::writer::Writer;
@@ -24,6 +24,7 @@ const BATCH: usize = 64;
 pub(super) trait Machine: Send {
     fn step(&mut self, input: Input, at: Moment) -> Vec<Effect>;
     fn snapshot(&self) -> Snapshot;
+    fn fact(&self, question: &Question) -> Fact;
     fn is_empty(&self) -> bool;
 }
 
@@ -71,9 +72,15 @@ impl Worker {
                 self.counts.metrics().work_begins(waited);
             }
             while steps < BATCH
-                && let Some(input) = self.mailbox.take()
+                && let Some(taken) = self.mailbox.take()
             {
-                self.step(input, &mut wake);
+                match taken {
+                    Taken::Input(input) => self.step(input, &mut wake),
+                    // Who asked may have stopped waiting.
+                    Taken::Asked(Asked { question, reply }) => {
+                        let _ = reply.send(self.machine.fact(&question));
+                    }
+                }
                 steps += 1;
             }
             if wake.is_some_and(|at| at <= self.clock.now()) {
@@ -88,7 +95,7 @@ impl Worker {
                 tokio::task::yield_now().await;
                 continue;
             }
-            if self.mailbox.is_drained() {
+            if self.mailbox.close_if_drained() {
                 return;
             }
             if self.machine.is_empty() && self.mailbox.close_if_idle() {
@@ -160,6 +167,10 @@ impl Machine for crate::pool::Pool {
 
     fn snapshot(&self) -> Snapshot {
         self.snapshot()
+    }
+
+    fn fact(&self, question: &Question) -> Fact {
+        self.fact(question)
     }
 
     fn is_empty(&self) -> bool {

@@ -1,5 +1,5 @@
-//! Listening sockets: the one way in which every server of this program (the embedded API server, health, diagnostics)
-//! accepts connections, so that a client that is slow, silent or hostile takes nothing from the others.
+//! Listening sockets: the one way in which every server of this program (the embedded API server, health, diagnostics,
+//! webhook) accepts connections, so that a client that is slow, silent or hostile takes nothing from the others.
 //!
 //! ```text
 //!   accept -> a place (places.rs) -> the server's own `talk`, one task a connection -> the place is free again
@@ -11,9 +11,12 @@
 //!   most of them; then the known connection that has been without a request for longest. So strangers can fill no server.
 //! - [`Guest::busy`] marks a request that is being answered. Its guard has to live until the last byte of the answer is sent.
 //!
-//! May use tokio and hyper's body trait; does not know what is served.
+//! What TLS the manager's servers offer is read in `tls.rs`.
+//!
+//! May use tokio, rustls and hyper's body trait; does not know what is served.
 
 mod places;
+mod tls;
 
 use std::io;
 use std::net::SocketAddr;
@@ -29,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use places::{Busy, Guest};
+pub use tls::{Oldest, TlsOptions};
 
 use places::Places;
 

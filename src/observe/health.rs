@@ -1,6 +1,7 @@
-//! `/healthz` and `/readyz` (`--health-addr`).
+//! `/healthz` and `/readyz` (`--health-addr`), and `/readyz/NAME` for each check alone.
 //!
-//! Healthy: the process answers. Ready: whoever serves this says so; until then the answer is 503 with a line that says why.
+//! Healthy: the process answers. Ready: every check says so; until then the answer is 503 with a line that says why.
+//! `/healthz/ping` and `/readyz/ping` are there as in controller-runtime: the process answers.
 //! Anyone who reaches the port may ask, so a connection gets one answer and little time, and a new one takes the
 //! place of the oldest that has asked nothing.
 
@@ -30,6 +31,14 @@ const LIMITS: Limits = Limits {
     drain: Duration::ZERO,
 };
 
+/// One condition of being ready.
+pub struct Check {
+    /// The last part of its path.
+    pub name: &'static str,
+    /// Asked per request: `Ok`, or what is missing.
+    pub ready: Box<dyn Fn() -> Result<(), String> + Send + Sync>,
+}
+
 /// A server of health that is bound and does not serve yet.
 #[derive(Debug)]
 pub struct Health(Listener);
@@ -48,19 +57,15 @@ impl Health {
         self.0.addr()
     }
 
-    /// Serves until `shutdown`. `ready` is asked per request: `Ok`, or what is missing.
-    pub async fn serve(
-        self,
-        ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
-        shutdown: CancellationToken,
-    ) {
-        let ready = Arc::new(ready);
+    /// Serves until `shutdown`.
+    pub async fn serve(self, checks: Vec<Check>, shutdown: CancellationToken) {
+        let checks = Arc::new(checks);
         let talk = |stream, guest: Guest| {
-            let ready = Arc::clone(&ready);
+            let checks = Arc::clone(&checks);
             async move {
                 let service = service_fn(|request| {
                     guest.known();
-                    let answer = answer(&request, &*ready);
+                    let answer = answer(&request, &checks);
                     async { Ok::<_, Infallible>(answer) }
                 });
                 // Who talks nonsense or too slowly is simply left.
@@ -76,26 +81,47 @@ impl Health {
     }
 }
 
-fn answer<B>(
-    request: &Request<B>,
-    ready: &(impl Fn() -> Result<(), String> + ?Sized),
-) -> Response<Whole<Bytes>> {
-    let (status, text) = match request.uri().path().trim_end_matches('/') {
+impl Check {
+    /// A check by this name.
+    pub fn new(
+        name: &'static str,
+        ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,
+    ) -> Self {
+        let ready = Box::new(ready);
+        Self { name, ready }
+    }
+}
+
+fn answer<B>(request: &Request<B>, checks: &[Check]) -> Response<Whole<Bytes>> {
+    let ok = || (StatusCode::OK, "ok\n".to_owned());
+    let ready = |checks: &[Check]| {
+        let missing = checks.iter().filter_map(|check| (check.ready)().err());
+        let missing: Vec<String> = missing.collect();
+        if missing.is_empty() {
+            return ok();
+        }
+        let text = format!("not ready: {}\n", missing.join("; "));
+        (StatusCode::SERVICE_UNAVAILABLE, text)
+    };
+    let path = request.uri().path().trim_end_matches('/');
+    let alone = path.strip_prefix("/readyz/");
+    let alone = alone.and_then(|name| checks.iter().find(|check| check.name == name));
+    let (status, text) = match (path, alone) {
         _ if request.method() != Method::GET && request.method() != Method::HEAD => {
             (StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned())
         }
-        "/healthz" => (StatusCode::OK, "ok\n".to_owned()),
-        "/readyz" => match ready() {
-            Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-            Err(missing) => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                format!("not ready: {missing}\n"),
-            ),
-        },
-        _ => (
-            StatusCode::NOT_FOUND,
-            "only /healthz and /readyz\n".to_owned(),
-        ),
+        ("/healthz" | "/healthz/ping" | "/readyz/ping", _) => ok(),
+        ("/readyz", _) => ready(checks),
+        (_, Some(check)) => ready(std::slice::from_ref(check)),
+        (_, None) => {
+            let mut text = "only /healthz, /readyz, /healthz/ping, /readyz/ping".to_owned();
+            for check in checks {
+                text.push_str(", /readyz/");
+                text.push_str(check.name);
+            }
+            text.push('\n');
+            (StatusCode::NOT_FOUND, text)
+        }
     };
     let mut response = Response::new(Whole::from(text));
     *response.status_mut() = status;
@@ -146,7 +172,11 @@ mod tests {
                 }
             }
         };
-        let server = tokio::spawn(health.serve(ready, shutdown.clone()));
+        let checks = vec![
+            Check::new("synced", ready),
+            Check::new("webhook", || Err("no certificate".to_owned())),
+        ];
+        let server = tokio::spawn(health.serve(checks, shutdown.clone()));
 
         let healthy = ask(addr, "GET /healthz").await;
         assert!(healthy.starts_with("HTTP/1.1 200 OK"), "{healthy}");
@@ -155,9 +185,25 @@ mod tests {
             waiting.starts_with("HTTP/1.1 503 Service Unavailable"),
             "{waiting}"
         );
-        assert!(waiting.ends_with("not ready: ippools.ipam.metal3.io is not listed yet\n"));
+        let both = "not ready: ippools.ipam.metal3.io is not listed yet; no certificate\n";
+        assert!(waiting.ends_with(both), "{waiting}");
         synced.store(true, Ordering::SeqCst);
-        assert!(ask(addr, "GET /readyz").await.starts_with("HTTP/1.1 200"));
+        for (path, want) in [
+            ("/readyz", "503"),
+            ("/readyz/synced", "200"),
+            ("/readyz/synced/", "200"),
+            ("/readyz/webhook", "503"),
+            ("/readyz/ping", "200"),
+            ("/healthz/ping", "200"),
+            ("/readyz/other", "404"),
+            ("/healthz/webhook", "404"),
+        ] {
+            let answer = ask(addr, &format!("GET {path}")).await;
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {want} ")),
+                "{path}: {answer}"
+            );
+        }
         assert!(ask(addr, "GET /metrics").await.starts_with("HTTP/1.1 404"));
         assert!(ask(addr, "POST /readyz").await.starts_with("HTTP/1.1 405"));
 
@@ -175,7 +221,7 @@ mod tests {
         let health = Health::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let addr = health.addr();
         let shutdown = CancellationToken::new();
-        let server = tokio::spawn(health.serve(|| Ok(()), shutdown.clone()));
+        let server = tokio::spawn(health.serve(Vec::new(), shutdown.clone()));
         let mut silent = Vec::new();
         let start = std::time::Instant::now();
         while silent.len() < 2_000 {

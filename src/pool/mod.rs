@@ -13,7 +13,7 @@
 //!
 //! A *case* (case.rs) is a claim together with the address objects that name it; where it stands is never stored but read
 //! off the objects each time. Beside the cases stand the addresses and who holds them (space.rs, from terms.rs; shown.rs where an object is missing), the pool
-//! object with its metadata (head.rs) and status (report.rs), and counts (tally.rs). Nothing is assumed done before its
+//! object with its metadata (head.rs) and status (report.rs), and counts (tally.rs). Questions are answered from these (facts.rs). Nothing is assumed done before its
 //! answer or the object itself is seen.
 
 mod answer;
@@ -24,6 +24,7 @@ mod case;
 mod config;
 mod dropped;
 mod explain;
+mod facts;
 mod gate;
 mod graves;
 mod head;
@@ -47,6 +48,7 @@ mod time;
 mod want;
 
 pub use config::{Config, LeakRepair};
+pub use facts::{Fact, InUse, Question};
 pub use input::{Input, KindState, Kinds, Newest, Outcome, Refusal, Scope, Stored};
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};

@@ -100,7 +100,9 @@ fn the_managers_defaults_are_upstreams_but_for_the_lease() {
     assert_eq!(m.namespace, None);
     assert_eq!(m.watch_filter, None);
     assert_eq!(m.health_addr, Listen::Everywhere(9440));
-    assert_eq!(m.webhook_port, 9443);
+    assert_eq!(m.webhook_port, Listen::Everywhere(9443));
+    assert_eq!(m.webhook_cert_dir, None);
+    assert_eq!((&*m.tls_cipher_suites, &*m.tls_curve_preferences), ("", ""));
     assert_eq!(m.diagnostics_address, Listen::Everywhere(8443));
     assert!(!m.insecure_diagnostics);
     assert_eq!(m.tls_min_version, TlsVersion::Tls12);
@@ -126,7 +128,7 @@ fn flags_are_spelt_as_upstream_spells_them() {
     assert_eq!(m.namespace.as_deref(), Some("n"));
     assert_eq!(m.watch_filter.as_deref(), Some("f"));
     assert_eq!(m.health_addr, Listen::At("127.0.0.1".to_owned(), 1));
-    assert_eq!(m.webhook_port, 0);
+    assert_eq!(m.webhook_port, Listen::Off);
     assert_eq!(m.diagnostics_address, Listen::Off);
     assert_eq!((m.kube_api_qps, m.kube_api_burst), (Some(1.5), Some(7)));
     assert_eq!(m.serving.exhausted_error_after, Duration::from_secs(90));
@@ -161,6 +163,15 @@ fn flags_are_spelt_as_upstream_spells_them() {
     ] {
         assert_eq!(manager(flags).insecure_diagnostics, want, "{flags}");
     }
+    let m = manager(
+        "--webhook-cert-dir=/certs/ --tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384 \
+         --tls-curve-preferences=29,23",
+    );
+    let folder = m.webhook_cert_dir.as_deref();
+    assert_eq!(folder, Some(std::path::Path::new("/certs")));
+    assert_eq!(m.tls_curve_preferences, "29,23");
+    let m = manager("--webhook-port=127.0.0.1:9443");
+    assert_eq!(m.webhook_port, Listen::At("127.0.0.1".to_owned(), 9443));
     let tls = manager("--tls-min-version=VersionTLS13").tls_min_version;
     assert_eq!(tls, TlsVersion::Tls13);
     for (flags, want) in [
@@ -174,13 +185,7 @@ fn flags_are_spelt_as_upstream_spells_them() {
 
 #[test]
 fn flags_without_effect_are_accepted_and_told_of() {
-    let of_manager = [
-        "--sync-period=10m0s",
-        "--ippool-concurrency=10",
-        "--webhook-cert-dir=/tmp/k8s-webhook-server/serving-certs/",
-        "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384",
-        "--tls-curve-preferences=29,23",
-    ];
+    let of_manager = ["--sync-period=10m0s", "--ippool-concurrency=10"];
     let of_logging = [
         "--vmodule=pool=4",
         "--log-flush-frequency=5s",

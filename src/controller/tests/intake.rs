@@ -168,7 +168,7 @@ impl Desk {
         let Some(handle) = self.registry.get(&key("x")) else {
             return Vec::new();
         };
-        let inputs = std::iter::from_fn(|| handle.mailbox.take());
+        let inputs = std::iter::from_fn(|| handle.mailbox.take_input());
         inputs
             .map(|i| told(&i))
             .filter(|t| !t.starts_with("kinds"))

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use tokio::sync::oneshot::error::TryRecvError;
 
 use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, WireObject};
-use crate::controller::mailbox::{Closed, ENDED, Mailbox};
-use crate::pool::{Input, KindState, Kinds, Outcome, RequestId, Scope};
+use crate::controller::mailbox::{Closed, ENDED, Mailbox, Taken};
+use crate::pool::{Fact, Input, KindState, Kinds, Outcome, Question, RequestId, Scope};
 
 fn wire(name: &str, uid: &str, version: u64) -> WireObject {
     serde_json::from_value(serde_json::json!({
@@ -45,9 +46,33 @@ fn text(input: &Input) -> String {
 }
 
 fn drain(mailbox: &Mailbox) -> Vec<String> {
-    std::iter::from_fn(|| mailbox.take())
+    std::iter::from_fn(|| mailbox.take_input())
         .map(|i| text(&i))
         .collect()
+}
+
+#[test]
+fn a_question_is_taken_after_all_that_was_put_in_before_it() {
+    let mailbox = Mailbox::default();
+    mailbox.put(seen("a", "1", 1)).unwrap();
+    let mut answer = mailbox.ask(Question::InUse);
+    mailbox.put(seen("b", "9", 2)).unwrap();
+    assert!(!mailbox.close_if_idle(), "someone asks");
+    assert!(matches!(mailbox.take(), Some(Taken::Input(_))));
+    let Some(Taken::Asked(asked)) = mailbox.take() else {
+        panic!("the question comes next");
+    };
+    asked.reply.send(Fact::InUse(Vec::new())).unwrap();
+    assert_eq!(answer.try_recv(), Ok(Fact::InUse(Vec::new())));
+    assert_eq!(drain(&mailbox), ["b seen 9 at 2"]);
+    assert!(mailbox.close_if_idle());
+    let mut late = mailbox.ask(Question::Spec);
+    assert_eq!(
+        late.try_recv(),
+        Err(TryRecvError::Closed),
+        "the worker has left"
+    );
+    assert!(mailbox.take().is_none());
 }
 
 #[test]
@@ -101,9 +126,12 @@ fn a_freed_name_is_told_before_who_took_it_next() {
         scope: Scope::Ours,
     };
     mailbox.put(seen).unwrap();
-    assert!(matches!(mailbox.take(), Some(Input::NameFreed(_))));
-    assert!(matches!(mailbox.take(), Some(Input::AddressSeen { .. })));
-    assert!(mailbox.take().is_none());
+    assert!(matches!(mailbox.take_input(), Some(Input::NameFreed(_))));
+    assert!(matches!(
+        mailbox.take_input(),
+        Some(Input::AddressSeen { .. })
+    ));
+    assert!(mailbox.take_input().is_none());
 }
 
 #[test]
@@ -119,7 +147,7 @@ fn every_request_gets_one_answer_also_when_its_task_is_gone() {
     drop(queued);
     drop(sent);
     answered.answer(Outcome::Gone);
-    let told: Vec<_> = std::iter::from_fn(|| mailbox.take())
+    let told: Vec<_> = std::iter::from_fn(|| mailbox.take_input())
         .map(|input| match input {
             Input::Answer { id, outcome } => (id.0, outcome),
             other => panic!("{other:?}"),
@@ -143,7 +171,7 @@ async fn a_message_wakes_who_waits() {
         let mailbox = Arc::clone(&mailbox);
         async move {
             mailbox.filled().await;
-            mailbox.take().is_some()
+            mailbox.take_input().is_some()
         }
     });
     tokio::task::yield_now().await;
@@ -226,11 +254,11 @@ proptest! {
                     put(&mut naive, None, input, said);
                 }
                 Event::Take => {
-                    if let Some(input) = mailbox.take() { naive.told(&text(&input)); }
+                    if let Some(input) = mailbox.take_input() { naive.told(&text(&input)); }
                 }
             }
         }
-        while let Some(input) = mailbox.take() { naive.told(&text(&input)); }
+        while let Some(input) = mailbox.take_input() { naive.told(&text(&input)); }
 
         let said = |i: usize| naive.put[i].1.as_str();
         let of = |o: Option<u8>| naive.told.iter().copied().filter(|i| naive.put[*i].0 == o).collect::<Vec<_>>();

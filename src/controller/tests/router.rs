@@ -54,7 +54,7 @@ impl World {
         let Some(handle) = self.registry.get(&key(pool)) else {
             return Vec::new();
         };
-        std::iter::from_fn(|| handle.mailbox.take())
+        std::iter::from_fn(|| handle.mailbox.take_input())
             .map(|input| told(&input))
             .collect()
     }

@@ -14,7 +14,7 @@ use crate::controller::run::Make;
 use crate::controller::watched::Watched;
 use crate::controller::worker::Machine;
 use crate::controller::{Controller, Settings, View};
-use crate::pool::{Effect, Input, Moment, Request, RequestId, Snapshot};
+use crate::pool::{Effect, Fact, Input, Moment, Question, Request, RequestId, Snapshot};
 
 pub(super) fn blank(key: &PoolKey) -> Snapshot {
     Snapshot {
@@ -63,6 +63,10 @@ impl<F: FnMut(&Input, Timestamp) -> Acted + Send> Machine for Scripted<F> {
             claims: self.steps,
             ..blank(&self.key)
         }
+    }
+
+    fn fact(&self, _: &Question) -> Fact {
+        Fact::InUse(Vec::new())
     }
 
     fn is_empty(&self) -> bool {

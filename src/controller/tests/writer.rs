@@ -90,7 +90,7 @@ async fn answers(mailbox: &Mailbox, n: usize) -> Vec<(u64, Outcome)> {
     let mut out = Vec::new();
     while out.len() < n {
         mailbox.filled().await;
-        match mailbox.take() {
+        match mailbox.take_input() {
             Some(Input::Answer { id, outcome }) => out.push((id.0, outcome)),
             Some(other) => panic!("{}", told(&other)),
             None => {}

@@ -147,7 +147,8 @@ impl Running {
 
     async fn reviewed(reviews: Reviews) -> (Self, Arc<AtomicUsize>) {
         let asked = Arc::new(AtomicUsize::new(0));
-        let tls = self_signed([127, 0, 0, 1].into(), Oldest::Tls13).unwrap();
+        let options = TlsOptions::read(Oldest::Tls13, "", "").unwrap().0;
+        let tls = self_signed([127, 0, 0, 1].into(), &options).unwrap();
         let guard = Guard::Reviewed {
             tls: Arc::new(tls),
             access: Box::new(Access::new(server(reviews, Arc::clone(&asked)))),
@@ -262,7 +263,7 @@ async fn it_fails_closed_when_nobody_can_be_reviewed() {
     let (status, body) = server.ask("GET /metrics", Some("admin"), "").await;
     assert_eq!((status, body.as_str()), (500, "Authentication failed\n"));
     // No answer at all.
-    let tls = self_signed([127, 0, 0, 1].into(), Oldest::Tls12).unwrap();
+    let tls = self_signed([127, 0, 0, 1].into(), &TlsOptions::default()).unwrap();
     let dead = Client::new(
         tower::service_fn(|_: Request<Body>| async {
             Err::<Response<Body>, _>(std::io::Error::other("no route"))

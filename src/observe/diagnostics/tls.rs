@@ -2,15 +2,14 @@
 //! it, as with upstream's manager, and its token is what protects it.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
-use rustls::crypto::ring;
+use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
-use rustls::version::{TLS12, TLS13};
-use rustls::{ServerConfig, SupportedProtocolVersion};
+
+use crate::listen::TlsOptions;
 
 /// Years that a certificate is good for: longer than any process runs.
 const YEARS: i16 = 10;
@@ -26,21 +25,11 @@ pub enum TlsError {
     Setup(#[from] rustls::Error),
 }
 
-/// The oldest version of TLS that is spoken (`--tls-min-version`). Nothing below 1.2 is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Oldest {
-    /// 1.2.
-    #[default]
-    Tls12,
-    /// 1.3.
-    Tls13,
-}
-
 /// TLS with a fresh certificate for `localhost`, loopback and the address listened on.
 ///
 /// # Errors
 /// When the certificate cannot be made or used.
-pub fn self_signed(listening: IpAddr, oldest: Oldest) -> Result<ServerConfig, TlsError> {
+pub fn self_signed(listening: IpAddr, options: &TlsOptions) -> Result<ServerConfig, TlsError> {
     let mut names = ["localhost", "127.0.0.1", "::1"]
         .map(str::to_owned)
         .to_vec();
@@ -57,14 +46,9 @@ pub fn self_signed(listening: IpAddr, oldest: Oldest) -> Result<ServerConfig, Tl
     params.not_after = rcgen::date_time_ymd(i32::from(today.year() + YEARS), 1, 1);
     let key = KeyPair::generate()?;
     let certificate = params.self_signed(&key)?.der().clone();
-    let versions: &[&SupportedProtocolVersion] = match oldest {
-        Oldest::Tls12 => &[&TLS13, &TLS12],
-        Oldest::Tls13 => &[&TLS13],
-    };
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_protocol_versions(versions)?
-        .with_no_client_auth()
+    let mut config = options
+        .server()?
         .with_single_cert(vec![certificate], key.into())?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(config)

@@ -69,6 +69,7 @@ async fn told_ports<const N: usize>(log: ChildStderr, what: [&'static str; N]) -
 async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
+    let certificates = tempfile::tempdir().unwrap();
     // Everything that upstream's manager takes, with the values of its Deployment or its defaults.
     let mut manager = Manager::spawn(
         Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
@@ -78,8 +79,8 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
                 "--leader-elect=true",
                 "--watch-filter=",
                 "--sync-period=10m0s",
-                "--webhook-port=9443",
-                "--webhook-cert-dir=/tmp/k8s-webhook-server/serving-certs/",
+                // Upstream's is a port alone; of one machine only one test could have it.
+                "--webhook-port=127.0.0.1:0",
                 "--ippool-concurrency=10",
                 "--kube-api-qps=200",
                 "--kube-api-burst=300",
@@ -92,13 +93,30 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
             // Ports that it picks.
             .arg("--health-addr=127.0.0.1:0")
             .arg("--diagnostics-address=127.0.0.1:0")
+            .arg(format!(
+                "--webhook-cert-dir={}",
+                certificates.path().display()
+            ))
             .arg(format!("--namespace={}", world.namespace))
             .arg(format!("--kubeconfig={}", door.kubeconfig.display())),
     );
     let log = manager.0.stderr.take().unwrap();
-    let told = ["health is served", "diagnostics are served"];
-    let [port, diagnostics] = told_ports(log, told).await;
+    let told = [
+        "health is served",
+        "the webhook is served",
+        "diagnostics are served",
+    ];
+    let [port, _webhook, diagnostics] = told_ports(log, told).await;
     answers(port, "/healthz", "200").await;
+    answers(port, "/readyz/synced", "200").await;
+    // Upstream's manager does not start without a certificate; this one says that it is missing.
+    answers(port, "/readyz/webhook", "503").await;
+    answers(port, "/readyz", "503").await;
+    let pair = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let file = |name: &str| certificates.path().join(name);
+    std::fs::write(file("tls.key"), pair.signing_key.serialize_pem()).unwrap();
+    std::fs::write(file("tls.crt"), pair.cert.pem()).unwrap();
+    answers(port, "/readyz/webhook", "200").await;
     answers(port, "/readyz", "200").await;
     answers(diagnostics, "/metrics", "200").await;
 

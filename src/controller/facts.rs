@@ -1,0 +1,146 @@
+//! What the webhook server asks about the cluster, answered by the pools' workers from memory, on a standby too. Nothing here
+//! reads the API server: a write waits for the answer.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use futures::future::{BoxFuture, join_all};
+use serde_json::json;
+use tokio::time::timeout;
+
+use crate::admission::Holder;
+use crate::api::{ClaimKey, ClaimKind, PoolKey, names};
+use crate::pool;
+use crate::webhook::{Answer, Facts, Question};
+
+use super::registry::Registry;
+use super::router::Router;
+use super::view::Counts;
+use super::watched::Watched;
+
+/// Time that a pool's worker gets. The webhook's own time is 3 s in our configurations.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A worker that has just left is replaced when there is something to tell it: asked again, its successor answers.
+const TRIES: usize = 2;
+
+/// What a run knows of the cluster. Cheap to clone.
+#[derive(Clone)]
+pub struct LiveFacts {
+    pub(super) registry: Arc<Registry>,
+    pub(super) router: Arc<Router>,
+    pub(super) counts: Arc<Counts>,
+    /// The one namespace that is looked at.
+    pub(super) namespace: Option<String>,
+}
+
+impl Facts for LiveFacts {
+    fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
+        match question {
+            Question::Holders(pool) => self.holders(pool).boxed(),
+            Question::HoldersOf(pool, address) => self.holders_of(pool, address).boxed(),
+            Question::OtherPools(pool) => self.other_pools(pool).boxed(),
+            Question::ClaimPoolRef { namespace, claim } => {
+                self.claim_pool_ref(namespace, claim).boxed()
+            }
+        }
+    }
+}
+
+impl LiveFacts {
+    async fn holders(&self, pool: PoolKey) -> Answer {
+        if let Some(namespace) = &self.namespace
+            && **namespace != *pool.namespace
+        {
+            return Answer::NotSeen(format!("this manager serves namespace {namespace} only"));
+        }
+        for kind in [
+            Watched::Pools,
+            Watched::Addresses(ClaimKind::Metal3),
+            Watched::Addresses(ClaimKind::Capi),
+        ] {
+            if !self.counts.was_listed(kind) {
+                return Answer::NotYet(format!("{kind} is not listed yet"));
+            }
+        }
+        match self.ask_pool(&pool, pool::Question::InUse).await {
+            Told::Fact(fact) => Answer::Holders(holders(fact)),
+            Told::NoWorker => Answer::Holders(Vec::new()),
+            Told::Nothing => Answer::NotYet("its worker is busy".to_owned()),
+        }
+    }
+
+    async fn holders_of(&self, pool: PoolKey, address: IpAddr) -> Answer {
+        match self
+            .ask_pool(&pool, pool::Question::ObjectsAt(address))
+            .await
+        {
+            Told::Fact(fact) => Answer::Holders(holders(fact)),
+            Told::NoWorker | Told::Nothing => Answer::Holders(Vec::new()),
+        }
+    }
+
+    async fn other_pools(&self, pool: PoolKey) -> Answer {
+        let others = self.router.pools_in(&pool.namespace);
+        let others = others.into_iter().filter(|other| *other != pool);
+        let asked = others.map(|other| async move {
+            let told = self.ask_pool(&other, pool::Question::Spec).await;
+            match told {
+                Told::Fact(pool::Fact::Spec(Some(spec))) => Some((other.name.to_string(), *spec)),
+                Told::Fact(_) | Told::NoWorker | Told::Nothing => None,
+            }
+        });
+        Answer::Pools(join_all(asked).await.into_iter().flatten().collect())
+    }
+
+    /// Known only where it is a pool of ours: claims of other providers are not looked at.
+    async fn claim_pool_ref(&self, namespace: String, claim: String) -> Answer {
+        let key = ClaimKey {
+            kind: ClaimKind::Capi,
+            name: claim.as_str().into(),
+        };
+        let Some(pool) = self.router.pool_of(&namespace, &key) else {
+            return Answer::PoolRef(None);
+        };
+        let told = self.ask_pool(&pool, pool::Question::IsAskedBy(key)).await;
+        Answer::PoolRef(match told {
+            Told::Fact(pool::Fact::IsAsked(true)) => Some(json!({
+                "apiGroup": names::METAL3_GROUP, "kind": "IPPool", "name": &*pool.name,
+            })),
+            Told::Fact(_) | Told::NoWorker | Told::Nothing => None,
+        })
+    }
+
+    async fn ask_pool(&self, pool: &PoolKey, question: pool::Question) -> Told {
+        for _ in 0..TRIES {
+            let Some(handle) = self.registry.get(pool) else {
+                return Told::NoWorker;
+            };
+            match timeout(PATIENCE, handle.mailbox.ask(question.clone())).await {
+                Ok(Ok(fact)) => return Told::Fact(fact),
+                // It has left.
+                Ok(Err(_)) => {}
+                Err(_) => return Told::Nothing,
+            }
+        }
+        Told::Nothing
+    }
+}
+
+/// What came of a question to a pool.
+enum Told {
+    Fact(pool::Fact),
+    /// Nothing is known of this pool: no object names it.
+    NoWorker,
+    /// No answer in time.
+    Nothing,
+}
+
+fn holders(fact: pool::Fact) -> Vec<Holder> {
+    let pool::Fact::InUse(in_use) = fact else {
+        return Vec::new();
+    };
+    let holder = |pool::InUse { address, by }| Holder { address, by };
+    in_use.into_iter().map(holder).collect()
+}

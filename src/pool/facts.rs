@@ -1,0 +1,103 @@
+//! What a pool answers when the rules of admission ask about other objects: questions change nothing, and their cost is that
+//! of what they return.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::api::ClaimKey;
+use crate::api::metal3::IPPoolSpec;
+
+use super::machine::Pool;
+use super::space::Holder;
+
+/// A question about what a pool knows now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Question {
+    /// Which addresses are in use?
+    InUse,
+    /// Which address objects have this address?
+    ObjectsAt(IpAddr),
+    /// What is the spec of the pool object?
+    Spec,
+    /// Does this claim exist, and is its reference one to a pool of ours?
+    IsAskedBy(ClaimKey),
+}
+
+/// The answer to a [`Question`].
+#[derive(Debug, Clone, PartialEq)]
+pub enum Fact {
+    /// To [`Question::InUse`] and [`Question::ObjectsAt`].
+    InUse(Vec<InUse>),
+    /// To [`Question::Spec`]; `None` when there is no pool object or its spec cannot be read.
+    Spec(Option<Box<IPPoolSpec>>),
+    /// To [`Question::IsAskedBy`].
+    IsAsked(bool),
+}
+
+/// An address in use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InUse {
+    /// The address.
+    pub address: IpAddr,
+    /// By what, as people would look for it: `IPAddress default/x (claim y)`.
+    pub by: String,
+}
+
+impl Pool {
+    /// Answers a question.
+    pub fn fact(&self, question: &Question) -> Fact {
+        match question {
+            Question::InUse => {
+                let held = self.space.all().flat_map(|(address, holders)| {
+                    let in_use = move |h| self.in_use(address, h);
+                    holders.iter().filter_map(in_use)
+                });
+                Fact::InUse(held.collect())
+            }
+            Question::ObjectsAt(address) => {
+                let objects = self.space.of(*address).iter();
+                let objects = objects.filter(|h| matches!(h, Holder::Object(_)));
+                let in_use = |h| self.in_use(*address, h);
+                Fact::InUse(objects.filter_map(in_use).collect())
+            }
+            Question::Spec => {
+                let object = self.head.object.as_ref();
+                let spec = object.and_then(|pool| pool.spec.as_ref().ok());
+                Fact::Spec(spec.cloned().map(Box::new))
+            }
+            Question::IsAskedBy(claim) => {
+                let case = self.cases.get(claim);
+                let claim = case.and_then(|case| case.claim.as_deref());
+                Fact::IsAsked(claim.is_some_and(|claim| claim.fault.is_none()))
+            }
+        }
+    }
+
+    /// What an address is in use by; `None` when this holder only keeps it back.
+    fn in_use(&self, address: IpAddr, holder: &Holder) -> Option<InUse> {
+        let namespace: &Arc<str> = &self.key.namespace;
+        let by = match holder {
+            Holder::Object(key) => {
+                let claim = self.addresses.get(key).map_or("?", |a| &a.claim);
+                let claim = if claim.is_empty() { "?" } else { claim };
+                format!("IPAddress {namespace}/{} (claim {claim})", key.name)
+            }
+            Holder::Attempt(claim) => {
+                format!(
+                    "{} {namespace}/{}, which is being bound to it",
+                    claim.kind.claim(),
+                    claim.name
+                )
+            }
+            Holder::Shown(claim) => {
+                format!(
+                    "{} {namespace}/{}, whose IPAddress is missing",
+                    claim.kind.claim(),
+                    claim.name
+                )
+            }
+            Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => return None,
+        };
+        Some(InUse { address, by })
+    }
+}

@@ -1,0 +1,314 @@
+//! From the bytes of an AdmissionReview to the answer. Everything that does not fit the path is an error with a sentence
+//! (HTTP 400); what fits is allowed or refused.
+
+use json_patch::jsonptr::PointerBuf;
+use json_patch::{AddOperation, Patch, PatchOperation};
+use kube::core::admission::{
+    AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, META_KIND, Operation,
+};
+use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
+use kube::core::{DynamicObject, TypeMeta};
+use serde_json::{Map, Value};
+
+use super::facts::{Facts, Judged, judge};
+use super::hooks::{Act, Hook};
+use crate::admission::{Review, Verdict};
+use crate::api::{Claim, ClaimKind, WireObject, names};
+
+/// Which claims get their finalizer here: those that the manager of this process serves. One that gets it and has no manager
+/// cannot be deleted.
+#[derive(Debug, Clone, Default)]
+pub struct Scope {
+    /// `--namespace`.
+    pub namespace: Option<String>,
+    /// `--watch-filter`.
+    pub watch_filter: Option<String>,
+}
+
+/// Seconds after which a write that needs a fact may be tried again.
+const AGAIN: u32 = 1;
+
+/// Reads a review and checks that it belongs to the path.
+///
+/// # Errors
+/// A sentence about what is wrong with it.
+pub(super) fn read(hook: &Hook, body: &[u8]) -> Result<Asked, String> {
+    // serde_json refuses what is nested deeper than 128 levels.
+    let review: AdmissionReview<DynamicObject> = serde_json::from_slice(body)
+        .map_err(|e| format!("the body is no AdmissionReview in JSON: {e}"))?;
+    let TypeMeta { api_version, kind } = &review.types;
+    if kind != META_KIND || api_version != META_API_VERSION_V1 {
+        return Err(format!(
+            "the body is {} {}; only AdmissionReview of {META_API_VERSION_V1} is answered: put v1 first in \
+             admissionReviewVersions of the webhook configuration",
+            cut(kind),
+            cut(api_version)
+        ));
+    }
+    let request: AdmissionRequest<DynamicObject> = review
+        .try_into()
+        .map_err(|_| "the AdmissionReview has no request".to_owned())?;
+    let (group, kind) = (&request.kind.group, &request.kind.kind);
+    if group != hook.group || kind != hook.kind {
+        return Err(format!(
+            "the request is about {}.{}, and {} is for {}.{}: correct the rules or the path of the webhook configuration",
+            cut(kind),
+            cut(group),
+            hook.path,
+            hook.kind,
+            hook.group
+        ));
+    }
+    let response = AdmissionResponse::from(&request);
+    let of_subresource = request.sub_resource.as_ref().is_some_and(|s| !s.is_empty());
+    let (old, new) = (request.old_object, request.object);
+    let write = match request.operation {
+        // Deletes are never refused; a subresource has no spec.
+        Operation::Delete | Operation::Connect => None,
+        Operation::Create | Operation::Update if of_subresource => None,
+        Operation::Create => Some((None, new)),
+        Operation::Update => Some((Some(old), new)),
+    };
+    let write = match write {
+        None => None,
+        Some((old, new)) => {
+            let new = new.ok_or("the request has no object")?;
+            let old = match old {
+                None => None,
+                Some(old) => Some(value(old.ok_or("the update has no oldObject")?)),
+            };
+            Some(Write {
+                namespace: request.namespace.unwrap_or_default(),
+                old,
+                new: value(new),
+            })
+        }
+    };
+    Ok(Asked { response, write })
+}
+
+/// A review that fits its path.
+pub(super) struct Asked {
+    /// Allows; made of the request.
+    response: AdmissionResponse,
+    /// What there is to judge; `None` when there is nothing.
+    write: Option<Write>,
+}
+
+struct Write {
+    namespace: String,
+    old: Option<Value>,
+    new: Value,
+}
+
+impl Asked {
+    /// The answer.
+    pub(super) async fn answer(
+        self,
+        hook: &Hook,
+        scope: &Scope,
+        facts: &dyn Facts,
+    ) -> AdmissionReview<DynamicObject> {
+        let Self { response, write } = self;
+        let Some(write) = write else {
+            return response.into_review();
+        };
+        let response = match hook.act {
+            Act::Nothing => response,
+            Act::AddFinalizer(kind) => add_finalizer(kind, response, &write, scope),
+            Act::Validate => {
+                let review = Review {
+                    group: hook.group,
+                    kind: hook.kind,
+                    namespace: &write.namespace,
+                    old: write.old.as_ref(),
+                    new: &write.new,
+                };
+                match judge(review, facts).await {
+                    Judged::Verdict(verdict) => said(hook, response, &write, verdict),
+                    Judged::Later(why) => later(hook, response, &write, &why),
+                }
+            }
+        };
+        response.into_review()
+    }
+}
+
+/// The object as the rules read it.
+fn value(object: DynamicObject) -> Value {
+    let DynamicObject {
+        types,
+        metadata,
+        data,
+    } = object;
+    let mut whole = match data {
+        Value::Object(fields) => fields,
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+            Map::new()
+        }
+    };
+    if let Some(TypeMeta { api_version, kind }) = types {
+        whole.insert("apiVersion".to_owned(), api_version.into());
+        whole.insert("kind".to_owned(), kind.into());
+    }
+    // Metadata that was read can be written.
+    let metadata = serde_json::to_value(metadata).unwrap_or_default();
+    whole.insert("metadata".to_owned(), metadata);
+    Value::Object(whole)
+}
+
+/// What the rules said, as Kubernetes says it of its own kinds.
+fn said(
+    hook: &Hook,
+    response: AdmissionResponse,
+    write: &Write,
+    verdict: Verdict,
+) -> AdmissionResponse {
+    let mut response = if verdict.is_allowed() {
+        response
+    } else {
+        let name = write.name();
+        let message = format!(
+            "{}.{} {name:?} is invalid: {}",
+            hook.kind,
+            hook.group,
+            verdict.summary()
+        );
+        let causes = verdict.errors.iter().map(|violation| StatusCause {
+            reason: violation.cause.reason().to_owned(),
+            message: violation.message(),
+            field: violation.field.clone(),
+        });
+        let details = StatusDetails {
+            causes: causes.collect(),
+            ..details(hook, name)
+        };
+        refuse(response, message, 422, "Invalid", details)
+    };
+    if !verdict.warnings.is_empty() {
+        response.warnings = Some(verdict.warnings);
+    }
+    response
+}
+
+/// Whether the addresses that a pool loses are in use is not known yet.
+fn later(hook: &Hook, response: AdmissionResponse, write: &Write, why: &str) -> AdmissionResponse {
+    let name = write.name();
+    let message = format!(
+        "{}.{} {name:?} cannot be changed now: it is not known yet which of the addresses that it would lose are in use \
+         ({why}); try again in a moment",
+        hook.kind, hook.group
+    );
+    let details = StatusDetails {
+        retry_after_seconds: AGAIN,
+        ..details(hook, name)
+    };
+    refuse(response, message, 503, "ServiceUnavailable", details)
+}
+
+fn details(hook: &Hook, name: &str) -> StatusDetails {
+    StatusDetails {
+        name: name.to_owned(),
+        group: hook.group.to_owned(),
+        kind: hook.kind.to_owned(),
+        uid: String::new(),
+        causes: Vec::new(),
+        retry_after_seconds: 0,
+    }
+}
+
+fn refuse(
+    mut response: AdmissionResponse,
+    message: String,
+    code: u16,
+    reason: &str,
+    details: StatusDetails,
+) -> AdmissionResponse {
+    response.allowed = false;
+    response.result = Status {
+        status: Some(StatusSummary::Failure),
+        code,
+        message,
+        metadata: None,
+        reason: reason.to_owned(),
+        details: Some(details),
+    };
+    response
+}
+
+/// A claim that is created with its finalizer is bound with two writes instead of three.
+fn add_finalizer(
+    kind: ClaimKind,
+    response: AdmissionResponse,
+    write: &Write,
+    scope: &Scope,
+) -> AdmissionResponse {
+    let is_create = write.old.is_none();
+    if !is_create || !scope.serves(kind, write) {
+        return response;
+    }
+    let finalizer = kind.claim_finalizer();
+    let there = write.new.pointer("/metadata/finalizers");
+    let there = there.and_then(Value::as_array);
+    if there.is_some_and(|all| all.iter().any(|f| f.as_str() == Some(finalizer))) {
+        return response;
+    }
+    let add = if there.is_some() {
+        AddOperation {
+            path: PointerBuf::from_tokens(["metadata", "finalizers", "-"]),
+            value: finalizer.into(),
+        }
+    } else {
+        AddOperation {
+            path: PointerBuf::from_tokens(["metadata", "finalizers"]),
+            value: vec![finalizer].into(),
+        }
+    };
+    let patch = Patch(vec![PatchOperation::Add(add)]);
+    // Text in, text out; were it to fail, the manager would put the finalizer in itself.
+    response.clone().with_patch(patch).unwrap_or(response)
+}
+
+impl Scope {
+    /// Whether the manager of this process gives an address to this claim.
+    fn serves(&self, kind: ClaimKind, write: &Write) -> bool {
+        if self
+            .namespace
+            .as_ref()
+            .is_some_and(|n| *n != write.namespace)
+        {
+            return false;
+        }
+        let label = write.new.pointer("/metadata/labels");
+        let label = label.and_then(|labels| labels.get(names::WATCH_FILTER_LABEL)?.as_str());
+        if self.watch_filter.is_some() && self.watch_filter.as_deref() != label {
+            return false;
+        }
+        // The name and the UID of a new object may come later.
+        let mut object = write.new.clone();
+        object["metadata"]["namespace"] = write.namespace.as_str().into();
+        let Ok(object) = serde_json::from_value::<WireObject>(object) else {
+            return false;
+        };
+        !object.metadata.is_deleting() && Claim::read(kind, object).fault.is_none()
+    }
+}
+
+impl Write {
+    /// The object's name, or the beginning of one that the server is about to complete.
+    fn name(&self) -> &str {
+        let text = |path| self.new.pointer(path).and_then(Value::as_str);
+        let name = text("/metadata/name").filter(|name| !name.is_empty());
+        name.or_else(|| text("/metadata/generateName"))
+            .unwrap_or_default()
+    }
+}
+
+/// The beginning of a text from outside, for a message.
+fn cut(text: &str) -> String {
+    const LONGEST: usize = 100;
+    match text.char_indices().nth(LONGEST) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}...", &text[..end]),
+    }
+}

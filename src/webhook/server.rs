@@ -1,0 +1,238 @@
+//! The server itself: TLS, HTTP/1.1 or HTTP/2, one AdmissionReview a request. Anyone who reaches the port may ask (the API
+//! server shows no certificate of its own unless an administrator gives it one), so everything is bounded: connections, time,
+//! requests at one time, and memory.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full as Whole;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpStream;
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::body::{Places, Read, SMALL};
+use super::certificates::Certificates;
+use super::facts::Facts;
+use super::hooks::Hook;
+use super::review::{self, Scope};
+use crate::listen::{Full, Guest, Held, Limits, Listener};
+
+/// An API server keeps one connection of HTTP/2 to each address of a Service.
+const LIMITS: Limits = Limits {
+    connections: 256,
+    greeting: Duration::from_secs(10),
+    life: None,
+    full: Full::CloseOldest,
+    drain: Duration::from_secs(3),
+};
+/// Requests at one time, over all connections.
+const REQUESTS: usize = 512;
+/// Requests at one time on one connection.
+const MAX_STREAMS: u32 = 250;
+/// Bytes of a request's head.
+const MAX_HEAD: usize = 32 << 10;
+/// Time for a request's head; an HTTP/1.1 connection without requests is closed after it.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+/// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may take to answer.
+const PING: Duration = Duration::from_secs(30);
+
+/// A webhook server that is bound and does not serve yet.
+#[derive(Debug)]
+pub struct Webhook(Listener);
+
+/// What every request needs.
+struct Shared {
+    certificates: Arc<Certificates>,
+    facts: Arc<dyn Facts>,
+    scope: Scope,
+    places: Places,
+    requests: Semaphore,
+    http: auto::Builder<TokioExecutor>,
+    stopping: CancellationToken,
+}
+
+impl Webhook {
+    /// Binds the port; 0 picks a free one.
+    ///
+    /// # Errors
+    /// When it cannot be bound.
+    pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
+        Listener::bind(addr).await.map(Self)
+    }
+
+    /// Where it is bound.
+    pub fn addr(&self) -> SocketAddr {
+        self.0.addr()
+    }
+
+    /// Serves until `shutdown`, then lets requests in progress end.
+    pub async fn serve(
+        self,
+        certificates: Arc<Certificates>,
+        facts: Arc<dyn Facts>,
+        scope: Scope,
+        shutdown: CancellationToken,
+    ) {
+        let mut http = auto::Builder::new(TokioExecutor::new());
+        http.http1()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_TIMEOUT)
+            .max_buf_size(MAX_HEAD);
+        http.http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(MAX_STREAMS)
+            .max_header_list_size(MAX_HEAD as u32)
+            .keep_alive_interval(PING)
+            .keep_alive_timeout(PING);
+        let shared = Arc::new(Shared {
+            certificates,
+            facts,
+            scope,
+            places: Places::new(),
+            requests: Semaphore::new(REQUESTS),
+            http,
+            stopping: shutdown.clone(),
+        });
+        let talk = |stream, guest| talk(Arc::clone(&shared), stream, guest);
+        self.0.serve("webhook", LIMITS, talk, shutdown).await;
+    }
+}
+
+/// One connection, to its end.
+async fn talk(shared: Arc<Shared>, stream: TcpStream, guest: Guest) {
+    let certificates = Arc::clone(&shared.certificates);
+    // Files are read: not on a thread that others wait for.
+    let config = tokio::task::spawn_blocking(move || certificates.current()).await;
+    // Without a certificate there is nothing to say; what is missing is in the log.
+    let Ok(Ok(config)) = config else { return };
+    let stream = match TlsAcceptor::from(config).accept(stream).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            debug!(%error, "a TLS handshake with the webhook server failed");
+            return;
+        }
+    };
+    let service = {
+        let shared = Arc::clone(&shared);
+        service_fn(move |request| {
+            let (shared, guest) = (Arc::clone(&shared), guest.clone());
+            async move {
+                guest.known();
+                let busy = guest.busy();
+                let response = shared.answer(request).await;
+                Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
+            }
+        })
+    };
+    let connection = shared.http.serve_connection(TokioIo::new(stream), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = shared.stopping.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    // Clients break connections off at any time.
+    if let Err(error) = ended {
+        debug!(%error, "a connection to the webhook server ended early");
+    }
+}
+
+impl Shared {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Whole<Bytes>> {
+        match self.review(request).await {
+            Ok(answer) => {
+                let mut response = Response::new(Whole::from(answer));
+                let json = HeaderValue::from_static("application/json");
+                response.headers_mut().insert(CONTENT_TYPE, json);
+                response
+            }
+            Err((status, text)) => {
+                debug!(%status, text, "a request to the webhook server was not answered");
+                let mut response = Response::new(Whole::from(format!("{text}\n")));
+                *response.status_mut() = status;
+                let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, plain);
+                if status == StatusCode::METHOD_NOT_ALLOWED {
+                    let post = HeaderValue::from_static("POST");
+                    response.headers_mut().insert(ALLOW, post);
+                }
+                response
+            }
+        }
+    }
+
+    /// The answer in JSON, or a status and a sentence.
+    async fn review(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+    ) -> Result<Bytes, (StatusCode, String)> {
+        let Some(hook) = Hook::at(request.uri().path()) else {
+            let text = "no webhook has this path; the paths are those of config/webhook of metal3-io/ip-address-manager";
+            return Err((StatusCode::NOT_FOUND, text.to_owned()));
+        };
+        if request.method() != Method::POST {
+            let text = "only POST, with an AdmissionReview as its body".to_owned();
+            return Err((StatusCode::METHOD_NOT_ALLOWED, text));
+        }
+        if !is_json(&request) {
+            let text = "the Content-Type must be application/json".to_owned();
+            return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
+        }
+        let Ok(_request) = self.requests.try_acquire() else {
+            let text = format!("{REQUESTS} requests are being answered already; try again");
+            return Err((StatusCode::TOO_MANY_REQUESTS, text));
+        };
+        let read = self.places.read(request.into_body()).await?;
+        if read.bytes.len() <= SMALL {
+            return self.judge(hook, read).await;
+        }
+        // The rules take a while over megabytes; no other task waits for that.
+        let this = Arc::clone(&self);
+        let (handle, work) = (
+            Handle::current(),
+            async move { this.judge(hook, read).await },
+        );
+        match tokio::task::spawn_blocking(move || handle.block_on(work)).await {
+            Ok(answer) => answer,
+            Err(_) => Err((
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the review broke off; this is a fault of metal3-ipam".to_owned(),
+            )),
+        }
+    }
+
+    async fn judge(&self, hook: &Hook, read: Read) -> Result<Bytes, (StatusCode, String)> {
+        let Read { bytes, place } = read;
+        let asked = review::read(hook, &bytes).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
+        drop(bytes);
+        let answer = asked.answer(hook, &self.scope, &*self.facts).await;
+        drop(place);
+        let answer = serde_json::to_vec(&answer);
+        answer.map(Bytes::from).map_err(|e| {
+            let text = format!("the answer cannot be written: {e}");
+            (StatusCode::INTERNAL_SERVER_ERROR, text)
+        })
+    }
+}
+
+fn is_json<B>(request: &Request<B>) -> bool {
+    let kind = request.headers().get(CONTENT_TYPE);
+    let kind = kind.and_then(|value| value.to_str().ok()).unwrap_or("");
+    let kind = kind.split(';').next().unwrap_or("").trim();
+    kind.eq_ignore_ascii_case("application/json")
+}
