@@ -19,6 +19,7 @@ mod explain;
 mod faults;
 mod fields;
 mod forged;
+mod guard;
 mod kill;
 mod kinds;
 mod kubectl;

@@ -55,7 +55,7 @@ async fn u1_every_condition_follows_the_generation(on: On) {
     if on != On::Embedded {
         // The definition lets two claims have one address reserved, and no webhook refuses it there.
         let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "invalid"},
-            "spec": {"namePrefix": "invalid", "pools": range("10.24.4.10", "10.24.4.11"),
+            "spec": {"namePrefix": "invalid", "pools": range("10.24.4.10", "10.24.4.11")["pools"],
                 "preAllocations": {"a": "10.24.4.10", "b": "10.24.4.10"}}});
         world.create::<IPPool>(pool).await;
         world
