@@ -42,5 +42,6 @@ mod scope;
 mod tally;
 mod upstream;
 mod veil;
+mod webhook;
 mod words;
 mod world;

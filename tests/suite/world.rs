@@ -14,7 +14,7 @@ use kube::core::NamespaceResourceScope;
 use kube::{Client, Config, Resource};
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Controller, ControllerError, Settings, View};
+use metal3_ipam::controller::{Controller, ControllerError, LiveFacts, Settings, View};
 use metal3_ipam::observe::logs;
 use metal3_ipam::standalone::{Listening, Options, Server};
 use serde::Serialize;
@@ -139,6 +139,8 @@ pub(crate) struct World {
     shown: Option<View>,
     embedded: Option<(Server, tempfile::TempDir)>,
     controller: Option<(CancellationToken, Run, View)>,
+    /// What the controller that was started last knows.
+    facts: Option<LiveFacts>,
 }
 
 impl World {
@@ -159,6 +161,7 @@ impl World {
             shown: None,
             embedded: None,
             controller: None,
+            facts: None,
         }
     }
 
@@ -177,6 +180,7 @@ impl World {
                     shown: None,
                     embedded: Some((server, dir)),
                     controller: None,
+                    facts: None,
                 }
             }
             On::Real => {
@@ -220,6 +224,7 @@ impl World {
             shown: None,
             embedded: None,
             controller: None,
+            facts: None,
         }
     }
 
@@ -244,6 +249,7 @@ impl World {
         }
         let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
         let view = controller.view();
+        self.facts = Some(controller.facts());
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let run = tokio::spawn(controller.run(stopped));
@@ -273,6 +279,11 @@ impl World {
         let own = self.controller.as_ref().map(|(_, _, view)| view);
         own.or(self.shown.as_ref())
             .expect("the controller is running")
+    }
+
+    /// What a webhook server asks the controller that was started last.
+    pub(crate) fn facts(&self) -> LiveFacts {
+        self.facts.clone().expect("a controller was started")
     }
 
     /// The controller of this namespace is one that the scenario runs by itself.

@@ -1,0 +1,224 @@
+//! The webhook server as a kube-apiserver asks it, with upstream's six webhooks and with those of `deploy/webhook`; and what
+//! holds when nobody answers. The configurations name the server by URL instead of by Service, and the scenario's namespace.
+
+mod down;
+mod facts;
+mod files;
+mod upstream;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use kube::api::{Api, DeleteParams, PostParams};
+use kube::{Client, Resource};
+use metal3_ipam::api::metal3::IPPool;
+use metal3_ipam::webhook::{Certificates, Pair, Scope, Source, TlsOptions, Webhook};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::real;
+use crate::tally;
+use crate::words::range;
+use crate::world::{DEADLINE, World};
+
+/// Whether there is a real server; says so where there is none.
+async fn is_real(name: &str) -> bool {
+    let real = real::control_plane().await.is_some();
+    if !real {
+        real::say(&format!("SKIPPED on a real server: {name}"));
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+    }
+    real
+}
+
+/// A webhook server over a world's controller, ended when dropped.
+struct Serving {
+    addr: SocketAddr,
+    ca_pem: String,
+    _stop: DropGuard,
+}
+
+impl Serving {
+    /// An authority that has signed nothing.
+    fn authority() -> String {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        params.self_signed(&key).unwrap().pem()
+    }
+
+    async fn start(world: &World) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let key = KeyPair::generate().unwrap();
+        let ca_pem = params.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(params, key);
+        let key = KeyPair::generate().unwrap();
+        let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
+        let own = own.signed_by(&key, &issuer).unwrap();
+        let certificates = Certificates::new(Source::Given, TlsOptions::default());
+        certificates.give(Pair {
+            certificate: own.pem().into_bytes(),
+            key: key.serialize_pem().into_bytes(),
+        });
+        let scope = Scope {
+            namespace: Some(world.namespace.clone()),
+            watch_filter: None,
+        };
+        let webhook = Webhook::bind((Ipv4Addr::LOCALHOST, 0).into())
+            .await
+            .unwrap();
+        let (addr, stop) = (webhook.addr(), CancellationToken::new());
+        let facts = Arc::new(world.facts());
+        tokio::spawn(webhook.serve(Arc::new(certificates), facts, scope, stop.clone()));
+        Self {
+            addr,
+            ca_pem,
+            _stop: stop.drop_guard(),
+        }
+    }
+}
+
+/// Webhook configurations for one namespace, in force until removed.
+struct Registered {
+    name: String,
+    client: Client,
+}
+
+impl Registered {
+    /// Creates the configurations; `addr` and `ca` replace what they say of a Service.
+    async fn apply(world: &World, configurations: Vec<Value>, addr: SocketAddr, ca: &str) -> Self {
+        let this = Self {
+            name: format!("webhook-{}", world.namespace),
+            client: world.client.clone(),
+        };
+        for mut configuration in configurations {
+            configuration["metadata"] = json!({"name": this.name});
+            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+                let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
+                let url = format!("https://{addr}{path}");
+                webhook["clientConfig"] = json!({"url": url, "caBundle": STANDARD.encode(ca)});
+                webhook["namespaceSelector"] =
+                    json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
+            }
+            match configuration["kind"].as_str().unwrap() {
+                "ValidatingWebhookConfiguration" => {
+                    this.create::<ValidatingWebhookConfiguration>(configuration)
+                        .await;
+                }
+                "MutatingWebhookConfiguration" => {
+                    this.create::<MutatingWebhookConfiguration>(configuration)
+                        .await;
+                }
+                other => panic!("{other} is no webhook configuration"),
+            }
+        }
+        // A configuration is in force some time after it is stored.
+        until("the webhooks to be in force", async || {
+            try_pool(world, "probe", range("10.0.0.9", "10.0.0.1"), Dry::Run)
+                .await
+                .is_err()
+        })
+        .await;
+        this
+    }
+
+    async fn create<K>(&self, configuration: Value)
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::ClusterResourceScope>
+            + Clone
+            + std::fmt::Debug
+            + Serialize
+            + DeserializeOwned,
+    {
+        let configuration: K = serde_json::from_value(configuration).unwrap();
+        let api = Api::<K>::all(self.client.clone());
+        api.create(&PostParams::default(), &configuration)
+            .await
+            .unwrap();
+    }
+
+    async fn remove(self) {
+        let now = DeleteParams::default();
+        let validating = Api::<ValidatingWebhookConfiguration>::all(self.client.clone());
+        validating.delete(&self.name, &now).await.unwrap();
+        let mutating = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
+        mutating.delete(&self.name, &now).await.unwrap();
+    }
+}
+
+/// Whether something is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Dry {
+    Run,
+    No,
+}
+
+/// Creates a pool, where the server lets it.
+async fn try_pool(world: &World, name: &str, spec: Value, dry: Dry) -> Result<IPPool, kube::Error> {
+    let mut whole = json!({"namePrefix": name});
+    whole
+        .as_object_mut()
+        .unwrap()
+        .extend(spec.as_object().unwrap().clone());
+    let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name}, "spec": whole});
+    try_create(world, pool, dry).await
+}
+
+/// Creates an object, where the server lets it.
+async fn try_create<K>(world: &World, object: Value, dry: Dry) -> Result<K, kube::Error>
+where
+    K: Resource<Scope = kube::core::NamespaceResourceScope, DynamicType = ()>
+        + Clone
+        + DeserializeOwned
+        + Serialize
+        + std::fmt::Debug,
+{
+    let object: K = serde_json::from_value(object).unwrap();
+    let how = PostParams {
+        dry_run: dry == Dry::Run,
+        ..PostParams::default()
+    };
+    world.api().create(&how, &object).await
+}
+
+/// Code and message of a refusal by the server.
+fn refusal<T: std::fmt::Debug>(answer: Result<T, kube::Error>) -> (u16, String) {
+    match answer {
+        Err(kube::Error::Api(status)) => (status.code, status.message),
+        other => panic!("not refused by the server: {other:?}"),
+    }
+}
+
+/// Asks until it is so: what a server does in the background it does not announce.
+async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
+    let asked = tokio::time::timeout(DEADLINE, async {
+        let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
+        while !so().await {
+            tick.tick().await;
+        }
+    });
+    assert!(asked.await.is_ok(), "waited for {what}");
+}
+
+/// The configurations of `deploy/webhook`, by kind.
+fn deployed() -> BTreeMap<String, Value> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/webhook");
+    let read = |file: &str| -> Value {
+        let text = std::fs::read_to_string(folder.join(file)).unwrap();
+        serde_saphyr::from_str(&text).unwrap()
+    };
+    let files = ["validating.yaml", "mutating.yaml"].map(read);
+    let by_kind = files.map(|file| (file["kind"].as_str().unwrap().to_owned(), file));
+    by_kind.into()
+}

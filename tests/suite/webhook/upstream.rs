@@ -1,0 +1,211 @@
+//! Upstream's six webhooks, as its own configurations register them, on a real kube-apiserver.
+
+use futures::future::join_all;
+use kube::api::{Patch, PatchParams};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use metal3_ipam::controller::Watched;
+use serde_json::{Value, json};
+
+use super::{Dry, Registered, Serving, is_real, refusal, try_create, try_pool};
+use crate::tally;
+use crate::words::{address_json, asking_for, range};
+use crate::world::{On, World, claim_json, is_bound};
+
+/// The shape of upstream's configurations: every webhook must answer, v1beta1 is offered too, no condition.
+fn configurations() -> Vec<Value> {
+    let webhooks = |act: &str, name: &str| -> Vec<Value> {
+        [("ipaddress", "ipaddresses"), ("ipclaim", "ipclaims"), ("ippool", "ippools")]
+            .iter()
+            .map(|(kind, plural)| {
+                json!({
+                    "name": format!("{name}.{kind}.ipam.metal3.io"),
+                    "admissionReviewVersions": ["v1", "v1beta1"],
+                    "clientConfig": {"service": {"path": format!("/{act}-ipam-metal3-io-v1alpha1-{kind}")}},
+                    "failurePolicy": "Fail", "matchPolicy": "Equivalent", "sideEffects": "None",
+                    "rules": [{"apiGroups": ["ipam.metal3.io"], "apiVersions": ["v1alpha1"],
+                        "operations": ["CREATE", "UPDATE"], "resources": [plural]}],
+                })
+            })
+            .collect()
+    };
+    vec![
+        json!({"kind": "ValidatingWebhookConfiguration", "webhooks": webhooks("validate", "validation")}),
+        json!({"kind": "MutatingWebhookConfiguration", "webhooks": webhooks("mutate", "default")}),
+    ]
+}
+
+async fn registered() -> (World, Serving, Registered) {
+    let world = World::start(On::Real).await;
+    let serving = Serving::start(&world).await;
+    let registered = Registered::apply(&world, configurations(), serving.addr, &serving.ca_pem);
+    let registered = registered.await;
+    (world, serving, registered)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_upstreams_webhooks_what_is_bad_is_refused_with_the_field_and_what_is_good_passes() {
+    if !is_real(
+        "with_upstreams_webhooks_what_is_bad_is_refused_with_the_field_and_what_is_good_passes",
+    )
+    .await
+    {
+        return;
+    }
+    let (world, _serving, registered) = registered().await;
+    for (spec, field) in [
+        (range("10.0.0.9", "10.0.0.1"), "spec.pools[0].end"),
+        (
+            json!({"pools": [{"start": "010.0.0.1", "end": "10.0.0.9"}]}),
+            "spec.pools[0].start",
+        ),
+        (
+            json!({"pools": [{"subnet": "10.0.0.0/24"}], "preAllocations": {"c": "10.9.0.1"}}),
+            "spec.preAllocations",
+        ),
+        (
+            json!({"pools": [{"subnet": "fd00::/64"}], "gateway": "10.0.0.1"}),
+            "spec.gateway",
+        ),
+    ] {
+        let (code, message) = refusal(try_pool(&world, "bad", spec.clone(), Dry::No).await);
+        assert_eq!(code, 422, "{message}");
+        assert!(
+            message.contains(field) && message.contains("\"bad\" is invalid"),
+            "{spec}: {message}"
+        );
+    }
+    world.pool("p", range("10.0.0.1", "10.0.0.20")).await;
+
+    let bad_claim = asking_for(claim_json("bad", "p"), "10.0.0.300");
+    let (code, message) = refusal(try_create::<IPClaim>(&world, bad_claim, Dry::No).await);
+    assert_eq!(code, 422, "{message}");
+    assert!(
+        message.contains("metadata.annotations[ipAddress]"),
+        "{message}"
+    );
+    let bad_address = address_json("x", "p", "c", "10.0.0.300");
+    let (code, message) = refusal(try_create::<IPAddress>(&world, bad_address, Dry::No).await);
+    assert_eq!(code, 422, "{message}");
+    assert!(message.contains("spec.address"), "{message}");
+
+    // A claim has its finalizer from its first moment.
+    let dry: IPClaim = try_create(&world, claim_json("c", "p"), Dry::Run)
+        .await
+        .unwrap();
+    let finalizers = dry.metadata.finalizers.unwrap_or_default();
+    assert_eq!(finalizers, ["ipclaim.ipam.metal3.io"]);
+    let made = world.claim("c", "p").await;
+    assert_eq!(made.metadata.finalizers, Some(finalizers));
+    assert_eq!(world.address_of("c").await, "10.0.0.1");
+    let moved = Patch::Merge(json!({"spec": {"pool": {"name": "other"}}}));
+    let api = world.api::<IPClaim>();
+    let (_, message) = refusal(api.patch("c", &PatchParams::default(), &moved).await);
+    assert!(message.contains("spec.pool"), "{message}");
+    world.delete_and_wait::<IPClaim>("c").await;
+    world.delete_and_wait::<IPPool>("p").await;
+    registered.remove().await;
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is_a_warning() {
+    if !is_real("with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is_a_warning")
+        .await
+    {
+        return;
+    }
+    let (world, _serving, registered) = registered().await;
+    world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
+    let _: IPClaim = world
+        .create(asking_for(claim_json("c", "p"), "10.0.0.9"))
+        .await;
+    assert_eq!(world.address_of("c").await, "10.0.0.9");
+    let shrink = |end: &str| json!({"spec": range("10.0.0.1", end)});
+    let patch = async |patch: Value| {
+        let api = world.api::<IPPool>();
+        let merge = Patch::Merge(patch);
+        api.patch("p", &PatchParams::default(), &merge).await
+    };
+    let (code, message) = refusal(patch(shrink("10.0.0.8")).await);
+    assert_eq!(code, 422, "{message}");
+    let holder = format!(
+        "10.0.0.9 by IPAddress {}/p-10-0-0-9 (claim c)",
+        world.namespace
+    );
+    assert!(
+        message.contains("spec.pools") && message.contains(&holder),
+        "{message}"
+    );
+    // Where nobody is cut off it passes; and with the claim gone it passes too.
+    patch(json!({"spec": {"pools": [{"start": "10.0.0.5", "end": "10.0.0.9"}]}}))
+        .await
+        .unwrap();
+    world.delete_and_wait::<IPClaim>("c").await;
+    world.none::<IPAddress>().await;
+    super::until(
+        "the controller to know that the address is free",
+        async || patch(shrink("10.0.0.8")).await.is_ok(),
+    )
+    .await;
+
+    let overlapping = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": "q"},
+        "spec": {"namePrefix": "q", "pools": [{"start": "10.0.0.7", "end": "10.0.0.30"}]}});
+    let path = format!(
+        "/apis/ipam.metal3.io/v1alpha1/namespaces/{}/ippools",
+        world.namespace
+    );
+    let request = http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(kube::client::Body::from(
+            serde_json::to_vec(&overlapping).unwrap(),
+        ))
+        .unwrap();
+    let answer = world.client.send(request).await.unwrap();
+    assert_eq!(answer.status(), 201);
+    let warnings: Vec<&str> = answer
+        .headers()
+        .get_all("warning")
+        .iter()
+        .map(|w| w.to_str().unwrap())
+        .collect();
+    assert!(
+        warnings.iter().any(|w| w.contains("overlaps pool p")),
+        "{warnings:?}"
+    );
+    registered.remove().await;
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_upstreams_webhooks_a_claim_costs_two_writes() {
+    const CLAIMS: usize = 100;
+    if !is_real("with_upstreams_webhooks_a_claim_costs_two_writes").await {
+        return;
+    }
+    let (world, _serving, registered) = registered().await;
+    world
+        .pool("p", json!({"pools": [{"subnet": "10.0.0.0/16"}]}))
+        .await;
+    let names: Vec<String> = (0..CLAIMS).map(|n| format!("c-{n:03}")).collect();
+    join_all(names.iter().map(|name| world.claim(name, "p"))).await;
+    world
+        .until::<IPClaim>("every claim bound", |all| {
+            all.len() == CLAIMS && all.values().all(is_bound)
+        })
+        .await;
+    let counters = world.view().counters();
+    let of_claims = counters.requests.iter();
+    let of_claims =
+        of_claims.filter(|((verb, kind, _), _)| verb.is_write() && *kind != Watched::Pools);
+    let writes: u64 = of_claims.map(|(_, n)| n).sum();
+    let claims = CLAIMS as u64;
+    assert!(
+        (2 * claims..=2 * claims + claims / 10).contains(&writes),
+        "two writes a claim, and a conflict now and then: {writes} for {CLAIMS}"
+    );
+    registered.remove().await;
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
