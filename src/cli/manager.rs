@@ -18,7 +18,7 @@ use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
 use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
 use crate::observe::health::Check;
 use crate::observe::logs::Level;
-use crate::webhook::{Certificates, Scope, Source};
+use crate::webhook::{Certificates, Keeper, Own, Scope, Source};
 
 /// Client-go's defaults for a rate of which only the other half is given.
 const DEFAULT_QPS: f32 = 20.0;
@@ -51,6 +51,13 @@ pub(super) struct Manager {
     /// /tmp/k8s-webhook-server/serving-certs, where it exists; without it no webhook is served.
     #[arg(long, value_name = "FOLDER")]
     pub(super) webhook_cert_dir: Option<PathBuf>,
+    /// Make the webhook's certificate here: keep it in the Secret of --webhook-secret, which all replicas share, and its
+    /// authority in the webhook configurations (deploy/rbac/webhook-self-signed).
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
+          default_missing_value = "true", action = clap::ArgAction::Set, value_parser = flags::boolean)]
+    pub(super) webhook_self_signed: bool,
+    #[command(flatten)]
+    pub(super) own_certificates: OwnCertificates,
     /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to whoever the API server allows.
     #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = Listen::parse)]
     pub(super) diagnostics_address: Listen,
@@ -99,6 +106,31 @@ pub(super) struct Manager {
     pub(super) accepted: accepted::ManagerFlags,
 }
 
+/// Names that --webhook-self-signed uses. Kustomize may have put a prefix before those of deploy/webhook.
+#[derive(Debug, Args)]
+pub(super) struct OwnCertificates {
+    /// The Service by which API servers reach the webhook, in the manager's namespace; for --webhook-self-signed.
+    #[arg(long, value_name = "NAME", default_value = "webhook-service")]
+    pub(super) webhook_service: String,
+    /// The Secret of the webhook's certificate, in the manager's namespace; for --webhook-self-signed.
+    #[arg(long, value_name = "NAME", default_value = "webhook-own-certificate")]
+    pub(super) webhook_secret: String,
+    /// The ValidatingWebhookConfiguration whose caBundle is kept; for --webhook-self-signed.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "validating-webhook-configuration"
+    )]
+    pub(super) webhook_validating: String,
+    /// The MutatingWebhookConfiguration whose caBundle is kept; for --webhook-self-signed.
+    #[arg(
+        long,
+        value_name = "NAME",
+        default_value = "mutating-webhook-configuration"
+    )]
+    pub(super) webhook_mutating: String,
+}
+
 /// Go's names of TLS versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum TlsVersion {
@@ -110,6 +142,23 @@ pub(super) enum TlsVersion {
     Tls12,
     #[value(name = "VersionTLS13")]
     Tls13,
+}
+
+impl OwnCertificates {
+    fn in_namespace(&self, namespace: &str) -> Own {
+        let service = &self.webhook_service;
+        let names = [
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}.svc.cluster.local"),
+        ];
+        Own {
+            namespace: namespace.to_owned(),
+            secret: self.webhook_secret.clone(),
+            validating: self.webhook_validating.clone(),
+            mutating: self.webhook_mutating.clone(),
+            names: names.into(),
+        }
+    }
 }
 
 /// Whom requests go to, as metrics name it.
@@ -138,7 +187,8 @@ impl Manager {
         let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
         let host = host(&config.cluster_url);
-        let settings = self.settings(&config.default_namespace);
+        let namespace = config.default_namespace.clone();
+        let settings = self.settings(&namespace);
         let watches = controller::client(config.clone())?;
         let writes = controller::client(config)?;
         let (version, served) = tokio::select! {
@@ -158,7 +208,7 @@ impl Manager {
         let controller = Controller::new(watches.clone(), writes, settings);
         let mut seen = Seen::default();
         let view = controller.view();
-        let certificates = self.certificates(&tls);
+        let certificates = self.certificates(&tls)?;
         let check = certificates.clone().map(|certificates| {
             Check::new("webhook", move || {
                 let serving = certificates.ready();
@@ -170,6 +220,12 @@ impl Manager {
         if let Some(certificates) = certificates {
             let (address, facts) = (&self.webhook_port, controller.facts());
             let scope = self.scope();
+            if self.webhook_self_signed {
+                let (certificates, view) = (Arc::clone(&certificates), view.clone());
+                let own = self.own_certificates.in_namespace(&namespace);
+                let leads = move || view.is_leading();
+                seen.keeper(Keeper::new(watches.clone(), own, certificates, leads));
+            }
             seen.webhook(address, certificates, facts, scope).await?;
         }
         let shown = Shown {
@@ -210,9 +266,18 @@ impl Manager {
     /// Where the webhook's certificate comes from; `None` when no webhook is served. A manager without certificates, as outside
     /// of a cluster, is whole without a webhook; one whose Deployment mounts a folder, or names one, waits for what shall be
     /// in it.
-    fn certificates(&self, tls: &TlsOptions) -> Option<Arc<Certificates>> {
+    fn certificates(&self, tls: &TlsOptions) -> anyhow::Result<Option<Arc<Certificates>>> {
+        if self.webhook_self_signed && self.webhook_cert_dir.is_some() {
+            anyhow::bail!(
+                "--webhook-self-signed and --webhook-cert-dir are two sources of one certificate; give one of them"
+            );
+        }
         if self.webhook_port == Listen::Off {
-            return None;
+            return Ok(None);
+        }
+        if self.webhook_self_signed {
+            let certificates = Certificates::new(Source::Given, tls.clone());
+            return Ok(Some(Arc::new(certificates)));
         }
         let folder = match &self.webhook_cert_dir {
             Some(folder) => folder.clone(),
@@ -221,11 +286,11 @@ impl Manager {
                 tracing::info!(
                     "no webhook is served: there is no folder {CERT_DIR}; name one with --webhook-cert-dir, or set                      --webhook-port=0"
                 );
-                return None;
+                return Ok(None);
             }
         };
         let certificates = Certificates::new(Source::Folder(folder), tls.clone());
-        Some(Arc::new(certificates))
+        Ok(Some(Arc::new(certificates)))
     }
 
     /// The claims that this manager serves. Upstream takes the empty text, which a Deployment's template may leave, for none.

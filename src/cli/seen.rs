@@ -16,7 +16,7 @@ use crate::observe::diagnostics::{Diagnostics, Guard, Served};
 use crate::observe::health::{Check, Health};
 use crate::observe::logs::Dial;
 use crate::observe::metrics::{self, PoolMetrics};
-use crate::webhook::{Certificates, Scope, Webhook};
+use crate::webhook::{Certificates, Keeper, Scope, Webhook};
 
 /// The servers of one run.
 #[derive(Debug, Default)]
@@ -108,6 +108,12 @@ impl Seen {
         let serve = webhook.serve(certificates, Arc::new(facts), scope, self.stop.clone());
         self.servers.push(("the webhook", tokio::spawn(serve)));
         Ok(())
+    }
+
+    /// Keeps the webhook's own certificates in order.
+    pub(super) fn keeper(&mut self, keeper: Keeper) {
+        let keeping = tokio::spawn(keeper.run(self.stop.clone()));
+        self.servers.push(("the webhook's certificates", keeping));
     }
 
     /// Ends them, and tells when one had broken off.

@@ -168,7 +168,7 @@ fn read(folder: &Path) -> Result<Pair, String> {
         fs::read(&path).map_err(|e| {
             format!(
                 "{} cannot be read: {e}; put the certificate of the webhook there (cert-manager, or --webhook-cert-dir), or \
-                 set --webhook-port=0",
+                 give --webhook-self-signed or --webhook-port=0",
                 path.display()
             )
         })

@@ -5,7 +5,7 @@
 //! embedded server. What lives in the cluster it learns through [`Facts`], which the controller implements.
 //!
 //! ```text
-//!   connection -> TLS, with the certificate of this moment      certificates.rs
+//!   connection -> TLS, with the certificate of this moment      certificates.rs  (own/: those that it makes itself)
 //!     -> POST path: which hook?                                 server.rs  hooks.rs
 //!       -> body: 8 MiB, 10 s                                    body.rs
 //!         -> AdmissionReview v1: is it about the hook's kind?   review.rs
@@ -20,6 +20,7 @@ mod body;
 mod certificates;
 mod facts;
 mod hooks;
+mod own;
 mod review;
 mod server;
 #[cfg(test)]
@@ -28,6 +29,7 @@ mod tests;
 pub use certificates::{Certificates, Pair, Source};
 pub use facts::{Answer, Facts, Question};
 pub use hooks::{Act, HOOKS, Hook};
+pub use own::{Keeper, Own, Times};
 pub use review::Scope;
 pub use server::Webhook;
 

@@ -102,6 +102,13 @@ fn the_managers_defaults_are_upstreams_but_for_the_lease() {
     assert_eq!(m.health_addr, Listen::Everywhere(9440));
     assert_eq!(m.webhook_port, Listen::Everywhere(9443));
     assert_eq!(m.webhook_cert_dir, None);
+    assert!(!m.webhook_self_signed);
+    assert_eq!(m.own_certificates.webhook_service, "webhook-service");
+    assert_eq!(m.own_certificates.webhook_secret, "webhook-own-certificate");
+    let [validating, mutating] =
+        ["validating", "mutating"].map(|n| format!("{n}-webhook-configuration"));
+    assert_eq!(m.own_certificates.webhook_validating, validating);
+    assert_eq!(m.own_certificates.webhook_mutating, mutating);
     assert_eq!((&*m.tls_cipher_suites, &*m.tls_curve_preferences), ("", ""));
     assert_eq!(m.diagnostics_address, Listen::Everywhere(8443));
     assert!(!m.insecure_diagnostics);

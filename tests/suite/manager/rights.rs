@@ -3,20 +3,23 @@
 use std::path::Path;
 
 use http::StatusCode;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use k8s_openapi::api::authentication::v1::TokenRequest;
-use k8s_openapi::api::core::v1::ServiceAccount;
+use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, Client, Config};
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
 use super::Manager;
-use crate::proxy::Proxy;
+use crate::proxy::{Asked, Proxy};
 use crate::real::{control_plane, free_port, say};
 use crate::tally;
-use crate::world::{On, World};
+use crate::world::{On, World, until};
 
 /// The objects of a file under `deploy/rbac`, in this namespace.
 fn deployed(file: &str, namespace: &str) -> Vec<Value> {
@@ -49,12 +52,13 @@ async fn deploy(world: &World) -> String {
     token_of(world, "manager").await
 }
 
-/// Creates what the files hold that is of no namespace, under names that no other run has. Returns the names of the roles.
-async fn deploy_diagnostics(world: &World) -> Vec<String> {
+/// Creates what the files of a folder hold that is of no namespace, under names that no other run has. Returns the names of
+/// the roles.
+async fn deploy_cluster_wide(world: &World, folder: &str, files: &[&str]) -> Vec<String> {
     let own = |name: &str| format!("{}-{name}", world.namespace);
     let mut roles = Vec::new();
-    for file in ["review_role", "review_role_binding", "reader_role"] {
-        for mut object in deployed(&format!("diagnostics/{file}.yaml"), &world.namespace) {
+    for file in files {
+        for mut object in deployed(&format!("{folder}/{file}.yaml"), &world.namespace) {
             let name = own(object["metadata"]["name"].as_str().unwrap());
             object["metadata"]["name"] = json!(name);
             match object["kind"].as_str().unwrap() {
@@ -95,6 +99,17 @@ async fn token_of(world: &World, account: &str) -> String {
         .unwrap();
     let made: TokenRequest = world.client.request(request).await.unwrap();
     made.status.unwrap().token.unwrap()
+}
+
+fn assert_none_refused(asked: &[Asked]) {
+    let is_refused = |a: &&Asked| {
+        matches!(
+            a.status,
+            Some(StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED)
+        )
+    };
+    let refused: Vec<_> = asked.iter().filter(is_refused).collect();
+    assert!(refused.is_empty(), "refused: {refused:#?}");
 }
 
 #[test]
@@ -162,20 +177,8 @@ async fn p4_p5_with_the_roles_in_deploy_nothing_is_refused() {
     assert!(manager.ended().await, "SIGTERM is a good end");
 
     let asked = proxy.asked();
-    let refused: Vec<_> = asked
-        .iter()
-        .filter(|a| {
-            matches!(
-                a.status,
-                Some(StatusCode::FORBIDDEN | StatusCode::UNAUTHORIZED)
-            )
-        })
-        .collect();
-    assert!(refused.is_empty(), "refused: {refused:#?}");
-    let mut used: Vec<_> = asked
-        .iter()
-        .filter_map(crate::proxy::Asked::right)
-        .collect();
+    assert_none_refused(&asked);
+    let mut used: Vec<_> = asked.iter().filter_map(Asked::right).collect();
     used.sort();
     used.dedup();
     say(&format!(
@@ -183,6 +186,100 @@ async fn p4_p5_with_the_roles_in_deploy_nothing_is_refused() {
         asked.len(),
         used.len()
     ));
+    world.end().await;
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
+
+/// How the API server is to verify the webhooks of a configuration; `None` where one has nothing.
+fn bundle(webhooks: &Value) -> Option<&str> {
+    let mut bundles = webhooks.as_array()?.iter();
+    let first = bundles.next()?["clientConfig"]["caBundle"].as_str()?;
+    let same = |w: &Value| w["clientConfig"]["caBundle"] == first;
+    bundles.all(same).then_some(first)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn p4_with_the_roles_in_deploy_the_manager_keeps_the_webhooks_certificate() {
+    if control_plane().await.is_none() {
+        say(
+            "SKIPPED on a real server: p4_with_the_roles_in_deploy_the_manager_keeps_the_webhooks_certificate",
+        );
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        return;
+    }
+    let world = World::without_controller(On::Real).await;
+    let token = deploy(&world).await;
+    for file in ["secret_role", "secret_role_binding"] {
+        let file = format!("webhook-self-signed/{file}.yaml");
+        for object in deployed(&file, &world.namespace) {
+            match object["kind"].as_str().unwrap() {
+                "Role" => _ = world.create::<Role>(object).await,
+                "RoleBinding" => _ = world.create::<RoleBinding>(object).await,
+                other => panic!("{file} holds a {other}"),
+            }
+        }
+    }
+    let files = ["configurations_role", "configurations_role_binding"];
+    let roles = deploy_cluster_wide(&world, "webhook-self-signed", &files).await;
+    // Under the very names that the roles give rights to; for this namespace only.
+    let selector = json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
+    let configuration = |file: &str| {
+        let mut object = deployed(&format!("../webhook/{file}.yaml"), &world.namespace).remove(0);
+        for webhook in object["webhooks"].as_array_mut().unwrap() {
+            webhook["namespaceSelector"] = selector.clone();
+        }
+        object
+    };
+    let validating = Api::<ValidatingWebhookConfiguration>::all(world.client.clone());
+    let object = serde_json::from_value(configuration("validating")).unwrap();
+    let post = PostParams::default();
+    validating.create(&post, &object).await.unwrap();
+    let mutating = Api::<MutatingWebhookConfiguration>::all(world.client.clone());
+    let object = serde_json::from_value(configuration("mutating")).unwrap();
+    mutating.create(&post, &object).await.unwrap();
+
+    let door = world.door().await;
+    let proxy = Proxy::start(&door.config).await;
+    let kubeconfig = door.kubeconfig_to("rights", &proxy.cluster(), Some(&token));
+    let flags = ["--webhook-self-signed", "--webhook-port=127.0.0.1:0"];
+    let manager = Manager::start(&world, &kubeconfig, &flags);
+    world
+        .until::<Secret>("the Secret of the webhook", |all| {
+            all.contains_key("webhook-own-certificate")
+        })
+        .await;
+    let trusted = |webhooks: &Value| bundle(webhooks).map(str::to_owned);
+    let validates = until::<ValidatingWebhookConfiguration>(
+        validating.clone(),
+        "every webhook to trust an authority",
+        |all| trusted(&json!(all["validating-webhook-configuration"].webhooks)).is_some(),
+    );
+    let validates = json!(validates.await["validating-webhook-configuration"].webhooks);
+    let mutates = until::<MutatingWebhookConfiguration>(
+        mutating.clone(),
+        "every webhook to trust the same one",
+        |all| {
+            let webhooks = json!(all["mutating-webhook-configuration"].webhooks);
+            trusted(&webhooks) == trusted(&validates)
+        },
+    );
+    mutates.await;
+    manager.signal("TERM");
+    assert!(manager.ended().await, "SIGTERM is a good end");
+    assert_none_refused(&proxy.asked());
+
+    let now = DeleteParams::default();
+    let name = "validating-webhook-configuration";
+    validating.delete(name, &now).await.unwrap();
+    let name = "mutating-webhook-configuration";
+    mutating.delete(name, &now).await.unwrap();
+    let bindings = Api::<ClusterRoleBinding>::all(world.client.clone());
+    let binding = format!("{}-webhook-configurations-rolebinding", world.namespace);
+    bindings.delete(&binding, &now).await.unwrap();
+    for role in roles {
+        let api = Api::<ClusterRole>::all(world.client.clone());
+        api.delete(&role, &now).await.unwrap();
+    }
     world.end().await;
     tally::add("scenarios passed on a real kube-apiserver", 1);
 }
@@ -196,7 +293,8 @@ async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
     }
     let world = World::without_controller(On::Real).await;
     let token = deploy(&world).await;
-    let roles = deploy_diagnostics(&world).await;
+    let files = ["review_role", "review_role_binding", "reader_role"];
+    let roles = deploy_cluster_wide(&world, "diagnostics", &files).await;
     let reader = roles
         .iter()
         .find(|r| r.ends_with("metrics-reader"))
@@ -270,15 +368,13 @@ async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
         format!("{}-diagnostics-review-rolebinding", world.namespace),
     ] {
         bindings
-            .delete(&name, &kube::api::DeleteParams::default())
+            .delete(&name, &DeleteParams::default())
             .await
             .unwrap();
     }
     for role in roles {
         let api = Api::<ClusterRole>::all(world.client.clone());
-        api.delete(&role, &kube::api::DeleteParams::default())
-            .await
-            .unwrap();
+        api.delete(&role, &DeleteParams::default()).await.unwrap();
     }
     world.end().await;
     tally::add("scenarios passed on a real kube-apiserver", 1);

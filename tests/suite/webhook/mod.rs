@@ -4,6 +4,7 @@
 mod down;
 mod facts;
 mod files;
+mod own;
 mod upstream;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,300 @@
+//! What the Secret holds, whether it is good, and what comes next; pure but for the randomness of keys.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
+
+use crate::webhook::Pair;
+
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// Life of an authority; it is exchanged a year before its end.
+const AUTHORITY_DAYS: i32 = 3650;
+const AUTHORITY_LEFT: i32 = 365;
+/// Life of a certificate; it is exchanged a month before its end.
+const CERTIFICATE_DAYS: i32 = 90;
+const CERTIFICATE_LEFT: i32 = 30;
+/// When a new authority is due, beside the Secret's data.
+const RENEW: &str = "ipam.metal3.io/authority-renew-after";
+
+/// What the Secret holds.
+#[derive(Clone, PartialEq, Eq)]
+pub(super) struct Content {
+    /// Authorities that are trusted, in PEM: the one that signs first, then the one before it.
+    pub(super) bundle: Vec<String>,
+    /// Key of the first.
+    key: String,
+    /// What is served.
+    pub(super) pair: Pair,
+    /// When a new authority is due.
+    renew: Timestamp,
+}
+
+/// How far good content is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Standing {
+    pub(super) exchange: Exchange,
+    /// Whether the certificate's time comes.
+    certificate_due: bool,
+    /// Whether the authority's time comes.
+    authority_due: bool,
+}
+
+/// Where the exchange of an authority stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Exchange {
+    /// There is one authority.
+    None,
+    /// The new one is trusted beside the old one, which has signed what is served.
+    Announced,
+    /// The new one has signed what is served; the old one is still trusted.
+    Signed,
+}
+
+/// What the leader does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Step {
+    Nothing,
+    /// A new authority is trusted beside the old one.
+    NewAuthority,
+    /// The first authority signs a new certificate.
+    NewCertificate,
+    /// The old authority goes.
+    DropOld,
+}
+
+impl Content {
+    /// An authority and a certificate for these names.
+    pub(super) fn new(names: &[String], now: Timestamp) -> Result<Self, rcgen::Error> {
+        let (authority, key) = authority(now)?;
+        let pair = certificate(&key, names, now)?;
+        Ok(Self {
+            bundle: vec![authority],
+            key,
+            pair,
+            renew: now + DAY * (AUTHORITY_DAYS - AUTHORITY_LEFT),
+        })
+    }
+
+    /// Reads a Secret and looks whether a client that trusts its authorities can talk to who serves its certificate.
+    pub(super) fn read(
+        secret: &Secret,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<(Self, Standing), String> {
+        let empty = BTreeMap::new();
+        let data = secret.data.as_ref().unwrap_or(&empty);
+        let text = |key: &str| {
+            let bytes = data.get(key).map(|ByteString(bytes)| bytes.clone());
+            let text = bytes.and_then(|bytes| String::from_utf8(bytes).ok());
+            text.filter(|text| !text.is_empty())
+                .ok_or_else(|| format!("{key} is missing or no text"))
+        };
+        let renew = secret.metadata.annotations.as_ref();
+        let renew = renew.and_then(|all| all.get(RENEW)?.parse().ok());
+        let content = Self {
+            bundle: split(&text("ca.crt")?),
+            key: text("ca.key")?,
+            pair: Pair {
+                certificate: text("tls.crt")?.into_bytes(),
+                key: text("tls.key")?.into_bytes(),
+            },
+            // Who takes it away has the authority exchanged, in steps.
+            renew: renew.unwrap_or(Timestamp::MIN),
+        };
+        let standing = content.standing(names, now)?;
+        Ok((content, standing))
+    }
+
+    /// As a Secret.
+    pub(super) fn write(&self, secret: &mut Secret) {
+        let data = [
+            ("ca.crt", self.bundle().into_bytes()),
+            ("ca.key", self.key.clone().into_bytes()),
+            ("tls.crt", self.pair.certificate.clone()),
+            ("tls.key", self.pair.key.clone()),
+        ];
+        let data = data.map(|(key, bytes)| (key.to_owned(), ByteString(bytes)));
+        secret.data = Some(data.into());
+        secret.string_data = None;
+        let annotations = secret.metadata.annotations.get_or_insert_default();
+        annotations.insert(RENEW.to_owned(), self.renew.to_string());
+    }
+
+    /// The authorities as one text, as a `caBundle` has them.
+    pub(super) fn bundle(&self) -> String {
+        self.bundle.concat()
+    }
+
+    /// Whether it can be served to who trusts it, and how far it is.
+    pub(super) fn standing(&self, names: &[String], now: Timestamp) -> Result<Standing, String> {
+        let [first, rest @ ..] = self.bundle.as_slice() else {
+            return Err("ca.crt holds no certificate".to_owned());
+        };
+        if rest.len() > 1 {
+            return Err("ca.crt holds more than two certificates".to_owned());
+        }
+        // Does the key belong to the first authority? What it signs now must be trusted by it.
+        let probe = certificate(&self.key, names, now).map_err(|e| format!("ca.key: {e}"))?;
+        let of_first = std::slice::from_ref(first);
+        verify(&probe, of_first, names, now)
+            .map_err(|why| format!("ca.key does not belong to ca.crt: {why}"))?;
+        verify(&self.pair, &self.bundle, names, now).map_err(|why| format!("tls.crt: {why}"))?;
+        belong_together(&self.pair).map_err(|why| format!("tls.key: {why}"))?;
+        let later = now + DAY * CERTIFICATE_LEFT;
+        let exchange = match (rest, verify(&self.pair, of_first, names, now)) {
+            ([], _) => Exchange::None,
+            ([_, ..], Ok(())) => Exchange::Signed,
+            ([_, ..], Err(_)) => Exchange::Announced,
+        };
+        Ok(Standing {
+            exchange,
+            certificate_due: verify(&self.pair, &self.bundle, names, later).is_err(),
+            authority_due: self.renew <= now,
+        })
+    }
+
+    /// The step carried out.
+    pub(super) fn after(
+        &self,
+        step: Step,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, rcgen::Error> {
+        let mut next = self.clone();
+        match step {
+            Step::Nothing => {}
+            Step::NewAuthority => {
+                let (authority, key) = authority(now)?;
+                next.bundle.truncate(1);
+                next.bundle.insert(0, authority);
+                next.key = key;
+                next.renew = now + DAY * (AUTHORITY_DAYS - AUTHORITY_LEFT);
+            }
+            Step::NewCertificate => next.pair = certificate(&self.key, names, now)?,
+            Step::DropOld => next.bundle.truncate(1),
+        }
+        Ok(next)
+    }
+}
+
+impl Standing {
+    /// What comes next. `trusted`: every API server has had the time to learn the whole bundle; `served`: every replica has had
+    /// the time to serve what the first authority signed.
+    pub(super) fn next(self, trusted: bool, served: bool) -> Step {
+        match self.exchange {
+            Exchange::Announced if trusted => Step::NewCertificate,
+            Exchange::None | Exchange::Signed if self.certificate_due => Step::NewCertificate,
+            Exchange::Signed if served => Step::DropOld,
+            Exchange::None if self.authority_due => Step::NewAuthority,
+            Exchange::None | Exchange::Announced | Exchange::Signed => Step::Nothing,
+        }
+    }
+}
+
+/// An authority and its key, in PEM.
+fn authority(now: Timestamp) -> Result<(String, String), rcgen::Error> {
+    let key = KeyPair::generate()?;
+    let mut params = authority_params()?;
+    ends(&mut params, now, AUTHORITY_DAYS);
+    let pem = params.self_signed(&key)?.pem();
+    Ok((pem, key.serialize_pem()))
+}
+
+fn authority_params() -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "metal3-ipam webhook CA");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    Ok(params)
+}
+
+/// A certificate for these names, signed with this authority's key.
+fn certificate(key: &str, names: &[String], now: Timestamp) -> Result<Pair, rcgen::Error> {
+    let issuer = Issuer::new(authority_params()?, KeyPair::from_pem(key)?);
+    let mut params = CertificateParams::new(names)?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "metal3-ipam webhook");
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.use_authority_key_identifier_extension = true;
+    ends(&mut params, now, CERTIFICATE_DAYS);
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, &issuer)?.pem();
+    Ok(Pair {
+        certificate: certificate.into_bytes(),
+        key: key.serialize_pem().into_bytes(),
+    })
+}
+
+/// It is good until the end of the day so many days from now.
+fn ends(params: &mut CertificateParams, now: Timestamp, days: i32) {
+    let day = (now + DAY * (days + 1)).to_zoned(TimeZone::UTC).date();
+    let [month, of_month] = [day.month(), day.day()].map(i8::unsigned_abs);
+    params.not_after = rcgen::date_time_ymd(i32::from(day.year()), month, of_month);
+}
+
+/// Looks at a pair as a client does that trusts these authorities and knows the server by each of these names.
+pub(super) fn verify(
+    pair: &Pair,
+    authorities: &[String],
+    names: &[String],
+    at: Timestamp,
+) -> Result<(), String> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        let authority = CertificateDer::from_pem_slice(authority.as_bytes());
+        let authority = authority.map_err(|e| e.to_string())?;
+        roots.add(authority).map_err(|e| e.to_string())?;
+    }
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pair.certificate).collect();
+    let chain = chain.map_err(|e| e.to_string())?;
+    let [own, between @ ..] = chain.as_slice() else {
+        return Err("it holds no certificate".to_owned());
+    };
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    let verifier = verifier.map_err(|e| e.to_string())?;
+    let seconds = u64::try_from(at.as_second()).unwrap_or_default();
+    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+    for name in names {
+        let name = ServerName::try_from(name.as_str()).map_err(|e| e.to_string())?;
+        let verified = verifier.verify_server_cert(own, between, &name, &[], at);
+        verified.map_err(|e| e.to_string())?;
+    }
+    Ok(())
+}
+
+/// Whether the key is that of the certificate.
+fn belong_together(pair: &Pair) -> Result<(), String> {
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pair.certificate).collect();
+    let chain = chain.map_err(|e| e.to_string())?;
+    let key = PrivateKeyDer::from_pem_slice(&pair.key).map_err(|e| e.to_string())?;
+    let checked = CertifiedKey::from_der(chain, key, &ring::default_provider());
+    checked.map(drop).map_err(|e| e.to_string())
+}
+
+/// The certificates of a text, one text each.
+fn split(bundle: &str) -> Vec<String> {
+    const END: &str = "-----END CERTIFICATE-----";
+    let parts = bundle.split_inclusive(END);
+    let parts = parts.filter(|part| part.contains(END));
+    parts.map(|part| format!("{}\n", part.trim())).collect()
+}

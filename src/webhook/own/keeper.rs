@@ -1,0 +1,365 @@
+//! The task of one replica: it keeps the Secret good and serves what it holds; on the leader also the configurations.
+
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::core::ClusterResourceScope;
+use kube::{Api, Client, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::authority::{Content, Step};
+use super::bundle;
+use crate::webhook::Certificates;
+
+/// What is written under the name of this manager.
+const MANAGER: &str = "metal3-ipam-webhook";
+/// Time of one request.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Tries for the Secret in one round: who loses a race takes what the winner wrote.
+const TRIES: usize = 3;
+
+/// Names of the objects.
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// Namespace of the Secret: the manager's.
+    pub namespace: String,
+    /// The Secret.
+    pub secret: String,
+    /// The ValidatingWebhookConfiguration.
+    pub validating: String,
+    /// The MutatingWebhookConfiguration.
+    pub mutating: String,
+    /// Names and addresses by which API servers reach the webhook server.
+    pub names: Vec<String>,
+}
+
+/// How often, and how long between the steps of an exchange.
+#[derive(Debug, Clone, Copy)]
+pub struct Times {
+    /// Between two looks.
+    pub look: Duration,
+    /// From a new bundle in the configurations to a certificate that only it makes trusted: API servers learn of a
+    /// configuration by their watches.
+    pub trusted: Duration,
+    /// From a new certificate to the end of the old authority: some looks of every replica.
+    pub served: Duration,
+}
+
+impl Default for Times {
+    fn default() -> Self {
+        Self {
+            look: Duration::from_secs(10),
+            trusted: Duration::from_mins(1),
+            served: Duration::from_mins(5),
+        }
+    }
+}
+
+/// See the module.
+pub struct Keeper {
+    client: Client,
+    own: Own,
+    times: Times,
+    certificates: Arc<Certificates>,
+    leads: Box<dyn Fn() -> bool + Send + Sync>,
+    now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    /// What was good last.
+    last: Option<Content>,
+    /// Since when the configurations hold this bundle.
+    trusted: Option<(String, Instant)>,
+    /// Since when the Secret holds this certificate.
+    served: Option<(Vec<u8>, Instant)>,
+    /// What went wrong, by what it concerned, as it was logged.
+    troubles: BTreeMap<&'static str, String>,
+}
+
+impl Keeper {
+    /// `leads` says whether this replica is the leader. Nothing is read before [`Self::run`].
+    pub fn new(
+        client: Client,
+        own: Own,
+        certificates: Arc<Certificates>,
+        leads: impl Fn() -> bool + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            client,
+            own,
+            times: Times::default(),
+            certificates,
+            leads: Box::new(leads),
+            now: Box::new(Timestamp::now),
+            last: None,
+            trusted: None,
+            served: None,
+            troubles: BTreeMap::new(),
+        }
+    }
+
+    /// With other times than the default ones.
+    #[must_use]
+    pub fn with_times(mut self, times: Times) -> Self {
+        self.times = times;
+        self
+    }
+
+    /// With another clock than the system's.
+    #[must_use]
+    pub fn with_clock(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        self.now = Box::new(now);
+        self
+    }
+
+    /// Runs until `shutdown`.
+    pub async fn run(mut self, shutdown: CancellationToken) {
+        let look = self.times.look;
+        let looking = async {
+            loop {
+                self.look().await;
+                tokio::time::sleep(look).await;
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = looking => {}
+        }
+    }
+
+    async fn look(&mut self) {
+        let secret = self.secret().await;
+        let secret = self.noted("secret", secret);
+        let Some((secret, content)) = secret else {
+            return;
+        };
+        if self.last.as_ref() != Some(&content) {
+            self.certificates.give(content.pair.clone());
+            self.last = Some(content.clone());
+        }
+        let served = &mut self.served;
+        if served
+            .as_ref()
+            .is_none_or(|(pair, _)| *pair != content.pair.certificate)
+        {
+            *served = Some((content.pair.certificate.clone(), Instant::now()));
+        }
+        if !(self.leads)() {
+            self.trusted = None;
+            return;
+        }
+        let bundle = content.bundle();
+        let validating = self.tend::<ValidatingWebhookConfiguration>(&self.own.validating, &bundle);
+        let validating = validating.await;
+        let mutating = self
+            .tend::<MutatingWebhookConfiguration>(&self.own.mutating, &bundle)
+            .await;
+        let both = [
+            self.noted("validating", validating).is_some(),
+            self.noted("mutating", mutating).is_some(),
+        ];
+        if both != [true, true] {
+            self.trusted = None;
+        } else if self.trusted.as_ref().is_none_or(|(of, _)| *of != bundle) {
+            self.trusted = Some((bundle, Instant::now()));
+        }
+        let stepped = self.step(secret, &content).await;
+        self.noted("renewal", stepped);
+    }
+
+    /// What came of something; what went wrong is logged when it is another fault than the last time.
+    fn noted<T>(&mut self, what: &'static str, came: Result<T, String>) -> Option<T> {
+        match came {
+            Ok(came) => {
+                if self.troubles.remove(what).is_some() {
+                    info!(what, "the webhook's own certificates are in order again");
+                }
+                Some(came)
+            }
+            Err(why) => {
+                if self.troubles.get(what) != Some(&why) {
+                    warn!(
+                        why,
+                        "the webhook's own certificates cannot be kept in order"
+                    );
+                    self.troubles.insert(what, why);
+                }
+                None
+            }
+        }
+    }
+
+    /// The Secret as it stands, made or put right where that was needed.
+    async fn secret(&self) -> Result<(Secret, Content), String> {
+        let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
+        let name = &self.own.secret;
+        let which = format!("Secret {}/{name}", self.own.namespace);
+        let mut raced = String::new();
+        for _ in 0..TRIES {
+            let now = (self.now)();
+            let found = sent(&format!("reading {which}"), api.get_opt(name)).await?;
+            let came = match found {
+                None => {
+                    let mut secret = Secret::default();
+                    secret.metadata.name = Some(name.clone());
+                    secret.type_ = Some("Opaque".to_owned());
+                    self.good(now)?.write(&mut secret);
+                    info!("{which} is created with the webhook's certificate");
+                    written(api.create(&post(), &secret), &which).await?
+                }
+                Some(mut secret) => match Content::read(&secret, &self.own.names, now) {
+                    Ok((content, _)) => return Ok((secret, content)),
+                    Err(why) => {
+                        warn!(
+                            why,
+                            "{which} does not hold the webhook's certificate; it is put right"
+                        );
+                        self.good(now)?.write(&mut secret);
+                        let how = post();
+                        let replaced = api.replace(name, &how, &secret);
+                        written(replaced, &which).await?
+                    }
+                },
+            };
+            if let Err(why) = came {
+                raced = why;
+            }
+            // What the server holds now counts, whoever wrote it.
+        }
+        Err(format!("{which} changes again and again: {raced}"))
+    }
+
+    /// What was good last and still is, else something new.
+    fn good(&self, now: Timestamp) -> Result<Content, String> {
+        if let Some(last) = &self.last
+            && last.standing(&self.own.names, now).is_ok()
+        {
+            return Ok(last.clone());
+        }
+        Content::new(&self.own.names, now).map_err(|e| format!("making a certificate: {e}"))
+    }
+
+    /// Carries out the next step of a renewal.
+    async fn step(&self, mut secret: Secret, content: &Content) -> Result<(), String> {
+        let now = (self.now)();
+        let names = &self.own.names;
+        let standing = content.standing(names, now)?;
+        let past = |since: Option<Instant>, time| since.is_some_and(|s| s.elapsed() >= time);
+        let trusted = past(self.trusted.as_ref().map(|(_, s)| *s), self.times.trusted);
+        let served = past(self.served.as_ref().map(|(_, s)| *s), self.times.served);
+        let step = standing.next(trusted, served);
+        let said = match step {
+            Step::Nothing => return Ok(()),
+            Step::NewAuthority => "a new authority is trusted beside the old one",
+            Step::NewCertificate => "a new certificate was signed",
+            Step::DropOld => "the old authority is trusted no longer",
+        };
+        let next = content
+            .after(step, names, now)
+            .map_err(|e| format!("making a certificate: {e}"))?;
+        next.write(&mut secret);
+        let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
+        let (name, namespace) = (&self.own.secret, &self.own.namespace);
+        let which = format!("Secret {namespace}/{name}");
+        let how = post();
+        if written(api.replace(name, &how, &secret), &which)
+            .await?
+            .is_ok()
+        {
+            info!("renewal of the webhook's certificate: {said}");
+        }
+        Ok(())
+    }
+
+    /// Has the webhooks of a configuration that lead here trust this bundle. One that does not exist needs nothing.
+    async fn tend<K>(&self, name: &str, bundle: &str) -> Result<(), String>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let kind = K::kind(&());
+        let reading = format!("reading {kind} {name}");
+        let found = match timeout(PATIENCE, api.get_opt(name)).await {
+            // A server without webhooks.
+            Ok(Err(kube::Error::Api(status))) if status.code == 404 => None,
+            other => done(&reading, other)?,
+        };
+        let Some(found) = found else { return Ok(()) };
+        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
+        if bundle::is_kept_by_others(&found) {
+            return Err(format!(
+                "{kind} {name} has an annotation by which cert-manager keeps its caBundle; remove it, or \
+                 --webhook-self-signed"
+            ));
+        }
+        let Some(patch) = bundle::patch(&found, bundle) else {
+            return Ok(());
+        };
+        let how = PatchParams {
+            field_manager: Some(MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        let patch = Patch::<()>::Json(patch);
+        sent(
+            &format!("patching {kind} {name}"),
+            api.patch(name, &how, &patch),
+        )
+        .await?;
+        info!("caBundle of {kind} {name} is that of the webhook's certificate");
+        Ok(())
+    }
+}
+
+fn post() -> PostParams {
+    PostParams {
+        field_manager: Some(MANAGER.to_owned()),
+        ..PostParams::default()
+    }
+}
+
+/// The answer to a write: `Err` inside where another replica was faster.
+async fn written(
+    write: impl Future<Output = kube::Result<Secret>>,
+    which: &str,
+) -> Result<Result<(), String>, String> {
+    match timeout(PATIENCE, write).await {
+        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Err(status.message)),
+        other => done(&format!("writing {which}"), other).map(|_| Ok(())),
+    }
+}
+
+async fn sent<T>(doing: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
+    done(doing, timeout(PATIENCE, request).await)
+}
+
+/// What a request came to, and what to do about it.
+fn done<T>(
+    doing: &str,
+    answer: Result<kube::Result<T>, tokio::time::error::Elapsed>,
+) -> Result<T, String> {
+    match answer {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
+            "{doing}: {}; apply deploy/rbac/webhook-self-signed",
+            status.message
+        )),
+        Ok(Err(error)) => Err(format!("{doing}: {error}")),
+        Err(_) => Err(format!(
+            "{doing}: no answer within {} s",
+            PATIENCE.as_secs()
+        )),
+    }
+}

@@ -1,0 +1,192 @@
+//! What a Secret holds over the years, what spoils it, and what is patched.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::Secret;
+use serde_json::json;
+
+use super::authority::{Content, Exchange, Step, verify};
+use super::bundle::{is_kept_by_others, patch};
+
+fn names() -> Vec<String> {
+    vec![
+        "webhook-service.system.svc".to_owned(),
+        "127.0.0.1".to_owned(),
+    ]
+}
+
+fn start() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn days(n: i64) -> SignedDuration {
+    SignedDuration::from_hours(24 * n)
+}
+
+#[test]
+fn over_twelve_years_every_api_server_trusts_every_replica_at_every_moment() {
+    const EVERY: i64 = 5;
+    let names = names();
+    let mut now = start();
+    let mut content = Content::new(&names, now).unwrap();
+    // One look ago: what a replica may still serve and an API server may still have.
+    let mut before = content.clone();
+    let (mut authorities, mut certificates, mut steps) = (BTreeSet::new(), BTreeSet::new(), 0);
+    while now < start() + days(12 * 365) {
+        authorities.insert(content.bundle[0].clone());
+        certificates.insert(content.pair.certificate.clone());
+        for served in [&before, &content] {
+            for trusting in [&before, &content] {
+                verify(&served.pair, &trusting.bundle, &names, now)
+                    .unwrap_or_else(|why| panic!("{now}, after {steps} steps: {why}"));
+            }
+        }
+        let standing = content.standing(&names, now).unwrap();
+        let (trusted, served) = (before.bundle == content.bundle, before.pair == content.pair);
+        let step = standing.next(trusted, served);
+        steps += usize::from(step != Step::Nothing);
+        before = content.clone();
+        content = content.after(step, &names, now).unwrap();
+        now += days(EVERY);
+    }
+    assert_eq!(authorities.len(), 2, "one exchange, in the tenth year");
+    let per_certificate = 12 * 365 / i64::try_from(certificates.len()).unwrap();
+    assert!(
+        (50..=65).contains(&per_certificate),
+        "a certificate each {per_certificate} days"
+    );
+    assert_eq!(content.bundle.len(), 1, "the old authority is gone");
+}
+
+#[test]
+fn nothing_is_signed_by_an_authority_that_is_not_trusted_yet() {
+    let (names, now) = (names(), start());
+    let content = Content::new(&names, now).unwrap();
+    let content = content.after(Step::NewAuthority, &names, now).unwrap();
+    let standing = content.standing(&names, now).unwrap();
+    assert_eq!(standing.exchange, Exchange::Announced);
+    assert_eq!(standing.next(false, true), Step::Nothing);
+    assert_eq!(standing.next(true, true), Step::NewCertificate);
+    let content = content.after(Step::NewCertificate, &names, now).unwrap();
+    let standing = content.standing(&names, now).unwrap();
+    assert_eq!(standing.next(true, false), Step::Nothing);
+    assert_eq!(standing.next(true, true), Step::DropOld);
+    let content = content.after(Step::DropOld, &names, now).unwrap();
+    assert_eq!(
+        content.standing(&names, now).unwrap().next(true, true),
+        Step::Nothing
+    );
+}
+
+#[test]
+fn what_is_written_is_read_and_what_is_spoiled_is_not() {
+    let (names, now) = (names(), start());
+    let [content, other] = [0, 1].map(|_| Content::new(&names, now).unwrap());
+    let stored = |content: &Content| {
+        let mut secret = Secret::default();
+        content.write(&mut secret);
+        secret
+    };
+    let (good, strange) = (stored(&content), stored(&other));
+    let (read, standing) = Content::read(&good, &names, now).ok().unwrap();
+    assert!(read == content);
+    assert_eq!(standing.next(true, true), Step::Nothing);
+
+    let of = |secret: &Secret, key: &str| secret.data.as_ref().unwrap()[key].clone();
+    let with = |changes: &[(&str, ByteString)]| {
+        let mut secret = good.clone();
+        for (key, value) in changes {
+            secret
+                .data
+                .as_mut()
+                .unwrap()
+                .insert((*key).to_owned(), value.clone());
+        }
+        secret
+    };
+    let garbage = || ByteString(b"garbage".to_vec());
+    let three = [&good, &strange, &strange]
+        .map(|s| of(s, "ca.crt").0)
+        .concat();
+    let mut spoiled = vec![
+        ("empty".to_owned(), Secret::default()),
+        ("three".to_owned(), with(&[("ca.crt", ByteString(three))])),
+    ];
+    for key in ["ca.crt", "ca.key", "tls.crt", "tls.key"] {
+        for (what, value) in [
+            ("garbage", garbage()),
+            ("nothing", ByteString(Vec::new())),
+            ("no text", ByteString(vec![0xff; 100])),
+            ("another's", of(&strange, key)),
+        ] {
+            spoiled.push((format!("{key} is {what}"), with(&[(key, value)])));
+        }
+    }
+    let both = ["tls.crt", "tls.key"].map(|key| (key, of(&strange, key)));
+    spoiled.push(("another's pair".to_owned(), with(&both)));
+    for (what, secret) in spoiled {
+        assert!(Content::read(&secret, &names, now).is_err(), "{what}");
+    }
+    let elsewhere = ["other-service.system.svc".to_owned()];
+    assert!(
+        Content::read(&good, &elsewhere, now).is_err(),
+        "another Service"
+    );
+    assert!(
+        Content::read(&good, &names, now + days(92)).is_err(),
+        "expired"
+    );
+
+    // Without its date an authority is exchanged, in steps.
+    let mut dateless = good;
+    dateless.metadata.annotations = None;
+    let (_, standing) = Content::read(&dateless, &names, now).ok().unwrap();
+    assert_eq!(standing.next(true, true), Step::NewAuthority);
+}
+
+#[test]
+fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
+    let service = |path: &str, bundle: Option<&str>| {
+        let mut client = json!({"service": {"name": "s", "namespace": "n", "path": path}});
+        if let Some(bundle) = bundle {
+            client["caBundle"] = json!(bundle);
+        }
+        json!({"name": "x", "clientConfig": client})
+    };
+    let (ours, url) = (
+        "/validate-ipam-metal3-io-v1alpha1-ippool",
+        "https://127.0.0.1:9443/validate-ipam-metal3-io-v1alpha1-ipclaim?timeout=3s",
+    );
+    // "CA" in base64.
+    let mut configuration = json!({"metadata": {"name": "c", "resourceVersion": "7"}, "webhooks": [
+        service("/validate-other", Some("b3RoZXI=")),
+        service(ours, None),
+        {"name": "y", "clientConfig": {"url": url, "caBundle": "b2xk"}},
+        service(ours, Some("Q0E=")),
+    ]});
+    let untouched = configuration.clone();
+    let made = patch(&configuration, "CA").unwrap();
+    json_patch::patch(&mut configuration, &made).unwrap();
+    let bundles: Vec<_> = configuration["webhooks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|w| w["clientConfig"]["caBundle"].clone())
+        .collect();
+    assert_eq!(bundles, ["b3RoZXI=", "Q0E=", "Q0E=", "Q0E="]);
+    assert!(patch(&configuration, "CA").is_none());
+    assert!(patch(&json!({}), "CA").is_none());
+
+    let mut newer = untouched;
+    newer["metadata"]["resourceVersion"] = json!("8");
+    assert!(
+        json_patch::patch(&mut newer, &made).is_err(),
+        "the places are those of version 7"
+    );
+
+    assert!(!is_kept_by_others(&configuration));
+    configuration["metadata"]["annotations"] = json!({"cert-manager.io/inject-ca-from": "n/c"});
+    assert!(is_kept_by_others(&configuration));
+}
