@@ -11,7 +11,7 @@
 //! | [`admission`] | the rules on objects, pure: old, new and live holders in, verdict out | `alloc`, `api` |
 //! | `listen` | listening sockets: how every server here accepts connections, and which one goes when places run out | - |
 //! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool`, `listen` |
-//! | [`webhook`] | the admission webhook server: AdmissionReviews in, the rules' verdicts out | `api`, `admission`, `listen` |
+//! | [`webhook`] | the admission webhook server: AdmissionReviews in, the rules' verdicts out | `api`, `admission`, `listen`, `observe` |
 //! | [`controller`] | the async shell: watches, router, pool workers, writer, lease, audit | all above |
 //! | [`standalone`] | the embedded Kubernetes-style API server | `api`, `admission` (and `alloc` through it), `listen` |
 //! | [`cli`] | the subcommands that people type, one file each | everything |

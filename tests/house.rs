@@ -38,7 +38,11 @@ const HOUSE: [(&str, &[&str], &[&str]); 10] = [
     ),
     ("listen", &[], &["kube", "redb"]),
     ("observe", &["api", "pool", "listen"], &["redb"]),
-    ("webhook", &["api", "admission", "listen"], &["redb"]),
+    (
+        "webhook",
+        &["api", "admission", "listen", "observe"],
+        &["redb"],
+    ),
     (
         "controller",
         &["alloc", "api", "pool", "admission", "observe", "webhook"],

@@ -219,14 +219,15 @@ impl Manager {
         seen.health(address, view.clone(), check, Tell::Log).await?;
         if let Some(certificates) = certificates {
             let (address, facts) = (&self.webhook_port, controller.facts());
-            let scope = self.scope();
+            let (scope, metrics) = (self.scope(), view.metrics());
             if self.webhook_self_signed {
                 let (certificates, view) = (Arc::clone(&certificates), view.clone());
                 let own = self.own_certificates.in_namespace(&namespace);
                 let leads = move || view.is_leading();
                 seen.keeper(Keeper::new(watches.clone(), own, certificates, leads));
             }
-            seen.webhook(address, certificates, facts, scope).await?;
+            seen.webhook(address, certificates, facts, scope, metrics)
+                .await?;
         }
         let shown = Shown {
             view,

@@ -15,7 +15,7 @@ use crate::controller::{LiveFacts, View};
 use crate::observe::diagnostics::{Diagnostics, Guard, Served};
 use crate::observe::health::{Check, Health};
 use crate::observe::logs::Dial;
-use crate::observe::metrics::{self, PoolMetrics};
+use crate::observe::metrics::{self, Metrics, PoolMetrics};
 use crate::webhook::{Certificates, Keeper, Scope, Webhook};
 
 /// The servers of one run.
@@ -99,13 +99,15 @@ impl Seen {
         certificates: Arc<Certificates>,
         facts: LiveFacts,
         scope: Scope,
+        metrics: Arc<Metrics>,
     ) -> anyhow::Result<()> {
         let found = first("the webhook", "--webhook-port", address, Webhook::bind).await?;
         let Some(webhook) = found else { return Ok(()) };
         tracing::info!(address = %webhook.addr(), "the webhook is served");
         // What is missing is logged here, and not only when someone asks.
         let _ = certificates.ready();
-        let serve = webhook.serve(certificates, Arc::new(facts), scope, self.stop.clone());
+        let facts = Arc::new(facts);
+        let serve = webhook.serve(certificates, facts, scope, metrics, self.stop.clone());
         self.servers.push(("the webhook", tokio::spawn(serve)));
         Ok(())
     }

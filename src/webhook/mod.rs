@@ -1,7 +1,7 @@
 //! The admission webhook server (`--webhook-port`): it asks the rules of `admission` about each write of a real API server, as
 //! the embedded server does about its own, and puts the finalizer into new claims.
 //!
-//! May use `api`, `admission`, `listen`, kube's types of AdmissionReview, hyper and rustls; knows neither the controller nor the
+//! May use `api`, `admission`, `listen`, `observe` (it is counted), kube's types of AdmissionReview, hyper and rustls; knows neither the controller nor the
 //! embedded server. What lives in the cluster it learns through [`Facts`], which the controller implements.
 //!
 //! ```text

@@ -26,9 +26,10 @@ use tracing::debug;
 use super::body::{Places, Read, SMALL};
 use super::certificates::Certificates;
 use super::facts::Facts;
-use super::hooks::Hook;
+use super::hooks::{HOOKS, Hook};
 use super::review::{self, Scope};
 use crate::listen::{Full, Guest, Held, Limits, Listener};
+use crate::observe::metrics::Metrics;
 
 /// An API server keeps one connection of HTTP/2 to each address of a Service.
 const LIMITS: Limits = Limits {
@@ -58,6 +59,7 @@ struct Shared {
     certificates: Arc<Certificates>,
     facts: Arc<dyn Facts>,
     scope: Scope,
+    metrics: Arc<Metrics>,
     places: Places,
     requests: Semaphore,
     http: auto::Builder<TokioExecutor>,
@@ -84,8 +86,12 @@ impl Webhook {
         certificates: Arc<Certificates>,
         facts: Arc<dyn Facts>,
         scope: Scope,
+        metrics: Arc<Metrics>,
         shutdown: CancellationToken,
     ) {
+        for hook in &HOOKS {
+            metrics.serves_webhook(hook.path);
+        }
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
@@ -101,6 +107,7 @@ impl Webhook {
             certificates,
             facts,
             scope,
+            metrics,
             places: Places::new(),
             requests: Semaphore::new(REQUESTS),
             http,
@@ -154,6 +161,17 @@ async fn talk(shared: Arc<Shared>, stream: TcpStream, guest: Guest) {
 
 impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Whole<Bytes>> {
+        // Other paths are no series: anyone can make them up.
+        let hook = Hook::at(request.uri().path());
+        let reviewed = hook.map(|hook| self.metrics.review_begins(hook.path));
+        let response = self.respond(request).await;
+        if let Some(reviewed) = reviewed {
+            reviewed.answered(response.status().as_u16());
+        }
+        response
+    }
+
+    async fn respond(self: Arc<Self>, request: Request<Incoming>) -> Response<Whole<Bytes>> {
         match self.review(request).await {
             Ok(answer) => {
                 let mut response = Response::new(Whole::from(answer));

@@ -30,6 +30,7 @@ use super::body::{MOST, PATIENCE, Places, SMALL};
 use super::*;
 use crate::admission::Holder;
 use crate::api::{ClaimKind, PoolKey};
+use crate::observe::metrics::{self, Metrics, PoolMetrics, Sight};
 
 const POOL: &str = "/validate-ipam-metal3-io-v1alpha1-ippool";
 const CLAIM: &str = "/validate-ipam-metal3-io-v1alpha1-ipclaim";
@@ -123,6 +124,7 @@ struct Running {
     addr: SocketAddr,
     authority: Authority,
     facts: Arc<Told>,
+    metrics: Arc<Metrics>,
     _stop: DropGuard,
 }
 
@@ -147,11 +149,14 @@ impl Running {
             asked: Mutex::default(),
         });
         let asked: Arc<dyn Facts> = facts.clone();
-        tokio::spawn(webhook.serve(certificates, asked, scope, stop.clone()));
+        let metrics = Arc::new(Metrics::new());
+        let counted = Arc::clone(&metrics);
+        tokio::spawn(webhook.serve(certificates, asked, scope, counted, stop.clone()));
         Self {
             addr,
             authority,
             facts,
+            metrics,
             _stop: stop.drop_guard(),
         }
     }
@@ -655,6 +660,38 @@ async fn http_1_is_spoken_too() {
     let body = of_claim(&claim(&json!({"name": "c"}))).to_string();
     let answer = sender.send_request(post(CLAIM, body)).await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_path_and_status_and_other_paths_make_no_series() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let good = of_pool(None, &pool("10.0.0.1", "10.0.0.9"));
+    let bad = of_pool(None, &pool("10.0.0.9", "10.0.0.1"));
+    for review in [&good, &bad] {
+        server.review(POOL, review).await;
+    }
+    server.send(post(POOL, "garbage")).await;
+    server.send(post("/made-up", good.to_string())).await;
+    let registry = prometheus::Registry::new();
+    metrics::register(
+        &registry,
+        &server.metrics,
+        Box::new(Sight::default),
+        PoolMetrics::Off,
+    )
+    .unwrap();
+    let text = String::from_utf8(metrics::text(&registry).unwrap()).unwrap();
+    let name = "controller_runtime_webhook";
+    for line in [
+        format!("{name}_requests_total{{code=\"200\",webhook=\"{POOL}\"}} 2"),
+        format!("{name}_requests_total{{code=\"400\",webhook=\"{POOL}\"}} 1"),
+        format!("{name}_requests_total{{code=\"200\",webhook=\"{CLAIM}\"}} 0"),
+        format!("{name}_latency_seconds_count{{webhook=\"{POOL}\"}} 3"),
+        format!("{name}_requests_in_flight{{webhook=\"{POOL}\"}} 0"),
+    ] {
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    assert!(!text.contains("made-up"));
 }
 
 // === certificates ===

@@ -1,7 +1,7 @@
 //! What is counted as it happens: a few atomics a step, so that counting costs next to nothing beside the requests.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use prometheus::{
@@ -54,6 +54,9 @@ pub struct Metrics {
     retries: IntCounter,
     requests: IntCounterVec,
     leading: IntGauge,
+    reviews: IntCounterVec,
+    review_seconds: HistogramVec,
+    reviews_in_flight: IntGaugeVec,
     vectors: Vectors,
     /// The two results of a step, looked up once.
     succeeded: IntCounter,
@@ -75,6 +78,16 @@ struct Vectors {
 /// A write on its way; the gauge falls when it is dropped.
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
+
+/// A request to the webhook server; the gauge falls when it is dropped.
+#[derive(Debug)]
+pub struct Reviewed {
+    begun: Instant,
+    in_flight: IntGauge,
+    seconds: Histogram,
+    answers: IntCounterVec,
+    path: &'static str,
+}
 
 /// What came of one step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -241,6 +254,22 @@ impl Metrics {
                 &["code", "method", "host"],
             ),
             leading: vectors.leading.with_label_values(&[names::LEASE_NAME]),
+            reviews: counter(
+                "controller_runtime_webhook_requests_total",
+                "Requests to the webhook server, by path and HTTP status; a refusal is an answer with status 200.",
+                &["webhook", "code"],
+            ),
+            review_seconds: histogram(
+                "controller_runtime_webhook_latency_seconds",
+                "Time from the head of a request to the webhook server to its answer, in seconds.",
+                &["webhook"],
+                &REQUEST,
+            ),
+            reviews_in_flight: gauge(
+                "controller_runtime_webhook_requests_in_flight",
+                "Requests to the webhook server that are not answered yet.",
+                &["webhook"],
+            ),
             vectors,
         };
         metrics.begin();
@@ -326,6 +355,9 @@ impl Metrics {
             retries: _,
             requests,
             leading: _,
+            reviews,
+            review_seconds,
+            reviews_in_flight,
             vectors,
             succeeded: _,
             failed: _,
@@ -342,6 +374,7 @@ impl Metrics {
             &vectors.adds,
             &vectors.retries,
             requests,
+            reviews,
         ] {
             registry.register(Box::new(counters.clone()))?;
         }
@@ -351,6 +384,7 @@ impl Metrics {
             &vectors.reconcile_seconds,
             &vectors.queued,
             &vectors.worked,
+            review_seconds,
         ] {
             registry.register(Box::new(histograms.clone()))?;
         }
@@ -359,6 +393,7 @@ impl Metrics {
             most_workers,
             &vectors.active_workers,
             &vectors.leading,
+            reviews_in_flight,
         ] {
             registry.register(Box::new(gauges.clone()))?;
         }
@@ -390,6 +425,28 @@ impl Metrics {
             Decision::Repaired { kind, .. } => self.repairs.with_label_values(&[kind]).inc(),
             Decision::Retrying { .. } => self.retries.inc(),
             Decision::Pool { .. } | Decision::Problem { .. } => {}
+        }
+    }
+
+    /// The webhook server serves this path: its series begin.
+    pub fn serves_webhook(&self, path: &'static str) {
+        for code in ["200", "400", "500"] {
+            self.reviews.with_label_values(&[path, code]);
+        }
+        self.review_seconds.with_label_values(&[path]);
+        self.reviews_in_flight.with_label_values(&[path]);
+    }
+
+    /// A request to a path of the webhook server begins.
+    pub fn review_begins(&self, path: &'static str) -> Reviewed {
+        let in_flight = self.reviews_in_flight.with_label_values(&[path]);
+        in_flight.inc();
+        Reviewed {
+            begun: Instant::now(),
+            in_flight,
+            seconds: self.review_seconds.with_label_values(&[path]),
+            answers: self.reviews.clone(),
+            path,
         }
     }
 
@@ -480,6 +537,21 @@ impl Default for Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+impl Reviewed {
+    /// It is answered with this HTTP status.
+    pub fn answered(&self, code: u16) {
+        let code = code.to_string();
+        self.answers.with_label_values(&[self.path, &*code]).inc();
+        self.seconds.observe(self.begun.elapsed().as_secs_f64());
+    }
+}
+
+impl Drop for Reviewed {
+    fn drop(&mut self) {
+        self.in_flight.dec();
     }
 }
 

@@ -81,7 +81,8 @@ impl Serving {
             .unwrap();
         let (addr, stop) = (webhook.addr(), CancellationToken::new());
         let facts = Arc::new(world.facts());
-        tokio::spawn(webhook.serve(Arc::new(certificates), facts, scope, stop.clone()));
+        let metrics = world.view().metrics();
+        tokio::spawn(webhook.serve(Arc::new(certificates), facts, scope, metrics, stop.clone()));
         Self {
             addr,
             ca_pem,

@@ -68,7 +68,14 @@ impl Replicas {
             );
             tokio::spawn(keeper.with_times(times).run(stop.clone()));
             let facts = Arc::new(world.facts());
-            tokio::spawn(webhook.serve(certificates, facts, Scope::default(), stop.clone()));
+            let metrics = world.view().metrics();
+            tokio::spawn(webhook.serve(
+                certificates,
+                facts,
+                Scope::default(),
+                metrics,
+                stop.clone(),
+            ));
         }
         Self {
             servers,
