@@ -8,7 +8,7 @@ use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use super::{Dry, Registered, Serving, deployed, is_real, refusal, try_pool};
+use super::{At, Dry, Registered, Serving, deployed, is_real, refusal, try_pool};
 use crate::real::free_port;
 use crate::tally;
 use crate::words::range;
@@ -29,7 +29,7 @@ async fn with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refus
     let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
     let files: Vec<_> = deployed().into_values().collect();
     let ca = Serving::authority();
-    let registered = Registered::apply(&world, files, nobody, &ca).await;
+    let registered = Registered::apply(&world, files, (nobody, &ca), At::Rest).await;
 
     // Finalizers and labels of the pools are written under the configurations.
     world.start_controller();
@@ -83,7 +83,8 @@ async fn with_the_webhooks_of_deploy_both_kinds_of_claims_get_their_finalizer_an
     let world = World::start(On::Real).await;
     let serving = Serving::start(&world).await;
     let files: Vec<_> = deployed().into_values().collect();
-    let registered = Registered::apply(&world, files, serving.addr, &serving.ca_pem).await;
+    let registered =
+        Registered::apply(&world, files, (serving.addr, &serving.ca_pem), At::Work).await;
     world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
     let claim = world.claim("c", "p").await;
     assert_eq!(

@@ -19,7 +19,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::{Client, Resource};
-use metal3_ipam::api::metal3::IPPool;
+use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use metal3_ipam::webhook::{Certificates, Pair, Scope, Source, TlsOptions, Webhook};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde::Serialize;
@@ -29,8 +29,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::real;
 use crate::tally;
-use crate::words::range;
-use crate::world::{DEADLINE, World};
+use crate::world::{DEADLINE, World, claim_json};
 
 /// Whether there is a real server; says so where there is none.
 async fn is_real(name: &str) -> bool {
@@ -98,8 +97,14 @@ struct Registered {
 }
 
 impl Registered {
-    /// Creates the configurations; `addr` and `ca` replace what they say of a Service.
-    async fn apply(world: &World, configurations: Vec<Value>, addr: SocketAddr, ca: &str) -> Self {
+    /// Creates the configurations; `addr` and `ca` replace what they say of a Service. Returns when they are in force, with a
+    /// server that answers or without.
+    async fn apply(
+        world: &World,
+        configurations: Vec<Value>,
+        (addr, ca): (SocketAddr, &str),
+        server: At,
+    ) -> Self {
         let this = Self {
             name: format!("webhook-{}", world.namespace),
             client: world.client.clone(),
@@ -125,11 +130,16 @@ impl Registered {
                 other => panic!("{other} is no webhook configuration"),
             }
         }
-        // A configuration is in force some time after it is stored.
+        // A configuration is in force some time after it is stored, each by itself.
         until("the webhooks to be in force", async || {
-            try_pool(world, "probe", range("10.0.0.9", "10.0.0.1"), Dry::Run)
-                .await
-                .is_err()
+            let claim = claim_json("probe", "none");
+            let claim = try_create::<IPClaim>(world, claim, Dry::Run).await.unwrap();
+            match (server, judged(world).await) {
+                (At::Work, Judged::Warned) => claim.metadata.finalizers.is_some(),
+                (At::Work, Judged::NotAsked | Judged::Failed(_))
+                | (At::Rest, Judged::NotAsked | Judged::Warned) => false,
+                (At::Rest, Judged::Failed(_)) => true,
+            }
         })
         .await;
         this
@@ -157,6 +167,58 @@ impl Registered {
         let mutating = Api::<MutatingWebhookConfiguration>::all(self.client.clone());
         mutating.delete(&self.name, &now).await.unwrap();
     }
+}
+
+/// Whether somebody answers where the configurations lead.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum At {
+    Work,
+    Rest,
+}
+
+/// What became of a pool that every definition takes and that the rules warn of.
+#[derive(Debug, PartialEq, Eq)]
+enum Judged {
+    NotAsked,
+    Warned,
+    /// The webhook was asked, and the API server could do nothing with what came.
+    Failed(String),
+}
+
+/// Whether the webhook of pools judges, seen by its warning: refusals come from definitions too.
+async fn judged(world: &World) -> Judged {
+    let entry = json!({"start": "10.0.0.1", "end": "10.0.0.9"});
+    let (status, warnings, text) = post_pool(world, "probe", json!([entry, entry]), Dry::Run).await;
+    match status.as_u16() {
+        201 if warnings.iter().any(|w| w.contains("overlap")) => Judged::Warned,
+        201 => Judged::NotAsked,
+        _ => Judged::Failed(text),
+    }
+}
+
+/// Creates a pool; status, warnings and body of the answer.
+async fn post_pool(
+    world: &World,
+    name: &str,
+    pools: Value,
+    dry: Dry,
+) -> (http::StatusCode, Vec<String>, String) {
+    let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name},
+        "spec": {"namePrefix": name, "pools": pools}});
+    let dry = if dry == Dry::Run { "?dryRun=All" } else { "" };
+    let namespace = &world.namespace;
+    let path = format!("/apis/ipam.metal3.io/v1alpha1/namespaces/{namespace}/ippools{dry}");
+    let request = http::Request::post(path)
+        .header("content-type", "application/json")
+        .body(kube::client::Body::from(serde_json::to_vec(&pool).unwrap()))
+        .unwrap();
+    let answer = world.client.send(request).await.unwrap();
+    let (head, body) = answer.into_parts();
+    let warnings = head.headers.get_all("warning").iter();
+    let warnings = warnings.map(|w| w.to_str().unwrap().to_owned());
+    let body = http_body_util::BodyExt::collect(body).await.unwrap();
+    let text = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+    (head.status, warnings.collect(), text)
 }
 
 /// Whether something is stored.
