@@ -183,6 +183,7 @@ impl Manager {
         for warning in self.warnings().iter().chain(&unspoken) {
             tracing::warn!("{warning}");
         }
+        let certificates = self.certificates(&tls)?;
         let shutdown = signals::shutdown()?;
         let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
@@ -208,7 +209,6 @@ impl Manager {
         let controller = Controller::new(watches.clone(), writes, settings);
         let mut seen = Seen::default();
         let view = controller.view();
-        let certificates = self.certificates(&tls)?;
         let check = certificates.clone().map(|certificates| {
             Check::new("webhook", move || {
                 let serving = certificates.ready();
