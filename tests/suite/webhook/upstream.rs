@@ -35,7 +35,11 @@ fn configurations() -> Vec<Value> {
 }
 
 async fn registered() -> (World, Serving, Registered) {
-    let world = World::start(On::Real).await;
+    registered_on(On::Real).await
+}
+
+async fn registered_on(on: On) -> (World, Serving, Registered) {
+    let world = World::start(on).await;
     let serving = Serving::start(&world).await;
     let to = (serving.addr, serving.ca_pem.as_str());
     let registered = Registered::apply(&world, configurations(), to, At::Work).await;
@@ -199,4 +203,69 @@ async fn with_upstreams_webhooks_a_claim_costs_two_writes() {
     registered.remove().await;
     world.end().await;
     tally::add("scenarios passed on a real kube-apiserver", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn with_upstreams_definitions_too_the_webhook_refuses_what_they_take() {
+    if !is_real("with_upstreams_definitions_too_the_webhook_refuses_what_they_take").await {
+        return;
+    }
+    let (world, _serving, registered) = registered_on(On::Upstream).await;
+    for (spec, field) in [
+        (range("10.0.0.9", "10.0.0.1"), "spec.pools[0].end"),
+        (
+            json!({"pools": [{"start": "10.0.0.1", "end": "fd00::1"}]}),
+            "spec.pools[0].end",
+        ),
+        (json!({"pools": [{}]}), "spec.pools[0]"),
+        (
+            json!({"pools": [{"subnet": "0.0.0.0/0"}]}),
+            "spec.pools[0].subnet",
+        ),
+        (
+            json!({"pools": [{"subnet": "10.0.0.0/24", "gateway": "fd00::1"}]}),
+            "spec.pools[0].gateway",
+        ),
+        (
+            json!({"pools": [{"subnet": "10.0.0.0/24"}], "preAllocations": {"c": "10.9.0.1"}}),
+            "spec.preAllocations[c]",
+        ),
+        (
+            json!({"pools": [{"subnet": "10.0.0.0/24"}], "preAllocations": {"c": "10.0.0.1", "d": "10.0.0.1"}}),
+            "spec.preAllocations[d]",
+        ),
+    ] {
+        let (code, message) = refusal(try_pool(&world, "bad", spec.clone(), Dry::No).await);
+        assert_eq!(code, 422, "{message}");
+        let by = "admission webhook \"validation.ippool.ipam.metal3.io\" denied the request: IPPool.ipam.metal3.io \"bad\" is invalid";
+        assert!(
+            message.contains(by) && message.contains(field),
+            "{spec}: {message}"
+        );
+    }
+    world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
+    let claim = world.claim("c", "p").await;
+    assert_eq!(
+        claim.metadata.finalizers.as_deref(),
+        Some(&["ipclaim.ipam.metal3.io".to_owned()][..])
+    );
+    world.address_of("c").await;
+    let address = json!({"spec": {"address": "10.0.0.2"}});
+    let edited = world
+        .api::<IPAddress>()
+        .patch(
+            "p-10-0-0-1",
+            &PatchParams::default(),
+            &Patch::Merge(address),
+        )
+        .await;
+    let (_, message) = refusal(edited);
+    assert!(
+        message.contains("admission webhook \"validation.ipaddress.ipam.metal3.io\" denied")
+            && message.contains("spec.address"),
+        "{message}"
+    );
+    registered.remove().await;
+    world.end().await;
+    tally::add("scenarios passed with upstream's definitions", 1);
 }
