@@ -60,6 +60,8 @@ pub(crate) struct Sum {
     pub(crate) runs: u64,
     pub(crate) faults: u64,
     pub(crate) crashes: u64,
+    /// Lists that were older than the last event of their kind (W1).
+    pub(crate) old_lists: u64,
 }
 
 /// The run of a script without faults, which must be flawless.
@@ -95,6 +97,7 @@ pub(crate) fn campaign(
                         sum.runs += 1;
                         sum.faults += report.faults;
                         sum.crashes += report.crashes;
+                        sum.old_lists += report.old_lists;
                         if !report.violations.is_empty() {
                             failures.push(told(&trial, &report));
                             if first_only {

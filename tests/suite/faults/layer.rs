@@ -53,6 +53,8 @@ pub(super) struct State {
     pub(super) faults: u64,
     /// When the last of them happened.
     pub(super) last_fault: Option<Instant>,
+    /// Lists that were older than the last event of their kind (W1).
+    pub(super) old_lists: u64,
     /// Times that the process died.
     pub(super) crashes: u64,
     /// Writes that are on their way while nobody waits for them any more, with their numbers.

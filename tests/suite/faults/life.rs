@@ -273,7 +273,11 @@ impl Life {
                     lists.and_then(|l| l.get(l.len().checked_sub(age)?).or(l.front()).cloned())
                 };
                 match earlier {
-                    Some(bytes) => Ok(Response::new(whole(bytes))),
+                    Some(bytes) => {
+                        let mut state = self.layer.state();
+                        state.old_lists += u64::from(state.streams.is_older(kind, &bytes));
+                        Ok(Response::new(whole(bytes)))
+                    }
                     None => self.meet(Fate::Pass, asked).await,
                 }
             }

@@ -65,6 +65,8 @@ pub(crate) struct Report {
     pub(crate) writes: u64,
     pub(crate) faults: u64,
     pub(crate) crashes: u64,
+    /// Lists that were older than the last event of their kind (W1).
+    pub(crate) old_lists: u64,
     pub(crate) events: std::collections::BTreeMap<metal3_ipam::controller::Watched, u64>,
     pub(crate) end: Option<End>,
     /// F6: whether a create landed late.
@@ -167,6 +169,7 @@ async fn judge(
         writes: state.writes,
         faults: state.faults,
         crashes: state.crashes,
+        old_lists: state.old_lists,
         events: state.streams.events(),
         end,
         late_create: state.has_held_create,

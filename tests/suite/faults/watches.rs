@@ -84,8 +84,10 @@ fn at_every_list(script: &Script, clean: &Report) -> Vec<Trial> {
 #[test]
 fn w1_w9_w10_lists_that_are_old_or_break_off() {
     let sum = campaign(&scripts::all(), at_every_list);
+    assert!(sum.faults >= sum.runs, "every run had its fault");
+    assert!(sum.old_lists > 0, "no list was an old one");
     say(&format!(
-        "W1, W9, W10: {} lists met a fault, a run each",
-        sum.runs
+        "W1, W9, W10: {} lists met a fault, a run each; {} were older than the last event of their kind",
+        sum.runs, sum.old_lists
     ));
 }

@@ -49,6 +49,14 @@ impl Streams {
         self.0.entry(kind).or_default()
     }
 
+    /// Whether a list is older than the last event of its kind.
+    pub(super) fn is_older(&self, kind: Watched, list: &Bytes) -> bool {
+        let of_kind = self.0.get(&kind);
+        let last = of_kind.and_then(|of| of.lately.back());
+        let last = last.and_then(|event| revision(event, "/object/metadata/resourceVersion"));
+        revision(list, "/metadata/resourceVersion") < last
+    }
+
     /// Events of a kind so far.
     pub(crate) fn events(&self) -> BTreeMap<Watched, u64> {
         self.0.iter().map(|(kind, of)| (*kind, of.events)).collect()
@@ -285,6 +293,12 @@ impl Stream {
         let (at, life) = (layer.elapsed(), self.life.number());
         layer.state().trace.event(at, life, self.kind, line.clone());
     }
+}
+
+/// A revision in a JSON text.
+fn revision(json: &Bytes, at: &str) -> Option<u64> {
+    let json: Value = serde_json::from_slice(json).ok()?;
+    json.pointer(at)?.as_str()?.parse().ok()
 }
 
 async fn until(instant: Option<Instant>) {
