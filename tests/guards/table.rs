@@ -103,11 +103,19 @@ pub(crate) const GUARDS: &[Guard] = &[
     Guard {
         name: "who waits for an address is woken when it is free",
         why: "a claim waits on though it could be served",
-        edits: &[Edit {
-            file: "src/pool/seen.rs",
-            take: "            self.holders_changed(addr);\n            self.queue.call(addr, None);",
-            put: "            self.holders_changed(addr);",
-        }],
+        edits: &[
+            Edit {
+                file: "src/pool/seen.rs",
+                take: "            self.holders_changed(addr);\n            self.queue.call(addr, None);",
+                put: "            self.holders_changed(addr);",
+            },
+            // Claims that wait for an address are also looked at for the message that names its holder.
+            Edit {
+                file: "src/pool/seen.rs",
+                take: "        self.queue.mark_waiting(addr);\n",
+                put: "",
+            },
+        ],
         test: CRASHES,
         script: "requested addresses",
         oracle: "O5",
