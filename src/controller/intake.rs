@@ -158,7 +158,7 @@ impl Intake {
     /// Goes on for ever.
     pub(super) async fn run(mut self) {
         loop {
-            let asked = self.router.terms().current();
+            let (asked, at) = (self.router.terms().current(), Instant::now());
             match discovery::version_of(&self.client, self.kind).await {
                 Ok(Some(version)) => {
                     if self.served.version(self.kind) != Some(version) {
@@ -174,11 +174,12 @@ impl Intake {
                     self.pause().await;
                 }
                 Ok(None) => {
-                    self.absent(asked);
+                    self.absent(asked, at);
                     let router = Arc::clone(&self.router);
                     tokio::select! {
                         biased;
                         () = router.terms().after(asked) => {}
+                        () = router.absences().outdated(at) => {}
                         () = sleep(self.discovery_interval) => {}
                     }
                 }
@@ -191,7 +192,7 @@ impl Intake {
     }
 
     /// Discovery says that the server does not have the kind.
-    fn absent(&mut self, asked: Term) {
+    fn absent(&mut self, asked: Term, at: Instant) {
         self.served.set(self.kind, None);
         self.backoff.reset();
         match (self.kind.origin(), self.ever_seen) {
@@ -201,7 +202,7 @@ impl Intake {
                 }
                 self.ever_listed = false;
                 self.counts.trouble(self.kind, None);
-                self.router.absent(self.kind, asked);
+                self.router.absent(self.kind, asked, at);
             }
             (Origin::Ours, false) if !self.ever_listed => self.trouble(
                 "the server does not have this kind; install the custom resource definitions: metal3-ipam crds | kubectl apply -f -"

@@ -17,6 +17,7 @@
 //! A ring in one direction. The router never waits for a pool and the writer never waits for a worker, so a slow pool
 //! cannot stall another and the ring cannot deadlock. Every task's end is noticed (`failure.rs`).
 
+mod absence;
 mod backoff;
 mod bucket;
 mod ceiling;

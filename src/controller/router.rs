@@ -6,6 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use crate::admission;
 use crate::api::{
@@ -14,6 +17,7 @@ use crate::api::{
 };
 use crate::pool::{Input, KindState, Kinds, Scope};
 
+use super::absence::Absences;
 use super::known::{Incarnation, Known, Name, Source};
 use super::registry::{PoolHandle, Registry};
 use super::term::{Term, Terms};
@@ -33,7 +37,11 @@ pub(super) struct Router {
     hire: Hire,
     /// Changed under the lock only.
     terms: Terms,
+    absences: Absences,
 }
+
+/// Time that a create waits for discovery's answer about kinds that are absent.
+const ABSENCE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a complete list is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,6 +70,12 @@ struct State {
     namespaces: BTreeSet<Arc<str>>,
 }
 
+/// Kinds that may be absent and whose objects hold addresses: address objects, and claims by their status (A2).
+const HOLDERS: [Watched; 2] = [
+    Watched::Addresses(ClaimKind::Capi),
+    Watched::Claims(ClaimKind::Capi),
+];
+
 /// Whether pools may be told that the kinds are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Barrier {
@@ -88,6 +102,7 @@ impl Router {
             filter,
             hire,
             terms: Terms::default(),
+            absences: Absences::default(),
         }
     }
 
@@ -226,6 +241,7 @@ impl Router {
             return;
         }
         *place = to;
+        self.absences.changed();
         self.counts.kinds(state.kinds);
         if state.barrier == Barrier::Open {
             self.tell_all(state);
@@ -247,12 +263,44 @@ impl Router {
         Listing::Counts
     }
 
-    /// Discovery that was asked in this term says that the server does not have the kind.
-    pub(super) fn absent(&self, kind: Watched, asked: Term) {
+    /// Discovery that was asked in this term, at `at`, says that the server does not have the kind.
+    pub(super) fn absent(&self, kind: Watched, asked: Term, at: Instant) {
         let mut state = self.state();
         if asked == self.terms.current() {
             self.set(&mut state, kind, KindState::Absent);
+            self.absences.confirm(kind, at);
         }
+    }
+
+    /// What is wanted to be known anew of kinds that are absent.
+    pub(super) fn absences(&self) -> &Absences {
+        &self.absences
+    }
+
+    /// Whether an address object may be created now (A3): every kind whose objects hold addresses is known, and those that are
+    /// absent were absent no longer than `age` ago. Waits until discovery has said so.
+    pub(super) async fn knows_who_holds(&self, age: Duration) -> bool {
+        let since = Instant::now();
+        let since = since.checked_sub(age).unwrap_or(since);
+        let known = async {
+            loop {
+                let answered = self.absences.answered();
+                let mut kinds = self.state().kinds;
+                let mut confirmed = true;
+                for kind in HOLDERS {
+                    match *kind.state_in(&mut kinds) {
+                        KindState::Listed | KindState::Unavailable => {}
+                        KindState::Pending => return false,
+                        KindState::Absent => confirmed &= self.absences.is_confirmed(kind, since),
+                    }
+                }
+                if confirmed {
+                    return true;
+                }
+                answered.await;
+            }
+        };
+        timeout(ABSENCE_PATIENCE, known).await.unwrap_or(false)
     }
 
     /// Someone else led until now: no kind counts as listed until a list begun after this call is complete, and none as absent

@@ -101,6 +101,7 @@ impl Controller {
             served: Arc::clone(&served),
             counts: Arc::clone(&counts),
             tenure,
+            absence_age: settings.absence_age,
         };
         let writer = Arc::new(Writer::new(settings.in_flight, settings.rate, door));
         let hire = {

@@ -28,6 +28,10 @@ pub struct Settings {
     /// Time between two looks for a kind that the server does not have. One small GET each; in a cluster without Cluster API
     /// that is three in this time, and when it is installed its claims wait this long at most.
     pub discovery_interval: Duration,
+    /// Before an address object is created a kind that the server does not have is looked for anew, unless that was done no longer
+    /// ago than this: objects that hold addresses may come with it (A3). While claims are served in a cluster without Cluster API
+    /// these are two GETs in this time.
+    pub absence_age: Duration,
     /// Time that answers in flight are waited for at the end of the run.
     pub drain: Duration,
     /// The clock of the run; the system's when there is none.
@@ -46,6 +50,7 @@ impl Default for Settings {
             pool: Config::default(),
             lease: None,
             discovery_interval: Duration::from_secs(5),
+            absence_age: Duration::from_millis(250),
             drain: Duration::from_secs(5),
             clock: None,
             metrics: Arc::default(),

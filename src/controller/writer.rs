@@ -49,6 +49,8 @@ pub(super) struct Door {
     pub(super) served: Arc<Served>,
     pub(super) counts: Arc<Counts>,
     pub(super) tenure: Tenure,
+    /// [`Settings::absence_age`](super::Settings::absence_age).
+    pub(super) absence_age: Duration,
 }
 
 /// Of so many requests one may tell how a pool stands, while others wait.
@@ -250,9 +252,12 @@ impl Writer {
             mut reply,
         } = job;
         let subject = wire::subject(&pool, &request);
+        let knows_who_holds =
+            subject.verb != Verb::Create || router.knows_who_holds(self.door.absence_age).await;
         let started = Instant::now();
         let outcome = match wire::encode(&pool, &request, &self.door.served) {
             Err(unserved) => outcome::unserved(unserved.0, subject.verb),
+            Ok(_) if !knows_who_holds => Outcome::NotSent { retry_after: None },
             Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) => {
                 Outcome::NotSent { retry_after: None }
             }

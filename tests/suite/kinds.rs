@@ -20,12 +20,13 @@ use crate::oracles::Recorder;
 use crate::real::{Versions, capi_definitions, private_plane, say};
 use crate::tally;
 use crate::veil::{Shown, Veil};
-use crate::words::{capi_published, range, until_view};
+use crate::words::{capi_address_json, capi_published, range, until_view};
 use crate::world::{
     DEADLINE, On, World, capi_claim_json, capi_is_bound, is_bound, published, scenarios,
 };
 
 scenarios! {
+    a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_given_out,
     a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed,
     a3_a_change_of_cluster_apis_version_moves_no_bound_claim,
 }
@@ -39,12 +40,12 @@ fn quick() -> Settings {
 }
 
 /// A world whose controller sees Cluster API's kinds through a veil, and starts so.
-async fn veiled(on: On, shown: Shown) -> (World, std::sync::Arc<Veil>) {
+async fn veiled(on: On, shown: Shown, settings: Settings) -> (World, std::sync::Arc<Veil>) {
     let mut world = World::without_controller(on).await;
     let server = world.client.clone();
     let (client, veil) = Veil::over(server.clone(), shown);
     world.client = client;
-    world.start_controller_with(quick());
+    world.start_controller_with(settings);
     world.client = server;
     (world, veil)
 }
@@ -70,7 +71,7 @@ async fn shown_of(world: &World) -> (BTreeMap<String, String>, BTreeMap<String, 
 }
 
 async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on: On) {
-    let (world, veil) = veiled(on, Shown::Nothing).await;
+    let (world, veil) = veiled(on, Shown::Nothing, quick()).await;
     let recorder = Recorder::start(&world).await;
     world.pool("p", range("10.0.0.1", "10.0.0.4")).await;
     world.claim("first", "p").await;
@@ -127,8 +128,34 @@ async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on
     world.end().await;
 }
 
+/// Cluster API is installed, and objects that hold addresses are moved in, before the leader has looked for it again.
+async fn a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_given_out(on: On) {
+    let never = Duration::from_hours(1);
+    let settings = Settings {
+        discovery_interval: never,
+        absence_age: Duration::ZERO,
+        ..Settings::default()
+    };
+    let (world, veil) = veiled(on, Shown::Nothing, settings).await;
+    let recorder = Recorder::start(&world).await;
+    world.pool("p", range("10.0.0.1", "10.0.0.4")).await;
+    world.claim("first", "p").await;
+    world.address_of("first").await;
+    claims_are(&world, "that there is no Cluster API", KindState::Absent).await;
+    world.capi_claim("moved", "p").await;
+    let address = capi_address_json("p-10-0-0-2", "p", "moved", "10.0.0.2");
+    let _: CapiIPAddress = world.create(address).await;
+
+    veil.show(Shown::V1Beta2);
+    world.claim("late", "p").await;
+    assert_eq!(world.address_of("late").await, "10.0.0.3");
+    assert_eq!(world.capi_address_of("moved").await, "10.0.0.2");
+    recorder.finish().await.assert_clean("a kind that is new");
+    world.end().await;
+}
+
 async fn a3_a_change_of_cluster_apis_version_moves_no_bound_claim(on: On) {
-    let (world, veil) = veiled(on, Shown::V1Beta1).await;
+    let (world, veil) = veiled(on, Shown::V1Beta1, quick()).await;
     let recorder = Recorder::start(&world).await;
     world.cluster("c", false).await;
     let mut spec = range("10.0.0.1", "10.0.0.99");

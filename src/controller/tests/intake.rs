@@ -32,6 +32,8 @@ struct Scripted {
     watches: VecDeque<Say>,
     /// Lists and watches that were asked for.
     asked: Vec<String>,
+    /// Times that the list of groups was asked for.
+    discoveries: usize,
 }
 
 struct Desk {
@@ -49,6 +51,7 @@ impl Script {
         let mut script = self.0.lock().unwrap();
         let path = line.strip_prefix("GET ").unwrap();
         if path == "/apis" {
+            script.discoveries += 1;
             let versions: Vec<Value> = script
                 .versions
                 .iter()
@@ -591,6 +594,34 @@ async fn a3_a_new_leader_asks_anew_whether_a_kind_is_absent() {
     until("absent", || desk.state() == KindState::Absent).await;
     desk.router.next_term();
     until("absent again", || desk.state() == KindState::Absent).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_creates_ask_together_whether_a_kind_is_still_absent_and_wait_for_its_list_when_it_is_not()
+ {
+    const AGE: Duration = Duration::from_millis(250);
+    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
+    assert!(!desk.router.knows_who_holds(AGE).await, "not asked yet");
+    until("absent", || desk.state() == KindState::Absent).await;
+    let claims = Watched::Claims(ClaimKind::Capi);
+    desk.router.kind_is(claims, KindState::Listed);
+    let discoveries = || desk.script.0.lock().unwrap().discoveries;
+    let before = discoveries();
+    assert!(desk.router.knows_who_holds(AGE).await);
+    assert_eq!(discoveries(), before, "the last answer is young");
+    tokio::time::sleep(2 * AGE).await;
+    let creates = (0..10).map(|_| desk.router.knows_who_holds(AGE));
+    let known = futures::future::join_all(creates).await;
+    assert!(known.into_iter().all(|known| known));
+    assert_eq!(discoveries(), before + 1, "one request for all of them");
+
+    desk.script.0.lock().unwrap().versions = vec!["v1beta2"];
+    tokio::time::sleep(2 * AGE).await;
+    assert!(!desk.router.knows_who_holds(AGE).await, "not listed yet");
+    assert_eq!(desk.state(), KindState::Pending);
+    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || desk.state() == KindState::Listed).await;
+    assert!(desk.router.knows_who_holds(AGE).await);
 }
 
 #[tokio::test(start_paused = true)]

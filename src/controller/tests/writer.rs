@@ -38,6 +38,7 @@ fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) 
         served: Arc::new(Served::new()),
         counts: Arc::clone(&counts),
         tenure,
+        absence_age: Duration::ZERO,
     };
     let writer = Arc::new(Writer::new(in_flight, rate, door));
     let router = Arc::new(Router::new(
