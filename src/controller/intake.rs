@@ -29,7 +29,7 @@ use super::known::Name;
 use super::reading::{self, Event, Unreadable};
 use super::router::{Listing, Router};
 use super::term::Term;
-use super::transport::{self, Call, PAGE_BYTES};
+use super::transport::{self, Call, Fault};
 use super::view::Counts;
 use super::watch::{Watch, WatchEnd};
 use super::watched::{Origin, Served, Watched};
@@ -77,6 +77,9 @@ pub(super) struct Intake {
     outdated: Option<Instant>,
     /// What is wrong, as it was last said in the log.
     said: Option<String>,
+    /// Objects that one page of a list is asked for, and the most bytes that it may have.
+    page: usize,
+    page_bytes: usize,
     /// Watches that have failed since one has shown anything, and since when.
     failed: u32,
     failing_since: Option<Instant>,
@@ -94,6 +97,8 @@ pub(super) struct Intakes {
     pub(super) discovery_interval: Duration,
     pub(super) seed: u64,
     pub(super) failures: Arc<Failures>,
+    /// Longest page of a list, in bytes.
+    pub(super) page_bytes: usize,
 }
 
 /// Why a list or a watch ended.
@@ -130,6 +135,7 @@ impl Intake {
             discovery_interval,
             seed,
             failures,
+            page_bytes,
         } = all;
         let number = Watched::ALL
             .iter()
@@ -152,6 +158,8 @@ impl Intake {
             failed: 0,
             failing_since: None,
             failures,
+            page: PAGE,
+            page_bytes,
         }
     }
 
@@ -331,14 +339,22 @@ impl Intake {
         let mut nameless = false;
         let mut next = String::new();
         loop {
-            let mut target = format!("{path}?limit={PAGE}");
+            let mut target = format!("{path}?limit={}", self.page);
             if !next.is_empty() {
                 target.push_str("&continue=");
                 target.extend(http_query(&next));
             }
-            let reply = transport::send(&self.client, Call::get(target), PAGE_PATIENCE, PAGE_BYTES)
-                .await
-                .map_err(|fault| End::Failed(fault.text()))?;
+            let call = Call::get(target);
+            let reply = transport::send(&self.client, call, PAGE_PATIENCE, self.page_bytes).await;
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(Fault::TooLong(why)) if self.page > 1 => {
+                    self.page /= 2;
+                    debug!(kind = %self.kind, why, page = self.page, "fewer objects are asked for in one page");
+                    continue;
+                }
+                Err(fault) => return Err(End::Failed(fault.text())),
+            };
             if reply.status != 200 {
                 return Err(end(reply.status, &reply.body));
             }

@@ -2,6 +2,7 @@
 //! end become facts for the pool that must hear of them.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
@@ -22,6 +23,8 @@ pub(super) struct Incarnation {
     /// Name of the pool (of the object's namespace) that it was routed to.
     pub(super) pool: Option<Arc<str>>,
     pub(super) source: Source,
+    /// At which it was last seen; `None`: it is no number.
+    pub(super) revision: Option<NonZeroU64>,
 }
 
 /// From where an object is known.
@@ -29,13 +32,23 @@ pub(super) struct Incarnation {
 pub(super) enum Source {
     /// A list or a watch.
     Watch,
-    /// The answer to our own create, at this revision (`None`: it is no number). A list may be older than that.
-    Answer(Option<u64>),
+    /// The answer to our own create. A list may be older than that.
+    Answer,
 }
 
 /// Everything that is known, by kind.
 #[derive(Debug, Default)]
 pub(super) struct Known(BTreeMap<Watched, HashMap<Name, Incarnation>>);
+
+// === impl Incarnation ===
+
+impl Incarnation {
+    /// Whether this object was made while the name was held by the other one, which then must be gone: a name has one object.
+    pub(super) fn replaces(&self, other: &Self) -> bool {
+        let made_later = self.revision.zip(other.revision);
+        self.uid != other.uid && made_later.is_some_and(|(this, other)| this > other)
+    }
+}
 
 // === impl Name ===
 
@@ -81,12 +94,6 @@ impl Known {
         self.0.entry(kind).or_default().insert(name, incarnation);
     }
 
-    /// Unless something is known of it already: what a watch told is newer than any answer.
-    pub(super) fn put_new(&mut self, kind: Watched, name: Name, incarnation: Incarnation) {
-        let of_kind = self.0.entry(kind).or_default();
-        of_kind.entry(name).or_insert(incarnation);
-    }
-
     pub(super) fn remove(&mut self, kind: Watched, name: &Name) -> Option<Incarnation> {
         self.0.get_mut(&kind)?.remove(name)
     }
@@ -101,9 +108,10 @@ impl Known {
     ) -> Vec<Name> {
         let newer = |known: &Incarnation| match known.source {
             Source::Watch => false,
-            Source::Answer(made) => made
+            Source::Answer => known
+                .revision
                 .zip(revision)
-                .is_none_or(|(made, listed)| made > listed),
+                .is_none_or(|(made, listed)| made.get() > listed),
         };
         let of_kind = self.0.get(&kind).into_iter().flatten();
         let mut missing: Vec<Name> = of_kind

@@ -82,7 +82,7 @@ pub(super) fn meaning(
         Err(Fault::NotConnected(_)) => {
             return Meaning::Outcome(Outcome::NotSent { retry_after: None });
         }
-        Err(Fault::Lost(message)) => return lost(message),
+        Err(Fault::Lost(message) | Fault::TooLong(message)) => return lost(message),
     };
     let status = || serde_json::from_slice::<Status>(&reply.body).unwrap_or_default();
     match reply.status {

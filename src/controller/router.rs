@@ -5,6 +5,7 @@
 //! barrier: pools are told the state of the kinds only after the objects of the lists that it vouches for (A3).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -68,7 +69,12 @@ struct State {
     stopped: bool,
     /// Every namespace once: 100,000 objects of one namespace share its text.
     namespaces: BTreeSet<Arc<str>>,
+    /// Namespaces that are remembered before those are forgotten of which nothing else is known.
+    namespaces_bound: usize,
 }
+
+/// The least [`State::namespaces_bound`].
+const FEW_NAMESPACES: usize = 64;
 
 /// Kinds that may be absent and whose objects hold addresses: address objects, and claims by their status (A2).
 const HOLDERS: [Watched; 2] = [
@@ -117,6 +123,7 @@ impl Router {
             object.metadata.namespace = state.intern(&object.metadata.namespace);
             Name::of(&object.metadata)
         };
+        let revision = number(&object.metadata.resource_version);
         match kind {
             Watched::Pools => {
                 let scope = self.scope(&object.metadata);
@@ -129,10 +136,14 @@ impl Router {
                         .collect(),
                     Err(why) => vec![why.clone()],
                 };
-                let uid = object.meta.uid.clone();
+                let seen = Incarnation {
+                    uid: object.meta.uid.clone(),
+                    pool: Some(name.name.clone()),
+                    source: Source::Watch,
+                    revision,
+                };
                 let mut state = self.state();
-                let pool = Some(name.name.clone());
-                self.settle(&mut state, kind, &name, uid, pool);
+                self.settle(&mut state, kind, &name, seen);
                 let key = object.key();
                 let input = Input::PoolSeen {
                     object,
@@ -146,8 +157,13 @@ impl Router {
                 let claim = Box::new(Claim::read(family, object));
                 let routed = leads_to_us(&claim);
                 let mut state = self.state();
-                let (uid, pool) = (claim.meta.uid.clone(), routed.then(|| claim.pool.clone()));
-                self.settle(&mut state, kind, &name, uid, pool);
+                let seen = Incarnation {
+                    uid: claim.meta.uid.clone(),
+                    pool: routed.then(|| claim.pool.clone()),
+                    source: Source::Watch,
+                    revision,
+                };
+                self.settle(&mut state, kind, &name, seen);
                 if routed {
                     let key = claim.pool_key();
                     self.deliver(&mut state, &key, Input::ClaimSeen { claim, scope });
@@ -158,8 +174,13 @@ impl Router {
                 let scope = self.scope(&object.metadata);
                 let address = Address::read(family, object);
                 let mut state = self.state();
-                let (uid, pool) = (address.meta.uid.clone(), ours.then(|| address.pool.clone()));
-                self.settle(&mut state, kind, &name, uid, pool);
+                let seen = Incarnation {
+                    uid: address.meta.uid.clone(),
+                    pool: ours.then(|| address.pool.clone()),
+                    source: Source::Watch,
+                    revision,
+                };
+                self.settle(&mut state, kind, &name, seen);
                 for pool in state.watchers_of(&name, family) {
                     if !ours || pool != address.pool {
                         let address = Box::new(address.clone());
@@ -183,6 +204,7 @@ impl Router {
                     uid: facts.uid.clone(),
                     pool: None,
                     source: Source::Watch,
+                    revision,
                 };
                 state.known.put(kind, name.clone(), known);
                 // A Cluster's status changes often; pools care for these facts only.
@@ -211,14 +233,20 @@ impl Router {
             namespace: state.intern(&address.meta.namespace),
             name: address.meta.name.clone(),
         };
+        let kind = Watched::Addresses(address.kind);
         let made = Incarnation {
             uid: address.meta.uid.clone(),
             pool: Some(address.pool.clone()),
-            source: Source::Answer(address.meta.resource_version.parse().ok()),
+            source: Source::Answer,
+            revision: number(&address.meta.resource_version),
         };
-        state
-            .known
-            .put_new(Watched::Addresses(address.kind), name, made);
+        match state.known.get(kind, &name) {
+            // The watch has told of this very object, or of its successor.
+            Some(known) if !made.replaces(known) => return,
+            Some(_) => self.forget(&mut state, kind, &name),
+            None => {}
+        }
+        state.known.put(kind, name, made);
     }
 
     /// A complete list was shown: what is known and was not in it is gone. `revision`: of the list.
@@ -246,6 +274,11 @@ impl Router {
         if state.barrier == Barrier::Open {
             self.tell_all(state);
         }
+    }
+
+    #[cfg(test)]
+    pub(super) fn namespaces_for_tests(&self) -> usize {
+        self.state().namespaces.len()
     }
 
     /// The term that a list is begun in, and when the next one comes.
@@ -404,33 +437,21 @@ impl Router {
 
     /// Remembers where an object leads now, and tells the pool that it led to before when that is another, or when it was
     /// another incarnation.
-    fn settle(
-        &self,
-        state: &mut State,
-        kind: Watched,
-        name: &Name,
-        uid: Uid,
-        pool: Option<Arc<str>>,
-    ) {
+    fn settle(&self, state: &mut State, kind: Watched, name: &Name, seen: Incarnation) {
         if let Some(before) = state.known.get(kind, name) {
-            let moved = before.pool.clone().filter(|_| before.pool != pool);
+            let moved = before.pool.clone().filter(|_| before.pool != seen.pool);
             match (kind, moved) {
-                (Watched::Claims(family), Some(pool)) if before.uid == uid => {
+                (Watched::Claims(family), Some(pool)) if before.uid == seen.uid => {
                     let key = name.claim(family);
-                    let uid = uid.clone();
+                    let uid = seen.uid.clone();
                     self.tell(&name.pool(&pool), Input::ClaimLeft { key, uid });
                 }
                 (_, Some(_)) => self.forget(state, kind, name),
-                (_, None) if before.uid != uid => self.forget(state, kind, name),
+                (_, None) if before.uid != seen.uid => self.forget(state, kind, name),
                 (_, None) => {}
             }
         }
-        let known = Incarnation {
-            uid,
-            pool,
-            source: Source::Watch,
-        };
-        state.known.put(kind, name.clone(), known);
+        state.known.put(kind, name.clone(), seen);
     }
 
     /// The known incarnation of this name is gone, or leads elsewhere: says so where it led to.
@@ -537,6 +558,11 @@ impl Router {
     }
 }
 
+/// A resourceVersion as a number, to compare (Kubernetes promises their order since 1.35).
+fn number(revision: &str) -> Option<NonZeroU64> {
+    revision.parse().ok()
+}
+
 /// An IPAddressClaim of another provider is not ours to look at, but for one that carries our finalizer (R8).
 fn leads_to_us(claim: &Claim) -> bool {
     match claim.fault {
@@ -571,6 +597,11 @@ impl State {
     fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
         if let Some(known) = self.namespaces.get(namespace) {
             return known.clone();
+        }
+        if self.namespaces.len() >= self.namespaces_bound.max(FEW_NAMESPACES) {
+            self.namespaces.retain(|known| Arc::strong_count(known) > 1);
+            // Twice what is left: each of these passes is paid for by as many new namespaces.
+            self.namespaces_bound = 2 * self.namespaces.len();
         }
         self.namespaces.insert(namespace.clone());
         namespace.clone()

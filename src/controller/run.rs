@@ -20,6 +20,7 @@ use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
 use super::router::{Barrier, Router};
 use super::settings::Settings;
+use super::transport::PAGE_BYTES;
 use super::view::{Counts, View};
 use super::watched::{Served, Watched};
 use super::worker::{Machine, Worker};
@@ -207,6 +208,7 @@ impl Controller {
             discovery_interval: self.settings.discovery_interval,
             seed: self.settings.pool.seed,
             failures: Arc::clone(&self.failures),
+            page_bytes: PAGE_BYTES,
         };
         for kind in Watched::ALL {
             let intake = Intake::new(kind, all.clone());

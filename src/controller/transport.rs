@@ -10,14 +10,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Method, Request};
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use kube::Client;
 use kube::client::Body;
 
 /// Longest body that is read of one object, in bytes. A server stores at most 3 MiB or so.
 pub(super) const OBJECT_BYTES: usize = 16 << 20;
-/// Longest body that is read of one page of a list: 500 objects, each far smaller than it may be.
-pub(super) const PAGE_BYTES: usize = 512 << 20;
+/// Longest body that is read of one page of a list. 500 ordinary objects are about 1 MiB; where they are so large that they do
+/// not fit, fewer are asked for.
+pub(super) const PAGE_BYTES: usize = 64 << 20;
 
 /// A request as it goes out.
 #[derive(Debug, Clone, PartialEq)]
@@ -56,12 +57,14 @@ pub(super) enum Fault {
     NotConnected(String),
     /// It may have arrived.
     Lost(String),
+    /// It was answered, with more bytes than are read.
+    TooLong(String),
 }
 
 impl Fault {
     pub(super) fn text(self) -> String {
         match self {
-            Self::NotConnected(text) | Self::Lost(text) => text,
+            Self::NotConnected(text) | Self::Lost(text) | Self::TooLong(text) => text,
         }
     }
 }
@@ -79,7 +82,13 @@ pub(super) async fn send(
         let body = Limited::new(body, limit)
             .collect()
             .await
-            .map_err(|e| Fault::Lost(format!("the answer broke off: {e}")))?
+            .map_err(|e| {
+                if e.is::<LengthLimitError>() {
+                    Fault::TooLong(format!("the answer is longer than {limit} bytes"))
+                } else {
+                    Fault::Lost(format!("the answer broke off: {e}"))
+                }
+            })?
             .to_bytes();
         Ok(Reply {
             status: parts.status.as_u16(),

@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::Instant;
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::PoolKey;
@@ -23,7 +23,7 @@ use super::mailbox::ReplyPlace;
 use super::outcome::{self, Meaning};
 use super::router::Router;
 use super::settings::Rate;
-use super::transport::{self, OBJECT_BYTES};
+use super::transport::{self, OBJECT_BYTES, Reply};
 use super::view::Counts;
 use super::watched::Served;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
@@ -55,6 +55,16 @@ pub(super) struct Door {
 
 /// Of so many requests one may tell how a pool stands, while others wait.
 const ONE_STATUS_IN: u32 = 16;
+
+/// Longest time that a place stays taken because the server asked to wait.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How long an overloaded server (429, 5xx) asked to wait.
+fn pause_after(reply: &Reply) -> Option<Duration> {
+    let is_overload = reply.status == 429 || reply.status >= 500;
+    let asked = reply.retry_after.filter(|_| is_overload)?;
+    Some(asked.min(LONGEST_PAUSE))
+}
 
 /// Requests in wait.
 #[derive(Default)]
@@ -201,8 +211,13 @@ impl Writer {
                     continue;
                 };
                 let (writer, router) = (Arc::clone(&self), Arc::clone(&router));
+                let stop = stop.clone();
                 failures.spawn("writer", async move {
-                    writer.perform(job, &router, slot).await;
+                    let pause = writer.perform(job, &router).await;
+                    if let Some(pause) = pause {
+                        stop.run_until_cancelled(sleep(pause)).await;
+                    }
+                    drop(slot);
                 });
             }
         };
@@ -245,7 +260,9 @@ impl Writer {
         }
     }
 
-    async fn perform(&self, job: Job, router: &Router, slot: OwnedSemaphorePermit) {
+    /// Sends one request and gives its pool the answer. Returns for how long its place is to stay taken, when the server asked
+    /// to wait: an overloaded server then meets no more requests in that time than may be in flight.
+    async fn perform(&self, job: Job, router: &Router) -> Option<Duration> {
         let Job {
             pool,
             request,
@@ -255,6 +272,7 @@ impl Writer {
         let knows_who_holds =
             subject.verb != Verb::Create || router.knows_who_holds(self.door.absence_age).await;
         let started = Instant::now();
+        let mut pause = None;
         let outcome = match wire::encode(&pool, &request, &self.door.served) {
             Err(unserved) => outcome::unserved(unserved.0, subject.verb),
             Ok(_) if !knows_who_holds => Outcome::NotSent { retry_after: None },
@@ -267,6 +285,7 @@ impl Writer {
                 let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
                 drop(in_flight);
                 let code = answer.as_ref().ok().map(|reply| reply.status);
+                pause = answer.as_ref().ok().and_then(pause_after);
                 self.door.counts.sent(&subject, code, started.elapsed());
                 match outcome::meaning(&subject, &self.door.served, answer) {
                     Meaning::Outcome(outcome) => outcome,
@@ -285,7 +304,7 @@ impl Writer {
             .counts
             .answered(&subject, &outcome, started.elapsed());
         reply.answer(outcome);
-        drop(slot);
+        pause
     }
 
     async fn reread(&self, pool: &PoolKey, subject: &Subject<'_>) -> Newest {

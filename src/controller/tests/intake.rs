@@ -149,6 +149,7 @@ fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
         discovery_interval: Duration::from_secs(30),
         seed: 1,
         failures: Arc::clone(&failures),
+        page_bytes: 8 << 10,
     };
     failures.spawn("watch", Intake::new(kind, all).run());
     Desk {
@@ -306,6 +307,36 @@ async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
     assert_eq!(desk.state(), KindState::Listed);
     let restarts = desk.view.counters().restarts;
     assert_eq!(restarts.get(&(CLAIMS, "expired")), Some(&3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_page_that_is_too_large_is_asked_for_with_half_its_objects() {
+    let large = |name: &str, uid: &str, version: u64| {
+        let mut claim = claim(name, uid, version);
+        claim["spec"]["text"] = json!("x".repeat(3 << 10));
+        claim
+    };
+    let [a, b, c] = [("a", "1", 1), ("b", "2", 2), ("c", "3", 3)].map(|(n, u, v)| large(n, u, v));
+    let lists = vec![
+        page(10, "", vec![a.clone(), b.clone(), c.clone()]),
+        page(10, "rest", vec![a.clone(), b.clone()]),
+        page(10, "", vec![c]),
+    ];
+    let desk = desk(CLAIMS, &["v1alpha1"], lists, vec![]);
+    until("listed", || desk.state() == KindState::Listed).await;
+    let told = [
+        "claim IPClaim a 1 Ours",
+        "claim IPClaim b 2 Ours",
+        "claim IPClaim c 3 Ours",
+    ];
+    assert_eq!(desk.told(), told);
+    let asked = desk.script.asked();
+    let limits = [
+        "ipclaims limit=500",
+        "ipclaims limit=250",
+        "ipclaims limit=250&continue=rest",
+    ];
+    assert_eq!(asked[..3], limits);
 }
 
 /// The fault layer's find (W1): what an old list did not know counted as gone, and its events came too late.

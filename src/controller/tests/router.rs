@@ -191,6 +191,42 @@ fn a3_our_own_create_is_missed_by_a_later_list_and_not_by_an_older_one() {
     assert_eq!(world.told("x"), ["address gone a 1"]);
 }
 
+/// Our create made an object under a name whose last holder the watch, which then broke, has not told gone.
+#[test]
+fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
+    let world = world(None).with_pool("x");
+    world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
+    assert_eq!(world.told("x"), ["address a 1"]);
+    let made = Address::read(ClaimKind::Metal3, wire("a", "2", 7, address_spec("x")));
+    world.router.created(&made);
+    assert_eq!(world.told("x"), ["address gone a 1"]);
+    // It was ended by somebody else before the list that follows.
+    world.router.reset(ADDRESSES, &HashSet::new(), "9");
+    assert_eq!(world.told("x"), ["address gone a 2"]);
+
+    // The watch was faster than the answer, and knows a successor already.
+    world.seen(ADDRESSES, wire("a", "3", 12, address_spec("x")));
+    assert_eq!(world.told("x"), ["address a 3"]);
+    let made = Address::read(ClaimKind::Metal3, wire("a", "2", 10, address_spec("x")));
+    world.router.created(&made);
+    world.router.reset(ADDRESSES, &HashSet::new(), "14");
+    assert_eq!(world.told("x"), ["address gone a 3"]);
+}
+
+#[test]
+fn namespaces_are_forgotten_with_their_last_object() {
+    let world = world(None);
+    for n in 0..10_000 {
+        let mut object = wire("c", "1", 1, claim_spec("x"));
+        object.metadata.namespace = format!("n{n}").into();
+        let name = Name::of(&object.metadata);
+        world.seen(Watched::Clusters, object);
+        world.router.gone(Watched::Clusters, &name, &"1".into());
+    }
+    let known = world.router.namespaces_for_tests();
+    assert!(known <= 256, "{known}");
+}
+
 #[test]
 fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
     let world = world(None).with_pool("x").with_pool("y");

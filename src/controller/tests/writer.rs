@@ -222,6 +222,47 @@ async fn a_conflict_is_answered_with_the_newest_object() {
     );
 }
 
+/// As client-go has it: who was asked to wait waits with its place in flight, so that an overloaded server is met by fewer.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_asked_to_wait_keeps_its_place_in_flight_for_that_time() {
+    let (client, asked) = server(|_, asked| match named(&asked.line).as_str() {
+        "fine" => stored(asked),
+        "overloaded" => Say::Later(503, 3),
+        _ => Say::Later(429, 3),
+    });
+    let office = office(client, 4, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let start = Instant::now();
+    for i in 0..3 {
+        office.submit(
+            "x",
+            &mailbox,
+            i,
+            patch(if i == 0 { "overloaded" } else { "busy" }),
+        );
+    }
+    // Their pools are answered at once, and one place is left.
+    assert_eq!(answers(&mailbox, 3).await.len(), 3);
+    for i in 3..100 {
+        office.submit("x", &mailbox, i, patch("fine"));
+    }
+    assert_eq!(answers(&mailbox, 97).await.len(), 97);
+    assert_eq!(start.elapsed(), Duration::ZERO, "one place serves them all");
+    for i in 100..200 {
+        office.submit("x", &mailbox, i, patch("busy"));
+    }
+    answers(&mailbox, 1).await;
+    tokio::time::sleep(Duration::from_millis(2_900)).await;
+    assert_eq!(asked.lock().unwrap().len(), 101, "no place is left");
+    answers(&mailbox, 7).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(6));
+
+    // The end of the run does not wait for them.
+    office.stop.cancel();
+    office.writer.drained().await;
+    assert_eq!(start.elapsed(), Duration::from_secs(6));
+}
+
 #[tokio::test(start_paused = true)]
 async fn r7_every_request_has_one_answer_also_without_one_from_the_server() {
     let refused = std::io::Error::from(std::io::ErrorKind::ConnectionRefused);
