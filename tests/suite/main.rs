@@ -23,6 +23,7 @@ mod guard;
 mod kill;
 mod kinds;
 mod kubectl;
+mod layers;
 mod leaks;
 mod lease;
 mod lost;

@@ -42,22 +42,22 @@ async fn is_real(name: &str) -> bool {
 }
 
 /// A webhook server over a world's controller, ended when dropped.
-struct Serving {
-    addr: SocketAddr,
-    ca_pem: String,
+pub(crate) struct Serving {
+    pub(crate) addr: SocketAddr,
+    pub(crate) ca_pem: String,
     _stop: DropGuard,
 }
 
 impl Serving {
     /// An authority that has signed nothing.
-    fn authority() -> String {
+    pub(crate) fn authority() -> String {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         params.self_signed(&key).unwrap().pem()
     }
 
-    async fn start(world: &World) -> Self {
+    pub(crate) async fn start(world: &World) -> Self {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
@@ -91,7 +91,7 @@ impl Serving {
 }
 
 /// Webhook configurations for one namespace, in force until removed.
-struct Registered {
+pub(crate) struct Registered {
     name: String,
     client: Client,
 }
@@ -99,7 +99,7 @@ struct Registered {
 impl Registered {
     /// Creates the configurations; `addr` and `ca` replace what they say of a Service. Returns when they are in force, with a
     /// server that answers or without.
-    async fn apply(
+    pub(crate) async fn apply(
         world: &World,
         configurations: Vec<Value>,
         (addr, ca): (SocketAddr, &str),
@@ -169,9 +169,22 @@ impl Registered {
     }
 }
 
+impl Registered {
+    /// Removes the configurations and waits until nobody is asked any more.
+    pub(crate) async fn remove_and_wait(self, world: &World) {
+        self.remove().await;
+        until("the webhooks to be gone", async || {
+            let claim = try_create::<IPClaim>(world, claim_json("probe", "none"), Dry::Run).await;
+            let is_left_alone = claim.is_ok_and(|claim| claim.metadata.finalizers.is_none());
+            is_left_alone && judged(world).await == Judged::NotAsked
+        })
+        .await;
+    }
+}
+
 /// Whether somebody answers where the configurations lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum At {
+pub(crate) enum At {
     Work,
     Rest,
 }
@@ -265,7 +278,7 @@ fn refusal<T: std::fmt::Debug>(answer: Result<T, kube::Error>) -> (u16, String) 
 }
 
 /// Asks until it is so: what a server does in the background it does not announce.
-async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
     let asked = tokio::time::timeout(DEADLINE, async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
         while !so().await {
@@ -276,7 +289,7 @@ async fn until<F: Future<Output = bool>>(what: &str, so: impl Fn() -> F) {
 }
 
 /// The configurations of `deploy/webhook`, by kind.
-fn deployed() -> BTreeMap<String, Value> {
+pub(crate) fn deployed() -> BTreeMap<String, Value> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/webhook");
     let read = |file: &str| -> Value {
         let text = std::fs::read_to_string(folder.join(file)).unwrap();

@@ -1,0 +1,184 @@
+//! Which layer refuses what on a real kube-apiserver: the definitions alone, with the policies of `deploy/guard`, with the
+//! webhooks of `deploy/webhook`, and with these while nobody answers. What comes of it is the table in `docs/admission.md`;
+//! `WRITE_ADMISSION=1` writes it anew.
+
+mod rows;
+mod table;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::{ApiResource, GroupVersionKind};
+use kube::{Api, Client};
+use metal3_ipam::api::metal3::{IPClaim, IPPool};
+use serde_json::Value;
+
+use crate::guard::Guard;
+use crate::real::{control_plane, free_port, say};
+use crate::tally;
+use crate::webhook::{At, Registered, Serving, deployed, until};
+use crate::words::range;
+use crate::world::{On, World, claim_json};
+
+use rows::{Must, Row, Write};
+
+/// Answers of one row: what each state says, `None` where it lets the write through.
+type Answers = Vec<Option<String>>;
+
+/// What is in force, in the order of the table's columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Definitions,
+    Guard,
+    Webhook,
+    WebhookDown,
+}
+
+const STATES: [State; 4] = [
+    State::Definitions,
+    State::Guard,
+    State::Webhook,
+    State::WebhookDown,
+];
+
+fn api(client: &Client, namespace: &str, api_version: &str, kind: &str) -> Api<DynamicObject> {
+    let (group, version) = api_version.split_once('/').unwrap();
+    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
+    Api::namespaced_with(client.clone(), namespace, &resource)
+}
+
+/// Tries the write without storing anything. Returns what the server says against it.
+async fn attempt(world: &World, write: &Write) -> Option<String> {
+    let (client, namespace) = (&world.client, &world.namespace);
+    let done = match write {
+        Write::Create(object) => {
+            let text = |name: &str| object[name].as_str().unwrap().to_owned();
+            let dry = PostParams {
+                dry_run: true,
+                ..PostParams::default()
+            };
+            let made = serde_json::from_value(object.clone()).unwrap();
+            let api = api(client, namespace, &text("apiVersion"), &text("kind"));
+            api.create(&dry, &made).await.map(drop)
+        }
+        Write::Patch(kind, name, patch) => {
+            let dry = PatchParams {
+                dry_run: true,
+                ..PatchParams::default()
+            };
+            let api = api(client, namespace, "ipam.metal3.io/v1alpha1", kind);
+            api.patch(name, &dry, &Patch::Merge(patch)).await.map(drop)
+        }
+    };
+    match done {
+        Ok(()) => None,
+        Err(kube::Error::Api(status)) => {
+            assert!(
+                (400..=599).contains(&status.code),
+                "no refusal: {}",
+                status.message
+            );
+            Some(status.message)
+        }
+        Err(other) => panic!("no answer of the server: {other}"),
+    }
+}
+
+async fn attempt_all(world: &World, rows: &[Row]) -> Answers {
+    let mut answers = Vec::with_capacity(rows.len());
+    for row in rows {
+        answers.push(attempt(world, &row.write).await);
+    }
+    answers
+}
+
+/// Plays every row in one state.
+async fn play(world: &World, rows: &[Row], state: State) -> Answers {
+    let files = || -> Vec<Value> { deployed().into_values().collect() };
+    match state {
+        State::Definitions => attempt_all(world, rows).await,
+        State::Guard => {
+            let guard = Guard::apply(world).await;
+            let mut nonsense = claim_json("probe", "none");
+            nonsense["metadata"]["annotations"] = serde_json::json!({"ipAddress": "abc"});
+            let probe = Write::Create(nonsense);
+            until("the policies to be in force", async || {
+                attempt(world, &probe).await.is_some()
+            })
+            .await;
+            let answers = attempt_all(world, rows).await;
+            guard.remove().await;
+            until("the policies to be gone", async || {
+                attempt(world, &probe).await.is_none()
+            })
+            .await;
+            answers
+        }
+        State::Webhook => {
+            let serving = Serving::start(world).await;
+            let registered =
+                Registered::apply(world, files(), (serving.addr, &serving.ca_pem), At::Work).await;
+            let answers = attempt_all(world, rows).await;
+            registered.remove_and_wait(world).await;
+            answers
+        }
+        State::WebhookDown => {
+            let nobody = SocketAddr::from((Ipv4Addr::LOCALHOST, free_port()));
+            let ca = Serving::authority();
+            let registered = Registered::apply(world, files(), (nobody, &ca), At::Rest).await;
+            let answers = attempt_all(world, rows).await;
+            registered.remove_and_wait(world).await;
+            answers
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn section_6_each_bad_input_is_refused_by_the_layer_that_the_page_names() {
+    if control_plane().await.is_none() {
+        say(
+            "SKIPPED on a real server: section_6_each_bad_input_is_refused_by_the_layer_that_the_page_names",
+        );
+        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        return;
+    }
+    let world = World::start(On::Real).await;
+    world.pool("stored", range("10.88.0.1", "10.88.0.9")).await;
+    world.claim("bound", "stored").await;
+    assert_eq!(world.address_of("bound").await, "10.88.0.1");
+    let rows = rows::rows();
+    let mut columns = Vec::new();
+    for state in STATES {
+        columns.push(play(&world, &rows, state).await);
+    }
+    world.delete_and_wait::<IPClaim>("bound").await;
+    world.delete_and_wait::<IPPool>("stored").await;
+
+    let mut wrong = Vec::new();
+    for (n, row) in rows.iter().enumerate() {
+        let with_webhook = &columns[2][n];
+        if with_webhook.is_some() != (row.must == Must::Refuse) {
+            wrong.push(format!("{}: {with_webhook:?}", row.what));
+        }
+        // A layer more takes nothing away, and what the definitions refuse needs nobody.
+        if columns[0][n].is_some() && columns.iter().any(|column| column[n].is_none()) {
+            wrong.push(format!(
+                "{}: refused by the definitions alone, and not with more layers",
+                row.what
+            ));
+        }
+        // The guard and the webhook refuse no good input.
+        if row.must == Must::Accept && columns[..3].iter().any(|column| column[n].is_some()) {
+            let said: Vec<_> = columns[..3].iter().map(|column| &column[n]).collect();
+            wrong.push(format!("{}: {said:?}", row.what));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/admission.md");
+    table::hold(&page, &rows, &columns, &world.namespace);
+    let tried = rows.len() * STATES.len();
+    tally::add("inputs tried under the layers of admission", tried as u64);
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+    world.end().await;
+}
