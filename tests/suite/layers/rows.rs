@@ -44,7 +44,7 @@ fn good(what: &'static str, write: Write) -> Row {
 }
 
 /// A new pool with these fields; a name prefix of its own unless they have one.
-fn pool(spec: Value) -> Write {
+fn pool(spec: &Value) -> Write {
     let mut whole = json!({"namePrefix": "p"});
     whole
         .as_object_mut()
@@ -55,12 +55,12 @@ fn pool(spec: Value) -> Write {
     )
 }
 
-fn entry(entry: Value) -> Write {
-    pool(json!({"pools": [entry]}))
+fn entry(entry: &Value) -> Write {
+    pool(&json!({"pools": [entry]}))
 }
 
 /// A change of the pool that the scenario stored: 10.88.0.1 to 10.88.0.9, the first held by claim `bound`.
-fn stored(spec: Value) -> Write {
+fn stored(spec: &Value) -> Write {
     Write::Patch("IPPool", "stored", json!({"spec": spec}))
 }
 
@@ -75,7 +75,7 @@ fn claim_of(pool: Value) -> Write {
     Write::Create(claim)
 }
 
-fn address(spec: Value) -> Write {
+fn address(spec: &Value) -> Write {
     let mut whole =
         json!({"pool": {"name": "stored"}, "claim": {"name": "nobody"}, "address": "10.88.0.9"});
     whole
@@ -134,79 +134,79 @@ fn ranges() -> Vec<Row> {
     vec![
         bad(
             "start above end",
-            entry(json!({"start": "10.0.0.9", "end": "10.0.0.1"})),
+            entry(&json!({"start": "10.0.0.9", "end": "10.0.0.1"})),
         ),
         bad(
             "start above end, IPv6",
-            entry(json!({"start": "fd00::9", "end": "FD00::1"})),
+            entry(&json!({"start": "fd00::9", "end": "FD00::1"})),
         ),
         bad(
             "start IPv4, end IPv6",
-            entry(json!({"start": "10.0.0.1", "end": "fd00::1"})),
+            entry(&json!({"start": "10.0.0.1", "end": "fd00::1"})),
         ),
         bad(
             "start IPv6, end IPv4",
-            entry(json!({"start": "fd00::1", "end": "10.0.0.1"})),
+            entry(&json!({"start": "fd00::1", "end": "10.0.0.1"})),
         ),
         bad(
             "start IPv4, subnet IPv6",
-            entry(json!({"start": "10.0.0.1", "subnet": "fd00::/64"})),
+            entry(&json!({"start": "10.0.0.1", "subnet": "fd00::/64"})),
         ),
         bad(
             "start outside the subnet",
-            entry(json!({"start": "10.0.1.1", "subnet": "10.0.0.0/24"})),
+            entry(&json!({"start": "10.0.1.1", "subnet": "10.0.0.0/24"})),
         ),
         bad(
             "end outside the subnet",
-            entry(json!({"start": "10.0.0.1", "end": "10.0.1.1", "subnet": "10.0.0.0/24"})),
+            entry(&json!({"start": "10.0.0.1", "end": "10.0.1.1", "subnet": "10.0.0.0/24"})),
         ),
-        good("start alone", entry(json!({"start": "10.0.0.1"}))),
+        good("start alone", entry(&json!({"start": "10.0.0.1"}))),
         bad(
             "start alone above unicast space",
-            entry(json!({"start": "240.0.0.1"})),
+            entry(&json!({"start": "240.0.0.1"})),
         ),
-        bad("end alone", entry(json!({"end": "10.0.0.9"}))),
-        bad("empty entry", entry(json!({}))),
-        good("no entries", pool(json!({"pools": []}))),
-        bad("0.0.0.0/0", entry(json!({"subnet": "0.0.0.0/0"}))),
-        bad("::/0", entry(json!({"subnet": "::/0"}))),
+        bad("end alone", entry(&json!({"end": "10.0.0.9"}))),
+        bad("empty entry", entry(&json!({}))),
+        good("no entries", pool(&json!({"pools": []}))),
+        bad("0.0.0.0/0", entry(&json!({"subnet": "0.0.0.0/0"}))),
+        bad("::/0", entry(&json!({"subnet": "::/0"}))),
         good(
             "a /32 alone (a warning says that it holds nothing)",
-            entry(json!({"subnet": "10.0.0.1/32"})),
+            entry(&json!({"subnet": "10.0.0.1/32"})),
         ),
-        good("a /31", entry(json!({"subnet": "10.0.0.0/31"}))),
+        good("a /31", entry(&json!({"subnet": "10.0.0.0/31"}))),
         good(
             "host bits in a subnet (a warning says which range results)",
-            entry(json!({"subnet": "192.168.1.5/24"})),
+            entry(&json!({"subnet": "192.168.1.5/24"})),
         ),
-        bad("fd00::/07", entry(json!({"subnet": "fd00::/07"}))),
-        bad("10.0.0.0/33", entry(json!({"subnet": "10.0.0.0/33"}))),
-        bad("fd00::/129", entry(json!({"subnet": "fd00::/129"}))),
+        bad("fd00::/07", entry(&json!({"subnet": "fd00::/07"}))),
+        bad("10.0.0.0/33", entry(&json!({"subnet": "10.0.0.0/33"}))),
+        bad("fd00::/129", entry(&json!({"subnet": "fd00::/129"}))),
         good(
             "overlapping entries (a warning)",
             pool(
-                json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}, {"start": "10.0.0.5", "end": "10.0.0.19"}]}),
+                &json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}, {"start": "10.0.0.5", "end": "10.0.0.19"}]}),
             ),
         ),
         good(
             "an overlap with another pool (a warning)",
-            entry(json!({"start": "10.88.0.1", "end": "10.88.0.9"})),
+            entry(&json!({"start": "10.88.0.1", "end": "10.88.0.9"})),
         ),
         bad(
             "a range over multicast space",
-            entry(json!({"start": "223.0.0.1", "end": "240.0.0.1"})),
+            entry(&json!({"start": "223.0.0.1", "end": "240.0.0.1"})),
         ),
         bad(
             "a subnet over multicast space",
-            entry(json!({"subnet": "192.0.0.0/2"})),
+            entry(&json!({"subnet": "192.0.0.0/2"})),
         ),
         good(
             "a range beyond 2^64",
-            entry(json!({"start": "fd00::1", "end": "fdff::1"})),
+            entry(&json!({"start": "fd00::1", "end": "fdff::1"})),
         ),
         good(
             "loopback space (a warning)",
-            entry(json!({"start": "127.0.0.1", "end": "127.0.0.9"})),
+            entry(&json!({"start": "127.0.0.1", "end": "127.0.0.9"})),
         ),
     ]
 }
@@ -240,12 +240,12 @@ fn spellings() -> Vec<Row> {
         .into_iter()
         .map(|text| {
             let name = format!("start {text:?}").leak();
-            bad(name, entry(json!({"start": text, "end": "10.0.0.9"})))
+            bad(name, entry(&json!({"start": text, "end": "10.0.0.9"})))
         })
         .collect();
     rows.push(good(
         "start \"FD00::0001\"",
-        entry(json!({"start": "FD00::0001", "end": "fd00::9"})),
+        entry(&json!({"start": "FD00::0001", "end": "fd00::9"})),
     ));
     rows
 }
@@ -255,107 +255,107 @@ fn pools() -> Vec<Row> {
     vec![
         bad(
             "a gateway of the other family",
-            entry(json!({"start": "10.0.0.1", "gateway": "fd00::1"})),
+            entry(&json!({"start": "10.0.0.1", "gateway": "fd00::1"})),
         ),
         bad(
             "an inherited gateway of the other family",
-            pool(json!({"pools": v4, "gateway": "fd00::1"})),
+            pool(&json!({"pools": v4, "gateway": "fd00::1"})),
         ),
         good(
             "a gateway outside the subnet (a warning)",
-            entry(json!({"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"})),
+            entry(&json!({"subnet": "10.0.0.0/24", "gateway": "10.0.1.1"})),
         ),
         bad(
             "prefix 33 for IPv4",
-            entry(json!({"start": "10.0.0.1", "prefix": 33})),
+            entry(&json!({"start": "10.0.0.1", "prefix": 33})),
         ),
         bad(
             "an inherited prefix of 64 for IPv4",
-            pool(json!({"pools": v4, "prefix": 64})),
+            pool(&json!({"pools": v4, "prefix": 64})),
         ),
-        bad("prefix 129", pool(json!({"prefix": 129}))),
-        bad("prefix -1", pool(json!({"prefix": -1}))),
+        bad("prefix 129", pool(&json!({"prefix": 129}))),
+        bad("prefix -1", pool(&json!({"prefix": -1}))),
         good(
             "a prefix unlike the subnet's (a warning)",
-            entry(json!({"subnet": "10.0.0.0/24", "prefix": 25})),
+            entry(&json!({"subnet": "10.0.0.0/24", "prefix": 25})),
         ),
         bad(
             "a DNS server \"0.0.0.0\"",
-            pool(json!({"dnsServers": ["0.0.0.0"]})),
+            pool(&json!({"dnsServers": ["0.0.0.0"]})),
         ),
         bad(
             "11 DNS servers",
-            pool(json!({"dnsServers": vec!["10.0.0.53"; 11]})),
+            pool(&json!({"dnsServers": vec!["10.0.0.53"; 11]})),
         ),
-        bad("strategy foo", pool(json!({"allocationStrategy": "foo"}))),
+        bad("strategy foo", pool(&json!({"allocationStrategy": "foo"}))),
         bad(
             "10,001 entries",
-            pool(json!({"pools": vec![json!({"start": "10.0.0.1", "end": "10.0.0.9"}); 10_001]})),
+            pool(&json!({"pools": vec![json!({"start": "10.0.0.1", "end": "10.0.0.9"}); 10_001]})),
         ),
         bad(
             "name prefix Bad_Prefix",
-            pool(json!({"namePrefix": "Bad_Prefix"})),
+            pool(&json!({"namePrefix": "Bad_Prefix"})),
         ),
         bad(
             "a name prefix of 240 characters",
-            pool(json!({"namePrefix": "p".repeat(240)})),
+            pool(&json!({"namePrefix": "p".repeat(240)})),
         ),
-        bad("name prefix a-", pool(json!({"namePrefix": "a-"}))),
-        bad("no name prefix", pool(json!({"namePrefix": ""}))),
+        bad("name prefix a-", pool(&json!({"namePrefix": "a-"}))),
+        bad("no name prefix", pool(&json!({"namePrefix": ""}))),
         bad(
             "a clusterName that fits no label",
-            pool(json!({"clusterName": "a_b"})),
+            pool(&json!({"clusterName": "a_b"})),
         ),
         good(
             "a clusterName of no Cluster (a condition)",
-            pool(json!({"clusterName": "nobody"})),
+            pool(&json!({"clusterName": "nobody"})),
         ),
         bad(
             "one address pre-allocated twice",
-            pool(json!({"pools": v4, "preAllocations": {"a": "10.0.0.1", "b": "10.0.0.1"}})),
+            pool(&json!({"pools": v4, "preAllocations": {"a": "10.0.0.1", "b": "10.0.0.1"}})),
         ),
         bad(
             "in two spellings",
             pool(
-                json!({"pools": [{"subnet": "fd00::/64"}], "preAllocations": {"a": "fd00::5", "b": "fd00:0::0005"}}),
+                &json!({"pools": [{"subnet": "fd00::/64"}], "preAllocations": {"a": "fd00::5", "b": "fd00:0::0005"}}),
             ),
         ),
         bad(
             "a pre-allocation outside the ranges",
-            pool(json!({"pools": v4, "preAllocations": {"a": "10.9.9.9"}})),
+            pool(&json!({"pools": v4, "preAllocations": {"a": "10.9.9.9"}})),
         ),
         bad(
             "a pre-allocation of an excluded address",
             pool(
-                json!({"pools": v4, "excludedAddresses": ["10.0.0.1"], "preAllocations": {"a": "10.0.0.1"}}),
+                &json!({"pools": v4, "excludedAddresses": ["10.0.0.1"], "preAllocations": {"a": "10.0.0.1"}}),
             ),
         ),
         good(
             "a pre-allocated gateway",
-            pool(json!({"pools": v4, "gateway": "10.0.0.1", "preAllocations": {"a": "10.0.0.1"}})),
+            pool(&json!({"pools": v4, "gateway": "10.0.0.1", "preAllocations": {"a": "10.0.0.1"}})),
         ),
         bad(
             "a pre-allocation for a name that no claim can have",
-            pool(json!({"pools": v4, "preAllocations": {"A_b": "10.0.0.1"}})),
+            pool(&json!({"pools": v4, "preAllocations": {"A_b": "10.0.0.1"}})),
         ),
         bad(
             "for a name of 300 characters",
-            pool(json!({"pools": v4, "preAllocations": {"a".repeat(300): "10.0.0.1"}})),
+            pool(&json!({"pools": v4, "preAllocations": {"a".repeat(300): "10.0.0.1"}})),
         ),
         bad(
             "an excluded range that ends below its start",
-            pool(json!({"excludedAddresses": ["10.0.0.9-10.0.0.1"]})),
+            pool(&json!({"excludedAddresses": ["10.0.0.9-10.0.0.1"]})),
         ),
         bad(
             "an excluded range of two families",
-            pool(json!({"excludedAddresses": ["10.0.0.9-fd00::1"]})),
+            pool(&json!({"excludedAddresses": ["10.0.0.9-fd00::1"]})),
         ),
         bad(
             "an exclusion \"abc\"",
-            pool(json!({"excludedAddresses": ["abc"]})),
+            pool(&json!({"excludedAddresses": ["abc"]})),
         ),
-        good("an unknown field", pool(json!({"foo": 1}))),
-        bad("a number for a text", pool(json!({"gateway": 1}))),
+        good("an unknown field", pool(&json!({"foo": 1}))),
+        bad("a number for a text", pool(&json!({"gateway": 1}))),
     ]
 }
 
@@ -363,27 +363,27 @@ fn changes() -> Vec<Row> {
     vec![
         bad(
             "another name prefix",
-            stored(json!({"namePrefix": "other"})),
+            stored(&json!({"namePrefix": "other"})),
         ),
         bad(
             "another strategy",
-            stored(json!({"allocationStrategy": "random"})),
+            stored(&json!({"allocationStrategy": "random"})),
         ),
         bad(
             "ranges below an address in use",
-            stored(json!({"pools": [{"start": "10.88.0.5", "end": "10.88.0.9"}]})),
+            stored(&json!({"pools": [{"start": "10.88.0.5", "end": "10.88.0.9"}]})),
         ),
         bad(
             "no ranges, with an address in use",
-            stored(json!({"pools": null})),
+            stored(&json!({"pools": null})),
         ),
         good(
             "larger ranges",
-            stored(json!({"pools": [{"start": "10.88.0.1", "end": "10.88.0.99"}]})),
+            stored(&json!({"pools": [{"start": "10.88.0.1", "end": "10.88.0.99"}]})),
         ),
         good(
             "a pre-allocation of an address in use (the named claim waits and says for whom)",
-            stored(json!({"preAllocations": {"late": "10.88.0.1"}})),
+            stored(&json!({"preAllocations": {"late": "10.88.0.1"}})),
         ),
         good(
             "a label",
@@ -512,31 +512,31 @@ fn addresses() -> Vec<Row> {
     vec![
         bad(
             "address \"010.0.0.1\"",
-            address(json!({"address": "010.0.0.1"})),
+            address(&json!({"address": "010.0.0.1"})),
         ),
         bad(
             "address \"0.0.0.0\"",
-            address(json!({"address": "0.0.0.0"})),
+            address(&json!({"address": "0.0.0.0"})),
         ),
-        bad("no address", address(json!({"address": ""}))),
+        bad("no address", address(&json!({"address": ""}))),
         bad(
             "a gateway of the other family",
-            address(json!({"gateway": "fd00::1"})),
+            address(&json!({"gateway": "fd00::1"})),
         ),
-        bad("prefix 33 for IPv4", address(json!({"prefix": 33}))),
-        bad("no claim name", address(json!({"claim": {}}))),
-        bad("no pool name", address(json!({"pool": {"name": ""}}))),
+        bad("prefix 33 for IPv4", address(&json!({"prefix": 33}))),
+        bad("no claim name", address(&json!({"claim": {}}))),
+        bad("no pool name", address(&json!({"pool": {"name": ""}}))),
         bad(
             "a claim of another namespace",
-            address(json!({"claim": {"name": "c", "namespace": "kube-system"}})),
+            address(&json!({"claim": {"name": "c", "namespace": "kube-system"}})),
         ),
         good(
             "an address in use (a warning names the holder)",
-            address(json!({"address": "10.88.0.1"})),
+            address(&json!({"address": "10.88.0.1"})),
         ),
         good(
             "an address outside the ranges, held by somebody else",
-            address(json!({"address": "10.9.9.9"})),
+            address(&json!({"address": "10.9.9.9"})),
         ),
     ]
 }
