@@ -191,7 +191,9 @@ impl Manager {
         let namespace = config.default_namespace.clone();
         let settings = self.settings(&namespace);
         let watches = controller::client(config.clone())?;
-        let writes = controller::client(config)?;
+        let writes = controller::client(config.clone())?;
+        // Strangers cause TokenReviews: these shall not share a connection with the watches.
+        let reviews = controller::client(config)?;
         let (version, served) = tokio::select! {
             greeting = connect::greet(&watches, &url) => greeting?,
             () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
@@ -204,8 +206,8 @@ impl Manager {
             );
         }
         let metrics = Arc::clone(&settings.metrics);
-        let [watches, writes] =
-            [watches, writes].map(|client| controller::counted(client, &host, &metrics));
+        let [watches, writes, reviews] =
+            [watches, writes, reviews].map(|client| controller::counted(client, &host, &metrics));
         let controller = Controller::new(watches.clone(), writes, settings);
         let mut seen = Seen::default();
         let view = controller.view();
@@ -234,7 +236,7 @@ impl Manager {
             pools: self.serving.pool_metrics,
             dial,
         };
-        let guard = |addr| self.guard(watches, addr, &tls);
+        let guard = |addr| self.guard(reviews, addr, &tls);
         let address = &self.diagnostics_address;
         seen.diagnostics(address, shown, guard, Tell::Log).await?;
         let ended = controller.run(shutdown).await;
