@@ -330,6 +330,22 @@ fn is_uuid(text: &str) -> bool {
         })
 }
 
+/// A Warning header. Its code stays as it is: a resourceVersion may be the same number.
+pub(super) fn warning(symbols: &mut Symbols, header: &str) -> String {
+    match header.split_once(' ') {
+        Some((code, words)) => format!("{code} {}", text(symbols, words)),
+        None => text(symbols, header),
+    }
+}
+
+#[test]
+fn the_code_of_a_warning_is_no_resource_version() {
+    let mut symbols = Symbols::new("differential-5-5");
+    symbols.name("rv", "299");
+    let header = "299 - \"unknown field \\\"metadata.ResourceVersion\\\"\"";
+    assert_eq!(warning(&mut symbols, header), header);
+}
+
 /// Numbers in a text about resourceVersions: known ones by their symbol, others as `{a version}`.
 fn versions(symbols: &Symbols, text: &str) -> String {
     let lower = text.to_ascii_lowercase();

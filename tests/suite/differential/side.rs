@@ -11,7 +11,7 @@ use kube::client::Body as ClientBody;
 use serde_json::Value;
 use tokio::time::{Instant, interval, timeout};
 
-use super::answer::{Answer, Body, canonical, text};
+use super::answer::{Answer, Body, canonical, text, warning};
 use super::kinds::{KINDS, NAMESPACE};
 use super::quiet;
 use super::script::{Request, Step, What};
@@ -112,7 +112,7 @@ impl Side {
             content_type: texts("content-type").join(", "),
             warnings: texts("warning")
                 .iter()
-                .map(|warning| text(&mut self.symbols, warning))
+                .map(|found| warning(&mut self.symbols, found))
                 .collect(),
             body: Body::Text(String::new()),
         }
