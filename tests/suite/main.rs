@@ -40,6 +40,7 @@ mod reasons;
 mod release;
 mod restart;
 mod scope;
+mod takeover;
 mod tally;
 mod upstream;
 mod veil;
