@@ -9,7 +9,8 @@
 //! ```
 //!
 //! An episode is a script in a namespace of its own; its steps are sent to both servers at the same time, one after the other.
-//! `DIFFERENTIAL_REQUESTS` and `DIFFERENTIAL_SEED` say how many and which; with `DIFFERENTIAL_SURVEY=1` a difference does not end an
+//! `DIFFERENTIAL_REQUESTS` and `DIFFERENTIAL_SEED` say how many and which. Beside the fixed seed every run plays a new one
+//! (survey.rs), whose differences are printed and counted and fail the run only with `DIFFERENTIAL_STRICT=1`. With `DIFFERENTIAL_SURVEY=1` a difference does not end an
 //! episode, and one of each kind is told.
 
 mod answer;
@@ -33,6 +34,7 @@ mod run;
 mod script;
 mod side;
 mod spoil;
+mod survey;
 mod symbols;
 mod warm;
 
@@ -94,30 +96,49 @@ async fn the_embedded_server_answers_as_a_real_one_does() {
     };
     warm::up(servers.real.clone(), &format!("differential-{seed}-warm")).await;
     let begun = Instant::now();
+    let outcomes = play(&servers, seed, requests, stop, None).await;
+    let compared = compared(&outcomes);
+    say(&summary(seed, compared, &outcomes, begun.elapsed()));
+    let told = tell(&servers, seed, outcomes, stop).await;
+    assert!(told.is_empty(), "{}", told.join("\n"));
+    crate::tally::add("differential requests compared", compared);
+    if std::env::var_os("DIFFERENTIAL_SEED").is_none() {
+        survey::run(&servers).await;
+    }
+    drop(servers);
+    server.close().await;
+}
+
+/// Plays the episodes of a seed, several at a time; none is begun after `until`.
+async fn play(
+    servers: &Servers,
+    seed: u64,
+    requests: u64,
+    stop: Stop,
+    until: Option<Instant>,
+) -> Vec<(u64, Outcome)> {
     let episodes = requests.div_ceil(EPISODE);
     let next = AtomicU64::new(0);
     let workers = (0..AT_ONCE).map(|_| async {
         let mut outcomes = Vec::new();
         loop {
             let episode = next.fetch_add(1, Ordering::Relaxed);
-            if episode >= episodes {
+            if episode >= episodes || until.is_some_and(|until| Instant::now() >= until) {
                 return outcomes;
             }
             let generator = Generator::new(seed, episode);
             let namespace = format!("differential-{seed}-{episode}");
-            let outcome = run::episode(&servers, &namespace, generator, EPISODE, stop).await;
+            let outcome = run::episode(servers, &namespace, generator, EPISODE, stop).await;
             outcomes.push((episode, outcome));
         }
     });
     let mut outcomes: Vec<(u64, Outcome)> = join_all(workers).await.into_iter().flatten().collect();
     outcomes.sort_by_key(|(episode, _)| *episode);
-    let compared = outcomes.iter().map(|(_, outcome)| outcome.compared).sum();
-    say(&summary(seed, compared, &outcomes, begun.elapsed()));
-    let told = tell(&servers, seed, outcomes, stop).await;
-    assert!(told.is_empty(), "{}", told.join("\n"));
-    crate::tally::add("differential requests compared", compared);
-    drop(servers);
-    server.close().await;
+    outcomes
+}
+
+fn compared(outcomes: &[(u64, Outcome)]) -> u64 {
+    outcomes.iter().map(|(_, outcome)| outcome.compared).sum()
 }
 
 fn summary(seed: u64, compared: u64, outcomes: &[(u64, Outcome)], took: Duration) -> String {

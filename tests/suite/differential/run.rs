@@ -34,7 +34,7 @@ pub(super) struct Divergence {
 }
 
 /// What an episode came to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(super) struct Outcome {
     /// Requests whose answers were compared.
     pub(super) compared: u64,
