@@ -311,12 +311,13 @@ fn entry(entry: &mut JSONSchemaProps) {
 /// `first <= last` for two addresses of one family, which CEL cannot compare. The number of leading bits that both share is
 /// found by halving, with the question whether the subnet of `first` with so many bits contains `last`. Of the two halves of
 /// that subnet, the one with `first` has to be the lower one, or the one with `last` too (then the addresses are equal).
-/// Each `[x].exists(name, ...)` names a value.
+/// Each `[x].exists(name, ...)` names a value. Of two families it says something, but it does not fail: ratcheting lets a rule
+/// pass that does not hold for what is stored, and not one that fails.
 fn ordered(first: &str, last: &str) -> String {
     let subnet = |bits: &str| format!("cidr({first} + {})", mask(bits));
     let mut parts = vec![
         format!("[ip({last})].exists(last, "),
-        "[last.family() == 4 ? 32 : 128].exists(w, ".to_owned(),
+        format!("[ip({first}).family() == 4 ? 32 : 128].exists(w, "),
         format!(
             "[cidr({first} + (w == 32 ? '/16' : '/64')).containsIP(last) ? w / 2 : 0].exists(a, "
         ),

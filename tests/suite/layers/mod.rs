@@ -2,6 +2,7 @@
 //! webhooks of `deploy/webhook`, and with these while nobody answers. What comes of it is the table in `docs/admission.md`;
 //! `WRITE_ADMISSION=1` writes it anew.
 
+mod before;
 mod rows;
 mod table;
 
