@@ -364,14 +364,14 @@ async fn a_tenant_cannot_write_what_the_manager_writes() {
     world.address_of("c3").await;
     world.delete_and_wait::<IPClaim>("c3").await;
 
-    // A parameter lets addresses be kept out of use by hand, without what makes them the manager's.
+    // A label of the namespace lets addresses be kept out of use by hand, without what makes them the manager's.
     let external = Try::Create(address("router", "10.77.0.20", "router"));
     let ours = Try::Create(with_finalizer(
         address("router", "10.77.0.20", "router"),
         "ipaddress.ipam.metal3.io",
     ));
     in_force(&tenant, &namespace, &external, true).await;
-    guard.set("externalAddresses", "true").await;
+    guard.allow_external().await;
     in_force(&tenant, &namespace, &external, false).await;
     attempt(&tenant.client, &namespace, &ours)
         .await

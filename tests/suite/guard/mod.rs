@@ -8,16 +8,18 @@ use std::path::Path;
 use k8s_openapi::api::admissionregistration::v1::{
     ValidatingAdmissionPolicy, ValidatingAdmissionPolicyBinding,
 };
-use k8s_openapi::api::core::v1::ConfigMap;
+use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Client, Resource};
+use metal3_ipam::api::metal3::IPClaim;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::real::control_plane;
-use crate::world::World;
+use crate::webhook::until;
+use crate::world::{World, claim_json};
 
 /// The policies in force in one namespace.
 pub(crate) struct Guard {
@@ -54,11 +56,6 @@ impl Guard {
     pub(crate) async fn apply(world: &World) -> Self {
         let namespace = world.namespace.clone();
         let own = |name: &Value| format!("{namespace}.{}", name.as_str().unwrap());
-        for mut parameters in deployed("parameters.yaml") {
-            parameters["metadata"]["namespace"] = json!(namespace);
-            let api = Api::<ConfigMap>::namespaced(world.client.clone(), &namespace);
-            create(&api, parameters).await;
-        }
         let mut names = Vec::new();
         for mut policy in deployed("policies.yaml") {
             let name = own(&policy["metadata"]["name"]);
@@ -75,27 +72,46 @@ impl Guard {
                 let part = binding.pointer_mut(part).unwrap();
                 *part = json!(own(part));
             }
-            if let Some(parameters) = binding.pointer_mut("/spec/paramRef/namespace") {
-                *parameters = json!(namespace);
-            }
             binding["spec"]["matchResources"] = json!({"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}}});
             let api = Api::<ValidatingAdmissionPolicyBinding>::all(world.client.clone());
             create(&api, binding).await;
         }
-        Self {
+        let this = Self {
             client: world.client.clone(),
             namespace,
             names,
-        }
+        };
+        this.in_force(world).await;
+        this
     }
 
-    /// Changes one parameter.
-    pub(crate) async fn set(&self, parameter: &str, value: &str) {
-        let api = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
-        let patch = Patch::Merge(json!({"data": {parameter: value}}));
-        api.patch("ipam-guard", &PatchParams::default(), &patch)
-            .await
-            .unwrap();
+    /// Waits until the policies judge, which is some moments after they are stored.
+    async fn in_force(&self, world: &World) {
+        let mut mistake = claim_json("probe", "none");
+        mistake["metadata"]["annotations"] = json!({"ipAddress": "abc"});
+        let mistake: IPClaim = serde_json::from_value(mistake).unwrap();
+        let dry = PostParams {
+            dry_run: true,
+            ..PostParams::default()
+        };
+        until("the policies to be in force", async || {
+            world.api().create(&dry, &mistake).await.is_err()
+        })
+        .await;
+    }
+
+    /// Lets addresses made by hand through in the namespace.
+    pub(crate) async fn allow_external(&self) {
+        let label =
+            json!({"metadata": {"labels": {"ipam.metal3.io/external-addresses": "allowed"}}});
+        let api = Api::<Namespace>::all(self.client.clone());
+        api.patch(
+            &self.namespace,
+            &PatchParams::default(),
+            &Patch::Merge(label),
+        )
+        .await
+        .unwrap();
     }
 
     pub(crate) async fn remove(self) {
@@ -137,4 +153,26 @@ impl Tenant {
         let roles = Api::<ClusterRole>::all(self.admin);
         roles.delete(&self.user, &now).await.unwrap();
     }
+}
+
+#[test]
+fn the_policies_name_the_same_users_and_groups() {
+    let lists = |policy: &Value| -> Vec<Value> {
+        let variables = policy["spec"]["variables"].as_array().unwrap();
+        let who =
+            |v: &&Value| ["users", "groups", "mayWrite"].contains(&v["name"].as_str().unwrap());
+        variables.iter().filter(who).cloned().collect()
+    };
+    let policies = deployed("policies.yaml");
+    let guarded: Vec<_> = policies
+        .iter()
+        .map(lists)
+        .filter(|who| !who.is_empty())
+        .collect();
+    assert_eq!(guarded.len(), 3);
+    assert!(
+        guarded
+            .iter()
+            .all(|who| *who == guarded[0] && who.len() == 3)
+    );
 }
