@@ -21,9 +21,6 @@ use super::watched::{Served, Watched};
 
 /// Time that the server gives a write before it gives up, in seconds. The lease counts on it: see `lease.rs`.
 pub(super) const WRITE_SECONDS: u64 = 4;
-/// The same for writes of the pool object, for which the server evaluates every rule on every entry: seconds where there are
-/// thousands. One that lands late does no harm: it carries the resourceVersion, and nothing is given out by it.
-const POOL_WRITE_SECONDS: u64 = 15;
 
 /// By whom fields were set, in `managedFields`.
 const FIELD_MANAGER: &str = "metal3-ipam";
@@ -72,14 +69,6 @@ pub(super) struct Subject<'a> {
     pub(super) name: &'a str,
 }
 
-/// Time that the server gives this write before it gives up, in seconds.
-pub(super) fn seconds(subject: &Subject<'_>) -> u64 {
-    match subject.kind {
-        Watched::Pools => POOL_WRITE_SECONDS,
-        Watched::Claims(_) | Watched::Addresses(_) | Watched::Clusters => WRITE_SECONDS,
-    }
-}
-
 /// The object that `request` of this pool is about.
 pub(super) fn subject<'a>(pool: &'a PoolKey, request: &'a Request) -> Subject<'a> {
     let (verb, kind, name) = match request {
@@ -118,7 +107,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
         target.push_str("/status");
     }
     if subject.verb.is_write() {
-        let _ = write!(target, "?timeout={}s", seconds(&subject));
+        let _ = write!(target, "?timeout={WRITE_SECONDS}s");
     }
     let body = match request {
         Request::PoolMeta {

@@ -28,7 +28,7 @@ use super::view::Counts;
 use super::watched::Served;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
-/// Time after which we stop waiting for the answer of a read or of a write of the lease.
+/// Time after which we stop waiting for an answer: a little above what the server was asked to keep.
 pub(super) const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
 
 /// The queue of all pools' requests and what sends them.
@@ -39,7 +39,7 @@ pub(super) struct Writer {
     all_slots: u32,
     rate: Option<Rate>,
     door: Door,
-    /// Until when a write whose answer was lost may still be under way.
+    /// When the answer of a write was last lost.
     lost: Mutex<Option<Instant>>,
 }
 
@@ -247,7 +247,7 @@ impl Writer {
     /// server too.
     pub(super) fn is_all_definite(&self) -> bool {
         let lost = *self.lost.lock().expect(super::LOCK);
-        lost.is_none_or(|until| until < Instant::now())
+        lost.is_none_or(|at| at.elapsed() > Duration::from_secs(2 * WRITE_SECONDS))
     }
 
     async fn filled(&self) {
@@ -282,9 +282,7 @@ impl Writer {
             Ok(call) => {
                 reply.sent();
                 let in_flight = self.door.counts.metrics().request_begins();
-                // A little above what the server was asked to keep.
-                let patience = Duration::from_secs(wire::seconds(&subject) + 1);
-                let answer = transport::send(&self.door.client, call, patience, OBJECT_BYTES).await;
+                let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
                 drop(in_flight);
                 let code = answer.as_ref().ok().map(|reply| reply.status);
                 pause = answer.as_ref().ok().and_then(pause_after);
@@ -300,9 +298,7 @@ impl Writer {
             router.created(address);
         }
         if let (true, Outcome::Unknown { .. }) = (subject.verb.is_write(), &outcome) {
-            let over = Instant::now() + Duration::from_secs(2 * wire::seconds(&subject));
-            let mut lost = self.lost.lock().expect(super::LOCK);
-            *lost = Some(lost.map_or(over, |known| known.max(over)));
+            *self.lost.lock().expect(super::LOCK) = Some(Instant::now());
         }
         self.door
             .counts

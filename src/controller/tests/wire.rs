@@ -271,8 +271,6 @@ fn the_other_requests() {
     };
     let ns = "/apis/ipam.metal3.io/v1alpha1/namespaces/metal";
     let patch = "?timeout=4s&fieldManager=metal3-ipam application/merge-patch+json";
-    // The server needs seconds for a pool of thousands of entries.
-    let pool_patch = "?timeout=15s&fieldManager=metal3-ipam application/merge-patch+json";
     let cases = [
         (
             Request::PoolMeta {
@@ -284,7 +282,7 @@ fn the_other_requests() {
                 ]),
                 owner_references: Some(Vec::new()),
             },
-            format!("PATCH {ns}/ippools/prov{pool_patch}"),
+            format!("PATCH {ns}/ippools/prov{patch}"),
             json!({ "metadata": { "resourceVersion": "1", "finalizers": ["ippool.ipam.metal3.io"],
                                    "labels": { "a": "b", "gone": null }, "ownerReferences": [] } }),
         ),
@@ -293,7 +291,7 @@ fn the_other_requests() {
                 resource_version: "2".into(),
                 status: json!({ "capacity": 3 }),
             },
-            format!("PATCH {ns}/ippools/prov/status{pool_patch}"),
+            format!("PATCH {ns}/ippools/prov/status{patch}"),
             json!({ "metadata": { "resourceVersion": "2" }, "status": { "capacity": 3 } }),
         ),
         (
