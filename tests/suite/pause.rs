@@ -189,6 +189,12 @@ async fn p1_a_paused_claim_is_left_alone_by_itself(on: On) {
         .patch_status::<IPClaim>("bound", json!({"address": null}))
         .await;
     world.pool_counts("p", 3).await;
+    // The pool's status is written some time after the addresses are given out.
+    let shown = |p: &IPPool| p.status.as_ref().is_some_and(|s| s.indexes.len() == 3);
+    let what = "the pool to show the three addresses";
+    world
+        .until::<IPPool>(what, |all| all.get("p").is_some_and(shown))
+        .await;
     let before = world.versions().await;
     world.looked_at_everything(&Value::Null).await;
     assert_eq!(world.versions().await, before);
