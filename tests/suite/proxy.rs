@@ -2,14 +2,15 @@
 //! was answered. It passes the caller's own token on, so the server judges the caller's rights and not the test's.
 
 use std::convert::Infallible;
+use std::fmt::{self, Display, Formatter};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::header::HOST;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::{Frame, Incoming};
@@ -31,8 +32,29 @@ pub(crate) struct Asked {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) query: String,
-    /// Once it is answered.
+    /// What the server answered; `None` until then, and where the proxy answered.
     pub(crate) status: Option<StatusCode>,
+}
+
+/// What a role gives rights to.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Right {
+    pub(crate) verb: String,
+    pub(crate) group: String,
+    /// With a subresource, if it is of one: `ippools/status`.
+    pub(crate) resource: String,
+    /// Of one object: its name.
+    pub(crate) name: Option<String>,
+}
+
+/// What is done to writes on their way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Writes {
+    /// Nothing.
+    Pass,
+    /// The first patch of each resource (and of its status) of the kinds that are managed here is answered 409, as where
+    /// somebody else wrote the object first.
+    FirstConflicts,
 }
 
 /// What is done to watches on their way.
@@ -62,11 +84,15 @@ impl Asked {
         self.method != Method::GET && self.path.contains("/ip")
     }
 
-    /// The verb, group and resource that rights are given for, such as `patch ipam.metal3.io ippools/status`.
-    pub(crate) fn right(&self) -> Option<String> {
-        let path = self.path.strip_prefix("/apis/")?;
+    /// The right that it takes; `None` for what is no resource, such as discovery.
+    pub(crate) fn right(&self) -> Option<Right> {
+        let (group, path) = if let Some(path) = self.path.strip_prefix("/api/") {
+            ("", path)
+        } else {
+            self.path.strip_prefix("/apis/")?.split_once('/')?
+        };
+        let (_version, path) = path.split_once('/')?;
         let mut parts = path.split('/');
-        let (group, _version) = (parts.next()?, parts.next()?);
         let mut next = parts.next()?;
         if next == "namespaces" {
             parts.next()?;
@@ -83,8 +109,38 @@ impl Asked {
             (&Method::DELETE, _) => "delete",
             (other, _) => panic!("{other} {path}"),
         };
-        let subresource = subresource.map(|s| format!("/{s}")).unwrap_or_default();
-        Some(format!("{verb} {group} {resource}{subresource}"))
+        // A watch of one object is allowed by its name too.
+        let selected = self.query.split('&');
+        let mut selected =
+            selected.filter_map(|p| p.strip_prefix("fieldSelector=metadata.name%3D"));
+        Some(Right {
+            verb: verb.to_owned(),
+            group: group.to_owned(),
+            resource: match subresource {
+                Some(subresource) => format!("{resource}/{subresource}"),
+                None => resource.to_owned(),
+            },
+            name: name.or_else(|| selected.next()).map(str::to_owned),
+        })
+    }
+}
+
+// === impl Right ===
+
+impl Right {
+    /// Verb, group and resource, such as `patch ipam.metal3.io ippools/status`.
+    pub(crate) fn words(&self) -> String {
+        format!("{} {} {}", self.verb, self.group, self.resource)
+    }
+}
+
+impl Display for Right {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.words())?;
+        match &self.name {
+            Some(name) => write!(f, " {name:?}"),
+            None => Ok(()),
+        }
     }
 }
 
@@ -93,11 +149,20 @@ impl Asked {
 impl Proxy {
     /// A proxy before the server that this configuration leads to; its credentials are not used.
     pub(crate) async fn start(config: &Config) -> Self {
-        Self::with(config, Watches::Pass).await
+        Self::treating(config, Watches::Pass, Writes::Pass).await
     }
 
     /// One that does this to watches.
     pub(crate) async fn with(config: &Config, watches: Watches) -> Self {
+        Self::treating(config, watches, Writes::Pass).await
+    }
+
+    /// One that does this to writes.
+    pub(crate) async fn answering(config: &Config, writes: Writes) -> Self {
+        Self::treating(config, Watches::Pass, writes).await
+    }
+
+    async fn treating(config: &Config, watches: Watches, writes: Writes) -> Self {
         let mut config = config.clone();
         config.auth_info = kube::config::AuthInfo::default();
         let server = metal3_ipam::controller::client(config).unwrap();
@@ -113,7 +178,10 @@ impl Proxy {
                 connections.spawn(async move {
                     let pass = service_fn(move |request| {
                         let (server, log) = (server.clone(), Arc::clone(&log));
-                        async move { Ok::<_, Infallible>(pass(&server, &log, watches, request).await) }
+                        async move {
+                            let answer = pass(&server, &log, watches, writes, request);
+                            Ok::<_, Infallible>(answer.await)
+                        }
                     });
                     // Ends with the caller, who may be killed at any moment.
                     let _ = http1::Builder::new()
@@ -154,19 +222,31 @@ async fn pass(
     server: &Client,
     log: &watch::Sender<Vec<Asked>>,
     watches: Watches,
+    writes: Writes,
     request: Request<Incoming>,
 ) -> Response<Answer> {
     let is_watch = request.uri().query().is_some_and(|q| q.contains("watch=1"));
+    let asked = Asked {
+        method: request.method().clone(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        status: None,
+    };
     let mut number = 0;
+    let mut is_first = false;
     log.send_modify(|log| {
         number = log.len();
-        log.push(Asked {
-            method: request.method().clone(),
-            path: request.uri().path().to_owned(),
-            query: request.uri().query().unwrap_or_default().to_owned(),
-            status: None,
-        });
+        let right = |a: &Asked| a.right().map(|right| right.words());
+        is_first = log.iter().all(|before| right(before) != right(&asked));
+        log.push(asked.clone());
     });
+    if writes == Writes::FirstConflicts
+        && is_first
+        && asked.method == Method::PATCH
+        && asked.is_write()
+    {
+        return conflict();
+    }
     let (mut parts, body) = request.into_parts();
     parts.headers.remove(HOST);
     let answer = async {
@@ -193,6 +273,17 @@ async fn pass(
             response
         }
     }
+}
+
+fn conflict() -> Response<Answer> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409, "reason": "Conflict",
+        "message": "somebody else wrote it first, says the test"});
+    let body = Full::new(Bytes::from(status.to_string())).map_err(|never| match never {});
+    let mut response = Response::new(body.boxed_unsync());
+    *response.status_mut() = StatusCode::CONFLICT;
+    let json = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, json);
+    response
 }
 
 /// The body of an answer.

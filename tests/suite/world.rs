@@ -529,6 +529,11 @@ pub(crate) struct Door {
 }
 
 impl Door {
+    /// A door to a real server, with the administrator's token.
+    pub(crate) fn to(namespace: &str, config: &Config) -> Self {
+        Self::new(namespace, config.clone(), real::TOKEN, None)
+    }
+
     fn new(namespace: &str, config: Config, token: &str, listening: Option<Listening>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let door = Self {

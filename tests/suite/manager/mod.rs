@@ -19,6 +19,12 @@ struct Manager(Child);
 impl Manager {
     /// With these flags and no other server than that of health, if a flag asks for it.
     fn start(world: &World, kubeconfig: &Path, flags: &[&str]) -> Self {
+        let namespace = format!("--namespace={}", world.namespace);
+        Self::of_all(kubeconfig, &[&[namespace.as_str()], flags].concat())
+    }
+
+    /// The same for every namespace of the server.
+    fn of_all(kubeconfig: &Path, flags: &[&str]) -> Self {
         Self::spawn(
             Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
                 .stderr(Stdio::null())
@@ -28,7 +34,6 @@ impl Manager {
                     "--health-addr=0",
                     "--diagnostics-address=0",
                 ])
-                .arg(format!("--namespace={}", world.namespace))
                 .arg(format!("--kubeconfig={}", kubeconfig.display()))
                 .args(flags),
         )
