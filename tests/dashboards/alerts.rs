@@ -98,7 +98,7 @@ fn the_operators_rules_are_the_alerts() {
         "# For the Prometheus operator; made of dashboards/alerts.yaml by `make dashboards`.\n\
          apiVersion: monitoring.coreos.com/v1\n\
          kind: PrometheusRule\n\
-         metadata:\n  name: metal3-ipam\n  namespace: system\n\
+         metadata:\n  name: metal3-ipam\n  namespace: metal3-ipam-system\n\
          spec:\n  groups:\n{}",
         indented.collect::<String>()
     );

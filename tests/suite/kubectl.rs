@@ -38,7 +38,7 @@ metadata: {name: claim1, namespace: lab}
 spec: {pool: {name: pool1}}
 ";
 /// The kubectl to test with: the one that `KUBECTL` names, else the one on the path.
-fn kubectl() -> OsString {
+pub(crate) fn kubectl() -> OsString {
     std::env::var_os("KUBECTL").unwrap_or_else(|| "kubectl".into())
 }
 

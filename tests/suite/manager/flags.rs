@@ -31,7 +31,7 @@ async fn get(port: u16, path: &str) -> Option<(String, String)> {
 }
 
 /// Asks until it is answered so.
-async fn answers(port: u16, path: &str, status: &str) {
+pub(crate) async fn answers(port: u16, path: &str, status: &str) {
     let asked = tokio::time::timeout(Duration::from_mins(1), async {
         let mut pause = tokio::time::interval(Duration::from_millis(50));
         loop {

@@ -13,6 +13,9 @@ use std::process::{Child, Command, Stdio};
 
 use crate::world::World;
 
+pub(crate) use flags::answers;
+pub(crate) use rights::{assert_none_refused, token};
+
 /// The manager, serving the scenario's namespace; ended when dropped.
 struct Manager(Child);
 

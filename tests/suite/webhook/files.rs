@@ -50,7 +50,7 @@ fn every_path_of_the_server_is_registered_under_its_kind_and_no_other() {
 fn names_and_service_are_upstreams() {
     let by_kind = deployed();
     for (kind, name) in KINDS.iter().zip(["validating", "mutating"]) {
-        let want = format!("{name}-webhook-configuration");
+        let want = format!("ipam-{name}-webhook-configuration");
         assert_eq!(by_kind[*kind]["metadata"]["name"], json!(want));
     }
     for (kind, prefix) in KINDS.iter().zip(["validation", "default"]) {
@@ -61,7 +61,7 @@ fn names_and_service_are_upstreams() {
         }
         for webhook in webhooks(kind) {
             let service = &webhook["clientConfig"]["service"];
-            assert_eq!(service["name"], "webhook-service");
+            assert_eq!(service["name"], "ipam-webhook-service");
         }
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use k8s_openapi::api::authentication::v1::TokenRequest;
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, Role, RoleBinding};
-use kube::Api;
 use kube::api::PostParams;
+use kube::{Api, Client};
 use serde_json::{Value, json};
 
 use crate::world::World;
@@ -39,7 +39,7 @@ pub(super) fn deployed(file: &str, namespace: &str) -> Vec<Value> {
         .join("deploy")
         .join(file);
     let text = std::fs::read_to_string(path).unwrap();
-    let text = text.replace("namespace: system", &format!("namespace: {namespace}"));
+    let text = text.replace("metal3-ipam-system", namespace);
     serde_saphyr::from_multiple(&text).unwrap()
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn deploy(world: &World, form: Form, given: Given<'_>) -> Strin
         create_namespaced(world, name, given).await;
         create_cluster_wide(world, name, given).await;
     }
-    token_of(world, "manager").await
+    token_of(world, "ipam-manager").await
 }
 
 /// Creates what a folder holds that is of the scenario's namespace.
@@ -146,15 +146,17 @@ fn keep(role: &mut Value, given: Given<'_>) {
 
 /// A token of a service account in the scenario's namespace.
 pub(super) async fn token_of(world: &World, account: &str) -> String {
-    let path = format!(
-        "/api/v1/namespaces/{}/serviceaccounts/{account}/token",
-        world.namespace
-    );
+    token(&world.client, &world.namespace, account).await
+}
+
+/// A token of a service account, as the kubelet asks for one.
+pub(crate) async fn token(client: &Client, namespace: &str, account: &str) -> String {
+    let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token");
     let asked = json!({"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"audiences": []}});
     let request = http::Request::post(path)
         .header("content-type", "application/json")
         .body(serde_json::to_vec(&asked).unwrap())
         .unwrap();
-    let made: TokenRequest = world.client.request(request).await.unwrap();
+    let made: TokenRequest = client.request(request).await.unwrap();
     made.status.unwrap().token.unwrap()
 }

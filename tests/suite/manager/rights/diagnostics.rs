@@ -100,7 +100,7 @@ async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
     let bindings = Api::<ClusterRoleBinding>::all(world.client.clone());
     for name in [
         format!("{reader}-of-prometheus"),
-        format!("{}-diagnostics-review-rolebinding", world.namespace),
+        format!("{}-ipam-diagnostics-review-rolebinding", world.namespace),
     ] {
         bindings
             .delete(&name, &DeleteParams::default())

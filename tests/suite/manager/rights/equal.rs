@@ -55,7 +55,7 @@ fn granted(form: Form) -> BTreeSet<Right> {
     for object in folders.into_iter().flat_map(|name| folder(name, "n")) {
         let is_role = ["Role", "ClusterRole"].contains(&object["kind"].as_str().unwrap());
         // That role is for who scrapes.
-        if is_role && object["metadata"]["name"] != "metrics-reader" {
+        if is_role && object["metadata"]["name"] != "ipam-metrics-reader" {
             for rule in object["rules"].as_array().unwrap() {
                 granted.extend(rights_of(rule));
             }
@@ -97,14 +97,19 @@ fn uses(used: &Right, right: &Right) -> bool {
     is_named && used.words() == right.words()
 }
 
-/// Fails when the server refused a request for want of a right, and when a right is given that no request used.
-pub(super) fn assert_equal(form: Form, asked: &[Asked]) -> String {
+/// Fails when the server refused a request for want of a right.
+pub(crate) fn assert_none_refused(asked: &[Asked]) {
     let is_refused = |a: &&Asked| {
         let refusals = [StatusCode::FORBIDDEN, StatusCode::UNAUTHORIZED];
         a.status.is_some_and(|status| refusals.contains(&status))
     };
     let refused: Vec<_> = asked.iter().filter(is_refused).collect();
-    assert!(refused.is_empty(), "{form:?}: refused: {refused:#?}");
+    assert!(refused.is_empty(), "refused: {refused:#?}");
+}
+
+/// Fails when the server refused a request for want of a right, and when a right is given that no request used.
+pub(super) fn assert_equal(form: Form, asked: &[Asked]) -> String {
+    assert_none_refused(asked);
     let answered = asked.iter().filter(|a| a.status.is_some());
     let used: BTreeSet<Right> = answered.filter_map(Asked::right).collect();
     let granted = granted(form);

@@ -26,6 +26,13 @@ use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plan
 use crate::tally;
 use crate::world::{Door, World, until};
 
+pub(crate) use self::deploy::token;
+pub(crate) use self::equal::assert_none_refused;
+
+/// The webhook configurations' names in `deploy/webhook`.
+const VALIDATING: &str = "ipam-validating-webhook-configuration";
+const MUTATING: &str = "ipam-mutating-webhook-configuration";
+
 #[test]
 fn the_role_of_one_namespace_has_the_rules_of_the_role_of_all() {
     let rules = |file: &str| deployed(file, "n")[0]["rules"].clone();
@@ -76,7 +83,12 @@ async fn everything_that_the_manager_does(server: &ApiServer, form: Form) {
     let port = free_port();
     let diagnostics = format!("--diagnostics-address=127.0.0.1:{port}");
     let start = |more: &[&str]| {
-        let webhook = ["--webhook-self-signed", "--webhook-port=127.0.0.1:0"];
+        let webhook = [
+            "--webhook-self-signed",
+            "--webhook-port=127.0.0.1:0",
+            "--webhook-validating=ipam-validating-webhook-configuration",
+            "--webhook-mutating=ipam-mutating-webhook-configuration",
+        ];
         let flags = [&webhook[..], more].concat();
         match form {
             Form::Cluster => Manager::of_all(&kubeconfig, &flags),
@@ -222,14 +234,14 @@ impl Webhooks {
         let validates = until(
             self.validating.clone(),
             "every validating webhook to trust an authority",
-            |all| bundle(&json!(all["validating-webhook-configuration"].webhooks)).is_some(),
+            |all| bundle(&json!(all[VALIDATING].webhooks)).is_some(),
         );
-        let validates = json!(validates.await["validating-webhook-configuration"].webhooks);
+        let validates = json!(validates.await[VALIDATING].webhooks);
         let mutates = until(
             self.mutating.clone(),
             "every mutating webhook to trust the same one",
             |all| {
-                let webhooks = json!(all["mutating-webhook-configuration"].webhooks);
+                let webhooks = json!(all[MUTATING].webhooks);
                 bundle(&webhooks) == bundle(&validates)
             },
         );
@@ -238,10 +250,8 @@ impl Webhooks {
 
     async fn delete(self) {
         let now = DeleteParams::default();
-        let name = "validating-webhook-configuration";
-        self.validating.delete(name, &now).await.unwrap();
-        let name = "mutating-webhook-configuration";
-        self.mutating.delete(name, &now).await.unwrap();
+        self.validating.delete(VALIDATING, &now).await.unwrap();
+        self.mutating.delete(MUTATING, &now).await.unwrap();
     }
 }
 

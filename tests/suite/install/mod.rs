@@ -1,0 +1,12 @@
+//! What `deploy/` installs: kubectl renders each overlay, a real kube-apiserver takes it under strict validation, and the program
+//! runs as the Deployment says.
+//!
+//! ```text
+//!   rendered.rs   kubectl kustomize -> objects; what holds of them without a server
+//!   kubelet.rs    the Deployment, read from the server -> processes with its args, environment, account and probes
+//!   overlays.rs   each overlay, from apply to 200 claims served
+//! ```
+
+mod kubelet;
+mod overlays;
+mod rendered;

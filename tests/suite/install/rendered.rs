@@ -1,0 +1,310 @@
+//! What kubectl makes of the overlays, and what has to hold of it without any server.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::kubectl::kubectl;
+use crate::real::say;
+use crate::tally;
+
+const PROVIDER: &str = "cluster.x-k8s.io/provider";
+const NAMESPACE: &str = "metal3-ipam-system";
+
+/// Objects that kubectl renders from a folder.
+pub(super) struct Rendered(pub(super) Vec<Value>);
+
+/// Whether there is a kubectl; says so where there is none.
+pub(super) fn has_kubectl(name: &str) -> bool {
+    let version = Command::new(kubectl())
+        .args(["version", "--client"])
+        .output();
+    let has = version.is_ok_and(|o| o.status.success());
+    if !has {
+        say(&format!("SKIPPED: no kubectl: {name}"));
+        tally::add("tests of what is installed SKIPPED: no kubectl", 1);
+    }
+    has
+}
+
+impl Rendered {
+    /// Of a folder of `deploy/`.
+    pub(super) fn of(overlay: &str) -> Self {
+        let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+        Self::at(&deploy.join(overlay))
+    }
+
+    fn at(folder: &Path) -> Self {
+        let rendered = Command::new(kubectl())
+            .arg("kustomize")
+            .arg(folder)
+            .output()
+            .unwrap();
+        let (out, err) = (rendered.stdout, String::from_utf8_lossy(&rendered.stderr));
+        assert!(rendered.status.success(), "{}: {err}", folder.display());
+        assert!(err.is_empty(), "{}: {err}", folder.display());
+        Self(serde_saphyr::from_multiple(&String::from_utf8(out).unwrap()).unwrap())
+    }
+
+    pub(super) fn of_kind(&self, kind: &str) -> Vec<&Value> {
+        self.0.iter().filter(|o| o["kind"] == kind).collect()
+    }
+
+    /// The only object of a kind.
+    pub(super) fn one(&self, kind: &str) -> &Value {
+        let all = self.of_kind(kind);
+        assert_eq!(all.len(), 1, "{kind}");
+        all[0]
+    }
+
+    /// The user name of the Deployment's ServiceAccount.
+    fn user(&self) -> String {
+        let deployment = self.one("Deployment");
+        let account = &deployment["spec"]["template"]["spec"]["serviceAccountName"];
+        let account = account.as_str().unwrap();
+        let exists = self
+            .of_kind("ServiceAccount")
+            .iter()
+            .any(|a| a["metadata"]["name"] == account);
+        assert!(exists, "no ServiceAccount {account}");
+        let namespace = deployment["metadata"]["namespace"].as_str().unwrap();
+        format!("system:serviceaccount:{namespace}:{account}")
+    }
+
+    /// `Kind name` of every object.
+    fn names(&self) -> BTreeSet<String> {
+        let name = |o: &Value| {
+            let (kind, name) = (&o["kind"], &o["metadata"]["name"]);
+            format!("{} {}", kind.as_str().unwrap(), name.as_str().unwrap())
+        };
+        self.0.iter().map(name).collect()
+    }
+}
+
+/// What upstream's manifests install (rendered from its `config/default`): what has another name is not replaced.
+const UPSTREAM: [&str; 12] = [
+    "Namespace metal3-ipam-system",
+    "CustomResourceDefinition ippools.ipam.metal3.io",
+    "CustomResourceDefinition ipclaims.ipam.metal3.io",
+    "CustomResourceDefinition ipaddresses.ipam.metal3.io",
+    "ServiceAccount ipam-manager",
+    "Role ipam-leader-election-role",
+    "RoleBinding ipam-leader-election-rolebinding",
+    "ClusterRole ipam-manager-role",
+    "ClusterRoleBinding ipam-manager-rolebinding",
+    "Service ipam-webhook-service",
+    "MutatingWebhookConfiguration ipam-mutating-webhook-configuration",
+    "ValidatingWebhookConfiguration ipam-validating-webhook-configuration",
+];
+
+#[test]
+fn whole_overlays_replace_what_upstream_installs() {
+    if !has_kubectl("whole_overlays_replace_what_upstream_installs") {
+        return;
+    }
+    for overlay in ["default", "cert-manager", "clusterctl"] {
+        let rendered = Rendered::of(overlay);
+        let names = rendered.names();
+        for name in UPSTREAM {
+            assert!(names.contains(name), "{overlay}: no {name}");
+        }
+        let deployment = rendered.one("Deployment");
+        assert_eq!(deployment["metadata"]["name"], "ipam-controller-manager");
+        let labels = json!({PROVIDER: "ipam-metal3", "control-plane": "controller-manager", "controller-tools.k8s.io": "1.0"});
+        assert_eq!(
+            deployment["spec"]["selector"]["matchLabels"], labels,
+            "a Deployment's selector cannot be changed: it is upstream's"
+        );
+        assert_eq!(
+            deployment["spec"]["template"]["metadata"]["labels"], labels,
+            "{overlay}"
+        );
+        let containers = &deployment["spec"]["template"]["spec"]["containers"];
+        let ports = containers[0]["ports"].as_array().unwrap();
+        let ports: BTreeSet<_> = ports
+            .iter()
+            .map(|p| (p["name"].as_str().unwrap(), p["containerPort"].as_u64()))
+            .collect();
+        let want = [("healthz", 9440), ("ipam-webhook", 9443), ("metrics", 8443)];
+        assert_eq!(ports, want.map(|(name, port)| (name, Some(port))).into());
+        let bindings = rendered.of_kind("ClusterRoleBinding");
+        for binding in [bindings, rendered.of_kind("RoleBinding")].concat() {
+            let (name, role) = (&binding["metadata"]["name"], &binding["roleRef"]["name"]);
+            let role = role.as_str().unwrap().strip_suffix("role").unwrap();
+            let want = format!("{role}rolebinding");
+            assert_eq!(*name, want, "a binding's roleRef cannot be changed");
+        }
+    }
+    let certificate = "Certificate ipam-serving-cert";
+    let names = Rendered::of("cert-manager").names();
+    assert!(names.contains(certificate) && names.contains("Issuer ipam-selfsigned-issuer"));
+    tally::add("folders of deploy/ rendered", 4);
+}
+
+#[test]
+fn everything_carries_the_providers_label_and_lies_in_the_namespace() {
+    if !has_kubectl("everything_carries_the_providers_label_and_lies_in_the_namespace") {
+        return;
+    }
+    for overlay in [
+        "default",
+        "cert-manager",
+        "namespaced",
+        "clusterctl",
+        "monitoring",
+    ] {
+        for object in Rendered::of(overlay).0 {
+            let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
+            let label = &object["metadata"]["labels"][PROVIDER];
+            assert_eq!(*label, "ipam-metal3", "{overlay}: {kind} {name}");
+            let namespace = &object["metadata"]["namespace"];
+            assert!(
+                namespace.is_null() || *namespace == NAMESPACE,
+                "{overlay}: {kind} {name} in {namespace}"
+            );
+            for subject in object["subjects"].as_array().into_iter().flatten() {
+                assert_eq!(subject["namespace"], NAMESPACE, "{overlay}: {kind} {name}");
+            }
+        }
+    }
+    tally::add("folders of deploy/ rendered", 5);
+}
+
+/// The API server does not ask about the manager's own writes, and the guard does not deny them.
+#[test]
+fn whom_webhooks_and_policies_exempt_is_the_deployments_account() {
+    if !has_kubectl("whom_webhooks_and_policies_exempt_is_the_deployments_account") {
+        return;
+    }
+    for overlay in ["default", "cert-manager"] {
+        let rendered = Rendered::of(overlay);
+        let want = format!("request.userInfo.username != \"{}\"", rendered.user());
+        let webhooks = &rendered.one("ValidatingWebhookConfiguration")["webhooks"];
+        for webhook in webhooks.as_array().unwrap() {
+            let conditions = webhook["matchConditions"].as_array().unwrap();
+            let condition = conditions
+                .iter()
+                .find(|c| c["name"] == "not-by-the-manager")
+                .unwrap();
+            assert_eq!(condition["expression"], want, "{overlay}");
+        }
+    }
+    let user = Rendered::of("default").user();
+    for policy in Rendered::of("guard").of_kind("ValidatingAdmissionPolicy") {
+        let variables = policy["spec"]["variables"].as_array().unwrap();
+        for users in variables.iter().filter(|v| v["name"] == "users") {
+            let text = users["expression"].as_str().unwrap();
+            assert!(text.contains(&format!("\"{user}\"")), "{text}");
+        }
+    }
+    tally::add("folders of deploy/ rendered", 3);
+}
+
+/// A path from one folder to another, as kustomize wants it.
+fn relative(from: &Path, to: &Path) -> PathBuf {
+    let up = from.components().skip(1).map(|_| "..");
+    up.collect::<PathBuf>().join(to.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn a_manager_of_one_namespace_has_no_right_outside_of_it() {
+    if !has_kubectl("a_manager_of_one_namespace_has_no_right_outside_of_it") {
+        return;
+    }
+    let rendered = Rendered::of("namespaced");
+    for kind in [
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "MutatingWebhookConfiguration",
+        "ValidatingWebhookConfiguration",
+    ] {
+        assert_eq!(rendered.of_kind(kind).len(), 0, "{kind}");
+    }
+    // Moved to another namespace by one line of kustomize, nothing is left behind.
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let from = dir.path().canonicalize().unwrap();
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/namespaced");
+    let resource = relative(&from, &deploy.canonicalize().unwrap());
+    let text = json!({"namespace": "team-a", "resources": [resource]}).to_string();
+    std::fs::write(dir.path().join("kustomization.yaml"), text).unwrap();
+    let moved = Rendered::at(dir.path());
+    assert_eq!(moved.0.len(), rendered.0.len());
+    let text = json!(moved.0).to_string();
+    assert!(!text.contains(NAMESPACE), "{text}");
+    tally::add("folders of deploy/ rendered", 2);
+}
+
+/// Pod Security `restricted` takes the pod, and the rest of what a cluster's operator asks of one.
+#[test]
+fn the_pod_is_restricted_and_there_are_two() {
+    if !has_kubectl("the_pod_is_restricted_and_there_are_two") {
+        return;
+    }
+    for overlay in ["default", "cert-manager", "namespaced", "clusterctl"] {
+        let rendered = Rendered::of(overlay);
+        let namespace = &rendered.one("Namespace")["metadata"]["labels"];
+        for mode in ["enforce", "audit", "warn"] {
+            let label = format!("pod-security.kubernetes.io/{mode}");
+            assert_eq!(namespace[label], "restricted", "{overlay}");
+        }
+        let spec = &rendered.one("Deployment")["spec"];
+        assert_eq!(spec["replicas"], 2, "{overlay}");
+        let pod = &spec["template"]["spec"];
+        let want = json!({"runAsNonRoot": true, "runAsUser": 65532, "runAsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}});
+        assert_eq!(pod["securityContext"], want, "{overlay}");
+        let container = &pod["containers"][0];
+        assert_eq!(pod["containers"].as_array().unwrap().len(), 1);
+        assert_eq!(container["name"], "manager", "clusterctl looks for it");
+        let want = json!({"allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}, "privileged": false, "readOnlyRootFilesystem": true});
+        assert_eq!(container["securityContext"], want, "{overlay}");
+        for probe in ["startupProbe", "livenessProbe", "readinessProbe"] {
+            assert_eq!(container[probe]["httpGet"]["port"], "healthz", "{overlay}");
+        }
+        let labels = spec["template"]["metadata"]["labels"].as_object().unwrap();
+        let selects = |selector: &Value| {
+            let selector = selector.as_object().unwrap();
+            !selector.is_empty() && selector.iter().all(|(k, v)| labels.get(k) == Some(v))
+        };
+        let budget = rendered.one("PodDisruptionBudget");
+        assert!(selects(&budget["spec"]["selector"]["matchLabels"]));
+        let policy = rendered.one("NetworkPolicy");
+        assert!(selects(&policy["spec"]["podSelector"]["matchLabels"]));
+        let spread = &pod["topologySpreadConstraints"][0];
+        assert!(selects(&spread["labelSelector"]["matchLabels"]));
+        if let Some(service) = rendered.of_kind("Service").first() {
+            assert!(selects(&service["spec"]["selector"]));
+        }
+    }
+    tally::add("folders of deploy/ rendered", 4);
+}
+
+#[test]
+fn every_folder_of_deploy_is_rendered_alone_with_final_names() {
+    if !has_kubectl("every_folder_of_deploy_is_rendered_alone_with_final_names") {
+        return;
+    }
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let mut folders = vec![deploy];
+    let mut rendered = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.ends_with("kustomization.yaml") {
+                for object in Rendered::at(&folder).0 {
+                    let namespace = &object["metadata"]["namespace"];
+                    let place = folder.display();
+                    assert!(
+                        namespace.is_null() || *namespace == NAMESPACE,
+                        "{place}: an object in the namespace {namespace}"
+                    );
+                }
+                rendered += 1;
+            }
+        }
+    }
+    tally::add("folders of deploy/ rendered", rendered);
+}
