@@ -8,6 +8,7 @@
 //! | `ReadCluster`, `ReadClaim`, `ReadAddress` | GET | - (no resourceVersion: a quorum read) |
 
 use std::fmt::Write;
+use std::time::Duration;
 
 use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -21,6 +22,12 @@ use super::watched::{Served, Watched};
 
 /// Time that the server gives a write before it gives up, in seconds. The lease counts on it: see `lease.rs`.
 pub(super) const WRITE_SECONDS: u64 = 4;
+/// A write of a pool has a second more for so many ranges and pre-allocations of it, since the server evaluates the rules of
+/// each (0.25 ms measured): one that it ended for the time would be repeated for ever. What lands late does no harm: it carries
+/// the resourceVersion, and nothing is given out by it.
+const ENTRIES_PER_SECOND: usize = 500;
+/// No write has more. A server gives none more than a minute.
+const MOST_SECONDS: u64 = 30;
 
 /// By whom fields were set, in `managedFields`.
 const FIELD_MANAGER: &str = "metal3-ipam";
@@ -69,6 +76,18 @@ pub(super) struct Subject<'a> {
     pub(super) name: &'a str,
 }
 
+/// Time that the server gives `request`.
+pub(super) fn time_limit(request: &Request) -> Duration {
+    let seconds = match request {
+        Request::PoolMeta { entries, .. } | Request::PoolStatus { entries, .. } => {
+            let more = u64::try_from(entries / ENTRIES_PER_SECOND).unwrap_or(MOST_SECONDS);
+            WRITE_SECONDS.saturating_add(more).min(MOST_SECONDS)
+        }
+        _ => WRITE_SECONDS,
+    };
+    Duration::from_secs(seconds)
+}
+
 /// The object that `request` of this pool is about.
 pub(super) fn subject<'a>(pool: &'a PoolKey, request: &'a Request) -> Subject<'a> {
     let (verb, kind, name) = match request {
@@ -107,7 +126,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
         target.push_str("/status");
     }
     if subject.verb.is_write() {
-        let _ = write!(target, "?timeout={WRITE_SECONDS}s");
+        let _ = write!(target, "?timeout={}s", time_limit(request).as_secs());
     }
     let body = match request {
         Request::PoolMeta {
@@ -115,6 +134,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
             finalizers,
             labels,
             owner_references,
+            entries: _,
         } => {
             let mut meta = versioned(resource_version);
             meta.insert("finalizers".into(), json!(finalizers));
@@ -129,6 +149,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
         Request::PoolStatus {
             resource_version,
             status,
+            entries: _,
         } => json!({ "metadata": versioned(resource_version), "status": status }),
         Request::ClaimFinalizers {
             key: _,

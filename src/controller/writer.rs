@@ -28,7 +28,8 @@ use super::view::Counts;
 use super::watched::Served;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
-/// Time after which we stop waiting for an answer: a little above what the server was asked to keep.
+/// Time after which we stop waiting for the answer of a read or of a write of the lease: a little above what the server was
+/// asked to keep.
 pub(super) const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
 
 /// The queue of all pools' requests and what sends them.
@@ -39,7 +40,7 @@ pub(super) struct Writer {
     all_slots: u32,
     rate: Option<Rate>,
     door: Door,
-    /// When the answer of a write was last lost.
+    /// Until when a write whose answer was lost may still be under way.
     lost: Mutex<Option<Instant>>,
 }
 
@@ -247,7 +248,7 @@ impl Writer {
     /// server too.
     pub(super) fn is_all_definite(&self) -> bool {
         let lost = *self.lost.lock().expect(super::LOCK);
-        lost.is_none_or(|at| at.elapsed() > Duration::from_secs(2 * WRITE_SECONDS))
+        lost.is_none_or(|until| until < Instant::now())
     }
 
     async fn filled(&self) {
@@ -268,7 +269,7 @@ impl Writer {
             request,
             mut reply,
         } = job;
-        let subject = wire::subject(&pool, &request);
+        let (subject, limit) = (wire::subject(&pool, &request), wire::time_limit(&request));
         let knows_who_holds =
             subject.verb != Verb::Create || router.knows_who_holds(self.door.absence_age).await;
         let started = Instant::now();
@@ -282,7 +283,9 @@ impl Writer {
             Ok(call) => {
                 reply.sent();
                 let in_flight = self.door.counts.metrics().request_begins();
-                let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
+                // A little above what the server was asked to keep.
+                let patience = limit + Duration::from_secs(1);
+                let answer = transport::send(&self.door.client, call, patience, OBJECT_BYTES).await;
                 drop(in_flight);
                 let code = answer.as_ref().ok().map(|reply| reply.status);
                 pause = answer.as_ref().ok().and_then(pause_after);
@@ -298,7 +301,9 @@ impl Writer {
             router.created(address);
         }
         if let (true, Outcome::Unknown { .. }) = (subject.verb.is_write(), &outcome) {
-            *self.lost.lock().expect(super::LOCK) = Some(Instant::now());
+            let over = Instant::now() + 2 * limit;
+            let mut lost = self.lost.lock().expect(super::LOCK);
+            *lost = Some(lost.map_or(over, |known| known.max(over)));
         }
         self.door
             .counts

@@ -82,6 +82,13 @@ impl Standing {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
     }
 
+    /// Ranges and pre-allocations.
+    pub(super) fn entries(&self) -> usize {
+        self.spec
+            .as_ref()
+            .map_or(0, |spec| spec.pools.len() + spec.pre_allocations.len())
+    }
+
     /// Whether `clusterctl move` has marked the pool and taken its finalizer off, and is about to delete it: it gets none back.
     pub(super) fn is_moving(&self) -> bool {
         self.moving && !self.has_finalizer()
@@ -314,12 +321,13 @@ impl Pool {
                 finalizers,
                 labels: BTreeMap::new(),
                 owner_references: None,
+                entries: pool.entries(),
             };
             let uid = pool.uid.clone();
             self.send_head(Purpose::Meta(uid), request);
             return true;
         }
-        let left = pool.left_cluster();
+        let (left, entries) = (pool.left_cluster(), pool.entries());
         if pool.is_moving() {
             return false;
         }
@@ -374,6 +382,7 @@ impl Pool {
             finalizers,
             labels,
             owner_references,
+            entries,
         };
         self.send_head(Purpose::Meta(uid), request);
         true

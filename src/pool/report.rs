@@ -283,7 +283,7 @@ impl Pool {
         if storing && !self.head.backoff.has_failed() && !self.is_paused() {
             return;
         }
-        let (uid, version) = (pool.uid.clone(), pool.version.clone());
+        let (uid, version, entries) = (pool.uid.clone(), pool.version.clone(), pool.entries());
         let status = if self.is_paused() {
             self.paused_status()
         } else {
@@ -299,6 +299,7 @@ impl Pool {
             Request::PoolStatus {
                 resource_version: version,
                 status: Value::Object(status),
+                entries,
             },
         );
         let shown = usize::try_from(self.tally.bound).unwrap_or(usize::MAX);
@@ -307,6 +308,7 @@ impl Pool {
         } else {
             i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
         };
+        let slower = slower.max(i32::try_from(1 + entries / 1000).unwrap_or(SLOWEST));
         let shortest = self.config.status_interval;
         let desk = &mut self.head.desk;
         desk.written_at = Some(self.now);

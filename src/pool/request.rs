@@ -45,6 +45,8 @@ pub enum Request {
         labels: BTreeMap<String, Option<String>>,
         /// As they shall stand; `None`: unchanged.
         owner_references: Option<Vec<OwnerReference>>,
+        /// Ranges and pre-allocations of its spec: the server evaluates the rules of each at every write.
+        entries: usize,
     },
     /// Merge patch of the pool's status.
     PoolStatus {
@@ -52,6 +54,8 @@ pub enum Request {
         resource_version: Arc<str>,
         /// The value of `status` in the patch.
         status: Value,
+        /// Ranges and pre-allocations of its spec.
+        entries: usize,
     },
     /// Merge patch of a claim's finalizers: ours on, or ours off.
     ClaimFinalizers {

@@ -271,6 +271,8 @@ fn the_other_requests() {
     };
     let ns = "/apis/ipam.metal3.io/v1alpha1/namespaces/metal";
     let patch = "?timeout=4s&fieldManager=metal3-ipam application/merge-patch+json";
+    // The server needs longer for a pool of thousands of ranges.
+    let many = "?timeout=24s&fieldManager=metal3-ipam application/merge-patch+json";
     let cases = [
         (
             Request::PoolMeta {
@@ -281,6 +283,7 @@ fn the_other_requests() {
                     ("gone".to_owned(), None),
                 ]),
                 owner_references: Some(Vec::new()),
+                entries: 499,
             },
             format!("PATCH {ns}/ippools/prov{patch}"),
             json!({ "metadata": { "resourceVersion": "1", "finalizers": ["ippool.ipam.metal3.io"],
@@ -290,8 +293,9 @@ fn the_other_requests() {
             Request::PoolStatus {
                 resource_version: "2".into(),
                 status: json!({ "capacity": 3 }),
+                entries: 10_000,
             },
-            format!("PATCH {ns}/ippools/prov/status{patch}"),
+            format!("PATCH {ns}/ippools/prov/status{many}"),
             json!({ "metadata": { "resourceVersion": "2" }, "status": { "capacity": 3 } }),
         ),
         (

@@ -131,6 +131,7 @@ async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_bef
         let status = Request::PoolStatus {
             resource_version: "1".into(),
             status: json!({}),
+            entries: 0,
         };
         office.submit(&format!("pool-{i}"), &mailbox, 1000 + i, status);
     }

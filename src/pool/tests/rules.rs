@@ -617,6 +617,28 @@ fn the_status_is_written_once_per_interval_and_only_when_it_differs() {
 }
 
 #[test]
+fn a_pool_of_many_ranges_is_counted_less_often() {
+    let mut world = World::new();
+    let ranges: Vec<_> = (0..5000)
+        .map(|i| json!({ "subnet": format!("10.{}.{}.0/28", i / 256, i % 256) }))
+        .collect();
+    world.create_pool(spec(json!({ "namePrefix": "p", "pools": ranges })));
+    let written = |world: &World| {
+        let status = |r: &&Request| matches!(r, Request::PoolStatus { entries: 5000, .. });
+        world.sent.iter().filter(status).count()
+    };
+    world.pass(6);
+    let before = written(&world);
+    for second in 0..12 {
+        world.create_claim(M, &format!("c{second}"));
+        world.pass(1);
+    }
+    assert!((2..=3).contains(&(written(&world) - before)));
+    world.pass(6);
+    assert_eq!(world.pool.as_ref().unwrap().status.allocated, Some(12));
+}
+
+#[test]
 fn p1_a_paused_pool_gets_one_write_that_says_so() {
     let mut world = World::new();
     world.create_pool(small(2));

@@ -473,6 +473,7 @@ impl World {
                 finalizers,
                 labels,
                 owner_references,
+                entries: _,
             } => self.patch_pool(resource_version, |pool| {
                 pool.meta.finalizers.clone_from(finalizers);
                 for (key, value) in labels {
@@ -488,6 +489,7 @@ impl World {
             Request::PoolStatus {
                 resource_version,
                 status,
+                entries: _,
             } => self.patch_pool(resource_version, |pool| {
                 let mut stored = serde_json::to_value(&pool.status).unwrap();
                 json_patch::merge(&mut stored, status);
