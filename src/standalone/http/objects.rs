@@ -68,9 +68,20 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
     let resource = resources
         .find(&path.group, &path.version, &path.plural)
         .ok_or_else(ApiError::no_such_path)?;
+    if path.has_more && resource.conduct != Conduct::Custom {
+        return Err(ApiError::no_such_path());
+    }
     let subresource = match path.subresource.as_deref() {
         None => None,
         Some("status") if resource.status_subresource => Some(Subresource::Status),
+        // With a real server this part of a custom resource is asked for by the object's name.
+        Some(_)
+            if resource.conduct == Conduct::Custom
+                && resource.namespaced == path.namespace.is_some() =>
+        {
+            let name = path.name.as_deref().unwrap_or_default();
+            return Err(ApiError::not_found(resource, name));
+        }
         Some(_) => return Err(ApiError::no_such_path()),
     };
     let everywhere = path.namespace.is_none() && path.name.is_none();

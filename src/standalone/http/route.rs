@@ -43,6 +43,8 @@ pub(super) struct ObjectPath {
     pub(super) plural: String,
     pub(super) name: Option<String>,
     pub(super) subresource: Option<String>,
+    /// More follows. A real server does not look at it where the object is a custom resource.
+    pub(super) has_more: bool,
 }
 
 impl Route {
@@ -90,8 +92,8 @@ fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
     let (plural, name, subresource) = match rest {
         [plural] => (plural, None, None),
         [plural, name] => (plural, owned(name), None),
-        [plural, name, subresource] => (plural, owned(name), owned(subresource)),
-        _ => return Route::Unknown,
+        [plural, name, subresource, ..] => (plural, owned(name), owned(subresource)),
+        [] => return Route::Unknown,
     };
     Route::Objects(ObjectPath {
         group: group.to_owned(),
@@ -100,6 +102,7 @@ fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
         plural: (*plural).to_owned(),
         name,
         subresource,
+        has_more: rest.len() > 3,
     })
 }
 
@@ -160,6 +163,20 @@ mod tests {
     }
 
     #[test]
+    fn more_may_follow_a_part_of_an_object() {
+        for (route, has_more) in [
+            ("/apis/g.io/v1/namespaces/a/pools/x/status", false),
+            ("/apis/g.io/v1/namespaces/a/pools/x/status/more", true),
+        ] {
+            assert_eq!(path(route)[3..], ["pools", "x", "status"]);
+            let Route::Objects(path) = Route::parse(route) else {
+                panic!("{route} names no object");
+            };
+            assert_eq!(path.has_more, has_more, "{route}");
+        }
+    }
+
+    #[test]
     fn everything_else() {
         assert_eq!(Route::parse("/"), Route::Index);
         assert_eq!(Route::parse("/readyz/etcd"), Route::Health);
@@ -169,7 +186,7 @@ mod tests {
             Route::parse("/openapi/v3/apis/g/v1"),
             Route::OpenApiDocument("apis/g/v1".to_owned())
         );
-        for unknown in ["/x", "/openapi/v2", "/api/v1/a/b/c/d", "/api/v1/pods/%ff"] {
+        for unknown in ["/x", "/openapi/v2", "/api/v1/pods/%ff"] {
             assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");
         }
     }

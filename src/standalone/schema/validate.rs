@@ -288,10 +288,12 @@ fn validate_text(limits: &Limits, value: &Value, text: &str, path: &str, found: 
 fn validate_number(node: &Node, value: &Value, number: f64, path: &str, found: &mut Found) {
     let limits = &node.limits;
     if node.kind == Some(Kind::Integer) {
+        // The greatest one is above the range once it has become a number with a point.
+        let is_i64 = value.is_i64() || I64.contains(&number);
         let (is_within, format) = match limits.format {
             Some(Format::Int32) => (I32.contains(&number), "with format int32"),
-            Some(Format::Int64) => (I64.contains(&number), "with format int64"),
-            Some(Format::DateTime) | None => (I64.contains(&number), "(default format)"),
+            Some(Format::Int64) => (is_i64, "with format int64"),
+            Some(Format::DateTime) | None => (is_i64, "(default format)"),
         };
         if !(is_within && is_integer(value)) {
             let inner = found.inner(path);

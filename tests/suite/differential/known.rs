@@ -204,9 +204,11 @@ fn echoed_objects(text: &str) -> String {
     out
 }
 
+/// A path that leads to no resource: text there, a Status here. A Status there is compared as it is.
 fn unknown_path(_: &Request, embedded: &mut Answer, real: &mut Answer) {
     let nothing_here = "the server could not find the requested resource";
-    if embedded.code == 404 && real.code == 404 && embedded.message() == nothing_here {
+    let is_text = real.object_mut().is_none();
+    if embedded.code == 404 && real.code == 404 && is_text && embedded.message() == nothing_here {
         *embedded = real.clone();
     }
 }

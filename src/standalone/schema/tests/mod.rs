@@ -166,6 +166,20 @@ fn findings_have_the_real_servers_paths_and_texts() {
 }
 
 #[test]
+fn an_integer_may_be_the_greatest_of_its_format() {
+    let status = |n: Value| json!({"spec": {"namePrefix": "p"}, "status": {"capacity": n}});
+    for good in [json!(i64::MAX), json!(0)] {
+        assert_eq!(findings(&pool(), status(good)), Vec::<String>::new());
+    }
+    assert_eq!(
+        findings(&pool(), status(json!(i64::MAX as u64 + 1))),
+        [
+            r#"<nil>: Invalid value: "": Checked value must be of type integer with format int64 in status.capacity"#
+        ]
+    );
+}
+
+#[test]
 fn every_keyword_is_carried_out_or_the_schema_is_not_taken() {
     let schema = Schema::compile(&json!({
         "type": "object",
