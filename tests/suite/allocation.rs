@@ -15,13 +15,16 @@ scenarios_with_upstream! {
     a4_an_address_object_made_before_its_claim_is_the_claims_and_goes_with_it,
     a5_a11_an_external_address_is_held_untouched_and_its_end_wakes_a_waiting_claim,
     a7_gateways_network_broadcast_and_excluded_addresses_are_skipped => "needs excludedAddresses",
+    a7_an_ipv6_subnets_router_anycast_address_and_an_entrys_gateway_are_skipped,
+    a7_reserved_addresses_are_handed_out_where_the_pool_says_so => "needs allocateReservedIPAddresses",
+    section_1_a_capacity_that_no_integer_holds_saturates => "needs counts",
     a8_a10_a_pre_allocation_is_held_by_value_for_the_first_claim_of_its_name,
     a9_a_requested_address_that_is_held_is_given_when_it_is_freed_and_the_annotation_counts_while_waiting,
     a10_claims_of_both_kinds_with_one_name_are_two_claims,
     a11_a_full_pools_waiting_claims_are_bound_oldest_first,
     a11_claims_made_before_their_pool_are_bound_when_it_appears,
     a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the_squatter_goes,
-    a14_addresses_are_canonical_and_two_never_share_a_name => "needs allocateReservedIPAddresses",
+    a14_addresses_are_canonical_and_two_never_share_a_name,
     a15_duplicates_found_at_start_are_kept_and_reported,
     a6_random_addresses_are_distinct_and_claims_of_another_provider_are_left_alone,
 }
@@ -246,6 +249,80 @@ async fn a7_gateways_network_broadcast_and_excluded_addresses_are_skipped(on: On
     world.end().await;
 }
 
+async fn a7_an_ipv6_subnets_router_anycast_address_and_an_entrys_gateway_are_skipped(on: On) {
+    let world = World::start(on).await;
+    let six = json!({"pools": [{"start": "fd00::", "end": "fd00::3", "gateway": "fd00::1"}], "prefix": 64, "gateway": "fd00::3"});
+    world.pool("six", six).await;
+    world.claim("six", "six").await;
+    assert_eq!(world.address_of("six").await, "fd00::2");
+    // The pool's own gateway is skipped too.
+    world.capi_claim("full", "six").await;
+    world.capi_waits_for("full", "PoolExhausted").await;
+    let four = json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.2", "gateway": "10.0.0.1"}], "prefix": 24});
+    world.pool("four", four).await;
+    world.claim("four", "four").await;
+    assert_eq!(world.address_of("four").await, "10.0.0.2");
+    world.end().await;
+}
+
+async fn a7_reserved_addresses_are_handed_out_where_the_pool_says_so(on: On) {
+    let world = World::start(on).await;
+    let six = json!({"pools": [{"start": "fd00::", "end": "fd00::2", "gateway": "fd00::1"}], "prefix": 64,
+        "allocateReservedIPAddresses": true});
+    world.pool("six", six).await;
+    let four = json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.3", "gateway": "10.0.0.1"}], "prefix": 30,
+        "allocateReservedIPAddresses": true, "excludedAddresses": ["10.0.0.2"]});
+    world.pool("four", four).await;
+    for (pool, addresses) in [
+        ("six", ["fd00::", "fd00::2"]),
+        ("four", ["10.0.0.0", "10.0.0.3"]),
+    ] {
+        for (n, address) in addresses.into_iter().enumerate() {
+            let name = format!("{pool}-{n}");
+            world.claim(&name, pool).await;
+            assert_eq!(world.address_of(&name).await, address);
+        }
+        // A gateway stays one, and what is excluded too.
+        let name = format!("{pool}-full");
+        world.claim(&name, pool).await;
+        world.waits_for(&name, "PoolExhausted").await;
+    }
+    world.end().await;
+}
+
+async fn section_1_a_capacity_that_no_integer_holds_saturates(on: On) {
+    let world = World::start(on).await;
+    let subnet = json!({"pools": [{"subnet": "fd00::/64"}]});
+    world.pool("large", subnet).await;
+    world.claim("a", "large").await;
+    assert_eq!(world.address_of("a").await, "fd00::1");
+    let counted = |pool: &IPPool| {
+        let status = pool.status.as_ref()?;
+        Some((status.capacity?, status.allocated?, status.available?))
+    };
+    let pools = world
+        .until::<IPPool>("the claim counted", |all| {
+            counted(&all["large"]).is_some_and(|(_, allocated, _)| allocated == 1)
+        })
+        .await;
+    assert_eq!(counted(&pools["large"]), Some((i64::MAX, 1, i64::MAX)));
+    let status = pools["large"].status.as_ref().unwrap();
+    assert_eq!(status.capacity_overflow, Some(true));
+    // One that an integer does hold says nothing of it.
+    world
+        .pool("small", json!({"pools": [{"subnet": "fd00::/66"}]}))
+        .await;
+    let pools = world
+        .until::<IPPool>("the smaller one counted", |all| {
+            all.get("small").and_then(counted).is_some()
+        })
+        .await;
+    let status = pools["small"].status.as_ref().unwrap();
+    assert_ne!(status.capacity_overflow, Some(true));
+    assert!(status.capacity < Some(i64::MAX));
+    world.end().await;
+}
+
 async fn a8_a10_a_pre_allocation_is_held_by_value_for_the_first_claim_of_its_name(on: On) {
     let world = World::start(on).await;
     world
@@ -450,7 +527,7 @@ async fn a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the
 async fn a14_addresses_are_canonical_and_two_never_share_a_name(on: On) {
     let world = World::start(on).await;
     world
-        .pool("p", json!({"pools": [{"start": "1:2:3:4::", "end": "1:2:3:4::3"}, {"start": "1.2.3.4", "end": "1.2.3.4"}], "allocateReservedIPAddresses": true}))
+        .pool("p", json!({"pools": [{"start": "1:2:3:4::", "end": "1:2:3:4::3"}, {"start": "1.2.3.4", "end": "1.2.3.4"}]}))
         .await;
     let _: IPClaim = world
         .create(with_annotation(claim_json("six", "p"), "1:2:3:4:0:0:0:0"))
@@ -513,7 +590,9 @@ async fn a15_duplicates_found_at_start_are_kept_and_reported(on: On) {
         let message = world
             .pool_says("p", "Consistent", ("False", "DuplicateAddress"))
             .await;
-        assert!(message.contains("10.0.0.1"), "{message}");
+        for part in ["10.0.0.1", "(claim a)", "(claim b)"] {
+            assert!(message.contains(part), "{part} in {message}");
+        }
     }
     world
         .until_snapshot("p", "a problem of consistency", |s| !s.problems.is_empty())

@@ -55,6 +55,8 @@ pub(crate) enum Writes {
     /// The first patch of each resource (and of its status) of the kinds that are managed here is answered 409, as where
     /// somebody else wrote the object first.
     FirstConflicts,
+    /// Creates of address objects wait until [`Proxy::let_creates_pass`].
+    CreatesWait,
 }
 
 /// What is done to watches on their way.
@@ -70,6 +72,8 @@ pub(crate) enum Watches {
 pub(crate) struct Proxy {
     addr: SocketAddr,
     asked: Log,
+    /// Whether creates pass that wait.
+    open: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -165,23 +169,25 @@ impl Proxy {
     async fn treating(config: &Config, watches: Watches, writes: Writes) -> Self {
         let mut config = config.clone();
         config.auth_info = kube::config::AuthInfo::default();
-        let server = metal3_ipam::controller::client(config).unwrap();
+        let way = Way {
+            server: metal3_ipam::controller::client(config).unwrap(),
+            asked: Log::default(),
+            open: Arc::new(watch::channel(writes != Writes::CreatesWait).0),
+            watches,
+            writes,
+        };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
-        let asked = Log::default();
-        let log = Arc::clone(&asked);
+        let (asked, open) = (Arc::clone(&way.asked), Arc::clone(&way.open));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (server, log) = (server.clone(), Arc::clone(&log));
+                let way = way.clone();
                 connections.spawn(async move {
                     let pass = service_fn(move |request| {
-                        let (server, log) = (server.clone(), Arc::clone(&log));
-                        async move {
-                            let answer = pass(&server, &log, watches, writes, request);
-                            Ok::<_, Infallible>(answer.await)
-                        }
+                        let way = way.clone();
+                        async move { Ok::<_, Infallible>(way.pass(request).await) }
                     });
                     // Ends with the caller, who may be killed at any moment.
                     let _ = http1::Builder::new()
@@ -190,7 +196,17 @@ impl Proxy {
                 });
             }
         });
-        Self { addr, asked, task }
+        Self {
+            addr,
+            asked,
+            open,
+            task,
+        }
+    }
+
+    /// Creates that wait go to the server now, and later ones at once.
+    pub(crate) fn let_creates_pass(&self) {
+        self.open.send_replace(true);
     }
 
     /// The `cluster` of a kubeconfig that leads here.
@@ -218,59 +234,72 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(
-    server: &Client,
-    log: &watch::Sender<Vec<Asked>>,
+/// The way of a request through the proxy.
+#[derive(Clone)]
+struct Way {
+    server: Client,
+    asked: Log,
+    open: Arc<watch::Sender<bool>>,
     watches: Watches,
     writes: Writes,
-    request: Request<Incoming>,
-) -> Response<Answer> {
-    let is_watch = request.uri().query().is_some_and(|q| q.contains("watch=1"));
-    let asked = Asked {
-        method: request.method().clone(),
-        path: request.uri().path().to_owned(),
-        query: request.uri().query().unwrap_or_default().to_owned(),
-        status: None,
-    };
-    let mut number = 0;
-    let mut is_first = false;
-    log.send_modify(|log| {
-        number = log.len();
-        let right = |a: &Asked| a.right().map(|right| right.words());
-        is_first = log.iter().all(|before| right(before) != right(&asked));
-        log.push(asked.clone());
-    });
-    if writes == Writes::FirstConflicts
-        && is_first
-        && asked.method == Method::PATCH
-        && asked.is_write()
-    {
-        return conflict();
-    }
-    let (mut parts, body) = request.into_parts();
-    parts.headers.remove(HOST);
-    let answer = async {
-        let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
-        let request = Request::from_parts(parts, Body::from(body.to_vec()));
-        server.send(request).await.map_err(|e| e.to_string())
-    };
-    match answer.await {
-        Ok(response) => {
-            log.send_modify(|log| log[number].status = Some(response.status()));
-            match watches {
-                Watches::ExpireAfter(chunks) if is_watch => {
-                    response.map(|body| expiring(body, chunks))
-                }
-                Watches::ExpireAfter(_) | Watches::Pass => {
-                    response.map(|body| body.map_err(Into::into).boxed_unsync())
+}
+
+impl Way {
+    async fn pass(self, request: Request<Incoming>) -> Response<Answer> {
+        let asked = Asked {
+            method: request.method().clone(),
+            path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
+            status: None,
+        };
+        let is_watch = asked.query.contains("watch=1");
+        let is_write = asked.is_write();
+        let method = asked.method.clone();
+        let mut number = 0;
+        let mut is_first = false;
+        self.asked.send_modify(|log| {
+            number = log.len();
+            let right = |a: &Asked| a.right().map(|right| right.words());
+            is_first = log.iter().all(|before| right(before) != right(&asked));
+            log.push(asked);
+        });
+        match self.writes {
+            Writes::FirstConflicts if is_first && is_write && method == Method::PATCH => {
+                return conflict();
+            }
+            Writes::CreatesWait if is_write && method == Method::POST => {
+                let mut open = self.open.subscribe();
+                let _ = open.wait_for(|open| *open).await;
+            }
+            Writes::Pass | Writes::FirstConflicts | Writes::CreatesWait => {}
+        }
+        let (mut parts, body) = request.into_parts();
+        parts.headers.remove(HOST);
+        let answer = async {
+            let body = body.collect().await.map_err(|e| e.to_string())?.to_bytes();
+            let request = Request::from_parts(parts, Body::from(body.to_vec()));
+            self.server.send(request).await.map_err(|e| e.to_string())
+        };
+        match answer.await {
+            Ok(response) => {
+                let status = response.status();
+                self.asked
+                    .send_modify(|log| log[number].status = Some(status));
+                match self.watches {
+                    Watches::ExpireAfter(chunks) if is_watch => {
+                        response.map(|body| expiring(body, chunks))
+                    }
+                    Watches::ExpireAfter(_) | Watches::Pass => {
+                        response.map(|body| body.map_err(Into::into).boxed_unsync())
+                    }
                 }
             }
-        }
-        Err(e) => {
-            let body = Full::new(Bytes::from(e)).map_err(Into::into);
-            let mut response = Response::new(body.boxed_unsync());
-            *response.status_mut() = StatusCode::BAD_GATEWAY;
-            response
+            Err(e) => {
+                let body = Full::new(Bytes::from(e)).map_err(Into::into);
+                let mut response = Response::new(body.boxed_unsync());
+                *response.status_mut() = StatusCode::BAD_GATEWAY;
+                response
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Settings, View};
+use metal3_ipam::controller::{LeaseSettings, Settings, View};
 use serde_json::{Value, json};
 
 use crate::oracles::Recorder;
@@ -11,7 +11,7 @@ use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios}
 
 scenarios! {
     p4_the_watch_filter_leaves_others_objects_alone_but_holds_their_addresses,
-    p4_two_managers_by_label_share_a_namespace,
+    p4_p5_two_managers_by_label_share_a_namespace_with_a_lease_each,
     p4_a_manager_of_one_namespace_acts_in_no_other,
 }
 
@@ -81,11 +81,21 @@ async fn p4_the_watch_filter_leaves_others_objects_alone_but_holds_their_address
     world.end().await;
 }
 
-async fn p4_two_managers_by_label_share_a_namespace(on: On) {
+async fn p4_p5_two_managers_by_label_share_a_namespace_with_a_lease_each(on: On) {
     let mut world = World::without_controller(on).await;
+    // Leases have one name: the manager of each fleet runs in a namespace of its own.
+    let elsewhere = world.neighbour().await;
+    let leading = |value: &str, place: &World| Settings {
+        lease: Some(LeaseSettings::new(place.namespace.clone())),
+        ..filtered(value)
+    };
     let recorder = Recorder::start(&world).await;
-    world.start_controller_with(filtered("red"));
-    let blue = world.another_controller(filtered("blue"));
+    let red = leading("red", &world);
+    world.start_controller_with(red);
+    let blue = world.another_controller(leading("blue", &elsewhere));
+    for view in [world.view(), &blue.view] {
+        until_view(view, "that both lead", View::is_leading).await;
+    }
     // One name prefix and one range: the names are locks between the two (A12).
     for colour in ["red", "blue"] {
         let mut pool = labelled(pool_json(colour, "10.0.0.1", "10.0.0.40"), colour);
@@ -120,6 +130,7 @@ async fn p4_two_managers_by_label_share_a_namespace(on: On) {
         .await
         .assert_clean("two managers by label");
     blue.end().await;
+    elsewhere.end().await;
     world.end().await;
 }
 

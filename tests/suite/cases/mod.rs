@@ -71,7 +71,7 @@ impl World {
     }
 
     /// Waits until the pool's status is about its newest spec, every condition included.
-    async fn until_observed(&self, pool: &str) -> IPPool {
+    pub(crate) async fn until_observed(&self, pool: &str) -> IPPool {
         let observed = |p: &IPPool| {
             let generation = p.metadata.generation;
             p.status.as_ref().is_some_and(|s| {

@@ -23,6 +23,7 @@ const DURATION: Duration = Duration::from_secs(15);
 scenarios! {
     p5_the_lease_goes_on_at_sigterm_and_kill_9,
     p5_a_leader_that_was_frozen_past_its_lease_starts_no_write,
+    p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served,
 }
 
 /// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
@@ -109,6 +110,30 @@ async fn p5_the_lease_goes_on_at_sigterm_and_kill_9(on: On) {
          {served:.2?} after kill -9; one list of every kind takes {list:.2?}"
     ));
     drop(third);
+    world.end().await;
+}
+
+async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(on: On) {
+    let world = World::without_controller(on).await;
+    let served = world.neighbour().await;
+    let door = world.door().await;
+    let manager = Manager::start(&served, &door.kubeconfig, &[]);
+    served
+        .pool("p", json!({"pools": [{"subnet": "10.0.0.0/24"}]}))
+        .await;
+    served.claim("a", "p").await;
+    served.address_of("a").await;
+    let leases = |world: &World| world.api::<Lease>();
+    let all = ListParams::default();
+    let here = leases(&world).list(&all).await.unwrap();
+    let names = here.items.iter().map(|l| l.metadata.name.as_deref());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names, [Some("controller-leader-election-ipam-capm3")]);
+    let there = leases(&served).list(&all).await.unwrap();
+    assert!(there.items.is_empty(), "{:?}", there.items);
+    manager.signal("TERM");
+    assert!(manager.ended().await, "SIGTERM is a good end");
+    served.end().await;
     world.end().await;
 }
 

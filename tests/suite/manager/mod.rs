@@ -6,6 +6,7 @@ mod failover;
 mod flags;
 mod killed;
 mod lease;
+mod observed;
 mod rights;
 
 use std::path::Path;

@@ -17,8 +17,10 @@ mod ranges;
 mod replay;
 pub(crate) mod rest;
 
+use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
 use kube::api::{Api, ListParams, WatchEvent, WatchParams};
@@ -42,6 +44,16 @@ pub(crate) struct Recorder {
     events: Arc<Mutex<Vec<(u64, Seen)>>>,
     tasks: Vec<JoinHandle<()>>,
     reached: Arc<tokio::sync::watch::Sender<[u64; 4]>>,
+    ends: Ends,
+}
+
+/// Whether the server may end while it is watched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ends {
+    Never,
+    /// It comes back with the same objects. What a watch cannot say after that is read from a list: of an object that was
+    /// written more than once while nobody could watch, only the last state is judged.
+    AndComesBack,
 }
 
 fn wire<K: serde::Serialize>(object: &K) -> WireObject {
@@ -51,6 +63,15 @@ fn wire<K: serde::Serialize>(object: &K) -> WireObject {
 impl Recorder {
     /// Starts watching the scenario's namespace, from now on.
     pub(crate) async fn start(world: &World) -> Self {
+        Self::start_while(world, Ends::Never).await
+    }
+
+    /// The same on a server that ends and comes back meanwhile.
+    pub(crate) async fn start_over_restarts(world: &World) -> Self {
+        Self::start_while(world, Ends::AndComesBack).await
+    }
+
+    async fn start_while(world: &World, ends: Ends) -> Self {
         let events = Arc::new(Mutex::new(Vec::new()));
         let reached = Arc::new(tokio::sync::watch::channel([0; 4]).0);
         let mut this = Self {
@@ -59,6 +80,7 @@ impl Recorder {
             events,
             tasks: Vec::new(),
             reached,
+            ends,
         };
         this.follow::<IPClaim>(
             0,
@@ -109,37 +131,64 @@ impl Recorder {
             }
         }
         reached.send_modify(|r| r[slot] = start.parse().unwrap());
+        let ends = self.ends;
+        let mut known: BTreeSet<String> = listed.items.iter().map(named).collect();
         self.tasks.push(tokio::spawn(async move {
             let mut from = start;
+            let mut pause = tokio::time::interval(Duration::from_millis(50));
             loop {
                 let params = WatchParams::default().timeout(290);
-                let mut stream = match api.watch(&params, &from).await {
-                    Ok(stream) => stream.boxed(),
+                let expired = match api.watch(&params, &from).await {
+                    Ok(stream) => {
+                        let mut stream = stream.boxed();
+                        let mut expired = false;
+                        while let Ok(Some(event)) = stream.try_next().await {
+                            let at = match event {
+                                WatchEvent::Added(k) | WatchEvent::Modified(k) => {
+                                    known.insert(named(&k));
+                                    events.lock().unwrap().push((revision(&k), seen(&k)));
+                                    revision(&k)
+                                }
+                                WatchEvent::Deleted(k) => {
+                                    known.remove(&named(&k));
+                                    let at = revision(&k);
+                                    events.lock().unwrap().push((at, gone(named(&k))));
+                                    at
+                                }
+                                WatchEvent::Bookmark(b) => {
+                                    b.metadata.resource_version.parse().unwrap()
+                                }
+                                WatchEvent::Error(e) if ends == Ends::AndComesBack => {
+                                    expired = e.code == 410;
+                                    break;
+                                }
+                                WatchEvent::Error(e) => {
+                                    panic!("recorder: watch of {}: {e:?}", K::plural(&()))
+                                }
+                            };
+                            from = at.to_string();
+                            reached.send_modify(|r| r[slot] = r[slot].max(at));
+                        }
+                        expired
+                    }
+                    Err(kube::Error::Api(e)) if ends == Ends::AndComesBack => e.code == 410,
+                    Err(_) if ends == Ends::AndComesBack => false,
                     Err(e) => panic!("recorder: watch of {} from {from}: {e}", K::plural(&())),
                 };
-                while let Ok(Some(event)) = stream.try_next().await {
-                    let at = match event {
-                        WatchEvent::Added(k) | WatchEvent::Modified(k) => {
-                            let at = revision(&k);
-                            events.lock().unwrap().push((at, seen(&k)));
-                            at
-                        }
-                        WatchEvent::Deleted(k) => {
-                            let at = revision(&k);
-                            let name = format!(
-                                "{}/{}",
-                                k.meta().namespace.clone().unwrap_or_default(),
-                                k.meta().name.clone().unwrap_or_default()
-                            );
-                            events.lock().unwrap().push((at, gone(name)));
-                            at
-                        }
-                        WatchEvent::Bookmark(b) => b.metadata.resource_version.parse().unwrap(),
-                        WatchEvent::Error(e) => {
-                            panic!("recorder: watch of {}: {e:?}", K::plural(&()))
-                        }
-                    };
-                    from = at.to_string();
+                if ends == Ends::AndComesBack {
+                    pause.tick().await;
+                }
+                if expired && let Ok(now) = api.list(&ListParams::default()).await {
+                    let last: u64 = from.parse().unwrap();
+                    let there: BTreeSet<String> = now.items.iter().map(named).collect();
+                    let newer = now.items.iter().filter(|k| revision(*k) > last);
+                    let newer = newer.map(|k| (revision(k), seen(k)));
+                    // When they went is not known: as early as possible accuses nobody wrongly.
+                    let gone = known.difference(&there).map(|n| (last, gone(n.clone())));
+                    events.lock().unwrap().extend(newer.chain(gone));
+                    known = there;
+                    from = now.metadata.resource_version.unwrap();
+                    let at = from.parse().unwrap();
                     reached.send_modify(|r| r[slot] = r[slot].max(at));
                 }
             }
@@ -177,7 +226,7 @@ impl Recorder {
                 .zip(newest)
                 .all(|(reached, newest)| *reached >= newest)
         });
-        tokio::time::timeout(std::time::Duration::from_mins(1), complete)
+        tokio::time::timeout(Duration::from_mins(1), complete)
             .await
             .expect("the recorder's watches caught up")
             .unwrap();
@@ -188,6 +237,13 @@ impl Recorder {
         let events = std::mem::take(&mut *self.events.lock().unwrap());
         replay(events)
     }
+}
+
+/// Namespace and name.
+fn named<K: Resource>(object: &K) -> String {
+    let meta = object.meta();
+    let namespace = meta.namespace.as_deref().unwrap_or_default();
+    format!("{namespace}/{}", meta.name.as_deref().unwrap_or_default())
 }
 
 fn revision<K: Resource>(object: &K) -> u64 {
