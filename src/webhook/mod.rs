@@ -29,7 +29,7 @@ mod tests;
 pub use certificates::{Certificates, Pair, Source};
 pub use facts::{Answer, Facts, Question};
 pub use hooks::{Act, HOOKS, Hook};
-pub use own::{Keeper, Own, Times};
+pub use own::{Keeper, Own, Times, self_signed};
 pub use review::Scope;
 pub use server::Webhook;
 

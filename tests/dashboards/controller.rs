@@ -28,6 +28,8 @@ pub(crate) fn dashboard() -> Value {
     users(&mut page);
     page.row("Requests to the API server", None);
     requests(&mut page);
+    page.row("Webhook", None);
+    webhook(&mut page);
     page.row("Queues and watches", None);
     queues(&mut page);
     page.row("Process", None);
@@ -237,6 +239,37 @@ fn requests(page: &mut Page) {
                 rate("rest_client_requests_total")
             ),
             "{{method}} {{code}}",
+        ),
+    );
+}
+
+fn webhook(page: &mut Page) {
+    page.add(
+        12,
+        8,
+        Panel::lines(
+            "Reviews",
+            "Requests to the webhook server a second, by path and HTTP status. A refusal is an answer with status 200.",
+            "reqps",
+        )
+        .over_time(
+            &format!(
+                "sum by (webhook, code) ({}) > 0",
+                rate("controller_runtime_webhook_requests_total")
+            ),
+            "{{webhook}} {{code}}",
+        ),
+    );
+    page.add(
+        12,
+        8,
+        quantiles(
+            Panel::lines(
+                "Time of a review",
+                "From the head of a request to its answer. The API server waits for 3 s.",
+                "s",
+            ),
+            "controller_runtime_webhook_latency_seconds",
         ),
     );
 }

@@ -21,6 +21,12 @@ const QUIET: [(&str, &str); 1] = [(
     "no write fails here",
 )];
 
+/// What `metal3-ipam standalone` has none of: Prometheus takes the expressions, and has no data for them.
+const WITHOUT_DATA: [(&str, &str); 1] = [(
+    "controller_runtime_webhook_",
+    "only the manager serves webhooks",
+)];
+
 /// `metal3-ipam standalone`; ended when dropped.
 struct Standalone {
     child: Child,
@@ -216,6 +222,13 @@ async fn look(prometheus: &Prometheus) -> u64 {
     for (name, dashboard) in crate::dashboards() {
         for (panel, expr) in lint::expressions(&dashboard) {
             let expr = promql::filled(&expr.replace("$__rate_interval", "10s"));
+            if WITHOUT_DATA.iter().any(|(metric, _)| expr.contains(metric)) {
+                prometheus
+                    .query(&expr)
+                    .await
+                    .unwrap_or_else(|e| panic!("{name}: {panel}: {expr}: {e}"));
+                continue;
+            }
             let series = prometheus
                 .query(&expr)
                 .await
@@ -237,7 +250,10 @@ async fn look(prometheus: &Prometheus) -> u64 {
         // An alert is quiet most of the time; what it looks at is there.
         for found in promql::selectors(expr).unwrap() {
             let selector = found.text();
-            let quiet = QUIET.iter().any(|(known, _)| *known == selector);
+            let quiet = QUIET.iter().any(|(known, _)| *known == selector)
+                || WITHOUT_DATA
+                    .iter()
+                    .any(|(metric, _)| selector.contains(metric));
             let series = prometheus.query(&selector).await.unwrap();
             assert!(
                 quiet || !series.is_empty(),

@@ -58,9 +58,10 @@ async fn round(site: &Site, bench: &Bench) -> anyhow::Result<(Times, usize)> {
     let bare = Load::prepare(site, bench, (1, SINGLES)).await?;
     let mut in_served = Observer::start(&site.client, &served.namespace);
     let mut in_bare = Observer::start(&site.client, &bare.namespace);
+    let controller = Side::controller(site, Who::Controller, &served, bench);
     let mut sides = [
-        Side::start(site, Who::Controller, &served, bench).await?,
-        Side::start(site, Who::Ceiling, &bare, bench).await?,
+        Side::start(site, controller, &served, bench).await?,
+        Side::start(site, None, &bare, bench).await?,
     ];
     let [controller, ceiling] = &mut sides;
     let driving = drive(bench, (&served, &mut in_served), (&bare, &mut in_bare));

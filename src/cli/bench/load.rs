@@ -76,20 +76,13 @@ impl Load {
             u64::from(each) * u64::from(pools) < 1 << 24,
             "{pools} pools of {each} addresses do not fit into 10.0.0.0/8; take fewer claims or pools"
         );
-        let path = format!(
-            "/apis/ipam.metal3.io/v1alpha1/namespaces/{}/ippools",
-            load.namespace
-        );
+        let path = pools_of(&load.namespace);
         let make = |number: u32| {
             let (client, path, namespace) = (&load.client, &path, &load.namespace);
             async move {
                 let first = Ipv4Addr::from_bits((10 << 24) + number * each);
-                let last = Ipv4Addr::from_bits(first.to_bits() + each - 1);
                 let name = format!("pool-{number}");
-                let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name},
-                    "spec": {"namePrefix": name, "prefix": 8, "allocateReservedIPAddresses": true,
-                             "pools": [{"start": first, "end": last}]}});
-                let made = create(client, path, &pool).await?;
+                let made = create(client, path, &pool(&name, first, each)).await?;
                 let target = Target {
                     key: PoolKey {
                         namespace: namespace.as_str().into(),
@@ -169,6 +162,14 @@ impl Load {
             kind,
             "to-try",
             &self.pools[0].target.key.name,
+        )
+    }
+
+    /// Where pools are created, and one that the server would take.
+    pub(super) fn pool_to_try(&self) -> (String, Value) {
+        (
+            pools_of(&self.namespace),
+            pool("to-try", self.pools[0].first, 1),
         )
     }
 
@@ -255,6 +256,18 @@ impl Load {
 }
 
 /// Name of the n-th claim.
+fn pools_of(namespace: &str) -> String {
+    format!("/apis/ipam.metal3.io/v1alpha1/namespaces/{namespace}/ippools")
+}
+
+/// A pool of so many addresses.
+fn pool(name: &str, first: Ipv4Addr, size: u32) -> Value {
+    let last = Ipv4Addr::from_bits(first.to_bits() + size - 1);
+    json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name},
+        "spec": {"namePrefix": name, "prefix": 8, "allocateReservedIPAddresses": true,
+                 "pools": [{"start": first, "end": last}]}})
+}
+
 fn claim_name(n: u32) -> String {
     format!("claim-{n:07}")
 }

@@ -7,6 +7,7 @@
 //! ```text
 //!   site.rs      which server: an embedded one of its own, or the one that --kubeconfig names
 //!   load.rs      a namespace, pools and claims, and their end        rule.rs   finalizers put in by the server
+//!   hooks.rs     webhooks that the server asks
 //!   observer.rs  watches the claims: when each was created and bound      lifetimes.rs  and no address is given twice
 //!   side.rs      who binds them: the ceiling or the controller
 //!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
@@ -14,6 +15,7 @@
 //! ```
 
 mod burst;
+mod hooks;
 mod lifetimes;
 mod load;
 mod observer;
@@ -32,6 +34,7 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use self::hooks::{Hooks, Reviews, Which};
 use self::load::{Load, Release};
 use self::observer::Observer;
 use self::report::{Report, Round};
@@ -41,6 +44,7 @@ use self::site::{Site, Sites};
 use super::progress::Progress;
 use super::{flags, print, signals};
 use crate::api::ClaimKind;
+use crate::controller::Controller;
 use crate::observe::logs::{self, Format, Level};
 
 /// Addresses that a pool has beyond those that its claims need.
@@ -51,6 +55,10 @@ const SPARE: u32 = 16;
 /// In each round of one run everyone takes part in turn: the bare writes, then the controller. Everything a round makes is in
 /// a namespace of its own, which is removed after it.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 pub(super) struct Bench {
     /// Measure the server that this kubeconfig leads to; its definitions must be installed, and no other controller may serve
     /// them. Default: an embedded server, on disk, in a folder of its own.
@@ -87,6 +95,11 @@ pub(super) struct Bench {
     /// admission policies of deploy/claim-finalizers: two writes per claim instead of three.
     #[arg(long, requires = "kubeconfig")]
     rule: bool,
+    /// Also measure the controller where the API server asks the webhooks of deploy/webhook, first those that check objects,
+    /// then also those that put in the claims' finalizers. The bench serves them at 127.0.0.1, where the API server must reach
+    /// it, and writes in the name of the manager's ServiceAccount, so it needs the right to impersonate.
+    #[arg(long, requires = "kubeconfig")]
+    webhook: bool,
     /// Also measure the controller on an embedded server, in the same run.
     #[arg(long, requires = "kubeconfig")]
     with_embedded: bool,
@@ -158,16 +171,18 @@ impl Bench {
             "--data-dir is for an embedded server: leave it out, or say --with-embedded"
         );
         ensure!(
-            self.mode != Mode::Burst || !(self.rule || self.with_embedded || self.pools > 1),
-            "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule and --with-embedded"
+            self.mode != Mode::Burst
+                || !(self.rule || self.webhook || self.with_embedded || self.pools > 1),
+            "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule, --webhook and --with-embedded"
         );
         ensure!(
             self.duration.is_none()
                 || !(self.rule
+                    || self.webhook
                     || self.with_embedded
                     || self.json
                     || matches!(self.mode, Mode::Live | Mode::Burst)),
-            "--duration only makes load: leave out --rule, --with-embedded, --json and every --mode but churn"
+            "--duration only makes load: leave out --rule, --webhook, --with-embedded, --json and every --mode but churn"
         );
         Ok(())
     }
@@ -195,7 +210,7 @@ impl Bench {
         tokio::select! {
             measured = measured => measured,
             () = shutdown.cancelled() => Err(anyhow::anyhow!(
-                "stopped; what begins with bench- may be left behind: a namespace, and with --rule admission policies"
+                "stopped; what begins with bench- may be left behind: a namespace, with --rule admission policies, with --webhook webhook configurations"
             )),
         }
     }
@@ -203,6 +218,9 @@ impl Bench {
     fn participants(&self) -> Vec<Who> {
         let mut all = vec![Who::Ceiling, Who::Controller];
         all.extend(self.rule.then_some(Who::Ruled));
+        if self.webhook {
+            all.extend([Who::Checked, Who::Hooked]);
+        }
         all.extend(self.with_embedded.then_some(Who::Embedded));
         all
     }
@@ -231,17 +249,15 @@ impl Bench {
     async fn round(&self, site: &Site, who: Who, progress: &mut Progress) -> anyhow::Result<Round> {
         let each = self.claims.div_ceil(self.pools) + SPARE;
         let load = Load::prepare(site, self, (self.pools, each)).await?;
-        let rule = match who {
-            Who::Ruled => Some(Rule::install(&site.client, &load).await?),
-            Who::Ceiling | Who::Controller | Who::Embedded => None,
-        };
+        let controller = Side::controller(site, who, &load, self);
+        let added = Added::install(site, who, &load, controller.as_ref()).await?;
         let mut observer = Observer::start(&site.client, &load.namespace);
         if self.mode == Mode::Backlog {
             load.create_claims().await?;
             observer.until_known(self.claims).await?;
         }
         let before = usage::now();
-        let mut side = Side::start(site, who, &load, self).await?;
+        let mut side = Side::start(site, controller, &load, self).await?;
         let all = async {
             let show = |done, left| progress.show(done, left);
             match self.mode {
@@ -265,9 +281,7 @@ impl Bench {
         };
         let duplicates = load.duplicates(least).await?.max(observer.duplicates());
         let times = observer.times(self.mode);
-        if let Some(rule) = rule {
-            rule.remove().await?;
-        }
+        let reviews = added.remove().await?;
         load.remove(Release::Here).await?;
         Ok(Round {
             who,
@@ -276,7 +290,48 @@ impl Bench {
             usage,
             duplicates,
             claims: self.claims,
+            reviews,
         })
+    }
+}
+
+/// What is put into the API server for a round.
+enum Added {
+    Nothing,
+    Rule(Rule),
+    Hooks(Hooks),
+}
+
+impl Added {
+    async fn install(
+        site: &Site,
+        who: Who,
+        load: &Load,
+        controller: Option<&Controller>,
+    ) -> anyhow::Result<Self> {
+        let which = match (who, controller) {
+            (Who::Ruled, _) => return Ok(Self::Rule(Rule::install(&site.client, load).await?)),
+            (Who::Checked, Some(controller)) => (Which::Checking, controller),
+            (Who::Hooked, Some(controller)) => (Which::All, controller),
+            (Who::Ceiling | Who::Controller | Who::Embedded | Who::Checked | Who::Hooked, _) => {
+                return Ok(Self::Nothing);
+            }
+        };
+        let hooks = Hooks::install(&site.client, load, which.1, which.0).await?;
+        Ok(Self::Hooks(hooks))
+    }
+
+    /// Removes it, and tells which reviews the API server has asked for.
+    async fn remove(self) -> anyhow::Result<Option<Reviews>> {
+        match self {
+            Self::Nothing => Ok(None),
+            Self::Rule(rule) => rule.remove().await.map(|()| None),
+            Self::Hooks(hooks) => {
+                let reviews = hooks.reviews().await?;
+                hooks.remove().await?;
+                Ok(Some(reviews))
+            }
+        }
     }
 }
 
@@ -313,6 +368,7 @@ mod tests {
             ("--kubeconfig k --data-dir d", "--with-embedded"),
             ("--mode burst --pools 2", "--pools"),
             ("--mode burst --kubeconfig k --rule", "--rule"),
+            ("--mode burst --kubeconfig k --webhook", "--webhook"),
             ("--kubeconfig k --duration 5m --json", "--json"),
             ("--kubeconfig k --duration 5m --mode live", "--mode"),
         ] {

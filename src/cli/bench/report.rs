@@ -6,6 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::super::table;
+use super::hooks::Reviews;
 use super::observer::Times;
 use super::side::Who;
 use super::usage::Usage;
@@ -22,6 +23,8 @@ pub(super) struct Round {
     pub(super) usage: Usage,
     pub(super) duplicates: usize,
     pub(super) claims: u32,
+    /// What the API server asked the webhooks.
+    pub(super) reviews: Option<Reviews>,
 }
 
 /// All rounds of a run.
@@ -101,10 +104,12 @@ impl Round {
     /// One line when it is done.
     pub(super) fn line(&self, round: u32, rounds: u32) -> String {
         format!(
-            "{round}/{rounds} {:<13}: {:.0} claims/s, p99 {:.0} ms",
+            "{round}/{rounds} {:<13}: {:.0} claims/s, p99 {:.0} ms{}",
             self.who.name(),
             self.rate(),
-            self.quantile(0.99).as_secs_f64() * 1e3
+            self.quantile(0.99).as_secs_f64() * 1e3,
+            self.reviews
+                .map_or(String::new(), |reviews| format!("; {}", reviews.text()))
         )
     }
 }
@@ -136,8 +141,37 @@ impl Report {
 
     /// Someone's rate as a share of the ceiling's, round by round.
     fn share(&self, who: Who) -> Option<Spread> {
-        let pairs = self.of(Who::Ceiling).zip(self.of(who));
-        Spread::of(pairs.map(|(ceiling, ours)| ours.rate() / ceiling.rate()))
+        self.share_of(Who::Ceiling, who)
+    }
+
+    /// Someone's rate as a share of another's, round by round.
+    fn share_of(&self, other: Who, who: Who) -> Option<Spread> {
+        let pairs = self.of(other).zip(self.of(who));
+        Spread::of(pairs.map(|(other, ours)| ours.rate() / other.rate()))
+    }
+
+    /// Reviews of all of someone's rounds.
+    fn reviews(&self, who: Who) -> Option<Reviews> {
+        self.of(who)
+            .filter_map(|round| round.reviews)
+            .reduce(|all, round| Reviews {
+                asked: all.asked + round.asked,
+                in_time: all.in_time + round.in_time,
+            })
+    }
+
+    /// A line for each who had webhooks: what is left of the controller's rate, and how long the API server waited.
+    fn hooked(&self) -> String {
+        let line = |who: &Who| {
+            let (share, reviews) = (self.share_of(Who::Controller, *who)?, self.reviews(*who)?);
+            Some(format!(
+                "{}: {} of the controller's claims/s; {}\n",
+                who.name(),
+                share.text(2),
+                reviews.text()
+            ))
+        };
+        self.participants.iter().filter_map(line).collect()
     }
 
     fn row(&self, who: Who) -> [String; 9] {
@@ -151,7 +185,7 @@ impl Report {
         let (share, writes, reads) = match (who, self.mode) {
             (Who::Ceiling, Mode::Churn) => ("1".into(), "6.00".into(), "0.00".into()),
             (Who::Ceiling, _) => ("1".into(), "3.00".into(), "0.00".into()),
-            (Who::Controller | Who::Ruled | Who::Embedded, _) => (
+            (Who::Controller | Who::Ruled | Who::Checked | Who::Hooked | Who::Embedded, _) => (
                 text(self.share(who), 2),
                 text(Spread::of(self.per_claim(who, writes)), 2),
                 text(Spread::of(self.per_claim(who, |s| s.reads)), 2),
@@ -192,13 +226,14 @@ impl Report {
         let rows: Vec<_> = self.participants.iter().map(|who| self.row(*who)).collect();
         let resident = self.of(Who::Controller).map(|r| r.usage.resident).max();
         format!(
-            "{} claims in {} pools, {}, {} rounds, on {}\n{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
+            "{} claims in {} pools, {}, {} rounds, on {}\n{}{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
             self.claims,
             self.pools,
             self.mode_name(),
             self.of(Who::Ceiling).count(),
             self.site,
             table::render(headings, &rows),
+            self.hooked(),
             self.duplicates(),
             resident.unwrap_or_default() as f64 / f64::from(1 << 20),
         )
@@ -225,6 +260,8 @@ impl Report {
                 "writesPerClaim": Spread::of(self.per_claim(who, writes)).map(Spread::json),
                 "readsPerClaim": Spread::of(self.per_claim(who, |s| s.reads)).map(Spread::json),
                 "cpuSecondsPer1000Claims": all(Round::cpu),
+                "shareOfController": self.share_of(Who::Controller, who).map(Spread::json),
+                "reviews": self.reviews(who).map(|r| json!({"asked": r.asked, "within5Milliseconds": r.in_time})),
                 "residentBytes": self.of(who).map(|r| r.usage.resident).max(),
             })
         };
@@ -264,6 +301,7 @@ mod tests {
             usage: Usage::default(),
             duplicates: 0,
             claims: 100,
+            reviews: None,
         }
     }
 

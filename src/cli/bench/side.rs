@@ -26,6 +26,10 @@ pub(super) enum Who {
     Controller,
     /// The controller, where the API server puts in the claims' finalizers as they are created.
     Ruled,
+    /// The controller, where the webhook checks what is written.
+    Checked,
+    /// The same, and the webhook puts in the claims' finalizers as they are created.
+    Hooked,
     /// The controller on an embedded server.
     Embedded,
 }
@@ -37,6 +41,8 @@ impl Who {
             Self::Ceiling => "bare writes",
             Self::Controller => "controller",
             Self::Ruled => "with the rule",
+            Self::Checked => "with checks",
+            Self::Hooked => "with webhooks",
             Self::Embedded => "embedded",
         }
     }
@@ -47,6 +53,8 @@ impl Who {
             Self::Ceiling => "ceiling",
             Self::Controller => "controller",
             Self::Ruled => "withRule",
+            Self::Checked => "withCheckingWebhook",
+            Self::Hooked => "withWebhooks",
             Self::Embedded => "embedded",
         }
     }
@@ -60,35 +68,48 @@ pub(super) struct Side {
 }
 
 impl Side {
-    pub(super) async fn start(
+    /// The controller that takes part, not running yet; `None` for the bare writes.
+    pub(super) fn controller(
         site: &Site,
         who: Who,
         load: &Load,
         bench: &Bench,
+    ) -> Option<Controller> {
+        let writes = match who {
+            Who::Ceiling => return None,
+            Who::Controller | Who::Ruled | Who::Embedded => &site.writes,
+            Who::Checked | Who::Hooked => &site.as_manager,
+        };
+        let settings = Settings {
+            namespace: Some(load.namespace.clone()),
+            in_flight: usize::from(bench.in_flight),
+            ..Settings::default()
+        };
+        Some(Controller::new(
+            site.client.clone(),
+            writes.clone(),
+            settings,
+        ))
+    }
+
+    /// Starts the controller, or the bare writes.
+    pub(super) async fn start(
+        site: &Site,
+        controller: Option<Controller>,
+        load: &Load,
+        bench: &Bench,
     ) -> anyhow::Result<Self> {
         let stop = CancellationToken::new();
-        let in_flight = usize::from(bench.in_flight);
-        let (task, view) = match who {
-            Who::Controller | Who::Ruled | Who::Embedded => {
-                let settings = Settings {
-                    namespace: Some(load.namespace.clone()),
-                    in_flight,
-                    ..Settings::default()
-                };
-                let controller =
-                    Controller::new(site.client.clone(), site.writes.clone(), settings);
-                let view = controller.view();
-                let stopped = stop.clone();
-                let run = async move { controller.run(stopped).await.map_err(anyhow::Error::from) };
-                (tokio::spawn(run), Some(view))
-            }
-            Who::Ceiling => {
-                let ceiling = Ceiling::new(site.writes.clone(), in_flight);
-                let ceiling = ceiling.await.map_err(anyhow::Error::msg)?;
-                let bare = Bare::new(ceiling, load);
-                let run = bare.run(site.client.clone(), load.namespace.clone(), stop.clone());
-                (tokio::spawn(run), None)
-            }
+        let (task, view) = if let Some(controller) = controller {
+            let (view, stopped) = (controller.view(), stop.clone());
+            let run = async move { controller.run(stopped).await.map_err(anyhow::Error::from) };
+            (tokio::spawn(run), Some(view))
+        } else {
+            let ceiling = Ceiling::new(site.writes.clone(), usize::from(bench.in_flight));
+            let ceiling = ceiling.await.map_err(anyhow::Error::msg)?;
+            let bare = Bare::new(ceiling, load);
+            let run = bare.run(site.client.clone(), load.namespace.clone(), stop.clone());
+            (tokio::spawn(run), None)
         };
         Ok(Self { stop, task, view })
     }

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use kube::Client;
+use kube::{Client, Config};
 
 use super::super::connect;
 use super::Bench;
+use super::hooks::MANAGER;
 use super::side::Who;
 use crate::controller;
 use crate::standalone::{Options, Server};
@@ -17,6 +18,8 @@ pub(super) struct Site {
     pub(super) client: Client,
     /// For writes.
     pub(super) writes: Client,
+    /// For writes in the name of the manager's ServiceAccount, with all rights: webhooks leave these alone.
+    pub(super) as_manager: Client,
     described: String,
     embedded: Option<(Server, PathBuf)>,
 }
@@ -45,7 +48,10 @@ impl Sites {
     pub(super) fn of(&self, who: Who) -> &Site {
         match (who, &self.embedded) {
             (Who::Embedded, Some(embedded)) => embedded,
-            (Who::Embedded, None) | (Who::Ceiling | Who::Controller | Who::Ruled, _) => &self.main,
+            (Who::Embedded, None)
+            | (Who::Ceiling | Who::Controller | Who::Ruled | Who::Checked | Who::Hooked, _) => {
+                &self.main
+            }
         }
     }
 
@@ -62,12 +68,20 @@ impl Sites {
     }
 }
 
+/// The same way to the server, in someone's name and with all rights. Whoever may not impersonate is told with the first write.
+fn in_name_of(mut config: Config, user: &str) -> Config {
+    config.auth_info.impersonate = Some(user.to_owned());
+    config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);
+    config
+}
+
 impl Site {
     async fn of(kubeconfig: &Path, bench: &Bench) -> anyhow::Result<Self> {
         let config = connect::config(Some(kubeconfig), bench.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
         let client = controller::client(config.clone())?;
-        let writes = controller::client(config)?;
+        let writes = controller::client(config.clone())?;
+        let as_manager = controller::client(in_name_of(config, MANAGER))?;
         let (version, served) = connect::greet(&client, &url).await?;
         if !served {
             bail!(
@@ -78,6 +92,7 @@ impl Site {
         Ok(Self {
             client,
             writes,
+            as_manager,
             described: format!("{url} ({version})"),
             embedded: None,
         })
@@ -95,6 +110,7 @@ impl Site {
         Ok(Self {
             client: server.client(),
             writes: server.client(),
+            as_manager: server.client(),
             described: "an embedded server, durable, in process".to_owned(),
             embedded: Some((server, folder)),
         })
@@ -110,10 +126,11 @@ impl Site {
         let Self {
             client,
             writes,
+            as_manager,
             described: _,
             embedded,
         } = self;
-        drop((client, writes));
+        drop((client, writes, as_manager));
         if let Some((server, folder)) = embedded {
             server.close().await;
             if let Err(error) = std::fs::remove_dir_all(&folder) {

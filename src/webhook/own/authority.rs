@@ -77,6 +77,15 @@ pub(super) enum Step {
     DropOld,
 }
 
+/// An authority in PEM, and a certificate of it for these names.
+///
+/// # Errors
+/// When there is no randomness for keys, or a name can stand in no certificate.
+pub fn self_signed(names: &[String]) -> Result<(String, Pair), rcgen::Error> {
+    let content = Content::new(names, Timestamp::now())?;
+    Ok((content.bundle.concat(), content.pair))
+}
+
 impl Content {
     /// An authority and a certificate for these names.
     pub(super) fn new(names: &[String], now: Timestamp) -> Result<Self, rcgen::Error> {

@@ -18,4 +18,5 @@ mod keeper;
 #[cfg(test)]
 mod tests;
 
+pub use authority::self_signed;
 pub use keeper::{Keeper, Own, Times};
