@@ -21,12 +21,12 @@ pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
         }
         rules::guard(crd);
         let labels = crd.metadata.labels.get_or_insert_default();
-        // clusterctl finds what to move by its own label and the version by the contract's.
+        // clusterctl finds what to move by its own label. The contracts' labels name the version of the kind that fulfils each.
         for (key, value) in [
             (names::PROVIDER_LABEL, names::PROVIDER_NAME),
             ("clusterctl.cluster.x-k8s.io", ""),
-            ("cluster.x-k8s.io/v1beta1", "v1beta1"),
-            ("cluster.x-k8s.io/v1beta2", "v1beta1"),
+            ("cluster.x-k8s.io/v1beta1", names::METAL3_VERSION),
+            ("cluster.x-k8s.io/v1beta2", names::METAL3_VERSION),
         ] {
             labels.insert(key.to_owned(), value.to_owned());
         }
