@@ -6,7 +6,14 @@ PROMETHEUS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/metal3-ipam/prometheus
 # deny.toml, of the crates that Cargo.lock names.
 DENY := $(CARGO) deny --locked check --hide-inclusion-graph bans licenses sources
 
-.PHONY: test check fmt lint deps bench kube crds dashboards guards
+# What `make release` writes, and `make image`; OUT=folder for another.
+OUT ?= out
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
+# The image that the manifests name; IMG=registry.example.com/ipam:tag for another.
+DEFAULT_IMG := ghcr.io/metal3-ipam/metal3-ipam:v$(VERSION)
+IMG ?= $(DEFAULT_IMG)
+
+.PHONY: test check fmt lint deps bench kube crds dashboards guards release
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -33,7 +40,7 @@ lint:
 # unpacked into the user's cache and not installed.
 deps:
 	@if command -v go >/dev/null; then \
-	  (cd tests/kube && go mod download) && (cd tests/capi && go mod download); \
+	  (cd tests/kube && go mod download) && (cd tests/capi && go list -deps . >/dev/null); \
 	else echo "no Go on the path: the real kube-apiserver is skipped"; fi
 	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
 	elif [ -x "$(PROMETHEUS)/prometheus" ]; then :; \
@@ -55,6 +62,13 @@ bench:
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
 kube:
 	$(CARGO) test --locked --test suite -- --ignored --exact --nocapture plane::a_real_control_plane_to_try_things_on
+
+# What clusterctl installs from: the files of a release. The image is named by IMG.
+release:
+	@mkdir -p "$(OUT)"
+	kubectl kustomize deploy/clusterctl | sed 's|image: $(DEFAULT_IMG)$$|image: $(IMG)|' >"$(OUT)/ipam-components.yaml"
+	@grep -q 'image: $(IMG)$$' "$(OUT)/ipam-components.yaml"
+	cp metadata.yaml "$(OUT)/"
 
 # Dashboards, the operator's rules and the reference of metrics, from tests/dashboards.
 dashboards:

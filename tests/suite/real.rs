@@ -72,20 +72,14 @@ static PLANE: OnceCell<Option<ControlPlane>> = OnceCell::const_new();
 /// The control plane, built and started on first use; `None` where there is no Go to build it with, which is said loudly.
 pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
     let start = || async {
-        let go = Command::new("go")
-            .arg("version")
-            .output()
-            .ok()
-            .filter(|o| o.status.success());
-        let Some(go) = go else {
+        let Some(go) = go_version() else {
             say(
                 "SKIPPED: no Go on the path, so no real kube-apiserver: every scenario runs on the embedded server only.",
             );
             return None;
         };
-        let binary = tokio::task::spawn_blocking(move || build(&go.stdout))
-            .await
-            .unwrap();
+        let built = tokio::task::spawn_blocking(move || Program::control_plane().built(&go));
+        let binary = built.await.unwrap();
         Some(ControlPlane::start(binary).await)
     };
     PLANE.get_or_init(start).await.as_ref()
@@ -107,53 +101,89 @@ pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "\n{line}\n");
 }
 
+/// Folder of a Go module of `tests/`.
 fn module(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests")
         .join(name)
 }
 
-/// Path of the built binary in the cache, named by what it is built from.
-fn build(go_version: &[u8]) -> PathBuf {
-    let mut hasher = DefaultHasher::new();
-    go_version.hash(&mut hasher);
-    for file in ["go.mod", "go.sum", "main.go"] {
-        fs::read(module("kube").join(file))
-            .unwrap()
-            .hash(&mut hasher);
+/// A Go program of `tests/`.
+struct Program {
+    /// Its folder there.
+    folder: &'static str,
+    name: &'static str,
+    /// What is said while it is built.
+    what: &'static str,
+    ldflags: String,
+}
+
+impl Program {
+    fn control_plane() -> Self {
+        Self {
+            folder: "kube",
+            name: "controlplane",
+            what: "Building a real kube-apiserver into the cache; this takes 6 to 8 minutes on 2 cores, once.",
+            ldflags: format!("-s -w -X k8s.io/component-base/version.gitVersion={VERSION}"),
+        }
     }
-    let cache = env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .or_else(|| env::home_dir().map(|home| home.join(".cache")))
-        .expect("a home folder to cache the control plane in")
-        .join("metal3-ipam");
-    let binary = cache.join(format!("controlplane-{:016x}", hasher.finish()));
-    if binary.exists() {
-        return binary;
+
+    fn clusterctl() -> Self {
+        Self {
+            folder: "capi",
+            name: "clusterctl",
+            what: "Building clusterctl into the cache; this takes 1 to 3 minutes on 2 cores, once.",
+            ldflags: "-s -w".to_owned(),
+        }
     }
-    fs::create_dir_all(&cache).unwrap();
-    say(&format!(
-        "Building a real kube-apiserver {VERSION} into the cache; this takes 6 to 8 minutes on 2 cores, once."
-    ));
-    let unfinished = cache.join(format!("controlplane-{}.unfinished", std::process::id()));
-    let ldflags = format!("-s -w -X k8s.io/component-base/version.gitVersion={VERSION}");
-    let built = Command::new("go")
-        .args([
-            "build",
-            "-trimpath",
-            "-mod=readonly",
-            "-ldflags",
-            &ldflags,
-            "-o",
-        ])
-        .arg(&unfinished)
-        .arg(".")
-        .current_dir(module("kube"))
-        .status()
-        .unwrap();
-    assert!(built.success(), "go build of tests/kube failed");
-    fs::rename(&unfinished, &binary).unwrap();
-    binary
+
+    /// Path of the built binary in the cache, named by what it is built from.
+    fn built(&self, go_version: &[u8]) -> PathBuf {
+        let mut hasher = DefaultHasher::new();
+        go_version.hash(&mut hasher);
+        for file in ["go.mod", "go.sum", "main.go"] {
+            fs::read(module(self.folder).join(file))
+                .unwrap()
+                .hash(&mut hasher);
+        }
+        let cache = env::var_os("XDG_CACHE_HOME")
+            .map(PathBuf::from)
+            .or_else(|| env::home_dir().map(|home| home.join(".cache")))
+            .expect("a home folder to cache Go programs in")
+            .join("metal3-ipam");
+        let binary = cache.join(format!("{}-{:016x}", self.name, hasher.finish()));
+        if binary.exists() {
+            return binary;
+        }
+        fs::create_dir_all(&cache).unwrap();
+        say(self.what);
+        let unfinished = cache.join(format!("{}-{}.unfinished", self.name, std::process::id()));
+        let built = Command::new("go")
+            .args(["build", "-trimpath", "-mod=readonly", "-ldflags"])
+            .arg(&self.ldflags)
+            .arg("-o")
+            .arg(&unfinished)
+            .arg(".")
+            .current_dir(module(self.folder))
+            .status()
+            .unwrap();
+        assert!(built.success(), "go build of tests/{} failed", self.folder);
+        fs::rename(&unfinished, &binary).unwrap();
+        binary
+    }
+}
+
+/// What `go version` says; `None` where there is no Go.
+fn go_version() -> Option<Vec<u8>> {
+    let said = Command::new("go").arg("version").output().ok()?;
+    said.status.success().then_some(said.stdout)
+}
+
+/// clusterctl, built on first use; `None` where there is no Go.
+pub(crate) async fn clusterctl() -> Option<PathBuf> {
+    let go = go_version()?;
+    let built = tokio::task::spawn_blocking(move || Program::clusterctl().built(&go));
+    Some(built.await.unwrap())
 }
 
 /// A port that was free a moment ago.
@@ -363,9 +393,8 @@ pub(crate) enum Versions {
     Both,
 }
 
-/// IPAddressClaim, IPAddress and Cluster as Cluster API defines them, in these versions. Its conversion is a webhook of
-/// Cluster API's own, which is not here; with one version there is nothing to convert.
-pub(crate) fn capi_definitions(versions: Versions) -> Vec<CustomResourceDefinition> {
+/// The folder of Cluster API's module.
+pub(crate) fn capi_source() -> PathBuf {
     let listed = Command::new("go")
         .args(["mod", "download", "-json", "sigs.k8s.io/cluster-api"])
         .current_dir(module("capi"))
@@ -377,7 +406,13 @@ pub(crate) fn capi_definitions(versions: Versions) -> Vec<CustomResourceDefiniti
         String::from_utf8_lossy(&listed.stderr)
     );
     let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
-    let folder = Path::new(listed["Dir"].as_str().unwrap()).join("core/config/crd/bases");
+    PathBuf::from(listed["Dir"].as_str().unwrap())
+}
+
+/// IPAddressClaim, IPAddress and Cluster as Cluster API defines them, in these versions. Its conversion is a webhook of
+/// Cluster API's own, which is not here; with one version there is nothing to convert.
+pub(crate) fn capi_definitions(versions: Versions) -> Vec<CustomResourceDefinition> {
+    let folder = capi_source().join("core/config/crd/bases");
     [
         "ipam.cluster.x-k8s.io_ipaddressclaims",
         "ipam.cluster.x-k8s.io_ipaddresses",

@@ -4,9 +4,13 @@
 //! ```text
 //!   rendered.rs   kubectl kustomize -> objects; what holds of them without a server
 //!   kubelet.rs    the Deployment, read from the server -> processes with its args, environment, account and probes
+//!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
 //!   overlays.rs   each overlay, from apply to 200 claims served
+//!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
+mod cluster;
+mod clusterctl;
 mod kubelet;
 mod overlays;
 mod rendered;

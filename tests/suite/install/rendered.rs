@@ -36,6 +36,11 @@ impl Rendered {
         Self::at(&deploy.join(overlay))
     }
 
+    /// Objects of a text.
+    pub(super) fn read(text: &str) -> Self {
+        Self(serde_saphyr::from_multiple(text).unwrap())
+    }
+
     fn at(folder: &Path) -> Self {
         let rendered = Command::new(kubectl())
             .arg("kustomize")
@@ -45,7 +50,7 @@ impl Rendered {
         let (out, err) = (rendered.stdout, String::from_utf8_lossy(&rendered.stderr));
         assert!(rendered.status.success(), "{}: {err}", folder.display());
         assert!(err.is_empty(), "{}: {err}", folder.display());
-        Self(serde_saphyr::from_multiple(&String::from_utf8(out).unwrap()).unwrap())
+        Self::read(&String::from_utf8(out).unwrap())
     }
 
     pub(super) fn of_kind(&self, kind: &str) -> Vec<&Value> {
@@ -74,7 +79,7 @@ impl Rendered {
     }
 
     /// `Kind name` of every object.
-    fn names(&self) -> BTreeSet<String> {
+    pub(super) fn names(&self) -> BTreeSet<String> {
         let name = |o: &Value| {
             let (kind, name) = (&o["kind"], &o["metadata"]["name"]);
             format!("{} {}", kind.as_str().unwrap(), name.as_str().unwrap())
@@ -200,6 +205,35 @@ fn whom_webhooks_and_policies_exempt_is_the_deployments_account() {
         }
     }
     tally::add("folders of deploy/ rendered", 3);
+}
+
+/// The definitions' contract labels name a version that the definition has, and the image is that of this version.
+#[test]
+fn what_names_a_version_names_one_that_exists() {
+    if !has_kubectl("what_names_a_version_names_one_that_exists") {
+        return;
+    }
+    let rendered = Rendered::of("clusterctl");
+    for definition in rendered.of_kind("CustomResourceDefinition") {
+        let labels = definition["metadata"]["labels"].as_object().unwrap();
+        let versions = definition["spec"]["versions"].as_array().unwrap();
+        let contracts: Vec<_> = labels
+            .iter()
+            .filter(|(label, _)| label.starts_with("cluster.x-k8s.io/v1"))
+            .collect();
+        assert!(!contracts.is_empty());
+        for (label, version) in contracts {
+            let has = versions.iter().any(|v| v["name"] == *version);
+            assert!(has, "{label}: {version} is no version of the definition");
+        }
+    }
+    let pod = &rendered.one("Deployment")["spec"]["template"]["spec"];
+    let image = concat!(
+        "ghcr.io/metal3-ipam/metal3-ipam:v",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert_eq!(pod["containers"][0]["image"], image);
+    tally::add("folders of deploy/ rendered", 1);
 }
 
 /// A path from one folder to another, as kustomize wants it.
