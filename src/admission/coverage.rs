@@ -16,6 +16,10 @@ impl Coverage {
         Self(without(&merge(ranges), &merge(excluded)))
     }
 
+    pub(super) fn into_ranges(self) -> Vec<Range> {
+        self.0
+    }
+
     pub(super) fn contains(&self, address: IpAddr) -> bool {
         let next = self.0.partition_point(|r| beyond(r) < place(address));
         self.0.get(next).is_some_and(|r| r.contains(address))

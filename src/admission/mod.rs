@@ -55,6 +55,6 @@ mod tests;
 mod text;
 mod verdict;
 
-pub use pool::pool_problems;
+pub use pool::{covered, pool_problems};
 pub use review::{Holder, Live, NoFacts, Review, review};
 pub use verdict::{Cause, MAX_FINDINGS, MAX_WARNING, Verdict, Violation};

@@ -15,7 +15,7 @@ use super::ranges::{Ranges, warn_of_overlaps};
 use super::review::{Live, Review};
 use super::text::host_address;
 use super::verdict::{Cause, Findings, Violation, shown};
-use crate::alloc::Family;
+use crate::alloc::{Family, Range};
 use crate::api::metal3::IPPoolSpec;
 use crate::api::names;
 
@@ -26,6 +26,12 @@ pub fn pool_problems(spec: &IPPoolSpec) -> Vec<Violation> {
     let mut out = Findings::default();
     judge_alone(Spec::new(&spec, None), &mut out);
     out.into_verdict().errors
+}
+
+/// The addresses that a spec covers, as disjoint ranges in order: its valid entries without what is excluded.
+pub fn covered(spec: &IPPoolSpec) -> Vec<Range> {
+    let spec = serde_json::to_value(spec).unwrap_or_default();
+    Ranges::standing(&spec).coverage().into_ranges()
 }
 
 pub(super) fn judge(review: &Review<'_>, live: &dyn Live, out: &mut Findings) {

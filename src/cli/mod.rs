@@ -4,6 +4,7 @@
 //!   arguments -> Command -> manager      controller + any API server
 //!                           standalone   controller + embedded server, in one process
 //!                           bench        controller against the bare writes, on either server
+//!                           preflight    what would change in a cluster, and what stands in the way
 //!                           crds         the definitions as YAML
 //!                           version
 //! ```
@@ -20,6 +21,7 @@ mod follow;
 mod manager;
 mod options;
 mod ownership;
+mod preflight;
 mod progress;
 mod seen;
 mod signals;
@@ -51,6 +53,7 @@ enum Command {
     #[command(args_override_self = true)]
     Standalone(standalone::Standalone),
     Bench(bench::Bench),
+    Preflight(preflight::Preflight),
     Crds(crds::Crds),
     /// Prints the version.
     Version,
@@ -63,6 +66,7 @@ pub fn main() -> ExitCode {
         Command::Manager(manager) => in_runtime(manager.run()),
         Command::Standalone(standalone) => in_runtime(standalone.run()),
         Command::Bench(bench) => in_runtime(bench.run()),
+        Command::Preflight(preflight) => in_runtime(preflight.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Version => print(&format!("metal3-ipam {}\n", env!("CARGO_PKG_VERSION"))),
     };

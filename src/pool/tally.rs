@@ -112,6 +112,14 @@ impl Pool {
         }
     }
 
+    /// Every consistency problem: its kind, and what it is in words.
+    pub fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.tally
+            .problems
+            .iter()
+            .map(|((kind, _), message)| (*kind, &**message))
+    }
+
     /// Sets or removes one problem; tells of it once.
     fn problem(&mut self, kind: &'static str, subject: String, message: Option<String>) {
         let key = (kind, subject);

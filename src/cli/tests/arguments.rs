@@ -43,12 +43,14 @@ fn which_subcommand_runs() {
         ("metal3-ipam version", "version"),
         ("metal3-ipam standalone --data-dir d", "standalone"),
         ("metal3-ipam bench --claims 100 --kind both", "bench"),
+        ("metal3-ipam preflight -n x -o json", "preflight"),
     ];
     for (line, want) in cases {
         let found = match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")) {
             Command::Manager(_) => "manager",
             Command::Standalone(_) => "standalone",
             Command::Bench(_) => "bench",
+            Command::Preflight(_) => "preflight",
             Command::Crds(_) => "crds",
             Command::Version => "version",
         };

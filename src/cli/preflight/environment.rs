@@ -1,0 +1,311 @@
+//! What stands around the pools: another manager, webhooks, definitions, versions, rights.
+
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::read::{Survey, object_name};
+use super::{Finding, Level};
+use crate::api::names;
+use crate::pool::KindState;
+
+/// Of the manager, as `deploy/` names it.
+pub(super) const SERVICE_ACCOUNT: &str = "metal3-ipam-system/ipam-manager";
+/// The rights that the manager needs, as `deploy/rbac` grants them, cluster-wide and in its own namespace.
+const ROLES: [(&str, bool); 2] = [
+    (include_str!("../../../deploy/rbac/cluster/role.yaml"), true),
+    (
+        include_str!("../../../deploy/rbac/common/leader_election_role.yaml"),
+        false,
+    ),
+];
+/// The oldest minor version of Kubernetes 1 that takes the definitions.
+const OLDEST_MINOR: u32 = 31;
+/// Versions of Cluster API's IPAM kinds that the manager serves.
+const SERVED: [&str; 2] = ["v1beta2", "v1beta1"];
+
+/// One verb on one resource.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Right {
+    pub(super) group: String,
+    pub(super) resource: String,
+    pub(super) subresource: String,
+    pub(super) verb: String,
+    everywhere: bool,
+}
+
+impl Right {
+    /// Where the right is needed: `None` means everywhere.
+    pub(super) fn namespace<'a>(
+        &self,
+        of_manager: &'a str,
+        within: Option<&'a str>,
+    ) -> Option<&'a str> {
+        if self.everywhere {
+            within
+        } else {
+            Some(of_manager)
+        }
+    }
+}
+
+impl fmt::Display for Right {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let slash = if self.subresource.is_empty() { "" } else { "/" };
+        write!(
+            f,
+            "{} {}{slash}{}",
+            self.verb, self.resource, self.subresource
+        )?;
+        match self.group.as_str() {
+            "" => Ok(()),
+            group => write!(f, " of {group}"),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+struct Role {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rule {
+    api_groups: Vec<String>,
+    resources: Vec<String>,
+    verbs: Vec<String>,
+}
+
+/// What the roles grant, one by one.
+pub(super) fn rights() -> anyhow::Result<Vec<Right>> {
+    let mut rights = Vec::new();
+    for (text, everywhere) in ROLES {
+        let role: Role = serde_saphyr::from_str(text)?;
+        for rule in role.rules {
+            for group in &rule.api_groups {
+                for resource in &rule.resources {
+                    let (resource, subresource) =
+                        resource.split_once('/').unwrap_or((resource, ""));
+                    for verb in &rule.verbs {
+                        rights.push(Right {
+                            group: group.clone(),
+                            resource: resource.to_owned(),
+                            subresource: subresource.to_owned(),
+                            verb: verb.clone(),
+                            everywhere,
+                        });
+                    }
+                }
+            }
+        }
+    }
+    Ok(rights)
+}
+
+pub(super) fn findings(survey: &Survey, now: Timestamp) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    findings.extend(kubernetes(survey));
+    findings.extend(definitions(survey));
+    findings.extend(survey.deployments.iter().filter_map(upstream));
+    findings.extend(survey.leases.iter().filter_map(|lease| held(lease, now)));
+    findings.extend(webhooks(survey));
+    findings.extend(account(survey));
+    findings
+}
+
+/// Whether the server is new enough.
+fn kubernetes(survey: &Survey) -> Option<Finding> {
+    let version = &survey.version;
+    let mut parts = version.trim_start_matches('v').split('.');
+    let (major, minor) = (
+        parts.next()?.parse::<u32>().ok()?,
+        parts.next()?.parse::<u32>().ok()?,
+    );
+    ((major, minor) < (1, OLDEST_MINOR)).then(|| {
+        let text = format!("Kubernetes {version} does not take the definitions, whose rules ask whether a text is an IP address");
+        let action = format!("upgrade to Kubernetes 1.{OLDEST_MINOR} or later");
+        Finding::new(Level::Blocks, "KubernetesVersion", "the API server", text, action)
+    })
+}
+
+fn definitions(survey: &Survey) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    if survey.kinds.pools == KindState::Absent {
+        let text = "there is no IPPool of ipam.metal3.io/v1alpha1";
+        let action = "kubectl apply -k deploy/default installs it, or: metal3-ipam crds | kubectl apply -f -";
+        findings.push(Finding::new(
+            Level::Notes,
+            "Definitions",
+            "ippools.ipam.metal3.io",
+            text,
+            action,
+        ));
+    }
+    for crd in &survey.definitions {
+        let object = object_name("CustomResourceDefinition", crd);
+        let service = &crd["spec"]["conversion"]["webhook"]["clientConfig"]["service"];
+        let group = crd["spec"]["group"].as_str().unwrap_or_default();
+        if crd["spec"]["conversion"]["strategy"] == "Webhook" && group == names::METAL3_GROUP {
+            let text = format!(
+                "converts versions by a webhook ({}), which metal3-ipam does not have: there is one version only",
+                address(service)
+            );
+            let action = "apply crds/ of this version: it has no conversion. Until then reads fail once that Service is gone";
+            findings.push(Finding::new(
+                Level::Blocks,
+                "Conversion",
+                &object,
+                text,
+                action,
+            ));
+        }
+        if group == names::CAPI_IPAM_GROUP {
+            let versions = crd["spec"]["versions"].as_array();
+            let served = versions
+                .into_iter()
+                .flatten()
+                .filter(|v| v["served"] == true);
+            let served: Vec<&str> = served.filter_map(|v| v["name"].as_str()).collect();
+            if !served.iter().any(|version| SERVED.contains(version)) {
+                let text = format!("serves {} only", served.join(", "));
+                let action = "upgrade Cluster API to 1.9 or later: v1beta1 or v1beta2 is needed";
+                findings.push(Finding::new(
+                    Level::Blocks,
+                    "ClusterApiVersion",
+                    &object,
+                    text,
+                    action,
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// Upstream's manager, where it still runs.
+fn upstream(deployment: &Value) -> Option<Finding> {
+    let template = &deployment["spec"]["template"]["spec"];
+    let containers = template["containers"].as_array()?;
+    let theirs = |container: &&Value| {
+        let image = container["image"].as_str().unwrap_or_default();
+        image.contains("ip-address-manager")
+    };
+    let container = containers.iter().find(theirs)?;
+    // Absent means one.
+    if deployment["spec"]["replicas"] == 0 {
+        return None;
+    }
+    let object = object_name("Deployment", deployment);
+    let image = container["image"].as_str().unwrap_or_default();
+    let flags = ["args", "command"].map(|field| container[field].as_array());
+    let mut flags = flags
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(Value::as_str);
+    let elects = flags.any(|flag| {
+        [
+            "--leader-elect",
+            "--leader-elect=true",
+            "--enable-leader-election",
+            "--enable-leader-election=true",
+        ]
+        .contains(&flag)
+    });
+    Some(if elects {
+        let text = format!("runs {image} with leader election");
+        let action = "replace it in place (docs/migration.md): the managers take turns by one Lease, in one namespace";
+        Finding::new(Level::Warns, "UpstreamRuns", object, text, action)
+    } else {
+        let text = format!(
+            "runs {image} without leader election: both managers would hand out addresses at one time"
+        );
+        let action = "scale it to 0 replicas first: kubectl scale --replicas=0";
+        Finding::new(Level::Blocks, "UpstreamRuns", object, text, action)
+    })
+}
+
+/// The Lease of either manager, where it is held now.
+fn held(lease: &Value, now: Timestamp) -> Option<Finding> {
+    let spec = &lease["spec"];
+    let holder = spec["holderIdentity"].as_str().filter(|h| !h.is_empty())?;
+    let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
+    let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?);
+    (now.duration_since(renewed) < lasts).then(|| {
+        let text = format!("is held by {holder}");
+        let action = "a manager in this namespace waits until the holder ends; in another namespace both would write";
+        Finding::new(Level::Notes, "LeaseHeld", object_name("Lease", lease), text, action)
+    })
+}
+
+/// Webhooks for our kinds that lead to a Service that is not there.
+fn webhooks(survey: &Survey) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for configuration in &survey.webhooks {
+        let kind = configuration["kind"].as_str().unwrap_or_default();
+        for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
+            let rules = webhook["rules"].as_array();
+            let groups = rules
+                .into_iter()
+                .flatten()
+                .filter_map(|rule| rule["apiGroups"].as_array());
+            let ours = groups.flatten().any(|group| group == names::METAL3_GROUP);
+            let service = &webhook["clientConfig"]["service"];
+            let address = address(service);
+            if !ours || service.is_null() || survey.services.contains(&address) {
+                continue;
+            }
+            let name = webhook["name"].as_str().unwrap_or_default();
+            let fails = webhook["failurePolicy"] != "Ignore";
+            let (level, effect) = if fails {
+                (
+                    Level::Blocks,
+                    "every write that it is asked about is refused",
+                )
+            } else {
+                (Level::Warns, "it checks nothing")
+            };
+            let text = format!(
+                "webhook {name} leads to the Service {address}, which does not exist: {effect}"
+            );
+            let action = "delete the configuration, or apply deploy/webhook, which replaces it";
+            findings.push(Finding::new(
+                level,
+                "WebhookWithoutService",
+                object_name(kind, configuration),
+                text,
+                action,
+            ));
+        }
+    }
+    findings
+}
+
+/// `namespace/name` of a Service reference.
+fn address(service: &Value) -> String {
+    let part = |field: &str| service[field].as_str().unwrap_or_default();
+    format!("{}/{}", part("namespace"), part("name"))
+}
+
+/// What the manager may not do.
+fn account(survey: &Survey) -> Option<Finding> {
+    let (name, lacking) = &survey.account;
+    let object = format!("ServiceAccount {name}");
+    let lacking = match lacking {
+        None => return None,
+        Some(lacking) if lacking.is_empty() => return None,
+        Some(lacking) => lacking,
+    };
+    let text = format!("may not: {}", lacking.join(", "));
+    let action = "apply deploy/rbac";
+    Some(Finding::new(
+        Level::Blocks,
+        "MissingRights",
+        object,
+        text,
+        action,
+    ))
+}

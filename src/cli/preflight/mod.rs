@@ -1,0 +1,155 @@
+//! `metal3-ipam preflight`: what would change if the manager served a cluster, and what stands in the way. It only reads.
+//!
+//! ```text
+//!   read.rs         every object that matters, page by page ──> Survey; what could not be read is named
+//!                        │
+//!        ┌───────────────┼───────────────────────┐            pure: a Survey in, findings out
+//!   rehearsal.rs      pools.rs             environment.rs
+//!   each pool's own   pools beside each    upstream, webhooks, conversion,
+//!   state machine     other                versions, rights
+//!        └───────────────┴───────────────────────┘
+//!                        v
+//!   report.rs       table, JSON, YAML; exit code
+//! ```
+//! What is wrong inside a pool is not judged here a second time: the pool's state machine is given the objects as the manager
+//! would be, and asked what it found and what it would write. Nothing of that is sent.
+
+mod environment;
+mod pools;
+mod read;
+mod rehearsal;
+mod report;
+#[cfg(test)]
+mod tests;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use self::read::Survey;
+use self::report::Report;
+use super::{connect, print};
+use crate::controller;
+
+/// Reads a running cluster and tells what would change if the manager served it, and what stands in the way.
+///
+/// Nothing is written. Exit code 0: nothing stands in the way (there may be warnings); 1: something does; 2: not everything could
+/// be read, so that more may stand in the way.
+#[derive(Debug, Args)]
+pub(super) struct Preflight {
+    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// The ServiceAccount that the manager runs as, as namespace/name; its rights are asked for when it exists.
+    #[arg(long, value_name = "NAMESPACE/NAME", default_value = environment::SERVICE_ACCOUNT, value_parser = service_account)]
+    service_account: (String, String),
+    /// How the report is printed.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+}
+
+/// How the report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// How much a finding matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Level {
+    /// It must be settled before the manager serves the cluster.
+    Blocks,
+    /// The manager works, and someone should look.
+    Warns,
+    /// Good to know.
+    Notes,
+}
+
+impl Level {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Blocks => "Blocks",
+            Self::Warns => "Warns",
+            Self::Notes => "Notes",
+        }
+    }
+}
+
+/// One thing that was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Finding {
+    pub(super) level: Level,
+    /// Which check found it.
+    pub(super) check: &'static str,
+    /// The object, as people would look for it.
+    pub(super) object: String,
+    /// What is there.
+    pub(super) message: String,
+    /// What to do.
+    pub(super) action: String,
+}
+
+impl Finding {
+    pub(super) fn new(
+        level: Level,
+        check: &'static str,
+        object: impl Into<String>,
+        message: impl Into<String>,
+        action: impl Into<String>,
+    ) -> Self {
+        Self {
+            level,
+            check,
+            object: object.into(),
+            message: message.into(),
+            action: action.into(),
+        }
+    }
+}
+
+impl Preflight {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
+        let url = config.cluster_url.to_string();
+        let client = controller::client(config)?;
+        let (version, _) = connect::greet(&client, &url).await?;
+        let account = (&*self.service_account.0, &*self.service_account.1);
+        let survey = Survey::read(&client, version, self.namespace.as_deref(), account).await?;
+        let report = look(&survey, Timestamp::now());
+        print(&report.text(self.output)?)?;
+        Ok(ExitCode::from(report.exit_code()))
+    }
+}
+
+/// Every check.
+fn look(survey: &Survey, now: Timestamp) -> Report {
+    let rehearsals = rehearsal::all(survey, now);
+    let mut findings = survey.unreadable();
+    findings.extend(rehearsals.iter().flat_map(rehearsal::findings));
+    findings.extend(pools::findings(survey));
+    findings.extend(environment::findings(survey, now));
+    findings.sort_by(|a, b| (a.level, a.check, &a.object).cmp(&(b.level, b.check, &b.object)));
+    Report::new(survey, &rehearsals, findings)
+}
+
+fn service_account(text: &str) -> Result<(String, String), String> {
+    match text.split_once('/') {
+        Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() => {
+            Ok((namespace.to_owned(), name.to_owned()))
+        }
+        _ => Err("must be namespace/name".to_owned()),
+    }
+}

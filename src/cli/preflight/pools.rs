@@ -1,0 +1,216 @@
+//! Pools beside each other, and what stands outside of any one pool's judgement.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::read::Survey;
+use super::{Finding, Level};
+use crate::admission::covered;
+use crate::alloc::{Family, Range};
+use crate::api::{Address, PoolKey, PoolObject, names};
+
+/// Addresses beyond which a pool's status no longer lists them all.
+const MOST_INDEXES: usize = 4096;
+
+pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
+    let ranges: Vec<Vec<Range>> = survey.pools.iter().map(ranges_of).collect();
+    let mut held: BTreeMap<PoolKey, Vec<&Address>> = BTreeMap::new();
+    for address in &survey.addresses {
+        held.entry(address.pool_key()).or_default().push(address);
+    }
+    let mut findings = overlaps(survey, &ranges);
+    findings.extend(collisions(survey, &ranges));
+    for pool in &survey.pools {
+        let addresses = held.get(&pool.key()).map(Vec::as_slice).unwrap_or_default();
+        findings.extend(promised_to_others(pool, addresses));
+        findings.extend(gateways(pool, addresses));
+        if addresses.len() > MOST_INDEXES {
+            let text = format!(
+                "{} addresses are held: status.indexes lists the first {MOST_INDEXES} and the condition IndexesComplete says so",
+                addresses.len()
+            );
+            let action =
+                "read the IPAddress objects where a tool reads status.indexes of this pool";
+            findings.push(note("LargePool", &name(pool), text, action));
+        }
+    }
+    findings.extend(left_behind(survey));
+    findings
+}
+
+fn note(check: &'static str, object: &str, text: String, action: &str) -> Finding {
+    Finding::new(Level::Notes, check, object, text, action)
+}
+
+fn name(pool: &PoolObject) -> String {
+    format!("IPPool {}", pool.key())
+}
+
+fn ranges_of(pool: &PoolObject) -> Vec<Range> {
+    pool.spec.as_ref().map(covered).unwrap_or_default()
+}
+
+/// Pools whose ranges meet, over all namespaces; each pair once.
+fn overlaps(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
+    let mut sorted: Vec<(Range, usize)> = ranges
+        .iter()
+        .enumerate()
+        .flat_map(|(pool, ranges)| ranges.iter().map(move |range| (*range, pool)))
+        .collect();
+    sorted.sort_by_key(|(range, _)| (range.first(), range.last()));
+    let mut open: Vec<(Range, usize)> = Vec::new();
+    let mut pairs: BTreeMap<(usize, usize), IpAddr> = BTreeMap::new();
+    for (range, pool) in sorted {
+        open.retain(|(other, _)| {
+            Family::of(other.first()) == Family::of(range.first()) && other.last() >= range.first()
+        });
+        for (_, other) in &open {
+            if *other != pool {
+                let pair = (pool.min(*other), pool.max(*other));
+                pairs.entry(pair).or_insert(range.first());
+            }
+        }
+        open.push((range, pool));
+    }
+    let finding = |((one, other), at): ((usize, usize), IpAddr)| {
+        let (one, other) = (&survey.pools[one], &survey.pools[other]);
+        let text = format!("has addresses in common with {}, such as {at}", name(other));
+        let action = "take the addresses out of one of them, unless these are separate networks: pools know nothing of each other";
+        Finding::new(Level::Warns, "OverlappingPools", name(one), text, action)
+    };
+    pairs.into_iter().map(finding).collect()
+}
+
+/// Address objects whose name another pool of the namespace would give to the same address.
+fn collisions(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
+    let mut by_prefix: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
+    for (number, pool) in survey.pools.iter().enumerate() {
+        if let Ok(spec) = &pool.spec {
+            let key = (&*pool.meta.namespace, &*spec.name_prefix);
+            by_prefix.entry(key).or_default().push(number);
+        }
+    }
+    let mut findings = Vec::new();
+    for object in &survey.addresses {
+        let (Ok(address), meta) = (&object.address, &object.meta) else {
+            continue;
+        };
+        let suffix = names::address_name("", *address);
+        let Some(prefix) = meta.name.strip_suffix(&*suffix) else {
+            continue;
+        };
+        let others = by_prefix.get(&(&*meta.namespace, prefix));
+        for number in others.into_iter().flatten() {
+            let pool = &survey.pools[*number];
+            let covers = ranges[*number].iter().any(|range| range.contains(*address));
+            if pool.meta.name != object.pool && covers {
+                let text = format!(
+                    "has the name that {} needs for {address}, which it can therefore not hand out",
+                    name(pool)
+                );
+                let action = "give the two pools different name prefixes or ranges";
+                let object = display(object);
+                findings.push(Finding::new(
+                    Level::Warns,
+                    "NameCollision",
+                    object,
+                    text,
+                    action,
+                ));
+            }
+        }
+    }
+    findings
+}
+
+fn display(address: &Address) -> String {
+    let (group, meta) = (address.kind.group(), &address.meta);
+    format!("IPAddress.{group} {}/{}", meta.namespace, meta.name)
+}
+
+/// Addresses that are promised to one claim and held by another one.
+fn promised_to_others(pool: &PoolObject, addresses: &[&Address]) -> Vec<Finding> {
+    let Ok(spec) = &pool.spec else {
+        return Vec::new();
+    };
+    let mut at: BTreeMap<IpAddr, Vec<&Address>> = BTreeMap::new();
+    for address in addresses {
+        if let Ok(ip) = address.address {
+            at.entry(ip).or_default().push(address);
+        }
+    }
+    let mut findings = Vec::new();
+    for (claim, text) in &spec.pre_allocations {
+        let Ok(ip) = text.0.parse::<IpAddr>() else {
+            continue;
+        };
+        for holder in at.get(&ip).into_iter().flatten() {
+            if *holder.claim != **claim {
+                let text = format!(
+                    "promises {ip} to the claim {claim:?}, and {} of the claim {:?} holds it",
+                    display(holder),
+                    holder.claim
+                );
+                let action = "delete the claim that holds it, or promise another address; until then the promised claim waits";
+                findings.push(Finding::new(
+                    Level::Warns,
+                    "PreAllocationHeld",
+                    name(pool),
+                    text,
+                    action,
+                ));
+            }
+        }
+    }
+    findings
+}
+
+/// Held addresses that are gateways: upstream hands them out, we do not (A7).
+fn gateways(pool: &PoolObject, addresses: &[&Address]) -> Vec<Finding> {
+    let Ok(spec) = &pool.spec else {
+        return Vec::new();
+    };
+    let texts = spec.pools.iter().map(|entry| &entry.gateway);
+    let texts = texts.chain([&spec.gateway]).flatten();
+    let gateways: BTreeSet<IpAddr> = texts.filter_map(|text| text.0.parse().ok()).collect();
+    let mut findings = Vec::new();
+    for address in addresses {
+        if let Ok(ip) = address.address
+            && gateways.contains(&ip)
+        {
+            let text = format!("holds {ip}, which is a gateway of {}", name(pool));
+            let action = "check that the machine and the router do not share the address; once released it is not handed out again";
+            findings.push(Finding::new(
+                Level::Warns,
+                "GatewayHeld",
+                display(address),
+                text,
+                action,
+            ));
+        }
+    }
+    findings
+}
+
+/// Address objects that no claim of this cluster leads to and that `clusterctl move` would leave behind.
+fn left_behind(survey: &Survey) -> Vec<Finding> {
+    let claims = survey.claim_names();
+    let mut findings = Vec::new();
+    for address in &survey.addresses {
+        let meta = &address.meta;
+        let of_claim =
+            claims.contains(&(address.kind, meta.namespace.clone(), address.claim.clone()));
+        let key = (
+            address.kind,
+            meta.namespace.to_string(),
+            meta.name.to_string(),
+        );
+        if of_claim || address.has_our_finalizer() || survey.moved.contains(&key) {
+            continue;
+        }
+        let text = "was made by hand for no claim: clusterctl move leaves it behind, and its address is free on the other side".to_owned();
+        let action = "label it clusterctl.cluster.x-k8s.io/move= if the cluster is to be moved";
+        findings.push(note("ExternalAddress", &display(address), text, action));
+    }
+    findings
+}
