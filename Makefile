@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DEFAULT_IMG := ghcr.io/metal3-ipam/metal3-ipam:v$(VERSION)
 IMG ?= $(DEFAULT_IMG)
 
-.PHONY: test check fmt lint deps bench kube crds dashboards guards release
+.PHONY: test check fmt lint deps bench kube crds dashboards guards release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -69,6 +69,26 @@ release:
 	kubectl kustomize deploy/clusterctl | sed 's|image: $(DEFAULT_IMG)$$|image: $(IMG)|' >"$(OUT)/ipam-components.yaml"
 	@grep -q 'image: $(IMG)$$' "$(OUT)/ipam-components.yaml"
 	cp metadata.yaml "$(OUT)/"
+
+# The container image as an OCI layout in OUT/image, with no Docker engine: a static program on an empty root. The same commit,
+# compilers and SOURCE_DATE_EPOCH give the same digest, wherever the tree lies.
+image: image-root
+	deploy/image/layout.sh "$(OUT)/root" "$(OUT)/image" "v$(VERSION)"
+
+# The root of the image in OUT/root, and OUT/sbom.cdx.json. The Dockerfile runs this too.
+image-root:
+	deploy/image/root.sh "$(OUT)"
+
+# What the two above need beside Rust: headers of musl's libc, and umoci, unpacked into the user's cache and not installed.
+image-deps:
+	rustup target add x86_64-unknown-linux-musl
+	deploy/image/deps.sh
+
+# Two builds of the image in two places, one digest; then its content runs in an empty root.
+image-test:
+	deploy/image/twice.sh
+	METAL3_IPAM_IMAGE="$(abspath $(OUT))/image" $(CARGO) test --locked --test suite -- --ignored --exact --nocapture \
+	  image::the_image_serves_claims_on_an_empty_root
 
 # Dashboards, the operator's rules and the reference of metrics, from tests/dashboards.
 dashboards:

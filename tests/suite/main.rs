@@ -20,6 +20,7 @@ mod faults;
 mod fields;
 mod forged;
 mod guard;
+mod image;
 mod install;
 mod kill;
 mod kinds;

@@ -1,0 +1,13 @@
+# The image of `make image`, for who has a container engine: docker build -t registry.example.com/ipam:tag .
+FROM rust:1.95.0-bookworm AS build
+RUN apt-get update && apt-get install -y --no-install-recommends musl-dev
+WORKDIR /src
+COPY . .
+RUN rustup target add x86_64-unknown-linux-musl && make image-root OUT=/out
+
+# Nothing but the program: no shell, no libc, no certificates (the API server's come with the pod's service account).
+FROM scratch
+COPY --from=build /out/root /
+USER 65532:65532
+WORKDIR /
+ENTRYPOINT ["/metal3-ipam"]

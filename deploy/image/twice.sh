@@ -1,0 +1,20 @@
+#!/bin/sh
+# Builds the image from two copies of the tree, each with a target folder of its own, and compares the digests.
+set -eu
+cd "$(dirname "$0")/../.."
+. deploy/image/common.sh
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+for copy in one another/folder; do
+  mkdir -p "$dir/$copy"
+  git ls-files -z --cached --others --exclude-standard | xargs -0 cp --parents -t "$dir/$copy"
+  CARGO_TARGET_DIR="$dir/$copy/target" make -C "$dir/$copy" --no-print-directory image OUT="$dir/$copy/out"
+done
+mkdir -p out
+rm -rf out/image out/root
+cp -r "$dir/one/out/image" "$dir/one/out/root" out/
+if ! cmp "$dir/one/out/image/index.json" "$dir/another/folder/out/image/index.json"; then
+  echo "two builds, two digests" >&2
+  exit 1
+fi
+echo "two builds, one digest"
