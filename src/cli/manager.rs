@@ -235,6 +235,7 @@ impl Manager {
             view,
             pools: self.serving.pool_metrics,
             dial,
+            server: None,
         };
         let guard = |addr| self.guard(reviews, addr, &tls);
         let address = &self.diagnostics_address;

@@ -16,6 +16,7 @@ use crate::observe::diagnostics::{Diagnostics, Guard, Served};
 use crate::observe::health::{Check, Health};
 use crate::observe::logs::Dial;
 use crate::observe::metrics::{self, Metrics, PoolMetrics};
+use crate::standalone::Server;
 use crate::webhook::{Certificates, Keeper, Scope, Webhook};
 
 /// The servers of one run.
@@ -30,6 +31,8 @@ pub(super) struct Shown {
     pub(super) view: View,
     pub(super) pools: PoolMetrics,
     pub(super) dial: Dial,
+    /// The embedded server, where the controller runs on one.
+    pub(super) server: Option<Server>,
 }
 
 /// Says where something is served. One place for both, so that the lines read alike.
@@ -154,11 +157,20 @@ async fn first<S>(
 
 impl Shown {
     fn served(self) -> anyhow::Result<Served> {
-        let Self { view, pools, dial } = self;
+        let Self {
+            view,
+            pools,
+            dial,
+            server,
+        } = self;
         let registry = Registry::new();
         let metrics = view.metrics();
         let look = Box::new(move || view.sight());
         metrics::register(&registry, &metrics, look, pools).context("registering the metrics")?;
+        if let Some(server) = server {
+            let registered = server.register(&registry);
+            registered.context("registering the metrics of the embedded server")?;
+        }
         Ok(Served { registry, dial })
     }
 }

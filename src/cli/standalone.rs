@@ -162,6 +162,7 @@ impl Standalone {
             view: view.clone(),
             pools: self.serving.pool_metrics,
             dial,
+            server: Some(server.clone()),
         };
         let address = &self.diagnostics_address;
         seen.diagnostics(address, shown, |_| Ok(Guard::Open), Tell::Terminal)

@@ -10,28 +10,31 @@
 //! - When all places are taken, a connection is closed for each new one: the oldest stranger first, of the address that has
 //!   most of them; then the known connection that has been without a request for longest. So strangers can fill no server.
 //! - [`Guest::busy`] marks a request that is being answered. Its guard has to live until the last byte of the answer is sent.
+//! - A client that reads nothing of what is sent to it for [`Limits::unread`] loses its connection: `stream.rs` sees it where the
+//!   system's buffers are full, `held.rs` where one stream of HTTP/2 is not read while others are.
 //!
 //! What TLS the manager's servers offer is read in `tls.rs`.
 //!
 //! May use tokio, rustls and hyper's body trait; does not know what is served.
 
+mod held;
 mod places;
+mod stream;
 mod tls;
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper::body::{Body, Frame, SizeHint};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-pub(crate) use places::{Busy, Guest};
+pub(crate) use held::Held;
+pub(crate) use places::{Busy, Closed, Connections, Guest};
+pub(crate) use stream::Stream;
 pub use tls::{Oldest, TlsOptions};
 
 use places::Places;
@@ -44,6 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub(crate) struct Listener {
     listener: TcpListener,
     addr: SocketAddr,
+    connections: Arc<Connections>,
 }
 
 /// Bounds of one server's connections.
@@ -55,6 +59,8 @@ pub(crate) struct Limits {
     pub(crate) greeting: Duration,
     /// Longest life of a connection, where there is a limit.
     pub(crate) life: Option<Duration>,
+    /// Longest time for which a client may read nothing of what is sent to it; then its connection is closed.
+    pub(crate) unread: Duration,
     /// What happens to a new connection when every place is taken by a known one with a request in progress.
     pub(crate) full: Full,
     /// How long connections may go on after the shutdown began; then they are cut.
@@ -70,12 +76,6 @@ pub(crate) enum Full {
     CloseOldest,
 }
 
-/// An answer's body that holds its connection busy until it is sent or dropped.
-pub(crate) struct Held<B> {
-    body: B,
-    _busy: Busy,
-}
-
 // === impl Listener ===
 
 impl Listener {
@@ -86,7 +86,17 @@ impl Listener {
     pub(crate) async fn bind(addr: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr()?;
-        Ok(Self { listener, addr })
+        Ok(Self {
+            listener,
+            addr,
+            connections: Arc::default(),
+        })
+    }
+
+    /// Counts its connections there, too.
+    pub(crate) fn counted(mut self, connections: &Arc<Connections>) -> Self {
+        self.connections = Arc::clone(connections);
+        self
     }
 
     /// Where it is bound.
@@ -100,12 +110,13 @@ impl Listener {
         self,
         what: &'static str,
         limits: Limits,
-        talk: impl Fn(TcpStream, Guest) -> T,
+        talk: impl Fn(Stream, Guest) -> T,
         shutdown: CancellationToken,
     ) where
         T: Future<Output = ()> + Send + 'static,
     {
-        let places = Arc::new(Places::new(what, limits));
+        let places = Arc::new(Places::new(what, limits, Arc::clone(&self.connections)));
+        self.connections.watch(&places);
         let connections = TaskTracker::new();
         let cut = CancellationToken::new();
         loop {
@@ -128,12 +139,12 @@ impl Listener {
             if let Err(error) = stream.set_nodelay(true) {
                 tracing::debug!(%error, "TCP_NODELAY");
             }
-            let talk = talk(stream, guest.clone());
+            let talk = talk(Stream::new(stream, guest.clone()), guest.clone());
             let cut = cut.clone();
             connections.spawn(async move {
                 tokio::select! {
                     () = talk => {}
-                    () = guest.must_go(limits) => {}
+                    () = guest.must_go() => {}
                     () = cut.cancelled() => {}
                 }
                 guest.leave();
@@ -149,34 +160,6 @@ impl Listener {
         }
         cut.cancel();
         connections.wait().await;
-    }
-}
-
-// === impl Held ===
-
-impl<B> Held<B> {
-    pub(crate) fn new(body: B, busy: Busy) -> Self {
-        Self { body, _busy: busy }
-    }
-}
-
-impl<B: Body + Unpin> Body for Held<B> {
-    type Data = B::Data;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        Pin::new(&mut self.get_mut().body).poll_frame(context)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

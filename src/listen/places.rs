@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Full, Limits};
@@ -18,6 +19,36 @@ pub(super) struct Places {
     what: &'static str,
     limits: Limits,
     table: Mutex<Table>,
+    connections: Arc<Connections>,
+}
+
+/// Connections of one server or of several, counted.
+#[derive(Debug, Default)]
+pub(crate) struct Connections {
+    of: Mutex<Vec<Weak<Places>>>,
+    closed: [AtomicU64; Closed::ALL.len()],
+}
+
+/// How many connections there are at this moment.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counted {
+    /// Those that have not authenticated.
+    pub(crate) strangers: usize,
+    /// Those that have, without a request in progress.
+    pub(crate) idle: usize,
+    /// Those with one.
+    pub(crate) busy: usize,
+}
+
+/// Why a server closed a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// Its place was needed.
+    Full,
+    /// It did not authenticate in time, or its life was over.
+    Overdue,
+    /// Its client read nothing of what was sent to it.
+    Unread,
 }
 
 #[derive(Default)]
@@ -48,19 +79,78 @@ pub(crate) struct Guest {
     accepted: Instant,
     close: CancellationToken,
     known: CancellationToken,
+    answers: Arc<Mutex<Vec<Weak<Answer>>>>,
 }
 
+/// When an answer's last piece was given to the connection, in milliseconds since it was accepted, and one more; 0 while the
+/// connection has asked for the next one, so that the client waits for the server.
+type Answer = AtomicU64;
+
 /// A request in progress; dropped when it has been answered.
-pub(crate) struct Busy(Guest);
+pub(crate) struct Busy {
+    guest: Guest,
+    answer: Arc<Answer>,
+}
+
+// === impl Connections ===
+
+impl Closed {
+    /// Every reason.
+    pub(crate) const ALL: [Self; 3] = [Self::Full, Self::Overdue, Self::Unread];
+
+    /// As metrics name it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Overdue => "overdue",
+            Self::Unread => "unread",
+        }
+    }
+}
+
+impl Connections {
+    pub(super) fn watch(&self, places: &Arc<Places>) {
+        let mut of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        of.retain(|places| places.strong_count() > 0);
+        of.push(Arc::downgrade(places));
+    }
+
+    /// Those that are open now.
+    pub(crate) fn open(&self) -> Counted {
+        let mut counted = Counted::default();
+        let of = self.of.lock().unwrap_or_else(PoisonError::into_inner);
+        for places in of.iter().filter_map(Weak::upgrade) {
+            for place in places.table().taken.values() {
+                let count = match (place.known, place.busy) {
+                    (false, _) => &mut counted.strangers,
+                    (true, 0) => &mut counted.idle,
+                    (true, _) => &mut counted.busy,
+                };
+                *count += 1;
+            }
+        }
+        counted
+    }
+
+    /// Those that were closed for this reason so far.
+    pub(crate) fn closed(&self, why: Closed) -> u64 {
+        self.closed[why as usize].load(Ordering::Relaxed)
+    }
+
+    fn closes(&self, why: Closed) {
+        self.closed[why as usize].fetch_add(1, Ordering::Relaxed);
+    }
+}
 
 // === impl Places ===
 
 impl Places {
-    pub(super) fn new(what: &'static str, limits: Limits) -> Self {
+    pub(super) fn new(what: &'static str, limits: Limits, connections: Arc<Connections>) -> Self {
         Self {
             what,
             limits,
             table: Mutex::default(),
+            connections,
         }
     }
 
@@ -78,6 +168,7 @@ impl Places {
             if let Some(place) = goes.and_then(|number| table.taken.remove(&number)) {
                 place.close.cancel();
             }
+            places.connections.closes(Closed::Full);
             table.log(places, now);
             goes?;
         }
@@ -101,6 +192,7 @@ impl Places {
             accepted: now,
             close,
             known: CancellationToken::new(),
+            answers: Arc::default(),
         })
     }
 }
@@ -180,12 +272,58 @@ impl Guest {
         if let Some(place) = self.places.table().taken.get_mut(&self.number) {
             place.busy += 1;
         }
-        Busy(self.clone())
+        let answer = Arc::new(Answer::new(0));
+        let mut answers = self.answers();
+        answers.retain(|answer| answer.strong_count() > 0);
+        answers.push(Arc::downgrade(&answer));
+        drop(answers);
+        Busy {
+            guest: self.clone(),
+            answer,
+        }
     }
 
-    /// Returns when the connection has to be closed: its place is needed, it did not become known in time, or its life is
-    /// over.
-    pub(super) async fn must_go(&self, limits: Limits) {
+    fn answers(&self) -> MutexGuard<'_, Vec<Weak<Answer>>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bounds of its server.
+    pub(super) fn limits(&self) -> &Limits {
+        &self.places.limits
+    }
+
+    /// Milliseconds since it was accepted, and one more.
+    fn age(&self) -> u64 {
+        let age = self.accepted.elapsed().as_millis();
+        u64::try_from(age).unwrap_or(u64::MAX - 1) + 1
+    }
+
+    /// Whether a piece of an answer was given to the connection so long ago that its client cannot be reading.
+    fn is_unread(&self) -> bool {
+        let limit = u64::try_from(self.limits().unread.as_millis()).unwrap_or(u64::MAX);
+        let now = self.age();
+        let answers = self.answers();
+        let mut given = answers
+            .iter()
+            .filter_map(|answer| Some(answer.upgrade()?.load(Ordering::Relaxed)));
+        given.any(|given| given > 0 && now.saturating_sub(given) >= limit)
+    }
+
+    /// Its client has read nothing for too long.
+    pub(super) fn unread(&self) {
+        self.places.connections.closes(Closed::Unread);
+        tracing::info!(
+            client = %self.peer,
+            "a connection to the {} port is closed: its client has read nothing of what was sent to it for {:?}",
+            self.places.what,
+            self.limits().unread,
+        );
+    }
+
+    /// Returns when the connection has to be closed: its place is needed, it did not become known in time, its life is over, or
+    /// its client does not read.
+    pub(super) async fn must_go(&self) {
+        let limits = self.limits();
         let overdue = async {
             sleep_until(self.accepted + limits.greeting).await;
             if self.known.is_cancelled() {
@@ -198,10 +336,17 @@ impl Guest {
                 None => std::future::pending().await,
             }
         };
+        let unread = async {
+            let mut look = interval(limits.unread / 4);
+            while !self.is_unread() {
+                look.tick().await;
+            }
+        };
         tokio::select! {
             () = self.close.cancelled() => {}
-            () = overdue => {}
-            () = old => {}
+            () = overdue => self.places.connections.closes(Closed::Overdue),
+            () = old => self.places.connections.closes(Closed::Overdue),
+            () = unread => self.unread(),
         }
     }
 
@@ -210,9 +355,23 @@ impl Guest {
     }
 }
 
+// === impl Busy ===
+
+impl Busy {
+    /// A piece of the answer is on its way to the client.
+    pub(super) fn waits_for_client(&self) {
+        self.answer.store(self.guest.age(), Ordering::Relaxed);
+    }
+
+    /// The connection asks for the next piece.
+    pub(super) fn waits_for_body(&self) {
+        self.answer.store(0, Ordering::Relaxed);
+    }
+}
+
 impl Drop for Busy {
     fn drop(&mut self) {
-        let Self(guest) = self;
+        let guest = &self.guest;
         if let Some(place) = guest.places.table().taken.get_mut(&guest.number) {
             place.busy -= 1;
             place.idle_since = Instant::now();

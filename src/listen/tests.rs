@@ -3,6 +3,8 @@
 use std::sync::Mutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -11,6 +13,7 @@ const LIMITS: Limits = Limits {
     connections: 4,
     greeting: Duration::from_secs(10),
     life: None,
+    unread: Duration::from_mins(1),
     full: Full::CloseNew,
     drain: Duration::ZERO,
 };
@@ -26,7 +29,7 @@ impl Echo {
     async fn start(limits: Limits) -> Self {
         let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (addr, stop) = (listener.addr(), CancellationToken::new());
-        let talk = |mut stream: TcpStream, guest: Guest| async move {
+        let talk = |mut stream: Stream, guest: Guest| async move {
             let held = Mutex::new(Vec::new());
             while let Ok(byte) = stream.read_u8().await {
                 match byte {
@@ -122,4 +125,40 @@ async fn who_does_not_become_known_in_time_goes_whatever_it_says() {
     sleep(Duration::from_hours(1)).await;
     assert!(lives(&mut known, b'.').await);
     echo.stop().await;
+}
+
+/// Sends without end to a client that has become known.
+async fn pour(mut stream: Stream, guest: Guest, ended: mpsc::UnboundedSender<io::ErrorKind>) {
+    guest.known();
+    let error = loop {
+        if let Err(error) = stream.write_all(&[b'x'; 4096]).await {
+            break error;
+        }
+    };
+    let _ = ended.send(error.kind());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_reads_nothing_goes_and_one_that_reads_stays() {
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let connections = Arc::new(Connections::default());
+    let listener = listener.counted(&connections);
+    let (addr, stop) = (listener.addr(), CancellationToken::new());
+    let (ended, mut ends) = mpsc::unbounded_channel();
+    let talk = move |stream, guest| pour(stream, guest, ended.clone());
+    let server = tokio::spawn(listener.serve("pour", LIMITS, talk, stop.clone()));
+    let _silent = TcpStream::connect(addr).await.unwrap();
+    assert_eq!(ends.recv().await, Some(io::ErrorKind::TimedOut));
+    assert_eq!(connections.closed(Closed::Unread), 1);
+
+    // Far longer than the time in which it has to read something.
+    let mut reads = TcpStream::connect(addr).await.unwrap();
+    let mut some = vec![0; 1 << 20];
+    for _ in 0..20 {
+        sleep(LIMITS.unread / 4).await;
+        reads.read_exact(&mut some).await.unwrap();
+    }
+    assert!(ends.try_recv().is_err());
+    stop.cancel();
+    server.await.unwrap();
 }

@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
     connections: 128,
     greeting: Duration::from_secs(10),
     life: Some(Duration::from_secs(10)),
+    unread: Duration::from_secs(10),
     full: Full::CloseOldest,
     drain: Duration::ZERO,
 };

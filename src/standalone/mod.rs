@@ -17,6 +17,7 @@ pub mod error;
 mod fields;
 mod http;
 pub mod kinds;
+mod metrics;
 mod reach;
 pub mod registry;
 pub mod schema;

@@ -8,6 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,9 +19,11 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::http::{Api, serve};
+use super::http::{Api, UNREAD, serve};
+use super::metrics::Metrics;
 use super::reach;
 use super::registry::{self, Clock, Limits, OpenError, Place, Registry, Rules};
+use super::store;
 use super::tls::{self, Credentials, TlsError};
 use crate::listen::Listener;
 
@@ -66,6 +69,7 @@ pub struct Server {
     registry: Registry,
     credentials: Arc<Credentials>,
     data_dir: PathBuf,
+    metrics: Arc<Metrics>,
     closing: CancellationToken,
 }
 
@@ -130,14 +134,32 @@ impl Server {
         let registry = Registry::open(options).await?;
         let credentials = Credentials::open(&data_dir)?;
         let closing = CancellationToken::new();
-        let api = Api::new(registry.clone(), Some(credentials.token()), closing.clone());
+        let file = data_dir.join(store::FILE);
+        let commits = registry.commit_seconds().clone();
+        let metrics = Arc::new(Metrics::new(Some(file), commits));
+        let token = Some(credentials.token());
+        let api = Api::new(
+            registry.clone(),
+            token,
+            Arc::clone(&metrics),
+            closing.clone(),
+        );
         Ok(Self {
             api,
+            metrics,
             registry,
             credentials: Arc::new(credentials),
             data_dir,
             closing,
         })
+    }
+
+    /// Puts what this server counts of itself where it is scraped.
+    ///
+    /// # Errors
+    /// When the registry holds one of the names already.
+    pub fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
     }
 
     /// A client of this server in process: the same routes and answers, without TLS and token.
@@ -162,25 +184,28 @@ impl Server {
         addr: SocketAddr,
         names: &[String],
     ) -> Result<Listening, ServerError> {
-        self.listen_with(addr, addr.ip(), names).await
+        self.listen_with(addr, addr.ip(), names, UNREAD).await
     }
 
-    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`.
+    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`, for clients that may read nothing
+    /// for as long as `unread`.
     pub(super) async fn listen_with(
         &self,
         addr: SocketAddr,
         reached_at: IpAddr,
         names: &[String],
+        unread: Duration,
     ) -> Result<Listening, ServerError> {
         let config = self.credentials.server_config(reached_at, names)?;
         let failed = |source| ServerError::Listen { addr, source };
         let listener = Listener::bind(addr).await.map_err(failed)?;
+        let listener = listener.counted(self.metrics.connections());
         let addr = listener.addr();
         let stopping = self.closing.child_token();
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let api = self.api.until(stopping.clone());
         let failure = self.registry.failure();
-        let serving = AssertUnwindSafe(serve(listener, acceptor, api, stopping.clone()));
+        let serving = AssertUnwindSafe(serve(listener, unread, acceptor, api, stopping.clone()));
         let task = tokio::spawn(async move {
             if let Err(panic) = serving.catch_unwind().await {
                 failure.panicked("the accept loop", &*panic);
@@ -282,7 +307,8 @@ impl InMemory {
         })
         .await?;
         let closing = CancellationToken::new();
-        let api = Api::new(registry.clone(), None, closing.clone());
+        let metrics = Arc::new(Metrics::new(None, registry.commit_seconds().clone()));
+        let api = Api::new(registry.clone(), None, metrics, closing.clone());
         Ok(Self {
             api,
             registry,

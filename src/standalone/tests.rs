@@ -6,7 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
+use http_body_util::{BodyExt, Empty};
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace};
 use kube::api::{
@@ -329,17 +332,28 @@ async fn connect_as(
     addr: SocketAddr,
     name: &str,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    connect_with(dir, addr, name, &[]).await
+}
+
+/// The same, for these protocols.
+async fn connect_with(
+    dir: &Path,
+    addr: SocketAddr,
+    name: &str,
+    protocols: &[&[u8]],
+) -> std::io::Result<TlsStream<TcpStream>> {
     let pem = std::fs::read(dir.join("ca.crt")).unwrap();
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(&pem).unwrap())
         .unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
+    let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
+    config.alpn_protocols = protocols.iter().map(|p| p.to_vec()).collect();
     let stream = TcpStream::connect(addr).await.unwrap();
     let name = ServerName::try_from(name.to_owned()).unwrap();
     let connector = TlsConnector::from(Arc::new(config));
@@ -434,6 +448,183 @@ async fn strangers_and_broken_clients_harm_nobody() {
     server.close().await;
 }
 
+/// What the server counts, as it is scraped.
+struct Scrape(prometheus::Registry);
+
+impl Scrape {
+    fn of(server: &Server) -> Self {
+        let registry = prometheus::Registry::new();
+        server.register(&registry).unwrap();
+        Self(registry)
+    }
+
+    fn text(&self) -> String {
+        let encoder = prometheus::TextEncoder::new();
+        encoder.encode_to_string(&self.0.gather()).unwrap()
+    }
+
+    /// Waits until a line is there.
+    async fn until(&self, line: &str) {
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        let there = async {
+            while !self.text().lines().any(|l| l == line) {
+                look.tick().await;
+            }
+        };
+        let there = tokio::time::timeout(PATIENCE, there).await;
+        assert!(there.is_ok(), "waited for {line} in {}", self.text());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_nothing_is_let_go_and_one_that_has_nothing_to_read_stays() {
+    /// More than the system's buffers of a connection take.
+    const MAPS: usize = 40;
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let local: SocketAddr = "127.0.0.1:0".parse().unwrap();
+    let unread = Duration::from_secs(1);
+    let listening = server.listen_with(local, local.ip(), &[], unread).await;
+    let listening = listening.unwrap();
+    let scrape = Scrape::of(&server);
+    let maps: Api<ConfigMap> = Api::default_namespaced(server.client());
+    for n in 0..MAPS {
+        let data = json!({"a": "x".repeat(1_000_000)});
+        let map = json!({"metadata": {"name": format!("m{n}")}, "data": data});
+        let map: ConfigMap = serde_json::from_value(map).unwrap();
+        maps.create(&PostParams::default(), &map).await.unwrap();
+    }
+    let token = std::fs::read_to_string(dir.path().join("token")).unwrap();
+    let pools: Api<IPPool> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let quiet = pools.watch(&WatchParams::default(), "0").await.unwrap();
+    let mut quiet = std::pin::pin!(quiet);
+
+    // HTTP/1.1.
+    let mut first = connect(dir.path(), listening.addr).await;
+    let request = format!(
+        "GET /api/v1/configmaps HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\nConnection: close\r\n\r\n"
+    );
+    first.write_all(request.as_bytes()).await.unwrap();
+    scrape
+        .until("metal3_ipam_connections_closed_total{reason=\"unread\"} 1")
+        .await;
+    let mut read = Vec::new();
+    let _ = soon("the end of what was sent", first.read_to_end(&mut read)).await;
+    assert!(read.starts_with(b"HTTP/1.1 200"));
+    assert!(read.len() < MAPS * 1_000_000, "{} bytes", read.len());
+
+    // HTTP/2: of two streams of one connection that is well otherwise, one is not read.
+    let stream = connect_h2(dir.path(), listening.addr).await;
+    let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    // Less than one object.
+    client.initial_stream_window_size(65_535);
+    let handshake = client.handshake::<_, Empty<Bytes>>(TokioIo::new(stream));
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let asked = |path: &str| {
+        let request = http::Request::get(format!("https://localhost{path}"));
+        let request = request.header("authorization", format!("Bearer {token}"));
+        request.body(Empty::<Bytes>::new()).unwrap()
+    };
+    let unread = sender
+        .send_request(asked("/api/v1/namespaces/default/configmaps/m0"))
+        .await;
+    let unread = unread.unwrap();
+    assert_eq!(unread.status(), 200);
+    let beside = sender.send_request(asked("/version")).await.unwrap();
+    assert_eq!(beside.status(), 200);
+    scrape
+        .until("metal3_ipam_connections_closed_total{reason=\"unread\"} 2")
+        .await;
+    assert!(unread.into_body().collect().await.is_err(), "it is cut off");
+    let _ = soon("the end of the connection", connection).await;
+
+    // The watch that had nothing to send all the time is still there.
+    pools
+        .create(&PostParams::default(), &pool("late"))
+        .await
+        .unwrap();
+    let event = soon("an event", quiet.try_next()).await.unwrap();
+    assert!(matches!(event, Some(WatchEvent::Added(p)) if p.name_any() == "late"));
+    listening.stop().await;
+    server.close().await;
+}
+
+/// As [`connect`], for HTTP/2.
+async fn connect_h2(dir: &Path, addr: SocketAddr) -> TlsStream<TcpStream> {
+    connect_with(dir, addr, "localhost", &[b"h2"])
+        .await
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_watches_connections_and_commits_are_counted() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = open(dir.path()).await;
+    let listening = listen(&server).await;
+    let scrape = Scrape::of(&server);
+    let pools: Api<IPPool> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let post = PostParams::default();
+    pools.create(&post, &pool("a")).await.unwrap();
+    assert!(pools.create(&post, &pool("a")).await.is_err());
+    let watch = pools.watch(&WatchParams::default(), "0").await.unwrap();
+    let mut watch = Box::pin(watch);
+    soon("the first event", watch.try_next()).await.unwrap();
+    let silent = TcpStream::connect(listening.addr).await.unwrap();
+    say(
+        dir.path(),
+        listening.addr,
+        b"GET /secret HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    )
+    .await;
+
+    let labels = |verb: &str| {
+        format!(
+            "group=\"ipam.metal3.io\",resource=\"ippools\",subresource=\"\",verb=\"{verb}\",version=\"v1alpha1\""
+        )
+    };
+    let requests = |verb: &str, code: &str, n: u64| {
+        format!(
+            "apiserver_request_total{{code=\"{code}\",{}}} {n}",
+            labels(verb)
+        )
+    };
+    let open = |n: u64| {
+        format!(
+            "apiserver_longrunning_requests{{group=\"ipam.metal3.io\",resource=\"ippools\",verb=\"WATCH\",version=\"v1alpha1\"}} {n}"
+        )
+    };
+    for line in [
+        requests("POST", "201", 1),
+        requests("POST", "409", 1),
+        requests("WATCH", "200", 1),
+        // A path that is made up is no series.
+        "apiserver_request_total{code=\"401\",group=\"\",resource=\"\",subresource=\"\",verb=\"GET\",version=\"\"} 1".to_owned(),
+        format!("apiserver_request_duration_seconds_count{{{}}} 2", labels("POST")),
+        open(1),
+        "metal3_ipam_connections{state=\"unauthenticated\"} 1".to_owned(),
+        "metal3_ipam_connections{state=\"busy\"} 1".to_owned(),
+    ] {
+        scrape.until(&line).await;
+    }
+    let text = scrape.text();
+    assert!(!text.contains(&format!("seconds_count{{{}}}", labels("WATCH"))));
+    let value = |name: &str| {
+        let line = text.lines().find_map(|l| l.strip_prefix(name));
+        line.unwrap().trim().parse::<u64>().unwrap()
+    };
+    assert!(value("metal3_ipam_store_commit_seconds_count ") >= 1);
+    let size = std::fs::metadata(dir.path().join("store.redb")).unwrap();
+    assert_eq!(value("apiserver_storage_size_bytes "), size.len());
+    drop((watch, silent));
+    scrape.until(&open(0)).await;
+    scrape
+        .until("metal3_ipam_connections{state=\"unauthenticated\"} 0")
+        .await;
+    listening.stop().await;
+    server.close().await;
+}
+
 /// Silent strangers that a server has to bear.
 const CROWD: usize = 2_000;
 /// Longest wait for an answer beside them: far below the time that they may be silent for.
@@ -497,7 +688,10 @@ async fn a_server_on_every_address_is_reached_by_name_and_address() {
         let names = ["edge.example".to_owned(), "203.0.113.7".to_owned()];
         // As on every address, but that a test listens on loopback alone.
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        let listening = server.listen_with(loopback, every, &names).await.unwrap();
+        let listening = server
+            .listen_with(loopback, every, &names, PATIENCE)
+            .await
+            .unwrap();
         // The kubeconfig leads there: to the first address that answers.
         let listens = SocketAddr::new(every, listening.addr.port());
         let namespaces: Api<Namespace> = Api::all(outside(&server, listens).await);

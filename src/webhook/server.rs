@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -28,7 +27,7 @@ use super::certificates::Certificates;
 use super::facts::Facts;
 use super::hooks::{HOOKS, Hook};
 use super::review::{self, Scope};
-use crate::listen::{Full, Guest, Held, Limits, Listener};
+use crate::listen::{Full, Guest, Held, Limits, Listener, Stream};
 use crate::observe::metrics::Metrics;
 
 /// An API server keeps one connection of HTTP/2 to each address of a Service.
@@ -36,6 +35,7 @@ const LIMITS: Limits = Limits {
     connections: 256,
     greeting: Duration::from_secs(10),
     life: None,
+    unread: Duration::from_mins(1),
     full: Full::CloseOldest,
     drain: Duration::from_secs(3),
 };
@@ -119,7 +119,7 @@ impl Webhook {
 }
 
 /// One connection, to its end.
-async fn talk(shared: Arc<Shared>, stream: TcpStream, guest: Guest) {
+async fn talk(shared: Arc<Shared>, stream: Stream, guest: Guest) {
     let certificates = Arc::clone(&shared.certificates);
     // Files are read: not on a thread that others wait for.
     let config = tokio::task::spawn_blocking(move || certificates.current()).await;

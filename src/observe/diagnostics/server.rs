@@ -90,6 +90,7 @@ impl Diagnostics {
             connections: CONNECTIONS,
             greeting: GREETING,
             life: Some(LIFE),
+            unread: LIFE,
             full,
             drain: Duration::ZERO,
         };

@@ -10,12 +10,14 @@ use std::time::Duration;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::service::Api;
-use crate::listen::{Full, Guest, Held, Limits, Listener};
+use crate::listen::{Full, Guest, Held, Limits, Listener, Stream};
+
+/// A client that reads nothing of what is sent to it for so long is let go: what it does not read is kept in memory.
+pub(crate) const UNREAD: Duration = Duration::from_mins(1);
 
 /// A connection has this long for its handshake and its first request with the right token; then it is closed. Watches of
 /// clients that have shown the token keep their places.
@@ -23,6 +25,7 @@ const LIMITS: Limits = Limits {
     connections: 512,
     greeting: Duration::from_secs(15),
     life: None,
+    unread: UNREAD,
     full: Full::CloseNew,
     drain: Duration::from_secs(3),
 };
@@ -39,6 +42,7 @@ const PING: Duration = Duration::from_secs(30);
 /// closed with the [`Api`]'s own signal.
 pub(crate) async fn serve(
     listener: Listener,
+    unread: Duration,
     tls: TlsAcceptor,
     api: Api,
     stopping: CancellationToken,
@@ -59,12 +63,13 @@ pub(crate) async fn serve(
         let (http, tls, api) = (Arc::clone(&http), tls.clone(), api.clone());
         talk(stream, guest, http, tls, api, stopping.clone())
     };
-    listener.serve("API", LIMITS, talk, stopping.clone()).await;
+    let limits = Limits { unread, ..LIMITS };
+    listener.serve("API", limits, talk, stopping.clone()).await;
 }
 
 /// One connection, to its end.
 async fn talk(
-    stream: TcpStream,
+    stream: Stream,
     guest: Guest,
     http: Arc<auto::Builder<TokioExecutor>>,
     tls: TlsAcceptor,

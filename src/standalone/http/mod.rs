@@ -33,5 +33,5 @@ mod table;
 mod tests;
 mod watch;
 
-pub(super) use connections::serve;
+pub(super) use connections::{UNREAD, serve};
 pub(super) use service::Api;

@@ -31,6 +31,7 @@ use super::review::Review;
 use super::route::{ObjectPath, Route};
 use super::table::Columns;
 use crate::standalone::error::ApiError;
+use crate::standalone::metrics::{self, Metrics};
 use crate::standalone::registry::Registry;
 
 /// Requests from outside that are worked on at one time, watches not counted: each may hold a body and an answer.
@@ -56,6 +57,7 @@ struct Shared {
     /// What opens the API to the network; without one nobody comes in from there.
     token: Option<Box<str>>,
     in_flight: Semaphore,
+    metrics: Arc<Metrics>,
 }
 
 /// Where a request comes from.
@@ -70,6 +72,7 @@ pub(super) enum Caller {
 /// What a request's handlers need beside its body.
 pub(super) struct Asked<'a> {
     pub(super) registry: &'a Registry,
+    pub(super) metrics: &'a Metrics,
     /// By the resource's place in the table of kinds.
     pub(super) columns: &'a [Arc<Columns>],
     pub(super) closing: &'a CancellationToken,
@@ -80,7 +83,12 @@ pub(super) struct Asked<'a> {
 }
 
 impl Api {
-    pub(crate) fn new(registry: Registry, token: Option<&str>, closing: CancellationToken) -> Self {
+    pub(crate) fn new(
+        registry: Registry,
+        token: Option<&str>,
+        metrics: Arc<Metrics>,
+        closing: CancellationToken,
+    ) -> Self {
         let resources = registry.resources();
         let shared = Shared {
             discovery: Discovery::of(resources),
@@ -92,6 +100,7 @@ impl Api {
                 .collect(),
             token: token.map(Into::into),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            metrics,
             registry,
         };
         Self {
@@ -123,7 +132,7 @@ impl Api {
         let is_heavy = size.upper().is_none_or(|bytes| bytes > HEAVY);
         let begun = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let answer = guarded(self.clone().answer_owned(request, known));
+        let answer = self.clone().counted(request, Caller::Remote, known);
         let mut reply = if is_heavy {
             // Reading, merging and checking it takes long: not on a thread that others wait for, the controller among them.
             let here = Handle::current();
@@ -141,21 +150,35 @@ impl Api {
         reply
     }
 
-    async fn answer_owned<B>(
-        self,
-        request: Request<B>,
-        known: impl FnOnce(),
-    ) -> Result<Reply, ApiError>
+    /// Answers a request, whatever happens, and counts it.
+    async fn counted<B>(self, request: Request<B>, caller: Caller, known: impl FnOnce()) -> Reply
     where
         B: body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        self.answer(request, Caller::Remote, known).await
+        let begun = Instant::now();
+        let (parts, body) = request.into_parts();
+        let route = Route::parse(parts.uri.path());
+        let counted = match &route {
+            Route::Objects(path) => {
+                let resources = self.shared.registry.resources();
+                let found = resources.find(&path.group, &path.version, &path.plural);
+                let part = path.subresource.as_deref();
+                metrics::Asked::new(&parts, found.cloned(), path.name.is_some(), part)
+            }
+            _ => metrics::Asked::new(&parts, None, false, None),
+        };
+        let reply = guarded(self.answer(&parts, route, body, caller, known)).await;
+        let metrics = &self.shared.metrics;
+        metrics.answered(&counted, reply.status(), begun.elapsed());
+        reply
     }
 
     async fn answer<B>(
         &self,
-        request: Request<B>,
+        parts: &Parts,
+        route: Route,
+        body: B,
         caller: Caller,
         known: impl FnOnce(),
     ) -> Result<Reply, ApiError>
@@ -163,8 +186,6 @@ impl Api {
         B: body::Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
-        let route = Route::parse(parts.uri.path());
         match (&route, caller) {
             // Open to everyone, as on a real server.
             (Route::Health | Route::Version, _) | (_, Caller::InProcess) => {}
@@ -174,7 +195,7 @@ impl Api {
             }
         }
         let Route::Objects(path) = route else {
-            return self.document(&parts, &route);
+            return self.document(parts, &route);
         };
         let query = Query::parse(parts.uri.query());
         let is_watch = parts.method == Method::GET && query.flag("watch") == Some(true);
@@ -188,10 +209,11 @@ impl Api {
             Caller::Remote | Caller::InProcess => None,
         };
         if let Some(review) = Review::find(&path.group, &path.version, &path.plural) {
-            return answer_review(review, &path, &parts, body, caller).await;
+            return answer_review(review, &path, parts, body, caller).await;
         }
         let asked = Asked {
             registry: &self.shared.registry,
+            metrics: &self.shared.metrics,
             columns: &self.shared.columns,
             closing: &self.closing,
             method: &parts.method,
@@ -332,7 +354,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let api = self.clone();
-        Box::pin(async move { Ok(guarded(api.answer(request, Caller::InProcess, || ())).await) })
+        Box::pin(async move { Ok(api.counted(request, Caller::InProcess, || ()).await) })
     }
 }
 

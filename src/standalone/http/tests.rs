@@ -1,5 +1,7 @@
 //! The API from its door: requests in, answers out, in process.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures::StreamExt;
 use http::header::{ACCEPT, CONTENT_TYPE};
@@ -13,6 +15,7 @@ use tower::ServiceExt;
 use super::decode::MAX_BODY;
 use super::reply::Body;
 use super::service::Api;
+use crate::standalone::metrics::Metrics;
 use crate::standalone::registry::{Options, Registry};
 
 const POOLS: &str = "/apis/ipam.metal3.io/v1alpha1/namespaces/default/ippools";
@@ -44,7 +47,12 @@ impl Door {
         let registry = Registry::open(Options::new(dir.path())).await.unwrap();
         let closing = CancellationToken::new();
         Self {
-            api: Api::new(registry.clone(), Some("right"), closing.clone()),
+            api: Api::new(
+                registry.clone(),
+                Some("right"),
+                Arc::new(Metrics::new(None, registry.commit_seconds().clone())),
+                closing.clone(),
+            ),
             registry,
             closing,
             _dir: dir,

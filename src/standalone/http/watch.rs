@@ -62,8 +62,12 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
         },
     };
     let events = asked.registry.watch(&target, &options)?;
+    let open = asked.metrics.watch_opens(resource);
     let lines = events
-        .map(move |event| lens.line(&event))
+        .map(move |event| {
+            let _ends_with_the_stream = &open;
+            lens.line(&event)
+        })
         .take_until(asked.closing.clone().cancelled_owned());
     Ok(reply::lines(lines))
 }

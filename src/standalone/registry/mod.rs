@@ -61,6 +61,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::FutureExt;
 use jiff::Timestamp;
+use prometheus::Histogram;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
@@ -161,6 +162,11 @@ impl Registry {
     /// Whether the store still answers; else why not.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.inner.store.check()
+    }
+
+    /// How long the store's transactions took to be synced.
+    pub(crate) fn commit_seconds(&self) -> &Histogram {
+        self.inner.store.commit_seconds()
     }
 
     /// Transactions that were synced.

@@ -33,7 +33,8 @@ struct Watch {
     /// Where the first state is read from, until it is. Not longer: a client that stops reading must not hold a snapshot.
     begin: Option<Snapshot>,
     tail: Tail,
-    ready: VecDeque<WatchEvent>,
+    /// What was read and not sent yet, with the revision of each; the first state has none.
+    ready: VecDeque<(Option<u64>, WatchEvent)>,
     ends: Instant,
     next_bookmark: Instant,
     closed: CancellationToken,
@@ -84,7 +85,9 @@ impl Registry {
 impl Watch {
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
-            if let Some(event) = self.ready.pop_front() {
+            // Also between events that were read at once: a client that reads slowly gets none of them after the end.
+            self.look_at_the_time(Instant::now());
+            if let Some((_, event)) = self.ready.pop_front() {
                 return Some(event);
             }
             if self.over {
@@ -94,16 +97,11 @@ impl Watch {
                 self.read_first_state(&snapshot);
                 continue;
             }
-            // Also while there are events all the time.
-            self.look_at_the_time(Instant::now());
-            if self.over || !self.ready.is_empty() {
-                continue;
-            }
             match self.tail.next() {
                 Next::Events(events) => {
                     for event in events {
                         if let Some(told) = self.tell(&event) {
-                            self.ready.push_back(told);
+                            self.ready.push_back((Some(event.revision), told));
                         }
                     }
                 }
@@ -128,13 +126,30 @@ impl Watch {
 
     /// Ends the watch when it is time, and says how far it is when a bookmark is due.
     fn look_at_the_time(&mut self, now: Instant) {
-        self.over = now >= self.ends || self.closed.is_cancelled();
-        let due = now >= self.next_bookmark || now >= self.ends;
-        // The last word of a watch says from where the next one can go on.
-        if self.bookmarks && due {
+        if self.over {
+            return;
+        }
+        let ends = now >= self.ends;
+        self.over = ends || self.closed.is_cancelled();
+        // The last word of a watch says from where the next one can go on: what is left unsent is that one's.
+        let reached = match self.ready.front() {
+            _ if self.begin.is_some() => None,
+            None => Some(self.tail.at()),
+            Some((first, _)) if self.over => first.map(|first| first - 1),
+            // Not ahead of events.
+            Some(_) => None,
+        };
+        if self.over {
+            self.ready.clear();
+        }
+        let due = ends || now >= self.next_bookmark;
+        if self.bookmarks
+            && due
+            && let Some(reached) = reached
+        {
             self.next_bookmark = now + BOOKMARKS;
-            let bookmark = self.bookmark();
-            self.ready.push_back(bookmark);
+            let bookmark = self.bookmark(reached);
+            self.ready.push_back((None, bookmark));
         }
     }
 
@@ -143,10 +158,11 @@ impl Watch {
         let mut found = VecDeque::new();
         let scanned = snapshot.scan(&self.prefix, None, |key, stored| {
             if self.is_meant(key, &stored.object) {
-                found.push_back(WatchEvent {
+                let event = WatchEvent {
                     kind: WatchEventKind::Added,
                     object: stored.object,
-                });
+                };
+                found.push_back((None, event));
             }
             ControlFlow::Continue(())
         });
@@ -203,12 +219,12 @@ impl Watch {
         }
     }
 
-    fn bookmark(&self) -> WatchEvent {
+    fn bookmark(&self, reached: u64) -> WatchEvent {
         let object = json!({
             "kind": self.resource.kind,
             "apiVersion": self.resource.api_version(),
             "metadata": {
-                "resourceVersion": self.tail.at().to_string(),
+                "resourceVersion": reached.to_string(),
                 "creationTimestamp": null,
             },
         });
@@ -220,10 +236,11 @@ impl Watch {
 
     fn fail(&mut self, error: &ApiError) {
         self.over = true;
-        self.ready.push_back(WatchEvent {
+        let event = WatchEvent {
             kind: WatchEventKind::Error,
             object: error.to_json(),
-        });
+        };
+        self.ready.push_back((None, event));
     }
 }
 

@@ -10,9 +10,9 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use bytes::{Buf, BufMut, Bytes};
+use prometheus::Histogram;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
     Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
@@ -20,6 +20,7 @@ use redb::{
 
 use super::failure::Failure;
 use super::private;
+use crate::standalone::metrics;
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 pub(super) const OWNED: TableDefinition<'static, (u128, &str), ()> = TableDefinition::new("owned");
@@ -30,7 +31,7 @@ pub(super) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::n
 
 /// The layout written here; a folder with another one is not touched.
 const FORMAT: u64 = 1;
-const FILE: &str = "store.redb";
+pub(crate) const FILE: &str = "store.redb";
 
 /// Why a data folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
@@ -86,8 +87,8 @@ impl<E: Into<redb::Error>> From<E> for StoreError {
 pub(super) struct Disk {
     pub(super) db: Database,
     pub(super) failure: Failure,
-    /// Transactions that were synced.
-    pub(super) commits: AtomicU64,
+    /// How long transactions took to be synced.
+    pub(super) commits: Histogram,
     /// Each snapshot has a clone.
     pub(super) held: Arc<()>,
 }
@@ -168,7 +169,7 @@ impl Disk {
         let disk = Self {
             db,
             failure: Failure::default(),
-            commits: AtomicU64::new(0),
+            commits: metrics::commit_seconds(),
             held: Arc::default(),
         };
         let (format, revision) = disk.begin().map_err(|StoreError(source)| {

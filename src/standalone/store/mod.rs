@@ -23,6 +23,7 @@ mod private;
 mod writer;
 
 pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
+pub(crate) use disk::FILE;
 pub use disk::OpenError;
 pub(crate) use disk::StoreError;
 pub(crate) use disk::{Snapshot, Stored};
@@ -34,6 +35,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use history::Histories;
+use prometheus::Histogram;
 use writer::Writer;
 
 /// Bounds of what the store keeps in memory.
@@ -130,7 +132,12 @@ impl Store {
     /// Transactions that were synced since the store was opened.
     #[cfg(test)]
     pub(crate) fn commits(&self) -> u64 {
-        self.disk.commits.load(std::sync::atomic::Ordering::Relaxed)
+        self.disk.commits.get_sample_count()
+    }
+
+    /// How long transactions took to be synced.
+    pub(crate) fn commit_seconds(&self) -> &Histogram {
+        &self.disk.commits
     }
 
     /// Snapshots that are held.

@@ -3,10 +3,9 @@
 //! which closes the queue. A store in memory has no thread: there is no disk to share a sync on, so each write is carried
 //! out by whoever asks for it.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use redb::{ReadableTable, Table, WriteTransaction};
@@ -200,8 +199,9 @@ impl Loop {
         let transaction = self.disk.db.begin_write()?;
         let results = self.apply_all(&transaction, changes, done)?;
         if results.iter().any(Result::is_ok) {
+            let begun = Instant::now();
             transaction.commit()?;
-            self.disk.commits.fetch_add(1, Ordering::Relaxed);
+            self.disk.commits.observe(begun.elapsed().as_secs_f64());
         } else {
             transaction.abort()?;
         }
@@ -238,13 +238,13 @@ impl Loop {
 
 /// Fills the batch with what waits; and waits shortly for as many as there were last time.
 fn gather(jobs: &mpsc::Receiver<Job>, batch: &mut Vec<Job>, last: usize) {
-    let until = std::time::Instant::now() + GATHER;
+    let until = Instant::now() + GATHER;
     while batch.len() < BATCH {
         match jobs.try_recv() {
             Ok(job) => batch.push(job),
             Err(_) if batch.len() >= last => break,
             Err(_) => {
-                let rest = until.saturating_duration_since(std::time::Instant::now());
+                let rest = until.saturating_duration_since(Instant::now());
                 match jobs.recv_timeout(rest) {
                     Ok(job) => batch.push(job),
                     Err(_) => break,

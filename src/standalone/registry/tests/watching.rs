@@ -309,6 +309,72 @@ async fn a_busy_watch_has_its_bookmarks_and_its_end() {
     registry.close().await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ends_among_events_says_where_the_next_one_goes_on() {
+    const WRITES: usize = 300;
+    let options = Options {
+        place: Place::Memory,
+        ..Options::new(Path::new(""))
+    };
+    let registry = Registry::open(options).await.unwrap();
+    let all = registry.resources().all();
+    let configs = all.iter().find(|r| r.plural == "configmaps").unwrap();
+    let target = Target::all(configs, Some("default"));
+    let options = |version: &str, seconds| WatchOptions {
+        bookmarks: true,
+        timeout: Some(Duration::from_secs(seconds)),
+        ..since(version)
+    };
+    let begin = registry.revision().to_string();
+    let mut watch = registry.watch(&target, &options(&begin, 5)).unwrap();
+    let without = WatchOptions {
+        bookmarks: false,
+        ..options(&begin, 5)
+    };
+    let mut silent = registry.watch(&target, &without).unwrap();
+    for n in 0..WRITES {
+        let mut body = config(&format!("m{n:03}"));
+        body["apiVersion"] = "v1".into();
+        body["kind"] = "ConfigMap".into();
+        let options = WriteOptions::default();
+        registry.create(&target, body, &options).await.unwrap();
+    }
+    let read = |event: &WatchEvent| parse(&event.object)["metadata"].clone();
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        let event = watch.next().await.unwrap();
+        seen.push(read(&event)["name"].clone());
+        silent.next().await.unwrap();
+    }
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(silent.next().await.is_none(), "its time is over");
+    let last = watch.next().await.unwrap();
+    assert_eq!(last.kind, WatchEventKind::Bookmark);
+    assert!(watch.next().await.is_none());
+    let reached = read(&last)["resourceVersion"].as_str().unwrap().to_owned();
+
+    // None is lost, and none comes twice.
+    let mut next = registry.watch(&target, &options(&reached, 60)).unwrap();
+    while seen.len() < WRITES {
+        let event = next.next().await.unwrap();
+        assert_eq!(event.kind, WatchEventKind::Added);
+        seen.push(read(&event)["name"].clone());
+    }
+    let all: Vec<Value> = (0..WRITES).map(|n| format!("m{n:03}").into()).collect();
+    assert_eq!(seen, all);
+
+    // The first state is all or nothing: an end within it leaves nothing to go on from.
+    let options = WatchOptions {
+        resource_version: None,
+        ..options(&reached, 5)
+    };
+    let mut first = registry.watch(&target, &options).unwrap();
+    first.next().await.unwrap();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    assert!(first.next().await.is_none());
+    registry.close().await;
+}
+
 #[tokio::test]
 async fn a_watch_that_nobody_reads_holds_no_snapshot() {
     let bed = Bed::new().await;
