@@ -225,6 +225,10 @@ impl Counts {
     }
 
     pub(super) fn answered(&self, subject: &Subject<'_>, outcome: &Outcome, took: Duration) {
+        if let (true, Outcome::Refused { refusal, .. }) = (subject.verb.is_write(), outcome) {
+            let (verb, resource) = (subject.verb.name(), subject.kind.resource());
+            self.metrics.refused(verb, resource, refusal.name());
+        }
         let name = match outcome {
             Outcome::Stored(_) | Outcome::Cluster(_) => "stored",
             Outcome::Gone => "gone",

@@ -227,3 +227,15 @@ pub enum Refusal {
     /// Any other 4xx.
     Other,
 }
+
+impl Refusal {
+    /// As metrics name it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Forbidden => "forbidden",
+            Self::NamespaceTerminating => "namespace_terminating",
+            Self::Invalid => "invalid",
+            Self::Other => "other",
+        }
+    }
+}

@@ -27,6 +27,7 @@ pub(crate) fn families() -> Vec<MetricFamily> {
         Some(201),
         Duration::from_millis(5),
     );
+    metrics.refused("patch_status", metrics::RESOURCES[0], "invalid");
     metrics.serves_webhook("/validate-ipam-metal3-io-v1alpha1-ippool");
     let pool = Arc::new(Snapshot {
         key: PoolKey {

@@ -55,8 +55,10 @@ pub(crate) enum Writes {
     /// The first patch of each resource (and of its status) of the kinds that are managed here is answered 409, as where
     /// somebody else wrote the object first.
     FirstConflicts,
-    /// Creates of address objects wait until [`Proxy::let_creates_pass`].
+    /// Creates of address objects wait until [`Proxy::let_writes_pass`].
     CreatesWait,
+    /// Every status is refused until [`Proxy::let_writes_pass`], as by a policy.
+    StatusesRefused,
 }
 
 /// What is done to watches on their way.
@@ -72,7 +74,7 @@ pub(crate) enum Watches {
 pub(crate) struct Proxy {
     addr: SocketAddr,
     asked: Log,
-    /// Whether creates pass that wait.
+    /// Whether writes pass that were held back so far.
     open: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
@@ -172,7 +174,9 @@ impl Proxy {
         let way = Way {
             server: metal3_ipam::controller::client(config).unwrap(),
             asked: Log::default(),
-            open: Arc::new(watch::channel(writes != Writes::CreatesWait).0),
+            open: Arc::new(
+                watch::channel(matches!(writes, Writes::Pass | Writes::FirstConflicts)).0,
+            ),
             watches,
             writes,
         };
@@ -204,8 +208,8 @@ impl Proxy {
         }
     }
 
-    /// Creates that wait go to the server now, and later ones at once.
-    pub(crate) fn let_creates_pass(&self) {
+    /// Writes that were held back go to the server from now on.
+    pub(crate) fn let_writes_pass(&self) {
         self.open.send_replace(true);
     }
 
@@ -254,6 +258,7 @@ impl Way {
         };
         let is_watch = asked.query.contains("watch=1");
         let is_write = asked.is_write();
+        let is_status = is_write && asked.path.ends_with("/status");
         let method = asked.method.clone();
         let mut number = 0;
         let mut is_first = false;
@@ -265,13 +270,23 @@ impl Way {
         });
         match self.writes {
             Writes::FirstConflicts if is_first && is_write && method == Method::PATCH => {
-                return conflict();
+                return status(
+                    409,
+                    "Conflict",
+                    "somebody else wrote it first, says the test",
+                );
+            }
+            Writes::StatusesRefused if is_status && !*self.open.borrow() => {
+                return status(403, "Forbidden", "a policy of the test says no");
             }
             Writes::CreatesWait if is_write && method == Method::POST => {
                 let mut open = self.open.subscribe();
                 let _ = open.wait_for(|open| *open).await;
             }
-            Writes::Pass | Writes::FirstConflicts | Writes::CreatesWait => {}
+            Writes::Pass
+            | Writes::FirstConflicts
+            | Writes::CreatesWait
+            | Writes::StatusesRefused => {}
         }
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(HOST);
@@ -304,12 +319,13 @@ impl Way {
     }
 }
 
-fn conflict() -> Response<Answer> {
-    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 409, "reason": "Conflict",
-        "message": "somebody else wrote it first, says the test"});
+/// A refusal.
+fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
+    let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code, "reason": reason,
+        "message": message});
     let body = Full::new(Bytes::from(status.to_string())).map_err(|never| match never {});
     let mut response = Response::new(body.boxed_unsync());
-    *response.status_mut() = StatusCode::CONFLICT;
+    *response.status_mut() = StatusCode::from_u16(code).unwrap();
     let json = HeaderValue::from_static("application/json");
     response.headers_mut().insert(CONTENT_TYPE, json);
     response

@@ -38,6 +38,7 @@ pub struct Metrics {
     decision: Histogram,
     writes: IntCounterVec,
     write_seconds: HistogramVec,
+    refused: IntCounterVec,
     in_flight: IntGauge,
     watch_events: IntCounterVec,
     watch_restarts: IntCounterVec,
@@ -204,6 +205,11 @@ impl Metrics {
                 &["verb", "resource"],
                 &REQUEST,
             ),
+            refused: counter(
+                "metal3_ipam_api_writes_refused_total",
+                "Writes that the API server refused, those of a status too, by reason: forbidden, namespace_terminating, invalid, other. The log has the object and the server's words.",
+                &["verb", "resource", "reason"],
+            ),
             in_flight: IntGauge::new(
                 "metal3_ipam_writes_in_flight",
                 "Requests of pools that were sent and are not answered yet.",
@@ -339,6 +345,7 @@ impl Metrics {
             decision,
             writes,
             write_seconds,
+            refused,
             in_flight,
             watch_events,
             watch_restarts,
@@ -366,6 +373,7 @@ impl Metrics {
             allocations,
             releases,
             writes,
+            refused,
             watch_events,
             watch_restarts,
             repairs,
@@ -493,6 +501,12 @@ impl Metrics {
         self.write_seconds
             .with_label_values(&[verb, resource])
             .observe(took.as_secs_f64());
+    }
+
+    /// A write was refused, for this reason.
+    pub fn refused(&self, verb: &'static str, resource: &str, reason: &'static str) {
+        let labels = [verb, resource, reason];
+        self.refused.with_label_values(&labels).inc();
     }
 
     /// Any request to the API server was answered, or not.

@@ -20,7 +20,7 @@ scenarios! {
 }
 
 /// Status line and body of one GET.
-async fn get(port: u16, path: &str) -> Option<(String, String)> {
+pub(super) async fn get(port: u16, path: &str) -> Option<(String, String)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).await.ok()?;
     let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).await.ok()?;

@@ -7,6 +7,7 @@ mod flags;
 mod killed;
 mod lease;
 mod observed;
+mod refused;
 mod rights;
 
 use std::path::Path;

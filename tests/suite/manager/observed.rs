@@ -39,7 +39,7 @@ async fn a8_a_spec_is_observed_when_no_create_under_an_older_one_is_unanswered(o
     let status = pools["p"].status.as_ref().unwrap();
     assert_eq!(status.observed_generation, before);
 
-    proxy.let_creates_pass();
+    proxy.let_writes_pass();
     let observed = world.until_observed("p").await;
     assert_eq!(observed.metadata.generation, edited.metadata.generation);
     assert_eq!(world.address_of("a").await, "10.0.0.1");
