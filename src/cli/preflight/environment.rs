@@ -149,18 +149,23 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
         let service = &crd["spec"]["conversion"]["webhook"]["clientConfig"]["service"];
         let group = crd["spec"]["group"].as_str().unwrap_or_default();
         if crd["spec"]["conversion"]["strategy"] == "Webhook" && group == names::METAL3_GROUP {
-            let text = format!(
-                "converts versions by a webhook ({}), which metal3-ipam does not have: there is one version only",
-                address(service)
-            );
-            let action = "apply crds/ of this version: it has no conversion. Until then reads fail once that Service is gone";
-            findings.push(Finding::new(
-                Level::Blocks,
-                "Conversion",
-                &object,
-                text,
-                action,
-            ));
+            let service = address(service);
+            let versions = crd["spec"]["versions"].as_array().map_or(0, Vec::len);
+            let (level, effect, action) = if versions > 1 {
+                (
+                    Level::Blocks,
+                    "which metal3-ipam does not have: what is stored in another version cannot be read",
+                    "store every object in v1alpha1 and take the other versions out of the definition",
+                )
+            } else {
+                (
+                    Level::Notes,
+                    "which nobody asks: there is one version",
+                    "nothing, or take spec.conversion out of the definition",
+                )
+            };
+            let text = format!("converts versions by the webhook at {service}, {effect}");
+            findings.push(Finding::new(level, "Conversion", &object, text, action));
         }
         if group == names::CAPI_IPAM_GROUP {
             let versions = crd["spec"]["versions"].as_array();

@@ -150,7 +150,10 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
         ));
     }
     // Pending: the first request would be under way.
-    let waiting = snapshot.waiting.iter().filter(|(reason, _)| **reason != "Pending");
+    let waiting = snapshot
+        .waiting
+        .iter()
+        .filter(|(reason, _)| **reason != "Pending");
     for (reason, claims) in waiting {
         let text = format!("{claims} claims would wait: {reason}");
         let action = match *reason {

@@ -312,15 +312,20 @@ fn webhooks_and_conversions_without_a_service_block() {
         .services
         .insert("capm3-system/ipam-webhook-service".to_owned());
     assert_eq!(found(&survey), []);
-    survey.definitions = vec![
-        json!({"metadata": {"name": "ippools.ipam.metal3.io"}, "spec": {"group": "ipam.metal3.io",
-        "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": service}}}}),
-    ];
+    let definition = |versions: Value| {
+        json!({"metadata": {"name": "ippools.ipam.metal3.io"}, "spec": {"group": "ipam.metal3.io", "versions": versions,
+            "conversion": {"strategy": "Webhook", "webhook": {"clientConfig": service}}}})
+    };
+    survey.definitions = vec![definition(
+        json!([{"name": "v1alpha1"}, {"name": "v1beta1"}]),
+    )];
     let (_, message) = only(&survey, Level::Blocks, "Conversion");
     assert!(
         message.contains("capm3-system/ipam-webhook-service"),
         "{message}"
     );
+    survey.definitions = vec![definition(json!([{"name": "v1alpha1"}]))];
+    only(&survey, Level::Notes, "Conversion");
 }
 
 #[test]

@@ -233,6 +233,26 @@ impl Cluster {
         ));
     }
 
+    /// The replicas that the Deployment says, ready, with the rights that it gives; they make their certificates themselves.
+    pub(super) async fn pods(&self) -> Vec<Pod> {
+        let container = Container::of(&self.deployment().await);
+        let token = token(&self.client, NAMESPACE, &container.account).await;
+        let path = self.dir.path().join("pods");
+        let text = std::fs::read_to_string(&self.server.kubeconfig).unwrap();
+        let cluster: Value = serde_json::from_str(&text).unwrap();
+        let cluster = &cluster["clusters"][0]["cluster"];
+        std::fs::write(&path, kubeconfig_of(cluster, &token, NAMESPACE)).unwrap();
+        let certificates = tempfile::tempdir().unwrap();
+        let mut pods = Vec::new();
+        for _ in 0..container.replicas {
+            pods.push(container.start(&path, certificates.path()));
+        }
+        for pod in &pods {
+            container.is_ready(pod).await;
+        }
+        pods
+    }
+
     /// A way to the server as the pod's ServiceAccount.
     async fn kubeconfig(&self, proxy: &Proxy, account: &str) -> PathBuf {
         let token = token(&self.client, NAMESPACE, account).await;

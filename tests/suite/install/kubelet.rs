@@ -8,6 +8,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
+use tempfile::NamedTempFile;
 
 use crate::manager::answers;
 use crate::real::free_port;
@@ -36,6 +37,7 @@ pub(super) struct Container {
 /// A replica; ended when dropped.
 pub(super) struct Pod {
     process: Child,
+    log: NamedTempFile,
     /// By the port's name.
     pub(super) ports: BTreeMap<String, u16>,
 }
@@ -140,16 +142,18 @@ impl Container {
         if self.certificate.is_some() {
             command.arg(format!("--webhook-cert-dir={}", certificates.display()));
         }
+        let log = NamedTempFile::new().unwrap();
         let process = command
             .env_clear()
             .envs(&self.env)
             .env("KUBECONFIG", kubeconfig)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null())
+            .stderr(log.reopen().unwrap())
             .spawn();
         Pod {
             process: process.unwrap(),
+            log,
             ports,
         }
     }
@@ -168,8 +172,13 @@ impl Pod {
         let id = self.process.id().to_string();
         let sent = Command::new("kill").args(["-TERM", &id]).status();
         assert!(sent.unwrap().success(), "kill -TERM");
-        let ended = tokio::task::spawn_blocking(move || self.process.wait().unwrap());
-        assert!(ended.await.unwrap().success(), "SIGTERM is a good end");
+        let waits = move || {
+            let ended = self.process.wait().unwrap();
+            let log = std::fs::read_to_string(self.log.path()).unwrap();
+            (ended, log)
+        };
+        let (ended, log) = tokio::task::spawn_blocking(waits).await.unwrap();
+        assert!(ended.success(), "SIGTERM is a good end, not {ended}: {log}");
     }
 }
 

@@ -6,11 +6,13 @@
 //!   kubelet.rs    the Deployment, read from the server -> processes with its args, environment, account and probes
 //!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
 //!   overlays.rs   each overlay, from apply to 200 claims served
+//!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
 mod cluster;
 mod clusterctl;
 mod kubelet;
+mod migration;
 mod overlays;
 mod rendered;
