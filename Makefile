@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DEFAULT_IMG := ghcr.io/metal3-ipam/metal3-ipam:v$(VERSION)
 IMG ?= $(DEFAULT_IMG)
 
-.PHONY: test check fmt lint deps bench kube crds dashboards guards release image image-root image-deps image-test
+.PHONY: test check fmt lint deps bench kube crds docs dashboards guards release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -93,6 +93,10 @@ image-test:
 # Dashboards, the operator's rules and the reference of metrics, from tests/dashboards.
 dashboards:
 	WRITE_DASHBOARDS=1 $(CARGO) test --locked --test dashboards the_
+
+# The pages docs/cli.md and docs/api.md, from the flags and the definitions.
+docs:
+	WRITE_DOCS=1 $(CARGO) test --locked --lib cli::tests::pages
 
 # The definitions in crds/ from the Rust types.
 crds:

@@ -5,3 +5,4 @@ mod arguments;
 mod board;
 mod connect;
 mod documents;
+mod pages;

@@ -1,0 +1,378 @@
+//! `docs/cli.md` from clap's definition of the command line, and `docs/api.md` from the CustomResourceDefinitions.
+//! `make docs` writes them.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use clap::{Arg, Command, CommandFactory};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
+    JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+
+use crate::api::crds::metal3_crds;
+use crate::cli::Arguments;
+
+/// Patterns longer than this help nobody; the rules beside them say the same in words.
+const LONGEST_PATTERN: usize = 40;
+
+/// Compares a page with what it is generated from, or writes it (`WRITE_DOCS=1`).
+fn generated(path: &str, text: &str) {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
+    if std::env::var_os("WRITE_DOCS").is_some() {
+        std::fs::write(&file, text).unwrap();
+    }
+    let found = std::fs::read_to_string(&file).unwrap_or_default();
+    assert!(
+        found == text,
+        "{path} is not what it is generated from; run: make docs"
+    );
+}
+
+/// A text as one cell of a table.
+fn cell(text: &str) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    words.join(" ").replace('|', "\\|")
+}
+
+/// A text as a whole sentence: clap takes the last full stop of a comment away.
+fn sentence(text: &str) -> String {
+    let text = cell(text);
+    if text.is_empty() || text.ends_with('.') {
+        text
+    } else {
+        format!("{text}.")
+    }
+}
+
+// --- the command line
+
+fn flag(arg: &Arg) -> String {
+    let long = arg.get_long().map(|long| format!("--{long}"));
+    let mut names: Vec<String> = arg
+        .get_short()
+        .map(|s| format!("-{s}"))
+        .into_iter()
+        .collect();
+    names.extend(long);
+    let value = arg.get_value_names().unwrap_or_default();
+    let takes = arg.get_action().takes_values();
+    let value: Vec<String> = value.iter().map(ToString::to_string).collect();
+    let value = match (takes, arg.is_require_equals_set()) {
+        (false, _) => String::new(),
+        (true, true) => format!("[={}]", value.join(" ")),
+        (true, false) => format!(" {}", value.join(" ")),
+    };
+    format!("`{}{value}`", names.join("`, `"))
+}
+
+fn default(arg: &Arg) -> String {
+    if arg.is_required_set() {
+        return "required".to_owned();
+    }
+    if arg.is_hide_default_value_set() || !arg.get_action().takes_values() {
+        return String::new();
+    }
+    let values = arg.get_default_values().iter();
+    let values: Vec<_> = values
+        .map(|v| format!("`{}`", v.to_string_lossy()))
+        .collect();
+    values.join(" ")
+}
+
+fn meaning(arg: &Arg) -> String {
+    let help = arg.get_long_help().or_else(|| arg.get_help());
+    let mut text = sentence(&help.map(ToString::to_string).unwrap_or_default());
+    let values = arg.get_possible_values();
+    let values = values.iter().filter(|value| !value.is_hide_set());
+    let values: Vec<String> = values
+        .map(|value| {
+            let help = value.get_help().map(ToString::to_string);
+            let help = help.map_or_else(String::new, |help| format!(" ({})", cell(&help)));
+            format!("`{}`{help}", value.get_name())
+        })
+        .collect();
+    if arg.get_action().takes_values() && !values.is_empty() {
+        write!(text, " One of {}.", values.join(", ")).unwrap();
+    }
+    text
+}
+
+fn section(page: &mut String, command: &Command) {
+    let about = command.get_long_about().or_else(|| command.get_about());
+    let about = about.map(ToString::to_string).unwrap_or_default();
+    write!(
+        page,
+        "\n## metal3-ipam {}\n{}\n",
+        command.get_name(),
+        about.lines().map(sentence).collect::<Vec<_>>().join("\n")
+    )
+    .unwrap();
+    let own = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");
+    let (hidden, shown): (Vec<&Arg>, Vec<&Arg>) = command
+        .get_arguments()
+        .filter(own)
+        .partition(|arg| arg.is_hide_set());
+    if !shown.is_empty() {
+        page.push_str("\n| flag | default | meaning |\n| --- | --- | --- |\n");
+    }
+    for arg in shown {
+        writeln!(
+            page,
+            "| {} | {} | {} |",
+            flag(arg),
+            default(arg),
+            meaning(arg)
+        )
+        .unwrap();
+    }
+    if !hidden.is_empty() {
+        let hidden = hidden.iter().filter_map(|arg| arg.get_long());
+        let hidden: Vec<String> = hidden.map(|long| format!("`--{long}`")).collect();
+        write!(
+            page,
+            "\nAccepted, so that command lines of upstream's manager start, and without effect (each logs what happens instead): {}.\n",
+            hidden.join(", ")
+        )
+        .unwrap();
+    }
+}
+
+#[test]
+fn the_page_of_the_command_line_is_claps_definition() {
+    let mut command = Arguments::command();
+    command.build();
+    let mut page = "# The command line
+
+Generated by `make docs` from the program's own definition; a test compares the two. `metal3-ipam COMMAND --help` prints the same.
+
+Under the name `manager`, or with a flag in the place of the command, the command is `manager`: so a Deployment of metal3-io/ip-address-manager starts it unchanged. Where a flag is given twice, `manager` and `standalone` take the last one. Durations are written as in Go: `10s`, `1m30s`. `RUST_LOG` sets the log's level by module.
+"
+    .to_owned();
+    for command in command.get_subcommands() {
+        if command.get_name() != "help" {
+            section(&mut page, command);
+        }
+    }
+    generated("docs/cli.md", &page);
+}
+
+// --- the kinds
+
+/// One row of a kind's table, before the rules that name its field from above are known.
+struct Field {
+    path: String,
+    type_: String,
+    default: String,
+    bounds: String,
+    meaning: String,
+    rules: Vec<String>,
+}
+
+fn type_of(schema: &JSONSchemaProps) -> String {
+    let of = |items: &JSONSchemaProps| type_of(items);
+    let name = schema.type_.clone().unwrap_or_default();
+    match (&*name, &schema.items, &schema.additional_properties) {
+        ("array", Some(JSONSchemaPropsOrArray::Schema(items)), _) => {
+            format!("list of {}", of(items))
+        }
+        ("object", _, Some(JSONSchemaPropsOrBool::Schema(value))) => {
+            format!("map of {}", of(value))
+        }
+        _ => match &schema.format {
+            Some(format) => format!("{name} ({format})"),
+            None => name,
+        },
+    }
+}
+
+fn bounds_of(schema: &JSONSchemaProps) -> String {
+    let mut bounds = Vec::new();
+    let span = |least: Option<String>, most: Option<String>| match (least, most) {
+        (Some(least), Some(most)) => Some(format!("{least} to {most}")),
+        (Some(least), None) => Some(format!("at least {least}")),
+        (None, Some(most)) => Some(format!("at most {most}")),
+        (None, None) => None,
+    };
+    let text = |n: Option<i64>| n.map(|n| n.to_string());
+    bounds.extend(span(
+        schema.minimum.map(|n| n.to_string()),
+        schema.maximum.map(|n| n.to_string()),
+    ));
+    let lengths = span(text(schema.min_length), text(schema.max_length));
+    bounds.extend(lengths.map(|span| format!("{span} characters")));
+    let items = span(text(schema.min_items), text(schema.max_items));
+    bounds.extend(items.map(|span| format!("{span} items")));
+    let keys = span(text(schema.min_properties), text(schema.max_properties));
+    bounds.extend(keys.map(|span| format!("{span} keys")));
+    if let Some(values) = &schema.enum_ {
+        let values: Vec<String> = values.iter().map(|v| format!("`{}`", v.0)).collect();
+        bounds.push(values.join(" or "));
+    }
+    if let Some(pattern) = schema
+        .pattern
+        .as_ref()
+        .filter(|p| p.len() <= LONGEST_PATTERN)
+    {
+        bounds.push(format!("`{}`", cell(pattern)));
+    }
+    match (&schema.items, &schema.additional_properties) {
+        (Some(JSONSchemaPropsOrArray::Schema(one)), _)
+        | (_, Some(JSONSchemaPropsOrBool::Schema(one)))
+            if one.properties.is_none() =>
+        {
+            let of_one = bounds_of(one);
+            if !of_one.is_empty() {
+                bounds.push(format!("each {of_one}"));
+            }
+        }
+        _ => {}
+    }
+    bounds.join("; ")
+}
+
+/// The rows of a field and of those in it. Rules that name a field in it are put there.
+fn rows(path: &str, required: bool, schema: &JSONSchemaProps, out: &mut Vec<Field>) {
+    let at = out.len();
+    let default = match &schema.default {
+        Some(value) => format!("`{}`", value.0),
+        None if required => "required".to_owned(),
+        None => String::new(),
+    };
+    out.push(Field {
+        path: path.to_owned(),
+        type_: type_of(schema),
+        default,
+        bounds: bounds_of(schema),
+        meaning: sentence(schema.description.as_deref().unwrap_or_default()),
+        rules: Vec::new(),
+    });
+    let (inner, below) = match (&schema.items, &schema.additional_properties) {
+        (Some(JSONSchemaPropsOrArray::Schema(items)), _) => (&**items, format!("{path}[]")),
+        (_, Some(JSONSchemaPropsOrBool::Schema(value))) => (&**value, format!("{path}[KEY]")),
+        _ => (schema, path.to_owned()),
+    };
+    // Conditions are those of every kind of Kubernetes.
+    if !path.ends_with(".conditions") {
+        for (name, field) in inner.properties.iter().flatten() {
+            let required = inner.required.iter().flatten().any(|r| r == name);
+            rows(&format!("{below}.{name}"), required, field, out);
+        }
+    }
+    let mut levels = vec![(path.to_owned(), schema)];
+    if !std::ptr::eq(inner, schema) {
+        levels.push((below, inner));
+    }
+    for (place, schema) in levels {
+        for rule in schema.x_kubernetes_validations.iter().flatten() {
+            let message = rule.message.as_deref().unwrap_or(&rule.rule);
+            let named = rule
+                .field_path
+                .as_ref()
+                .map(|field| format!("{place}{field}"));
+            let row = named.and_then(|named| out[at..].iter().position(|row| row.path == named));
+            let message = cell(message);
+            let rules = &mut out[at + row.unwrap_or(0)].rules;
+            if !rules.contains(&message) {
+                rules.push(message);
+            }
+        }
+    }
+}
+
+fn kind(
+    page: &mut String,
+    crd: &CustomResourceDefinition,
+    version: &CustomResourceDefinitionVersion,
+) {
+    let (spec, names) = (&crd.spec, &crd.spec.names);
+    let schema = version
+        .schema
+        .as_ref()
+        .and_then(|s| s.open_api_v3_schema.as_ref())
+        .unwrap();
+    let list = |names: &Option<Vec<String>>| {
+        let names = names.iter().flatten().map(|name| format!("`{name}`"));
+        names.collect::<Vec<_>>().join(" ")
+    };
+    write!(
+        page,
+        "\n## {}\n`{}/{}`, `{}`, {}. {}\n\nShort names: {}. Categories: {}.",
+        names.kind,
+        spec.group,
+        version.name,
+        names.plural,
+        spec.scope.to_lowercase(),
+        sentence(schema.description.as_deref().unwrap_or_default()),
+        list(&names.short_names),
+        list(&names.categories),
+    )
+    .unwrap();
+    let subresources = version.subresources.as_ref();
+    if subresources.is_some_and(|s| s.status.is_some()) {
+        page.push_str(" Subresource: `status`.");
+    }
+    let selectable: Vec<String> = version
+        .selectable_fields
+        .iter()
+        .flatten()
+        .map(|field| format!("`{}`", field.json_path.trim_start_matches('.')))
+        .collect();
+    if !selectable.is_empty() {
+        write!(page, " Field selectors: {}.", selectable.join(" ")).unwrap();
+    }
+    let columns: Vec<String> = version
+        .additional_printer_columns
+        .iter()
+        .flatten()
+        .map(|column| column.name.clone())
+        .collect();
+    write!(
+        page,
+        " Columns: {}.\n\n| field | type | default | bounds | meaning | refused with |\n| --- | --- | --- | --- | --- | --- |\n",
+        columns.join(", ")
+    )
+    .unwrap();
+    let mut fields = Vec::new();
+    for part in ["spec", "status"] {
+        if let Some(schema) = schema.properties.as_ref().and_then(|p| p.get(part)) {
+            let required = schema.required.is_some() && part == "spec";
+            rows(part, required, schema, &mut fields);
+        }
+    }
+    for Field {
+        path,
+        type_,
+        default,
+        bounds,
+        meaning,
+        rules,
+    } in fields
+    {
+        let rules = rules.join("; ");
+        writeln!(
+            page,
+            "| `{path}` | {type_} | {default} | {bounds} | {meaning} | {rules} |"
+        )
+        .unwrap();
+    }
+}
+
+#[test]
+fn the_page_of_the_kinds_is_their_definitions() {
+    let mut page = "# The kinds
+
+Generated by `make docs` from the CustomResourceDefinitions (`crds/`); a test compares the two. `kubectl explain` shows the same. What the fields do stands in [spec.md](spec.md), what else is refused in [admission.md](admission.md).
+
+A rule is not applied to what an update leaves unchanged. Texts of addresses and subnets also have a strict pattern. IPAddressClaim and the IPAddress of `ipam.cluster.x-k8s.io` are Cluster API's kinds; what of them is used stands in [section 8](spec.md#8-cluster-apis-ipam-contract-as-far-as-it-binds-us). Conditions are Kubernetes' own (`metav1.Condition`), merged by type; [troubleshooting.md](troubleshooting.md) has their reasons.
+
+The annotation `ipAddress` on either kind of claim asks for one address.
+"
+    .to_owned();
+    for crd in metal3_crds() {
+        for version in &crd.spec.versions {
+            kind(&mut page, &crd, version);
+        }
+    }
+    generated("docs/api.md", &page);
+}
