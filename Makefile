@@ -23,12 +23,12 @@ test: fmt lint
 	  $(DENY) && echo "1 checks of licences and sources" >>"$$tally"; \
 	else echo "SKIPPED: no cargo-deny: licences and sources are not checked"; \
 	  echo "1 checks of licences and sources SKIPPED: no cargo-deny" >>"$$tally"; fi && \
-	$(CARGO) test --locked --lib --test guards --test house --test rules --test suite --test dashboards && \
+	$(CARGO) test --locked --lib --test docs --test guards --test house --test rules --test suite --test dashboards && \
 	$(CARGO) test --locked --test tally -- --nocapture
 
 # Format, lints and the tests without a server: about a minute on a warm tree, for people between two edits.
 check: fmt lint
-	$(CARGO) test --locked --lib --test house --test rules
+	$(CARGO) test --locked --lib --test docs --test house --test rules
 
 fmt:
 	$(CARGO) fmt --all --check

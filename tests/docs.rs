@@ -1,0 +1,286 @@
+//! Holds the pages to the code and to each other: every reason of a condition stands in `docs/troubleshooting.md`, every
+//! relative link leads to a file and a heading that exist, and the index names every page.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn in_tree(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+fn read(path: &str) -> String {
+    fs::read_to_string(in_tree(path)).unwrap_or_else(|e| panic!("{path}: {e}"))
+}
+
+/// The text between two marks, each of which has to stand there.
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let rest = text.split_once(from).unwrap_or_else(|| panic!("{from}")).1;
+    rest.split_once(to).unwrap_or_else(|| panic!("{to}")).0
+}
+
+/// Whether a word has the form of a condition's reason.
+fn is_reason(word: &str) -> bool {
+    word.starts_with(|c: char| c.is_ascii_uppercase())
+        && word.len() > 1
+        && word.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// String literals of a piece of source that have the form of a reason.
+fn literals(source: &str) -> BTreeSet<String> {
+    let parts = source.split('"').skip(1).step_by(2);
+    parts
+        .filter(|word| is_reason(word))
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Every reason that the code can put into a condition, by whose condition it is.
+fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
+    let claim = read("src/pool/case.rs");
+    let mut of_claims = literals(between(&claim, "fn text(self)", "\n    }\n"));
+    of_claims.extend(literals(between(
+        &claim,
+        "fn contract_text(self)",
+        "\n    }\n",
+    )));
+    let bound = read("src/pool/explain.rs");
+    of_claims.extend(literals(between(
+        &bound,
+        "conditions_with(claim, true,",
+        ")",
+    )));
+    let mut all = BTreeMap::from([("claim Ready".to_owned(), of_claims)]);
+
+    let report = read("src/pool/report.rs");
+    let verdicts = between(&report, "fn verdicts(", "let all = [");
+    for part in verdicts.split("\n        let ").skip(1) {
+        let name = part.split(' ').next().unwrap();
+        let type_ = match name {
+            "ready" => "Ready",
+            "exhausted" => "Exhausted",
+            "paused" => "Paused",
+            "consistent" => "Consistent",
+            "indexes" => "IndexesComplete",
+            _ => continue,
+        };
+        all.insert(format!("pool {type_}"), literals(part));
+    }
+    let gate = read("src/pool/gate.rs");
+    let shut = literals(between(&gate, "fn text(self)", "\n    }\n"));
+    all.get_mut("pool Ready").unwrap().extend(shut);
+    let kinds = metal3_ipam::pool::PROBLEM_KINDS.map(str::to_owned);
+    all.get_mut("pool Consistent").unwrap().extend(kinds);
+    all
+}
+
+/// Reasons that the page explains: code at the beginning of a table's rows, by the heading `## Claims: Ready` or
+/// `## Pools: TYPE` above them.
+fn reasons_of_the_page(page: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut all: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    let mut here = None;
+    for line in page.lines() {
+        if let Some(heading) = line.strip_prefix("## ") {
+            let words = heading.replace('`', "");
+            let of = |what| words.strip_prefix(what).map(str::to_owned);
+            here = of("Claims: ")
+                .map(|type_| format!("claim {type_}"))
+                .or_else(|| of("Pools: ").map(|type_| format!("pool {type_}")));
+        }
+        let cell = line
+            .strip_prefix("| ")
+            .and_then(|row| row.split(" | ").next());
+        if let (Some(here), Some(cell)) = (&here, cell) {
+            let words = cell.split('`').skip(1).step_by(2);
+            let words = words.filter(|word| is_reason(word)).map(str::to_owned);
+            all.entry(here.clone()).or_default().extend(words);
+        }
+    }
+    all
+}
+
+#[test]
+fn the_page_of_troubles_has_every_reason_of_the_code() {
+    let code = reasons_of_the_code();
+    for (of, least) in [
+        ("claim Ready", 13),
+        ("pool Ready", 9),
+        ("pool Exhausted", 3),
+        ("pool Paused", 2),
+        ("pool Consistent", 8),
+        ("pool IndexesComplete", 2),
+    ] {
+        let found = code.get(of).map_or(0, BTreeSet::len);
+        assert!(found >= least, "{of}: only {found} were found in the code");
+    }
+    let page = reasons_of_the_page(&read("docs/troubleshooting.md"));
+    let mut wrong = Vec::new();
+    for of in code.keys().chain(page.keys()).collect::<BTreeSet<_>>() {
+        let none = BTreeSet::new();
+        let (code, page) = (code.get(of).unwrap_or(&none), page.get(of).unwrap_or(&none));
+        let missing = code
+            .difference(page)
+            .map(|r| format!("{of}: {r} is missing"));
+        let extra = page
+            .difference(code)
+            .map(|r| format!("{of}: {r} is no reason of the code"));
+        wrong.extend(missing.chain(extra));
+    }
+    assert!(wrong.is_empty(), "docs/troubleshooting.md: {wrong:#?}");
+}
+
+/// Pages for people: those at the top and those in docs/.
+fn pages() -> Vec<PathBuf> {
+    let mut pages = Vec::new();
+    for folder in ["", "docs", "docs/runbooks"] {
+        for entry in fs::read_dir(in_tree(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|e| e == "md") {
+                pages.push(path);
+            }
+        }
+    }
+    pages.sort();
+    pages
+}
+
+/// Lines that are not in a block of code.
+fn prose(page: &str) -> impl Iterator<Item = &str> {
+    let mut in_code = false;
+    page.lines().filter(move |line| {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        !in_code && !is_fence
+    })
+}
+
+/// The text without its pieces of code.
+fn without_code(line: &str) -> String {
+    line.split('`').step_by(2).collect()
+}
+
+/// Targets of the links of a page.
+fn links(page: &str) -> Vec<String> {
+    let mut links = Vec::new();
+    for line in prose(page) {
+        let line = without_code(line);
+        let targets = line.split("](").skip(1);
+        links.extend(targets.filter_map(|rest| rest.split(')').next().map(str::to_owned)));
+    }
+    links
+}
+
+/// Anchors of a page's headings, as GitHub makes them.
+fn anchors(page: &str) -> BTreeSet<String> {
+    let headings = prose(page).filter(|line| line.starts_with('#'));
+    let slug = |heading: &str| {
+        let heading = heading.trim_start_matches('#').trim().to_lowercase();
+        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+        let kept: String = heading.chars().filter(kept).collect();
+        kept.replace(' ', "-")
+    };
+    headings.map(slug).collect()
+}
+
+/// What is wrong with the links of a page at `path`.
+fn broken(path: &Path, page: &str) -> Vec<String> {
+    let mut broken = Vec::new();
+    for link in links(page) {
+        if link.contains("://") || link.starts_with("mailto:") {
+            continue;
+        }
+        let (file, anchor) = link.split_once('#').unwrap_or((&link, ""));
+        let target = if file.is_empty() {
+            path.to_owned()
+        } else {
+            path.parent().unwrap().join(file)
+        };
+        if !target.exists() {
+            broken.push(format!("{}: {link} leads to no file", path.display()));
+        } else if !anchor.is_empty()
+            && !anchors(&fs::read_to_string(&target).unwrap()).contains(anchor)
+        {
+            broken.push(format!("{}: {link} leads to no heading", path.display()));
+        }
+    }
+    broken
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_a_heading() {
+    let mut all = Vec::new();
+    for path in pages() {
+        all.extend(broken(&path, &fs::read_to_string(&path).unwrap()));
+    }
+    assert!(all.is_empty(), "{all:#?}");
+}
+
+#[test]
+fn the_index_names_every_page() {
+    let index = links(&read("docs/README.md"));
+    let missing: Vec<PathBuf> = pages()
+        .into_iter()
+        .filter(|path| path.parent().unwrap() == in_tree("docs") && !path.ends_with("README.md"))
+        .filter(|path| {
+            let name = path.file_name().unwrap().to_str().unwrap();
+            !index.iter().any(|link| link == name)
+        })
+        .collect();
+    assert!(missing.is_empty(), "docs/README.md lacks {missing:?}");
+}
+
+/// `systemd-analyze verify` wants the program at its place, which a test has not.
+#[test]
+fn the_unit_of_the_embedded_server_is_one_for_systemd() {
+    let unit = read("deploy/systemd/metal3-ipam-standalone.service");
+    let program = between(&unit, "ExecStart=", " ");
+    let unit = unit.replace(program, "/bin/true");
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("metal3-ipam-standalone.service");
+    fs::write(&file, unit).unwrap();
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no", "--recursive-errors=no"])
+        .arg(&file)
+        .output();
+    let Ok(output) = verify else {
+        println!("SKIPPED: no systemd-analyze: deploy/systemd is not checked");
+        return;
+    };
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.is_empty(), "{said}");
+}
+
+#[test]
+fn the_readers_see_what_they_are_for() {
+    let page = "## Claims: `Ready`\n| you see | do |\n| `A1b`, `Two` | `Three` |\n## Pools: `Ready`\n| `X1` | y |\n## Logs\n| `None` | z |\n";
+    let words = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect();
+    assert_eq!(
+        reasons_of_the_page(page),
+        BTreeMap::from([
+            ("claim Ready".to_owned(), words(&["A1b", "Two"])),
+            ("pool Ready".to_owned(), words(&["X1"])),
+        ])
+    );
+    assert_eq!(
+        literals(r#"(false, "Gone", "no word", x("B2"))"#),
+        words(&["Gone", "B2"])
+    );
+    let here = in_tree("README.md");
+    let page = "# A heading, in `code`\n[a](#a-heading-in-code) [b](LICENSE) `[c](none)` [d](https://x.example/)\n```\n[e](none)\n```\n";
+    assert!(broken(&here, "[a](LICENSE)").is_empty());
+    assert_eq!(
+        links(page),
+        ["#a-heading-in-code", "LICENSE", "https://x.example/"]
+    );
+    assert_eq!(anchors(page), words(&["a-heading-in-code"]));
+    assert_eq!(
+        broken(&here, "[a](none.md) [b](docs/spec.md#none)").len(),
+        2
+    );
+}
