@@ -42,11 +42,12 @@ const NO_KUBECTL: &str = "kubectl sessions SKIPPED: no kubectl";
 const NO_KUBECTL_TO_RENDER: &str = "tests of what is installed SKIPPED: no kubectl";
 const NO_PROMETHEUS: &str = "proofs SKIPPED: no Prometheus";
 const NO_MOUNT: &str = "tests of a full file system SKIPPED: no mount";
+const NO_SYSTEMD: &str = "checks of the systemd unit SKIPPED: no systemd-analyze";
 const NO_DENY: &str = "checks of licences and sources SKIPPED: no cargo-deny";
 
 /// What is counted, in the order in which it is shown. The floors lie a little under what a run does, so that a part that no
 /// longer runs is missed; they rise with the suite.
-const COUNTS: [Count; 31] = [
+const COUNTS: [Count; 33] = [
     always("scenarios passed on the embedded server", 90),
     with_tool("scenarios passed on a real kube-apiserver", 100, NO_REAL),
     always(NO_REAL, 0),
@@ -84,6 +85,8 @@ const COUNTS: [Count; 31] = [
     always("differences that a new seed found", 0),
     always(NO_DIFFERENTIAL, 0),
     always(NO_MOUNT, 0),
+    with_tool("checks of the systemd unit", 1, NO_SYSTEMD),
+    always(NO_SYSTEMD, 0),
     with_tool("checks of licences and sources", 1, NO_DENY),
     always(NO_DENY, 0),
 ];
