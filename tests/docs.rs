@@ -136,6 +136,58 @@ fn the_page_of_troubles_has_every_reason_of_the_code() {
     assert!(wrong.is_empty(), "docs/troubleshooting.md: {wrong:#?}");
 }
 
+/// Every source file below a folder as one text in which a literal that runs over several lines is one piece.
+fn sources(folder: &Path) -> String {
+    let mut all = String::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            all += &sources(&path);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let source = fs::read_to_string(&path).unwrap();
+            let mut lines = source.split("\\\n");
+            all += lines.next().unwrap_or_default();
+            all.extend(lines.map(str::trim_start));
+        }
+    }
+    all
+}
+
+/// Pieces of the texts that a section quotes at the beginning of its rows, without what stands for a name or number: those of
+/// two words and more.
+fn quoted(page: &str, section: &str) -> Vec<String> {
+    let mut pieces = Vec::new();
+    for row in between(page, section, "\n## ").lines() {
+        let cell = row.strip_prefix("| ").and_then(|r| r.split(" | ").next());
+        let spans = cell.unwrap_or_default().split('`').skip(1).step_by(2);
+        for part in spans.flat_map(|span| span.split("...")) {
+            for part in part.split(": ") {
+                let is_name = |word: &str| word.chars().all(|c| !c.is_ascii_lowercase());
+                let words: Vec<&str> = part.split_whitespace().collect();
+                let parts = words.split(|word| is_name(word));
+                pieces.extend(parts.filter(|w| w.len() > 1).map(|w| w.join(" ")));
+            }
+        }
+    }
+    pieces
+}
+
+#[test]
+fn every_line_that_the_page_quotes_is_in_the_code() {
+    let code = sources(&in_tree("src"));
+    let page = read("docs/troubleshooting.md");
+    let mut wrong = Vec::new();
+    for (section, least) in [("## Readiness\n", 6), ("## Logs\n", 20)] {
+        let pieces = quoted(&page, section);
+        assert!(pieces.len() >= least, "{section}: {pieces:?}");
+        wrong.extend(pieces.into_iter().filter(|piece| !code.contains(piece)));
+    }
+    assert!(
+        wrong.is_empty(),
+        "docs/troubleshooting.md quotes what the program does not say: {wrong:#?}"
+    );
+}
+
 /// Pages for people: those at the top and those in docs/.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
