@@ -39,7 +39,7 @@ const NO_UPSTREAM: &str = "scenarios SKIPPED with upstream's definitions: no Go"
 const NO_FIELDS: &str = "steps of field ownership SKIPPED: no Go";
 const NO_DIFFERENTIAL: &str = "differential tests SKIPPED: no Go";
 const NO_KUBECTL: &str = "kubectl sessions SKIPPED: no kubectl";
-const NO_KUBECTL_TO_RENDER: &str = "tests of what is installed SKIPPED: no kubectl";
+const NO_KUBECTL_TO_RENDER: &str = "tests of what is installed SKIPPED: no kubectl or no Go";
 const NO_PROMETHEUS: &str = "proofs SKIPPED: no Prometheus";
 const NO_MOUNT: &str = "tests of a full file system SKIPPED: no mount";
 const NO_SYSTEMD: &str = "checks of the systemd unit SKIPPED: no systemd-analyze";
@@ -61,6 +61,7 @@ const COUNTS: [Count; 33] = [
     with_tool("steps of field ownership compared", 100, NO_FIELDS),
     always(NO_FIELDS, 0),
     with_tool("rights of deploy/rbac used", 80, NO_REAL),
+    with_tool("moves by a real clusterctl", 3, NO_REAL),
     with_tool("writes tried under deploy/guard", 28, NO_REAL),
     with_tool("inputs tried under the layers of admission", 400, NO_REAL),
     with_tool("objects stored before the rules", 60, NO_REAL),

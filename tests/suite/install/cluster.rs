@@ -98,6 +98,7 @@ impl Cluster {
         if server.is_none() {
             say(&format!("SKIPPED on a real server: {test}"));
             tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+            tally::add("tests of what is installed SKIPPED: no kubectl or no Go", 1);
         }
         Some(Self::new(server?).await)
     }

@@ -7,6 +7,7 @@
 //!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
 //!   overlays.rs   each overlay, from apply to 200 claims served
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
+//!   moving.rs     clusterctl move between two real API servers
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
@@ -14,5 +15,6 @@ mod cluster;
 mod clusterctl;
 mod kubelet;
 mod migration;
+mod moving;
 mod overlays;
 mod rendered;

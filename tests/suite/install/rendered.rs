@@ -24,7 +24,7 @@ pub(super) fn has_kubectl(name: &str) -> bool {
     let has = version.is_ok_and(|o| o.status.success());
     if !has {
         say(&format!("SKIPPED: no kubectl: {name}"));
-        tally::add("tests of what is installed SKIPPED: no kubectl", 1);
+        tally::add("tests of what is installed SKIPPED: no kubectl or no Go", 1);
     }
     has
 }
