@@ -58,7 +58,7 @@ pub(super) struct Manager {
     pub(super) webhook_self_signed: bool,
     #[command(flatten)]
     pub(super) own_certificates: OwnCertificates,
-    /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to whoever the API server allows.
+    /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to clients that the API server authorizes.
     #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = Listen::parse)]
     pub(super) diagnostics_address: Listen,
     /// Serve diagnostics without TLS and to anyone: the metrics, and not the log's level.

@@ -56,7 +56,7 @@ pub(super) struct Serving {
 pub(super) enum Repair {
     /// Release them, once two looks ten minutes apart agree and a fresh read confirms.
     Auto,
-    /// Tell only.
+    /// Report them only.
     Report,
 }
 
