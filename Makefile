@@ -13,7 +13,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 DEFAULT_IMG := ghcr.io/metal3-ipam/metal3-ipam:v$(VERSION)
 IMG ?= $(DEFAULT_IMG)
 
-.PHONY: test check fmt lint deps bench kube crds docs dashboards guards release image image-root image-deps image-test
+.PHONY: test check fmt lint deps bench kube crds docs dashboards chart guards release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -40,7 +40,8 @@ lint:
 # unpacked into the user's cache and not installed.
 deps:
 	@if command -v go >/dev/null; then \
-	  (cd tests/kube && go mod download) && (cd tests/capi && go list -deps . >/dev/null); \
+	  (cd tests/kube && go mod download) && (cd tests/capi && go list -deps . >/dev/null) && \
+	  (cd tests/helm && go list -deps . >/dev/null); \
 	else echo "no Go on the path: the real kube-apiserver is skipped"; fi
 	@if command -v prometheus >/dev/null && command -v promtool >/dev/null; then :; \
 	elif [ -x "$(PROMETHEUS)/prometheus" ]; then :; \
@@ -97,6 +98,10 @@ dashboards:
 # The pages docs/cli.md and docs/api.md, from the flags and the definitions.
 docs:
 	WRITE_DOCS=1 $(CARGO) test --locked --lib cli::tests::pages
+
+# What the Helm chart copies from crds/, dashboards/ and the rest of deploy/, and its README's table of values. Run it after those.
+chart:
+	WRITE_CHART=1 $(CARGO) test --locked --test suite install::chart::
 
 # The definitions in crds/ from the Rust types.
 crds:

@@ -40,6 +40,7 @@ const NO_FIELDS: &str = "steps of field ownership SKIPPED: no Go";
 const NO_DIFFERENTIAL: &str = "differential tests SKIPPED: no Go";
 const NO_KUBECTL: &str = "kubectl sessions SKIPPED: no kubectl";
 const NO_KUBECTL_TO_RENDER: &str = "tests of what is installed SKIPPED: no kubectl or no Go";
+const NO_HELM: &str = "tests of the Helm chart SKIPPED: no Go";
 const NO_PROMETHEUS: &str = "proofs SKIPPED: no Prometheus";
 const NO_MOUNT: &str = "tests of a full file system SKIPPED: no mount";
 const NO_SYSTEMD: &str = "checks of the systemd unit SKIPPED: no systemd-analyze";
@@ -47,7 +48,7 @@ const NO_DENY: &str = "checks of licences and sources SKIPPED: no cargo-deny";
 
 /// What is counted, in the order in which it is shown. The floors lie a little under what a run does, so that a part that no
 /// longer runs is missed; they rise with the suite.
-const COUNTS: [Count; 34] = [
+const COUNTS: [Count; 36] = [
     always("scenarios passed on the embedded server", 90),
     with_tool("scenarios passed on a real kube-apiserver", 100, NO_REAL),
     always(NO_REAL, 0),
@@ -74,6 +75,8 @@ const COUNTS: [Count; 34] = [
         NO_KUBECTL_TO_RENDER,
     ),
     always(NO_KUBECTL_TO_RENDER, 0),
+    with_tool("renderings of the Helm chart", 25, NO_HELM),
+    always(NO_HELM, 0),
     always("fault scripts", 20),
     always("crash points", 1000),
     always("faults injected", 5000),
@@ -131,7 +134,7 @@ fn the_suite_did_what_it_is_for() {
     }
     assert_eq!(sums["violations of the oracles"], 0);
     if go {
-        for skipped in [NO_REAL, NO_UPSTREAM, NO_FIELDS, NO_DIFFERENTIAL] {
+        for skipped in [NO_REAL, NO_UPSTREAM, NO_FIELDS, NO_DIFFERENTIAL, NO_HELM] {
             assert_eq!(sums[skipped], 0, "{skipped}, though there is Go");
         }
     }

@@ -137,6 +137,15 @@ impl Program {
         }
     }
 
+    fn helm() -> Self {
+        Self {
+            folder: "helm",
+            name: "helm",
+            what: "Building Helm into the cache; this takes 1 to 3 minutes on 2 cores, once.",
+            ldflags: "-s -w".to_owned(),
+        }
+    }
+
     /// Path of the built binary in the cache, named by what it is built from.
     fn built(&self, go_version: &[u8]) -> PathBuf {
         let mut hasher = DefaultHasher::new();
@@ -184,6 +193,17 @@ pub(crate) async fn clusterctl() -> Option<PathBuf> {
     let go = go_version()?;
     let built = tokio::task::spawn_blocking(move || Program::clusterctl().built(&go));
     Some(built.await.unwrap())
+}
+
+/// Helm, built on first use; `None` where there is no Go.
+pub(crate) async fn helm() -> Option<PathBuf> {
+    static BUILT: OnceCell<Option<PathBuf>> = OnceCell::const_new();
+    let build = || async {
+        let go = go_version()?;
+        let built = tokio::task::spawn_blocking(move || Program::helm().built(&go));
+        Some(built.await.unwrap())
+    };
+    BUILT.get_or_init(build).await.clone()
 }
 
 /// A port that was free a moment ago.

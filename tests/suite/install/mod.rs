@@ -8,11 +8,15 @@
 //!   overlays.rs   each overlay, from apply to 200 claims served
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   moving.rs     clusterctl move between two real API servers
+//!   chart.rs      the files of the Helm chart: copies, table of values, schema
+//!   helm.rs       what Helm makes of the chart, without a server and on one
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
+mod chart;
 mod cluster;
 mod clusterctl;
+mod helm;
 mod kubelet;
 mod migration;
 mod moving;

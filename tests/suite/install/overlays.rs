@@ -50,7 +50,7 @@ async fn each_overlay_is_applied_and_serves_claims_with_what_it_gives() {
 
 /// What upstream leaves, as far as it decides whether ours can take its place: names, the selector, references to roles, and
 /// webhooks that nobody answers.
-fn upstreams() -> Value {
+pub(super) fn upstreams() -> Value {
     let meta = |name: &str| json!({"name": name, "namespace": NAMESPACE});
     let labels = json!({"cluster.x-k8s.io/provider": "ipam-metal3", "control-plane": "controller-manager", "controller-tools.k8s.io": "1.0"});
     let role = |kind: &str, name: &str| json!({"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name});
