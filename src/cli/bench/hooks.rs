@@ -227,7 +227,10 @@ async fn reviews(client: &Client) -> anyhow::Result<Reviews> {
 impl Reviews {
     /// For people.
     pub(super) fn text(self) -> String {
-        let share = self.in_time as f64 * 100.0 / (self.asked.max(1)) as f64;
+        if self.asked == 0 {
+            return "no reviews".to_owned();
+        }
+        let share = self.in_time as f64 * 100.0 / self.asked as f64;
         format!("{} reviews, {share:.1} % within {}", self.asked, WANTED.0)
     }
 }

@@ -68,7 +68,7 @@ impl Sites {
     }
 }
 
-/// The same way to the server, in someone's name and with all rights. Whoever may not impersonate is told with the first write.
+/// The same way to the server, as another user and with all rights. Without the right to impersonate, the first write is refused.
 fn in_name_of(mut config: Config, user: &str) -> Config {
     config.auth_info.impersonate = Some(user.to_owned());
     config.auth_info.impersonate_groups = Some(vec!["system:masters".to_owned()]);

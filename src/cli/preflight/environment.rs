@@ -176,7 +176,8 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
             let served: Vec<&str> = served.filter_map(|v| v["name"].as_str()).collect();
             if !served.iter().any(|version| SERVED.contains(version)) {
                 let text = format!("serves {} only", served.join(", "));
-                let action = "upgrade Cluster API to 1.9 or later: v1beta1 or v1beta2 is needed";
+                let action =
+                    "upgrade Cluster API: the manager reads this kind as v1beta2 or v1beta1";
                 findings.push(Finding::new(
                     Level::Blocks,
                     "ClusterApiVersion",
