@@ -9,7 +9,7 @@
 //! ```
 //!
 //! An episode is a script in a namespace of its own; its steps are sent to both servers at the same time, one after the other.
-//! `DIFFERENTIAL_REQUESTS` and `DIFFERENTIAL_SEED` say how many and which. Beside the fixed seed every run plays a new one
+//! `DIFFERENTIAL_REQUESTS` and `DIFFERENTIAL_SEED` say how many and which, `DIFFERENTIAL_SEEDS` how many seeds from there on. Beside the fixed seed every run plays a new one
 //! (survey.rs), whose differences are printed and counted and fail the run only with `DIFFERENTIAL_STRICT=1`. With `DIFFERENTIAL_SURVEY=1` a difference does not end an
 //! episode, and one of each kind is told.
 
@@ -95,13 +95,16 @@ async fn the_embedded_server_answers_as_a_real_one_does() {
         Stop::Parted
     };
     warm::up(servers.real.clone(), &format!("differential-{seed}-warm")).await;
-    let begun = Instant::now();
-    let outcomes = play(&servers, seed, requests, stop, None).await;
-    let compared = compared(&outcomes);
-    say(&summary(seed, compared, &outcomes, begun.elapsed()));
-    let told = tell(&servers, seed, outcomes, stop).await;
+    let mut told = Vec::new();
+    for seed in seed..seed + asked("DIFFERENTIAL_SEEDS", 1) {
+        let begun = Instant::now();
+        let outcomes = play(&servers, seed, requests, stop, None).await;
+        let compared = compared(&outcomes);
+        say(&summary(seed, compared, &outcomes, begun.elapsed()));
+        told.extend(tell(&servers, seed, outcomes, stop).await);
+        crate::tally::add("differential requests compared", compared);
+    }
     assert!(told.is_empty(), "{}", told.join("\n"));
-    crate::tally::add("differential requests compared", compared);
     if std::env::var_os("DIFFERENTIAL_SEED").is_none() {
         survey::run(&servers).await;
     }

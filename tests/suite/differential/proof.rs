@@ -145,6 +145,68 @@ fn a_refusal_is_compared_with_reason_message_and_details() {
 }
 
 #[test]
+fn causes_in_another_order_are_let_through_and_other_causes_are_not() {
+    let invalid = |texts: &[&str]| {
+        let causes: Vec<Value> = texts
+            .iter()
+            .map(|text| json!({"reason": "FieldValueInvalid", "field": "spec", "message": text}))
+            .collect();
+        let list: Vec<String> = texts.iter().map(|text| format!("spec: {text}")).collect();
+        let mut status = refusal();
+        status["code"] = 422.into();
+        status["message"] = format!("IPPool \"a\" is invalid: [{}]", list.join(", ")).into();
+        status["details"]["causes"] = causes.into();
+        answer(422, status)
+    };
+    let real = invalid(&["one", "two", "three"]);
+    assert!(told(&invalid(&["three", "one", "two"]), &real).is_empty());
+    for other in [
+        invalid(&["three", "two"]),
+        invalid(&["one", "one", "two", "three"]),
+        invalid(&["one", "two", "four"]),
+    ] {
+        assert!(!told(&other, &real).is_empty());
+        assert!(!told(&real, &other).is_empty());
+    }
+}
+
+#[test]
+fn fewer_misfits_are_let_through_where_the_real_server_left_a_map_early() {
+    let misfits = |list: &str| {
+        let mut status = refusal();
+        status["code"] = 500.into();
+        status["message"] =
+            format!("failed to create typed patch object (a/b; v1, Kind=IPPool): {list}").into();
+        answer(500, status)
+    };
+    let apply = Step {
+        id: 1,
+        what: What::Request(Request {
+            content_type: Some("application/apply-patch+yaml"),
+            ..Request::new(
+                "PATCH",
+                "/apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a",
+            )
+        }),
+    };
+    let differ = |embedded: &Answer, real: &Answer| {
+        let (left, right, _) = level(&apply, embedded, real);
+        !compare(&left, &right).is_empty()
+    };
+    let twin = ".metadata.finalizers: duplicate entries for key [=\"a\"]";
+    let undeclared = ".unknown: field not declared in schema";
+    let all = misfits(&format!("errors:\n  {twin}\n  {undeclared}"));
+    assert!(!differ(&all, &misfits(undeclared)));
+    for (embedded, real) in [
+        (&all, &misfits(twin)),
+        (&misfits(undeclared), &all),
+        (&all, &misfits(".other: field not declared in schema")),
+    ] {
+        assert!(differ(embedded, real));
+    }
+}
+
+#[test]
 fn a_lost_event_and_a_lost_object_are_named() {
     let with = |body: Body| Answer {
         body,
