@@ -17,24 +17,24 @@ IMG ?= $(DEFAULT_IMG)
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
-	$(CARGO) test --locked --doc
+	$(CARGO) test --locked --workspace --doc
 	tally=$$(mktemp) && trap 'rm -f "$$tally"' EXIT && export METAL3_IPAM_TALLY="$$tally" && \
 	if $(CARGO) deny --version >/dev/null 2>&1; then \
 	  $(DENY) && echo "1 checks of licences and sources" >>"$$tally"; \
 	else echo "SKIPPED: no cargo-deny: licences and sources are not checked"; \
 	  echo "1 checks of licences and sources SKIPPED: no cargo-deny" >>"$$tally"; fi && \
-	$(CARGO) test --locked --lib --test docs --test guards --test house --test rules --test suite --test dashboards && \
+	$(CARGO) test --locked --workspace --lib --test docs --test guards --test house --test rules --test suite --test dashboards && \
 	$(CARGO) test --locked --test tally -- --nocapture
 
 # Format, lints and the tests without a server: about a minute on a warm tree, for people between two edits.
 check: fmt lint
-	$(CARGO) test --locked --lib --test docs --test house --test rules
+	$(CARGO) test --locked --workspace --lib --test docs --test house --test rules
 
 fmt:
 	$(CARGO) fmt --all --check
 
 lint:
-	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 
 # Optional parts: the modules of the real control plane, where there is Go (`make test` builds it by itself), and a Prometheus,
 # unpacked into the user's cache and not installed.

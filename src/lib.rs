@@ -9,12 +9,14 @@
 //! | [`api`] | wire types of every kind, names, labels, conditions; the CRDs | - |
 //! | [`pool`] | one pool as a state machine: `step(input, now) -> effects` | `alloc`, `api` |
 //! | [`admission`] | the rules on objects, pure: old, new and live holders in, verdict out | `alloc`, `api` |
-//! | `listen` | listening sockets: how every server here accepts connections, and which one goes when places run out | - |
-//! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool`, `listen` |
-//! | [`webhook`] | the admission webhook server: AdmissionReviews in, the rules' verdicts out | `api`, `admission`, `listen`, `observe` |
+//! | [`observe`] | logs, metrics, health and diagnostics servers | `api`, `pool` |
+//! | [`webhook`] | the admission webhook server: AdmissionReviews in, the rules' verdicts out | `api`, `admission`, `observe` |
 //! | [`controller`] | the async shell: watches, router, pool workers, writer, lease, audit | all above |
-//! | [`standalone`] | the embedded Kubernetes-style API server | `api`, `admission` (and `alloc` through it), `listen` |
+//! | [`standalone`] | the embedded API server (`crates/kube-embedded`) with our definitions and rules | `api`, `admission` (and `alloc` through it) |
 //! | [`cli`] | the subcommands that people type, one file each | everything |
+//!
+//! Two crates lie under the rooms and know none of them: `listen`, how every server here accepts connections and which one goes
+//! when places run out, and `kube_embedded`, an API server for any definitions.
 //!
 //! What it does, rule by rule, stands in `docs/spec.md` (ids like A1, R3 in comments and tests refer to it); why it is
 //! built so, in `docs/design.md`.
@@ -24,7 +26,6 @@ pub mod alloc;
 pub mod api;
 pub mod cli;
 pub mod controller;
-mod listen;
 pub mod observe;
 pub mod pool;
 pub mod standalone;

@@ -7,7 +7,7 @@ use http::Request;
 use kube::Client;
 use metal3_ipam::api::PoolKey;
 use metal3_ipam::controller::{Controller, ControllerError, Settings, View};
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -38,7 +38,7 @@ impl Bed {
 
     async fn open(dir: TempDir) -> Self {
         let data_dir = dir.path().join("data");
-        let server = Server::open(Options { data_dir }).await.unwrap();
+        let server = Server::open(standalone::options(data_dir)).await.unwrap();
         let client = server.client();
         Self {
             dir,

@@ -23,7 +23,7 @@ use super::{apply, print, signals};
 use crate::controller::{self, Controller, ControllerError, View};
 use crate::observe::diagnostics::Guard;
 use crate::observe::logs::{Dial, Level};
-use crate::standalone::{Listening, Options, Server, ServerError};
+use crate::standalone::{self, Listening, Server, ServerError};
 
 /// Time between two looks at how far the claims are.
 const LOOK: Duration = Duration::from_millis(100);
@@ -95,9 +95,7 @@ impl Standalone {
             read = read(self.apply.clone()) => read?,
             () = shutdown.cancelled() => bail!("stopped before the files to apply were read"),
         };
-        let options = Options {
-            data_dir: self.data_dir.clone(),
-        };
+        let options = standalone::options(self.data_dir.clone());
         let server = tokio::select! {
             opened = Server::open(options) => opened?,
             () = shutdown.cancelled() => {

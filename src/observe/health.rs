@@ -20,7 +20,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::{Full, Guest, Limits, Listener};
+use listen::{Full, Guest, Limits, Listener};
 
 /// A connection lives from its first byte to its one answer.
 const LIMITS: Limits = Limits {
@@ -218,7 +218,7 @@ mod tests {
 
     #[tokio::test]
     async fn thousands_that_say_nothing_keep_no_probe_out() {
-        crate::listen::raise_open_files(6_000);
+        rlimit::increase_nofile_limit(6_000).unwrap();
         let health = Health::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let addr = health.addr();
         let shutdown = CancellationToken::new();

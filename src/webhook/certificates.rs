@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tracing::{info, warn};
 
-use crate::listen::TlsOptions;
+use listen::TlsOptions;
 
 /// Reads of a folder before its pair is given up as one that does not fit together.
 const READS: usize = 3;

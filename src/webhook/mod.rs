@@ -33,4 +33,4 @@ pub use own::{Keeper, Own, Times, self_signed};
 pub use review::Scope;
 pub use server::Webhook;
 
-pub use crate::listen::TlsOptions;
+pub use listen::TlsOptions;

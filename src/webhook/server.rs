@@ -27,8 +27,8 @@ use super::certificates::Certificates;
 use super::facts::Facts;
 use super::hooks::{HOOKS, Hook};
 use super::review::{self, Scope};
-use crate::listen::{Full, Guest, Held, Limits, Listener, Stream};
 use crate::observe::metrics::Metrics;
+use listen::{Full, Guest, Held, Limits, Listener, Stream};
 
 /// An API server keeps one connection of HTTP/2 to each address of a Service.
 const LIMITS: Limits = Limits {

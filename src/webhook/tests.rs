@@ -636,7 +636,7 @@ async fn a_body_that_does_not_come_is_given_up_and_gives_its_place_back() {
 
 #[tokio::test]
 async fn clients_that_say_nothing_keep_no_api_server_out() {
-    crate::listen::raise_open_files(3_000);
+    rlimit::increase_nofile_limit(3_000).unwrap();
     let server = Running::start(BTreeMap::new(), Scope::default()).await;
     let mut silent = Vec::new();
     for _ in 0..600 {

@@ -11,7 +11,7 @@ use metal3_ipam::api::PoolKey;
 use metal3_ipam::api::metal3::IPPool;
 use metal3_ipam::observe::metrics::{self, Metrics, PoolMetrics, Sight};
 use metal3_ipam::pool::Snapshot;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use prometheus::Registry;
 use prometheus::proto::{MetricFamily, MetricType};
 
@@ -65,7 +65,7 @@ fn embedded(registry: &Registry) {
     let dir = tempfile::tempdir().unwrap();
     runtime.block_on(async {
         let data_dir = dir.path().to_owned();
-        let server = Server::open(Options { data_dir }).await.unwrap();
+        let server = Server::open(standalone::options(data_dir)).await.unwrap();
         server.register(registry).unwrap();
         let pools = Api::<IPPool>::default_namespaced(server.client());
         pools.list(&ListParams::default()).await.unwrap();

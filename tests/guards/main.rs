@@ -16,10 +16,11 @@ use std::process::Command;
 use table::{Edit, GUARDS, Guard};
 
 /// What of the tree a build of the tests reads.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "Cargo.toml",
     "Cargo.lock",
     "clippy.toml",
+    "crates",
     "src",
     "tests",
     "crds",
@@ -50,6 +51,7 @@ fn sources(folder: &Path, into: &mut Vec<String>) {
 #[test]
 fn every_guard_stands_and_its_test_exists() {
     let mut tests = Vec::new();
+    sources(&root().join("crates"), &mut tests);
     sources(&root().join("src"), &mut tests);
     sources(&root().join("tests/suite"), &mut tests);
     for guard in GUARDS {

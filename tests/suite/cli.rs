@@ -10,7 +10,7 @@ use k8s_openapi::api::coordination::v1::Lease;
 use kube::Api;
 use kube::api::{PostParams, WatchEvent, WatchParams};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -215,11 +215,9 @@ async fn objects_only(folder: &Path) -> Value {
     let kinds = between("$ kubectl get clusters", " -A -o json");
     let fields = between(".items[].metadata[", "]");
     let fields: Vec<String> = serde_json::from_str(&format!("[{fields}]")).unwrap();
-    let server = Server::open(Options {
-        data_dir: folder.to_owned(),
-    })
-    .await
-    .unwrap();
+    let server = Server::open(standalone::options(folder.to_owned()))
+        .await
+        .unwrap();
     let mut items = Vec::new();
     for kind in format!("clusters{kinds}").split(',') {
         let path = match kind {
@@ -562,11 +560,9 @@ fn a_manager_without_a_server_says_what_to_do() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manager_serves_claims_over_tls_and_gives_up_its_lease() {
     let dir = TempDir::new().unwrap();
-    let server = Server::open(Options {
-        data_dir: dir.path().join("data"),
-    })
-    .await
-    .unwrap();
+    let server = Server::open(standalone::options(dir.path().join("data")))
+        .await
+        .unwrap();
     let listening = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let kubeconfig = server.write_kubeconfig(listening.addr).unwrap();
     let client = server.client();

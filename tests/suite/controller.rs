@@ -20,7 +20,7 @@ use metal3_ipam::controller::{
     Controller, ControllerError, LeaseSettings, Settings, Verb, View, Watched,
 };
 use metal3_ipam::pool::KindState;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -182,9 +182,7 @@ struct Site {
 impl Site {
     async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = Options {
-            data_dir: dir.path().to_owned(),
-        };
+        let options = standalone::options(dir.path().to_owned());
         let server = Server::open(options).await.unwrap();
         Self {
             client: server.client(),

@@ -9,7 +9,7 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -96,7 +96,7 @@ async fn a_disk_without_room_ends_the_server_and_what_was_answered_stays() {
         "{said}"
     );
 
-    let server = Server::open(Options { data_dir: data }).await.unwrap();
+    let server = Server::open(standalone::options(data)).await.unwrap();
     let maps: Api<ConfigMap> = Api::default_namespaced(server.client());
     let found = maps.list(&ListParams::default()).await.unwrap().items.len();
     assert!(

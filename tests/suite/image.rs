@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use metal3_ipam::api::metal3::IPClaim;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 
 use crate::manager::answers;
@@ -150,7 +150,7 @@ async fn the_image_serves_claims_on_an_empty_root() {
     // resolved.
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_owned();
-    let server = Server::open(Options { data_dir }).await.unwrap();
+    let server = Server::open(standalone::options(data_dir)).await.unwrap();
     let listening = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let kubeconfig = fs::read(server.write_kubeconfig(listening.addr).unwrap()).unwrap();
     let kubeconfig: Value = serde_json::from_slice(&kubeconfig).unwrap();

@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
-use metal3_ipam::standalone::{Listening, Options, Server};
+use metal3_ipam::standalone::{self, Listening, Server};
 use tempfile::TempDir;
 
 use crate::real::say;
@@ -64,7 +64,7 @@ impl Lab {
     async fn open() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data_dir = dir.path().join("data");
-        let server = Server::open(Options { data_dir }).await.unwrap();
+        let server = Server::open(standalone::options(data_dir)).await.unwrap();
         let listening = server.listen("127.0.0.1:0".parse().unwrap()).await.unwrap();
         let kubeconfig = server.write_kubeconfig(listening.addr).unwrap();
         Self {

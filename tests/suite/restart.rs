@@ -8,7 +8,7 @@ use kube::api::{Api, PostParams};
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::crds;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
-use metal3_ipam::standalone::{self, Listening, Options};
+use metal3_ipam::standalone::{self, Listening};
 use serde_json::{Value, json};
 
 use crate::oracles::Recorder;
@@ -78,7 +78,7 @@ impl Server {
             panic!("a real server opens by itself");
         };
         let data_dir = dir.path().to_owned();
-        let server = standalone::Server::open(Options { data_dir })
+        let server = standalone::Server::open(standalone::options(data_dir))
             .await
             .unwrap();
         let addr = (Ipv4Addr::LOCALHOST, *port).into();

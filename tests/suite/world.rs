@@ -16,7 +16,7 @@ use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{Controller, ControllerError, LiveFacts, Settings, View};
 use metal3_ipam::observe::logs;
-use metal3_ipam::standalone::{Listening, Options, Server};
+use metal3_ipam::standalone::{self, Listening, Server};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -171,7 +171,7 @@ impl World {
             On::Embedded => {
                 let dir = tempfile::tempdir().unwrap();
                 let data_dir = dir.path().to_owned();
-                let server = Server::open(Options { data_dir }).await.unwrap();
+                let server = Server::open(standalone::options(data_dir)).await.unwrap();
                 Self {
                     client: server.client(),
                     namespace: "default".to_owned(),

@@ -10,7 +10,7 @@ use super::Bench;
 use super::hooks::MANAGER;
 use super::side::Who;
 use crate::controller;
-use crate::standalone::{Options, Server};
+use crate::standalone::{self, Server};
 
 /// A server, and clients of it as the manager has them: one for watches, one for writes.
 pub(super) struct Site {
@@ -101,9 +101,7 @@ impl Site {
     async fn embedded(bench: &Bench) -> anyhow::Result<Self> {
         let parent = bench.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = parent.join(format!("metal3-ipam-bench-{}", std::process::id()));
-        let options = Options {
-            data_dir: folder.clone(),
-        };
+        let options = standalone::options(folder.clone());
         let server = Server::open(options)
             .await
             .with_context(|| format!("cannot open an embedded server in {}", folder.display()))?;

@@ -191,7 +191,7 @@ const AFTER: &str =
     "spec: {namePrefix: p, pools: [{subnet: 10.0.0.0/24}], preAllocations: {a: 10.0.0.7}}\n";
 
 async fn embedded() -> crate::standalone::InMemory {
-    let options = crate::standalone::InMemoryOptions::default();
+    let options = crate::standalone::in_memory();
     crate::standalone::InMemory::open(options).await.unwrap()
 }
 

@@ -17,7 +17,7 @@ mod server;
 mod tests;
 mod tls;
 
-pub use crate::listen::{Oldest, TlsOptions};
 pub use access::Access;
+pub use listen::{Oldest, TlsOptions};
 pub use server::{Diagnostics, Guard, Served};
 pub use tls::{TlsError, self_signed};

@@ -23,9 +23,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::access::Access;
-use crate::listen::{Full, Guest, Held, Limits, Listener};
 use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics;
+use listen::{Full, Guest, Held, Limits, Listener};
 
 /// Time for the head of a request, which also ends a connection that says nothing more, and for a body.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -308,7 +308,7 @@ async fn answers_are_remembered_for_a_while() {
 
 #[tokio::test]
 async fn thousands_of_silent_strangers_keep_no_scraper_out() {
-    crate::listen::raise_open_files(6_000);
+    rlimit::increase_nofile_limit(6_000).unwrap();
     for server in [
         Running::reviewed(Reviews::Answered).await.0,
         Running::start(Guard::Open).await,

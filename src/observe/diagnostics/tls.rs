@@ -9,7 +9,7 @@ use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsag
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
-use crate::listen::TlsOptions;
+use listen::TlsOptions;
 
 /// Years that a certificate is good for: longer than any process runs.
 const YEARS: i16 = 10;

@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::path::Path;
 
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
-use metal3_ipam::standalone::{Listening, Options, Server};
+use metal3_ipam::standalone::{self, Listening, Server};
 use serde_json::json;
 
 use crate::real::free_port;
@@ -30,7 +30,7 @@ fn copy(from: &Path, to: &Path) {
 
 async fn open(dir: &Path, port: u16) -> (Server, Listening) {
     let data_dir = dir.to_owned();
-    let server = Server::open(Options { data_dir }).await.unwrap();
+    let server = Server::open(standalone::options(data_dir)).await.unwrap();
     let listening = server
         .listen((Ipv4Addr::LOCALHOST, port).into())
         .await

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::future::join_all;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 
 use self::generate::Generator;
 use self::run::{Divergence, Outcome, Servers, Stop};
@@ -82,7 +82,7 @@ async fn the_embedded_server_answers_as_a_real_one_does() {
     );
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_owned();
-    let server = Server::open_without_rules(Options { data_dir })
+    let server = Server::open(standalone::options_without_rules(data_dir))
         .await
         .unwrap();
     let servers = Servers {
@@ -101,7 +101,10 @@ async fn the_embedded_server_answers_as_a_real_one_does() {
         let outcomes = play(&servers, seed, requests, stop, None).await;
         let compared = compared(&outcomes);
         say(&summary(seed, compared, &outcomes, begun.elapsed()));
-        told.extend(tell(&servers, seed, outcomes, stop).await);
+        for difference in tell(&servers, seed, outcomes, stop).await {
+            say(&difference);
+            told.push(difference);
+        }
         crate::tally::add("differential requests compared", compared);
     }
     assert!(told.is_empty(), "{}", told.join("\n"));

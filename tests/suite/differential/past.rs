@@ -5,7 +5,7 @@
 //! behind `|` in the collection behind it, and reads up to that.
 
 use futures::future::join_all;
-use metal3_ipam::standalone::{Options, Server};
+use metal3_ipam::standalone::{self, Server};
 
 use super::run::{self, Servers};
 use super::script::{Request, Step, What};
@@ -241,7 +241,7 @@ async fn what_once_told_the_servers_apart_does_not_any_more() {
     };
     let dir = tempfile::tempdir().unwrap();
     let data_dir = dir.path().to_owned();
-    let server = Server::open_without_rules(Options { data_dir })
+    let server = Server::open(standalone::options_without_rules(data_dir))
         .await
         .unwrap();
     let servers = Servers {

@@ -103,7 +103,7 @@ impl<'a> Case<'a> {
             let server = InMemory::open(InMemoryOptions {
                 clock: standalone::Clock::new(move || clock.now()),
                 seed: Some(seed),
-                ..InMemoryOptions::default()
+                ..standalone::in_memory()
             })
             .await
             .unwrap();

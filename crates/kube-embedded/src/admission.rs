@@ -1,0 +1,136 @@
+//! Admission: rules on custom resources that a definition cannot say, given by whoever opens the server.
+
+use std::cell::OnceCell;
+use std::fmt;
+use std::ops::ControlFlow;
+
+use serde_json::{Map, Value};
+
+use crate::error::FieldError;
+use crate::kinds::{Resource, Resources};
+use crate::registry::{key, split_key};
+use crate::store::{Snapshot, Store, StoreError};
+
+/// An object, whole.
+pub type Object = Map<String, Value>;
+
+/// Rules on objects, asked at each create and update of a custom resource after everything that Kubernetes itself would refuse.
+/// They run within the write: they must not block.
+pub trait Admission: Send + Sync + 'static {
+    /// What is wrong with `request.new` in place of `request.old`.
+    fn review(&self, request: &Request<'_>, objects: &Objects<'_>) -> Verdict;
+
+    /// A text by which the object can be found beside its name ([`Objects::indexed`]); it is kept in the store with the object.
+    /// A change of what this returns for a stored object is not noticed before the object is written again.
+    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
+        let _ = (resource, object);
+        None
+    }
+}
+
+/// A write that is to be judged.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Of what.
+    pub resource: &'a Resource,
+    /// The object as it is stored; none at a create.
+    pub old: Option<&'a Object>,
+    /// The object as it will be stored.
+    pub new: &'a Object,
+}
+
+/// What the rules say of a write.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Verdict {
+    /// Why it is refused; empty where it is not.
+    pub errors: Vec<FieldError>,
+    /// What the client is told though it is not.
+    pub warnings: Vec<String>,
+}
+
+/// The stored objects as of the write. An object that cannot be read counts as absent, and so does everything while the disk
+/// fails, since the write itself fails then.
+pub struct Objects<'a> {
+    resources: &'a Resources,
+    store: &'a Store,
+    /// Taken when it is first asked: most writes are judged by themselves.
+    snapshot: OnceCell<Option<Snapshot>>,
+}
+
+// === impl Objects ===
+
+impl<'a> Objects<'a> {
+    pub(crate) fn new(resources: &'a Resources, store: &'a Store) -> Self {
+        Self {
+            resources,
+            store,
+            snapshot: OnceCell::new(),
+        }
+    }
+
+    fn snapshot(&self) -> Option<&Snapshot> {
+        let snapshot = self.snapshot.get_or_init(|| self.store.snapshot().ok());
+        snapshot.as_ref()
+    }
+
+    /// The object of this kind by this name.
+    pub fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Object> {
+        let (resource, snapshot) = self.resource(group, kind)?;
+        let stored = snapshot.get(&key(resource, namespace, name)).ok()??;
+        serde_json::from_slice(&stored.object).ok()
+    }
+
+    /// All objects of this kind in this namespace, by name.
+    pub fn list(&self, group: &str, kind: &str, namespace: &str) -> Vec<(String, Object)> {
+        let Some((resource, snapshot)) = self.resource(group, kind) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        let scanned = snapshot.scan(&key(resource, namespace, ""), None, |key, stored| {
+            let (_, name) = split_key(resource, key);
+            if let Ok(object) = serde_json::from_slice(&stored.object) {
+                found.push((name.to_owned(), object));
+            }
+            ControlFlow::Continue(())
+        });
+        scanned.map(|()| found).unwrap_or_default()
+    }
+
+    /// The objects whose [`Admission::index`] is exactly this text, each with that text.
+    pub fn indexed(&self, text: &str) -> Vec<(String, Object)> {
+        self.found(|snapshot| snapshot.found_exactly_by(text))
+    }
+
+    /// The objects whose [`Admission::index`] begins with this text, each with the whole of it.
+    pub fn indexed_under(&self, prefix: &str) -> Vec<(String, Object)> {
+        self.found(|snapshot| snapshot.found_by(prefix))
+    }
+
+    fn resource(&self, group: &str, kind: &str) -> Option<(&Resource, &Snapshot)> {
+        let resource = self.resources.by_kind(group, kind)?;
+        Some((resource, self.snapshot()?))
+    }
+
+    fn found(
+        &self,
+        find: impl FnOnce(&Snapshot) -> Result<Vec<(String, String)>, StoreError>,
+    ) -> Vec<(String, Object)> {
+        let Some(snapshot) = self.snapshot() else {
+            return Vec::new();
+        };
+        find(snapshot)
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(|(by, key)| {
+                let stored = snapshot.get(&key).ok()??;
+                Some((by, serde_json::from_slice(&stored.object).ok()?))
+            })
+            .collect()
+    }
+}
+
+impl fmt::Debug for Objects<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Objects").finish_non_exhaustive()
+    }
+}

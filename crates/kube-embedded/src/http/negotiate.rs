@@ -1,0 +1,206 @@
+//! What clients may send, by `Content-Type`.
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use serde_json::Value;
+
+use super::decode::{Decoded, Notation, name_of};
+use super::options;
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource};
+use crate::registry::Patch;
+
+/// Media types that objects are read and written in. A real server has Protobuf too for answers; here it is read, for built-in
+/// kinds.
+const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
+/// Media types of patches of custom resources: nobody knows how their lists merge.
+const CUSTOM_PATCHES: &str =
+    "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
+
+/// The forms of a patch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum PatchType {
+    Json,
+    Merge,
+    Strategic,
+    Apply,
+}
+
+pub(super) fn not_acceptable() -> ApiError {
+    ApiError::not_acceptable(OBJECTS)
+}
+
+fn media_type(headers: &HeaderMap) -> &str {
+    let text = headers.get(CONTENT_TYPE).map(|v| v.to_str());
+    let text = text.and_then(Result::ok).unwrap_or_default();
+    text.split(';').next().unwrap_or_default().trim()
+}
+
+/// Which notations a kind has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Notations {
+    /// JSON and YAML: custom resources.
+    Text,
+    /// Protobuf too: built-in kinds.
+    Binary,
+}
+
+impl Notations {
+    pub(super) fn of(resource: &Resource) -> Self {
+        match resource.conduct {
+            Conduct::Custom => Self::Text,
+            Conduct::Definition
+            | Conduct::Namespace
+            | Conduct::Event
+            | Conduct::Lease
+            | Conduct::Plain => Self::Binary,
+        }
+    }
+}
+
+/// The notation of an object in a body; JSON when nothing is said.
+pub(super) fn notation(headers: &HeaderMap, known: Notations) -> Result<Notation, ApiError> {
+    match media_type(headers) {
+        "application/vnd.kubernetes.protobuf" if known == Notations::Binary => {
+            Ok(Notation::Protobuf)
+        }
+        "" | "application/json" => Ok(Notation::Json),
+        "application/yaml" => Ok(Notation::Yaml),
+        _ => Err(ApiError::unsupported_media_type(OBJECTS)),
+    }
+}
+
+/// The form of the patch in a body.
+pub(super) fn patch_type(headers: &HeaderMap, known: Notations) -> Result<PatchType, ApiError> {
+    match media_type(headers) {
+        "application/json-patch+json" => Ok(PatchType::Json),
+        "application/merge-patch+json" => Ok(PatchType::Merge),
+        "application/strategic-merge-patch+json" if known == Notations::Binary => {
+            Ok(PatchType::Strategic)
+        }
+        "application/apply-patch+yaml" => Ok(PatchType::Apply),
+        _ => Err(match known {
+            Notations::Text => ApiError::unsupported_media_type(CUSTOM_PATCHES),
+            // Another part of the real server says so, in its own words.
+            Notations::Binary => {
+                let mut error = ApiError::unsupported("415: Unsupported Media Type");
+                error.details = Some(Box::default());
+                error
+            }
+        }),
+    }
+}
+
+/// The error of a patch that cannot be read at all.
+pub(super) fn bad_patch(kind: PatchType, error: &ApiError) -> ApiError {
+    if kind == PatchType::Apply {
+        let why = &error.message;
+        return ApiError::bad_request(format!(
+            "error decoding YAML: error converting YAML to JSON: {why}"
+        ));
+    }
+    let why = error
+        .message
+        .rsplit_once("parse error: ")
+        .map_or(error.message.as_str(), |(_, why)| why);
+    ApiError::bad_request(format!("error decoding patch: {why}"))
+}
+
+impl PatchType {
+    pub(super) fn notation(self) -> Notation {
+        match self {
+            Self::Json | Self::Merge | Self::Strategic => Notation::Json,
+            // YAML has JSON within it.
+            Self::Apply => Notation::Yaml,
+        }
+    }
+
+    /// What is odd about the body though it can be carried out, in the words in which it is told.
+    pub(super) fn findings(self, body: &Decoded) -> Vec<String> {
+        let doubled = options::doubled(body);
+        if self != Self::Json {
+            return doubled;
+        }
+        let list = body.value.as_array().into_iter().flatten().enumerate();
+        let unknown = list.flat_map(|(n, operation)| {
+            let fields = operation
+                .as_object()
+                .into_iter()
+                .flat_map(serde_json::Map::keys);
+            fields
+                .filter(|field| !["op", "path", "from", "value"].contains(&field.as_str()))
+                .map(move |field| format!("unknown field \"[{n}].{field}\""))
+        });
+        doubled
+            .into_iter()
+            .chain(unknown)
+            .map(|finding| format!("json patch {finding}"))
+            .collect()
+    }
+
+    /// The body as a patch of this form.
+    pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
+        // YAML of nothing is a configuration with nothing in it.
+        let body = match body {
+            Value::Null if self == Self::Apply => Value::Object(serde_json::Map::new()),
+            body => body,
+        };
+        if self == Self::Apply && !body.is_object() {
+            let found = match body {
+                Value::Array(_) => "array",
+                Value::String(_) => "string",
+                Value::Number(_) => "number",
+                Value::Bool(_) => "bool",
+                Value::Null | Value::Object(_) => "null",
+            };
+            return Err(ApiError::bad_request(format!(
+                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+            )));
+        }
+        if self != Self::Json && !body.is_object() {
+            return Err(ApiError::bad_request(format!(
+                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+                name_of(&body)
+            )));
+        }
+        Ok(match self {
+            Self::Json => {
+                // Nothing at all is a patch that changes nothing.
+                let mut body = match body {
+                    Value::Null => Value::Array(Vec::new()),
+                    body => body,
+                };
+                for operation in body.as_array_mut().into_iter().flatten() {
+                    // A value that is left out is none.
+                    if let Some(operation) = operation.as_object_mut() {
+                        operation.entry("value").or_insert(Value::Null);
+                    }
+                }
+                let is_list = body
+                    .as_array()
+                    .is_some_and(|list| list.iter().all(is_operation));
+                Patch::Json(serde_json::from_value(body).map_err(|error| {
+                    // What is written like a patch and means none cannot be carried out; the rest cannot be read.
+                    if is_list {
+                        ApiError::unprocessable()
+                    } else {
+                        ApiError::bad_request(format!("error decoding patch: {error}"))
+                    }
+                })?)
+            }
+            Self::Merge => Patch::Merge(body),
+            Self::Strategic => Patch::Strategic(body),
+            Self::Apply => Patch::Apply { body, force },
+        })
+    }
+}
+
+/// Whether a value has the form of one operation of a JSON patch.
+fn is_operation(value: &Value) -> bool {
+    value.as_object().is_some_and(|map| {
+        ["op", "path", "from"].iter().all(|field| {
+            map.get(*field)
+                .is_none_or(|value| value.is_string() || value.is_null())
+        })
+    })
+}

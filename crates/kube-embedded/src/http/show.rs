@@ -1,0 +1,162 @@
+//! Objects in the form that was asked for: as they are, as metadata, as rows; alone or as a list.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::StatusCode;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::accept::{Form, View};
+use super::options;
+use super::query::IncludeObject;
+use super::reply::{self, ListHead, Reply};
+use super::service::Asked;
+use super::table::{Columns, metadata_only};
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource};
+use crate::registry::{Listed, Target};
+
+/// One object.
+pub(super) fn one(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    form: Form,
+    status: StatusCode,
+    object: Bytes,
+) -> Result<Reply, ApiError> {
+    let text = match form.view {
+        View::Object => object,
+        View::Metadata => metadata_only(parse(&object)?).to_string().into(),
+        View::Table(version) => {
+            let columns = columns(asked, resource)?;
+            table_of_one(
+                columns,
+                version,
+                asked.query.include_object()?,
+                &object,
+                true,
+                asked.registry.clock(),
+            )?
+        }
+    };
+    reply::encoded(status, form, text)
+}
+
+/// A list, from the query to its end.
+pub(super) async fn list(
+    asked: &Asked<'_>,
+    target: &Target,
+    form: Form,
+) -> Result<Reply, ApiError> {
+    let options = options::list(asked.query, &target.resource)?;
+    let page = if asked.registry.is_in_memory() {
+        asked.registry.list(target, &options)?
+    } else {
+        // Reads from disk, and may read much: not on a thread that others wait for.
+        let (registry, goal) = (asked.registry.clone(), target.clone());
+        tokio::task::spawn_blocking(move || registry.list(&goal, &options))
+            .await
+            .map_err(ApiError::internal)??
+    };
+    items(asked, &target.resource, form, page).await
+}
+
+/// A page of objects.
+pub(super) async fn items(
+    asked: &Asked<'_>,
+    resource: &Resource,
+    form: Form,
+    page: Listed,
+) -> Result<Reply, ApiError> {
+    let api_version = resource.api_version();
+    let head = |kind, api_version| ListHead {
+        kind,
+        api_version,
+        revision: page.revision,
+        continue_token: page.continue_token.as_deref(),
+        remaining: page.remaining,
+    };
+    // An object that cannot be read stands in no view: what is stored was once written by this program as JSON.
+    let values = |items: Vec<Bytes>| items.into_iter().filter_map(|item| parse(&item).ok());
+    let stream = match form.view {
+        View::Object => {
+            let head = head(&resource.list_kind, &api_version);
+            if resource.conduct == Conduct::Custom {
+                head.stream("items", "", page.items.into_iter())
+            } else {
+                // A list of a built-in kind says once what its items are.
+                let items = values(page.items).map(|item| untyped(item).to_string().into());
+                head.stream("items", "", items)
+            }
+        }
+        View::Metadata => {
+            let head = head("PartialObjectMetadataList", "meta.k8s.io/v1");
+            if page.items.is_empty() {
+                // No list at all, as with a real server.
+                let list = json!({
+                    "kind": head.kind, "apiVersion": head.api_version, "metadata": head.metadata(), "items": null,
+                });
+                return reply::encoded(StatusCode::OK, form, list.to_string().into());
+            }
+            let items = values(page.items).map(|item| metadata_only(item).to_string().into());
+            head.stream("items", "", items)
+        }
+        View::Table(version) => {
+            let columns = Arc::clone(columns(asked, resource)?);
+            let include = asked.query.include_object()?;
+            let version = format!("meta.k8s.io/{version}");
+            let definitions = format!("\"columnDefinitions\":{},", columns.definitions());
+            let now = asked.registry.clock();
+            let head = head("Table", &version);
+            let rows = values(page.items)
+                .map(move |item| columns.row(item, include, now).to_string().into());
+            head.stream("rows", &definitions, rows)
+        }
+    };
+    reply::pieces(form, stream).await
+}
+
+fn untyped(mut item: Value) -> Value {
+    if let Some(item) = item.as_object_mut() {
+        item.remove("apiVersion");
+        item.remove("kind");
+    }
+    item
+}
+
+/// A table with one row: a get's answer, or a watch's event, of which only the first brings the headings.
+pub(super) fn table_of_one(
+    columns: &Columns,
+    version: &str,
+    include: IncludeObject,
+    object: &Bytes,
+    headings: bool,
+    now: Timestamp,
+) -> Result<Bytes, ApiError> {
+    let object = parse(object)?;
+    let revision = object["metadata"]["resourceVersion"].clone();
+    let row = columns.row(object, include, now);
+    let table = json!({
+        "kind": "Table",
+        "apiVersion": format!("meta.k8s.io/{version}"),
+        "metadata": {"resourceVersion": revision},
+        "columnDefinitions": if headings { columns.definitions().clone() } else { Value::Null },
+        "rows": [row],
+    });
+    Ok(table.to_string().into())
+}
+
+pub(super) fn columns<'a>(
+    asked: &Asked<'a>,
+    resource: &Resource,
+) -> Result<&'a Arc<Columns>, ApiError> {
+    asked
+        .columns
+        .get(resource.index)
+        .ok_or_else(|| ApiError::internal("a kind without columns"))
+}
+
+pub(super) fn parse(object: &Bytes) -> Result<Value, ApiError> {
+    serde_json::from_slice(object).map_err(ApiError::internal)
+}

@@ -1,0 +1,503 @@
+//! The table of what is served: the kinds of the definitions that the server is given, and the few built-in ones that their
+//! clients need.
+
+use std::sync::Arc;
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use serde_json::Value;
+
+use thiserror::Error;
+
+use crate::fields::Layout;
+use crate::schema::{Schema, SchemaError};
+
+/// One resource that is served.
+#[derive(Debug)]
+pub struct Resource {
+    /// API group; empty for core.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Kind of one object.
+    pub kind: String,
+    /// Kind of a list of them.
+    pub list_kind: String,
+    /// Name in paths.
+    pub plural: String,
+    /// Name of one.
+    pub singular: String,
+    /// Short names for people.
+    pub short_names: Vec<String>,
+    /// Categories, for `kubectl get <category>`.
+    pub categories: Vec<String>,
+    /// Whether its objects live in namespaces.
+    pub namespaced: bool,
+    /// Whether `status` is written by a path of its own.
+    pub status_subresource: bool,
+    /// The structural schema; none for built-in kinds, whose objects are kept as they come.
+    pub schema: Option<Arc<Schema>>,
+    /// Columns after NAME of a table.
+    pub columns: Vec<Column>,
+    /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name, without a leading dot.
+    pub selectable: Vec<String>,
+    /// What sets it apart.
+    pub conduct: Conduct,
+    /// What its objects are made of, to tell who owns which field.
+    pub(crate) layout: Layout,
+    /// Its place in [`Resources::all`].
+    pub(crate) index: usize,
+}
+
+/// How a resource behaves where resources differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conduct {
+    /// A custom resource: schema, generation, a resourceVersion needed to update.
+    Custom,
+    /// CustomResourceDefinitions: what is served, to be read only.
+    Definition,
+    /// Namespaces: hold others, go in two steps.
+    Namespace,
+    /// Events: made or replaced by PUT, forgotten after an hour.
+    Event,
+    /// Leases: made or replaced by PUT, a resourceVersion needed to update.
+    Lease,
+    /// ConfigMaps and Secrets.
+    Plain,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    /// Heading.
+    pub name: String,
+    /// `string`, `integer`, `number`, `boolean` or `date`.
+    pub kind: String,
+    /// Finer type, mostly empty.
+    pub format: String,
+    /// What it shows.
+    pub description: String,
+    /// Above 0: wide output only.
+    pub priority: i32,
+    /// Where the value lies, as in a CRD.
+    pub json_path: String,
+}
+
+/// Every resource that is served.
+#[derive(Debug)]
+pub struct Resources {
+    all: Vec<Arc<Resource>>,
+    definitions: Vec<CustomResourceDefinition>,
+}
+
+/// Why a CustomResourceDefinition cannot be served.
+#[derive(Debug, Error)]
+pub enum DefinitionError {
+    /// No version is stored.
+    #[error("CustomResourceDefinition {name}: no version has storage: true")]
+    NoStoredVersion {
+        /// The definition.
+        name: String,
+    },
+    /// The schema is no JSON.
+    #[error("CustomResourceDefinition {name}: its schema: {source}")]
+    Json {
+        /// The definition.
+        name: String,
+        /// What was wrong.
+        source: serde_json::Error,
+    },
+    /// The schema cannot be compiled.
+    #[error("CustomResourceDefinition {name}: its schema: {source}")]
+    Schema {
+        /// The definition.
+        name: String,
+        /// What was wrong.
+        source: SchemaError,
+    },
+    /// Its kind or plural is another's.
+    #[error(
+        "CustomResourceDefinition {name}: another definition, or a built-in kind, has its kind or plural name"
+    )]
+    Twice {
+        /// The definition.
+        name: String,
+    },
+}
+
+// === impl Resource ===
+
+impl Resource {
+    /// `group/version`, or `v1` for core.
+    pub fn api_version(&self) -> String {
+        if self.group.is_empty() {
+            self.version.clone()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
+    }
+
+    /// `plural.group`, or `plural` for core: how messages name a resource.
+    pub fn qualified(&self) -> String {
+        if self.group.is_empty() {
+            self.plural.clone()
+        } else {
+            format!("{}.{}", self.plural, self.group)
+        }
+    }
+
+    /// Whether clients may change it.
+    pub fn is_read_only(&self) -> bool {
+        self.conduct == Conduct::Definition
+    }
+
+    /// What may be done with it, in discovery's words.
+    pub fn verbs(&self) -> &'static [&'static str] {
+        if self.is_read_only() {
+            &["get", "list", "watch"]
+        } else {
+            &[
+                "create",
+                "delete",
+                "deletecollection",
+                "get",
+                "list",
+                "patch",
+                "update",
+                "watch",
+            ]
+        }
+    }
+
+    /// Where its objects lie in the store: everything under this prefix, `<namespace>/<name>` or `<name>` after it.
+    pub(crate) fn prefix(&self) -> String {
+        format!("/{}/{}/", self.group, self.plural)
+    }
+
+    /// Bytes of [`Self::prefix`].
+    pub(crate) fn prefix_len(&self) -> usize {
+        self.group.len() + self.plural.len() + 3
+    }
+
+    fn of_crd(crd: &CustomResourceDefinition) -> Result<Self, DefinitionError> {
+        let spec = &crd.spec;
+        let name = || format!("{}.{}", spec.names.plural, spec.group);
+        let version = spec.versions.iter().find(|version| version.storage);
+        let version = version.ok_or_else(|| DefinitionError::NoStoredVersion { name: name() })?;
+        let schema = version
+            .schema
+            .as_ref()
+            .and_then(|validation| validation.open_api_v3_schema.as_ref());
+        let schema = match schema.map(serde_json::to_value).transpose() {
+            Ok(schema) => schema,
+            Err(source) => {
+                return Err(DefinitionError::Json {
+                    name: name(),
+                    source,
+                });
+            }
+        };
+        let schema = match schema.map(|json| Schema::compile(&json)).transpose() {
+            Ok(schema) => schema.map(Arc::new),
+            Err(source) => {
+                return Err(DefinitionError::Schema {
+                    name: name(),
+                    source,
+                });
+            }
+        };
+        let layout = Layout::of_schema(schema.as_ref().map_or(&Value::Null, |schema| schema.raw()));
+        let columns = version
+            .additional_printer_columns
+            .iter()
+            .flatten()
+            .map(|column| Column {
+                name: column.name.clone(),
+                kind: column.type_.clone(),
+                format: column.format.clone().unwrap_or_default(),
+                description: column.description.clone().unwrap_or_else(|| {
+                    let path = &column.json_path;
+                    format!("Custom resource definition column (in JSONPath format): {path}")
+                }),
+                priority: column.priority.unwrap_or_default(),
+                json_path: column.json_path.clone(),
+            })
+            .collect();
+        let names = &spec.names;
+        Ok(Self {
+            group: spec.group.clone(),
+            version: version.name.clone(),
+            kind: names.kind.clone(),
+            list_kind: names
+                .list_kind
+                .clone()
+                .unwrap_or_else(|| format!("{}List", names.kind)),
+            plural: names.plural.clone(),
+            singular: names
+                .singular
+                .clone()
+                .unwrap_or_else(|| names.kind.to_lowercase()),
+            short_names: names.short_names.clone().unwrap_or_default(),
+            categories: names.categories.clone().unwrap_or_default(),
+            namespaced: spec.scope == "Namespaced",
+            status_subresource: version
+                .subresources
+                .as_ref()
+                .is_some_and(|subresources| subresources.status.is_some()),
+            schema,
+            columns,
+            selectable: version
+                .selectable_fields
+                .iter()
+                .flatten()
+                .map(|field| field.json_path.trim_start_matches('.').to_owned())
+                .collect(),
+            conduct: Conduct::Custom,
+            layout,
+            index: 0,
+        })
+    }
+}
+
+// === impl Resources ===
+
+impl Resources {
+    /// The kinds of these definitions, each in its stored version, beside the built-in ones.
+    ///
+    /// Compiling the schemas costs more than anything else about a server in memory: a program that opens many servers makes
+    /// this once.
+    ///
+    /// # Errors
+    /// A definition that is not structural, or has no stored version, or serves what another one serves.
+    pub fn of(definitions: Vec<CustomResourceDefinition>) -> Result<Arc<Self>, DefinitionError> {
+        let mut all = builtins();
+        for definition in &definitions {
+            let resource = Resource::of_crd(definition)?;
+            let is_twin = |other: &Resource| {
+                other.group == resource.group
+                    && (other.plural == resource.plural || other.kind == resource.kind)
+            };
+            if all.iter().any(is_twin) {
+                return Err(DefinitionError::Twice {
+                    name: resource.qualified(),
+                });
+            }
+            all.push(resource);
+        }
+        let all = all
+            .into_iter()
+            .enumerate()
+            .map(|(index, resource)| Arc::new(Resource { index, ..resource }))
+            .collect();
+        Ok(Arc::new(Self { all, definitions }))
+    }
+
+    /// All of them, in a fixed order.
+    pub fn all(&self) -> &[Arc<Resource>] {
+        &self.all
+    }
+
+    /// The resource at this path.
+    pub fn find(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.all
+            .iter()
+            .find(|r| r.group == group && r.version == version && r.plural == plural)
+    }
+
+    /// The resource of this kind, whatever the version.
+    pub fn by_kind(&self, group: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.all.iter().find(|r| r.group == group && r.kind == kind)
+    }
+
+    /// The CRDs of the custom ones, as generated.
+    pub fn definitions(&self) -> &[CustomResourceDefinition] {
+        &self.definitions
+    }
+
+    /// The one resource of a conduct of which there is one.
+    pub(crate) fn of_conduct(&self, conduct: Conduct) -> &Arc<Resource> {
+        self.all
+            .iter()
+            .find(|r| r.conduct == conduct)
+            .expect("the table of built-in kinds has one of each conduct")
+    }
+}
+
+struct Builtin {
+    group: &'static str,
+    kind: &'static str,
+    plural: &'static str,
+    short_names: &'static [&'static str],
+    namespaced: bool,
+    conduct: Conduct,
+    selectable: &'static [&'static str],
+    /// Name, type, JSON path.
+    columns: &'static [(&'static str, &'static str, &'static str)],
+}
+
+const AGE: (&str, &str, &str) = ("Age", "date", ".metadata.creationTimestamp");
+
+const BUILTINS: [Builtin; 6] = [
+    Builtin {
+        group: "",
+        kind: "Namespace",
+        plural: "namespaces",
+        short_names: &["ns"],
+        namespaced: false,
+        conduct: Conduct::Namespace,
+        selectable: &["status.phase"],
+        columns: &[("Status", "string", ".status.phase"), AGE],
+    },
+    Builtin {
+        group: "",
+        kind: "Event",
+        plural: "events",
+        short_names: &["ev"],
+        namespaced: true,
+        conduct: Conduct::Event,
+        selectable: &[
+            "involvedObject.kind",
+            "involvedObject.namespace",
+            "involvedObject.name",
+            "involvedObject.uid",
+            "involvedObject.apiVersion",
+            "involvedObject.resourceVersion",
+            "involvedObject.fieldPath",
+            "reason",
+            "reportingComponent",
+            "source",
+            "type",
+        ],
+        columns: &[
+            ("Last Seen", "date", ".lastTimestamp"),
+            ("Type", "string", ".type"),
+            ("Reason", "string", ".reason"),
+            ("Object", "string", ".involvedObject"),
+            ("Message", "string", ".message"),
+        ],
+    },
+    Builtin {
+        group: "",
+        kind: "ConfigMap",
+        plural: "configmaps",
+        short_names: &["cm"],
+        namespaced: true,
+        conduct: Conduct::Plain,
+        selectable: &[],
+        columns: &[("Data", "integer", ".data"), AGE],
+    },
+    Builtin {
+        group: "",
+        kind: "Secret",
+        plural: "secrets",
+        short_names: &[],
+        namespaced: true,
+        conduct: Conduct::Plain,
+        selectable: &["type"],
+        columns: &[
+            ("Type", "string", ".type"),
+            ("Data", "integer", ".data"),
+            AGE,
+        ],
+    },
+    Builtin {
+        group: "coordination.k8s.io",
+        kind: "Lease",
+        plural: "leases",
+        short_names: &[],
+        namespaced: true,
+        conduct: Conduct::Lease,
+        selectable: &[],
+        columns: &[("Holder", "string", ".spec.holderIdentity"), AGE],
+    },
+    Builtin {
+        group: "apiextensions.k8s.io",
+        kind: "CustomResourceDefinition",
+        plural: "customresourcedefinitions",
+        short_names: &["crd", "crds"],
+        namespaced: false,
+        conduct: Conduct::Definition,
+        selectable: &[],
+        columns: &[("Created At", "date", ".metadata.creationTimestamp")],
+    },
+];
+
+fn builtins() -> Vec<Resource> {
+    let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+    BUILTINS
+        .iter()
+        .map(|b| Resource {
+            group: b.group.to_owned(),
+            version: "v1".to_owned(),
+            kind: b.kind.to_owned(),
+            list_kind: format!("{}List", b.kind),
+            plural: b.plural.to_owned(),
+            singular: b.kind.to_lowercase(),
+            short_names: owned(b.short_names),
+            categories: match b.conduct {
+                Conduct::Definition => owned(&["api-extensions"]),
+                Conduct::Custom
+                | Conduct::Namespace
+                | Conduct::Event
+                | Conduct::Lease
+                | Conduct::Plain => Vec::new(),
+            },
+            namespaced: b.namespaced,
+            status_subresource: b.conduct == Conduct::Namespace,
+            schema: None,
+            columns: b
+                .columns
+                .iter()
+                .map(|&(name, kind, json_path)| Column {
+                    name: name.to_owned(),
+                    kind: kind.to_owned(),
+                    format: String::new(),
+                    description: String::new(),
+                    priority: 0,
+                    json_path: json_path.to_owned(),
+                })
+                .collect(),
+            selectable: owned(b.selectable),
+            conduct: b.conduct,
+            layout: Layout::of_builtin(b.kind),
+            index: 0,
+        })
+        .collect()
+}
+
+/// The value at a dotted path of plain names; what field selectors and columns of built-in kinds look at.
+pub(crate) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
+    path.split('.')
+        .try_fold(object, |value, name| value.get(name))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn our_kinds_and_the_built_in_ones_are_found_by_path_and_by_kind() {
+        let kinds = crate::testing::resources();
+        let pool = kinds.find("ipam.metal3.io", "v1alpha1", "ippools").unwrap();
+        assert!(pool.namespaced && pool.status_subresource && pool.schema.is_some());
+        assert_eq!(pool.qualified(), "ippools.ipam.metal3.io");
+        assert!(pool.short_names.iter().any(|s| s == "m3ipp"));
+        let address = kinds.by_kind("ipam.metal3.io", "IPAddress").unwrap();
+        assert!(!address.status_subresource);
+        assert_eq!(address.selectable, ["spec.address", "spec.pool.name"]);
+        for (group, version, plural) in [
+            ("", "v1", "namespaces"),
+            ("", "v1", "events"),
+            ("coordination.k8s.io", "v1", "leases"),
+            ("cluster.x-k8s.io", "v1beta2", "clusters"),
+            ("ipam.cluster.x-k8s.io", "v1beta2", "ipaddressclaims"),
+            ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
+        ] {
+            assert!(
+                kinds.find(group, version, plural).is_some(),
+                "{group}/{version} {plural}"
+            );
+        }
+        assert!(kinds.find("ipam.metal3.io", "v1", "ippools").is_none());
+        for (index, resource) in kinds.all().iter().enumerate() {
+            assert_eq!(resource.index, index);
+        }
+    }
+}

@@ -1,0 +1,39 @@
+#![doc = include_str!("../README.md")]
+//!
+//! # The house
+//!
+//! ```text
+//!   serves.rs   what is served, and admission.rs: by whose rules
+//!   server.rs   Server: open a folder, client(), listen()
+//!     tls.rs      certificate authority, token           http/   requests and answers; TLS and in process alike
+//!                                                          |
+//!     kinds.rs    what is served   <---------------------- registry/   what objects mean
+//!     schema/     what a custom resource may hold <--------|
+//!     fields/     who owns which field, server-side apply <-|
+//!     error.rs    Status                                 store/  durable, revisions, history
+//! ```
+
+mod admission;
+pub mod error;
+mod fields;
+mod http;
+pub mod kinds;
+mod metrics;
+mod reach;
+pub mod registry;
+pub mod schema;
+mod server;
+mod serves;
+mod store;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod typed;
+
+pub use admission::{Admission, Object, Objects, Request, Verdict};
+pub use kinds::{DefinitionError, Resources};
+pub use registry::{Clock, Limits};
+pub use server::{InMemory, InMemoryOptions, Listening, Options, Server, ServerError};
+pub use serves::{Product, Serves};

@@ -1,0 +1,48 @@
+//! The rules of whoever opened the server, asked after everything that Kubernetes itself would refuse.
+
+use super::Registry;
+use super::metadata::Object;
+use crate::admission::{Objects, Request};
+use crate::error::FieldError;
+use crate::kinds::{Conduct, Resource};
+
+impl Registry {
+    /// What the rules say of `new` in place of `old`.
+    pub(super) fn admit(
+        &self,
+        resource: &Resource,
+        old: Option<&Object>,
+        new: &Object,
+        warnings: &mut Vec<String>,
+    ) -> Vec<FieldError> {
+        let Some(admission) = self.inner.admission.as_deref() else {
+            return Vec::new();
+        };
+        if resource.conduct != Conduct::Custom {
+            return Vec::new();
+        }
+        let objects = Objects::new(&self.inner.kinds, &self.inner.store);
+        let request = Request { resource, old, new };
+        let verdict = admission.review(&request, &objects);
+        warnings.extend(verdict.warnings);
+        verdict.errors
+    }
+
+    /// What the object before and the object after are found by, where the two differ.
+    pub(super) fn index_change(
+        &self,
+        resource: &Resource,
+        old: Option<&Object>,
+        new: Option<&Object>,
+    ) -> (Option<String>, Option<String>) {
+        let Some(admission) = self.inner.admission.as_deref() else {
+            return (None, None);
+        };
+        if resource.conduct != Conduct::Custom {
+            return (None, None);
+        }
+        let index = |object: Option<&Object>| admission.index(resource, object?);
+        let (old, new) = (index(old), index(new));
+        if old == new { (None, None) } else { (old, new) }
+    }
+}

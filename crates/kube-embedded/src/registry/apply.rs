@@ -1,0 +1,131 @@
+//! Server-side apply, as a write: what is applied to, in which form, and that the object may come into being by it. Who owns
+//! what then is told by `ownership`.
+
+use serde_json::Value;
+
+use super::Registry;
+use super::body::{self, Came};
+use super::check::no_number;
+use super::metadata::{self, Object};
+use super::ownership::{self, By};
+use super::request::{FieldValidation, Target, WriteOptions, Written};
+use super::write::{ATTEMPTS, place};
+use crate::error::ApiError;
+use crate::kinds::Conduct;
+use crate::typed;
+
+impl Registry {
+    /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
+    pub(super) async fn apply(
+        &self,
+        target: &Target,
+        config: Value,
+        force: bool,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let name = target.name()?;
+        let Value::Object(config) = config else {
+            return Err(ApiError::bad_request(
+                "error decoding YAML: the configuration is not an object",
+            ));
+        };
+        let by = By::new(options, self.now());
+        // Nothing is dropped from what was applied: a field that is not in the schema was refused.
+        let mut plain = options.clone();
+        let findings = std::mem::take(&mut plain.findings);
+        let decode = |applied: Object, warnings: &mut Vec<String>| {
+            tell_doubled(&findings, options.field_validation, warnings)?;
+            let mut applied = applied;
+            if resource.conduct == Conduct::Custom {
+                forget_odd_times(&mut applied);
+            }
+            let applied = Value::Object(applied);
+            let decoded = body::decode(resource, applied, Came::Applied, &plain, warnings);
+            let mut wanted = decoded.map_err(|error| ownership::not_converted(error, &config))?;
+            place(target, &mut wanted)?;
+            body::merge_owners(&mut wanted, Came::Applied, warnings);
+            Ok(wanted)
+        };
+        let part = target.subresource;
+        for _ in 0..ATTEMPTS {
+            let is_there = self
+                .inner
+                .store
+                .snapshot()?
+                .get(&target.key(name))?
+                .is_some();
+            if is_there || part.is_some() {
+                let mut warnings = Vec::new();
+                let applied =
+                    self.replace(target, options, &mut warnings, None, |old, warnings| {
+                        let old = Some(&old.object);
+                        let applied = ownership::apply(resource, old, &config, part, force, &by)?;
+                        decode(applied, warnings)
+                    });
+                let applied = applied.await;
+                match applied.map_err(|error| error.after(&warnings)) {
+                    // Gone meanwhile: then it is made.
+                    Err(error) if error.reason == "NotFound" && part.is_none() => continue,
+                    done => return done,
+                }
+            }
+            let mut warnings = Vec::new();
+            let applied = ownership::apply(resource, None, &config, None, force, &by)?;
+            let mut wanted = decode(applied, &mut warnings)?;
+            let version = metadata::text(&wanted, "resourceVersion");
+            // Any version will do, for there is none to compare it with.
+            if !version.is_empty() && version.parse::<u64>().is_err() {
+                return Err(no_number(version));
+            }
+            metadata::of(&mut wanted).remove("resourceVersion");
+            let uid = metadata::text(&wanted, "uid");
+            if !uid.is_empty() {
+                return Err(ApiError::conflict(
+                    resource,
+                    name,
+                    format_args!(
+                        "uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    ),
+                ));
+            }
+            let made = self.create_named(target, wanted, options, None, &mut warnings);
+            match made.await {
+                // Someone was faster: then it is changed.
+                Err(error) if error.reason == "AlreadyExists" => {}
+                done => return done.map_err(|error| error.after(&warnings)),
+            }
+        }
+        Err(ApiError::modified(resource, name))
+    }
+}
+
+/// Of a custom resource that someone applies, times of the metadata that are none are not there. Those that are, the server knows
+/// better.
+fn forget_odd_times(object: &mut Object) {
+    for field in ["creationTimestamp", "deletionTimestamp"] {
+        let text = metadata::field(object, field).and_then(Value::as_str);
+        if text.is_some_and(|text| typed::time(text).is_none()) {
+            metadata::of(object).remove(field);
+        }
+    }
+}
+
+/// Keys that stood twice in an applied configuration.
+fn tell_doubled(
+    findings: &[String],
+    validation: FieldValidation,
+    warnings: &mut Vec<String>,
+) -> Result<(), ApiError> {
+    match validation {
+        FieldValidation::Strict if !findings.is_empty() => Err(ApiError::bad_request(format!(
+            "error strict decoding YAML: {}",
+            findings.join(", ")
+        ))),
+        FieldValidation::Warn => {
+            warnings.extend_from_slice(findings);
+            Ok(())
+        }
+        FieldValidation::Strict | FieldValidation::Ignore => Ok(()),
+    }
+}

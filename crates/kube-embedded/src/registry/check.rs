@@ -1,0 +1,200 @@
+//! What is wrong with an object beyond its metadata, and with a write as the successor of what is there.
+
+use serde_json::Value;
+
+use super::commit::Old;
+use super::metadata::{self, Object};
+use super::request::{Subresource, Target};
+use super::{Registry, conduct, names, rules};
+use crate::error::{ApiError, FieldError, FieldErrorKind, truncated};
+use crate::kinds::{Conduct, Resource};
+use crate::schema::Schema;
+
+impl Registry {
+    /// What is wrong with an object's successor; `kind` is what the client said that it is, in errors.
+    pub(super) fn check_update(
+        &self,
+        target: &Target,
+        old: &Old,
+        new: &Object,
+        kind: &str,
+        warnings: &mut Vec<String>,
+    ) -> Result<(), ApiError> {
+        let resource = &target.resource;
+        let (general, changed) = rules::check_changed(resource, &old.object, new);
+        let mut errors = general.clone();
+        errors.extend(changed.iter().cloned());
+        let of_another_kind = check_kind(resource, new);
+        if of_another_kind.is_empty() {
+            // A real server looks at what changed in the metadata twice: for any object, and for this kind.
+            let core = rules::check_core(resource, new);
+            if resource.conduct != Conduct::Event {
+                errors.extend(changed);
+                errors.extend(core.iter().cloned());
+            }
+            if resource.conduct == Conduct::Plain {
+                errors.extend(conduct::check_change(resource, &old.object, new));
+                errors.extend(names::check_names(resource, new));
+                errors.extend(general);
+                errors.extend(core);
+            }
+            errors.extend(match target.subresource {
+                None => check_contents(resource, Some(&old.object), new),
+                Some(Subresource::Status) => check_status(resource, &old.object, new),
+            });
+            if let Some(schema) = &resource.schema {
+                errors = with_rules(schema, errors, new, Some(&old.object));
+            }
+        } else {
+            errors.extend(of_another_kind);
+        }
+        if errors.is_empty() && target.subresource.is_none() {
+            errors = self.admit(resource, Some(&old.object), new, warnings);
+        }
+        if errors.is_empty() {
+            warnings.extend(conduct::warnings(resource, Some(&old.object), new));
+            Ok(())
+        } else {
+            Err(ApiError::invalid_as(
+                &resource.group,
+                kind,
+                metadata::text(&old.object, "name"),
+                &errors,
+            ))
+        }
+    }
+}
+
+/// The resourceVersion that the client names, if any, must be the object's.
+pub(super) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    let name = metadata::text(&old.object, "name");
+    let version = metadata::text(wanted, "resourceVersion");
+    if version.is_empty() || version == "0" {
+        if conduct::is_updated_unconditionally(resource) {
+            return Ok(());
+        }
+        return Err(ApiError::invalid_resource(
+            resource,
+            name,
+            &[FieldError::invalid(
+                "metadata.resourceVersion",
+                &0.into(),
+                "must be specified for an update",
+            )],
+        ));
+    }
+    match version.parse::<u64>() {
+        Ok(version) if version == old.stored.revision => Ok(()),
+        Ok(_) => Err(ApiError::modified(resource, name)),
+        Err(_) => Err(no_number(version)),
+    }
+}
+
+/// A resourceVersion that is none: a real server's store stumbles over it, and says so without a reason.
+pub(super) fn no_number(version: &str) -> ApiError {
+    ApiError::unreasoned(format!(
+        "strconv.ParseUint: parsing {:?}: invalid syntax",
+        truncated(version, 256)
+    ))
+}
+
+/// Whoever replaces an object by PUT and names a UID means the object that has it, and no other of that name.
+pub(super) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
+    let resource = &target.resource;
+    let name = target.name.as_deref().unwrap_or_default();
+    let place = match resource.conduct {
+        Conduct::Custom => format!("{}/{}", resource.group, resource.plural),
+        Conduct::Definition
+        | Conduct::Namespace
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => resource.plural.clone(),
+    };
+    let within = match target.namespace() {
+        "" => String::new(),
+        namespace => format!("{namespace}/"),
+    };
+    ApiError::conflict(
+        resource,
+        name,
+        format_args!(
+            "StorageError: invalid object, Code: 4, Key: /registry/{place}/{within}{name}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {wanted}, UID in object meta: {found}"
+        ),
+    )
+}
+
+/// A custom resource says what it is; built-in kinds were read as what the path says.
+pub(super) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError> {
+    let found = metadata::kind(object);
+    if found == resource.kind {
+        return Vec::new();
+    }
+    let why = format!("must be {}", resource.kind);
+    vec![FieldError::invalid("kind", &found.into(), why)]
+}
+
+/// What is wrong with everything but the metadata. What was wrong before, in the same way, is let through.
+pub(super) fn check_contents(
+    resource: &Resource,
+    old: Option<&Object>,
+    new: &Object,
+) -> Vec<FieldError> {
+    let Some(schema) = &resource.schema else {
+        return conduct::check(resource, new);
+    };
+    let mut errors = schema.validate(new);
+    if let (Some(old), false) = (old, errors.is_empty()) {
+        let before = schema.validate(old);
+        errors.retain(|error| !before.contains(error));
+    }
+    errors
+}
+
+/// Adds what the rules in CEL find. As on a real server they are not asked about an object in which something is missing,
+/// too long or of another type, in its metadata or elsewhere.
+pub(super) fn with_rules(
+    schema: &Schema,
+    mut errors: Vec<FieldError>,
+    new: &Object,
+    old: Option<&Object>,
+) -> Vec<FieldError> {
+    if !schema.has_rules() {
+        return errors;
+    }
+    let blocks = |error: &FieldError| match error.kind {
+        FieldErrorKind::NotSupported
+        | FieldErrorKind::Required
+        | FieldErrorKind::TooLong
+        | FieldErrorKind::TooMany
+        | FieldErrorKind::TypeInvalid => true,
+        FieldErrorKind::Invalid | FieldErrorKind::Duplicate | FieldErrorKind::Forbidden => false,
+    };
+    if errors.iter().any(blocks) {
+        errors.push(FieldError::invalid(
+            "<nil>",
+            &Value::Null,
+            "some validation rules were not checked because the object was invalid; correct the existing errors to complete validation",
+        ));
+    } else {
+        errors.extend(schema.check_rules(new, old));
+    }
+    errors
+}
+
+/// What is wrong with a status that is written by its own path.
+fn check_status(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
+    let Some(schema) = &resource.schema else {
+        return Vec::new();
+    };
+    // A status of null is one that can be applied.
+    let Some(status) = new.get("status").filter(|status| !status.is_null()) else {
+        return Vec::new();
+    };
+    let mut errors = schema.validate_part("status", status);
+    if let (Some(old), false) = (old.get("status"), errors.is_empty()) {
+        let before = schema.validate_part("status", old);
+        errors.retain(|error| !before.contains(error));
+    }
+    errors
+}

@@ -1,0 +1,388 @@
+//! The garbage collector: what becomes of dependents when their owner goes.
+//!
+//! Its work list lies in the store and is written in the transaction that makes the work: an owner that is gone and has
+//! dependents, an owner that waits for its dependents (finalizers `foregroundDeletion`, `orphan`), a new dependent whose
+//! owner is not there. So nothing is lost over a restart, and a quiet server does nothing.
+//!
+//! A dependent goes when none of its owners is left; while one is, only the references to those that are gone are taken
+//! off. An owner of a kind that is not served here counts as there.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+use serde_json::Value;
+
+use super::commit::Old;
+use super::metadata::{self, Object};
+use super::ownership::{self, By};
+use super::request::{DeleteOptions, Propagation, Target};
+use super::{Inner, Registry, commit_failed, read};
+use crate::error::ApiError;
+use crate::store::{CommitError, Wakes, owner_id};
+
+/// Dependents that are worked on at once: they share commits.
+const AT_ONCE: usize = 64;
+/// Dependents that are looked up at once.
+const PAGE: usize = 512;
+/// How often one object is tried when others keep writing it.
+const ATTEMPTS: usize = 64;
+/// Pause after a pass that could not do everything.
+const AGAIN: Duration = Duration::from_secs(1);
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// What the collector remembers between passes; all of it can be forgotten.
+#[derive(Default)]
+struct Memory {
+    /// Owners whose dependents were all told.
+    told: BTreeSet<u128>,
+    seen: Wakes,
+}
+
+/// Runs until the registry is closed or gone.
+pub(super) async fn run(inner: Weak<Inner>) {
+    let Some((closed, mut wakes)) = inner
+        .upgrade()
+        .map(|inner| (inner.closed.clone(), inner.store.collect_wakes()))
+    else {
+        return;
+    };
+    let mut memory = Memory::default();
+    loop {
+        let seen = *wakes.borrow_and_update();
+        if seen.work != memory.seen.work {
+            memory.told.clear();
+        }
+        memory.seen = seen;
+        let passed = match inner.upgrade() {
+            None => return,
+            Some(inner) => Registry { inner }.collect(&mut memory).await,
+        };
+        let pause = async {
+            match &passed {
+                Ok(()) => std::future::pending().await,
+                Err(error) => {
+                    tracing::warn!(%error, "the garbage collector tries again");
+                    tokio::time::sleep(AGAIN).await;
+                }
+            }
+        };
+        tokio::select! {
+            () = closed.cancelled() => return,
+            changed = wakes.changed() => if changed.is_err() { return },
+            () = pause => {}
+        }
+    }
+}
+
+/// What an owner reference leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    /// It is there, or of a kind that is not served here.
+    There,
+    /// It is there and waits for its dependents.
+    Waits,
+    /// It is gone.
+    Gone,
+}
+
+impl Registry {
+    /// One pass over the work list, also when some of it fails; the first error is returned.
+    async fn collect(&self, memory: &mut Memory) -> Result<(), ApiError> {
+        let work = self.inner.store.snapshot()?.collect()?;
+        let known: BTreeSet<u128> = work.iter().map(|(id, _)| *id).collect();
+        memory.told.retain(|id| known.contains(id));
+        let mut passed = Ok(());
+        for (id, key) in work {
+            let done = if !key.is_empty() {
+                self.serve_waiting(id, &key, memory).await
+            } else if memory.told.contains(&id) {
+                Ok(())
+            } else {
+                let told = self.tell_dependents(id).await;
+                if told.is_ok() {
+                    memory.told.insert(id);
+                }
+                told
+            };
+            passed = passed.and(done);
+        }
+        passed
+    }
+
+    /// An owner that is being deleted and has one of the collector's finalizers.
+    async fn serve_waiting(
+        &self,
+        id: u128,
+        key: &str,
+        memory: &mut Memory,
+    ) -> Result<(), ApiError> {
+        let Some(stored) = self.inner.store.snapshot()?.get(key)? else {
+            return Ok(());
+        };
+        if stored.id != id || !stored.deleting {
+            return Ok(());
+        }
+        let object = Old::read(stored)?.object;
+        let finalizers = metadata::finalizers(&object);
+        if finalizers.contains(&ORPHAN) {
+            self.for_dependents(id, |dependent| async move {
+                self.drop_owners(&dependent, |owner| owner == id).await
+            })
+            .await?;
+            self.drop_finalizer(key, id, ORPHAN).await?;
+        } else if finalizers.contains(&FOREGROUND) {
+            if !memory.told.contains(&id) {
+                self.tell_dependents(id).await?;
+                memory.told.insert(id);
+            }
+            if !self.is_blocked(id)? {
+                self.drop_finalizer(key, id, FOREGROUND).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a dependent is left that its owner must wait for.
+    fn is_blocked(&self, id: u128) -> Result<bool, ApiError> {
+        let snapshot = self.inner.store.snapshot()?;
+        let mut after: Option<String> = None;
+        loop {
+            let page = snapshot.dependents(id, after.as_deref(), PAGE)?;
+            for key in &page {
+                let Some(stored) = snapshot.get(key)? else {
+                    continue;
+                };
+                let object = Old::read(stored)?.object;
+                let blocks = metadata::owners(&object).iter().any(|owner| {
+                    owner["blockOwnerDeletion"] == true
+                        && owner["uid"].as_str().map(owner_id) == Some(id)
+                });
+                if blocks {
+                    return Ok(true);
+                }
+            }
+            match page.last() {
+                Some(last) if page.len() == PAGE => after = Some(last.clone()),
+                _ => return Ok(false),
+            }
+        }
+    }
+
+    async fn tell_dependents(&self, id: u128) -> Result<(), ApiError> {
+        self.for_dependents(id, |dependent| async move { self.attend(&dependent).await })
+            .await
+    }
+
+    /// Does `work` for every dependent of an owner, many at once, also when some of it fails; the first error is returned.
+    async fn for_dependents<F>(&self, id: u128, work: impl Fn(String) -> F) -> Result<(), ApiError>
+    where
+        F: Future<Output = Result<(), ApiError>>,
+    {
+        let mut after: Option<String> = None;
+        let mut passed = Ok(());
+        loop {
+            // A new snapshot a page: an old one would hold disk space for as long as this takes.
+            let page = self
+                .inner
+                .store
+                .snapshot()?
+                .dependents(id, after.as_deref(), PAGE)?;
+            after = page.last().cloned();
+            let full = page.len() == PAGE;
+            let done: Vec<Result<(), ApiError>> = stream::iter(page.into_iter().map(&work))
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            passed = done.into_iter().fold(passed, Result::and);
+            if !full {
+                return passed;
+            }
+        }
+    }
+
+    /// Looks at one dependent: all its owners decide.
+    async fn attend(&self, key: &str) -> Result<(), ApiError> {
+        for _ in 0..ATTEMPTS {
+            let snapshot = self.inner.store.snapshot()?;
+            let Some(stored) = snapshot.get(key)? else {
+                return Ok(());
+            };
+            if stored.deleting {
+                return Ok(());
+            }
+            let old = Old::read(stored)?;
+            let namespace = metadata::text(&old.object, "namespace");
+            let mut left = 0;
+            let mut waiting = false;
+            let mut off = BTreeSet::new();
+            for owner in metadata::owners(&old.object) {
+                if !self.is_known(owner) {
+                    // Of what has an owner of a kind that nobody serves, nothing can be told.
+                    return Ok(());
+                }
+                let id = owner_id(owner["uid"].as_str().unwrap_or_default());
+                match self.owner(&snapshot, owner, namespace)? {
+                    Owner::There => left += 1,
+                    Owner::Waits => {
+                        waiting = true;
+                        off.insert(id);
+                    }
+                    Owner::Gone => {
+                        off.insert(id);
+                    }
+                }
+            }
+            if left > 0 {
+                if off.is_empty() {
+                    return Ok(());
+                }
+                return self.drop_owners(key, |owner| off.contains(&owner)).await;
+            }
+            if off.is_empty() {
+                // Its references were taken off meanwhile.
+                return Ok(());
+            }
+            let has_dependents = !snapshot.dependents(old.stored.id, None, 1)?.is_empty();
+            let finalizers = metadata::finalizers(&old.object);
+            let propagation = if finalizers.contains(&ORPHAN) {
+                Propagation::Orphan
+            } else if finalizers.contains(&FOREGROUND) || (waiting && has_dependents) {
+                Propagation::Foreground
+            } else {
+                Propagation::Background
+            };
+            let options = DeleteOptions {
+                uid: Some(metadata::text(&old.object, "uid").to_owned()),
+                resource_version: Some(old.stored.revision.to_string()),
+                propagation: Some(propagation),
+                ..DeleteOptions::default()
+            };
+            let Some(target) = self.target_of(key) else {
+                return Ok(());
+            };
+            match self.delete(&target, &options).await {
+                Ok(_) => return Ok(()),
+                Err(error) if error.code == 404 => return Ok(()),
+                // Changed meanwhile: its owners may have, too.
+                Err(error) if error.code == 409 => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(ApiError::internal(format_args!(
+            "{key} changes all the time"
+        )))
+    }
+
+    /// Whether the kind of an owner is served here.
+    fn is_known(&self, owner: &Value) -> bool {
+        let text = |name: &str| owner[name].as_str().unwrap_or_default();
+        let group = metadata::group_of(text("apiVersion"));
+        let resource = self.inner.kinds.by_kind(group, text("kind"));
+        resource.is_some_and(|resource| resource.api_version() == text("apiVersion"))
+    }
+
+    fn owner(
+        &self,
+        snapshot: &crate::store::Snapshot,
+        owner: &Value,
+        namespace: &str,
+    ) -> Result<Owner, ApiError> {
+        let Some(key) = self.owner_key(owner, namespace) else {
+            return Ok(Owner::There);
+        };
+        let id = owner_id(owner["uid"].as_str().unwrap_or_default());
+        let Some(stored) = snapshot.get(&key)?.filter(|stored| stored.id == id) else {
+            return Ok(Owner::Gone);
+        };
+        if !stored.deleting {
+            return Ok(Owner::There);
+        }
+        let object = Old::read(stored)?.object;
+        if metadata::finalizers(&object).contains(&FOREGROUND) {
+            Ok(Owner::Waits)
+        } else {
+            Ok(Owner::There)
+        }
+    }
+
+    async fn drop_owners(&self, key: &str, off: impl Fn(u128) -> bool) -> Result<(), ApiError> {
+        self.change(key, |object| {
+            let owners: Vec<Value> = metadata::owners(object)
+                .iter()
+                .filter(|owner| !off(owner_id(owner["uid"].as_str().unwrap_or_default())))
+                .cloned()
+                .collect();
+            let metadata = metadata::of(object);
+            if owners.is_empty() {
+                metadata.remove("ownerReferences");
+            } else {
+                metadata.insert("ownerReferences".to_owned(), owners.into());
+            }
+        })
+        .await
+    }
+
+    async fn drop_finalizer(&self, key: &str, id: u128, finalizer: &str) -> Result<(), ApiError> {
+        self.change(key, |object| {
+            if owner_id(metadata::text(object, "uid")) == id {
+                let kept: Vec<String> = metadata::finalizers(object)
+                    .into_iter()
+                    .filter(|found| *found != finalizer)
+                    .map(str::to_owned)
+                    .collect();
+                let kept: Vec<&str> = kept.iter().map(String::as_str).collect();
+                metadata::set_finalizers(object, &kept);
+            }
+        })
+        .await
+    }
+
+    /// Changes an object as the server itself does, again when someone else was faster.
+    pub(super) async fn change(
+        &self,
+        key: &str,
+        change: impl Fn(&mut Object),
+    ) -> Result<(), ApiError> {
+        let Some(target) = self.target_of(key) else {
+            return Ok(());
+        };
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.inner.store.snapshot()?.get(key)? else {
+                return Ok(());
+            };
+            let old = Old::read(stored)?;
+            let mut new = old.object.clone();
+            change(&mut new);
+            if new == old.object {
+                return Ok(());
+            }
+            let by = By::controllers(self.now());
+            ownership::account(&target.resource, Some(&old.object), &mut new, None, &by);
+            match self.store_next(&target.resource, key, &old, &new).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Refused(_)) => {}
+                Err(other) => return Err(commit_failed(&other)),
+            }
+        }
+        Err(ApiError::internal(format_args!(
+            "{key} changes all the time"
+        )))
+    }
+
+    /// The object of a key.
+    fn target_of(&self, key: &str) -> Option<Target> {
+        let resource = self
+            .inner
+            .kinds
+            .all()
+            .iter()
+            .find(|resource| key.starts_with(&resource.prefix()))?;
+        let (namespace, name) = read::split_key(resource, key);
+        let namespace = resource.namespaced.then_some(namespace);
+        Some(Target::one(&Arc::clone(resource), namespace, name))
+    }
+}

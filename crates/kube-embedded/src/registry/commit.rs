@@ -1,0 +1,201 @@
+//! From an object's new state to a change of the store: what it is linked to, found by, and told to watches with.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::metadata::{self, Object};
+use super::{MAX_OBJECT_BYTES, Registry, conduct, key};
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource, at_path};
+use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
+
+/// An object as read: what a write is computed from.
+pub(super) struct Old {
+    pub(super) stored: Stored,
+    pub(super) object: Object,
+}
+
+/// What a write leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Left {
+    /// The object.
+    Kept,
+    /// Nothing: its last state is told to watches.
+    Gone,
+}
+
+impl Old {
+    pub(super) fn read(stored: Stored) -> Result<Self, ApiError> {
+        let object = serde_json::from_slice(&stored.object)
+            .map_err(|error| ApiError::internal(format_args!("a stored object: {error}")))?;
+        Ok(Self { stored, object })
+    }
+}
+
+/// What a write leaves when this is an object's next state: nothing, when the object had no time left and nothing holds it any
+/// more.
+pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
+    let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
+    let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
+    let is_over = match resource.conduct {
+        Conduct::Namespace => metadata::is_deleting(new),
+        Conduct::Custom
+        | Conduct::Definition
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => grace.and_then(Value::as_i64) == Some(0),
+    };
+    if is_over && !held {
+        Left::Gone
+    } else {
+        Left::Kept
+    }
+}
+
+impl Registry {
+    /// Commits the successor of an object; one that is deleted and that nothing holds any more goes.
+    pub(super) async fn store_next(
+        &self,
+        resource: &Resource,
+        key: &str,
+        old: &Old,
+        new: &Object,
+    ) -> Result<Committed, CommitError> {
+        match left_of(resource, old, new) {
+            Left::Kept => self.store(resource, key, Some(old), new, Left::Kept).await,
+            // The write that lets go of it is not stored any more: watches are told what was.
+            Left::Gone => {
+                let last = &old.object;
+                self.store(resource, key, Some(old), last, Left::Gone).await
+            }
+        }
+    }
+
+    /// Commits one object's new state.
+    pub(super) async fn store(
+        &self,
+        resource: &Resource,
+        key: &str,
+        old: Option<&Old>,
+        new: &Object,
+        left: Left,
+    ) -> Result<Committed, CommitError> {
+        let id = owner_id(metadata::text(new, "uid"));
+        let draft = Draft::of(new);
+        // What is there already may be marked and let go of, however big it is.
+        let room = old.map_or(0, |old| old.stored.object.len() + 1024);
+        if draft.len() > room.max(MAX_OBJECT_BYTES) {
+            return Err(CommitError::TooLarge);
+        }
+        let before = old
+            .map(|old| metadata::owner_ids(&old.object))
+            .unwrap_or_default();
+        let deleting = metadata::is_deleting(new);
+        let finalizers = metadata::finalizers(new);
+        let waits = deleting
+            && (finalizers.contains(&"foregroundDeletion") || finalizers.contains(&"orphan"));
+        let (action, linked, unlinked) = match left {
+            Left::Kept => {
+                let after = metadata::owner_ids(new);
+                let unlinked = before.difference(&after).copied().collect();
+                let linked = self.links(resource, new, &before);
+                let put = Action::Put {
+                    id,
+                    deleting,
+                    draft,
+                };
+                (put, linked, unlinked)
+            }
+            Left::Gone => (
+                Action::Remove { id, draft },
+                Vec::new(),
+                before.into_iter().collect(),
+            ),
+        };
+        let change = Change {
+            kind: resource.index,
+            key: Arc::from(key),
+            expected: old.map(|old| old.stored.revision),
+            action,
+            container: resource.conduct == Conduct::Namespace,
+            within: resource.namespaced.then(|| self.namespace_key(new)),
+            linked,
+            unlinked,
+            index: self.index_change(
+                resource,
+                old.map(|old| &old.object),
+                (left == Left::Kept).then_some(new),
+            ),
+            collect: waits && left == Left::Kept,
+            prior: old.and_then(|old| prior(resource, old, new)),
+        };
+        self.inner.store.commit(change).await
+    }
+
+    /// Where the namespace of an object lies.
+    fn namespace_key(&self, object: &Object) -> Arc<str> {
+        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        Arc::from(key(namespaces, "", metadata::text(object, "namespace")))
+    }
+
+    /// The owners that `new` names and that are not in `before`, with the keys under which they should be.
+    fn links(
+        &self,
+        resource: &Resource,
+        new: &Object,
+        before: &BTreeSet<u128>,
+    ) -> Vec<(u128, Option<String>)> {
+        if resource.conduct == Conduct::Event {
+            // They go by their age, whatever becomes of their owners.
+            return Vec::new();
+        }
+        let namespace = metadata::text(new, "namespace");
+        metadata::owners(new)
+            .iter()
+            .filter_map(|owner| {
+                let id = owner_id(owner["uid"].as_str()?);
+                (!before.contains(&id)).then(|| (id, self.owner_key(owner, namespace)))
+            })
+            .collect()
+    }
+
+    /// Where an owner that is named by something in `namespace` should be; none when its kind is not served here, or when
+    /// something without a namespace names something that lies in one.
+    pub(super) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
+        let text = |name: &str| owner[name].as_str().unwrap_or_default();
+        let group = metadata::group_of(text("apiVersion"));
+        let resource = self.inner.kinds.by_kind(group, text("kind"))?;
+        if resource.api_version() != text("apiVersion") {
+            return None;
+        }
+        if resource.namespaced && namespace.is_empty() {
+            return None;
+        }
+        Some(key(resource, namespace, text("name")))
+    }
+}
+
+/// The old text, when a selector may tell old from new.
+fn prior(resource: &Resource, old: &Old, new: &Object) -> Option<Bytes> {
+    let labels_changed = metadata::field(&old.object, "labels") != metadata::field(new, "labels");
+    let changed = labels_changed
+        || (!resource.selectable.is_empty() && {
+            let field = |object: &Object, path: &str| -> Option<Value> {
+                let (first, rest) = path.split_once('.').unwrap_or((path, ""));
+                let part = object.get(first)?;
+                if rest.is_empty() {
+                    Some(part.clone())
+                } else {
+                    at_path(part, rest).cloned()
+                }
+            };
+            resource
+                .selectable
+                .iter()
+                .any(|path| field(&old.object, path) != field(new, path))
+        });
+    changed.then(|| old.stored.object.clone())
+}

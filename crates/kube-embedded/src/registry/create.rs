@@ -1,0 +1,210 @@
+//! Something new: by POST, by PUT where that makes what is missing, and by the first apply.
+
+use serde_json::Value;
+
+use super::body::{self, Came};
+use super::check::{check_contents, check_kind, with_rules};
+use super::commit::Left;
+use super::metadata::{self, Object};
+use super::ownership::By;
+use super::request::{Target, WriteOptions, Written};
+use super::write::{place, too_large_to_account};
+use super::{Registry, commit_failed, conduct, key, names, rules, update};
+use crate::error::ApiError;
+use crate::kinds::Conduct;
+use crate::store::{CommitError, Refused};
+
+/// How many generated names are tried.
+const NAMES: usize = 8;
+
+impl Registry {
+    /// Makes an object.
+    ///
+    /// # Errors
+    /// `AlreadyExists`, `Invalid`, `BadRequest`, or what the namespace does not allow.
+    pub async fn create(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "create"));
+        }
+        let mut warnings = Vec::new();
+        self.create_from(target, body, options, &mut warnings)
+            .await
+            .map_err(|error| error.after(&warnings))
+    }
+
+    async fn create_from(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let mut object = body::decode(resource, body, Came::Whole, options, warnings)?;
+        place(target, &mut object)?;
+        body::merge_owners(&mut object, Came::Whole, warnings);
+        update::revive(&mut object);
+        let generate = metadata::text(&object, "name").is_empty()
+            && !metadata::text(&object, "generateName").is_empty();
+        let by = By::new(options, self.now());
+        update::claim(resource, &mut object, &by);
+        let mut tried = 0;
+        loop {
+            if generate {
+                let name = names::generated_name(
+                    metadata::text(&object, "generateName"),
+                    &mut self.random(),
+                );
+                metadata::of(&mut object).insert("name".to_owned(), name.into());
+            }
+            tried += 1;
+            let before = warnings.len();
+            match self
+                .create_named(target, object.clone(), options, Some(&by), warnings)
+                .await
+            {
+                Err(error) if generate && tried < NAMES && error.reason == "AlreadyExists" => {
+                    warnings.truncate(before);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    pub(super) async fn create_named(
+        &self,
+        target: &Target,
+        object: Object,
+        options: &WriteOptions,
+        by: Option<&By>,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let uid = self.new_uid();
+        let mut object = update::first(resource, object, &uid, &self.now());
+        // What is no number says no version.
+        let version = metadata::text(&object, "resourceVersion").parse::<u64>();
+        let is_versioned = version.is_ok_and(|version| version > 0);
+        let name = metadata::text(&object, "name").to_owned();
+        let within = resource.namespaced.then(|| {
+            let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+            key(namespaces, "", target.namespace())
+        });
+        let kind = metadata::kind(&object).to_owned();
+        let mut errors = check_kind(resource, &object);
+        if errors.is_empty() {
+            errors = check_contents(resource, None, &object);
+            // Of an Event, what any object may be wrong in is looked at last.
+            if resource.conduct != Conduct::Event || errors.is_empty() {
+                let mut first = rules::check_new(resource, &object);
+                first.extend(rules::check_core(resource, &object));
+                first.append(&mut errors);
+                errors = first;
+            }
+            if let Some(schema) = &resource.schema {
+                errors = with_rules(schema, errors, &object, None);
+            }
+        }
+        if errors.is_empty() {
+            errors = self.admit(resource, None, &object, warnings);
+        }
+        if !errors.is_empty() || options.dry_run || is_versioned {
+            // A namespace that is not there is told before anything about the object in it.
+            self.check_within(target, &name, within.as_deref())?;
+        }
+        if !errors.is_empty() {
+            return Err(ApiError::invalid_as(&resource.group, &kind, &name, &errors));
+        }
+        warnings.extend(conduct::warnings(resource, None, &object));
+        if options.dry_run {
+            self.check_free(target, &object)?;
+            return Ok(self.not_stored(&object, true, std::mem::take(warnings)));
+        }
+        if is_versioned {
+            return Err(ApiError::unreasoned(
+                "resourceVersion should not be set on objects to be created",
+            ));
+        }
+        let key = target.key(&name);
+        let store =
+            async |object: &Object| self.store(resource, &key, None, object, Left::Kept).await;
+        let mut committed = store(&object).await;
+        if too_large_to_account(&committed, by, &mut object) {
+            committed = store(&object).await;
+        }
+        let committed = committed.map_err(|error| match error {
+            CommitError::Refused(Refused::Exists | Refused::Changed) => {
+                self.exists(target, &object)
+            }
+            CommitError::Refused(Refused::NoNamespace) => self.no_namespace(target),
+            CommitError::Refused(Refused::NamespaceDeleting) => {
+                ApiError::namespace_terminating(resource, &name, target.namespace())
+            }
+            other => commit_failed(&other),
+        })?;
+        Ok(Written {
+            object: committed.object,
+            revision: committed.revision,
+            created: true,
+            warnings: std::mem::take(warnings),
+        })
+    }
+
+    /// Whether the namespace takes something new, for what is not committed.
+    fn check_within(
+        &self,
+        target: &Target,
+        name: &str,
+        within: Option<&str>,
+    ) -> Result<(), ApiError> {
+        let Some(namespace) = within else {
+            return Ok(());
+        };
+        match self.inner.store.snapshot()?.get(namespace)? {
+            None => Err(self.no_namespace(target)),
+            Some(found) if found.deleting => Err(ApiError::namespace_terminating(
+                &target.resource,
+                name,
+                target.namespace(),
+            )),
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// Whether the name is free, for what is not committed.
+    fn check_free(&self, target: &Target, new: &Object) -> Result<(), ApiError> {
+        let name = metadata::text(new, "name");
+        let snapshot = self.inner.store.snapshot()?;
+        if !name.is_empty() && snapshot.get(&target.key(name))?.is_some() {
+            return Err(self.exists(target, new));
+        }
+        Ok(())
+    }
+
+    /// The error of a name that is taken; by something on its way out, that is said too.
+    fn exists(&self, target: &Target, new: &Object) -> ApiError {
+        let name = metadata::text(new, "name");
+        let mut error = if metadata::text(new, "generateName").is_empty() {
+            ApiError::already_exists(&target.resource, name)
+        } else {
+            ApiError::no_unique_name(&target.resource, name)
+        };
+        let snapshot = self.inner.store.snapshot().ok();
+        let found = snapshot.and_then(|snapshot| snapshot.get(&target.key(name)).ok()?);
+        if found.is_some_and(|found| found.deleting) {
+            error.message.insert_str(0, "object is being deleted: ");
+        }
+        error
+    }
+
+    fn no_namespace(&self, target: &Target) -> ApiError {
+        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        ApiError::not_found(namespaces, target.namespace())
+    }
+}

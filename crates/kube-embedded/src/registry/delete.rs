@@ -1,0 +1,212 @@
+//! Deletion: what has finalizers is marked and waits for them, the rest goes at once.
+
+use std::fmt;
+
+use bytes::Bytes;
+use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
+
+use super::commit::{Left, Old};
+use super::metadata::{self, Object};
+use super::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
+use super::{Registry, commit_failed, conduct, update};
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource};
+use crate::store::CommitError;
+
+/// Deletions of a collection that are under way at once.
+const AT_ONCE: usize = 64;
+/// How often a deletion is computed again when others keep writing the object.
+const ATTEMPTS: usize = 64;
+
+impl Registry {
+    /// Deletes an object, or marks it when something holds it.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict` when a precondition does not hold, or a failing store.
+    pub async fn delete(
+        &self,
+        target: &Target,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "delete"));
+        }
+        let name = target.name()?;
+        if resource.conduct == Conduct::Namespace && is_everlasting(name) {
+            return Err(ApiError::forbidden(
+                resource,
+                name,
+                "this namespace may not be deleted",
+            ));
+        }
+        let key = target.key(name);
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.inner.store.snapshot()?.get(&key)? else {
+                return Err(ApiError::not_found(resource, name));
+            };
+            let old = Old::read(stored)?;
+            check_preconditions(resource, name, &old, options)?;
+            // The garbage collector has nothing to do with Events.
+            let propagation = match resource.conduct {
+                Conduct::Event => Some(Propagation::Background),
+                Conduct::Custom
+                | Conduct::Definition
+                | Conduct::Namespace
+                | Conduct::Lease
+                | Conduct::Plain => options.propagation,
+            };
+            let new = marked(resource, &old.object, propagation, &self.now());
+            let held = !metadata::finalizers(&new).is_empty() || conduct::is_held(resource, &new);
+            if options.dry_run {
+                let object = Bytes::from(Value::Object(new).to_string());
+                return Ok(if held {
+                    Deleted::Marked(object)
+                } else {
+                    Deleted::Gone(object)
+                });
+            }
+            if held && !update::differs(&old.object, &new) {
+                return Ok(Deleted::Marked(old.stored.object));
+            }
+            // Something that was never marked goes as it was: watches see its last real state.
+            let (last, left) = match (held, metadata::is_deleting(&old.object)) {
+                (true, _) => (&new, Left::Kept),
+                (false, true) => (&new, Left::Gone),
+                (false, false) => (&old.object, Left::Gone),
+            };
+            match self.store(resource, &key, Some(&old), last, left).await {
+                Ok(committed) => {
+                    return Ok(match left {
+                        Left::Kept => Deleted::Marked(committed.object),
+                        Left::Gone => Deleted::Gone(committed.object),
+                    });
+                }
+                Err(CommitError::Refused(_)) => {}
+                Err(other) => return Err(commit_failed(&other)),
+            }
+        }
+        Err(ApiError::modified(resource, name))
+    }
+
+    /// Deletes everything of a collection that is selected, and returns it as it was before. What comes into being meanwhile may
+    /// stay.
+    ///
+    /// # Errors
+    /// The first deletion that fails, other than by `NotFound`.
+    pub async fn delete_collection(
+        &self,
+        target: &Target,
+        options: &DeleteOptions,
+        selectors: &Selectors,
+    ) -> Result<Vec<Bytes>, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "deletecollection"));
+        }
+        let found = if self.is_in_memory() {
+            self.selected(target, selectors)?
+        } else {
+            // Reads from disk, and may read much: not on a thread that others wait for.
+            let (registry, target) = (self.clone(), target.clone());
+            let selectors = selectors.clone();
+            tokio::task::spawn_blocking(move || registry.selected(&target, &selectors))
+                .await
+                .map_err(ApiError::internal)??
+        };
+        // In order, but many under way: they share commits.
+        stream::iter(found)
+            .map(|(namespace, name, object)| async move {
+                let namespace = resource.namespaced.then_some(namespace.as_str());
+                let one = Target::one(resource, namespace, &name);
+                match self.delete(&one, options).await {
+                    Err(error) if error.code != 404 => Err(error),
+                    _ => Ok(object),
+                }
+            })
+            .buffered(AT_ONCE)
+            .try_collect()
+            .await
+    }
+}
+
+/// Namespaces without which the server is none.
+fn is_everlasting(name: &str) -> bool {
+    matches!(name, "default" | "kube-system" | "kube-public")
+}
+
+fn check_preconditions(
+    resource: &Resource,
+    name: &str,
+    old: &Old,
+    options: &DeleteOptions,
+) -> Result<(), ApiError> {
+    let uid = metadata::text(&old.object, "uid");
+    let conflict = |why: fmt::Arguments<'_>| {
+        let mut error = ApiError::conflict(resource, name, why);
+        // Told by what has the kind at hand, not the resource.
+        if let Some(details) = &mut error.details {
+            details.kind.clone_from(&resource.kind);
+        }
+        error.message = error.message.replacen(&resource.plural, &resource.kind, 1);
+        error
+    };
+    if let Some(wanted) = &options.uid
+        && wanted != uid
+    {
+        return Err(conflict(format_args!(
+            "the UID in the precondition ({wanted}) does not match the UID in record ({uid}). The object might have been deleted and then recreated"
+        )));
+    }
+    if let Some(wanted) = &options.resource_version
+        && *wanted != old.stored.revision.to_string()
+    {
+        return Err(conflict(format_args!(
+            "the ResourceVersion in the precondition ({wanted}) does not match the ResourceVersion in record ({}). The object might have been modified",
+            old.stored.revision
+        )));
+    }
+    Ok(())
+}
+
+/// The object as it is once its deletion was asked for.
+fn marked(
+    resource: &Resource,
+    old: &Object,
+    propagation: Option<Propagation>,
+    now: &str,
+) -> Object {
+    let mut new = old.clone();
+    let mut finalizers = metadata::finalizers(old);
+    let was: Vec<&str> = finalizers.clone();
+    if let Some(propagation) = propagation {
+        finalizers.retain(|finalizer| !["orphan", "foregroundDeletion"].contains(finalizer));
+        match propagation {
+            Propagation::Background => {}
+            Propagation::Foreground => finalizers.push("foregroundDeletion"),
+            Propagation::Orphan => finalizers.push("orphan"),
+        }
+    }
+    let same = finalizers.len() == was.len() && was.iter().all(|f| finalizers.contains(f));
+    if !same {
+        metadata::set_finalizers(&mut new, &finalizers);
+    }
+    if !metadata::is_deleting(old) {
+        // A real server deletes a Namespace by a way of its own, which leaves the generation as it is.
+        if resource.conduct != Conduct::Namespace {
+            update::raise_generation(&mut new);
+        }
+        let metadata = metadata::of(&mut new);
+        metadata.insert("deletionTimestamp".to_owned(), now.into());
+        metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
+        if resource.conduct == Conduct::Namespace {
+            new.insert(
+                "status".to_owned(),
+                serde_json::json!({"phase": "Terminating"}),
+            );
+            metadata::of(&mut new).remove("deletionGracePeriodSeconds");
+        }
+    }
+    new
+}

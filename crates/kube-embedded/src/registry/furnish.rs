@@ -1,0 +1,97 @@
+//! What every cluster begins with: its namespaces, and the definitions of what is served, to be read.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::body::{self, Came};
+use super::commit::{Left, Old};
+use super::metadata;
+use super::request::{FieldValidation, Target, WriteOptions};
+use super::{Registry, commit_failed, key, update};
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource};
+
+/// Namespaces that exist from the start.
+const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
+
+impl Registry {
+    /// Puts in what every cluster begins with, where it is missing.
+    pub(super) async fn furnish(&self) -> Result<(), ApiError> {
+        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let options = WriteOptions {
+            field_manager: Some("kube-apiserver".to_owned()),
+            ..WriteOptions::default()
+        };
+        for name in NAMESPACES {
+            if self
+                .inner
+                .store
+                .snapshot()?
+                .get(&key(namespaces, "", name))?
+                .is_none()
+            {
+                let body =
+                    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
+                self.create(&Target::all(namespaces, None), body, &options)
+                    .await?;
+            }
+        }
+        self.furnish_definitions().await
+    }
+
+    /// The CRDs of what is served, as objects to read. A newer program replaces an older one's.
+    async fn furnish_definitions(&self) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Definition);
+        for crd in self.inner.kinds.definitions() {
+            let mut want = serde_json::to_value(crd).map_err(ApiError::internal)?;
+            let names = want["spec"]["names"].clone();
+            let version = want["spec"]["versions"][0]["name"].clone();
+            let now = self.now();
+            let condition = |kind: &str, reason: &str, message: &str| json!({"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": now});
+            want["status"] = json!({
+                "acceptedNames": names,
+                "storedVersions": [version],
+                "conditions": [
+                    condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+                    condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+                ],
+            });
+            self.put_served(resource, want).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes or replaces what this server itself serves to be read.
+    async fn put_served(&self, resource: &Arc<Resource>, want: Value) -> Result<(), ApiError> {
+        let options = WriteOptions {
+            field_validation: FieldValidation::Ignore,
+            ..WriteOptions::default()
+        };
+        let wanted = body::decode(resource, want, Came::Whole, &options, &mut Vec::new())?;
+        let name = metadata::text(&wanted, "name").to_owned();
+        let key = key(resource, "", &name);
+        let stored = self.inner.store.snapshot()?.get(&key)?;
+        let committed = match stored {
+            None => {
+                let uid = self.new_uid();
+                let new = update::first(resource, wanted, &uid, &self.now());
+                self.store(resource, &key, None, &new, Left::Kept).await
+            }
+            Some(stored) => {
+                let old = Old::read(stored)?;
+                // Its conditions keep the time at which they came true.
+                let mut wanted = wanted;
+                if let Some(status) = old.object.get("status") {
+                    wanted.insert("status".to_owned(), status.clone());
+                }
+                let new = update::next(resource, &old.object, wanted, None, None);
+                if !update::differs(&old.object, &new) {
+                    return Ok(());
+                }
+                self.store_next(resource, &key, &old, &new).await
+            }
+        };
+        committed.map(drop).map_err(|error| commit_failed(&error))
+    }
+}

@@ -1,0 +1,283 @@
+//! What objects mean, the same for every kind: metadata, generations, finalizers, owners, namespaces, selectors, watches.
+//! Durable state is the store's; what is served is told by `kinds`; what a field may hold by `schema` and `admission`.
+//!
+//! ```text
+//!   HTTP or in process -> Target + body + options
+//!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
+//!     create.rs      body -> what would be stored -> commit
+//!     write.rs       read -> compute -> commit (commit.rs), again when someone else was faster
+//!       apply.rs       the same, by what a manager wants
+//!       patch.rs       old + patch -> new (operations.rs: JSON patches, strategic.rs: strategic merge patches)
+//!       update.rs      old + new -> what would be stored     metadata.rs   read and changed
+//!       rules.rs       the rules on metadata (names.rs: names and labels)     check.rs   those on the rest
+//!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
+//!       ownership.rs   who owns which field, apply
+//!     delete.rs      finalizers first, then gone
+//!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
+//!       token.rs       where a page ended
+//!       selector.rs    which objects      label_parse.rs   how label selectors are written
+//!   furnish.rs       what every cluster begins with
+//!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
+//!                    ... all through the same writes
+//! ```
+
+mod admit;
+mod apply;
+mod body;
+mod check;
+mod collect;
+mod commit;
+mod conduct;
+mod create;
+mod delete;
+mod furnish;
+mod label_parse;
+mod metadata;
+mod names;
+mod operations;
+pub(super) mod ownership;
+mod patch;
+mod read;
+mod request;
+mod rules;
+mod selector;
+mod strategic;
+mod terminate;
+mod tidy;
+mod token;
+mod update;
+mod watch;
+mod write;
+
+pub(crate) use read::split_key;
+pub use request::{
+    Clock, DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Place,
+    Propagation, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind,
+    WatchOptions, WatchStream, WriteOptions, Written,
+};
+pub use selector::{FieldSelector, LabelSelector};
+
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use futures::FutureExt;
+use jiff::Timestamp;
+use prometheus::Histogram;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::admission::Admission;
+use crate::error::ApiError;
+use crate::kinds::{Resource, Resources};
+use crate::metrics;
+use crate::serves::{Product, Serves};
+use crate::store::{CommitError, Failure, Store, StoreError};
+pub use crate::store::{Limits, OpenError};
+
+/// Largest object that is stored, in bytes of JSON; what a real API server's store takes by default.
+pub const MAX_OBJECT_BYTES: usize = 1_572_864;
+
+/// The objects. Cheap to clone; the data folder is free again when the last clone, watch and pending list is gone.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Store,
+    kinds: Arc<Resources>,
+    pages: read::Pages,
+    clock: Clock,
+    admission: Option<Arc<dyn Admission>>,
+    product: Product,
+    /// Of UIDs and generated names.
+    random: Mutex<StdRng>,
+    closed: CancellationToken,
+    tasks: TaskTracker,
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// Opens the data folder, or makes it with the namespaces that every cluster has, and starts the garbage collector.
+    ///
+    /// # Errors
+    /// A folder that is in use, cannot be read, or was written by another layout of the store.
+    pub async fn open(options: Options) -> Result<Self, OpenError> {
+        let Options {
+            serves,
+            place,
+            limits,
+            clock,
+            seed,
+        } = options;
+        let Serves {
+            resources: kinds,
+            admission,
+            product,
+        } = serves;
+        let count = kinds.all().len();
+        let commits = metrics::commit_seconds(&product);
+        let store = match place {
+            Place::Memory => Store::in_memory(count, limits, commits)?,
+            // A store that was not closed is checked as it is opened, which reads all of it.
+            Place::Folder(dir) => {
+                tokio::task::spawn_blocking(move || Store::open(&dir, count, limits, commits))
+                    .await
+                    .map_err(|panic| OpenError::Prepare(panic.to_string()))??
+            }
+        };
+        let registry = Self {
+            inner: Arc::new(Inner {
+                store,
+                kinds,
+                pages: read::Pages::default(),
+                clock,
+                admission,
+                product,
+                random: Mutex::new(match seed {
+                    Some(seed) => StdRng::seed_from_u64(seed),
+                    None => rand::make_rng(),
+                }),
+                closed: CancellationToken::new(),
+                tasks: TaskTracker::new(),
+            }),
+        };
+        registry
+            .furnish()
+            .await
+            .map_err(|error| OpenError::Prepare(error.to_string()))?;
+        registry
+            .find_terminating()
+            .map_err(|error| OpenError::Prepare(error.to_string()))?;
+        // They hold the registry weakly: whoever drops the last clone ends them.
+        let weak = || Arc::downgrade(&registry.inner);
+        registry.supervise("the garbage collector", collect::run(weak()));
+        registry.supervise("the namespace controller", terminate::run(weak()));
+        registry.supervise("the end of old Events", tidy::run(weak()));
+        Ok(registry)
+    }
+
+    /// What is served.
+    pub fn resources(&self) -> &Resources {
+        &self.inner.kinds
+    }
+
+    /// Under which name it is served.
+    pub(crate) fn product(&self) -> &Product {
+        &self.inner.product
+    }
+
+    /// What ends the server: an error of the disk, or a panic of a task in the background.
+    pub(crate) fn failure(&self) -> Failure {
+        self.inner.store.failure().clone()
+    }
+
+    /// Whether the store still answers; else why not.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        self.inner.store.check()
+    }
+
+    /// How long the store's transactions took to be synced.
+    pub(crate) fn commit_seconds(&self) -> &Histogram {
+        self.inner.store.commit_seconds()
+    }
+
+    /// Transactions that were synced.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.inner.store.commits()
+    }
+
+    /// Snapshots that are held.
+    #[cfg(test)]
+    pub(crate) fn snapshots(&self) -> usize {
+        self.inner.store.snapshots()
+    }
+
+    /// Runs a task of the registry's own. A panic ends the server.
+    fn supervise(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+        let failure = self.failure();
+        self.inner.tasks.spawn(async move {
+            if let Err(panic) = AssertUnwindSafe(task).catch_unwind().await {
+                failure.panicked(name, &*panic);
+            }
+        });
+    }
+
+    /// The newest revision.
+    pub fn revision(&self) -> u64 {
+        self.inner.store.revision()
+    }
+
+    /// Ends the collector and every watch. Reads and writes still work: who is in the middle of one may end it.
+    pub async fn close(&self) {
+        self.inner.closed.cancel();
+        self.inner.tasks.close();
+        self.inner.tasks.wait().await;
+        self.inner.pages.clear();
+    }
+
+    /// The time, by the clock that objects' times come from.
+    pub(crate) fn clock(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    fn now(&self) -> String {
+        timestamp(self.inner.clock.now())
+    }
+
+    /// Whether nothing here ever waits for a disk.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.inner.store.is_in_memory()
+    }
+
+    fn random(&self) -> MutexGuard<'_, StdRng> {
+        // Numbers are whole whatever happened to who drew the last one.
+        let random = self.inner.random.lock();
+        random.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn new_uid(&self) -> String {
+        let bytes = self.random().random();
+        uuid::Builder::from_random_bytes(bytes)
+            .into_uuid()
+            .to_string()
+    }
+}
+
+/// RFC 3339 with seconds and `Z`, as Kubernetes writes times.
+fn timestamp(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "the store cannot be read");
+        Self::internal(error)
+    }
+}
+
+/// The disk's part of why a commit failed; what the state refused is the caller's to say.
+fn commit_failed(error: &CommitError) -> ApiError {
+    match error {
+        CommitError::Refused(refused) => ApiError::internal(format_args!("{refused:?}")),
+        CommitError::TooLarge => ApiError::too_large(MAX_OBJECT_BYTES),
+        CommitError::Store(error) => ApiError::internal(error),
+        CommitError::Closed => ApiError::unavailable("the server is shutting down"),
+    }
+}
+
+/// The store key of an object.
+pub(crate) fn key(resource: &Resource, namespace: &str, name: &str) -> String {
+    if resource.namespaced {
+        format!("{}{namespace}/{name}", resource.prefix())
+    } else {
+        format!("{}{name}", resource.prefix())
+    }
+}
+
+#[cfg(test)]
+mod tests;

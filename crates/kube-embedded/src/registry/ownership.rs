@@ -1,0 +1,336 @@
+//! Who owns which field: what is asked of `fields` for each verb, and the rules on the entries themselves.
+
+use serde_json::Value;
+
+use super::metadata::{self, Object};
+use super::request::{Subresource, WriteOptions};
+use super::rules;
+use crate::error::{ApiError, FieldError, FieldErrorKind, truncated};
+use crate::fields::{
+    self, ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json,
+};
+use crate::kinds::{Conduct, Resource};
+
+/// Longest name of a manager, in bytes.
+pub(crate) const MANAGER: usize = 128;
+/// Longest name of a subresource, in bytes.
+const SUBRESOURCE: usize = 256;
+const ENTRIES: &str = "managedFields";
+
+/// Who makes a write, and when.
+#[derive(Debug, Clone)]
+pub(super) struct By {
+    manager: String,
+    now: String,
+}
+
+impl By {
+    pub(super) fn new(options: &WriteOptions, now: String) -> Self {
+        Self {
+            manager: options.field_manager.clone().unwrap_or_default(),
+            now,
+        }
+    }
+
+    /// This server's own controllers, under the name that they have elsewhere.
+    pub(super) fn controllers(now: String) -> Self {
+        Self {
+            manager: "kube-controller-manager".to_owned(),
+            now,
+        }
+    }
+
+    fn writer<'a>(
+        &'a self,
+        resource: &Resource,
+        version: &'a str,
+        subresource: Option<Subresource>,
+    ) -> Writer<'a> {
+        Writer {
+            manager: &self.manager,
+            version,
+            subresource: match subresource {
+                None => "",
+                Some(Subresource::Status) => "status",
+            },
+            now: &self.now,
+            untouched: untouched(resource, subresource),
+        }
+    }
+}
+
+/// Fields of the object itself that this path never changes, whatever is sent.
+fn untouched(resource: &Resource, subresource: Option<Subresource>) -> &'static [&'static str] {
+    match (resource.conduct, subresource) {
+        (Conduct::Custom, Some(Subresource::Status)) => &["metadata", "spec"],
+        (Conduct::Namespace, Some(Subresource::Status)) => &["spec"],
+        (Conduct::Custom | Conduct::Namespace, None) if resource.status_subresource => &["status"],
+        (
+            Conduct::Custom
+            | Conduct::Namespace
+            | Conduct::Definition
+            | Conduct::Event
+            | Conduct::Lease
+            | Conduct::Plain,
+            Some(Subresource::Status) | None,
+        ) => &[],
+    }
+}
+
+/// Puts into `new`, as a client wants it, who owns what after this write. What the client sent there is gone by then.
+pub(super) fn account(
+    resource: &Resource,
+    old: Option<&Object>,
+    new: &mut Object,
+    subresource: Option<Subresource>,
+    by: &By,
+) {
+    let version = resource.api_version();
+    let writer = by.writer(resource, &version, subresource);
+    let sent = metadata::of(new).remove(ENTRIES);
+    if !fields::fits(&resource.layout, new) {
+        // Of a part that is refused or not looked at further down: a real server gives up all entries then.
+        return;
+    }
+    let live = old.and_then(|old| metadata::field(old, ENTRIES));
+    let managed = Managed::settle(live, sent.as_ref(), subresource.is_some());
+    // What is not of this kind, or says that it is of a version that cannot be read, cannot be compared: then nobody owns
+    // anything. Built-in kinds only mind what is no version at all; entries of others are dropped below.
+    let is_unreadable = |found: &str| match resource.conduct {
+        Conduct::Custom => found != version,
+        Conduct::Namespace
+        | Conduct::Definition
+        | Conduct::Event
+        | Conduct::Lease
+        | Conduct::Plain => found.matches('/').count() > 1,
+    };
+    if metadata::kind(new) != resource.kind || managed.has_version(is_unreadable) {
+        return;
+    }
+    let update = Update {
+        layout: &resource.layout,
+        live: old,
+        new,
+        writer: &writer,
+    };
+    put(new, fields::update(&update, managed));
+}
+
+fn put(object: &mut Object, managed: Managed) {
+    match managed.write() {
+        Some(entries) => metadata::of(object).insert(ENTRIES.to_owned(), entries),
+        None => metadata::of(object).remove(ENTRIES),
+    };
+}
+
+/// Takes the entries away: an object that would be too big with them is stored without.
+pub(super) fn forget(object: &mut Object) -> bool {
+    metadata::of(object).remove(ENTRIES).is_some()
+}
+
+/// The entries of `from`, put into `object`.
+pub(super) fn carry(from: &mut Object, object: &mut Object) {
+    match metadata::of(from).remove(ENTRIES) {
+        Some(entries) => metadata::of(object).insert(ENTRIES.to_owned(), entries),
+        None => metadata::of(object).remove(ENTRIES),
+    };
+}
+
+/// An object that differs from the old one in nothing but the times of its entries is the old one: gives it those times.
+pub(super) fn keep_times(old: &Object, new: &mut Object) {
+    let entries = |object| metadata::field(object, ENTRIES).and_then(Value::as_array);
+    let (Some(before), Some(after)) = (entries(old), entries(new)) else {
+        return;
+    };
+    let same_but_for_time = |(a, b): (&Value, &Value)| match (a, b) {
+        (Value::Object(a), Value::Object(b)) => {
+            let rest = |map: &Object| map.keys().filter(|key| *key != "time").count();
+            rest(a) == rest(b)
+                && a.iter()
+                    .all(|(key, value)| key == "time" || b.get(key) == Some(value))
+        }
+        (a, b) => a == b,
+    };
+    if before == after
+        || before.len() != after.len()
+        || !before.iter().zip(after).all(same_but_for_time)
+    {
+        return;
+    }
+    let mut with_old_times = new.clone();
+    metadata::of(&mut with_old_times).insert(ENTRIES.to_owned(), before.clone().into());
+    if !super::update::differs(old, &with_old_times) {
+        *new = with_old_times;
+    }
+}
+
+/// The object after an apply, with who owns what. What it is applied to is an empty object when there is none.
+pub(super) fn apply(
+    resource: &Resource,
+    old: Option<&Object>,
+    config: &Object,
+    subresource: Option<Subresource>,
+    force: bool,
+    by: &By,
+) -> Result<Object, ApiError> {
+    let version = resource.api_version();
+    check_config(resource, &version, config)?;
+    let writer = by.writer(resource, &version, subresource);
+    let nothing = Object::from_iter([
+        ("apiVersion".to_owned(), version.as_str().into()),
+        ("kind".to_owned(), resource.kind.as_str().into()),
+    ]);
+    let live = old.unwrap_or(&nothing);
+    let applied = fields::apply(&resource.layout, live, config, &writer, force);
+    let applied = applied.map_err(|error| match error {
+        ApplyError::Misfit(why) => plain_failure(format!(
+            "failed to create typed patch object ({}): {}",
+            what_of(config),
+            truncated(&why, 4096)
+        )),
+        ApplyError::Unreadable => plain_failure("failed to decode managed fields".to_owned()),
+        ApplyError::Conflicts(conflicts) => conflict(&conflicts),
+    })?;
+    let mut object = applied.object.unwrap_or_else(|| live.clone());
+    put(&mut object, applied.managed);
+    if by.manager == KUBECTL {
+        renew_annotation(&mut object, config);
+    }
+    Ok(object)
+}
+
+/// What can be said of a configuration before it is looked at beside an object.
+fn check_config(resource: &Resource, version: &str, config: &Object) -> Result<(), ApiError> {
+    let text = |name: &str| config.get(name).and_then(Value::as_str);
+    if text("apiVersion") != Some(version) || text("kind") != Some(&resource.kind) {
+        return Err(ApiError::bad_request(format!(
+            "invalid object type: {}",
+            truncated(&kind_of(config), 512)
+        )));
+    }
+    let entries = config
+        .get("metadata")
+        .and_then(|metadata| metadata.get(ENTRIES));
+    if entries.is_some_and(Value::is_array) {
+        return Err(ApiError::bad_request("metadata.managedFields must be nil"));
+    }
+    Ok(())
+}
+
+/// The error of what was applied and, as part of the object, cannot be read: with what it was said of.
+pub(super) fn not_converted(error: ApiError, config: &Object) -> ApiError {
+    let mut error = error;
+    if error.code == 500 {
+        let what = what_of(config);
+        let before = format!("failed to convert new object ({what}) to proper version: ");
+        error.message.insert_str(0, &before);
+    }
+    error
+}
+
+/// Which object a configuration is of.
+fn what_of(config: &Object) -> String {
+    format!(
+        "{}/{}; {}",
+        metadata::text(config, "namespace"),
+        metadata::text(config, "name"),
+        kind_of(config)
+    )
+}
+
+/// `group/version, Kind=kind`, as Go prints it.
+fn kind_of(object: &Object) -> String {
+    let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
+    let version = text("apiVersion");
+    let slash = if version.contains('/') { "" } else { "/" };
+    format!("{slash}{version}, Kind={}", text("kind"))
+}
+
+/// 500 without a reason: what the real server answers where it has no better word.
+fn plain_failure(message: String) -> ApiError {
+    let mut error = ApiError::bad_request(message);
+    (error.code, error.reason) = (500, "");
+    error
+}
+
+fn conflict(conflicts: &[Conflict]) -> ApiError {
+    let causes = conflicts.iter().map(|conflict| {
+        (
+            conflict.field(),
+            format!("conflict with {}", conflict.with()),
+        )
+    });
+    ApiError::apply_conflict(Conflict::message(conflicts), causes)
+}
+
+/// kubectl goes on to find in its annotation what was applied the last time, whichever way.
+fn renew_annotation(object: &mut Object, config: &Object) {
+    let annotation = metadata::field(object, "annotations").and_then(|all| all.get(ANNOTATION));
+    if annotation.is_none_or(|text| text == "") {
+        return;
+    }
+    let mut applied = config.clone();
+    if let Some(Value::Object(annotations)) = metadata::of(&mut applied).get_mut("annotations") {
+        annotations.remove(ANNOTATION);
+    }
+    // As Go writes it: with a line's end, and with what HTML minds escaped.
+    let text = format!("{}\n", go_json(&Value::Object(applied)));
+    if let Some(Value::Object(annotations)) = metadata::of(object).get_mut("annotations") {
+        annotations.insert(ANNOTATION.to_owned(), text.into());
+    }
+    if rules::annotations_are_too_big(object)
+        && let Some(Value::Object(annotations)) = metadata::of(object).get_mut("annotations")
+    {
+        annotations.remove(ANNOTATION);
+    }
+}
+
+/// What is wrong with the entries of an object.
+pub(super) fn check(object: &Object) -> Vec<FieldError> {
+    let entries = metadata::field(object, ENTRIES).and_then(Value::as_array);
+    let mut errors = Vec::new();
+    for (index, entry) in entries.into_iter().flatten().enumerate() {
+        let path = |name: &str| format!("metadata.{ENTRIES}[{index}].{name}");
+        let text = |name: &str| entry[name].as_str().unwrap_or_default();
+        errors.extend(check_manager(&path("manager"), text("manager")));
+        if text("subresource").len() > SUBRESOURCE {
+            errors.push(too_long(&path("subresource"), SUBRESOURCE));
+        }
+    }
+    errors
+}
+
+/// What is wrong with the name of a manager.
+pub(crate) fn check_manager(path: &str, manager: &str) -> Vec<FieldError> {
+    let mut errors = Vec::new();
+    if manager.len() > MANAGER {
+        errors.push(too_long(path, MANAGER));
+    }
+    for (at, odd) in manager.char_indices().filter(|(_, c)| !is_printable(*c)) {
+        let code = u32::from(odd);
+        let shown = if odd.is_control() || odd.is_whitespace() {
+            String::new()
+        } else {
+            format!(" '{odd}'")
+        };
+        errors.push(FieldError::invalid(
+            path,
+            &manager.into(),
+            format!("invalid character U+{code:04X}{shown} (at position {at})"),
+        ));
+    }
+    errors
+}
+
+/// Of all white space only the plain one may stand in a manager's name.
+pub(crate) fn is_printable(c: char) -> bool {
+    c == ' ' || !(c.is_control() || c.is_whitespace())
+}
+
+fn too_long(path: &str, limit: usize) -> FieldError {
+    FieldError::bare(
+        path,
+        FieldErrorKind::TooLong,
+        format!("may not be more than {limit} bytes"),
+    )
+}

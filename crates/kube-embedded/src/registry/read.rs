@@ -1,0 +1,342 @@
+//! Reads: one object, or a collection in pages. All pages of a list are of one snapshot, which is kept for a minute
+//! between them; a list that waits longer is told `410` with a token by which it can go on in the present.
+
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Registry;
+use super::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
+use super::token::{Token, VERSION};
+use crate::error::{ApiError, truncated};
+use crate::kinds::Conduct;
+use crate::store::Snapshot;
+
+/// How long a snapshot is kept for the next page.
+const KEPT: Duration = Duration::from_mins(1);
+/// Most snapshots kept; each holds the disk space of what was overwritten since.
+const SNAPSHOTS: usize = 32;
+
+const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
+
+/// Snapshots of lists that are being read in pages, oldest first.
+#[derive(Default)]
+pub(super) struct Pages(Mutex<VecDeque<Kept>>);
+
+struct Kept {
+    snapshot: Arc<Snapshot>,
+    until: Instant,
+}
+
+// === impl Pages ===
+
+impl Pages {
+    fn keep(&self, snapshot: &Arc<Snapshot>) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        kept.retain(|k| k.until > now && k.snapshot.revision() != snapshot.revision());
+        kept.push_back(Kept {
+            snapshot: Arc::clone(snapshot),
+            until: now + KEPT,
+        });
+        while kept.len() > SNAPSHOTS {
+            kept.pop_front();
+        }
+    }
+
+    fn find(&self, revision: u64) -> Option<Arc<Snapshot>> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        kept.retain(|k| k.until > now);
+        kept.iter()
+            .find(|k| k.snapshot.revision() == revision)
+            .map(|k| Arc::clone(&k.snapshot))
+    }
+
+    /// Lets go of those that nobody came back for.
+    pub(super) fn sweep(&self) {
+        let now = Instant::now();
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|k| k.until > now);
+    }
+
+    pub(super) fn clear(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+// === impl Registry ===
+
+impl Registry {
+    /// One object as of now. `resource_version`, where given, is the least that the answer must reflect.
+    ///
+    /// # Errors
+    /// `NotFound`, or a failing store.
+    pub fn get(&self, target: &Target, resource_version: Option<&str>) -> Result<Bytes, ApiError> {
+        let name = target.name()?;
+        let snapshot = self.inner.store.snapshot()?;
+        let least = match target.resource.conduct {
+            // Not served from a cache, whose words differ.
+            Conduct::Event => {
+                parse_version(resource_version).map_err(|error| invalid_version(&error))?
+            }
+            Conduct::Custom
+            | Conduct::Definition
+            | Conduct::Namespace
+            | Conduct::Lease
+            | Conduct::Plain => parse_version(resource_version)?,
+        };
+        if let Some(least) = least {
+            reached(least, snapshot.revision()).map_err(|mut error| {
+                if let (Conduct::Event, Some(details)) =
+                    (target.resource.conduct, &mut error.details)
+                {
+                    details.retry_after_seconds = None;
+                }
+                error
+            })?;
+        }
+        match snapshot.get(&target.key(name))? {
+            Some(stored) => Ok(stored.object),
+            None => Err(ApiError::not_found(&target.resource, name)),
+        }
+    }
+
+    /// A collection, or a page of it.
+    ///
+    /// # Errors
+    /// `BadRequest` for options that make no sense together, `Expired` when the snapshot of the list is gone.
+    pub fn list(&self, target: &Target, options: &ListOptions) -> Result<Listed, ApiError> {
+        let prefix = target.prefix();
+        let token = options
+            .continue_token
+            .as_deref()
+            .filter(|token| !token.is_empty())
+            .map(Token::read)
+            .transpose()?;
+        let asked = parse_version(options.resource_version.as_deref())
+            .map_err(|error| invalid_version(&error))?;
+        check_version_match(options, asked, token.is_some())?;
+        let snapshot = match &token {
+            Some(token) => self.continued(token)?,
+            None => Arc::new(self.inner.store.snapshot()?),
+        };
+        if let (Some(asked), None) = (asked, &token) {
+            reached(asked, snapshot.revision())?;
+            // A page of a list at a revision is of exactly that one, unless something else is said.
+            let is_page = options.limit.is_some() && options.version_match.is_none();
+            let is_exact = is_page || options.version_match == Some(VersionMatch::Exact);
+            if is_exact && asked != snapshot.revision() {
+                return self.list_exactly(target, options, asked);
+            }
+        }
+        self.page(&snapshot, target, &prefix, options, token.as_ref())
+    }
+
+    fn list_exactly(
+        &self,
+        target: &Target,
+        options: &ListOptions,
+        revision: u64,
+    ) -> Result<Listed, ApiError> {
+        match self.inner.pages.find(revision) {
+            Some(snapshot) => self.page(&snapshot, target, &target.prefix(), options, None),
+            None => Err(ApiError::expired(
+                "The resourceVersion for the provided list is too old.",
+            )),
+        }
+    }
+
+    fn continued(&self, token: &Token) -> Result<Arc<Snapshot>, ApiError> {
+        let now = Arc::new(self.inner.store.snapshot()?);
+        let Ok(revision) = u64::try_from(token.rv) else {
+            return Ok(now);
+        };
+        if now.revision() == revision {
+            return Ok(now);
+        }
+        self.inner.pages.find(revision).ok_or_else(|| {
+            let mut error = ApiError::expired(TOO_OLD);
+            let present = Token {
+                rv: -1,
+                v: token.v.clone(),
+                start: token.start.clone(),
+                left: None,
+            };
+            error.continue_token = Some(present.write().into());
+            error
+        })
+    }
+
+    fn page(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        target: &Target,
+        prefix: &str,
+        options: &ListOptions,
+        token: Option<&Token>,
+    ) -> Result<Listed, ApiError> {
+        let limit = options.limit.filter(|limit| *limit > 0);
+        let mut items = Vec::new();
+        let mut last = None;
+        let mut more = false;
+        let after = token.map(|token| format!("{prefix}{}", token.start));
+        let selectors = &options.selectors;
+        // One name in one namespace is no collection to walk through.
+        let scanned = match (
+            selectors.fields.name(),
+            target.namespace.as_deref().or(selectors.fields.namespace()),
+        ) {
+            (Some(name), namespace)
+                if after.is_none() && (namespace.is_some() || !target.resource.namespaced) =>
+            {
+                let key = super::key(&target.resource, namespace.unwrap_or_default(), name);
+                if let Some(stored) = snapshot.get(&key)?.filter(|_| key.starts_with(prefix)) {
+                    let (namespace, name) = split_key(&target.resource, &key);
+                    if selectors.matches(namespace, name, &stored.object) {
+                        items.push(stored.object);
+                    }
+                }
+                Ok(())
+            }
+            _ => snapshot.scan(prefix, after.as_deref(), |key, stored| {
+                // A full page has a next one when anything is left to look at, whether it is meant or not.
+                if limit.is_some_and(|limit| items.len() == limit) {
+                    more = true;
+                    return ControlFlow::Break(());
+                }
+                let (namespace, name) = split_key(&target.resource, key);
+                if !selectors.matches(namespace, name, &stored.object) {
+                    return ControlFlow::Continue(());
+                }
+                items.push(stored.object);
+                last = Some(key[prefix.len()..].to_owned());
+                ControlFlow::Continue(())
+            }),
+        };
+        scanned?;
+        let mut listed = Listed {
+            revision: snapshot.revision(),
+            continue_token: None,
+            remaining: None,
+            items,
+        };
+        if let (true, Some(start)) = (more, last) {
+            if selectors.is_empty() {
+                // Counted once per list: later pages subtract what they hold.
+                let left = match token.and_then(|token| token.left) {
+                    Some(left) => left.saturating_sub(listed.items.len() as u64),
+                    None => snapshot.count(prefix, &format!("{prefix}{start}"))?,
+                };
+                listed.remaining = Some(left);
+            }
+            let token = Token {
+                v: VERSION.to_owned(),
+                rv: i64::try_from(snapshot.revision()).unwrap_or(i64::MAX),
+                start,
+                left: listed.remaining,
+            };
+            listed.continue_token = Some(token.write());
+            self.inner.pages.keep(snapshot);
+        }
+        Ok(listed)
+    }
+
+    /// Namespaces, names and objects of what is selected, as of now.
+    pub(super) fn selected(
+        &self,
+        target: &Target,
+        selectors: &Selectors,
+    ) -> Result<Vec<(String, String, Bytes)>, ApiError> {
+        let mut names = Vec::new();
+        self.inner
+            .store
+            .snapshot()?
+            .scan(&target.prefix(), None, |key, stored| {
+                let (namespace, name) = split_key(&target.resource, key);
+                if selectors.matches(namespace, name, &stored.object) {
+                    names.push((namespace.to_owned(), name.to_owned(), stored.object));
+                }
+                ControlFlow::Continue(())
+            })?;
+        Ok(names)
+    }
+}
+
+/// Namespace (empty for cluster-scoped resources) and name of a key.
+pub(crate) fn split_key<'a>(resource: &crate::kinds::Resource, key: &'a str) -> (&'a str, &'a str) {
+    let rest = key.get(resource.prefix_len()..).unwrap_or_default();
+    if resource.namespaced {
+        rest.split_once('/').unwrap_or(("", rest))
+    } else {
+        ("", rest)
+    }
+}
+
+/// A resourceVersion of a query: none where it asks for nothing in particular.
+pub(super) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+    match text {
+        None | Some("" | "0") => Ok(None),
+        Some(text) => text.parse().map(Some).map_err(|_| {
+            let text = truncated(text, 64);
+            ApiError::unreasoned(format!(
+                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+            ))
+        }),
+    }
+}
+
+/// The error of a resourceVersion as whoever asked for a list is told.
+fn invalid_version(error: &ApiError) -> ApiError {
+    ApiError::bad_request(format!("invalid resource version: {}", error.message))
+}
+
+/// Whether this revision was reached.
+pub(super) fn reached(asked: u64, current: u64) -> Result<(), ApiError> {
+    if asked > current {
+        return Err(ApiError::too_large_revision(asked, current));
+    }
+    Ok(())
+}
+
+fn check_version_match(
+    options: &ListOptions,
+    asked: Option<u64>,
+    continued: bool,
+) -> Result<(), ApiError> {
+    let given = options
+        .resource_version
+        .as_deref()
+        .is_some_and(|version| !version.is_empty());
+    let forbidden = |why: &str| {
+        Err(ApiError::bad_request(format!(
+            "resourceVersionMatch: Forbidden: {why}"
+        )))
+    };
+    if continued && asked.is_some() {
+        return Err(ApiError::bad_request(
+            "specifying resource version is not allowed when using continue",
+        ));
+    }
+    match options.version_match {
+        Some(_) if continued => {
+            forbidden("resourceVersionMatch is forbidden when continue is provided")
+        }
+        Some(_) if !given => {
+            forbidden("resourceVersionMatch is forbidden unless resourceVersion is provided")
+        }
+        Some(VersionMatch::Exact) if asked.is_none() => {
+            forbidden("resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"")
+        }
+        None | Some(VersionMatch::Exact | VersionMatch::NotOlderThan) => Ok(()),
+    }
+}

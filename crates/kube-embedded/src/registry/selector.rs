@@ -1,0 +1,385 @@
+//! Label and field selectors: read once per request, matched against objects.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::label_parse;
+use crate::error::{ApiError, truncated};
+use crate::kinds::{Conduct, Resource, at_path};
+
+/// Most requirements of one selector, and the longest text of one; more is no selection but an attack.
+pub(super) const MOST: usize = 1024;
+
+/// `a=b,c!=d,e in (f,g),h notin (i),j,!k`: all must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct LabelSelector(Vec<LabelRequirement>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LabelRequirement {
+    pub(super) key: String,
+    pub(super) test: LabelTest,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum LabelTest {
+    In(Vec<String>),
+    NotIn(Vec<String>),
+    Exists,
+    Missing,
+    Above(i64),
+    Below(i64),
+}
+
+/// `metadata.name=a,spec.address!=b`: all must hold.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct FieldSelector(Vec<FieldRequirement>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FieldRequirement {
+    path: String,
+    equal: bool,
+    value: String,
+}
+
+// === impl LabelSelector ===
+
+impl LabelSelector {
+    /// Reads `labelSelector` of a query.
+    ///
+    /// # Errors
+    /// `BadRequest` with the place that cannot be read.
+    pub fn parse(text: &str) -> Result<Self, ApiError> {
+        match label_parse::requirements(text) {
+            Ok(requirements) => Ok(Self(requirements)),
+            Err(why) => Err(ApiError::bad_request(why)),
+        }
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    fn matches(&self, labels: &BTreeMap<Cow<'_, str>, Cow<'_, str>>) -> bool {
+        self.0.iter().all(|requirement| {
+            let value = labels.get(requirement.key.as_str());
+            let number = || value.and_then(|value| value.parse::<i64>().ok());
+            match &requirement.test {
+                LabelTest::In(values) => {
+                    value.is_some_and(|value| values.iter().any(|v| v == value))
+                }
+                LabelTest::NotIn(values) => {
+                    value.is_none_or(|value| !values.iter().any(|v| v == value))
+                }
+                LabelTest::Exists => value.is_some(),
+                LabelTest::Missing => value.is_none(),
+                LabelTest::Above(bound) => number().is_some_and(|n| n > *bound),
+                LabelTest::Below(bound) => number().is_some_and(|n| n < *bound),
+            }
+        })
+    }
+}
+
+// === impl FieldSelector ===
+
+impl FieldSelector {
+    /// Reads `fieldSelector` of a query; which fields may be named is the resource's.
+    ///
+    /// # Errors
+    /// `BadRequest` for a field that the resource does not select by, or text that cannot be read.
+    pub fn parse(text: &str, resource: &Resource) -> Result<Self, ApiError> {
+        let mut requirements = Vec::new();
+        for (path, equal, value) in Self::read(text)? {
+            let known = path == "metadata.name"
+                || (path == "metadata.namespace" && resource.namespaced)
+                || resource.selectable.iter().any(|field| field == path);
+            if !known {
+                return Err(ApiError::bad_request(not_selectable(resource, path)));
+            }
+            if requirements.len() == MOST {
+                return Err(ApiError::bad_request("too many field requirements"));
+            }
+            requirements.push(FieldRequirement {
+                path: path.to_owned(),
+                equal,
+                value,
+            });
+        }
+        Ok(Self(requirements))
+    }
+
+    /// The terms: path, whether it must be equal, value.
+    ///
+    /// # Errors
+    /// `BadRequest` for text that cannot be read.
+    pub(crate) fn read(text: &str) -> Result<Vec<(&str, bool, String)>, ApiError> {
+        terms(text)
+            .into_iter()
+            .filter(|term| !term.is_empty())
+            .map(|term| field_requirement(text, term))
+            .collect()
+    }
+
+    /// Whether it selects everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The one name that is wanted, if that is what it says.
+    pub(super) fn name(&self) -> Option<&str> {
+        self.equals("metadata.name")
+    }
+
+    /// The one namespace that is wanted, if that is what it says.
+    pub(super) fn namespace(&self) -> Option<&str> {
+        self.equals("metadata.namespace")
+    }
+
+    fn equals(&self, path: &str) -> Option<&str> {
+        self.0
+            .iter()
+            .find(|r| r.equal && r.path == path)
+            .map(|r| r.value.as_str())
+    }
+
+    /// Whether it looks at more than the key tells.
+    fn needs_object(&self) -> bool {
+        self.0.iter().any(|r| !r.path.starts_with("metadata."))
+    }
+
+    fn matches_key(&self, namespace: &str, name: &str) -> bool {
+        self.0.iter().all(|r| match r.path.as_str() {
+            "metadata.name" => (r.value == name) == r.equal,
+            "metadata.namespace" => (r.value == namespace) == r.equal,
+            _ => true,
+        })
+    }
+
+    fn matches_object(&self, object: &Value) -> bool {
+        self.0
+            .iter()
+            .filter(|r| !r.path.starts_with("metadata."))
+            .all(|r| (field_text(object, &r.path) == r.value) == r.equal)
+    }
+}
+
+/// Comma-separated terms; a backslash keeps the comma that follows it.
+fn terms(text: &str) -> Vec<&str> {
+    let mut terms = Vec::new();
+    let (mut from, mut escaped) = (0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => {
+                terms.push(&text[from..at]);
+                from = at + 1;
+            }
+            _ => {}
+        }
+    }
+    terms.push(&text[from..]);
+    terms
+}
+
+/// What is said of a field that nothing is selected by: kinds with selectors of their own say it in other words.
+fn not_selectable(resource: &Resource, path: &str) -> String {
+    let path = truncated(path, 128);
+    let is_plain = match resource.conduct {
+        Conduct::Custom | Conduct::Event | Conduct::Namespace => false,
+        Conduct::Lease | Conduct::Definition => true,
+        Conduct::Plain => resource.selectable.is_empty(),
+    };
+    if is_plain {
+        format!(
+            "{path:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+        )
+    } else {
+        format!("field label not supported: {path}")
+    }
+}
+
+fn field_requirement<'a>(text: &str, term: &'a str) -> Result<(&'a str, bool, String), ApiError> {
+    let unclear = || {
+        ApiError::bad_request(format!(
+            "invalid selector: '{}'; can't understand '{}'",
+            truncated(text, 128),
+            truncated(term, 64)
+        ))
+    };
+    let at = term.find(['=', '!']).ok_or_else(unclear)?;
+    let (path, rest) = term.split_at(at);
+    let (equal, value) = if let Some(value) = rest.strip_prefix("!=") {
+        (false, value)
+    } else if let Some(value) = rest.strip_prefix("==") {
+        (true, value)
+    } else {
+        (true, rest.strip_prefix('=').ok_or_else(unclear)?)
+    };
+    let mut plain = String::with_capacity(value.len());
+    let mut chars = value.chars();
+    let wrong = |why: String| {
+        Err(ApiError::bad_request(format!(
+            "invalid field selector: {why}"
+        )))
+    };
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' => match chars.next() {
+                Some(c) if r"\,=".contains(c) => plain.push(c),
+                other => {
+                    let other = other.map(String::from).unwrap_or_default();
+                    return wrong(format!("invalid escape sequence: \\{other}"));
+                }
+            },
+            ',' | '=' => return wrong(format!("unescaped character in value: {}", u32::from(c))),
+            other => plain.push(other),
+        }
+    }
+    Ok((path, equal, plain))
+}
+
+/// A field as a selector compares it: absent is empty.
+pub(super) fn field_text<'a>(object: &'a Value, path: &str) -> Cow<'a, str> {
+    // `source` of an Event is short for its component, as in core/v1's own conversion.
+    let found = match path {
+        "source" => at_path(object, "source.component"),
+        "reportingComponent" => at_path(object, path)
+            .filter(|v| v.as_str() != Some(""))
+            .or_else(|| at_path(object, "source.component")),
+        path => at_path(object, path),
+    };
+    match found {
+        None | Some(Value::Null) => Cow::Borrowed(""),
+        Some(Value::String(text)) => Cow::Borrowed(text),
+        Some(other) => Cow::Owned(other.to_string()),
+    }
+}
+
+// === matching ===
+
+/// Just what label selectors look at.
+#[derive(Deserialize)]
+struct Labelled<'a> {
+    #[serde(borrow)]
+    metadata: Labels<'a>,
+}
+
+#[derive(Deserialize)]
+struct Labels<'a> {
+    #[serde(borrow, default)]
+    labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
+}
+
+impl super::Selectors {
+    /// Whether every object is meant.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    /// Whether an object's text must be looked at, beyond its key.
+    pub(super) fn needs_object(&self) -> bool {
+        !self.labels.is_empty() || self.fields.needs_object()
+    }
+
+    /// Whether the object of this key and text is meant.
+    pub(super) fn matches(&self, namespace: &str, name: &str, object: &[u8]) -> bool {
+        if !self.fields.matches_key(namespace, name) {
+            return false;
+        }
+        if !self.labels.is_empty() {
+            let labels = serde_json::from_slice::<Labelled<'_>>(object)
+                .ok()
+                .and_then(|object| object.metadata.labels)
+                .unwrap_or_default();
+            if !self.labels.matches(&labels) {
+                return false;
+            }
+        }
+        !self.fields.needs_object()
+            || serde_json::from_slice(object)
+                .is_ok_and(|object| self.fields.matches_object(&object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::registry::Selectors;
+
+    #[test]
+    fn label_selectors_select_as_kubernetes_does() {
+        let object = json!({"metadata": {"labels": {"a": "1", "x/y": "z", "e": ""}}}).to_string();
+        for (text, want) in [
+            ("", true),
+            ("a", true),
+            ("a=1", true),
+            ("a==1", true),
+            ("a = 1 , x/y = z", true),
+            ("a=2", false),
+            ("a!=2", true),
+            ("b!=2", true),
+            ("!b", true),
+            ("!a", false),
+            ("a in (1, 2)", true),
+            ("a in (2,3)", false),
+            ("a notin (2)", true),
+            ("b notin (2)", true),
+            ("b in (2)", false),
+            ("a>0", true),
+            ("a<1", false),
+            ("e=", true),
+            ("a=1,b", false),
+        ] {
+            let selectors = Selectors {
+                labels: LabelSelector::parse(text).unwrap(),
+                ..Selectors::default()
+            };
+            assert_eq!(
+                selectors.matches("ns", "n", object.as_bytes()),
+                want,
+                "{text}"
+            );
+        }
+        for bad in [
+            ",", "a,", "a b", "=1", "a in 1", "a in (1", "-a=1", "a=b=c", "a>x", "!",
+        ] {
+            let error = LabelSelector::parse(bad).unwrap_err();
+            assert_eq!(error.code, 400, "{bad}");
+        }
+    }
+
+    #[test]
+    fn field_selectors_know_the_resources_fields_only() {
+        let kinds = crate::testing::resources();
+        let address = kinds.by_kind("ipam.metal3.io", "IPAddress").unwrap();
+        let object = json!({"spec": {"address": "10.0.0.1", "pool": {"name": "p"}}}).to_string();
+        for (text, want) in [
+            ("spec.address=10.0.0.1", true),
+            ("spec.address==10.0.0.1,metadata.name=n", true),
+            ("spec.address!=10.0.0.1", false),
+            ("spec.pool.name=q", false),
+            ("metadata.name!=n", false),
+            ("metadata.namespace=ns", true),
+            ("", true),
+        ] {
+            let selectors = Selectors {
+                fields: FieldSelector::parse(text, address).unwrap(),
+                ..Selectors::default()
+            };
+            assert_eq!(
+                selectors.matches("ns", "n", object.as_bytes()),
+                want,
+                "{text}"
+            );
+        }
+        let error = FieldSelector::parse("spec.foo=1", address).unwrap_err();
+        assert_eq!(error.message, "field label not supported: spec.foo");
+        assert_eq!(FieldSelector::parse("spec", address).unwrap_err().code, 400);
+    }
+}

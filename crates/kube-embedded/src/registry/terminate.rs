@@ -1,0 +1,161 @@
+//! The deletion of namespaces: their contents first, then they themselves. Nothing new comes into a namespace that is
+//! being deleted (the store sees to it), so telling everything in it once to go is enough; after that it is waited for.
+//!
+//! The work list is kept by the store's writer with each commit (`store::Emptying`), not by the requests: a client that goes
+//! away in the middle of its request takes nothing with it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use futures::{StreamExt, stream};
+
+use super::request::{DeleteOptions, Target};
+use super::{Inner, Registry, key, read};
+use crate::error::ApiError;
+use crate::kinds::{Conduct, Resource};
+use crate::store::StoreError;
+
+/// Deletions at once: they share commits.
+const AT_ONCE: usize = 64;
+/// Pause after a pass that could not do everything.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Runs until the registry is closed or gone.
+pub(super) async fn run(inner: Weak<Inner>) {
+    let Some((closed, mut emptying)) = inner
+        .upgrade()
+        .map(|inner| (inner.closed.clone(), inner.store.emptying()))
+    else {
+        return;
+    };
+    // Ids of the namespaces in which everything was deleted or marked.
+    let mut told = BTreeSet::new();
+    loop {
+        let work = emptying.borrow_and_update().containers.clone();
+        told.retain(|told| work.values().any(|id| id == told));
+        let passed = match inner.upgrade() {
+            None => return,
+            Some(inner) => Registry { inner }.terminate(&work, &mut told).await,
+        };
+        let pause = async {
+            if passed.is_ok() {
+                std::future::pending::<()>().await;
+            } else {
+                tokio::time::sleep(AGAIN).await;
+            }
+        };
+        tokio::select! {
+            () = closed.cancelled() => return,
+            changed = emptying.changed() => if changed.is_err() { return },
+            () = pause => {}
+        }
+    }
+}
+
+/// Some of a pass could not be done; it was logged.
+struct Unfinished;
+
+impl Registry {
+    /// Puts those on the work list that were being deleted when the store was closed.
+    pub(super) fn find_terminating(&self) -> Result<(), StoreError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let snapshot = self.inner.store.snapshot()?;
+        snapshot.scan(&resource.prefix(), None, |key, stored| {
+            if stored.deleting {
+                self.inner.store.found_deleting(key, stored.id);
+            }
+            ControlFlow::Continue(())
+        })
+    }
+
+    /// One pass over the work list. A namespace that fails does not keep the others from going.
+    async fn terminate(
+        &self,
+        work: &BTreeMap<Arc<str>, u128>,
+        told: &mut BTreeSet<u128>,
+    ) -> Result<(), Unfinished> {
+        let mut passed = Ok(());
+        for (namespace, id) in work {
+            let done = self.terminate_one(namespace, *id, told).await;
+            if let Err(error) = done {
+                tracing::warn!(%error, %namespace, "the deletion of a namespace failed and is tried again");
+                passed = Err(Unfinished);
+            }
+        }
+        passed
+    }
+
+    async fn terminate_one(
+        &self,
+        namespace: &str,
+        id: u128,
+        told: &mut BTreeSet<u128>,
+    ) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let (_, name) = read::split_key(resource, namespace);
+        if !told.contains(&id) {
+            self.empty(name).await?;
+            told.insert(id);
+        }
+        if self.is_empty(name)? {
+            self.change(namespace, |object| {
+                if let Some(spec) = object.get_mut("spec").filter(|spec| spec.is_object()) {
+                    spec["finalizers"] = serde_json::json!([]);
+                }
+            })
+            .await?;
+        }
+        Ok(())
+    }
+
+    fn contained(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.inner
+            .kinds
+            .all()
+            .iter()
+            .filter(|resource| resource.namespaced)
+    }
+
+    fn is_empty(&self, namespace: &str) -> Result<bool, ApiError> {
+        let snapshot = self.inner.store.snapshot()?;
+        for resource in self.contained() {
+            if snapshot.any(&key(resource, namespace, ""))? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Deletes or marks everything in the namespace, also when some of it cannot be; the first error is returned.
+    async fn empty(&self, namespace: &str) -> Result<(), ApiError> {
+        let mut emptied = Ok(());
+        for resource in self.contained() {
+            let mut names = Vec::new();
+            self.inner.store.snapshot()?.scan(
+                &key(resource, namespace, ""),
+                None,
+                |key, stored| {
+                    if !stored.deleting {
+                        names.push(read::split_key(resource, key).1.to_owned());
+                    }
+                    ControlFlow::Continue(())
+                },
+            )?;
+            let deleted: Vec<Result<(), ApiError>> = stream::iter(names)
+                .map(|name| async move {
+                    let target = Target::one(resource, Some(namespace), &name);
+                    match self.delete(&target, &DeleteOptions::default()).await {
+                        Err(error) if error.code != 404 => Err(error),
+                        _ => Ok(()),
+                    }
+                })
+                .buffer_unordered(AT_ONCE)
+                .collect()
+                .await;
+            emptied = deleted.into_iter().fold(emptied, Result::and);
+        }
+        emptied
+    }
+}

@@ -1,0 +1,604 @@
+//! Create, update, patch.
+
+use super::*;
+use crate::admission::{Object, Objects, Request, Verdict};
+use crate::error::{FieldError, FieldErrorKind};
+
+#[tokio::test]
+async fn an_object_gets_its_metadata_from_the_server() {
+    let bed = Bed::new().await;
+    let mut body = pool("a");
+    body["metadata"]["uid"] = "mine".into();
+    body["metadata"]["generation"] = 9.into();
+    body["metadata"]["creationTimestamp"] = Value::Null;
+    body["metadata"]["managedFields"] = json!([{"manager": "x"}]);
+    body["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z".into();
+    body["status"] = json!({"capacity": 1});
+    let made = bed.create("ippools", body).await.unwrap();
+    let metadata = &made["metadata"];
+    assert!(uuid::Uuid::try_parse(metadata["uid"].as_str().unwrap()).is_ok());
+    assert_eq!(metadata["generation"], 1);
+    assert_eq!(metadata["namespace"], "default");
+    assert_eq!(
+        metadata["resourceVersion"],
+        bed.registry.revision().to_string()
+    );
+    let created = metadata["creationTimestamp"].as_str().unwrap();
+    assert!(created.len() == 20 && created.ends_with('Z'), "{created}");
+    assert_eq!(metadata["managedFields"][0]["manager"], "unknown");
+    for absent in ["deletionTimestamp", "selfLink"] {
+        assert!(metadata.get(absent).is_none(), "{absent}");
+    }
+    // The status has a path of its own, and the schema's default is stored.
+    assert!(made.get("status").is_none());
+    assert_eq!(made["spec"]["allocationStrategy"], "sequential");
+    assert_eq!(bed.get("ippools", "a").unwrap(), made);
+}
+
+#[tokio::test]
+async fn generations_count_changes_of_the_spec() {
+    let bed = Bed::new().await;
+    bed.create("ippools", pool("a")).await.unwrap();
+    let target = bed.one("ippools", "a");
+    let generation = |object: &Value| object["metadata"]["generation"].as_u64().unwrap();
+    let labelled = bed
+        .merge(&target, json!({"metadata": {"labels": {"a": "b"}}}))
+        .await
+        .unwrap();
+    assert_eq!(generation(&labelled), 1);
+    let status = bed
+        .merge(
+            &target.clone().status(),
+            json!({"status": {"capacity": 5}, "spec": {"prefix": 9}, "metadata": {"labels": {"a": "c"}}}),
+        )
+        .await
+        .unwrap();
+    // Status and the rest are apart, both ways.
+    assert_eq!(generation(&status), 1);
+    assert_eq!(status["status"]["capacity"], 5);
+    assert!(status["spec"].get("prefix").is_none());
+    assert_eq!(status["metadata"]["labels"]["a"], "b");
+    let spec = bed
+        .merge(
+            &target,
+            json!({"spec": {"prefix": 24}, "status": {"capacity": 6}}),
+        )
+        .await
+        .unwrap();
+    assert_eq!(generation(&spec), 2);
+    assert_eq!(spec["status"]["capacity"], 5);
+    let before = bed.registry.revision();
+    let again = bed
+        .merge(&target, json!({"spec": {"prefix": 24}}))
+        .await
+        .unwrap();
+    assert_eq!(again, spec, "a write that changes nothing is none");
+    assert_eq!(bed.registry.revision(), before);
+}
+
+#[tokio::test]
+async fn refusals_have_the_real_servers_codes_and_texts() {
+    let bed = Bed::new().await;
+    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let uid = made["metadata"]["uid"].as_str().unwrap();
+    let version = made["metadata"]["resourceVersion"].as_str().unwrap();
+    let elsewhere = Target::all(&bed.kind("ippools"), Some("nowhere"));
+    let with = |mut object: Value, field: &str, value: Value| {
+        object["metadata"][field] = value;
+        object
+    };
+    let mut kind = pool("b");
+    kind["kind"] = "IPClaim".into();
+    let cases = [
+        (bed.create("ippools", pool("a")).await, 409, "AlreadyExists", r#"ippools.ipam.metal3.io "a" already exists"#.to_owned()),
+        (bed.create("ippools", pool("A")).await, 422, "Invalid", r#"IPPool.ipam.metal3.io "A" is invalid: metadata.name: Invalid value: "A": a lowercase RFC 1123 subdomain"#.to_owned()),
+        (bed.create("ippools", json!({"spec": {"namePrefix": "p"}})).await, 422, "Invalid", "metadata.name: Required value: name or generateName is required".to_owned()),
+        (bed.create_at(&elsewhere, pool("a")).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
+        (bed.create_at(&elsewhere, json!({"metadata": {"name": "-"}})).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
+        (bed.create("ippools", with(pool("b"), "namespace", "other".into())).await, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request".to_owned()),
+        (bed.create("ippools", with(pool("b"), "labels", json!({"a": 1}))).await, 400, "BadRequest", "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string".to_owned()),
+        (bed.create("ippools", with(pool("b"), "resourceVersion", "1".into())).await, 500, "", "resourceVersion should not be set on objects to be created".to_owned()),
+        (bed.create("ippools", kind).await, 422, "Invalid", "kind: Invalid value: \"IPClaim\": must be IPPool".to_owned()),
+        (bed.create("ippools", json!({"metadata": {"name": "b"}, "spec": {}})).await, 422, "Invalid", r#"IPPool.ipam.metal3.io "b" is invalid: [spec.namePrefix: Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#.to_owned()),
+        (bed.create("customresourcedefinitions", json!({"metadata": {"name": "b"}})).await, 405, "MethodNotAllowed", "create is not supported on resources of kind \"customresourcedefinitions.apiextensions.k8s.io\"".to_owned()),
+        (bed.update("ippools", pool("a")).await, 422, "Invalid", r#"ippools.ipam.metal3.io "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#.to_owned()),
+        (bed.update("ippools", with(pool("a"), "resourceVersion", "1".into())).await, 409, "Conflict", r#"Operation cannot be fulfilled on ippools.ipam.metal3.io "a": the object has been modified; please apply your changes to the latest version and try again"#.to_owned()),
+        (bed.update("ippools", with(pool("b"), "resourceVersion", "1".into())).await, 404, "NotFound", r#"ippools.ipam.metal3.io "b" not found"#.to_owned()),
+        (bed.update("ippools", with(with(pool("a"), "resourceVersion", version.into()), "uid", "x".into())).await, 409, "Conflict", format!("Precondition failed: UID in precondition: x, UID in object meta: {uid}")),
+        (bed.merge(&bed.one("ippools", "a"), json!({"metadata": {"resourceVersion": "1"}})).await, 409, "Conflict", "the object has been modified".to_owned()),
+        (bed.merge(&bed.one("ippools", "a"), json!({"metadata": {"name": "b"}})).await, 400, "BadRequest", "does not match the name on the URL".to_owned()),
+        (bed.merge(&bed.one("ippools", "a"), json!({"spec": {"namePrefix": "other"}})).await, 422, "Invalid", "spec.namePrefix".to_owned()),
+        (bed.merge(&bed.one("ippools", "zzz"), json!({})).await, 404, "NotFound", r#"ippools.ipam.metal3.io "zzz" not found"#.to_owned()),
+    ];
+    for (number, (result, code, reason, text)) in cases.into_iter().enumerate() {
+        let error = result.unwrap_err();
+        assert_eq!(
+            (error.code, error.reason),
+            (code, reason),
+            "case {number}: {error}"
+        );
+        assert!(
+            error.message.contains(&text),
+            "case {number}: {}\n{text}",
+            error.message
+        );
+    }
+    assert_eq!(
+        bed.get("ippools", "a").unwrap(),
+        made,
+        "nothing of all that was stored"
+    );
+}
+
+#[tokio::test]
+async fn unknown_fields_are_warned_of_refused_or_ignored() {
+    let bed = Bed::new().await;
+    let target = Target::all(&bed.kind("ippools"), Some("default"));
+    let mut object = pool("a");
+    object["spec"]["foo"] = 1.into();
+    object["metadata"]["bar"] = 1.into();
+    let body = bed.body("ippools", &object);
+    let create = async |field_validation| {
+        let options = WriteOptions {
+            dry_run: true,
+            field_validation,
+            ..WriteOptions::default()
+        };
+        bed.registry.create(&target, body.clone(), &options).await
+    };
+    assert_eq!(
+        create(FieldValidation::Warn).await.unwrap().warnings,
+        [
+            r#"unknown field "metadata.bar""#,
+            r#"unknown field "spec.foo""#
+        ]
+    );
+    assert!(
+        create(FieldValidation::Ignore)
+            .await
+            .unwrap()
+            .warnings
+            .is_empty()
+    );
+    let error = create(FieldValidation::Strict).await.unwrap_err();
+    assert_eq!(error.code, 400);
+    assert!(
+        error.message.ends_with(
+            r#"strict decoding error: unknown field "metadata.bar", unknown field "spec.foo""#
+        ),
+        "{error}"
+    );
+    let strict = WriteOptions {
+        field_validation: FieldValidation::Strict,
+        ..WriteOptions::default()
+    };
+    bed.create("ippools", pool("a")).await.unwrap();
+    let patch = Patch::Merge(json!({"spec": {"foo": 1}}));
+    let error = bed
+        .registry
+        .patch(&bed.one("ippools", "a"), patch, &strict)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, 422);
+    assert!(
+        error
+            .message
+            .contains(r#"strict decoding error: unknown field "spec.foo""#)
+    );
+}
+
+#[tokio::test]
+async fn a_dry_run_answers_and_stores_nothing() {
+    let bed = Bed::new().await;
+    let dry = WriteOptions {
+        dry_run: true,
+        ..WriteOptions::default()
+    };
+    let before = bed.registry.revision();
+    let target = Target::all(&bed.kind("ippools"), Some("default"));
+    let body = bed.body("ippools", &pool("a"));
+    let written = bed
+        .registry
+        .create(&target, body.clone(), &dry)
+        .await
+        .unwrap();
+    assert_eq!(name_of(&written.object), "a");
+    assert_eq!(bed.get("ippools", "a").unwrap_err().code, 404);
+    assert_eq!(bed.registry.revision(), before);
+    bed.create("ippools", pool("a")).await.unwrap();
+    let error = bed.registry.create(&target, body, &dry).await.unwrap_err();
+    assert_eq!(error.reason, "AlreadyExists");
+    let one = bed.one("ippools", "a");
+    let patch = Patch::Merge(json!({"spec": {"prefix": 20}}));
+    let written = bed.registry.patch(&one, patch, &dry).await.unwrap();
+    assert_eq!(parse(&written.object)["spec"]["prefix"], 20);
+    let options = DeleteOptions {
+        dry_run: true,
+        ..DeleteOptions::default()
+    };
+    bed.registry.delete(&one, &options).await.unwrap();
+    assert!(
+        bed.get("ippools", "a").unwrap()["spec"]
+            .get("prefix")
+            .is_none()
+    );
+}
+
+#[tokio::test]
+async fn names_are_generated() {
+    let bed = Bed::new().await;
+    let object = json!({"metadata": {"generateName": "claim-"}, "spec": {"pool": {"name": "p"}}});
+    for _ in 0..3 {
+        let made = bed.create("ipclaims", object.clone()).await.unwrap();
+        let name = made["metadata"]["name"].as_str().unwrap();
+        assert!(name.starts_with("claim-") && name.len() == 11, "{name}");
+    }
+    assert_eq!(
+        bed.names(&bed.all("ipclaims"), &ListOptions::default())
+            .len(),
+        3
+    );
+}
+
+#[tokio::test]
+async fn json_patches_test_change_and_are_bounded() {
+    let bed = Bed::new().await;
+    bed.create("ippools", pool("a")).await.unwrap();
+    let target = bed.one("ippools", "a");
+    let patch = async |operations: Value| {
+        let patch = Patch::Json(serde_json::from_value(operations).unwrap());
+        bed.registry
+            .patch(&target, patch, &WriteOptions::default())
+            .await
+    };
+    let written = patch(json!([
+        {"op": "test", "path": "/spec/namePrefix", "value": "p"},
+        {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}},
+        {"op": "replace", "path": "/spec/pools/0/end", "value": "10.0.0.50"},
+    ]))
+    .await
+    .unwrap();
+    let object = parse(&written.object);
+    assert_eq!(object["spec"]["pools"][0]["end"], "10.0.0.50");
+    assert_eq!(object["metadata"]["labels"]["a"], "b");
+    for refused in [
+        json!([{"op": "test", "path": "/spec/namePrefix", "value": "q"}]),
+        json!([{"op": "remove", "path": "/spec/none"}]),
+        json!([{"op": "add", "path": "/a".repeat(200), "value": 1}]),
+    ] {
+        let error = patch(refused).await.unwrap_err();
+        assert_eq!((error.code, error.reason), (422, "Invalid"));
+    }
+    // Thirty doublings of the object would be more than any memory.
+    let doublings: Vec<Value> = (0..60)
+        .map(|n| json!({"op": "copy", "from": "/spec", "path": format!("/spec/x{n}")}))
+        .collect();
+    assert_eq!(patch(doublings.into()).await.unwrap_err().code, 422);
+    let many = vec![json!({"op": "test", "path": "/kind", "value": "IPPool"}); 10_001];
+    assert_eq!(patch(many.into()).await.unwrap_err().code, 413);
+    assert_eq!(bed.get("ippools", "a").unwrap(), object);
+}
+
+#[tokio::test]
+async fn nothing_is_stored_that_could_not_be_read_again() {
+    let bed = Bed::new().await;
+    bed.create("clusters", json!({"metadata": {"name": "a"}, "spec": {}}))
+        .await
+        .unwrap();
+    let target = bed.one("clusters", "a");
+    let deep = (0..90).fold(json!(1), |inner, _| json!({ "a": inner }));
+    bed.merge(&target, json!({"spec": {"x": deep}}))
+        .await
+        .unwrap();
+    let onto = format!("/spec/x{}", "/a".repeat(80));
+    let patch = Patch::Json(
+        serde_json::from_value(json!([{"op": "copy", "from": "/spec/x", "path": onto}])).unwrap(),
+    );
+    let options = WriteOptions::default();
+    let error = bed
+        .registry
+        .patch(&target, patch, &options)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, 422, "{error}");
+    bed.get("clusters", "a").unwrap();
+    let odd = json!({"metadata": {"name": "s"}, "data": "x", "stringData": {"a": "b"}});
+    assert_eq!(bed.create("secrets", odd).await.unwrap_err().code, 400);
+}
+
+#[tokio::test]
+async fn an_object_too_big_to_store_is_refused() {
+    let bed = Bed::new().await;
+    let mut object = pool("a");
+    let owner = "x".repeat(MAX_OBJECT_BYTES);
+    object["metadata"]["ownerReferences"] =
+        json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": "u"}]);
+    let error = bed.create("ippools", object).await.unwrap_err();
+    assert_eq!((error.code, error.reason), (413, "RequestEntityTooLarge"));
+    let mut object = pool("b");
+    object["metadata"]["annotations"] = json!({"note": "x".repeat(200 << 10)});
+    bed.create("ippools", object).await.unwrap();
+}
+
+#[tokio::test]
+async fn patches_without_a_version_all_land() {
+    let bed = Bed::new().await;
+    bed.create("ippools", pool("a")).await.unwrap();
+    let target = bed.one("ippools", "a");
+    let patches = (0..50).map(|n| {
+        let patch = json!({"metadata": {"annotations": {format!("n{n}"): "x"}}});
+        bed.merge(&target, patch)
+    });
+    for result in futures::future::join_all(patches).await {
+        result.unwrap();
+    }
+    let object = bed.get("ippools", "a").unwrap();
+    assert_eq!(
+        object["metadata"]["annotations"].as_object().unwrap().len(),
+        50
+    );
+}
+
+#[tokio::test]
+async fn of_updates_with_one_version_one_lands() {
+    let bed = Bed::new().await;
+    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let updates = (0..20).map(|n| {
+        let mut object = made.clone();
+        object["spec"]["prefix"] = n.into();
+        bed.update("ippools", object)
+    });
+    let results = futures::future::join_all(updates).await;
+    assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
+    for error in results.into_iter().filter_map(Result::err) {
+        assert_eq!(error.reason, "Conflict");
+    }
+}
+
+#[tokio::test]
+async fn what_was_invalid_before_may_stay_so() {
+    let bed = Bed::new().await;
+    bed.create("ippools", pool("a")).await.unwrap();
+    // As if stored under an older schema: written past the checks.
+    let key = bed.one("ippools", "a").key("a");
+    bed.registry
+        .change(&key, |object| {
+            object["spec"]["prefix"] = "wide".into();
+        })
+        .await
+        .unwrap();
+    let target = bed.one("ippools", "a");
+    bed.merge(&target, json!({"metadata": {"labels": {"a": "b"}}}))
+        .await
+        .unwrap();
+    let error = bed
+        .merge(&target, json!({"spec": {"gateway": "nonsense"}}))
+        .await
+        .unwrap_err();
+    assert!(
+        error.message.contains("spec.gateway") && !error.message.contains("spec.prefix"),
+        "{error}"
+    );
+}
+
+/// One address is one object's in its pool; pools are not to shrink below three ranges; claims are looked at.
+struct Rules;
+
+impl Admission for Rules {
+    fn review(&self, request: &Request<'_>, objects: &Objects<'_>) -> Verdict {
+        let group = &*request.resource.group;
+        let spec = Value::Object(request.new.clone())["spec"].take();
+        let named = |(_, object): &(String, Object)| metadata::text(object, "name").to_owned();
+        let mut verdict = Verdict::default();
+        let mut refuse = |detail: String| {
+            verdict.errors.push(FieldError {
+                field: "spec".to_owned(),
+                kind: FieldErrorKind::Forbidden,
+                value: None,
+                detail,
+            });
+        };
+        match &*request.resource.kind {
+            "IPAddress" => {
+                let held = objects.indexed(spec["address"].as_str().unwrap_or_default());
+                let held: Vec<String> = held.iter().map(named).collect();
+                if !held.is_empty() {
+                    refuse(format!("held by {held:?}"));
+                }
+                let near: Vec<String> = objects
+                    .indexed_under("10.0.0.9")
+                    .iter()
+                    .map(named)
+                    .collect();
+                verdict.warnings.push(format!("near {near:?}"));
+            }
+            "IPPool" if request.old.is_some() => {
+                let pools = objects.list(group, "IPPool", "default");
+                let own = objects.get(group, "IPPool", "default", &pools[0].0);
+                let before = own.and_then(|own| own.get("spec").cloned());
+                refuse(format!(
+                    "{} pools, this was {}",
+                    pools.len(),
+                    before.unwrap_or_default()
+                ));
+            }
+            _ => {}
+        }
+        verdict
+    }
+
+    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
+        let address = object.get("spec")?.get("address")?.as_str()?;
+        (resource.kind == "IPAddress").then(|| address.to_owned())
+    }
+}
+
+#[tokio::test]
+async fn rules_are_asked_on_every_write_of_a_custom_resource_and_see_what_is_stored() {
+    let dir = tempfile::tempdir().unwrap();
+    let serves = Serves {
+        admission: Some(Arc::new(Rules)),
+        ..crate::testing::serves()
+    };
+    let registry = Registry::open(Options::new(dir.path(), serves)).await;
+    let bed = Bed {
+        registry: registry.unwrap(),
+        dir,
+    };
+    bed.create("ippools", pool("pool")).await.unwrap();
+    let change = json!({"spec": {"prefix": 24}});
+    let error = bed
+        .merge(&bed.one("ippools", "pool"), change)
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, 422);
+    assert!(
+        error
+            .message
+            .contains("spec: Forbidden: 1 pools, this was {"),
+        "{error}"
+    );
+    assert!(!error.message.contains("\"prefix\""), "{error}");
+
+    let target = Target::all(&bed.kind("ipaddresses.ipam.metal3.io"), Some("default"));
+    let create = async |name: &str, at: &str| {
+        let address = json!({"metadata": {"name": name}, "spec": {"address": at, "pool": {"name": "pool"}, "claim": {"name": "c"}}});
+        let body = bed.body("ipaddresses.ipam.metal3.io", &address);
+        let options = WriteOptions::default();
+        let written = bed.registry.create(&target, body, &options).await;
+        written
+            .map(|written| written.warnings)
+            .map_err(|e| e.message)
+    };
+    assert_eq!(create("p-1", "10.0.0.90").await.unwrap(), ["near []"]);
+    // What is found by a longer text is not found by a shorter one.
+    assert_eq!(
+        create("p-2", "10.0.0.9").await.unwrap(),
+        [r#"near ["p-1"]"#]
+    );
+    let refused = create("p-3", "10.0.0.90").await.unwrap_err();
+    assert!(refused.contains(r#"held by ["p-1"]"#), "{refused}");
+    bed.delete("ipaddresses.ipam.metal3.io", "p-1")
+        .await
+        .unwrap();
+    assert_eq!(
+        create("p-3", "10.0.0.90").await.unwrap(),
+        [r#"near ["p-2"]"#]
+    );
+}
+
+#[tokio::test]
+async fn built_in_kinds_have_their_ways() {
+    let bed = Bed::new().await;
+    let secret = json!({"metadata": {"name": "s"}, "stringData": {"k": "v"}});
+    let made = bed.create("secrets", secret).await.unwrap();
+    assert_eq!(
+        (&made["data"]["k"], &made["type"]),
+        (&"dg==".into(), &"Opaque".into())
+    );
+    let bad = json!({"metadata": {"name": "c"}, "data": {"k": 1}});
+    assert_eq!(bed.create("configmaps", bad).await.unwrap_err().code, 400);
+    // A lease is made by PUT, and needs its version to be taken over.
+    let lease = json!({"metadata": {"name": "l"}, "spec": {"holderIdentity": "a"}});
+    let made = bed.update("leases", lease.clone()).await.unwrap();
+    assert_eq!(made["spec"]["holderIdentity"], "a");
+    assert!(made["metadata"].get("generation").is_none());
+    assert_eq!(bed.update("leases", lease).await.unwrap_err().code, 422);
+    let event = |namespace: &str| json!({"metadata": {"name": "e"}, "involvedObject": {"namespace": namespace}, "reason": "R"});
+    assert_eq!(
+        bed.create("events", event("other")).await.unwrap_err().code,
+        422
+    );
+    bed.create("events", event("default")).await.unwrap();
+    let namespace = bed.get("namespaces", "default").unwrap();
+    assert_eq!(namespace["status"]["phase"], "Active");
+    assert_eq!(
+        namespace["metadata"]["labels"]["kubernetes.io/metadata.name"],
+        "default"
+    );
+    let crd = bed
+        .get("customresourcedefinitions", "ippools.ipam.metal3.io")
+        .unwrap();
+    assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
+}
+
+#[tokio::test]
+async fn strategic_patches_merge_lists_of_metadata_by_key() {
+    let bed = Bed::new().await;
+    let made = bed
+        .create("configmaps", with_finalizer(config("a"), "x.io/a"))
+        .await
+        .unwrap();
+    let target = bed.one("configmaps", "a");
+    let patch = Patch::Strategic(json!({
+        "metadata": {"finalizers": ["x.io/b"], "$setElementOrder/finalizers": ["x.io/a", "x.io/b"]},
+        "data": {"a": null, "c": "d"},
+    }));
+    let written = bed
+        .registry
+        .patch(&target, patch, &WriteOptions::default())
+        .await
+        .unwrap();
+    let object = parse(&written.object);
+    assert_eq!(
+        object["metadata"]["finalizers"],
+        json!(["x.io/a", "x.io/b"])
+    );
+    assert_eq!(object["data"], json!({"c": "d"}));
+    assert_eq!(object["metadata"]["uid"], made["metadata"]["uid"]);
+    let patch =
+        Patch::Strategic(json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["x.io/a"]}}));
+    let written = bed
+        .registry
+        .patch(&target, patch, &WriteOptions::default())
+        .await
+        .unwrap();
+    assert_eq!(
+        parse(&written.object)["metadata"]["finalizers"],
+        json!(["x.io/b"])
+    );
+    bed.create("ippools", pool("p")).await.unwrap();
+    let error = bed
+        .registry
+        .patch(
+            &bed.one("ippools", "p"),
+            Patch::Strategic(json!({})),
+            &WriteOptions::default(),
+        )
+        .await
+        .unwrap_err();
+    assert_eq!(error.code, 415);
+}
+
+#[tokio::test]
+async fn everything_is_there_after_a_restart_and_revisions_go_on() {
+    let bed = Bed::new().await;
+    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let before = bed.registry.revision();
+    let uid = bed.get("namespaces", "default").unwrap()["metadata"]["uid"].clone();
+    // A start at another time than the first.
+    let bed = bed
+        .reopened_at(|| "2099-01-01T00:00:00Z".parse().unwrap())
+        .await;
+    assert_eq!(
+        bed.registry.revision(),
+        before,
+        "a start writes nothing that is there"
+    );
+    assert_eq!(bed.get("ippools", "a").unwrap(), made);
+    assert_eq!(
+        bed.get("namespaces", "default").unwrap()["metadata"]["uid"],
+        uid
+    );
+    bed.create("ippools", pool("b")).await.unwrap();
+    assert_eq!(bed.registry.revision(), before + 1);
+}
+
+#[tokio::test]
+async fn one_folder_has_one_server() {
+    let bed = Bed::new().await;
+    let second = Registry::open(Options::new(bed.dir.path(), crate::testing::serves())).await;
+    let error = second.err().unwrap();
+    assert!(matches!(error, OpenError::InUse(_)), "{error}");
+    assert!(error.to_string().contains("in use by another process"));
+}

@@ -1,0 +1,87 @@
+//! What time takes away: Events after an hour, snapshots of lists that nobody goes on with.
+
+use std::ops::ControlFlow;
+use std::sync::Weak;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::request::{DeleteOptions, Target};
+use super::{Inner, Registry, read};
+use crate::error::ApiError;
+use crate::kinds::Conduct;
+
+/// How often it is looked.
+const EVERY: Duration = Duration::from_mins(1);
+/// How long an Event is kept after it was written last, whenever it says that it happened; a real API server's default.
+const EVENTS: Duration = Duration::from_hours(1);
+/// Runs until the registry is closed or gone.
+pub(super) async fn run(inner: Weak<Inner>) {
+    let Some(closed) = inner.upgrade().map(|inner| inner.closed.clone()) else {
+        return;
+    };
+    loop {
+        tokio::select! {
+            () = closed.cancelled() => return,
+            () = tokio::time::sleep(EVERY) => {}
+        }
+        let Some(inner) = inner.upgrade() else {
+            return;
+        };
+        inner.pages.sweep();
+        let Ok(horizon) = inner.clock.now().checked_sub(EVENTS) else {
+            continue;
+        };
+        if let Err(error) = (Registry { inner }).forget_events(horizon).await {
+            tracing::warn!(%error, "old Events cannot be removed");
+        }
+    }
+}
+
+impl Registry {
+    /// Deletes the Events that nobody wrote since then, also when some cannot be; the first error is returned.
+    pub(super) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_conduct(Conduct::Event);
+        let mut old = Vec::new();
+        self.inner
+            .store
+            .snapshot()?
+            .scan(&resource.prefix(), None, |key, stored| {
+                if written(&stored.object).is_none_or(|at| at < horizon) {
+                    let (namespace, name) = read::split_key(resource, key);
+                    old.push((
+                        Target::one(resource, Some(namespace), name),
+                        stored.revision.to_string(),
+                    ));
+                }
+                ControlFlow::Continue(())
+            })?;
+        let mut passed = Ok(());
+        for (target, revision) in old {
+            let options = DeleteOptions {
+                resource_version: Some(revision),
+                ..DeleteOptions::default()
+            };
+            match self.delete(&target, &options).await {
+                // Gone, or it happened again meanwhile.
+                Err(error) if ![404, 409].contains(&error.code) => passed = passed.and(Err(error)),
+                _ => {}
+            }
+        }
+        passed
+    }
+}
+
+/// When an Event was written last, by what this server itself says in it: it came into being then, or someone changed a field.
+fn written(event: &[u8]) -> Option<Timestamp> {
+    let event: Value = serde_json::from_slice(event).ok()?;
+    let metadata = event.get("metadata")?;
+    let entries = metadata.get("managedFields").and_then(Value::as_array);
+    let entries = entries.into_iter().flatten();
+    let times = entries.filter_map(|entry| entry.get("time"));
+    times
+        .chain(metadata.get("creationTimestamp"))
+        .filter_map(|time| time.as_str()?.parse().ok())
+        .max()
+}

@@ -1,0 +1,183 @@
+//! What would be stored: the successor of an object, computed from the old one and what a client wants. Pure.
+
+use serde_json::Value;
+
+use super::conduct;
+use super::metadata::{self, Object};
+use super::ownership::{self, By};
+use super::request::Subresource;
+use crate::kinds::{Conduct, Resource};
+
+/// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
+pub(super) fn claim(resource: &Resource, object: &mut Object, by: &By) {
+    wipe(resource, object);
+    conduct::complete(resource, object, false);
+    ownership::account(resource, None, object, None, by);
+}
+
+/// What is made by POST is not on its way out, whatever it says. (PUT of a new object is carried out as it stands.)
+pub(super) fn revive(object: &mut Object) {
+    let metadata = metadata::of(object);
+    metadata.remove("deletionTimestamp");
+    metadata.remove("deletionGracePeriodSeconds");
+}
+
+/// Generations are counted here, where they are counted at all.
+fn wipe(resource: &Resource, object: &mut Object) {
+    if counts_generations(resource) {
+        metadata::of(object).remove("generation");
+    }
+}
+
+/// The first state of an object that a client sent.
+pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
+    if resource.status_subresource {
+        object.remove("status");
+    }
+    wipe(resource, &mut object);
+    let metadata = metadata::of(&mut object);
+    metadata.remove("selfLink");
+    metadata.insert("uid".to_owned(), uid.into());
+    metadata.insert("creationTimestamp".to_owned(), now.into());
+    if counts_generations(resource) {
+        metadata.insert("generation".to_owned(), 1.into());
+    }
+    if !resource.namespaced {
+        metadata.remove("namespace");
+    }
+    conduct::complete(resource, &mut object, true);
+    object
+}
+
+/// The successor of `old`, when a client wants `wanted` through the main path or a subresource. `by`: whose the changes are;
+/// none: that is settled already.
+pub(super) fn next(
+    resource: &Resource,
+    old: &Object,
+    wanted: Object,
+    subresource: Option<Subresource>,
+    by: Option<&By>,
+) -> Object {
+    let mut wanted = wanted;
+    if subresource.is_none() {
+        conduct::complete(resource, &mut wanted, false);
+    }
+    if let Some(by) = by {
+        ownership::account(resource, Some(old), &mut wanted, subresource, by);
+    }
+    match subresource {
+        Some(Subresource::Status) => {
+            let mut new = old.clone();
+            ownership::carry(&mut wanted, &mut new);
+            replace(&mut new, "status", wanted.remove("status"));
+            // What the body says of itself and of the metadata is not looked at.
+            new
+        }
+        None => {
+            let mut new = wanted;
+            if resource.status_subresource {
+                replace(&mut new, "status", old.get("status").cloned());
+            }
+            keep_identity(old, &mut new);
+            if resource.kind == "Secret" && !new.contains_key("type") {
+                replace(&mut new, "type", old.get("type").cloned());
+            }
+            if resource.conduct == Conduct::Namespace {
+                // What holds a namespace is let go by its own path alone.
+                replace(&mut new, "spec", old.get("spec").cloned());
+            }
+            count_generation(resource, old, &mut new);
+            new
+        }
+    }
+}
+
+fn replace(object: &mut Object, name: &str, value: Option<Value>) {
+    match value {
+        Some(value) => object.insert(name.to_owned(), value),
+        None => object.remove(name),
+    };
+}
+
+/// What a client may leave out, but not change; and what it may not touch at all.
+fn keep_identity(old: &Object, new: &mut Object) {
+    // Times of the server's own are kept whatever the client says of them; UID and grace when it says nothing.
+    for (name, always) in [
+        ("uid", false),
+        ("creationTimestamp", true),
+        ("deletionTimestamp", true),
+        ("deletionGracePeriodSeconds", false),
+    ] {
+        if let Some(value) = metadata::field(old, name)
+            && (always || metadata::field(new, name).is_none())
+        {
+            metadata::of(new).insert(name.to_owned(), value.clone());
+        }
+    }
+    replace(
+        metadata::of(new),
+        "generation",
+        metadata::field(old, "generation").cloned(),
+    );
+}
+
+fn counts_generations(resource: &Resource) -> bool {
+    match resource.conduct {
+        Conduct::Custom | Conduct::Definition => true,
+        Conduct::Namespace | Conduct::Event | Conduct::Lease | Conduct::Plain => false,
+    }
+}
+
+/// One more when anything but metadata (and status, where that has a path of its own) changed.
+fn count_generation(resource: &Resource, old: &Object, new: &mut Object) {
+    if !counts_generations(resource) {
+        return;
+    }
+    let counted =
+        |name: &str| name != "metadata" && !(name == "status" && resource.status_subresource);
+    let changed = old
+        .iter()
+        .filter(|(name, _)| counted(name))
+        .any(|(name, value)| new.get(name) != Some(value))
+        || new
+            .keys()
+            .any(|name| counted(name) && !old.contains_key(name));
+    if changed {
+        raise_generation(new);
+    }
+}
+
+/// One more, where generations are counted.
+pub(super) fn raise_generation(object: &mut Object) {
+    if let Some(generation) = metadata::field(object, "generation").and_then(Value::as_i64)
+        && generation > 0
+    {
+        metadata::of(object).insert("generation".to_owned(), (generation + 1).into());
+    }
+}
+
+/// Whether the two differ in anything but the resourceVersion.
+pub(super) fn differs(old: &Object, new: &Object) -> bool {
+    let rest = |object: &Object, other: &Object| {
+        object
+            .iter()
+            .any(|(name, value)| name != "metadata" && other.get(name) != Some(value))
+    };
+    if rest(old, new) || rest(new, old) {
+        return true;
+    }
+    let fields = |object| metadata_without_version(object).count();
+    fields(old) != fields(new)
+        || metadata_without_version(old).any(|(name, value)| {
+            metadata_without_version(new).find(|(other, _)| *other == name) != Some((name, value))
+        })
+}
+
+fn metadata_without_version(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    object
+        .get("metadata")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten()
+        .filter(|(name, _)| *name != "resourceVersion")
+}

@@ -1,0 +1,267 @@
+//! Writes: read the object, compute its successor, commit it if the object is still the one that was read. Nothing is
+//! locked meanwhile; whoever was slower computes again.
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use super::body::{self, Came};
+use super::check::{check_version, no_number, other_uid};
+use super::commit::{Left, Old, left_of};
+use super::metadata::{self, Object};
+use super::ownership::{self, By};
+use super::request::{Patch, Target, WriteOptions, Written};
+use super::{Registry, commit_failed, conduct, patch, update};
+use crate::error::ApiError;
+use crate::store::{CommitError, Committed};
+
+/// How often a write is computed again before its caller gets a conflict. Whoever loses, someone else won: with this many
+/// losses in a row something else is wrong.
+pub(super) const ATTEMPTS: usize = 64;
+
+impl Registry {
+    /// Replaces an object.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`, `Invalid` or `BadRequest`.
+    pub async fn update(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "update"));
+        }
+        let mut warnings = Vec::new();
+        self.update_from(target, body, options, &mut warnings)
+            .await
+            .map_err(|error| error.after(&warnings))
+    }
+
+    async fn update_from(
+        &self,
+        target: &Target,
+        body: Value,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let name = target.name()?;
+        let mut wanted = body::decode(resource, body, Came::Whole, options, warnings)?;
+        place(target, &mut wanted)?;
+        body::merge_owners(&mut wanted, Came::Whole, warnings);
+        if target.subresource.is_none()
+            && conduct::is_made_by_update(resource)
+            && self
+                .inner
+                .store
+                .snapshot()?
+                .get(&target.key(name))?
+                .is_none()
+        {
+            let uid = metadata::text(&wanted, "uid");
+            if !uid.is_empty() {
+                return Err(other_uid(target, uid, ""));
+            }
+            let version = metadata::text(&wanted, "resourceVersion");
+            // Any version will do, for there is none to compare it with.
+            if !version.is_empty() && version.parse::<u64>().is_err() {
+                return Err(no_number(version));
+            }
+            let by = By::new(options, self.now());
+            let mut new = wanted.clone();
+            metadata::of(&mut new).remove("resourceVersion");
+            update::claim(resource, &mut new, &by);
+            match self
+                .create_named(target, new, options, Some(&by), warnings)
+                .await
+            {
+                // Someone was faster: then it is an update.
+                Err(error) if error.reason == "AlreadyExists" => {}
+                other => return other,
+            }
+        }
+        let by = By::new(options, self.now());
+        let uid = metadata::text(&wanted, "uid");
+        self.replace(target, options, warnings, Some(&by), |old, _| {
+            let found = metadata::text(&old.object, "uid");
+            if uid.is_empty() || uid == found {
+                Ok(wanted.clone())
+            } else {
+                Err(other_uid(target, uid, found))
+            }
+        })
+        .await
+    }
+
+    /// Changes an object; an apply makes it where there is none.
+    ///
+    /// # Errors
+    /// `NotFound`, `Conflict`, `Invalid` or `BadRequest`.
+    pub async fn patch(
+        &self,
+        target: &Target,
+        patch: Patch,
+        options: &WriteOptions,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        if resource.is_read_only() {
+            return Err(ApiError::method_not_allowed(resource, "patch"));
+        }
+        target.name()?;
+        patch::check(resource, &patch)?;
+        if let Patch::Apply { body, force } = patch {
+            return self.apply(target, body, force, options).await;
+        }
+        let by = By::new(options, self.now());
+        let came = match patch {
+            Patch::Strategic(_) => Came::Merged,
+            Patch::Json(_) | Patch::Merge(_) | Patch::Apply { .. } => Came::Patched,
+        };
+        let mut warnings = Vec::new();
+        let patched = self.replace(
+            target,
+            options,
+            &mut warnings,
+            Some(&by),
+            |old, warnings| {
+                let patched = patch::apply(&patch, old.object.clone())?;
+                let mut wanted = body::decode(resource, patched, came, options, warnings)?;
+                place(target, &mut wanted)?;
+                body::merge_owners(&mut wanted, came, warnings);
+                Ok(wanted)
+            },
+        );
+        let patched = patched.await;
+        patched.map_err(|error| error.after(&warnings))
+    }
+
+    /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile. `by`: who owns what is
+    /// told by what changed; none: `want` has said it.
+    pub(super) async fn replace(
+        &self,
+        target: &Target,
+        options: &WriteOptions,
+        warnings: &mut Vec<String>,
+        by: Option<&By>,
+        want: impl Fn(&Old, &mut Vec<String>) -> Result<Object, ApiError>,
+    ) -> Result<Written, ApiError> {
+        let resource = &target.resource;
+        let name = target.name()?;
+        let key = target.key(name);
+        let first = warnings.len();
+        for _ in 0..ATTEMPTS {
+            let Some(stored) = self.inner.store.snapshot()?.get(&key)? else {
+                return Err(ApiError::not_found(resource, name));
+            };
+            let old = Old::read(stored)?;
+            warnings.truncate(first);
+            let wanted = want(&old, warnings)?;
+            check_version(target, &old, &wanted)?;
+            let kind = metadata::kind(&wanted).to_owned();
+            let mut new = update::next(resource, &old.object, wanted, target.subresource, by);
+            ownership::keep_times(&old.object, &mut new);
+            // Nobody links to objects this way any more: it is taken, and not kept.
+            let link = metadata::of(&mut new).remove("selfLink");
+            self.check_update(target, &old, &new, &kind, warnings)?;
+            let shows_link = options.dry_run && link.is_some();
+            if !update::differs(&old.object, &new) && !shows_link {
+                return Ok(Written {
+                    revision: old.stored.revision,
+                    object: old.stored.object,
+                    created: false,
+                    warnings: std::mem::take(warnings),
+                });
+            }
+            let version = old.stored.revision.to_string();
+            metadata::of(&mut new).insert("resourceVersion".to_owned(), version.into());
+            if options.dry_run {
+                if let Some(link) = link {
+                    metadata::of(&mut new).insert("selfLink".to_owned(), link);
+                }
+                return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
+            }
+            let mut stored = self.store_next(resource, &key, &old, &new).await;
+            if too_large_to_account(&stored, by, &mut new) {
+                stored = self.store_next(resource, &key, &old, &new).await;
+            }
+            match stored {
+                // What went is shown as it was asked for, in no version of its own.
+                Ok(_) if left_of(resource, &old, &new) == Left::Gone => {
+                    return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
+                }
+                Ok(committed) => {
+                    return Ok(Written {
+                        object: committed.object,
+                        revision: committed.revision,
+                        created: false,
+                        warnings: std::mem::take(warnings),
+                    });
+                }
+                Err(CommitError::Refused(_)) => {}
+                Err(other) => return Err(commit_failed(&other)),
+            }
+        }
+        Err(ApiError::modified(resource, name))
+    }
+
+    pub(super) fn not_stored(
+        &self,
+        object: &Object,
+        created: bool,
+        warnings: Vec<String>,
+    ) -> Written {
+        Written {
+            object: Bytes::from(serde_json::to_vec(object).expect("writing to memory cannot fail")),
+            revision: self.revision(),
+            created,
+            warnings,
+        }
+    }
+}
+
+/// An object that is too big is stored without its entries, if it is not too big then; whoever applies is told instead.
+pub(super) fn too_large_to_account(
+    stored: &Result<Committed, CommitError>,
+    by: Option<&By>,
+    object: &mut Object,
+) -> bool {
+    matches!(stored, Err(CommitError::TooLarge)) && by.is_some() && ownership::forget(object)
+}
+
+/// Name and namespace of the body must be those of the path, where it has them.
+pub(super) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
+    let resource = &target.resource;
+    if let Some(name) = target.name.as_deref() {
+        let found = metadata::text(object, "name");
+        if found.is_empty() {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({name} based on URL) was undeterminable: name must be provided"
+            )));
+        }
+        if found != name {
+            return Err(ApiError::bad_request(format!(
+                "the name of the object ({found}) does not match the name on the URL ({name})"
+            )));
+        }
+    }
+    if !resource.namespaced {
+        metadata::of(object).remove("namespace");
+        return Ok(());
+    }
+    let namespace = target.namespace();
+    if namespace.is_empty() {
+        return Err(ApiError::bad_request(
+            "an empty namespace may not be set during creation",
+        ));
+    }
+    let found = metadata::text(object, "namespace");
+    if !found.is_empty() && found != namespace {
+        return Err(ApiError::bad_request(
+            "the namespace of the provided object does not match the namespace sent on the request",
+        ));
+    }
+    metadata::of(object).insert("namespace".to_owned(), namespace.into());
+    Ok(())
+}

@@ -1,0 +1,110 @@
+//! What a walk through an object has found wrong so far, and the words in which that is told.
+
+use serde_json::Value;
+
+use crate::error::{FieldError, FieldErrorKind};
+
+/// Most findings; the walk ends with them.
+const FINDINGS: usize = 256;
+
+/// Findings of one walk.
+#[derive(Default)]
+pub(super) struct Found {
+    pub(super) errors: Vec<FieldError>,
+    /// What is wrong with lists as sets and maps, which is told last.
+    lists: Vec<FieldError>,
+    /// How much of a path's beginning is outside of what is looked at.
+    outer: usize,
+}
+
+impl Found {
+    /// Nothing yet, of a part whose path is so long.
+    pub(super) fn within(outer: usize) -> Self {
+        Self {
+            outer,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.errors.len() >= FINDINGS
+    }
+
+    pub(super) fn push(&mut self, error: FieldError) {
+        if !self.is_full() {
+            self.errors.push(error);
+        }
+    }
+
+    pub(super) fn of_list(&mut self, error: FieldError) {
+        if self.lists.len() < FINDINGS {
+            self.lists.push(error);
+        }
+    }
+
+    pub(super) fn end(&mut self) {
+        self.errors.append(&mut self.lists);
+    }
+
+    /// As [`Self::within`], of what this one is of.
+    pub(super) fn beside(&self) -> Self {
+        Self::within(self.outer)
+    }
+
+    /// A path, as texts within what is looked at have it.
+    pub(super) fn inner<'a>(&self, path: &'a str) -> &'a str {
+        let inner = path.get(self.outer..).unwrap_or(path);
+        inner.strip_prefix('.').unwrap_or(inner)
+    }
+
+    pub(super) fn bare(&mut self, path: &str, kind: FieldErrorKind, detail: &str) {
+        self.push(FieldError::bare(path, kind, detail));
+    }
+
+    /// `path: Invalid value: value: path in body <what>`.
+    pub(super) fn body(&mut self, path: &str, value: &Value, what: &str) {
+        let inner = self.inner(path);
+        self.push(FieldError::invalid(
+            path,
+            value,
+            format!("{inner} in body {what}"),
+        ));
+    }
+
+    pub(super) fn wrong_form(&mut self, path: &str, value: &Value, wanted: &str) {
+        let why = format!(
+            "{} in body must be of type {wanted}: {value}",
+            self.inner(path)
+        );
+        let error = FieldError::invalid(path, value, why);
+        self.push(FieldError {
+            kind: FieldErrorKind::TypeInvalid,
+            ..error
+        });
+    }
+
+    pub(super) fn wrong_type(&mut self, path: &str, found: &str, wanted: &str) {
+        let error = FieldError::invalid(
+            path,
+            &found.into(),
+            format!(
+                "{} in body must be of type {wanted}: {found:?}",
+                self.inner(path)
+            ),
+        );
+        self.push(FieldError {
+            kind: FieldErrorKind::TypeInvalid,
+            ..error
+        });
+    }
+}
+
+/// Of a list or map that is too long.
+pub(super) fn too_many(path: &str, count: u64, most: u64) -> FieldError {
+    FieldError {
+        field: path.to_owned(),
+        kind: FieldErrorKind::TooMany,
+        value: Some(count.into()),
+        detail: format!("must have at most {most} items"),
+    }
+}

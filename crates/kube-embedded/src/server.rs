@@ -1,0 +1,347 @@
+//! The server as a whole: a data folder opened, and two doors to it: in process, and over TLS.
+//!
+//! Who owns what: [`Server`] is a handle; the folder is closed (and may be opened again) once the server is closed and the
+//! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
+//! server without a folder and without a door to the network.
+
+use std::net::{IpAddr, SocketAddr};
+use std::panic::AssertUnwindSafe;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::FutureExt;
+use serde_json::json;
+use thiserror::Error;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::http::{Api, UNREAD, serve};
+use super::metrics::Metrics;
+use super::reach;
+use super::registry::{self, Clock, Limits, OpenError, Place, Registry};
+use super::serves::Serves;
+use super::store;
+use super::tls::{self, Credentials, TlsError};
+use listen::Listener;
+
+/// Where a server keeps what it knows.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Folder of the objects, the certificate authority, the token and the kubeconfig; made when it is not there. One server
+    /// at a time has it open.
+    pub data_dir: PathBuf,
+    /// What is served.
+    pub serves: Serves,
+}
+
+/// What can go wrong with a server as a whole.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The objects cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The credentials cannot be read or made.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// The address cannot be listened on.
+    #[error("listening on {addr}: {source}")]
+    Listen {
+        /// The address.
+        addr: SocketAddr,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The kubeconfig cannot be written.
+    #[error("writing {}: {source}", path.display())]
+    Kubeconfig {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+/// An open data folder, served.
+#[derive(Clone)]
+pub struct Server {
+    api: Api,
+    registry: Registry,
+    credentials: Arc<Credentials>,
+    data_dir: PathBuf,
+    metrics: Arc<Metrics>,
+    closing: CancellationToken,
+}
+
+/// A server that keeps everything in memory and is reached in process only: for whoever wants the API for the length of a
+/// program, and for tests, which can hand it time and randomness and then see the same run twice. Everything is gone once
+/// it and its clients are dropped.
+#[derive(Clone)]
+pub struct InMemory {
+    api: Api,
+    registry: Registry,
+    closing: CancellationToken,
+}
+
+/// What an [`InMemory`] server is given.
+#[derive(Debug, Clone)]
+pub struct InMemoryOptions {
+    /// What is served.
+    pub serves: Serves,
+    /// Where the time of objects comes from.
+    pub clock: Clock,
+    /// Seed of UIDs and generated names; without one they are nobody's guess.
+    pub seed: Option<u64>,
+    /// Bounds of what it keeps for watches.
+    pub limits: Limits,
+}
+
+/// A server's TLS door. Dropped, it stops taking connections.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where it listens; the port is a real one also when 0 was asked for.
+    pub addr: SocketAddr,
+    task: JoinHandle<()>,
+    stopping: CancellationToken,
+    _on_drop: DropGuard,
+}
+
+// === impl Server ===
+
+impl Server {
+    /// Opens the folder, and recovers what a crash left.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or read, is damaged, or is open in another process.
+    pub async fn open(options: Options) -> Result<Self, ServerError> {
+        let Options { data_dir, serves } = options;
+        let product = serves.product.clone();
+        let options = registry::Options::new(&data_dir, serves);
+        // First, for its lock: two servers must not make credentials for one folder.
+        let registry = Registry::open(options).await?;
+        let credentials = Credentials::open(&data_dir, product.name)?;
+        let closing = CancellationToken::new();
+        let file = data_dir.join(store::FILE);
+        let commits = registry.commit_seconds().clone();
+        let metrics = Arc::new(Metrics::new(&product, Some(file), commits));
+        let token = Some(credentials.token());
+        let api = Api::new(
+            registry.clone(),
+            token,
+            Arc::clone(&metrics),
+            closing.clone(),
+        );
+        Ok(Self {
+            api,
+            metrics,
+            registry,
+            credentials: Arc::new(credentials),
+            data_dir,
+            closing,
+        })
+    }
+
+    /// Puts what this server counts of itself where it is scraped.
+    ///
+    /// # Errors
+    /// When the registry holds one of the names already.
+    pub fn register(&self, registry: &prometheus::Registry) -> prometheus::Result<()> {
+        self.metrics.register(registry)
+    }
+
+    /// A client of this server in process: the same routes and answers, without TLS and token.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.api.clone(), "default")
+    }
+
+    /// Serves TLS on this address, with the folder's certificate and token, until the answer is stopped or dropped.
+    ///
+    /// # Errors
+    /// When the address cannot be listened on.
+    pub async fn listen(&self, addr: SocketAddr) -> Result<Listening, ServerError> {
+        self.listen_as(addr, &[]).await
+    }
+
+    /// As [`Self::listen`], with a certificate that is good for these names and addresses, too.
+    ///
+    /// # Errors
+    /// As [`Self::listen`], and for a name that no certificate can hold.
+    pub async fn listen_as(
+        &self,
+        addr: SocketAddr,
+        names: &[String],
+    ) -> Result<Listening, ServerError> {
+        self.listen_with(addr, addr.ip(), names, UNREAD).await
+    }
+
+    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`, for clients that may read nothing
+    /// for as long as `unread`.
+    pub(super) async fn listen_with(
+        &self,
+        addr: SocketAddr,
+        reached_at: IpAddr,
+        names: &[String],
+        unread: Duration,
+    ) -> Result<Listening, ServerError> {
+        let config = self.credentials.server_config(reached_at, names)?;
+        let failed = |source| ServerError::Listen { addr, source };
+        let listener = Listener::bind(addr).await.map_err(failed)?;
+        let listener = listener.counted(self.metrics.connections());
+        let addr = listener.addr();
+        let stopping = self.closing.child_token();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let api = self.api.until(stopping.clone());
+        let failure = self.registry.failure();
+        let serving = AssertUnwindSafe(serve(listener, unread, acceptor, api, stopping.clone()));
+        let task = tokio::spawn(async move {
+            if let Err(panic) = serving.catch_unwind().await {
+                failure.panicked("the accept loop", &*panic);
+            }
+        });
+        Ok(Listening {
+            addr,
+            task,
+            _on_drop: stopping.clone().drop_guard(),
+            stopping,
+        })
+    }
+
+    /// Writes `kubeconfig` into the folder, for a server that listens on this address, and returns its path. Where that is every
+    /// address, the kubeconfig names one by which this machine is reached.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_kubeconfig(&self, addr: SocketAddr) -> Result<PathBuf, ServerError> {
+        self.write_kubeconfig_for(&reach::address(addr).to_string())
+    }
+
+    /// As [`Self::write_kubeconfig`], for clients that reach the server at this `host:port`.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write_kubeconfig_for(&self, host: &str) -> Result<PathBuf, ServerError> {
+        let path = self.data_dir.join("kubeconfig");
+        let text = kubeconfig(host, &self.credentials);
+        match tls::write_private(&path, &text) {
+            Ok(()) => Ok(path),
+            Err(source) => Err(ServerError::Kubeconfig { path, source }),
+        }
+    }
+
+    /// Returns when the server cannot go on, with the reason: its disk failed, or one of its own tasks panicked. Nothing can be
+    /// written from then on; the folder has to be opened anew.
+    pub async fn failed(&self) -> String {
+        self.registry.failure().happened().await.to_owned()
+    }
+
+    /// Transactions that were synced.
+    #[cfg(test)]
+    pub(super) fn commits(&self) -> u64 {
+        self.registry.commits()
+    }
+
+    /// Snapshots of the store that are held.
+    #[cfg(test)]
+    pub(super) fn snapshots(&self) -> usize {
+        self.registry.snapshots()
+    }
+
+    /// Ends watches and listeners, and closes the folder once every write taken is on disk.
+    pub async fn close(self) {
+        self.closing.cancel();
+        self.registry.close().await;
+    }
+}
+
+fn kubeconfig(host: &str, credentials: &Credentials) -> String {
+    let server = format!("https://{host}");
+    // JSON is YAML, and needs no rules on quoting.
+    let config = json!({
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "standalone", "cluster": {
+            "server": server,
+            "certificate-authority-data": STANDARD.encode(credentials.ca_pem()),
+        }}],
+        "users": [{"name": "standalone", "user": {"token": credentials.token()}}],
+        "contexts": [{"name": "standalone", "context": {
+            "cluster": "standalone", "user": "standalone", "namespace": "default",
+        }}],
+        "current-context": "standalone",
+    });
+    format!("{config:#}\n")
+}
+
+// === impl InMemory ===
+
+impl InMemory {
+    /// An empty server, with the namespaces that every cluster has.
+    ///
+    /// # Errors
+    /// When these cannot be put in.
+    pub async fn open(options: InMemoryOptions) -> Result<Self, ServerError> {
+        let InMemoryOptions {
+            serves,
+            clock,
+            seed,
+            limits,
+        } = options;
+        let registry = Registry::open(registry::Options {
+            serves,
+            place: Place::Memory,
+            limits,
+            clock,
+            seed,
+        })
+        .await?;
+        let closing = CancellationToken::new();
+        let metrics = {
+            let commits = registry.commit_seconds().clone();
+            Arc::new(Metrics::new(registry.product(), None, commits))
+        };
+        let api = Api::new(registry.clone(), None, metrics, closing.clone());
+        Ok(Self {
+            api,
+            registry,
+            closing,
+        })
+    }
+
+    /// A client of this server: the routes and answers that others get over TLS.
+    pub fn client(&self) -> kube::Client {
+        kube::Client::new(self.api.clone(), "default")
+    }
+
+    /// Ends its watches and its own tasks.
+    pub async fn close(self) {
+        self.closing.cancel();
+        self.registry.close().await;
+    }
+}
+
+impl InMemoryOptions {
+    /// The usual ones, at the system's time.
+    pub fn new(serves: Serves) -> Self {
+        Self {
+            serves,
+            clock: Clock::new(jiff::Timestamp::now),
+            seed: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+// === impl Listening ===
+
+impl Listening {
+    /// Takes no more connections, ends watches, lets other requests end, and returns when all is quiet.
+    pub async fn stop(self) {
+        self.stopping.cancel();
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the accept loop failed");
+        }
+    }
+}

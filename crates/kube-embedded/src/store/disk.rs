@@ -1,0 +1,442 @@
+//! What lies on the disk: redb's tables, how an object is laid out in them, and snapshots to read from.
+//!
+//! | table | key | value |
+//! | --- | --- | --- |
+//! | `objects` | `/group/plural/[namespace/]name` | [`Header`], then the object as JSON text |
+//! | `owned` | owner's id, dependent's key | - |
+//! | `found_by` | what an object is found by beside its key, its key | - |
+//! | `collect` | owner's id | the owner's key, or empty: the owner is gone and its dependents are to be looked at |
+//! | `facts` | `revision`, `format` | a number |
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::{Buf, BufMut, Bytes};
+use prometheus::Histogram;
+use redb::backends::{FileBackend, InMemoryBackend};
+use redb::{
+    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
+};
+
+use super::failure::Failure;
+use super::private;
+
+pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
+pub(super) const OWNED: TableDefinition<'static, (u128, &str), ()> = TableDefinition::new("owned");
+pub(super) const FOUND_BY: TableDefinition<'static, (&str, &str), ()> =
+    TableDefinition::new("found_by");
+pub(super) const COLLECT: TableDefinition<'static, u128, &str> = TableDefinition::new("collect");
+pub(super) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
+
+/// The layout written here; a folder with another one is not touched.
+const FORMAT: u64 = 1;
+pub(crate) const FILE: &str = "store.redb";
+
+/// Why a data folder cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Two servers on one folder would each believe to own it.
+    #[error(
+        "the data folder {0} is in use by another process; stop it, or give this one a folder of its own"
+    )]
+    InUse(PathBuf),
+    /// Written by a version of this program with another layout.
+    #[error(
+        "the data folder {dir} has layout {found}, this program reads and writes layout {FORMAT}"
+    )]
+    Format {
+        /// The folder.
+        dir: PathBuf,
+        /// Its layout.
+        found: u64,
+    },
+    /// The folder cannot be made or read.
+    #[error("the data folder {dir} cannot be opened: {source}")]
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The file in it is damaged, or the disk fails.
+    #[error("the store in {dir} cannot be opened: {source}")]
+    Store {
+        /// The folder.
+        dir: PathBuf,
+        /// What redb said.
+        source: Box<redb::Error>,
+    },
+    /// What the server needs to begin with could not be written.
+    #[error("the store cannot be prepared: {0}")]
+    Prepare(String),
+}
+
+/// The disk failed under a read or a write.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("the store failed: {0}")]
+pub(crate) struct StoreError(pub(super) Arc<redb::Error>);
+
+impl<E: Into<redb::Error>> From<E> for StoreError {
+    fn from(source: E) -> Self {
+        Self(Arc::new(source.into()))
+    }
+}
+
+/// The database file.
+pub(super) struct Disk {
+    pub(super) db: Database,
+    pub(super) failure: Failure,
+    /// How long transactions took to be synced.
+    pub(super) commits: Histogram,
+    /// Each snapshot has a clone.
+    pub(super) held: Arc<()>,
+}
+
+/// What stands before an object's text: enough to check a write against it without parsing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Header {
+    /// Revision of its last write.
+    pub(super) revision: u64,
+    /// Id of its UID.
+    pub(super) id: u128,
+    /// Whether it has a deletionTimestamp.
+    pub(super) deleting: bool,
+}
+
+/// Bytes of a [`Header`].
+pub(super) const HEADER: usize = 8 + 16 + 1;
+
+/// An object as stored.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    /// Revision of its last write.
+    pub(crate) revision: u64,
+    /// Id of its UID.
+    pub(crate) id: u128,
+    /// Whether it is being deleted.
+    pub(crate) deleting: bool,
+    /// Its JSON text.
+    pub(crate) object: Bytes,
+}
+
+/// A consistent view of everything at one revision.
+pub(crate) struct Snapshot {
+    objects: ReadOnlyTable<&'static str, &'static [u8]>,
+    owned: ReadOnlyTable<(u128, &'static str), ()>,
+    found_by: ReadOnlyTable<(&'static str, &'static str), ()>,
+    collect: ReadOnlyTable<u128, &'static str>,
+    revision: u64,
+    failure: Failure,
+    _held: Arc<()>,
+}
+
+// === impl Disk ===
+
+impl Disk {
+    /// Opens or makes the file, and returns the last revision.
+    pub(super) fn open(
+        dir: &Path,
+        cache_bytes: usize,
+        commits: Histogram,
+    ) -> Result<(Self, u64), OpenError> {
+        let io = |source| OpenError::Io {
+            dir: dir.to_owned(),
+            source,
+        };
+        private::make_dir(dir).map_err(io)?;
+        let file = private::open(&dir.join(FILE)).map_err(io)?;
+        let file = FileBackend::new(file).map_err(|source| open_failed(dir, source))?;
+        let db = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(file)
+            .map_err(|source| open_failed(dir, source))?;
+        // Only now is it sure that the folder is no other server's.
+        private::tighten_files(dir);
+        Self::begun(db, dir, commits)
+    }
+
+    /// Tables in memory, empty.
+    pub(super) fn in_memory(
+        cache_bytes: usize,
+        commits: Histogram,
+    ) -> Result<(Self, u64), OpenError> {
+        let name = Path::new("(memory)");
+        let db = Database::builder()
+            .set_cache_size(cache_bytes)
+            .create_with_backend(InMemoryBackend::new())
+            .map_err(|source| OpenError::Store {
+                dir: name.to_owned(),
+                source: Box::new(source.into()),
+            })?;
+        Self::begun(db, name, commits)
+    }
+
+    fn begun(db: Database, dir: &Path, commits: Histogram) -> Result<(Self, u64), OpenError> {
+        let disk = Self {
+            db,
+            failure: Failure::default(),
+            commits,
+            held: Arc::default(),
+        };
+        let (format, revision) = disk.begin().map_err(|StoreError(source)| {
+            OpenError::Prepare(format!("{}: {source}", dir.display()))
+        })?;
+        if format != FORMAT {
+            return Err(OpenError::Format {
+                dir: dir.to_owned(),
+                found: format,
+            });
+        }
+        Ok((disk, revision))
+    }
+
+    /// Makes the tables where they are missing; returns layout and revision.
+    fn begin(&self) -> Result<(u64, u64), StoreError> {
+        let transaction = self.db.begin_write()?;
+        let (format, revision) = {
+            let mut facts = transaction.open_table(FACTS)?;
+            transaction.open_table(OBJECTS)?;
+            transaction.open_table(OWNED)?;
+            transaction.open_table(FOUND_BY)?;
+            transaction.open_table(COLLECT)?;
+            let format = facts.get("format")?.map(|found| found.value());
+            let format = if let Some(format) = format {
+                format
+            } else {
+                facts.insert("format", FORMAT)?;
+                facts.insert("revision", 0)?;
+                FORMAT
+            };
+            let revision = facts.get("revision")?.map_or(0, |found| found.value());
+            (format, revision)
+        };
+        transaction.commit()?;
+        Ok((format, revision))
+    }
+
+    pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.failure.note(self.read())
+    }
+
+    fn read(&self) -> Result<Snapshot, StoreError> {
+        let transaction = self.db.begin_read()?;
+        let revision = transaction
+            .open_table(FACTS)?
+            .get("revision")?
+            .map_or(0, |found| found.value());
+        Ok(Snapshot {
+            objects: transaction.open_table(OBJECTS)?,
+            owned: transaction.open_table(OWNED)?,
+            found_by: transaction.open_table(FOUND_BY)?,
+            collect: transaction.open_table(COLLECT)?,
+            revision,
+            failure: self.failure.clone(),
+            _held: Arc::clone(&self.held),
+        })
+    }
+}
+
+fn open_failed(dir: &Path, source: DatabaseError) -> OpenError {
+    let dir = dir.to_owned();
+    match source {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir),
+        other => OpenError::Store {
+            dir,
+            source: Box::new(other.into()),
+        },
+    }
+}
+
+// === impl Header ===
+
+impl Header {
+    pub(super) fn write(self, to: &mut impl BufMut) {
+        to.put_u64(self.revision);
+        to.put_u128(self.id);
+        to.put_u8(u8::from(self.deleting));
+    }
+
+    pub(super) fn read(mut value: &[u8]) -> Option<Self> {
+        (value.len() >= HEADER).then(|| Self {
+            revision: value.get_u64(),
+            id: value.get_u128(),
+            deleting: value.get_u8() != 0,
+        })
+    }
+}
+
+// === impl Stored ===
+
+impl Stored {
+    fn read(value: &[u8]) -> Option<Self> {
+        let header = Header::read(value)?;
+        Some(Self {
+            revision: header.revision,
+            id: header.id,
+            deleting: header.deleting,
+            object: Bytes::copy_from_slice(&value[HEADER..]),
+        })
+    }
+}
+
+// === impl Snapshot ===
+
+impl Snapshot {
+    /// The newest revision in it.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The object at `key`.
+    pub(crate) fn get(&self, key: &str) -> Result<Option<Stored>, StoreError> {
+        let read = || {
+            Ok(self
+                .objects
+                .get(key)?
+                .and_then(|value| Stored::read(value.value())))
+        };
+        self.failure.note(read())
+    }
+
+    /// Whether anything lies under `prefix`.
+    pub(crate) fn any(&self, prefix: &str) -> Result<bool, StoreError> {
+        let read = || {
+            Ok(match self.objects.range(prefix..)?.next() {
+                Some(entry) => entry?.0.value().starts_with(prefix),
+                None => false,
+            })
+        };
+        self.failure.note(read())
+    }
+
+    /// Objects under `prefix` after the key `after`, in key order, until `take` says that it has enough.
+    pub(crate) fn scan(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        mut take: impl FnMut(&str, Stored) -> std::ops::ControlFlow<()>,
+    ) -> Result<(), StoreError> {
+        let mut read = || {
+            let from = match after {
+                Some(after) => std::ops::Bound::Excluded(after),
+                None => std::ops::Bound::Included(prefix),
+            };
+            for entry in self
+                .objects
+                .range::<&str>((from, std::ops::Bound::Unbounded))?
+            {
+                let (key, value) = entry?;
+                let key = key.value();
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                let Some(stored) = Stored::read(value.value()) else {
+                    continue;
+                };
+                if take(key, stored).is_break() {
+                    break;
+                }
+            }
+            Ok(())
+        };
+        self.failure.note(read())
+    }
+
+    /// Objects under `prefix` after the key `after`, counted without reading them.
+    pub(crate) fn count(&self, prefix: &str, after: &str) -> Result<u64, StoreError> {
+        let read = || {
+            let mut count = 0;
+            for entry in self
+                .objects
+                .range::<&str>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded))?
+            {
+                if !entry?.0.value().starts_with(prefix) {
+                    break;
+                }
+                count += 1;
+            }
+            Ok(count)
+        };
+        self.failure.note(read())
+    }
+
+    /// Keys of up to `most` objects that name this owner, after the key `after`.
+    pub(crate) fn dependents(
+        &self,
+        owner: u128,
+        after: Option<&str>,
+        most: usize,
+    ) -> Result<Vec<String>, StoreError> {
+        let read = || {
+            let from = match after {
+                Some(after) => std::ops::Bound::Excluded((owner, after)),
+                None => std::ops::Bound::Included((owner, "")),
+            };
+            let mut keys = Vec::new();
+            for entry in self
+                .owned
+                .range::<(u128, &str)>((from, std::ops::Bound::Unbounded))?
+            {
+                let (key, ()) = {
+                    let entry = entry?;
+                    (entry.0, entry.1.value())
+                };
+                let (id, dependent) = key.value();
+                if id != owner || keys.len() == most {
+                    break;
+                }
+                keys.push(dependent.to_owned());
+            }
+            Ok(keys)
+        };
+        self.failure.note(read())
+    }
+
+    /// As [`Self::found_by`], for exactly this text: others may begin with it.
+    pub(crate) fn found_exactly_by(&self, by: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let read = || {
+            let mut found = Vec::new();
+            for entry in self.found_by.range::<(&str, &str)>((by, "")..)? {
+                let (key, _) = entry?;
+                let (this, object) = key.value();
+                if this != by {
+                    break;
+                }
+                found.push((this.to_owned(), object.to_owned()));
+            }
+            Ok(found)
+        };
+        self.failure.note(read())
+    }
+
+    /// What objects are found by, and their keys, for everything that begins with `prefix`.
+    pub(crate) fn found_by(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
+        let read = || {
+            let mut found = Vec::new();
+            for entry in self.found_by.range::<(&str, &str)>((prefix, "")..)? {
+                let (key, _) = entry?;
+                let (by, object) = key.value();
+                if !by.starts_with(prefix) {
+                    break;
+                }
+                found.push((by.to_owned(), object.to_owned()));
+            }
+            Ok(found)
+        };
+        self.failure.note(read())
+    }
+
+    /// The garbage collector's work: owners' ids with their keys (empty: gone).
+    pub(crate) fn collect(&self) -> Result<Vec<(u128, String)>, StoreError> {
+        let read = || {
+            self.collect
+                .iter()?
+                .map(|entry| {
+                    let (id, key) = entry?;
+                    Ok((id.value(), key.value().to_owned()))
+                })
+                .collect()
+        };
+        self.failure.note(read())
+    }
+}

@@ -1,0 +1,186 @@
+//! The durable store: objects as JSON text under keys, a revision per write, and what happened lately for watches.
+//!
+//! It knows nothing of kinds or rules; that is `registry`. May use redb and tokio. A write takes this way:
+//!
+//! ```text
+//!   registry --Change--> queue --> writer thread: one redb transaction for all that wait, one fsync
+//!                                      |-> histories, one per kind (bounded)  --> watches read on from where they are
+//!                                      `-> answers, one per write
+//!   a store in memory has no thread: who writes carries it out
+//!   reads: a redb snapshot each, on the caller's thread; they see every write that was answered
+//! ```
+//!
+//! An answered write is on the disk: `kill -9` loses none and leaves no half. A write that was not answered is either
+//! there as a whole or not at all. Revisions rise by one per write and go on after a restart.
+//!
+//! Objects are not held in memory: redb's cache is bounded, so are the histories (by count and by bytes).
+
+mod change;
+mod disk;
+mod failure;
+mod history;
+mod private;
+mod writer;
+
+pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};
+pub(crate) use disk::FILE;
+pub use disk::OpenError;
+pub(crate) use disk::StoreError;
+pub(crate) use disk::{Snapshot, Stored};
+pub(crate) use failure::Failure;
+pub(crate) use history::{Emptying, Event, EventKind, Next, Tail, Wakes};
+pub(crate) use writer::CommitError;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use history::Histories;
+use prometheus::Histogram;
+use writer::Writer;
+
+/// Bounds of what the store keeps in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Events that one kind's watch history keeps.
+    pub history_events: usize,
+    /// Bytes of objects that one kind's watch history keeps.
+    pub history_bytes: usize,
+    /// Bytes of redb's page cache.
+    pub cache_bytes: usize,
+}
+
+/// The store. Cheap to share behind an `Arc`; the folder is free again when the last one is dropped.
+pub(crate) struct Store {
+    // Dropped first: its end is what makes the writer thread let go of the disk.
+    writer: Writer,
+    disk: Arc<disk::Disk>,
+    histories: Arc<Histories>,
+}
+
+// === impl Limits ===
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            history_events: 4096,
+            history_bytes: 4 << 20,
+            cache_bytes: 32 << 20,
+        }
+    }
+}
+
+// === impl Store ===
+
+impl Store {
+    /// Opens the folder, or makes it. `kinds` is the number of histories, `commits` counts how long transactions take.
+    pub(crate) fn open(
+        dir: &Path,
+        kinds: usize,
+        limits: Limits,
+        commits: Histogram,
+    ) -> Result<Self, OpenError> {
+        let (disk, revision) = disk::Disk::open(dir, limits.cache_bytes, commits)?;
+        let disk = Arc::new(disk);
+        let histories = Arc::new(Histories::new(kinds, revision, limits));
+        let writer = Writer::start(Arc::clone(&disk), Arc::clone(&histories), revision)?;
+        Ok(Self {
+            writer,
+            disk,
+            histories,
+        })
+    }
+
+    /// A store in memory, gone when it is dropped. The same tables and rules; each write is carried out where it is asked
+    /// for, without a thread, so that nothing runs beside the caller.
+    pub(crate) fn in_memory(
+        kinds: usize,
+        limits: Limits,
+        commits: Histogram,
+    ) -> Result<Self, OpenError> {
+        let (disk, revision) = disk::Disk::in_memory(limits.cache_bytes, commits)?;
+        let disk = Arc::new(disk);
+        let histories = Arc::new(Histories::new(kinds, revision, limits));
+        let writer = Writer::inline(Arc::clone(&disk), Arc::clone(&histories), revision);
+        Ok(Self {
+            writer,
+            disk,
+            histories,
+        })
+    }
+
+    /// Whether it is gone when it is dropped; then reads and writes never wait for a disk.
+    pub(crate) fn is_in_memory(&self) -> bool {
+        self.writer.is_inline()
+    }
+
+    /// Writes, and answers when the write is on the disk.
+    pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
+        self.writer.commit(change).await
+    }
+
+    /// The state as of now. While it lives, the disk space of what was overwritten since is not used again.
+    pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
+        self.disk.snapshot()
+    }
+
+    /// What ends the server.
+    pub(crate) fn failure(&self) -> &Failure {
+        &self.disk.failure
+    }
+
+    /// Reads something, to see whether the disk still answers.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        let read = self.snapshot().and_then(|snapshot| snapshot.get(""));
+        match (self.failure().why(), read) {
+            (Some(why), _) => Err(why.to_owned()),
+            (None, Err(error)) => Err(error.to_string()),
+            (None, Ok(_)) => Ok(()),
+        }
+    }
+
+    /// Transactions that were synced since the store was opened.
+    #[cfg(test)]
+    pub(crate) fn commits(&self) -> u64 {
+        self.disk.commits.get_sample_count()
+    }
+
+    /// How long transactions took to be synced.
+    pub(crate) fn commit_seconds(&self) -> &Histogram {
+        &self.disk.commits
+    }
+
+    /// Snapshots that are held.
+    #[cfg(test)]
+    pub(crate) fn snapshots(&self) -> usize {
+        Arc::strong_count(&self.disk.held) - 1
+    }
+
+    /// The newest revision of which watches can have heard.
+    pub(crate) fn revision(&self) -> u64 {
+        self.histories.revision()
+    }
+
+    /// Follows one kind's events after `revision`.
+    pub(crate) fn follow(&self, kind: usize, revision: u64) -> Tail {
+        Tail::new(Arc::clone(&self.histories), kind, revision)
+    }
+
+    /// The containers that are being deleted. Woken whenever a commit added one, or took something out of one.
+    pub(crate) fn emptying(&self) -> tokio::sync::watch::Receiver<Emptying> {
+        self.histories.emptying()
+    }
+
+    /// Adds a container that was being deleted when the store was opened.
+    pub(crate) fn found_deleting(&self, key: &str, id: u128) {
+        self.histories
+            .contained(vec![history::Contained::Deleting(Arc::from(key), id)]);
+    }
+
+    /// Woken whenever a commit left work for the garbage collector.
+    pub(crate) fn collect_wakes(&self) -> tokio::sync::watch::Receiver<Wakes> {
+        self.histories.collect_wakes()
+    }
+}
+
+#[cfg(test)]
+mod tests;

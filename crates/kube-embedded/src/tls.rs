@@ -1,0 +1,373 @@
+//! Who may talk to the server, and how they know it: a certificate authority of the folder's own, a server certificate signed
+//! by it, and one token. All of it is made once and kept; a client that has the kubeconfig works over restarts.
+//!
+//! ```text
+//!   D/ca.crt  D/ca.key   the authority; it does not expire
+//!   D/token              256 random bits in hexadecimal
+//! ```
+//! The server's own key never touches the disk: a new one is signed at every start, for loopback and the address listened on.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::ServerCertVerifier;
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use rustls::{RootCertStore, ServerConfig};
+use thiserror::Error;
+
+use super::reach;
+
+/// Years that a server certificate is good for: longer than any process runs.
+const YEARS: i16 = 10;
+
+/// What can be wrong with the credentials of a data folder.
+#[derive(Debug, Error)]
+pub enum TlsError {
+    /// A file cannot be read or written.
+    #[error("{action} {}: {source}", path.display())]
+    File {
+        /// `reading` or `writing`.
+        action: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A file is there and is not what it should be.
+    #[error("{} is damaged ({why}); restore it, or delete ca.crt, ca.key and token beside it to have new ones made (old kubeconfigs stop working)", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
+    /// Making a certificate failed.
+    #[error("making a certificate: {0}")]
+    Generate(#[from] rcgen::Error),
+    /// The certificate made cannot be served.
+    #[error("setting up TLS: {0}")]
+    Tls(#[from] rustls::Error),
+}
+
+/// The credentials of one data folder.
+pub(super) struct Credentials {
+    ca_pem: String,
+    ca: Issuer<'static, KeyPair>,
+    token: String,
+    ca_path: PathBuf,
+    product: String,
+}
+
+impl Credentials {
+    /// Reads the folder's credentials, or makes them where there are none.
+    pub(super) fn open(dir: &Path, product: &str) -> Result<Self, TlsError> {
+        let [ca_path, key_path, token_path] = ["ca.crt", "ca.key", "token"].map(|n| dir.join(n));
+        let damaged = |path: &Path, why: String| TlsError::Damaged {
+            path: path.to_owned(),
+            why,
+        };
+        let (ca_pem, key) = match (read(&ca_path)?, read(&key_path)?) {
+            (Some(ca_pem), Some(key_pem)) => {
+                let key = KeyPair::from_pem(&key_pem)
+                    .map_err(|error| damaged(&key_path, error.to_string()))?;
+                (ca_pem, key)
+            }
+            // The token is written after the key: where there is one, kubeconfigs may name this authority.
+            (Some(_), None) if read(&token_path)?.is_some() => {
+                return Err(damaged(&key_path, "it is missing".to_owned()));
+            }
+            // A crash while they were made: nothing can have been signed by the certificate that lies there.
+            (_, None) => {
+                let key = KeyPair::generate()?;
+                let ca_pem = authority(product)?.self_signed(&key)?.pem();
+                write(&ca_path, &ca_pem)?;
+                write(&key_path, &key.serialize_pem())?;
+                (ca_pem, key)
+            }
+            (None, Some(_)) => return Err(damaged(&ca_path, "it is missing".to_owned())),
+        };
+        let token = if let Some(token) = read(&token_path)? {
+            let token = token.trim().to_owned();
+            if token.len() < 32 || !token.bytes().all(|b| b.is_ascii_graphic()) {
+                return Err(damaged(&token_path, "it holds no token".to_owned()));
+            }
+            token
+        } else {
+            let token = new_token();
+            write(&token_path, &token)?;
+            token
+        };
+        let credentials = Self {
+            ca_pem,
+            ca: Issuer::new(authority(product)?, key),
+            token,
+            ca_path,
+            product: product.to_owned(),
+        };
+        // Now, not when the first client comes: do certificate and key belong together?
+        credentials.server_config(IpAddr::from([127, 0, 0, 1]), &[])?;
+        Ok(credentials)
+    }
+
+    /// The certificate authority, as clients need it.
+    pub(super) fn ca_pem(&self) -> &str {
+        &self.ca_pem
+    }
+
+    pub(super) fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// TLS with a fresh server certificate for loopback, this address (where it is every address: this machine's name and
+    /// addresses), and these names and addresses.
+    pub(super) fn server_config(
+        &self,
+        listening: IpAddr,
+        more: &[String],
+    ) -> Result<ServerConfig, TlsError> {
+        let mut names = vec![
+            "localhost".to_owned(),
+            "127.0.0.1".to_owned(),
+            "::1".to_owned(),
+        ];
+        let own = if listening.is_unspecified() {
+            reach::names()
+        } else {
+            vec![listening.to_string()]
+        };
+        for name in own.iter().chain(more) {
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        let mut params = CertificateParams::new(names)?;
+        params
+            .distinguished_name
+            .push(DnType::CommonName, format!("{} standalone", self.product));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.use_authority_key_identifier_extension = true;
+        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
+        params.not_after = rcgen::date_time_ymd(i32::from(today.year() + YEARS), 1, 1);
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.ca)?.der().clone();
+        self.check(&certificate)?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key.into())?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// Looks at the server certificate as a client with `ca.crt` does.
+    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), TlsError> {
+        let damaged = |why: String| TlsError::Damaged {
+            path: self.ca_path.clone(),
+            why,
+        };
+        let root = CertificateDer::from_pem_slice(self.ca_pem.as_bytes())
+            .map_err(|error| damaged(error.to_string()))?;
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(root)
+            .map_err(|error| damaged(error.to_string()))?;
+        let provider = Arc::new(ring::default_provider());
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| damaged(error.to_string()))?
+            .verify_server_cert(
+                certificate,
+                &[],
+                &ServerName::from(IpAddr::from([127, 0, 0, 1])),
+                &[],
+                UnixTime::now(),
+            )
+            .map_err(|error| damaged(format!("it does not fit ca.key: {error}")))?;
+        Ok(())
+    }
+}
+
+fn authority(product: &str) -> Result<CertificateParams, rcgen::Error> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    params
+        .distinguished_name
+        .push(DnType::CommonName, format!("{product} standalone CA"));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    // RFC 5280's "no well-defined expiration": a lab must not die of its own calendar.
+    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
+    Ok(params)
+}
+
+fn new_token() -> String {
+    use std::fmt::Write as _;
+    let bits: [u8; 32] = rand::random();
+    bits.iter()
+        .fold(String::with_capacity(64), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a String takes any text");
+            text
+        })
+}
+
+/// A file's text; `None` when it is not there or empty (a crash between creating and filling it).
+fn read(path: &Path) -> Result<Option<String>, TlsError> {
+    match fs::read_to_string(path) {
+        Ok(text) if text.trim().is_empty() => Ok(None),
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(TlsError::File {
+            action: "reading",
+            path: path.to_owned(),
+            source,
+        }),
+    }
+}
+
+fn write(path: &Path, text: &str) -> Result<(), TlsError> {
+    write_private(path, text).map_err(|source| TlsError::File {
+        action: "writing",
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Puts a file in place whole or not at all, readable by its owner only from the first moment.
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    // A leftover of a crash might have other permissions.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    // Whatever the umask is.
+    file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    path.parent()
+        .map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_are_made_once_private_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Credentials::open(dir.path(), "some-operator").unwrap();
+        for name in ["ca.crt", "ca.key", "token"] {
+            let mode = fs::metadata(dir.path().join(name))
+                .unwrap()
+                .permissions()
+                .mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+        let again = Credentials::open(dir.path(), "some-operator").unwrap();
+        assert_eq!(first.ca_pem(), again.ca_pem());
+        assert_eq!(first.token(), again.token());
+        assert_eq!(first.token().len(), 64);
+        // A certificate that the second start signs is one that the first start's clients trust.
+        again
+            .server_config(IpAddr::from([10, 0, 0, 1]), &[])
+            .unwrap();
+        let other = tempfile::tempdir().unwrap();
+        assert_ne!(
+            Credentials::open(other.path(), "some-operator")
+                .unwrap()
+                .token(),
+            first.token()
+        );
+    }
+
+    #[test]
+    fn damaged_files_are_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = tempfile::tempdir().unwrap();
+        Credentials::open(dir.path(), "some-operator").unwrap();
+        Credentials::open(other.path(), "some-operator").unwrap();
+        let open = || {
+            Credentials::open(dir.path(), "some-operator")
+                .err()
+                .map(|error| error.to_string())
+        };
+
+        // A certificate of someone else's key.
+        let ours = fs::read(dir.path().join("ca.crt")).unwrap();
+        fs::copy(other.path().join("ca.crt"), dir.path().join("ca.crt")).unwrap();
+        assert!(open().unwrap().contains("ca.crt is damaged"));
+        for garbage in [
+            "garbage",
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        ] {
+            fs::write(dir.path().join("ca.crt"), garbage).unwrap();
+            assert!(open().unwrap().contains("ca.crt is damaged"), "{garbage}");
+        }
+        fs::write(dir.path().join("ca.crt"), ours).unwrap();
+        assert_eq!(open(), None);
+
+        fs::write(dir.path().join("token"), "short").unwrap();
+        assert!(open().unwrap().contains("token is damaged"));
+        fs::remove_file(dir.path().join("token")).unwrap();
+        assert_eq!(open(), None, "a token that is gone is made anew");
+
+        fs::write(dir.path().join("ca.key"), "garbage").unwrap();
+        assert!(open().unwrap().contains("ca.key is damaged"));
+    }
+
+    #[test]
+    fn a_lost_key_is_no_reason_for_a_new_authority() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Credentials::open(dir.path(), "some-operator").unwrap();
+        let key = fs::read(dir.path().join("ca.key")).unwrap();
+        fs::remove_file(dir.path().join("ca.key")).unwrap();
+        let error = Credentials::open(dir.path(), "some-operator")
+            .err()
+            .unwrap()
+            .to_string();
+        assert!(
+            error.contains("ca.key is damaged (it is missing)"),
+            "{error}"
+        );
+        fs::write(dir.path().join("ca.key"), key).unwrap();
+        let again = Credentials::open(dir.path(), "some-operator").unwrap();
+        assert_eq!(first.ca_pem(), again.ca_pem());
+    }
+
+    #[test]
+    fn a_crash_while_making_them_leaves_nothing_in_the_way() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("ca.crt"), "").unwrap();
+        fs::write(dir.path().join("ca.crt.new"), "half").unwrap();
+        Credentials::open(dir.path(), "some-operator").unwrap();
+        // The certificate was written, its key was not, nor the token, which comes after both.
+        fs::remove_file(dir.path().join("ca.key")).unwrap();
+        fs::remove_file(dir.path().join("token")).unwrap();
+        Credentials::open(dir.path(), "some-operator").unwrap();
+        // The key stands without its certificate: what was signed cannot be checked any more.
+        fs::remove_file(dir.path().join("ca.crt")).unwrap();
+        assert!(Credentials::open(dir.path(), "some-operator").is_err());
+    }
+}

@@ -1,0 +1,147 @@
+//! The rules of `admission` as the embedded server asks them, with the facts that they ask for, read as of the write.
+//!
+//! Address objects are found by pool and address, so that "who holds this?" costs the same however many there are.
+
+use std::net::IpAddr;
+
+use kube_embedded::error::{FieldError, FieldErrorKind};
+use kube_embedded::kinds::Resource;
+use kube_embedded::{Admission, Object, Objects, Request, Verdict};
+use serde_json::Value;
+
+use crate::admission::{self, Cause, Holder, Live, Review};
+use crate::api::metal3::IPPoolSpec;
+use crate::api::{PoolKey, ip, names};
+
+/// All of them.
+pub(super) struct Rules;
+
+/// The objects that are stored.
+struct Facts<'a>(&'a Objects<'a>);
+
+// === impl Rules ===
+
+impl Admission for Rules {
+    fn review(&self, request: &Request<'_>, objects: &Objects<'_>) -> Verdict {
+        let Request { resource, old, new } = *request;
+        if !has_rules(resource) || old.is_some_and(|old| judges_nothing(old, new)) {
+            return Verdict::default();
+        }
+        let old = old.map(|old| Value::Object(old.clone()));
+        let new = Value::Object(new.clone());
+        let review = Review {
+            group: &resource.group,
+            kind: &resource.kind,
+            namespace: new["metadata"]["namespace"].as_str().unwrap_or_default(),
+            old: old.as_ref(),
+            new: &new,
+        };
+        let verdict = admission::review(&review, &Facts(objects));
+        let error = |violation: admission::Violation| FieldError {
+            field: violation.field,
+            kind: match violation.cause {
+                Cause::Invalid => FieldErrorKind::Invalid,
+                Cause::Required => FieldErrorKind::Required,
+                Cause::Duplicate => FieldErrorKind::Duplicate,
+                Cause::Forbidden => FieldErrorKind::Forbidden,
+                Cause::NotSupported => FieldErrorKind::NotSupported,
+            },
+            value: violation.value,
+            detail: violation.detail,
+        };
+        Verdict {
+            errors: verdict.errors.into_iter().map(error).collect(),
+            warnings: verdict.warnings,
+        }
+    }
+
+    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
+        if resource.kind != "IPAddress" || !has_rules(resource) {
+            return None;
+        }
+        let spec = object.get("spec")?;
+        let address = ip::parse_ip(spec["address"].as_str()?).ok()?;
+        let pool = spec
+            .pointer("/pool/name")
+            .or_else(|| spec.pointer("/poolRef/name"))?
+            .as_str()?;
+        Some(by_address(text(object, "namespace"), pool, address))
+    }
+}
+
+fn has_rules(resource: &Resource) -> bool {
+    [names::METAL3_GROUP, names::CAPI_IPAM_GROUP].contains(&resource.group.as_str())
+}
+
+/// Updates are judged on what they change, and only spec and annotations are judged: a finalizer or a label costs nothing.
+fn judges_nothing(old: &Object, new: &Object) -> bool {
+    let annotations = |object: &Object| {
+        let found = object.get("metadata").and_then(|m| m.get("annotations"));
+        found.filter(|value| !value.is_null()).cloned()
+    };
+    old.get("spec") == new.get("spec") && annotations(old) == annotations(new)
+}
+
+fn text<'a>(object: &'a Object, field: &str) -> &'a str {
+    let found = object.get("metadata").and_then(|m| m.get(field));
+    found.and_then(Value::as_str).unwrap_or_default()
+}
+
+fn by_pool(namespace: &str, pool: &str) -> String {
+    format!("address/{namespace}/{pool}/")
+}
+
+fn by_address(namespace: &str, pool: &str, address: IpAddr) -> String {
+    format!("{}{address}", by_pool(namespace, pool))
+}
+
+// === impl Facts ===
+
+impl Live for Facts<'_> {
+    fn holders(&self, pool: &PoolKey) -> Vec<Holder> {
+        holders(self.0.indexed_under(&by_pool(&pool.namespace, &pool.name)))
+    }
+
+    fn holders_of(&self, pool: &PoolKey, address: IpAddr) -> Vec<Holder> {
+        let by = by_address(&pool.namespace, &pool.name, address);
+        holders(self.0.indexed(&by))
+    }
+
+    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)> {
+        let pools = self.0.list(names::METAL3_GROUP, "IPPool", &pool.namespace);
+        pools
+            .into_iter()
+            .filter(|(name, _)| *name != *pool.name)
+            .filter_map(|(name, mut object)| {
+                let spec = object.get_mut("spec").map(Value::take)?;
+                Some((name, serde_json::from_value(spec).ok()?))
+            })
+            .collect()
+    }
+
+    fn claim_pool_ref(&self, namespace: &str, claim: &str) -> Option<Value> {
+        let group = names::CAPI_IPAM_GROUP;
+        let mut object = self.0.get(group, "IPAddressClaim", namespace, claim)?;
+        object.get_mut("spec")?.get_mut("poolRef").map(Value::take)
+    }
+}
+
+/// The address objects that were found, as holders of the addresses by which they were.
+fn holders(found: Vec<(String, Object)>) -> Vec<Holder> {
+    found
+        .into_iter()
+        .filter_map(|(by, object)| {
+            let address = by.rsplit_once('/')?.1.parse().ok()?;
+            let claim = ["claim", "claimRef"]
+                .iter()
+                .find_map(|field| object.get("spec")?.get(field)?.get("name")?.as_str());
+            let by = format!(
+                "IPAddress {}/{} (claim {})",
+                text(&object, "namespace"),
+                text(&object, "name"),
+                claim.unwrap_or("?")
+            );
+            Some(Holder { address, by })
+        })
+        .collect()
+}
