@@ -15,8 +15,8 @@
 //! | [`standalone`] | the embedded API server (`crates/kube-embedded`) with our definitions and rules | `api`, `admission` (and `alloc` through it) |
 //! | [`cli`] | the subcommands that people type, one file each | everything |
 //!
-//! Two crates lie under the rooms and know none of them: `listen`, how every server here accepts connections and which one goes
-//! when places run out, and `kube_embedded`, an API server for any definitions.
+//! Three crates lie under the rooms and know none of them: `listen`, how every server here accepts connections and which one goes
+//! when places run out; `kube_embedded`, an API server for any definitions; and under it `managed_fields`, who owns which field.
 //!
 //! What it does, rule by rule, stands in `docs/spec.md` (ids like A1, R3 in comments and tests refer to it); why it is
 //! built so, in `docs/design.md`.

@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use thiserror::Error;
 
-use crate::fields::Layout;
 use crate::schema::{Schema, SchemaError};
+use managed_fields::Layout;
 
 /// One resource that is served.
 #[derive(Debug)]
@@ -472,6 +472,8 @@ pub(crate) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     #[test]
     fn our_kinds_and_the_built_in_ones_are_found_by_path_and_by_kind() {
         let kinds = crate::testing::resources();
@@ -498,6 +500,16 @@ mod tests {
         assert!(kinds.find("ipam.metal3.io", "v1", "ippools").is_none());
         for (index, resource) in kinds.all().iter().enumerate() {
             assert_eq!(resource.index, index);
+        }
+    }
+
+    #[test]
+    fn every_kind_that_is_written_has_a_layout() {
+        // What does not fit any layout that knows the metadata; a layout that knows nothing takes it.
+        let misfit = json!({"metadata": {"ownerReferences": "none"}});
+        for resource in crate::testing::resources().all() {
+            let takes_all = managed_fields::fits(&resource.layout, misfit.as_object().unwrap());
+            assert_eq!(takes_all, resource.is_read_only(), "{}", resource.kind);
         }
     }
 }

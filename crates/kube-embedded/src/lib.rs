@@ -9,13 +9,12 @@
 //!                                                          |
 //!     kinds.rs    what is served   <---------------------- registry/   what objects mean
 //!     schema/     what a custom resource may hold <--------|
-//!     fields/     who owns which field, server-side apply <-|
+//!     managed_fields, a crate: who owns which field <------|
 //!     error.rs    Status                                 store/  durable, revisions, history
 //! ```
 
 mod admission;
 pub mod error;
-mod fields;
 mod http;
 pub mod kinds;
 mod metrics;

@@ -1,4 +1,4 @@
-//! Who owns which field: what is asked of `fields` for each verb, and the rules on the entries themselves.
+//! Who owns which field: what is asked of `managed_fields` for each verb, and the rules on the entries themselves.
 
 use serde_json::Value;
 
@@ -6,10 +6,8 @@ use super::metadata::{self, Object};
 use super::request::{Subresource, WriteOptions};
 use super::rules;
 use crate::error::{ApiError, FieldError, FieldErrorKind, truncated};
-use crate::fields::{
-    self, ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json,
-};
 use crate::kinds::{Conduct, Resource};
+use managed_fields::{ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json};
 
 /// Longest name of a manager, in bytes.
 pub(crate) const MANAGER: usize = 128;
@@ -88,7 +86,7 @@ pub(super) fn account(
     let version = resource.api_version();
     let writer = by.writer(resource, &version, subresource);
     let sent = metadata::of(new).remove(ENTRIES);
-    if !fields::fits(&resource.layout, new) {
+    if !managed_fields::fits(&resource.layout, new) {
         // Of a part that is refused or not looked at further down: a real server gives up all entries then.
         return;
     }
@@ -113,7 +111,7 @@ pub(super) fn account(
         new,
         writer: &writer,
     };
-    put(new, fields::update(&update, managed));
+    put(new, managed_fields::update(&update, managed));
 }
 
 fn put(object: &mut Object, managed: Managed) {
@@ -181,7 +179,7 @@ pub(super) fn apply(
         ("kind".to_owned(), resource.kind.as_str().into()),
     ]);
     let live = old.unwrap_or(&nothing);
-    let applied = fields::apply(&resource.layout, live, config, &writer, force);
+    let applied = managed_fields::apply(&resource.layout, live, config, &writer, force);
     let applied = applied.map_err(|error| match error {
         ApplyError::Misfit(why) => plain_failure(format!(
             "failed to create typed patch object ({}): {}",

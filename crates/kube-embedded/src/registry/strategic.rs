@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::error::{ApiError, truncated};
-use crate::fields::go_value;
+use managed_fields::go_value;
 
 const ORDER: &str = "$setElementOrder/";
 const GONE: &str = "$deleteFromPrimitiveList/";

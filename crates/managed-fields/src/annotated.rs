@@ -9,9 +9,9 @@ use super::set::Set;
 use super::shape::Layout;
 
 /// The annotation.
-pub(crate) const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
+pub const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
 /// The manager whose applies go by it: `kubectl apply --server-side` without another name.
-pub(crate) const KUBECTL: &str = "kubectl";
+pub const KUBECTL: &str = "kubectl";
 
 /// The paths that were applied according to the annotation and are still so: no conflict with them counts.
 pub(super) fn allowed(layout: &Layout, live: &Object, version: &str) -> Set {

@@ -22,19 +22,19 @@ const NOBODYS: [&str; 9] = [
 
 /// A write that is no apply.
 #[derive(Debug)]
-pub(crate) struct Update<'a> {
+pub struct Update<'a> {
     /// What the objects are made of.
-    pub(crate) layout: &'a Layout,
+    pub layout: &'a Layout,
     /// The object before; none: it is new.
-    pub(crate) live: Option<&'a Object>,
+    pub live: Option<&'a Object>,
     /// The object after, as whoever writes it wants it.
-    pub(crate) new: &'a Object,
+    pub new: &'a Object,
     /// Who writes.
-    pub(crate) writer: &'a Writer<'a>,
+    pub writer: &'a Writer<'a>,
 }
 
 /// The entries after a write. An object whose entries were taken away is not followed again before its first apply.
-pub(crate) fn update(update: &Update<'_>, managed: Managed) -> Managed {
+pub fn update(update: &Update<'_>, managed: Managed) -> Managed {
     if managed.is_empty() && update.live.is_some() {
         return managed;
     }

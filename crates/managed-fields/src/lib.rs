@@ -1,8 +1,8 @@
-//! Who owns which field of an object: `metadata.managedFields`, and server-side apply, as a real API server has them.
+#![doc = include_str!("../README.md")]
 //!
-//! A pure room: objects and names in, objects and entries out. It knows neither the store nor requests; the registry asks
-//! it at one place for each verb (`registry/ownership.rs`). Fields are told apart by what a kind's schema says of its lists
-//! and maps, and every walk goes down an object beside its [`Shape`]:
+//! # The house
+//!
+//! Every walk goes down an object beside its shape:
 //!
 //! ```text
 //!   element.rs   one step of a path: a field, an item by its keys, an item by its value
@@ -35,16 +35,16 @@ mod shape;
 mod text;
 mod update;
 
-pub(crate) use annotated::{ANNOTATION, KUBECTL};
-pub(crate) use apply::{ApplyError, Conflict, apply};
-pub(crate) use check::{fits, go_value};
-pub(crate) use element::json as go_json;
-pub(crate) use managed::{Managed, Writer};
-pub(crate) use shape::Layout;
-pub(crate) use update::{Update, update};
+pub use annotated::{ANNOTATION, KUBECTL};
+pub use apply::{Applied, ApplyError, Conflict, apply};
+pub use check::{fits, go_value};
+pub use element::json as go_json;
+pub use managed::{Managed, Writer};
+pub use shape::Layout;
+pub use update::{Update, update};
 
 /// An object, whole.
-type Object = serde_json::Map<String, serde_json::Value>;
+pub type Object = serde_json::Map<String, serde_json::Value>;
 
 #[cfg(test)]
 mod tests;

@@ -23,23 +23,23 @@ const BEFORE: &str = "before-first-apply";
 
 /// What was applied.
 #[derive(Debug)]
-pub(crate) struct Applied {
+pub struct Applied {
     /// The object after, without entries; none: it is as it was.
-    pub(crate) object: Option<Object>,
+    pub object: Option<Object>,
     /// The entries after.
-    pub(crate) managed: Managed,
+    pub managed: Managed,
 }
 
 /// A field that someone else owns with another value.
 #[derive(Debug, Clone)]
-pub(crate) struct Conflict {
+pub struct Conflict {
     pub(super) with: Key,
     pub(super) path: Vec<Element>,
 }
 
 /// Why nothing was applied.
 #[derive(Debug)]
-pub(crate) enum ApplyError {
+pub enum ApplyError {
     /// What was to be applied does not fit the kind.
     Misfit(String),
     /// The entries of the live object cannot be read.
@@ -52,7 +52,7 @@ pub(crate) enum ApplyError {
 ///
 /// # Errors
 /// The configuration does not fit the kind; or, without `force`, fields that others own.
-pub(crate) fn apply(
+pub fn apply(
     layout: &Layout,
     live: &Object,
     config: &Object,
@@ -208,12 +208,12 @@ fn prune(layout: &Layout, merged: &Object, last: Set, managed: &Managed) -> Obje
 
 impl Conflict {
     /// The field.
-    pub(crate) fn field(&self) -> String {
+    pub fn field(&self) -> String {
         self.path.iter().map(ToString::to_string).collect()
     }
 
     /// Who has it: `"kubectl" using v1`.
-    pub(crate) fn with(&self) -> String {
+    pub fn with(&self) -> String {
         let Key {
             manager,
             operation,
@@ -231,7 +231,7 @@ impl Conflict {
     }
 
     /// All of them in one text.
-    pub(crate) fn message(conflicts: &[Self]) -> String {
+    pub fn message(conflicts: &[Self]) -> String {
         if let [conflict] = conflicts {
             return format!(
                 "Apply failed with 1 conflict: conflict with {}: {}",

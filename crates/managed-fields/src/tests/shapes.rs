@@ -230,18 +230,3 @@ fn what_does_not_fit_is_told_with_its_path() {
     let found = check::check(&layout.root, &object(many)).unwrap();
     assert!(found.len() < 4096, "{found}");
 }
-
-#[test]
-fn every_kind_that_is_served_has_a_shape() {
-    for resource in crate::testing::resources().all() {
-        let shape = &resource.layout.root;
-        let is_free = matches!(shape, shape::Shape::Free);
-        assert_eq!(is_free, resource.is_read_only(), "{}", resource.kind);
-        if !is_free {
-            let owners = shape
-                .field("metadata")
-                .and_then(|metadata| metadata.field("ownerReferences"));
-            assert!(owners.is_some(), "{}", resource.kind);
-        }
-    }
-}

@@ -70,7 +70,7 @@ pub(super) enum Form {
 
 /// What the objects of a kind are made of.
 #[derive(Debug)]
-pub(crate) struct Layout {
+pub struct Layout {
     pub(super) root: Shape,
     /// What every object of the kind has even when nobody says so: Go's types write it out.
     pub(super) zero: Object,
@@ -80,7 +80,7 @@ pub(crate) struct Layout {
 
 impl Layout {
     /// Of a custom resource, from its schema (`openAPIV3Schema`).
-    pub(crate) fn of_schema(raw: &Value) -> Self {
+    pub fn of_schema(raw: &Value) -> Self {
         let mut root = shape(raw, false);
         if let Shape::Map(fields) = &mut root {
             for name in ["apiVersion", "kind"] {
@@ -99,7 +99,7 @@ impl Layout {
     }
 
     /// Of a built-in kind; of one that is not known here, anything.
-    pub(crate) fn of_builtin(kind: &str) -> Self {
+    pub fn of_builtin(kind: &str) -> Self {
         builtin::layout(kind)
     }
 

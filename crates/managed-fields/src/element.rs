@@ -79,7 +79,7 @@ impl Element {
 }
 
 /// JSON as Go writes it: whole numbers without a point, and what HTML minds escaped.
-pub(crate) fn json(value: &Value) -> String {
+pub fn json(value: &Value) -> String {
     let text = match value {
         Value::Number(_) => display(value),
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {

@@ -21,17 +21,17 @@ const UNKNOWN: &str = "unknown";
 
 /// Who makes a write, through what, when.
 #[derive(Debug, Clone)]
-pub(crate) struct Writer<'a> {
+pub struct Writer<'a> {
     /// The field manager; empty is `unknown`.
-    pub(crate) manager: &'a str,
+    pub manager: &'a str,
     /// `group/version` in which the object is written.
-    pub(crate) version: &'a str,
+    pub version: &'a str,
     /// The subresource's name; empty for the main path.
-    pub(crate) subresource: &'a str,
+    pub subresource: &'a str,
     /// RFC 3339 with seconds and `Z`.
-    pub(crate) now: &'a str,
+    pub now: &'a str,
     /// Fields of the object itself that this path never changes.
-    pub(crate) untouched: &'a [&'a str],
+    pub untouched: &'a [&'a str],
 }
 
 /// How a write is made.
@@ -72,7 +72,7 @@ enum Fields {
 
 /// All entries of an object.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Managed {
+pub struct Managed {
     pub(super) entries: Vec<Entry>,
 }
 
@@ -107,7 +107,7 @@ impl Managed {
     /// Which entries count: those that were sent with a new object, or else the live object's. Who does not know of them
     /// must not delete them; who sends one empty entry, or (where the kind tells them from none) no entries, resets them.
     /// A subresource never changes them.
-    pub(crate) fn settle(live: Option<&Value>, sent: Option<&Value>, is_subresource: bool) -> Self {
+    pub fn settle(live: Option<&Value>, sent: Option<&Value>, is_subresource: bool) -> Self {
         if is_subresource || sent.is_some() && sent == live {
             return Self::stored(live);
         }
@@ -138,7 +138,7 @@ impl Managed {
     }
 
     /// As the object has them: applies first, then by time and name; none when there are no entries.
-    pub(crate) fn write(mut self) -> Option<Value> {
+    pub fn write(mut self) -> Option<Value> {
         if self.is_empty() {
             return None;
         }
@@ -147,12 +147,13 @@ impl Managed {
         Some(Value::Array(entries.collect()))
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
+    /// Whether nobody owns anything.
+    pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
     /// Whether any of them is of a version that satisfies this.
-    pub(crate) fn has_version(&self, is_meant: impl Fn(&str) -> bool) -> bool {
+    pub fn has_version(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         self.entries.iter().any(|entry| is_meant(&entry.version))
     }
 

@@ -24,7 +24,7 @@ struct Found {
 }
 
 /// Whether an object fits its shape, items with one key aside: else nobody can say what is whose in it.
-pub(crate) fn fits(layout: &Layout, object: &Object) -> bool {
+pub fn fits(layout: &Layout, object: &Object) -> bool {
     let mut found = Found {
         texts: Vec::new(),
         twins: Twins::Taken,
@@ -160,7 +160,7 @@ fn pointed(value: &Value) -> String {
 }
 
 /// A value as Go's `%v` prints it.
-pub(crate) fn go_value(value: &Value) -> String {
+pub fn go_value(value: &Value) -> String {
     match value {
         Value::Null => "<nil>".to_owned(),
         Value::Bool(_) | Value::Number(_) => value.to_string(),
