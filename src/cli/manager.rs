@@ -29,6 +29,10 @@ const CERT_DIR: &str = "/tmp/k8s-webhook-server/serving-certs";
 /// Runs the controller against a Kubernetes API server.
 ///
 /// Takes the flags of metal3-io/ip-address-manager; those without a meaning here are accepted with a warning.
+///
+/// SIGTERM or SIGINT ends it within 8 s, with exit code 0 whatever becomes of the lease in that time. Exit code 1 means that it
+/// ended by itself, for the reason in its last log line, and should be started again: the lease was lost, a right for it is
+/// missing, the API server could not be reached at the start, or a task failed. A second signal ends it at once (143, 130).
 #[derive(Debug, Args)]
 pub(super) struct Manager {
     /// Let one of several managers work at a time, by a lease.
@@ -195,8 +199,9 @@ impl Manager {
         // Strangers cause TokenReviews: these shall not share a connection with the watches.
         let reviews = controller::client(config)?;
         let (version, served) = tokio::select! {
-            greeting = connect::greet(&watches, &url) => greeting?,
+            biased;
             () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+            greeting = connect::greet(&watches, &url) => greeting?,
         };
         tracing::info!(server = url, version, "connected");
         if !served {

@@ -4,10 +4,12 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use prometheus::Registry;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::flags::Listen;
@@ -18,6 +20,9 @@ use crate::observe::logs::Dial;
 use crate::observe::metrics::{self, Metrics, PoolMetrics};
 use crate::standalone::Server;
 use crate::webhook::{Certificates, Keeper, Scope, Webhook};
+
+/// Time for answers that are under way when the run ends.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The servers of one run.
 #[derive(Debug, Default)]
@@ -121,15 +126,18 @@ impl Seen {
         self.servers.push(("the webhook's certificates", keeping));
     }
 
-    /// Ends them, and tells when one had broken off.
+    /// Ends them, and tells when one had broken off. A client that does not take its answer in time does not delay the end.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
-        for (what, server) in self.servers {
-            server
-                .await
-                .with_context(|| format!("the server of {what} broke off"))?;
-        }
-        Ok(())
+        let ends = async {
+            for (what, server) in self.servers {
+                server
+                    .await
+                    .with_context(|| format!("the server of {what} broke off"))?;
+            }
+            Ok(())
+        };
+        timeout(LAST_ANSWERS, ends).await.unwrap_or(Ok(()))
     }
 }
 

@@ -4,7 +4,7 @@
 //!   not leading:            read the lease; free, ours, or unchanged for its whole duration -> take it by an update;
 //!                           else watch it until it is (`lease/standby.rs`)
 //!   every 2 s, leading:     update it; not once in 10 s -> it counts as lost, the run ends
-//!   at the end:             no write unanswered -> give it up (holder "", 1 s), else it runs out
+//!   at the end:             no write unanswered -> give it up (holder "", 1 s) within 2 s, else it runs out
 //! ```
 //!
 //! Why no write of a former leader is under way when the next one begins: the next one waits 15 s from the last renewal that
@@ -20,7 +20,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::Client;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, info, warn};
 
 use super::backoff::Backoff;
@@ -87,6 +87,9 @@ pub enum LeaseError {
 
 /// Tries to give the lease up when others write it at the same time.
 const RELEASE_TRIES: u32 = 5;
+/// Time for all of them. The kubelet kills a pod of `deploy/manager` 10 s after SIGTERM, and writes may have been waited for
+/// before ([`super::Settings::drain`]).
+const RELEASE_TIME: Duration = Duration::from_secs(2);
 
 /// One contender for the lease.
 pub(super) struct Contender {
@@ -235,9 +238,16 @@ impl Contender {
         }
     }
 
-    /// Gives the lease up, so that a standby need not wait until it runs out. Only when every write has its answer.
+    /// Gives the lease up, so that a standby need not wait until it runs out. Only when every write has its answer. Where the
+    /// server does not answer in time, the lease runs out.
     pub(super) async fn release(&mut self) {
         self.renewed.send_replace(None);
+        if timeout(RELEASE_TIME, self.give_up()).await.is_err() {
+            self.keeps_lease(&Try::Failed("no answer in time".to_owned()));
+        }
+    }
+
+    async fn give_up(&mut self) {
         if let Some(sent) = self.in_flight.take() {
             // Whatever it came to, the next read shows it.
             let _ = sent.await;

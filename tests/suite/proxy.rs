@@ -76,6 +76,8 @@ pub(crate) struct Proxy {
     asked: Log,
     /// Whether writes pass that were held back so far.
     open: Arc<watch::Sender<bool>>,
+    /// Whether new requests get no answer at all.
+    silent: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -177,12 +179,14 @@ impl Proxy {
             open: Arc::new(
                 watch::channel(matches!(writes, Writes::Pass | Writes::FirstConflicts)).0,
             ),
+            silent: Arc::default(),
             watches,
             writes,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (asked, open) = (Arc::clone(&way.asked), Arc::clone(&way.open));
+        let silent = Arc::clone(&way.silent);
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
@@ -204,6 +208,7 @@ impl Proxy {
             addr,
             asked,
             open,
+            silent,
             task,
         }
     }
@@ -211,6 +216,11 @@ impl Proxy {
     /// Writes that were held back go to the server from now on.
     pub(crate) fn let_writes_pass(&self) {
         self.open.send_replace(true);
+    }
+
+    /// From now on requests get no answer, as from a server that hangs.
+    pub(crate) fn fall_silent(&self) {
+        self.silent.send_replace(true);
     }
 
     /// The `cluster` of a kubeconfig that leads here.
@@ -244,6 +254,7 @@ struct Way {
     server: Client,
     asked: Log,
     open: Arc<watch::Sender<bool>>,
+    silent: Arc<watch::Sender<bool>>,
     watches: Watches,
     writes: Writes,
 }
@@ -268,6 +279,9 @@ impl Way {
             is_first = log.iter().all(|before| right(before) != right(&asked));
             log.push(asked);
         });
+        if *self.silent.borrow() {
+            std::future::pending::<()>().await;
+        }
         match self.writes {
             Writes::FirstConflicts if is_first && is_write && method == Method::PATCH => {
                 return status(

@@ -15,16 +15,16 @@ use crate::controller::settings::LeaseSettings;
 
 /// One Lease with optimistic updates.
 #[derive(Clone, Default)]
-struct Keeper {
-    lease: Arc<Mutex<Option<Value>>>,
+pub(super) struct Keeper {
+    pub(super) lease: Arc<Mutex<Option<Value>>>,
     /// What is answered instead, when set.
-    instead: Arc<Mutex<Option<(u16, &'static str)>>>,
+    pub(super) instead: Arc<Mutex<Option<(u16, &'static str)>>>,
     /// Events that the next watch tells before it ends; without them a watch is refused.
     events: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Keeper {
-    fn client(&self) -> Client {
+    pub(super) fn client(&self) -> Client {
         let keeper = self.clone();
         let (client, _) = server(move |n, asked| {
             if let Some((code, reason)) = *keeper.instead.lock().unwrap() {

@@ -5,6 +5,7 @@
     reason = "fixtures take what a test has just made"
 )]
 
+mod end;
 mod fixture;
 mod intake;
 mod lease;

@@ -24,6 +24,7 @@ scenarios! {
     p5_the_lease_goes_on_at_sigterm_and_kill_9,
     p5_a_leader_that_was_frozen_past_its_lease_starts_no_write,
     p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served,
+    p5_sigterm_is_a_good_end_within_the_grace_period_while_the_api_server_hangs,
 }
 
 /// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
@@ -134,6 +135,32 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
     manager.signal("TERM");
     assert!(manager.ended().await, "SIGTERM is a good end");
     served.end().await;
+    world.end().await;
+}
+
+async fn p5_sigterm_is_a_good_end_within_the_grace_period_while_the_api_server_hangs(on: On) {
+    /// `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
+    const GRACE: Duration = Duration::from_secs(10);
+    let world = World::without_controller(on).await;
+    let door = world.door().await;
+    let proxy = Proxy::start(&door.config).await;
+    let through = door.kubeconfig_to("hanging", &proxy.cluster(), None);
+    let manager = Manager::start(&world, &through, &[]);
+    leader_other_than(&world, "").await;
+    proxy.fall_silent();
+    // In the middle of a renewal.
+    let before = proxy.asked().len();
+    let renews = |asked: &[crate::proxy::Asked]| {
+        let mut unanswered = asked[before..].iter();
+        unanswered.any(|a| a.path.ends_with(LEASE) && a.status.is_none())
+    };
+    proxy.until(renews).await;
+    manager.signal("TERM");
+    let ended = tokio::time::timeout(GRACE, manager.ended()).await;
+    assert!(
+        ended.expect("the manager to end before the kubelet kills it"),
+        "SIGTERM is a good end"
+    );
     world.end().await;
 }
 
