@@ -1,6 +1,8 @@
 # For the scripts beside it: where tools lie that `make image-deps` unpacked, and the time that a build carries.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/metal3-ipam/image"
 target=x86_64-unknown-linux-musl
+PATH=$PATH:$cache/bin:$cache/usr/bin
+export PATH
 # That of the commit; of a tree without git the beginning of time.
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)

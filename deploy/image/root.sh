@@ -32,5 +32,6 @@ ln -s metal3-ipam "$out/root/manager"
 
 if cargo cyclonedx --version >/dev/null 2>&1; then
   cargo cyclonedx --format json --target "$target" --override-filename sbom.cdx
-  mv sbom.cdx.json "$out/sbom.cdx.json"
+  sed "s|path+file://$PWD#|path+file:///src#|g" sbom.cdx.json >"$out/sbom.cdx.json"
+  rm sbom.cdx.json
 else echo "no cargo-cyclonedx: no SBOM is written" >&2; fi

@@ -1,6 +1,7 @@
 //! The container image. What describes it agrees with the manifests, which `make test` looks at; that its content serves claims on
-//! an empty root needs the built image: `make image-test`.
+//! an empty root, and which crates it names, needs the built image: `make image-test`.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -127,11 +128,64 @@ impl Drop for Running {
     }
 }
 
+/// A folder that `make image` has written.
+fn made() -> PathBuf {
+    let folder = std::env::var_os("METAL3_IPAM_IMAGE");
+    folder.expect("METAL3_IPAM_IMAGE names a folder").into()
+}
+
+/// Scanners read the list in the program, people the SBOM: both name the crates that are linked, in the versions of Cargo.lock,
+/// and no folder of the machine that built them.
+#[test]
+#[ignore = "needs a built image: make image-test"]
+fn the_images_program_and_the_sbom_name_its_crates() {
+    let sbom = made().join("sbom.cdx.json");
+    let image = Image::of(&made().join("image"));
+    let program = image.root.path().join("metal3-ipam");
+    let listed = auditable_info::json_from_file(&program, auditable_info::Limits::default());
+    let (Ok(listed), true) = (listed, sbom.exists()) else {
+        say(
+            "SKIPPED: make image had no cargo-auditable or no cargo-cyclonedx; make image-deps installs them",
+        );
+        return;
+    };
+    let text = fs::read_to_string(&sbom).unwrap();
+    let folders = ["path+file://", "path+file:///src#"].map(|folder| text.matches(folder).count());
+    assert_eq!(folders[0], folders[1], "a folder other than /src");
+    let sbom: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(sbom["bomFormat"], "CycloneDX");
+    let name = |component: &Value| {
+        let part = |field: &str| component[field].as_str().unwrap().to_owned();
+        (part("name"), part("version"))
+    };
+    let components = sbom["components"].as_array().unwrap().iter();
+    let mut components: BTreeSet<_> = components.map(name).collect();
+    components.insert(name(&sbom["metadata"]["component"]));
+
+    let lock = tree("Cargo.lock");
+    let mut linked = 0;
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    for package in listed["packages"].as_array().unwrap() {
+        let (name, version) = name(package);
+        let entry = format!("name = \"{name}\"\nversion = \"{version}\"\n");
+        assert!(lock.contains(&entry), "Cargo.lock has no {entry}");
+        // Absent means that it is linked, and not only run by the build.
+        if package["kind"].is_null() {
+            linked += 1;
+            let named = components.contains(&(name.clone(), version.clone()));
+            assert!(named, "the SBOM does not name {name} {version}");
+        }
+    }
+    assert!(linked > 100, "{linked} crates");
+    say(&format!(
+        "The image's program names {linked} linked crates, and the SBOM names them too"
+    ));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs a built image: make image-test"]
 async fn the_image_serves_claims_on_an_empty_root() {
-    let layout = std::env::var_os("METAL3_IPAM_IMAGE").expect("METAL3_IPAM_IMAGE names a layout");
-    let image = Image::of(Path::new(&layout));
+    let image = Image::of(&made().join("image"));
     let mut files: Vec<_> = fs::read_dir(image.root.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
