@@ -46,7 +46,7 @@ struct Resource {
 ///
 /// # Errors
 /// A line for people when there was no clear answer.
-pub(super) async fn version_of(
+pub(crate) async fn version_of(
     client: &Client,
     kind: Watched,
 ) -> Result<Option<&'static str>, String> {

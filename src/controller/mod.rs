@@ -52,6 +52,7 @@ mod writer;
 pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
 pub use client::{client, counted};
 pub use clock::Clock;
+pub(crate) use discovery::version_of;
 pub use facts::LiveFacts;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout};
 use crate::admission;
 use crate::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject,
-    ReferenceFault, Uid, WireObject, names, names_our_pool,
+    ReferenceFault, Uid, WireObject, names_our_pool,
 };
 use crate::pool::{Input, KindState, Kinds, Scope};
 
@@ -428,11 +428,7 @@ impl Router {
     }
 
     fn scope(&self, meta: &Meta) -> Scope {
-        let label = meta.labels.get(names::WATCH_FILTER_LABEL);
-        match &self.filter {
-            Some(filter) if label != Some(filter) => Scope::Another,
-            _ => Scope::Ours,
-        }
+        Scope::of(meta, self.filter.as_deref())
     }
 
     /// Remembers where an object leads now, and tells the pool that it led to before when that is another, or when it was

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolObject, Uid};
+use crate::api::{
+    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolObject, Uid, names,
+};
 
 use super::request::RequestId;
 
@@ -90,6 +92,17 @@ pub enum Scope {
     Ours,
     /// Another manager's: its labels do not match `--watch-filter`.
     Another,
+}
+
+impl Scope {
+    /// Of an object, for a manager with this `--watch-filter`.
+    pub fn of(meta: &Meta, watch_filter: Option<&str>) -> Self {
+        let label = meta.labels.get(names::WATCH_FILTER_LABEL);
+        match watch_filter {
+            Some(filter) if label.map(String::as_str) != Some(filter) => Self::Another,
+            _ => Self::Ours,
+        }
+    }
 }
 
 /// State of one watched kind.

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use super::read::{Survey, object_name};
 use super::{Finding, Level};
-use crate::api::names;
+use crate::api::{ClaimKind, names};
+use crate::controller::Watched;
 use crate::pool::KindState;
 
 /// Of the manager, as `deploy/` names it.
@@ -22,9 +23,7 @@ const ROLES: [(&str, bool); 2] = [
     ),
 ];
 /// The oldest minor version of Kubernetes 1 that takes the definitions.
-const OLDEST_MINOR: u32 = 31;
-/// Versions of Cluster API's IPAM kinds that the manager serves.
-const SERVED: [&str; 2] = ["v1beta2", "v1beta1"];
+pub(super) const OLDEST_MINOR: u32 = 31;
 
 /// One verb on one resource.
 #[derive(Debug, PartialEq, Eq)]
@@ -174,10 +173,11 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
                 .flatten()
                 .filter(|v| v["served"] == true);
             let served: Vec<&str> = served.filter_map(|v| v["name"].as_str()).collect();
-            if !served.iter().any(|version| SERVED.contains(version)) {
+            let read = Watched::Claims(ClaimKind::Capi).versions();
+            if !served.iter().any(|version| read.contains(version)) {
                 let text = format!("serves {} only", served.join(", "));
-                let action =
-                    "upgrade Cluster API: the manager reads this kind as v1beta2 or v1beta1";
+                let read = read.join(" or ");
+                let action = format!("upgrade Cluster API: the manager reads this kind as {read}");
                 findings.push(Finding::new(
                     Level::Blocks,
                     "ClusterApiVersion",

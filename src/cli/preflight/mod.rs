@@ -48,6 +48,10 @@ pub(super) struct Preflight {
     /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
     #[arg(long, short = 'n', value_name = "NAMESPACE")]
     namespace: Option<String>,
+    /// As the manager's flag: judge only objects whose label cluster.x-k8s.io/watch-filter has this value, and name the pools and
+    /// claims that are not served. Default: all are served.
+    #[arg(long, value_name = "VALUE")]
+    watch_filter: Option<String>,
     /// The ServiceAccount that the manager runs as, as namespace/name; its rights are asked for when it exists.
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = environment::SERVICE_ACCOUNT, value_parser = service_account)]
     service_account: (String, String),
@@ -128,18 +132,25 @@ impl Preflight {
         let (version, _) = connect::greet(&client, &url).await?;
         let account = (&*self.service_account.0, &*self.service_account.1);
         let survey = Survey::read(&client, version, self.namespace.as_deref(), account).await?;
-        let report = look(&survey, Timestamp::now());
+        let filter = self.watch_filter.as_deref();
+        let report = look(&survey, filter, Timestamp::now());
         print(&report.text(self.output)?)?;
         Ok(ExitCode::from(report.exit_code()))
     }
 }
 
-/// Every check.
-fn look(survey: &Survey, now: Timestamp) -> Report {
-    let rehearsals = rehearsal::all(survey, now);
+/// Every check, for a manager with this `--watch-filter`. The empty text means none, as for the manager.
+fn look(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -> Report {
+    let watch_filter = watch_filter.filter(|filter| !filter.is_empty());
+    let rehearsals = rehearsal::all(survey, watch_filter, now);
     let mut findings = survey.unreadable();
     findings.extend(rehearsals.iter().flat_map(rehearsal::findings));
-    findings.extend(pools::findings(survey));
+    findings.extend(
+        rehearsals
+            .iter()
+            .filter_map(|rehearsal| rehearsal.not_served(watch_filter?)),
+    );
+    findings.extend(pools::findings(survey, watch_filter));
     findings.extend(environment::findings(survey, now));
     findings.sort_by(|a, b| (a.level, a.check, &a.object).cmp(&(b.level, b.check, &b.object)));
     Report::new(survey, &rehearsals, findings)

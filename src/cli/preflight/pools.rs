@@ -8,19 +8,22 @@ use super::{Finding, Level};
 use crate::admission::covered;
 use crate::alloc::{Family, Range};
 use crate::api::{Address, PoolKey, PoolObject, names};
+use crate::pool::Scope;
 
 /// Addresses beyond which a pool's status no longer lists them all.
 const MOST_INDEXES: usize = 4096;
 
-pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
+/// Of the pools that a manager with this `--watch-filter` serves; others matter where they meet one of these.
+pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Finding> {
+    let serves = |pool: &PoolObject| Scope::of(&pool.meta, watch_filter) == Scope::Ours;
     let ranges: Vec<Vec<Range>> = survey.pools.iter().map(ranges_of).collect();
     let mut held: BTreeMap<PoolKey, Vec<&Address>> = BTreeMap::new();
     for address in &survey.addresses {
         held.entry(address.pool_key()).or_default().push(address);
     }
-    let mut findings = overlaps(survey, &ranges);
-    findings.extend(collisions(survey, &ranges));
-    for pool in &survey.pools {
+    let mut findings = overlaps(survey, &ranges, serves);
+    findings.extend(collisions(survey, &ranges, serves));
+    for pool in survey.pools.iter().filter(|pool| serves(pool)) {
         let addresses = held.get(&pool.key()).map(Vec::as_slice).unwrap_or_default();
         findings.extend(promised_to_others(pool, addresses));
         findings.extend(gateways(pool, addresses));
@@ -34,7 +37,13 @@ pub(super) fn findings(survey: &Survey) -> Vec<Finding> {
             findings.push(note("LargePool", &name(pool), text, action));
         }
     }
-    findings.extend(left_behind(survey));
+    let others: BTreeSet<PoolKey> = survey
+        .pools
+        .iter()
+        .filter(|pool| !serves(pool))
+        .map(PoolObject::key)
+        .collect();
+    findings.extend(left_behind(survey, &others));
     findings
 }
 
@@ -51,7 +60,11 @@ fn ranges_of(pool: &PoolObject) -> Vec<Range> {
 }
 
 /// Pools whose ranges meet, over all namespaces; each pair once.
-fn overlaps(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
+fn overlaps(
+    survey: &Survey,
+    ranges: &[Vec<Range>],
+    serves: impl Fn(&PoolObject) -> bool,
+) -> Vec<Finding> {
     let mut sorted: Vec<(Range, usize)> = ranges
         .iter()
         .enumerate()
@@ -65,7 +78,10 @@ fn overlaps(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
             Family::of(other.first()) == Family::of(range.first()) && other.last() >= range.first()
         });
         for (_, other) in &open {
-            if *other != pool {
+            let either = [pool, *other]
+                .iter()
+                .any(|pool| serves(&survey.pools[*pool]));
+            if *other != pool && either {
                 let pair = (pool.min(*other), pool.max(*other));
                 pairs.entry(pair).or_insert(range.first());
             }
@@ -82,10 +98,16 @@ fn overlaps(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
 }
 
 /// Address objects whose name another pool of the namespace would give to the same address.
-fn collisions(survey: &Survey, ranges: &[Vec<Range>]) -> Vec<Finding> {
+fn collisions(
+    survey: &Survey,
+    ranges: &[Vec<Range>],
+    serves: impl Fn(&PoolObject) -> bool,
+) -> Vec<Finding> {
     let mut by_prefix: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
     for (number, pool) in survey.pools.iter().enumerate() {
-        if let Ok(spec) = &pool.spec {
+        if let Ok(spec) = &pool.spec
+            && serves(pool)
+        {
             let key = (&*pool.meta.namespace, &*spec.name_prefix);
             by_prefix.entry(key).or_default().push(number);
         }
@@ -192,8 +214,9 @@ fn gateways(pool: &PoolObject, addresses: &[&Address]) -> Vec<Finding> {
     findings
 }
 
-/// Address objects that no claim of this cluster leads to and that `clusterctl move` would leave behind.
-fn left_behind(survey: &Survey) -> Vec<Finding> {
+/// Address objects that no claim of this cluster leads to and that `clusterctl move` would leave behind, but for those of
+/// other managers' pools.
+fn left_behind(survey: &Survey, others: &BTreeSet<PoolKey>) -> Vec<Finding> {
     let claims = survey.claim_names();
     let mut findings = Vec::new();
     for address in &survey.addresses {
@@ -205,7 +228,8 @@ fn left_behind(survey: &Survey) -> Vec<Finding> {
             meta.namespace.to_string(),
             meta.name.to_string(),
         );
-        if of_claim || address.has_our_finalizer() || survey.moved.contains(&key) {
+        let of_other = others.contains(&address.pool_key());
+        if of_claim || of_other || address.has_our_finalizer() || survey.moved.contains(&key) {
             continue;
         }
         let text = "was made by hand for no claim: clusterctl move leaves it behind, and its address is free on the other side".to_owned();

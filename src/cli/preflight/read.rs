@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::environment::rights;
 use super::{Finding, Level};
 use crate::api::{Address, Claim, ClaimKind, ClusterFacts, PoolObject, WireObject, names};
+use crate::controller::{Watched, version_of};
 use crate::pool::{KindState, Kinds};
 
 /// Objects on a page.
@@ -104,22 +105,22 @@ impl Reader<'_> {
         }
     }
 
-    /// The version in which a group is best read; `None` when the server has no such group.
-    async fn version(&mut self, group: &str) -> Option<String> {
-        let request = Request::get(format!("/apis/{group}")).body(Vec::new());
-        let found: kube::Result<Value> = match request {
-            Ok(request) => self.client.request(request).await,
-            Err(error) => Err(kube::Error::HttpError(error)),
-        };
-        match found {
-            Ok(group) => Some(group["preferredVersion"]["version"].as_str()?.to_owned()),
-            Err(kube::Error::Api(status)) if status.code == 404 => None,
-            Err(error) => {
-                self.unread
-                    .push(format!("the versions of {group}: {}", words(error)));
-                None
+    /// All objects of a kind, in the version that the manager would read. `None`: there is no such kind in such a version, or it
+    /// could not be read, which is remembered.
+    async fn kind(&mut self, kind: Watched, namespace: Option<&str>) -> Option<Vec<Value>> {
+        let version = match version_of(self.client, kind).await {
+            Ok(version) => version?,
+            Err(why) => {
+                self.unread.push(format!("the version of {kind}: {why}"));
+                return None;
             }
-        }
+        };
+        let (group, plural) = (kind.group(), kind.plural());
+        let path = match namespace {
+            Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
+            None => format!("/apis/{group}/{version}/{plural}"),
+        };
+        self.list(&path, &kind.to_string()).await
     }
 }
 
@@ -157,39 +158,18 @@ impl Survey {
     }
 
     async fn read_objects(&mut self, reader: &mut Reader<'_>, namespace: Option<&str>) {
-        let metal3 = Some(names::METAL3_VERSION.to_owned());
-        let capi = reader.version(names::CAPI_IPAM_GROUP).await;
-        let clusters = reader.version(names::CAPI_GROUP).await;
         let state = |list: &Option<Vec<Value>>| match list {
             Some(_) => KindState::Listed,
             None => KindState::Absent,
         };
-        let pools = list(
-            reader,
-            names::METAL3_GROUP,
-            metal3.as_deref(),
-            namespace,
-            "ippools",
-        )
-        .await;
+        let pools = reader.kind(Watched::Pools, namespace).await;
         self.kinds.pools = state(&pools);
         for pool in self.objects("IPPool", pools) {
             self.pools.push(PoolObject::read(pool));
         }
         for kind in ClaimKind::ALL {
-            let (version, plural) = match kind {
-                ClaimKind::Metal3 => (&metal3, "ipclaims"),
-                ClaimKind::Capi => (&capi, "ipaddressclaims"),
-            };
-            let claims = list(reader, kind.group(), version.as_deref(), namespace, plural).await;
-            let addresses = list(
-                reader,
-                kind.group(),
-                version.as_deref(),
-                namespace,
-                "ipaddresses",
-            )
-            .await;
+            let claims = reader.kind(Watched::Claims(kind), namespace).await;
+            let addresses = reader.kind(Watched::Addresses(kind), namespace).await;
             let (of_claims, of_addresses) = match kind {
                 ClaimKind::Metal3 => (
                     &mut self.kinds.metal3_claims,
@@ -221,14 +201,7 @@ impl Survey {
                 self.addresses.push(Address::read(kind, address));
             }
         }
-        let list = list(
-            reader,
-            names::CAPI_GROUP,
-            clusters.as_deref(),
-            namespace,
-            "clusters",
-        )
-        .await;
+        let list = reader.kind(Watched::Clusters, namespace).await;
         self.kinds.clusters = state(&list);
         for cluster in self.objects("Cluster", list) {
             let facts = ClusterFacts::read("", &cluster);
@@ -320,22 +293,6 @@ impl Survey {
         };
         self.claims.iter().map(key).collect()
     }
-}
-
-/// All objects of a kind; `None` when it has no version here.
-async fn list(
-    reader: &mut Reader<'_>,
-    group: &str,
-    version: Option<&str>,
-    namespace: Option<&str>,
-    plural: &str,
-) -> Option<Vec<Value>> {
-    let version = version?;
-    let path = match namespace {
-        Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
-        None => format!("/apis/{group}/{version}/{plural}"),
-    };
-    reader.list(&path, &format!("{plural}.{group}")).await
 }
 
 /// `Kind namespace/name`.

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::read::Survey;
 use super::{Finding, Level};
 use crate::admission::pool_problems;
-use crate::api::PoolKey;
+use crate::api::{PoolKey, names};
 use crate::pool::{Config, Effect, Input, LeakRepair, Pool, Request, Scope, Snapshot};
 
 /// Two looks for leaks agree after this time.
@@ -24,13 +24,20 @@ pub(super) struct Rehearsal {
     invalid: Vec<String>,
     /// The first requests, by what they are.
     pub(super) writes: BTreeMap<&'static str, u64>,
+    /// Whether the manager acts on the pool; a pool that does not exist is nobody's.
+    scope: Scope,
+    /// Claims that the manager acts on, and those of others.
+    claims: usize,
+    others_claims: usize,
+    /// Those of others that have no address yet: the pool counts them as waiting in a pause.
+    others_waiting: u64,
 }
 
 /// Every pool, and every name of a pool that a claim or an address gives and no pool has.
-pub(super) fn all(survey: &Survey, now: Timestamp) -> Vec<Rehearsal> {
+pub(super) fn all(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -> Vec<Rehearsal> {
     let mut inputs: BTreeMap<PoolKey, Vec<Input>> = BTreeMap::new();
-    let scope = Scope::Ours;
     for pool in &survey.pools {
+        let scope = Scope::of(&pool.meta, watch_filter);
         let problems = match &pool.spec {
             Ok(spec) => pool_problems(spec)
                 .iter()
@@ -46,13 +53,13 @@ pub(super) fn all(survey: &Survey, now: Timestamp) -> Vec<Rehearsal> {
         });
     }
     for address in &survey.addresses {
-        let key = address.pool_key();
+        let (key, scope) = (address.pool_key(), Scope::of(&address.meta, watch_filter));
         let address = Box::new(address.clone());
         let input = Input::AddressSeen { address, scope };
         inputs.entry(key).or_default().push(input);
     }
     for claim in &survey.claims {
-        let key = claim.pool_key();
+        let (key, scope) = (claim.pool_key(), Scope::of(&claim.meta, watch_filter));
         let claim = Box::new(claim.clone());
         let input = Input::ClaimSeen { claim, scope };
         inputs.entry(key).or_default().push(input);
@@ -80,6 +87,22 @@ fn one(survey: &Survey, key: PoolKey, inputs: Vec<Input>, now: Timestamp) -> Reh
         }),
         _ => None,
     });
+    let of_pool = |input: &Input| match input {
+        Input::PoolSeen { scope, .. } => Some(*scope),
+        _ => None,
+    };
+    let scope = inputs.iter().find_map(of_pool).unwrap_or_default();
+    let claims_in = |wanted: Scope| {
+        let of_scope =
+            |input: &&Input| matches!(input, Input::ClaimSeen { scope, .. } if *scope == wanted);
+        inputs.iter().filter(of_scope).count()
+    };
+    let (claims, others_claims) = (claims_in(Scope::Ours), claims_in(Scope::Another));
+    let waits = |input: &&Input| {
+        matches!(input, Input::ClaimSeen { claim, scope: Scope::Another }
+            if claim.published.is_none() && !claim.meta.is_deleting())
+    };
+    let others_waiting = inputs.iter().filter(waits).count() as u64;
     let config = Config {
         in_flight: u32::MAX as usize,
         leak_repair: LeakRepair::Report,
@@ -111,6 +134,41 @@ fn one(survey: &Survey, key: PoolKey, inputs: Vec<Input>, now: Timestamp) -> Reh
         problems: problems.collect(),
         invalid: invalid.unwrap_or_default(),
         writes,
+        scope,
+        claims,
+        others_claims,
+        others_waiting,
+    }
+}
+
+impl Rehearsal {
+    /// What of the pool a manager with this `--watch-filter` leaves alone.
+    pub(super) fn not_served(&self, watch_filter: &str) -> Option<Finding> {
+        let pool = format!("IPPool {}", self.key);
+        let label = format!("{}={watch_filter}", names::WATCH_FILTER_LABEL);
+        let action = "label the pool and its claims alike if the manager is to serve them; another manager may serve those of another label";
+        let (level, text) = match (self.scope, self.claims, self.others_claims) {
+            (Scope::Ours, _, 0) => return None,
+            (Scope::Ours, _, others) => (
+                Level::Notes,
+                format!(
+                    "{others} of its claims lack the label {label}: the manager leaves them alone and keeps their addresses held"
+                ),
+            ),
+            (Scope::Another, 0, others) => (
+                Level::Notes,
+                format!(
+                    "lacks the label {label}: the manager leaves it and its {others} claims alone"
+                ),
+            ),
+            (Scope::Another, claims, _) => (
+                Level::Warns,
+                format!(
+                    "lacks the label {label}, which {claims} of its claims carry: the manager does not serve them either"
+                ),
+            ),
+        };
+        Some(Finding::new(level, "NotServed", pool, text, action))
     }
 }
 
@@ -130,9 +188,12 @@ fn written(request: &Request) -> Option<&'static str> {
     })
 }
 
-/// What the pool found.
+/// What the pool found; nothing where the pool is another manager's.
 pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
     let Rehearsal { key, snapshot, .. } = rehearsal;
+    if rehearsal.scope == Scope::Another {
+        return Vec::new();
+    }
     let pool = format!("IPPool {key}");
     let mut findings = Vec::new();
     for (kind, text) in &rehearsal.problems {
@@ -149,12 +210,16 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
             action,
         ));
     }
-    // Pending: the first request would be under way.
-    let waiting = snapshot
-        .waiting
-        .iter()
-        .filter(|(reason, _)| **reason != "Pending");
-    for (reason, claims) in waiting {
+    for (reason, claims) in &snapshot.waiting {
+        let claims = match *reason {
+            // The first request would be under way.
+            "Pending" => 0,
+            "Paused" => claims.saturating_sub(rehearsal.others_waiting),
+            _ => *claims,
+        };
+        if claims == 0 {
+            continue;
+        }
         let text = format!("{claims} claims would wait: {reason}");
         let action = match *reason {
             "PoolNotFound" => "create the pool, or delete these claims",

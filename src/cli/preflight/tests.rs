@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::read::Survey;
 use super::report::Report;
 use super::{Level, Output, look, rehearsal};
-use crate::api::{Address, Claim, ClaimKind, PoolObject, WireObject};
+use crate::api::{Address, Claim, ClaimKind, PoolObject, WireObject, names};
+use crate::controller::Watched;
 use crate::pool::{KindState, Kinds};
 
 fn now() -> Timestamp {
@@ -79,7 +80,7 @@ fn add_address(survey: &mut Survey, name: &str, address: &str, pool: &str, claim
 }
 
 fn found(survey: &Survey) -> Vec<(Level, &'static str, String, String)> {
-    let report = look(survey, now());
+    let report = look(survey, None, now());
     let cells = |f: super::Finding| (f.level, f.check, f.object, f.message);
     report.findings.into_iter().map(cells).collect()
 }
@@ -98,10 +99,10 @@ fn only(survey: &Survey, level: Level, check: &str) -> (String, String) {
 fn a_cluster_in_which_all_is_well() {
     let survey = survey();
     assert_eq!(found(&survey), []);
-    let report = look(&survey, now());
+    let report = look(&survey, None, now());
     assert_eq!(report.exit_code(), 0);
     // What upstream left shows no counts, and its claims no conditions.
-    let writes = &rehearsal::all(&survey, now())[0].writes;
+    let writes = &rehearsal::all(&survey, None, now())[0].writes;
     let of_addresses = writes.keys().filter(|what| what.contains("address"));
     assert_eq!(of_addresses.count(), 0, "{writes:?}");
     let text = report.text(Output::Table).unwrap();
@@ -134,7 +135,7 @@ fn duplicates_over_both_kinds_block() {
     let (object, message) = only(&survey, Level::Blocks, "DuplicateAddress");
     assert_eq!(object, "IPPool a/prov");
     assert!(message.starts_with("10.0.0.1 is held by "), "{message}");
-    assert_eq!(look(&survey, now()).exit_code(), 1);
+    assert_eq!(look(&survey, None, now()).exit_code(), 1);
 }
 
 #[test]
@@ -143,7 +144,7 @@ fn leaks_are_told() {
     add_address(&mut survey, "prov-10-0-0-2", "10.0.0.2", "prov", "gone");
     let (_, message) = only(&survey, Level::Warns, "Leak");
     assert!(message.contains("gone"), "{message}");
-    assert_eq!(look(&survey, now()).exit_code(), 0);
+    assert_eq!(look(&survey, None, now()).exit_code(), 0);
 }
 
 #[test]
@@ -223,7 +224,7 @@ fn what_would_wait_and_what_would_be_served_is_told() {
         (object.as_str(), message.as_str()),
         ("IPPool a/no-such-pool", "1 claims would wait: PoolNotFound")
     );
-    let writes: u64 = rehearsal::all(&survey, now())
+    let writes: u64 = rehearsal::all(&survey, None, now())
         .iter()
         .filter_map(|r| r.writes.get("new address objects"))
         .sum();
@@ -350,6 +351,94 @@ fn versions_and_rights_are_checked() {
 }
 
 #[test]
+fn docs_install_md_names_the_versions_that_preflight_accepts() {
+    let page = include_str!("../../../docs/install.md");
+    let oldest = format!("Kubernetes 1.{} or later", super::environment::OLDEST_MINOR);
+    assert!(page.contains(&oldest), "no {oldest:?} in docs/install.md");
+    for version in Watched::Claims(ClaimKind::Capi).versions() {
+        let name = format!("`{version}`");
+        assert!(page.contains(&name), "no {name} in docs/install.md");
+        let mut survey = survey();
+        survey.definitions = vec![
+            json!({"metadata": {"name": "ipaddressclaims.ipam.cluster.x-k8s.io"}, "spec": {
+            "group": "ipam.cluster.x-k8s.io", "versions": [{"name": version, "served": true}]}}),
+        ];
+        assert_eq!(found(&survey), []);
+    }
+}
+
+#[test]
+fn with_a_watch_filter_only_what_the_manager_would_serve_is_judged() {
+    let label = |meta: &mut crate::api::Meta| {
+        let (key, value) = (names::WATCH_FILTER_LABEL, "blue");
+        meta.labels.insert(key.to_owned(), value.to_owned());
+    };
+    let found = |survey: &Survey| -> Vec<_> {
+        let report = look(survey, Some("blue"), now());
+        let cells = |f: super::Finding| (f.level, f.check, f.object, f.message);
+        report.findings.into_iter().map(cells).collect()
+    };
+    // Trouble of every sort in a pool that lacks the label.
+    let mut survey = survey();
+    survey.pools.clear();
+    let entry = json!({"start": "10.0.0.9", "end": "10.0.0.1", "gateway": "10.0.0.1"});
+    let spec = json!({"pools": [entry], "preAllocations": {"later": "10.0.0.1"}});
+    add_pool(&mut survey, "a", "prov", spec);
+    add_address(&mut survey, "by-hand", "10.0.0.5", "prov", "router");
+    survey.addresses[1].meta.finalizers.clear();
+    add_address(&mut survey, "leak", "10.0.0.6", "prov", "gone");
+    add_address(&mut survey, "twin", "10.0.0.1", "prov", "c2");
+    let twin = json!({"pools": [{"subnet": "10.0.0.0/28"}], "namePrefix": "prov"});
+    add_pool(&mut survey, "a", "twin", twin);
+    let not_served = |pool: &str, message: &str| {
+        (
+            Level::Notes,
+            "NotServed",
+            format!("IPPool a/{pool}"),
+            message.to_owned(),
+        )
+    };
+    let text = "lacks the label cluster.x-k8s.io/watch-filter=blue: the manager leaves it and its";
+    let wanted = [
+        not_served("prov", &format!("{text} 1 claims alone")),
+        not_served("twin", &format!("{text} 0 claims alone")),
+    ];
+    assert_eq!(found(&survey), wanted);
+    assert!(
+        rehearsal::all(&survey, Some("blue"), now())
+            .iter()
+            .all(|r| r.writes.is_empty())
+    );
+    // The empty text means no filter, as for the manager.
+    assert!(look(&survey, Some(""), now()).findings.len() > 5);
+
+    // Its claim carries the label and the pool does not.
+    label(&mut survey.claims[0].meta);
+    let (level, check, _, message) = found(&survey).remove(0);
+    assert_eq!((level, check), (Level::Warns, "NotServed"));
+    assert!(message.contains("which 1 of its claims carry"), "{message}");
+
+    // The pool that it overlaps with is served: what that pool meets counts, and names of others stand in its way.
+    label(&mut survey.pools[1].meta);
+    let checks: Vec<_> = found(&survey).iter().map(|f| f.1).collect();
+    assert_eq!(checks, ["NameCollision", "NotServed"]);
+
+    // A served pool with a claim of another manager, whose address stays held.
+    let mut survey = self::survey();
+    label(&mut survey.pools[0].meta);
+    add_claim(&mut survey, "new", "prov", None);
+    let text = "2 of its claims lack the label cluster.x-k8s.io/watch-filter=blue: the manager leaves them alone and keeps their addresses held";
+    assert_eq!(found(&survey), [not_served("prov", text)]);
+    let first = &rehearsal::all(&survey, Some("blue"), now())[0];
+    assert!(
+        !first.writes.contains_key("new address objects"),
+        "{:?}",
+        first.writes
+    );
+    assert_eq!(first.snapshot.allocated, 1);
+}
+
+#[test]
 fn what_could_not_be_read_is_told_and_ends_with_2() {
     let mut survey = survey();
     survey.unread.push("Leases: forbidden".to_owned());
@@ -357,7 +446,7 @@ fn what_could_not_be_read_is_told_and_ends_with_2() {
         .strange
         .push(("IPClaim a/odd".to_owned(), "invalid type".to_owned()));
     only(&survey, Level::Blocks, "Unreadable");
-    let report: Report = look(&survey, now());
+    let report: Report = look(&survey, None, now());
     assert_eq!(report.exit_code(), 2);
     let text = report.text(Output::Table).unwrap();
     assert!(
