@@ -107,6 +107,23 @@ fn reasons_of_the_page(page: &str) -> BTreeMap<String, BTreeSet<String>> {
 }
 
 #[test]
+fn the_lines_that_the_readme_shows_of_a_run_are_counted_by_tests_tally_rs() {
+    let (readme, tally) = (read("README.md"), read("tests/tally.rs"));
+    let shown = between(
+        &readme,
+        "The end of `make test` says",
+        "A part that did less",
+    );
+    let shown: Vec<&str> = between(shown, "```text\n", "```").lines().collect();
+    assert!(shown.len() > 3, "{shown:?}");
+    for line in shown {
+        let what = line.trim().split_once(' ').unwrap().1;
+        let counted = tally.contains(&format!("{what:?}"));
+        assert!(counted, "{what:?} of README.md is not counted");
+    }
+}
+
+#[test]
 fn the_page_of_troubles_has_every_reason_of_the_code() {
     let code = reasons_of_the_code();
     for (of, least) in [
