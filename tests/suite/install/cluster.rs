@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use http::StatusCode;
@@ -181,6 +181,17 @@ impl Cluster {
         serde_json::to_value(api.get(DEPLOYMENT).await.unwrap()).unwrap()
     }
 
+    /// Its status says that so many replicas run: the Deployment's controller, which a bare control plane lacks.
+    pub(super) async fn runs(&self, pods: usize) {
+        let api = Api::<Deployment>::namespaced(self.client.clone(), NAMESPACE);
+        let generation = api.get(DEPLOYMENT).await.unwrap().metadata.generation;
+        let status = json!({"status": {"observedGeneration": generation, "replicas": pods, "updatedReplicas": pods,
+            "readyReplicas": pods, "availableReplicas": pods}});
+        api.patch_status(DEPLOYMENT, &PatchParams::default(), &Patch::Merge(status))
+            .await
+            .unwrap();
+    }
+
     /// One Deployment, and no webhook beside ours.
     pub(super) async fn is_the_only_one(&self) {
         let all = ListParams::default();
@@ -194,24 +205,8 @@ impl Cluster {
 
     /// Starts what the Deployment says and lets it serve claims, the webhook asked on the way where there is one.
     pub(super) async fn serves(&self, overlay: &str, reader: Option<&str>) {
-        let rendered = Rendered::of(overlay);
-        let container = Container::of(&self.deployment().await);
-        let certificates = tempfile::tempdir().unwrap();
-        if let Some(secret) = &container.certificate {
-            let wanted = &rendered.one("Certificate")["spec"];
-            assert_eq!(wanted["secretName"], secret.as_str());
-            let authority = certificate(&wanted["dnsNames"], certificates.path());
-            self.inject(&authority).await;
-        }
         let proxy = Proxy::start(&self.server.config).await;
-        let kubeconfig = self.kubeconfig(&proxy, &container.account).await;
-        let mut pods = Vec::new();
-        for _ in 0..container.replicas {
-            pods.push(container.start(&kubeconfig, certificates.path()));
-        }
-        for pod in &pods {
-            container.is_ready(pod).await;
-        }
+        let pods = self.pods_by(&proxy.cluster()).await;
         // The one that was started last is the standby, which answers the webhook as well.
         let webhook = pods.last().unwrap().ports.get("ipam-webhook").copied();
         let world = self.world(overlay).await;
@@ -234,32 +229,42 @@ impl Cluster {
         ));
     }
 
-    /// The replicas that the Deployment says, ready, with the rights that it gives; they make their certificates themselves.
+    /// The replicas that the Deployment says, ready, with the rights that it gives.
     pub(super) async fn pods(&self) -> Vec<Pod> {
-        let container = Container::of(&self.deployment().await);
-        let token = token(&self.client, NAMESPACE, &container.account).await;
-        let path = self.dir.path().join("pods");
         let text = std::fs::read_to_string(&self.server.kubeconfig).unwrap();
-        let cluster: Value = serde_json::from_str(&text).unwrap();
-        let cluster = &cluster["clusters"][0]["cluster"];
-        std::fs::write(&path, kubeconfig_of(cluster, &token, NAMESPACE)).unwrap();
-        let certificates = tempfile::tempdir().unwrap();
-        let mut pods = Vec::new();
-        for _ in 0..container.replicas {
-            pods.push(container.start(&path, certificates.path()));
+        let kubeconfig: Value = serde_json::from_str(&text).unwrap();
+        self.pods_by(&kubeconfig["clusters"][0]["cluster"]).await
+    }
+
+    /// The same by this way to the server. Where the Deployment mounts a certificate, cert-manager has made it before.
+    async fn pods_by(&self, cluster: &Value) -> Vec<Pod> {
+        let container = Container::of(&self.deployment().await);
+        let certificates = self.dir.path().join("certificates");
+        std::fs::create_dir_all(&certificates).unwrap();
+        if let Some(secret) = &container.certificate {
+            let get = [
+                "-n",
+                NAMESPACE,
+                "get",
+                "certificates.cert-manager.io",
+                "-o",
+                "json",
+            ];
+            let made: Value = serde_json::from_str(&self.kubectl(&get, "")).unwrap();
+            let wanted = &made["items"][0]["spec"];
+            assert_eq!(wanted["secretName"], secret.as_str());
+            let authority = certificate(&wanted["dnsNames"], &certificates);
+            self.inject(&authority).await;
         }
+        let token = token(&self.client, NAMESPACE, &container.account).await;
+        let kubeconfig = self.dir.path().join("pods");
+        std::fs::write(&kubeconfig, kubeconfig_of(cluster, &token, NAMESPACE)).unwrap();
+        let start = |_| container.start(&kubeconfig, &certificates);
+        let pods: Vec<Pod> = (0..container.replicas).map(start).collect();
         for pod in &pods {
             container.is_ready(pod).await;
         }
         pods
-    }
-
-    /// A way to the server as the pod's ServiceAccount.
-    async fn kubeconfig(&self, proxy: &Proxy, account: &str) -> PathBuf {
-        let token = token(&self.client, NAMESPACE, account).await;
-        let path = self.dir.path().join("kubeconfig");
-        std::fs::write(&path, kubeconfig_of(&proxy.cluster(), &token, NAMESPACE)).unwrap();
-        path
     }
 
     /// Where claims are made: in the namespace that is served, or in any.

@@ -4,11 +4,8 @@
 //! processes, and its status says so.
 
 use std::collections::BTreeMap;
-use std::path::Path;
-use std::process::Command;
 
 use futures::{StreamExt, stream};
-use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};
@@ -18,12 +15,13 @@ use serde_json::{Value, json};
 use super::cluster::{Cluster, DEPLOYMENT, NAMESPACE};
 use super::kubelet::Pod;
 use super::rendered::has_kubectl;
-use crate::kubectl::kubectl;
+use super::shell::{Shell, commands};
 use crate::real::say;
 use crate::tally;
 use crate::upstream;
 use crate::webhook::until;
 
+const PAGE: &str = "docs/migration.md";
 /// Bound claims of each kind.
 const BOUND: u16 = 250;
 /// Claims of each kind that upstream left waiting.
@@ -31,77 +29,25 @@ const WAITING: u16 = 5;
 const WRITERS: usize = 32;
 const NS: &str = "metal";
 
-/// The commands of one part of the page, in their order.
-fn commands(part: &str) -> Vec<String> {
-    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/migration.md");
-    let page = std::fs::read_to_string(page).unwrap();
-    let part = page.split("\n## ").find(|text| text.starts_with(part));
-    let lines = part.unwrap().lines().map(str::trim);
-    let commands = lines.filter_map(|line| line.strip_prefix("$ "));
-    commands.map(str::to_owned).collect()
-}
-
-/// An operator's shell in the project's folder.
-struct Shell<'a> {
-    cluster: &'a Cluster,
-    path: String,
-}
-
-impl<'a> Shell<'a> {
-    fn of(cluster: &'a Cluster) -> Self {
-        let (program, kubectl) = (env!("CARGO_BIN_EXE_metal3-ipam"), kubectl());
-        let folders = [Path::new(program), Path::new(&kubectl)].map(Path::parent);
-        let folders = folders
-            .into_iter()
-            .flatten()
-            .map(|f| f.display().to_string());
-        let own = std::env::var("PATH").unwrap_or_default();
-        let all = folders.chain([own]).filter(|folder| !folder.is_empty());
-        let path = all.collect::<Vec<_>>().join(":");
-        Self { cluster, path }
+/// The checks that found something, with their levels, and the exit code. No write to an address object is announced.
+fn preflight(shell: &Shell) -> (BTreeMap<String, String>, i32) {
+    let (json, code) = shell.run("metal3-ipam preflight --output json");
+    let report: Value = serde_json::from_str(&json).unwrap();
+    let of_addresses = [
+        "metadata of address objects",
+        "deletions of address objects",
+    ];
+    for what in of_addresses {
+        assert_eq!(report["firstWrites"].get(what), None, "{report:#}");
     }
-
-    /// What a command prints, and its exit code.
-    fn run(&self, line: &str) -> (String, i32) {
-        let upstreams = self.cluster.dir.path().join("upstream.yaml");
-        let line = line.replace("upstream.yaml", &upstreams.display().to_string());
-        let ended = Command::new("sh")
-            .args(["-c", &line])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .env("PATH", &self.path)
-            .env("KUBECONFIG", &self.cluster.server.kubeconfig)
-            .env("KUBECACHEDIR", self.cluster.dir.path().join("cache"))
-            .env_remove("HTTPS_PROXY")
-            .env_remove("https_proxy")
-            .output()
-            .unwrap();
-        let code = ended.status.code().unwrap();
-        let err = String::from_utf8_lossy(&ended.stderr);
-        let ok = code == 0 || (code == 1 && line.starts_with("metal3-ipam preflight"));
-        assert!(ok, "{line}: {err}");
-        (String::from_utf8(ended.stdout).unwrap(), code)
-    }
-
-    /// The checks that found something, with their levels, and the exit code.
-    fn preflight(&self) -> (BTreeMap<String, String>, i32) {
-        let (json, code) = self.run("metal3-ipam preflight --output json");
-        let report: Value = serde_json::from_str(&json).unwrap();
-        let of_addresses = [
-            "metadata of address objects",
-            "deletions of address objects",
-        ];
-        for what in of_addresses {
-            assert_eq!(report["firstWrites"].get(what), None, "{report:#}");
-        }
-        let text = |value: &Value| value.as_str().unwrap().to_owned();
-        let findings = report["findings"].as_array().unwrap().iter();
-        (
-            findings
-                .map(|f| (text(&f["check"]), text(&f["level"])))
-                .collect(),
-            code,
-        )
-    }
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = report["findings"].as_array().unwrap().iter();
+    (
+        findings
+            .map(|f| (text(&f["check"]), text(&f["level"])))
+            .collect(),
+        code,
+    )
 }
 
 fn api(client: &Client, group: &str, version: &str, kind: &str) -> Api<DynamicObject> {
@@ -233,7 +179,6 @@ async fn plant(client: &Client) {
     put(client, address("prov-10-0-9-1", "10.0.9.1", "gone", &ours)).await;
     put(client, address("router", "10.0.9.2", "by-hand", &[])).await;
     // The address of a claim of Cluster API's kind, which upstream gave to a second claim.
-    put(client, address("prov-10-0-0-2", "10.0.0.2", "twice", &ours)).await;
     let mut twice = metal3(
         "IPClaim",
         "twice",
@@ -241,7 +186,10 @@ async fn plant(client: &Client) {
         &json!({"pool": {"name": "prov"}}),
     );
     twice["status"] = json!({"address": {"name": "prov-10-0-0-2", "namespace": NS}});
-    put(client, twice).await;
+    let twice = put(client, twice).await;
+    let mut object = address("prov-10-0-0-2", "10.0.0.2", "twice", &ours);
+    object["metadata"]["ownerReferences"] = json!([owner(&prov), owner(&twice)]);
+    put(client, object).await;
 }
 
 /// Every object of a kind: `read` of it by its name.
@@ -319,17 +267,6 @@ fn upstreams(definitions: &[CustomResourceDefinition]) -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// The Deployment's controller, which a bare control plane lacks.
-async fn runs(cluster: &Cluster, pods: usize) {
-    let api = Api::<Deployment>::namespaced(cluster.client.clone(), NAMESPACE);
-    let generation = api.get(DEPLOYMENT).await.unwrap().metadata.generation;
-    let status = json!({"status": {"observedGeneration": generation, "replicas": pods, "updatedReplicas": pods,
-        "readyReplicas": pods, "availableReplicas": pods}});
-    api.patch_status(DEPLOYMENT, &PatchParams::default(), &Patch::Merge(status))
-        .await
-        .unwrap();
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn the_way_there_and_back() {
     let name = "the_way_there_and_back";
@@ -343,7 +280,8 @@ async fn the_way_there_and_back() {
     let definitions = upstream::definitions();
     let manifests = upstreams(&definitions);
     std::fs::write(cluster.dir.path().join("upstream.yaml"), &manifests).unwrap();
-    let shell = Shell::of(&cluster);
+    let folder = cluster.dir.path();
+    let shell = Shell::on(&cluster.server.kubeconfig, folder);
     shell.run("kubectl create namespace metal");
     shell.run("kubectl apply -f upstream.yaml");
     for definition in &definitions {
@@ -352,7 +290,7 @@ async fn the_way_there_and_back() {
     plant(client).await;
     let (before, shown_before) = (addresses(client).await, shown(client).await);
 
-    let (found, code) = shell.preflight();
+    let (found, code) = preflight(&shell);
     let wanted = [
         ("DuplicateAddress", "Blocks"),
         ("ExternalAddress", "Notes"),
@@ -368,7 +306,7 @@ async fn the_way_there_and_back() {
     assert_eq!((&found, code), (&wanted, 1));
 
     let mut pods: Vec<Pod> = Vec::new();
-    for line in commands("There") {
+    for line in commands(PAGE, "There") {
         if line.contains(" get ippools") {
             let all_bound = async || shown(client).await.values().all(Option::is_some);
             until("every claim to be bound", all_bound).await;
@@ -376,12 +314,12 @@ async fn the_way_there_and_back() {
         let (out, _) = shell.run(&line);
         if line.contains("apply -k") {
             pods = cluster.pods().await;
-            runs(&cluster, pods.len()).await;
+            cluster.runs(pods.len()).await;
         } else if line.contains("get ippools") {
             assert!(out.contains("AVAILABLE") && out.contains("prov"), "{out}");
         }
     }
-    let (found, _) = shell.preflight();
+    let (found, _) = preflight(&shell);
     assert_eq!(
         found.get("DuplicateAddress").map(String::as_str),
         Some("Blocks")
@@ -411,7 +349,7 @@ async fn the_way_there_and_back() {
     for pod in pods {
         pod.end().await;
     }
-    for line in commands("Back") {
+    for line in commands(PAGE, "Back") {
         shell.run(&line);
     }
     assert_eq!(

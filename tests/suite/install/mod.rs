@@ -5,11 +5,12 @@
 //!   rendered.rs   kubectl kustomize -> objects; what holds of them without a server
 //!   kubelet.rs    the Deployment, read from the server -> processes with its args, environment, account and probes
 //!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
+//!   shell.rs      the commands of a page, run as its reader would
 //!   overlays.rs   each overlay, from apply to 200 claims served
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   moving.rs     clusterctl move between two real API servers
 //!   chart.rs      the files of the Helm chart: copies, table of values, schema
-//!   helm.rs       what Helm makes of the chart, without a server and on one
+//!   helm/         what Helm makes of the chart, without a server and on one
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
@@ -22,3 +23,4 @@ mod migration;
 mod moving;
 mod overlays;
 mod rendered;
+mod shell;

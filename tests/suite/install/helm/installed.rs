@@ -1,0 +1,129 @@
+//! The chart on a real control plane.
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::Api;
+use kube::api::PostParams;
+use metal3_ipam::api::metal3::IPClaim;
+use serde_json::{Value, json};
+
+use super::super::cluster::{Cluster, NAMESPACE, SERVER_SIDE};
+use super::super::overlays::upstreams;
+use super::super::rendered::has_kubectl;
+use super::{CASES, DEFAULTS, Helm, RELEASE};
+use crate::tally;
+use crate::webhook::until;
+use crate::world::claim_json;
+
+/// Secrets and trusted authorities of the webhook, which the manager wrote.
+async fn certificates(cluster: &Cluster) -> Value {
+    let secrets = Api::<Secret>::namespaced(cluster.client.clone(), NAMESPACE);
+    let secret = secrets.get_opt("webhook-own-certificate").await.unwrap();
+    let webhooks = ["validating", "mutating"].map(|kind| {
+        let resource = format!("{kind}webhookconfiguration/ipam-{kind}-webhook-configuration");
+        let path = "jsonpath={.webhooks[*].clientConfig.caBundle}";
+        cluster.kubectl(&["get", &resource, "-o", path], "")
+    });
+    json!([secret.map(|secret| secret.data), webhooks])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own() {
+    let name = "helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own";
+    let Some(mut helm) = Helm::new(name).await else {
+        return;
+    };
+    if !has_kubectl(name) {
+        return;
+    }
+    let Some(cluster) = Cluster::start(name).await else {
+        return;
+    };
+    helm.kubeconfig = Some(cluster.server.kubeconfig.clone());
+
+    // What upstream leaves, but for what the guide has deleted before.
+    cluster.kubectl(&["apply", "-f", "-"], &upstreams().to_string());
+    let gone = "-n metal3-ipam-system delete deployment/ipam-controller-manager \
+        validatingwebhookconfiguration/ipam-validating-webhook-configuration \
+        mutatingwebhookconfiguration/ipam-mutating-webhook-configuration";
+    cluster.kubectl(&gone.split_whitespace().collect::<Vec<_>>(), "");
+    let taken = [
+        "--take-ownership",
+        "--force-conflicts",
+        "--create-namespace",
+    ];
+    helm.run(&["install", RELEASE], &DEFAULTS, &taken);
+    cluster.is_the_only_one().await;
+
+    for namespace in ["elsewhere", "team-a"] {
+        cluster.kubectl(&["create", "namespace", namespace], "");
+    }
+    for case in CASES {
+        let rendered = helm.render(case);
+        let dry = [
+            &SERVER_SIDE[..],
+            &["--dry-run=server", "--validate=strict", "-f", "-"],
+        ]
+        .concat();
+        let list = json!({"apiVersion": "v1", "kind": "List", "items": rendered.0});
+        let said = cluster.kubectl(&dry, &list.to_string());
+        assert_eq!(
+            said.lines().count(),
+            rendered.0.len(),
+            "{}: {said}",
+            case.what
+        );
+        tally::add(
+            "objects of deploy/ applied under strict validation",
+            rendered.0.len() as u64,
+        );
+    }
+
+    let pods = cluster.pods().await;
+    until("the manager to have written its certificates", async || {
+        let written = certificates(&cluster).await;
+        let mut bundles = written[1].as_array().unwrap().iter();
+        !written[0].is_null() && bundles.all(|bundle| bundle != "")
+    })
+    .await;
+    let written = certificates(&cluster).await;
+    // Claims are accepted where nobody answers the webhook.
+    let claims = Api::<IPClaim>::namespaced(cluster.client.clone(), "team-a");
+    let claim = serde_json::from_value(claim_json("kept", "none")).unwrap();
+    claims.create(&PostParams::default(), &claim).await.unwrap();
+    for (replicas, how) in [(3, "--server-side=true"), (1, "--server-side=false")] {
+        let set = format!("replicas={replicas}");
+        helm.run(&["upgrade", RELEASE], &DEFAULTS, &["--set", &set, how]);
+        assert_eq!(cluster.deployment().await["spec"]["replicas"], replicas);
+        assert_eq!(
+            certificates(&cluster).await,
+            written,
+            "after an upgrade with {how}"
+        );
+    }
+    for pod in pods {
+        pod.end().await;
+    }
+
+    let uninstalled = helm.tries(&["uninstall", RELEASE, "--namespace", NAMESPACE]);
+    let said = uninstalled.unwrap();
+    assert!(
+        said.contains("ippools.ipam.metal3.io"),
+        "what is kept: {said}"
+    );
+    let kept = claims.get("kept").await;
+    kept.expect("the definitions are kept, and so are claims");
+    let left = cluster.kubectl(
+        &[
+            "get",
+            "deployments,validatingwebhookconfigurations,clusterroles",
+            "-A",
+            "-o",
+            "name",
+        ],
+        "",
+    );
+    assert!(!left.contains("ipam-"), "{left}");
+    // The definitions are taken by the next release.
+    helm.run(&["install", RELEASE], &DEFAULTS, &[]);
+    tally::add("scenarios passed on a real kube-apiserver", 1);
+}
