@@ -1,5 +1,5 @@
-# The image of `make image`, for who has a container engine: docker build -t registry.example.com/ipam:tag .
-FROM rust:1.95.0-bookworm AS build
+# The image of `make image` with a container engine: docker (or buildah, podman) build -t registry.example.com/ipam:tag .
+FROM docker.io/library/rust:1.95.0-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends musl-dev
 WORKDIR /src
 COPY . .

@@ -32,6 +32,7 @@ ln -s metal3-ipam "$out/root/manager"
 
 if cargo cyclonedx --version >/dev/null 2>&1; then
   cargo cyclonedx --format json --target "$target" --override-filename sbom.cdx
-  sed "s|path+file://$PWD#|path+file:///src#|g" sbom.cdx.json >"$out/sbom.cdx.json"
-  rm sbom.cdx.json
+  sed "s|path+file://$PWD|path+file:///src|g" sbom.cdx.json >"$out/sbom.cdx.json"
+  # It writes one for each crate of the workspace; that of the program has them all.
+  rm sbom.cdx.json crates/*/sbom.cdx.json
 else echo "no cargo-cyclonedx: no SBOM is written" >&2; fi
