@@ -5,6 +5,7 @@
 //! cargo bench --bench scale -- pools           claims/s into 1,000 pools, beside one
 //! cargo bench --bench scale -- fair            50 pools with one claim each, behind one with 10,000
 //! cargo bench --bench scale -- memory 100000   memory per claim 60 s after rest, then a start on all of it
+//! cargo bench --bench scale -- manager 100000  memory of the manager as a process of its own: in a burst, at rest, from a start
 //! ```
 //! Rates are compared in alternation within a run; what counts is their ratio. Run as a test (`cargo test --benches`) each is
 //! done once, small.
@@ -16,6 +17,8 @@
 
 #[path = "scale/bed.rs"]
 mod bed;
+#[path = "scale/manager.rs"]
+mod manager;
 
 use std::time::{Duration, Instant};
 
@@ -50,17 +53,20 @@ fn main() {
             ["pools"] => pools(1000, BATCH, PAIRS).await,
             ["fair"] => fair(10_000, 50).await,
             ["memory", claims] => memory(claims.parse().unwrap(), REST).await,
+            ["manager", claims] => manager::memory(claims.parse().unwrap(), REST).await,
             [] if measuring => {
                 flat(60_000, BATCH, PAIRS).await;
                 pools(1000, BATCH, PAIRS).await;
                 fair(10_000, 50).await;
                 memory(100_000, REST).await;
+                manager::memory(100_000, REST).await;
             }
             [] => {
                 flat(100, 50, 1).await;
                 pools(5, 50, 1).await;
                 fair(200, 5).await;
                 memory(100, Duration::ZERO).await;
+                manager::memory(100, Duration::ZERO).await;
             }
             other => panic!("no {other:?}; see the head of benches/scale.rs"),
         }

@@ -18,8 +18,8 @@ const CREATORS: usize = 64;
 
 pub(super) struct Bed {
     dir: TempDir,
-    server: Server,
-    client: Client,
+    pub(super) server: Server,
+    pub(super) client: Client,
     /// Where the next pool's range begins.
     next: std::sync::atomic::AtomicU32,
 }
@@ -91,7 +91,7 @@ impl Bed {
         self.spread_claims(&[pool], name, claims).await;
     }
 
-    async fn spread_claims(&self, pools: &[&str], name: &str, claims: u32) {
+    pub(super) async fn spread_claims(&self, pools: &[&str], name: &str, claims: u32) {
         stream::iter(0..claims)
             .for_each_concurrent(CREATORS, |n| async move {
                 let pool = pools[n as usize % pools.len()];
