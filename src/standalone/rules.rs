@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use kube_embedded::error::{FieldError, FieldErrorKind};
+use kube_embedded::field::{FieldError, FieldErrorKind};
 use kube_embedded::kinds::Resource;
 use kube_embedded::{Admission, Object, Objects, Request, Verdict};
 use serde_json::Value;

@@ -6,9 +6,8 @@ use std::ops::ControlFlow;
 
 use serde_json::{Map, Value};
 
-use crate::error::FieldError;
+use crate::field::FieldError;
 use crate::kinds::{Resource, Resources};
-use crate::registry::{key, split_key};
 use crate::store::{Snapshot, Store, StoreError};
 
 /// An object, whole.
@@ -76,7 +75,7 @@ impl<'a> Objects<'a> {
     /// The object of this kind by this name.
     pub fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Object> {
         let (resource, snapshot) = self.resource(group, kind)?;
-        let stored = snapshot.get(&key(resource, namespace, name)).ok()??;
+        let stored = snapshot.get(&resource.key(namespace, name)).ok()??;
         serde_json::from_slice(&stored.object).ok()
     }
 
@@ -86,8 +85,8 @@ impl<'a> Objects<'a> {
             return Vec::new();
         };
         let mut found = Vec::new();
-        let scanned = snapshot.scan(&key(resource, namespace, ""), None, |key, stored| {
-            let (_, name) = split_key(resource, key);
+        let scanned = snapshot.scan(&resource.key(namespace, ""), None, |key, stored| {
+            let (_, name) = resource.split_key(key);
             if let Ok(object) = serde_json::from_slice(&stored.object) {
                 found.push((name.to_owned(), object));
             }

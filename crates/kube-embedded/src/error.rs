@@ -1,17 +1,13 @@
 //! What goes wrong in a request, as Kubernetes says it: one `Status` with a code, a reason and a message. Clients compare
 //! reasons and people search for the texts, so both are those of a real API server.
 
-mod field;
-
 use std::fmt;
-
-pub(crate) use field::truncated;
-pub use field::{FieldError, FieldErrorKind};
 
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
-use super::kinds::Resource;
+use crate::field::FieldError;
+use crate::kinds::Resource;
 
 /// An answer that is not the object asked for: a Kubernetes `Status`.
 #[derive(Debug, Clone, PartialEq)]
@@ -475,6 +471,7 @@ impl std::error::Error for ApiError {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::field::FieldErrorKind;
 
     #[test]
     fn texts_and_codes_are_those_of_a_real_api_server() {

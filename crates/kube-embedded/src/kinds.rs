@@ -178,6 +178,25 @@ impl Resource {
         self.group.len() + self.plural.len() + 3
     }
 
+    /// Where an object lies in the store; with no name, what the objects of a namespace lie under.
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
+        if self.namespaced {
+            format!("{}{namespace}/{name}", self.prefix())
+        } else {
+            format!("{}{name}", self.prefix())
+        }
+    }
+
+    /// Namespace (empty for cluster-scoped resources) and name of a key.
+    pub(crate) fn split_key<'a>(&self, key: &'a str) -> (&'a str, &'a str) {
+        let rest = key.get(self.prefix_len()..).unwrap_or_default();
+        if self.namespaced {
+            rest.split_once('/').unwrap_or(("", rest))
+        } else {
+            ("", rest)
+        }
+    }
+
     fn of_crd(crd: &CustomResourceDefinition) -> Result<Self, DefinitionError> {
         let spec = &crd.spec;
         let name = || format!("{}.{}", spec.names.plural, spec.group);

@@ -10,14 +10,16 @@
 //!     kinds.rs    what is served   <---------------------- registry/   what objects mean
 //!     schema/     what a custom resource may hold <--------|
 //!     managed_fields, a crate: who owns which field <------|
-//!     error.rs    Status                                 store/  durable, revisions, history
+//!     error.rs, field.rs  Status, and findings about fields                                store/  durable, revisions, history
 //! ```
 
 mod admission;
 pub mod error;
+pub mod field;
 mod http;
 pub mod kinds;
 mod metrics;
+mod product;
 mod reach;
 pub mod registry;
 pub mod schema;
@@ -33,6 +35,7 @@ mod typed;
 
 pub use admission::{Admission, Object, Objects, Request, Verdict};
 pub use kinds::{DefinitionError, Resources};
+pub use product::Product;
 pub use registry::{Clock, Limits};
 pub use server::{InMemory, InMemoryOptions, Listening, Options, Server, ServerError};
-pub use serves::{Product, Serves};
+pub use serves::Serves;

@@ -14,7 +14,7 @@ use prometheus::{
 };
 
 use crate::kinds::Resource;
-use crate::serves::Product;
+use crate::product::Product;
 use listen::{Closed, Connections};
 
 /// From 1 ms to 60 s, for requests.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::admission::Admission;
 use crate::kinds::Resources;
+use crate::product::Product;
 
 /// What a server serves. Cheap to clone.
 #[derive(Clone)]
@@ -15,22 +16,6 @@ pub struct Serves {
     pub admission: Option<Arc<dyn Admission>>,
     /// Whose server it is.
     pub product: Product,
-}
-
-/// The program that a server is embedded in, as its clients are told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Product {
-    /// `my-operator`: stands in certificates, in the server's version and, with `_`, before the names of metrics.
-    pub name: &'static str,
-    /// `1.2.3`.
-    pub version: &'static str,
-}
-
-impl Product {
-    /// The name of one of its metrics.
-    pub(crate) fn metric(&self, name: &str) -> String {
-        format!("{}_{name}", self.name.replace('-', "_"))
-    }
 }
 
 impl fmt::Debug for Serves {

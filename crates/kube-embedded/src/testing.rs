@@ -11,7 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kinds::Resources;
-use crate::serves::{Product, Serves};
+use crate::product::Product;
+use crate::serves::Serves;
 
 /// The kinds of the definitions in `crds/`, and the built-in ones.
 pub(crate) fn resources() -> Arc<Resources> {

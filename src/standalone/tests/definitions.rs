@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Map, Value, json};
 
-use kube_embedded::error::{FieldError, FieldErrorKind};
+use kube_embedded::field::{FieldError, FieldErrorKind};
 use kube_embedded::schema::Schema;
 
 use crate::admission::{NoFacts, Review, review};

@@ -92,6 +92,12 @@ pub(super) fn status(generator: &mut Generator, at: usize, name: &str, path: Str
         29..32 => spoil::metadata(rng, &mut body["metadata"]),
         _ => {}
     }
+    let stored = generator.model.objects.get(&(at, name.to_owned()));
+    let has_status = stored.is_some_and(|object| object["status"].is_object());
+    if body["status"].is_null() && !has_status {
+        // As in `without_nothing`.
+        body.as_object_mut().map(|body| body.remove("status"));
+    }
     sent(generator, path, &body)
 }
 

@@ -86,6 +86,10 @@ pub(super) const KNOWN: &[Known] = &[
         level: Level::Both(rule_order),
     },
     Known {
+        name: "other-kind",
+        level: Level::Both(other_kind),
+    },
+    Known {
         name: "undeclared-fields",
         level: Level::Both(undeclared_fields),
     },
@@ -345,6 +349,19 @@ fn causes_in_order(answer: &Answer) -> Option<(String, Vec<String>)> {
     let mut sorted: Vec<String> = causes.iter().map(ToString::to_string).collect();
     sorted.sort_unstable();
     Some((before, sorted))
+}
+
+/// Of an update that says it is of another kind a real server leaves out the schema, and its rules fail on values of other types.
+fn other_kind(_: &Request, embedded: &mut Answer, real: &mut Answer) {
+    let is_of_kind = |answer: &Answer| {
+        let cause = answer
+            .object()
+            .and_then(|status| status.pointer("/details/causes/0/field"));
+        answer.code == 422 && cause.is_some_and(|field| field == "kind")
+    };
+    if is_of_kind(embedded) && is_of_kind(real) && real.message().contains(" evaluating rule: ") {
+        *embedded = real.clone();
+    }
 }
 
 /// What of an applied configuration does not fit: a real server leaves a map at the first field that no schema declares, with

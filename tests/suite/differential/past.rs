@@ -124,6 +124,34 @@ GET /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a
 "#,
     ),
     (
+        "a status of null in place of one",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPClaim","metadata":{"name":"a"},"spec":{"pool":{"name":"p"}}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"status":{}}
+PATCH+apply /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status?fieldManager=one&force=1 {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPClaim","metadata":{"name":"a"},"status":null}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"status":{"errorMessage":"told"}}
+PUT /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPClaim","metadata":{"name":"a","resourceVersion":"{rv 3.0}"},"spec":{"pool":{"name":"p"}},"status":null}
+GET /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a
+"#,
+    ),
+    (
+        "of an update of another kind the rules in CEL are looked at, too",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPClaim","metadata":{"name":"a"},"spec":{"pool":{"name":"p"}}}
+PUT /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"Other","metadata":{"name":"a","resourceVersion":"{rv 0.0}"},"spec":{"pool":{"name":"q"}}}
+PUT /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"Other","metadata":{"name":"a","resourceVersion":"{rv 0.0}"},"spec":{"pool":{"name":"q"}},"status":{"errorMessage":1}}
+"#,
+    ),
+    (
+        "what was made on its way out goes with its last finalizer",
+        r#"
+PUT /api/v1/namespaces/{ns}/events/a {"apiVersion":"v1","kind":"Event","metadata":{"name":"a","deletionTimestamp":"2020-01-01T00:00:00Z","finalizers":["test.io/hold"]},"involvedObject":{"kind":"IPPool","name":"b","namespace":"{ns}"},"reason":"Made","type":"Normal"}
+PATCH+merge /api/v1/namespaces/{ns}/events/a {"message":"held"}
+PATCH+merge /api/v1/namespaces/{ns}/events/a {"metadata":{"finalizers":null}}
+GET /api/v1/namespaces/{ns}/events/a
+"#,
+    ),
+    (
         "what is applied to a built-in kind and is none of it",
         r#"
 PATCH+apply /api/v1/namespaces/{ns}/secrets/a?fieldManager=one {"apiVersion":"v1","kind":"Secret","metadata":{"name":"a"},"data":{"a":"no base64!"}}

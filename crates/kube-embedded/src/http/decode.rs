@@ -10,7 +10,8 @@ use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, Se
 use serde_json::{Map, Value};
 
 use super::protobuf;
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 
 /// Most bytes of a body, as in the real server.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::review;
 use crate::kinds::{Resource, Resources};
-use crate::serves::Product;
+use crate::product::Product;
 
 /// The version of Kubernetes whose behaviour is followed; clients compare the number.
 const KUBERNETES: &str = "v1.36.0";

@@ -18,7 +18,8 @@ use super::reply::{self, Reply};
 use super::route::ObjectPath;
 use super::service::{Asked, Caller};
 use super::show;
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 use crate::kinds::{Conduct, Resource};
 use crate::registry::{
     DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,

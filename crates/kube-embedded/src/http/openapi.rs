@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use super::discovery::group_version_path;
 use crate::kinds::{Resource, Resources};
-use crate::serves::Product;
+use crate::product::Product;
 
 const META: &str = "io.k8s.apimachinery.pkg.apis.meta.v1.";
 

@@ -8,7 +8,8 @@ use super::decode::Decoded;
 use super::negotiate::PatchType;
 use super::query::Query;
 use super::service::Asked;
-use crate::error::{ApiError, FieldError, FieldErrorKind};
+use crate::error::ApiError;
+use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::Resource;
 use crate::registry::ownership;
 use crate::registry::{

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 
 /// A query as pairs, in the client's order, decoded.
 pub(super) struct Query(Vec<(String, String)>);

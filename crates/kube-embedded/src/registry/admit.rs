@@ -3,7 +3,7 @@
 use super::Registry;
 use super::metadata::Object;
 use crate::admission::{Objects, Request};
-use crate::error::FieldError;
+use crate::field::FieldError;
 use crate::kinds::{Conduct, Resource};
 
 impl Registry {

@@ -6,7 +6,8 @@ use serde_json::{Map, Value};
 
 use super::metadata::{self, Object};
 use super::request::{FieldValidation, WriteOptions};
-use crate::error::{ApiError, FieldError, truncated};
+use crate::error::ApiError;
+use crate::field::{FieldError, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::schema::Schema;
 use crate::typed;
@@ -84,13 +85,7 @@ pub(super) fn decode(
                     Came::Whole | Came::Patched | Came::Merged => {
                         schema.fill_defaults(&mut object);
                     }
-                    Came::Applied => {
-                        schema.fill_defaults_of_applied(&mut object);
-                        // Nothing looks at a status of null, and what is stored of it is read back as absent.
-                        if object.get("status").is_some_and(Value::is_null) {
-                            object.remove("status");
-                        }
-                    }
+                    Came::Applied => schema.fill_defaults_of_applied(&mut object),
                 }
             }
             // An empty list of entries says something only where the kind can tell it from none.

@@ -6,7 +6,8 @@ use super::commit::Old;
 use super::metadata::{self, Object};
 use super::request::{Subresource, Target};
 use super::{Registry, conduct, names, rules};
-use crate::error::{ApiError, FieldError, FieldErrorKind, truncated};
+use crate::error::ApiError;
+use crate::field::{FieldError, FieldErrorKind, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::schema::Schema;
 
@@ -42,11 +43,12 @@ impl Registry {
                 None => check_contents(resource, Some(&old.object), new),
                 Some(Subresource::Status) => check_status(resource, &old.object, new),
             });
-            if let Some(schema) = &resource.schema {
-                errors = with_rules(schema, errors, new, Some(&old.object));
-            }
         } else {
+            // Of what says that it is of another kind, a real server looks at the rules in CEL and at nothing else.
             errors.extend(of_another_kind);
+        }
+        if let Some(schema) = &resource.schema {
+            errors = with_rules(schema, errors, new, Some(&old.object));
         }
         if errors.is_empty() && target.subresource.is_none() {
             errors = self.admit(resource, Some(&old.object), new, warnings);
@@ -187,12 +189,16 @@ fn check_status(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldErr
     let Some(schema) = &resource.schema else {
         return Vec::new();
     };
-    // A status of null is one that can be applied.
-    let Some(status) = new.get("status").filter(|status| !status.is_null()) else {
+    let Some(status) = new.get("status") else {
         return Vec::new();
     };
+    let before = old.get("status");
+    if status.is_null() && before.is_none_or(Value::is_null) {
+        // It changes nothing.
+        return Vec::new();
+    }
     let mut errors = schema.validate_part("status", status);
-    if let (Some(old), false) = (old.get("status"), errors.is_empty()) {
+    if let (Some(old), false) = (before, errors.is_empty()) {
         let before = schema.validate_part("status", old);
         errors.retain(|error| !before.contains(error));
     }

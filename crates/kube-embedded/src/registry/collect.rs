@@ -18,7 +18,7 @@ use super::commit::Old;
 use super::metadata::{self, Object};
 use super::ownership::{self, By};
 use super::request::{DeleteOptions, Propagation, Target};
-use super::{Inner, Registry, commit_failed, read};
+use super::{Inner, Registry, commit_failed};
 use crate::error::ApiError;
 use crate::store::{CommitError, Wakes, owner_id};
 
@@ -381,7 +381,7 @@ impl Registry {
             .all()
             .iter()
             .find(|resource| key.starts_with(&resource.prefix()))?;
-        let (namespace, name) = read::split_key(resource, key);
+        let (namespace, name) = resource.split_key(key);
         let namespace = resource.namespaced.then_some(namespace);
         Some(Target::one(&Arc::clone(resource), namespace, name))
     }

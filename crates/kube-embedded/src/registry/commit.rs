@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::metadata::{self, Object};
-use super::{MAX_OBJECT_BYTES, Registry, conduct, key};
+use super::{MAX_OBJECT_BYTES, Registry, conduct};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource, at_path};
 use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
@@ -35,8 +35,8 @@ impl Old {
     }
 }
 
-/// What a write leaves when this is an object's next state: nothing, when the object had no time left and nothing holds it any
-/// more.
+/// What a write leaves when this is an object's next state: nothing, when the object was being deleted, had no time left (which
+/// one that a client made with a deletionTimestamp never had) and nothing holds it any more.
 pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
     let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
     let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
@@ -46,7 +46,9 @@ pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
         | Conduct::Definition
         | Conduct::Event
         | Conduct::Lease
-        | Conduct::Plain => grace.and_then(Value::as_i64) == Some(0),
+        | Conduct::Plain => {
+            metadata::is_deleting(&old.object) && grace.and_then(Value::as_i64).unwrap_or(0) == 0
+        }
     };
     if is_over && !held {
         Left::Gone
@@ -138,7 +140,7 @@ impl Registry {
     /// Where the namespace of an object lies.
     fn namespace_key(&self, object: &Object) -> Arc<str> {
         let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
-        Arc::from(key(namespaces, "", metadata::text(object, "namespace")))
+        Arc::from(namespaces.key("", metadata::text(object, "namespace")))
     }
 
     /// The owners that `new` names and that are not in `before`, with the keys under which they should be.
@@ -174,7 +176,7 @@ impl Registry {
         if resource.namespaced && namespace.is_empty() {
             return None;
         }
-        Some(key(resource, namespace, text("name")))
+        Some(resource.key(namespace, text("name")))
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::metadata::{self, Object};
 use super::names;
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::{Conduct, Resource};
 
 /// Bytes that a ConfigMap or a Secret may hold.

@@ -9,7 +9,7 @@ use super::metadata::{self, Object};
 use super::ownership::By;
 use super::request::{Target, WriteOptions, Written};
 use super::write::{place, too_large_to_account};
-use super::{Registry, commit_failed, conduct, key, names, rules, update};
+use super::{Registry, commit_failed, conduct, names, rules, update};
 use crate::error::ApiError;
 use crate::kinds::Conduct;
 use crate::store::{CommitError, Refused};
@@ -94,7 +94,7 @@ impl Registry {
         let name = metadata::text(&object, "name").to_owned();
         let within = resource.namespaced.then(|| {
             let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
-            key(namespaces, "", target.namespace())
+            namespaces.key("", target.namespace())
         });
         let kind = metadata::kind(&object).to_owned();
         let mut errors = check_kind(resource, &object);

@@ -8,7 +8,7 @@ use super::body::{self, Came};
 use super::commit::{Left, Old};
 use super::metadata;
 use super::request::{FieldValidation, Target, WriteOptions};
-use super::{Registry, commit_failed, key, update};
+use super::{Registry, commit_failed, update};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
 
@@ -28,7 +28,7 @@ impl Registry {
                 .inner
                 .store
                 .snapshot()?
-                .get(&key(namespaces, "", name))?
+                .get(&namespaces.key("", name))?
                 .is_none()
             {
                 let body =
@@ -70,7 +70,7 @@ impl Registry {
         };
         let wanted = body::decode(resource, want, Came::Whole, &options, &mut Vec::new())?;
         let name = metadata::text(&wanted, "name").to_owned();
-        let key = key(resource, "", &name);
+        let key = resource.key("", &name);
         let stored = self.inner.store.snapshot()?.get(&key)?;
         let committed = match stored {
             None => {

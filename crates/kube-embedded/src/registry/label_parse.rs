@@ -3,7 +3,7 @@
 
 use super::names::{key_faults, value_faults};
 use super::selector::{LabelRequirement, LabelTest, MOST};
-use crate::error::truncated;
+use crate::field::truncated;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'a> {

@@ -49,7 +49,6 @@ mod update;
 mod watch;
 mod write;
 
-pub(crate) use read::split_key;
 pub use request::{
     Clock, DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Place,
     Propagation, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind,
@@ -70,9 +69,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::admission::Admission;
 use crate::error::ApiError;
-use crate::kinds::{Resource, Resources};
+use crate::kinds::Resources;
 use crate::metrics;
-use crate::serves::{Product, Serves};
+use crate::product::Product;
+use crate::serves::Serves;
 use crate::store::{CommitError, Failure, Store, StoreError};
 pub use crate::store::{Limits, OpenError};
 
@@ -267,15 +267,6 @@ fn commit_failed(error: &CommitError) -> ApiError {
         CommitError::TooLarge => ApiError::too_large(MAX_OBJECT_BYTES),
         CommitError::Store(error) => ApiError::internal(error),
         CommitError::Closed => ApiError::unavailable("the server is shutting down"),
-    }
-}
-
-/// The store key of an object.
-pub(crate) fn key(resource: &Resource, namespace: &str, name: &str) -> String {
-    if resource.namespaced {
-        format!("{}{namespace}/{name}", resource.prefix())
-    } else {
-        format!("{}{name}", resource.prefix())
     }
 }
 

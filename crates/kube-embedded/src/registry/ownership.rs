@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::metadata::{self, Object};
 use super::request::{Subresource, WriteOptions};
 use super::rules;
-use crate::error::{ApiError, FieldError, FieldErrorKind, truncated};
+use crate::error::ApiError;
+use crate::field::{FieldError, FieldErrorKind, truncated};
 use crate::kinds::{Conduct, Resource};
 use managed_fields::{ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json};
 

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use super::Registry;
 use super::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
 use super::token::{Token, VERSION};
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 use crate::kinds::Conduct;
 use crate::store::Snapshot;
 
@@ -199,9 +200,9 @@ impl Registry {
             (Some(name), namespace)
                 if after.is_none() && (namespace.is_some() || !target.resource.namespaced) =>
             {
-                let key = super::key(&target.resource, namespace.unwrap_or_default(), name);
+                let key = target.resource.key(namespace.unwrap_or_default(), name);
                 if let Some(stored) = snapshot.get(&key)?.filter(|_| key.starts_with(prefix)) {
-                    let (namespace, name) = split_key(&target.resource, &key);
+                    let (namespace, name) = target.resource.split_key(&key);
                     if selectors.matches(namespace, name, &stored.object) {
                         items.push(stored.object);
                     }
@@ -214,7 +215,7 @@ impl Registry {
                     more = true;
                     return ControlFlow::Break(());
                 }
-                let (namespace, name) = split_key(&target.resource, key);
+                let (namespace, name) = target.resource.split_key(key);
                 if !selectors.matches(namespace, name, &stored.object) {
                     return ControlFlow::Continue(());
                 }
@@ -262,23 +263,13 @@ impl Registry {
             .store
             .snapshot()?
             .scan(&target.prefix(), None, |key, stored| {
-                let (namespace, name) = split_key(&target.resource, key);
+                let (namespace, name) = target.resource.split_key(key);
                 if selectors.matches(namespace, name, &stored.object) {
                     names.push((namespace.to_owned(), name.to_owned(), stored.object));
                 }
                 ControlFlow::Continue(())
             })?;
         Ok(names)
-    }
-}
-
-/// Namespace (empty for cluster-scoped resources) and name of a key.
-pub(crate) fn split_key<'a>(resource: &crate::kinds::Resource, key: &'a str) -> (&'a str, &'a str) {
-    let rest = key.get(resource.prefix_len()..).unwrap_or_default();
-    if resource.namespaced {
-        rest.split_once('/').unwrap_or(("", rest))
-    } else {
-        ("", rest)
     }
 }
 

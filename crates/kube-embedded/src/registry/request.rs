@@ -319,7 +319,7 @@ impl Target {
     }
 
     pub(super) fn key(&self, name: &str) -> String {
-        super::key(&self.resource, self.namespace(), name)
+        self.resource.key(self.namespace(), name)
     }
 
     /// Everything under this prefix is meant.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::metadata::{Object, field, finalizers, is_deleting, owners, text};
 use super::names::{check_name, check_names, key_faults, value_faults};
 use super::ownership;
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::{Conduct, Resource};
 
 /// Bytes that all annotations of an object may have together.

@@ -7,7 +7,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::label_parse;
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 use crate::kinds::{Conduct, Resource, at_path};
 
 /// Most requirements of one selector, and the longest text of one; more is no selection but an attack.

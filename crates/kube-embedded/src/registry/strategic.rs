@@ -6,7 +6,8 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use crate::error::{ApiError, truncated};
+use crate::error::ApiError;
+use crate::field::truncated;
 use managed_fields::go_value;
 
 const ORDER: &str = "$setElementOrder/";

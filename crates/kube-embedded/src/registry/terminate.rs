@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 
 use super::request::{DeleteOptions, Target};
-use super::{Inner, Registry, key, read};
+use super::{Inner, Registry};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
 use crate::store::StoreError;
@@ -94,7 +94,7 @@ impl Registry {
         told: &mut BTreeSet<u128>,
     ) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
-        let (_, name) = read::split_key(resource, namespace);
+        let (_, name) = resource.split_key(namespace);
         if !told.contains(&id) {
             self.empty(name).await?;
             told.insert(id);
@@ -121,7 +121,7 @@ impl Registry {
     fn is_empty(&self, namespace: &str) -> Result<bool, ApiError> {
         let snapshot = self.inner.store.snapshot()?;
         for resource in self.contained() {
-            if snapshot.any(&key(resource, namespace, ""))? {
+            if snapshot.any(&resource.key(namespace, ""))? {
                 return Ok(false);
             }
         }
@@ -134,11 +134,11 @@ impl Registry {
         for resource in self.contained() {
             let mut names = Vec::new();
             self.inner.store.snapshot()?.scan(
-                &key(resource, namespace, ""),
+                &resource.key(namespace, ""),
                 None,
                 |key, stored| {
                     if !stored.deleting {
-                        names.push(read::split_key(resource, key).1.to_owned());
+                        names.push(resource.split_key(key).1.to_owned());
                     }
                     ControlFlow::Continue(())
                 },

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use super::request::{DeleteOptions, Target};
-use super::{Inner, Registry, read};
+use super::{Inner, Registry};
 use crate::error::ApiError;
 use crate::kinds::Conduct;
 
@@ -49,7 +49,7 @@ impl Registry {
             .snapshot()?
             .scan(&resource.prefix(), None, |key, stored| {
                 if written(&stored.object).is_none_or(|at| at < horizon) {
-                    let (namespace, name) = read::split_key(resource, key);
+                    let (namespace, name) = resource.split_key(key);
                     old.push((
                         Target::one(resource, Some(namespace), name),
                         stored.revision.to_string(),

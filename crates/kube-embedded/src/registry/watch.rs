@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::Registry;
-use super::read::{parse_version, reached, split_key};
+use super::read::{parse_version, reached};
 use super::request::{Selectors, Target, WatchEvent, WatchEventKind, WatchOptions, WatchStream};
 use crate::error::ApiError;
 use crate::kinds::Resource;
@@ -181,7 +181,7 @@ impl Watch {
         if self.selectors.is_empty() {
             return true;
         }
-        let (namespace, name) = split_key(&self.resource, key);
+        let (namespace, name) = self.resource.split_key(key);
         self.selectors.matches(namespace, name, object)
     }
 

@@ -165,6 +165,10 @@ impl Registry {
             // Nobody links to objects this way any more: it is taken, and not kept.
             let link = metadata::of(&mut new).remove("selfLink");
             self.check_update(target, &old, &new, &kind, warnings)?;
+            // What a real server stores of a status of null is read back as absent.
+            if new.get("status").is_some_and(Value::is_null) {
+                new.remove("status");
+            }
             let shows_link = options.dry_run && link.is_some();
             if !update::differs(&old.object, &new) && !shows_link {
                 return Ok(Written {

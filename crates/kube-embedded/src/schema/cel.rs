@@ -16,7 +16,7 @@ use serde_json::{Map, Value};
 
 use super::found::Found;
 use super::{Additional, List, Node, SchemaError, child, is_type_or_metadata};
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
 
 /// Functions and macros, without variables. Each evaluation adds its own in a scope.
 static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
 
 /// Most findings; the walk ends with them.
 const FINDINGS: usize = 256;

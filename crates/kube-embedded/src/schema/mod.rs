@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::error::FieldError;
+use crate::field::FieldError;
 
 /// Why a schema is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

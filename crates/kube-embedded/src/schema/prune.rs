@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::{Additional, Node, child, is_type_or_metadata};
-use crate::error::truncated;
+use crate::field::truncated;
 
 /// Most unknown fields that are named; all go.
 const NAMED: usize = 64;

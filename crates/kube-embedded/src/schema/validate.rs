@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::found::{Found, too_many};
 use super::{Additional, Format, Kind, Limits, List, Node, child, is_type_or_metadata};
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
 
 /// What `int32` holds.
 const I32: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::{Empty, Field, Form, Struct, times};
-use crate::error::truncated;
+use crate::field::truncated;
 
 /// Most unknown fields that are named; all go.
 const NAMED: usize = 64;

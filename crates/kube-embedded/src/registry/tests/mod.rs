@@ -15,6 +15,7 @@ use futures::StreamExt;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kinds::Resource;
 
 /// Longest wait for something that must happen; a bound for broken code, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::admission::{Object, Objects, Request, Verdict};
-use crate::error::{FieldError, FieldErrorKind};
+use crate::field::{FieldError, FieldErrorKind};
+use crate::kinds::Resource;
 
 #[tokio::test]
 async fn an_object_gets_its_metadata_from_the_server() {
