@@ -214,8 +214,8 @@ fn gateways(pool: &PoolObject, addresses: &[&Address]) -> Vec<Finding> {
     findings
 }
 
-/// Address objects that no claim of this cluster leads to and that `clusterctl move` would leave behind, but for those of
-/// other managers' pools.
+/// Address objects that `clusterctl move` would leave behind, but for those of other managers' pools: it takes along what an
+/// owner leads to or a label asks for.
 fn left_behind(survey: &Survey, others: &BTreeSet<PoolKey>) -> Vec<Finding> {
     let claims = survey.claim_names();
     let mut findings = Vec::new();
@@ -228,13 +228,26 @@ fn left_behind(survey: &Survey, others: &BTreeSet<PoolKey>) -> Vec<Finding> {
             meta.namespace.to_string(),
             meta.name.to_string(),
         );
-        let of_other = others.contains(&address.pool_key());
-        if of_claim || of_other || address.has_our_finalizer() || survey.moved.contains(&key) {
+        if others.contains(&address.pool_key()) || survey.moved.contains(&key) {
             continue;
         }
-        let text = "was made by hand for no claim: clusterctl move leaves it behind, and its address is free on the other side".to_owned();
-        let action = "label it clusterctl.cluster.x-k8s.io/move= if the cluster is to be moved";
-        findings.push(note("ExternalAddress", &display(address), text, action));
+        let owned = meta
+            .owner_references
+            .iter()
+            .any(|owner| owner.kind == address.kind.claim() && *owner.name == *address.claim);
+        let object = display(address);
+        if of_claim && !owned {
+            let text = format!(
+                "has no owner reference to its claim {:?}, as after a restore: clusterctl move leaves it behind, and the claim gets another address on the other side",
+                address.claim
+            );
+            let action = "label it clusterctl.cluster.x-k8s.io/move= if the cluster is to be moved";
+            findings.push(Finding::new(Level::Warns, "NoOwner", object, text, action));
+        } else if !of_claim && !address.has_our_finalizer() {
+            let text = "was made by hand for no claim: clusterctl move leaves it behind, and its address is free on the other side".to_owned();
+            let action = "label it clusterctl.cluster.x-k8s.io/move= if the cluster is to be moved";
+            findings.push(note("ExternalAddress", &object, text, action));
+        }
     }
     findings
 }

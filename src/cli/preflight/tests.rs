@@ -71,7 +71,9 @@ fn add_claim(survey: &mut Survey, name: &str, pool: &str, address: Option<&str>)
 }
 
 fn add_address(survey: &mut Survey, name: &str, address: &str, pool: &str, claim: &str) {
-    let meta = meta("a", name, Some("ipaddress.ipam.metal3.io"));
+    let mut meta = meta("a", name, Some("ipaddress.ipam.metal3.io"));
+    meta["ownerReferences"] = json!([{"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "name": claim,
+        "uid": format!("uid-a-{claim}")}]);
     let spec = json!({"address": address, "pool": {"name": pool}, "claim": {"name": claim}});
     let object = wire(json!({"metadata": meta, "spec": spec}));
     survey
@@ -211,6 +213,25 @@ fn what_a_move_leaves_behind_is_told() {
     survey
         .moved
         .insert((ClaimKind::Metal3, "a".to_owned(), "by-hand".to_owned()));
+    assert_eq!(found(&survey), []);
+}
+
+#[test]
+fn an_address_object_without_its_owner_is_one_that_a_move_leaves_behind() {
+    let mut survey = survey();
+    survey.addresses[0].meta.owner_references.clear();
+    let (object, message) = only(&survey, Level::Warns, "NoOwner");
+    assert_eq!(object, "IPAddress.ipam.metal3.io a/prov-10-0-0-1");
+    assert!(message.contains(r#"to its claim "c""#), "{message}");
+    let key = (ClaimKind::Metal3, "a".to_owned(), object);
+    survey.moved.insert(key);
+    only(&survey, Level::Warns, "NoOwner");
+    let key = (
+        ClaimKind::Metal3,
+        "a".to_owned(),
+        "prov-10-0-0-1".to_owned(),
+    );
+    survey.moved.insert(key);
     assert_eq!(found(&survey), []);
 }
 

@@ -8,12 +8,14 @@
 //!   shell.rs      the commands of a page, run as its reader would
 //!   overlays.rs   each overlay, from apply to 200 claims served
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
+//!   backup.rs     objects saved with kubectl and put into an empty cluster, by the commands of docs/backup.md
 //!   moving.rs     clusterctl move between two real API servers
 //!   chart.rs      the files of the Helm chart: copies, table of values, schema
 //!   helm/         what Helm makes of the chart, without a server and on one
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
 
+mod backup;
 mod chart;
 mod cluster;
 mod clusterctl;
