@@ -205,6 +205,43 @@ fn every_line_that_the_page_quotes_is_in_the_code() {
     );
 }
 
+#[test]
+fn every_function_on_the_way_of_a_claim_is_in_its_file() {
+    let page = read("docs/life-of-a-claim.md");
+    let mut seen = 0;
+    let mut look = |file: &str, names: &[&str]| {
+        let code = read(file);
+        for name in names {
+            seen += 1;
+            assert!(
+                code.contains(&format!("fn {name}(")),
+                "{file} has no {name}"
+            );
+        }
+    };
+    // Rows of the table: | hop | `file` | `function` | ...
+    let rows = page
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("| `src/"));
+    let mut hops = 0;
+    for row in rows {
+        let spans: Vec<&str> = row.split('`').skip(1).step_by(2).collect();
+        look(spans[0], &[spans[1]]);
+        hops += 1;
+    }
+    assert_eq!(hops, 8);
+    // In sentences: `file` (`function`, `function`).
+    for (at, _) in page.match_indices("` (`") {
+        let file = page[..at].rsplit('`').next().unwrap();
+        let list = page[at + "` (".len()..].split(')').next().unwrap();
+        let names: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        if file.starts_with("src/") {
+            look(file, &names);
+        }
+    }
+    assert!(seen >= 8 + 7, "{seen} functions");
+}
+
 /// Pages for people: those at the top and those in docs/.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();
