@@ -11,7 +11,7 @@ use super::service::Asked;
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::Resource;
-use crate::registry::ownership;
+use crate::registry::write::managed_fields;
 use crate::registry::{
     DeleteOptions, FieldSelector, FieldValidation, LabelSelector, ListOptions, Propagation,
     Selectors, VersionMatch, WriteOptions,
@@ -87,7 +87,7 @@ pub(super) fn doubled(body: &Decoded) -> Vec<String> {
 /// Whose fields they are: who says so, else who the client is.
 fn manager(query: &Query, headers: &HeaderMap, findings: &mut Vec<FieldError>) -> Option<String> {
     if let Some(manager) = query.said("fieldManager") {
-        findings.extend(ownership::check_manager("fieldManager", manager));
+        findings.extend(managed_fields::check_manager("fieldManager", manager));
         return Some(manager.to_owned());
     }
     let agent = headers
@@ -96,8 +96,8 @@ fn manager(query: &Query, headers: &HeaderMap, findings: &mut Vec<FieldError>) -
     let name = agent.and_then(|agent| agent.split('/').next());
     let mut manager = String::new();
     for c in name.into_iter().flat_map(str::chars) {
-        if ownership::is_printable(c) {
-            if manager.len() + c.len_utf8() > ownership::MANAGER {
+        if managed_fields::is_printable(c) {
+            if manager.len() + c.len_utf8() > managed_fields::MANAGER {
                 break;
             }
             manager.push(c);

@@ -2,59 +2,32 @@
 //! Durable state is the store's; what is served is told by `kinds`; what a field may hold by `schema` and `admission`.
 //!
 //! ```text
-//!   HTTP or in process -> Target + body + options
-//!     body.rs        JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
-//!     create.rs      body -> what would be stored -> commit
-//!     write.rs       read -> compute -> commit (commit.rs), again when someone else was faster
-//!       apply.rs       the same, by what a manager wants
-//!       patch.rs       old + patch -> new (operations.rs: JSON patches, strategic.rs: strategic merge patches)
-//!       update.rs      old + new -> what would be stored     metadata.rs   read and changed
-//!       rules.rs       the rules on metadata (names.rs: names and labels)     check.rs   those on the rest
-//!       admit.rs       the rules on our own kinds            conduct.rs    what built-in kinds do differently
-//!       ownership.rs   who owns which field, apply
-//!     delete.rs      finalizers first, then gone
-//!     read.rs        get, list in pages of one snapshot      watch.rs      a place in the kind's history
-//!       token.rs       where a page ended
-//!       selector.rs    which objects      label_parse.rs   how label selectors are written
-//!   furnish.rs       what every cluster begins with
-//!   collect.rs       the garbage collector      terminate.rs   namespaces      tidy.rs   Events expire
-//!                    ... all through the same writes
+//!   HTTP or in process -> Target + body + options (request.rs)
+//!   write/        read -> compute -> commit, again when someone else was faster
+//!     body             JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
+//!     create update    old + new -> what would be stored          delete       finalizers first, then gone
+//!     patch            old + patch -> new: json_patch, strategic_merge
+//!     apply            what a manager wants, by managed_fields: who owns which field
+//!     commit           an object's new state -> a change of the store
+//!   rules/        on metadata; names; metadata: read and changed; check: the rest; admit: the rules of whoever opened the server;
+//!                 conduct: what built-in kinds do differently
+//!   read/         get, list in pages of one snapshot; watch: a place in the kind's history; selector, label_selector: which
+//!                 objects; continue_token: where a page ended
+//!   controllers/  garbage_collector, namespace_controller, expiry of Events; bootstrap: what every cluster begins with
 //! ```
 
-mod admit;
-mod apply;
-mod body;
-mod check;
-mod collect;
-mod commit;
-mod conduct;
-mod create;
-mod delete;
-mod furnish;
-mod label_parse;
-mod metadata;
-mod names;
-mod operations;
-pub(super) mod ownership;
-mod patch;
+mod controllers;
 mod read;
 mod request;
 mod rules;
-mod selector;
-mod strategic;
-mod terminate;
-mod tidy;
-mod token;
-mod update;
-mod watch;
-mod write;
+pub(super) mod write;
 
+pub use read::selector::{FieldSelector, LabelSelector};
 pub use request::{
     Clock, DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Place,
     Propagation, Selectors, Subresource, Target, VersionMatch, WatchEvent, WatchEventKind,
     WatchOptions, WatchStream, WriteOptions, Written,
 };
-pub use selector::{FieldSelector, LabelSelector};
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -67,6 +40,7 @@ use rand::{RngExt, SeedableRng};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use self::controllers::{expiry, garbage_collector, namespace_controller};
 use crate::admission::Admission;
 use crate::error::ApiError;
 use crate::kinds::Resources;
@@ -154,9 +128,12 @@ impl Registry {
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
         // They hold the registry weakly: whoever drops the last clone ends them.
         let weak = || Arc::downgrade(&registry.inner);
-        registry.supervise("the garbage collector", collect::run(weak()));
-        registry.supervise("the namespace controller", terminate::run(weak()));
-        registry.supervise("the end of old Events", tidy::run(weak()));
+        registry.supervise("the garbage collector", garbage_collector::run(weak()));
+        registry.supervise(
+            "the namespace controller",
+            namespace_controller::run(weak()),
+        );
+        registry.supervise("the end of old Events", expiry::run(weak()));
         Ok(registry)
     }
 

@@ -11,7 +11,7 @@ use futures::Stream;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::selector::{FieldSelector, LabelSelector};
+use super::read::selector::{FieldSelector, LabelSelector};
 use crate::error::ApiError;
 use crate::kinds::Resource;
 use crate::serves::Serves;

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::kinds::Resource;
+use crate::registry::rules::metadata;
 
 /// Longest wait for something that must happen; a bound for broken code, not a measure.
 const PATIENCE: Duration = Duration::from_secs(30);

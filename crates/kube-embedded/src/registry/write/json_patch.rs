@@ -20,7 +20,7 @@ const DEPTH: usize = 100;
 ///
 /// # Errors
 /// 422 at the first that cannot be carried out.
-pub(super) fn carry_out(object: &mut Value, operations: &[PatchOperation]) -> Result<(), ApiError> {
+pub(crate) fn carry_out(object: &mut Value, operations: &[PatchOperation]) -> Result<(), ApiError> {
     let mut budget = MOVED;
     for operation in operations {
         one(object, operation, &mut budget).ok_or_else(ApiError::unprocessable)?;

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use super::conduct;
-use super::metadata::{self, Object};
-use super::ownership::{self, By};
-use super::request::Subresource;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::Subresource;
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::write::managed_fields::{self, By};
 
 /// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
-pub(super) fn claim(resource: &Resource, object: &mut Object, by: &By) {
+pub(crate) fn claim(resource: &Resource, object: &mut Object, by: &By) {
     wipe(resource, object);
     conduct::complete(resource, object, false);
-    ownership::account(resource, None, object, None, by);
+    managed_fields::account(resource, None, object, None, by);
 }
 
 /// What is made by POST is not on its way out, whatever it says. (PUT of a new object is carried out as it stands.)
-pub(super) fn revive(object: &mut Object) {
+pub(crate) fn revive(object: &mut Object) {
     let metadata = metadata::of(object);
     metadata.remove("deletionTimestamp");
     metadata.remove("deletionGracePeriodSeconds");
@@ -30,7 +30,7 @@ fn wipe(resource: &Resource, object: &mut Object) {
 }
 
 /// The first state of an object that a client sent.
-pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
+pub(crate) fn first(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
     if resource.status_subresource {
         object.remove("status");
     }
@@ -51,7 +51,7 @@ pub(super) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
 
 /// The successor of `old`, when a client wants `wanted` through the main path or a subresource. `by`: whose the changes are;
 /// none: that is settled already.
-pub(super) fn next(
+pub(crate) fn next(
     resource: &Resource,
     old: &Object,
     wanted: Object,
@@ -63,12 +63,12 @@ pub(super) fn next(
         conduct::complete(resource, &mut wanted, false);
     }
     if let Some(by) = by {
-        ownership::account(resource, Some(old), &mut wanted, subresource, by);
+        managed_fields::account(resource, Some(old), &mut wanted, subresource, by);
     }
     match subresource {
         Some(Subresource::Status) => {
             let mut new = old.clone();
-            ownership::carry(&mut wanted, &mut new);
+            managed_fields::carry(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
             // What the body says of itself and of the metadata is not looked at.
             new
@@ -148,7 +148,7 @@ fn count_generation(resource: &Resource, old: &Object, new: &mut Object) {
 }
 
 /// One more, where generations are counted.
-pub(super) fn raise_generation(object: &mut Object) {
+pub(crate) fn raise_generation(object: &mut Object) {
     if let Some(generation) = metadata::field(object, "generation").and_then(Value::as_i64)
         && generation > 0
     {
@@ -157,7 +157,7 @@ pub(super) fn raise_generation(object: &mut Object) {
 }
 
 /// Whether the two differ in anything but the resourceVersion.
-pub(super) fn differs(old: &Object, new: &Object) -> bool {
+pub(crate) fn differs(old: &Object, new: &Object) -> bool {
     let rest = |object: &Object, other: &Object| {
         object
             .iter()

@@ -1,6 +1,11 @@
 //! Reads: one object, or a collection in pages. All pages of a list are of one snapshot, which is kept for a minute
 //! between them; a list that waits longer is told `410` with a token by which it can go on in the present.
 
+pub(crate) mod continue_token;
+pub(crate) mod label_selector;
+pub(crate) mod selector;
+pub(crate) mod watch;
+
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,12 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Registry;
-use super::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
-use super::token::{Token, VERSION};
 use crate::error::ApiError;
 use crate::field::truncated;
 use crate::kinds::Conduct;
+use crate::registry::Registry;
+use crate::registry::read::continue_token::{Token, VERSION};
+use crate::registry::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
 use crate::store::Snapshot;
 
 /// How long a snapshot is kept for the next page.
@@ -26,7 +31,7 @@ const TOO_OLD: &str = "The provided continue parameter is too old to display a c
 
 /// Snapshots of lists that are being read in pages, oldest first.
 #[derive(Default)]
-pub(super) struct Pages(Mutex<VecDeque<Kept>>);
+pub(crate) struct Pages(Mutex<VecDeque<Kept>>);
 
 struct Kept {
     snapshot: Arc<Snapshot>,
@@ -59,7 +64,7 @@ impl Pages {
     }
 
     /// Lets go of those that nobody came back for.
-    pub(super) fn sweep(&self) {
+    pub(crate) fn sweep(&self) {
         let now = Instant::now();
         self.0
             .lock()
@@ -67,7 +72,7 @@ impl Pages {
             .retain(|k| k.until > now);
     }
 
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -253,7 +258,7 @@ impl Registry {
     }
 
     /// Namespaces, names and objects of what is selected, as of now.
-    pub(super) fn selected(
+    pub(crate) fn selected(
         &self,
         target: &Target,
         selectors: &Selectors,
@@ -274,7 +279,7 @@ impl Registry {
 }
 
 /// A resourceVersion of a query: none where it asks for nothing in particular.
-pub(super) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError> {
+pub(crate) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError> {
     match text {
         None | Some("" | "0") => Ok(None),
         Some(text) => text.parse().map(Some).map_err(|_| {
@@ -292,7 +297,7 @@ fn invalid_version(error: &ApiError) -> ApiError {
 }
 
 /// Whether this revision was reached.
-pub(super) fn reached(asked: u64, current: u64) -> Result<(), ApiError> {
+pub(crate) fn reached(asked: u64, current: u64) -> Result<(), ApiError> {
     if asked > current {
         return Err(ApiError::too_large_revision(asked, current));
     }

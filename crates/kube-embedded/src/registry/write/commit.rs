@@ -6,21 +6,22 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::metadata::{self, Object};
-use super::{MAX_OBJECT_BYTES, Registry, conduct};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource, at_path};
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::{MAX_OBJECT_BYTES, Registry};
 use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
 
 /// An object as read: what a write is computed from.
-pub(super) struct Old {
-    pub(super) stored: Stored,
-    pub(super) object: Object,
+pub(crate) struct Old {
+    pub(crate) stored: Stored,
+    pub(crate) object: Object,
 }
 
 /// What a write leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Left {
+pub(crate) enum Left {
     /// The object.
     Kept,
     /// Nothing: its last state is told to watches.
@@ -28,7 +29,7 @@ pub(super) enum Left {
 }
 
 impl Old {
-    pub(super) fn read(stored: Stored) -> Result<Self, ApiError> {
+    pub(crate) fn read(stored: Stored) -> Result<Self, ApiError> {
         let object = serde_json::from_slice(&stored.object)
             .map_err(|error| ApiError::internal(format_args!("a stored object: {error}")))?;
         Ok(Self { stored, object })
@@ -37,7 +38,7 @@ impl Old {
 
 /// What a write leaves when this is an object's next state: nothing, when the object was being deleted, had no time left (which
 /// one that a client made with a deletionTimestamp never had) and nothing holds it any more.
-pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
+pub(crate) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
     let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
     let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
     let is_over = match resource.conduct {
@@ -59,7 +60,7 @@ pub(super) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
 
 impl Registry {
     /// Commits the successor of an object; one that is deleted and that nothing holds any more goes.
-    pub(super) async fn store_next(
+    pub(crate) async fn store_next(
         &self,
         resource: &Resource,
         key: &str,
@@ -77,7 +78,7 @@ impl Registry {
     }
 
     /// Commits one object's new state.
-    pub(super) async fn store(
+    pub(crate) async fn store(
         &self,
         resource: &Resource,
         key: &str,
@@ -166,7 +167,7 @@ impl Registry {
 
     /// Where an owner that is named by something in `namespace` should be; none when its kind is not served here, or when
     /// something without a namespace names something that lies in one.
-    pub(super) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
+    pub(crate) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
         let text = |name: &str| owner[name].as_str().unwrap_or_default();
         let group = metadata::group_of(text("apiVersion"));
         let resource = self.inner.kinds.by_kind(group, text("kind"))?;

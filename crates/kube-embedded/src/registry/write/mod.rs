@@ -1,22 +1,34 @@
 //! Writes: read the object, compute its successor, commit it if the object is still the one that was read. Nothing is
 //! locked meanwhile; whoever was slower computes again.
 
+pub(crate) mod apply;
+pub(crate) mod body;
+pub(crate) mod commit;
+pub(crate) mod create;
+pub(crate) mod delete;
+pub(crate) mod json_patch;
+pub(crate) mod managed_fields;
+pub(crate) mod patch;
+pub(crate) mod strategic_merge;
+pub(crate) mod update;
+
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::body::{self, Came};
-use super::check::{check_version, no_number, other_uid};
-use super::commit::{Left, Old, left_of};
-use super::metadata::{self, Object};
-use super::ownership::{self, By};
-use super::request::{Patch, Target, WriteOptions, Written};
-use super::{Registry, commit_failed, conduct, patch, update};
+use self::body::Came;
+use self::managed_fields::By;
 use crate::error::ApiError;
+use crate::registry::request::{Patch, Target, WriteOptions, Written};
+use crate::registry::rules::check::{check_version, no_number, other_uid};
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::write::commit::{Left, Old, left_of};
+use crate::registry::{Registry, commit_failed};
 use crate::store::{CommitError, Committed};
 
 /// How often a write is computed again before its caller gets a conflict. Whoever loses, someone else won: with this many
 /// losses in a row something else is wrong.
-pub(super) const ATTEMPTS: usize = 64;
+pub(crate) const ATTEMPTS: usize = 64;
 
 impl Registry {
     /// Replaces an object.
@@ -139,7 +151,7 @@ impl Registry {
 
     /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile. `by`: who owns what is
     /// told by what changed; none: `want` has said it.
-    pub(super) async fn replace(
+    pub(crate) async fn replace(
         &self,
         target: &Target,
         options: &WriteOptions,
@@ -161,7 +173,7 @@ impl Registry {
             check_version(target, &old, &wanted)?;
             let kind = metadata::kind(&wanted).to_owned();
             let mut new = update::next(resource, &old.object, wanted, target.subresource, by);
-            ownership::keep_times(&old.object, &mut new);
+            managed_fields::keep_times(&old.object, &mut new);
             // Nobody links to objects this way any more: it is taken, and not kept.
             let link = metadata::of(&mut new).remove("selfLink");
             self.check_update(target, &old, &new, &kind, warnings)?;
@@ -210,7 +222,7 @@ impl Registry {
         Err(ApiError::modified(resource, name))
     }
 
-    pub(super) fn not_stored(
+    pub(crate) fn not_stored(
         &self,
         object: &Object,
         created: bool,
@@ -226,16 +238,16 @@ impl Registry {
 }
 
 /// An object that is too big is stored without its entries, if it is not too big then; whoever applies is told instead.
-pub(super) fn too_large_to_account(
+pub(crate) fn too_large_to_account(
     stored: &Result<Committed, CommitError>,
     by: Option<&By>,
     object: &mut Object,
 ) -> bool {
-    matches!(stored, Err(CommitError::TooLarge)) && by.is_some() && ownership::forget(object)
+    matches!(stored, Err(CommitError::TooLarge)) && by.is_some() && managed_fields::forget(object)
 }
 
 /// Name and namespace of the body must be those of the path, where it has them.
-pub(super) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
+pub(crate) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     if let Some(name) = target.name.as_deref() {
         let found = metadata::text(object, "name");

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use futures::{StreamExt, stream};
 
-use super::request::{DeleteOptions, Target};
-use super::{Inner, Registry};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::{DeleteOptions, Target};
+use crate::registry::{Inner, Registry};
 use crate::store::StoreError;
 
 /// Deletions at once: they share commits.
@@ -23,7 +23,7 @@ const AT_ONCE: usize = 64;
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Runs until the registry is closed or gone.
-pub(super) async fn run(inner: Weak<Inner>) {
+pub(crate) async fn run(inner: Weak<Inner>) {
     let Some((closed, mut emptying)) = inner
         .upgrade()
         .map(|inner| (inner.closed.clone(), inner.store.emptying()))
@@ -59,7 +59,7 @@ struct Unfinished;
 
 impl Registry {
     /// Puts those on the work list that were being deleted when the store was closed.
-    pub(super) fn find_terminating(&self) -> Result<(), StoreError> {
+    pub(crate) fn find_terminating(&self) -> Result<(), StoreError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
         let snapshot = self.inner.store.snapshot()?;
         snapshot.scan(&resource.prefix(), None, |key, stored| {

@@ -8,22 +8,22 @@ use crate::error::ApiError;
 use crate::field::truncated;
 
 /// Version of continue tokens.
-pub(super) const VERSION: &str = "meta.k8s.io/v1";
+pub(crate) const VERSION: &str = "meta.k8s.io/v1";
 
 /// Where a page ended. Opaque to clients.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Token {
+pub(crate) struct Token {
     #[serde(default)]
-    pub(super) v: String,
+    pub(crate) v: String,
     /// Revision of the list; -1: whatever is newest.
     #[serde(default)]
-    pub(super) rv: i64,
+    pub(crate) rv: i64,
     /// The last key that was looked at, after the collection's prefix.
     #[serde(default)]
-    pub(super) start: String,
+    pub(crate) start: String,
     /// How many objects were left, if that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) left: Option<u64>,
+    pub(crate) left: Option<u64>,
 }
 
 // === impl Token ===
@@ -33,7 +33,7 @@ impl Token {
     ///
     /// # Errors
     /// 400 for what is no token of this server.
-    pub(super) fn read(text: &str) -> Result<Self, ApiError> {
+    pub(crate) fn read(text: &str) -> Result<Self, ApiError> {
         let bad = |why: &str| {
             Err(ApiError::bad_request(format!(
                 "invalid continue token: continue key is not valid: {why}"
@@ -62,7 +62,7 @@ impl Token {
     }
 
     /// As clients get it.
-    pub(super) fn write(&self) -> String {
+    pub(crate) fn write(&self) -> String {
         let json = serde_json::to_vec(self).expect("writing to memory cannot fail");
         URL_SAFE_NO_PAD.encode(json)
     }

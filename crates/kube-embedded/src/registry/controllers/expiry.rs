@@ -7,17 +7,17 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use super::request::{DeleteOptions, Target};
-use super::{Inner, Registry};
 use crate::error::ApiError;
 use crate::kinds::Conduct;
+use crate::registry::request::{DeleteOptions, Target};
+use crate::registry::{Inner, Registry};
 
 /// How often it is looked.
 const EVERY: Duration = Duration::from_mins(1);
 /// How long an Event is kept after it was written last, whenever it says that it happened; a real API server's default.
 const EVENTS: Duration = Duration::from_hours(1);
 /// Runs until the registry is closed or gone.
-pub(super) async fn run(inner: Weak<Inner>) {
+pub(crate) async fn run(inner: Weak<Inner>) {
     let Some(closed) = inner.upgrade().map(|inner| inner.closed.clone()) else {
         return;
     };
@@ -41,7 +41,7 @@ pub(super) async fn run(inner: Weak<Inner>) {
 
 impl Registry {
     /// Deletes the Events that nobody wrote since then, also when some cannot be; the first error is returned.
-    pub(super) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
+    pub(crate) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_conduct(Conduct::Event);
         let mut old = Vec::new();
         self.inner

@@ -4,11 +4,11 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::metadata::{self, Object};
-use super::request::{FieldValidation, WriteOptions};
 use crate::error::ApiError;
 use crate::field::{FieldError, truncated};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::{FieldValidation, WriteOptions};
+use crate::registry::rules::metadata::{self, Object};
 use crate::schema::Schema;
 use crate::typed;
 
@@ -17,7 +17,7 @@ const DEPTH: usize = 100;
 
 /// How the body came, which decides how its faults are told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Came {
+pub(crate) enum Came {
     /// As the whole object.
     Whole,
     /// As a patch of one.
@@ -29,7 +29,7 @@ pub(super) enum Came {
 }
 
 /// Reads `body` as an object of this kind. Unknown fields go, with warnings or an error as the options say.
-pub(super) fn decode(
+pub(crate) fn decode(
     resource: &Resource,
     body: Value,
     came: Came,
@@ -193,7 +193,7 @@ fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiErro
 }
 
 /// Of owner references that are equal one stays.
-pub(super) fn merge_owners(object: &mut Object, came: Came, warnings: &mut Vec<String>) {
+pub(crate) fn merge_owners(object: &mut Object, came: Came, warnings: &mut Vec<String>) {
     let when = match came {
         Came::Whole => "",
         // A patch is read as part of the write, where others may have had their say.

@@ -6,12 +6,14 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
-use super::commit::{Left, Old};
-use super::metadata::{self, Object};
-use super::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
-use super::{Registry, commit_failed, conduct, update};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::write::commit::{Left, Old};
+use crate::registry::write::update;
+use crate::registry::{Registry, commit_failed};
 use crate::store::CommitError;
 
 /// Deletions of a collection that are under way at once.

@@ -1,20 +1,26 @@
 //! What is wrong with the metadata of an object, with the texts of a real API server.
 
+pub(crate) mod admit;
+pub(crate) mod check;
+pub(crate) mod conduct;
+pub(crate) mod metadata;
+pub(crate) mod names;
+
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::metadata::{Object, field, finalizers, is_deleting, owners, text};
-use super::names::{check_name, check_names, key_faults, value_faults};
-use super::ownership;
 use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::rules::metadata::{Object, field, finalizers, is_deleting, owners, text};
+use crate::registry::rules::names::{check_name, check_names, key_faults, value_faults};
+use crate::registry::write::managed_fields;
 
 /// Bytes that all annotations of an object may have together.
 const ANNOTATIONS: usize = 256 << 10;
 
 /// Everything that is wrong with the metadata of a new object.
-pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError> {
+pub(crate) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = check_names(resource, object);
     check_common(object, &mut errors);
     errors
@@ -23,7 +29,7 @@ pub(super) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError>
 /// Everything that is wrong with the metadata of `new` as the successor of `old`: what would be wrong with any object, and what
 /// may not change. What the server itself keeps (UID, times) was put in by then, so whatever differs is what the client wants
 /// changed.
-pub(super) fn check_changed(
+pub(crate) fn check_changed(
     resource: &Resource,
     old: &Object,
     new: &Object,
@@ -77,12 +83,12 @@ pub(super) fn check_changed(
     }
     check_maps(new, &mut errors);
     check_owners(owners(new), &mut errors);
-    errors.extend(ownership::check(new));
+    errors.extend(managed_fields::check(new));
     (general, errors)
 }
 
 /// Whether all annotations together are more than an object may have.
-pub(super) fn annotations_are_too_big(object: &Object) -> bool {
+pub(crate) fn annotations_are_too_big(object: &Object) -> bool {
     let annotations = field(object, "annotations").and_then(Value::as_object);
     let bytes: usize = annotations
         .into_iter()
@@ -117,11 +123,11 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
             "finalizer orphan and foregroundDeletion cannot be both set",
         ));
     }
-    errors.extend(ownership::check(object));
+    errors.extend(managed_fields::check(object));
 }
 
 /// What kinds of the core group say beyond that: a finalizer names who holds the object.
-pub(super) fn check_core(resource: &Resource, object: &Object) -> Vec<FieldError> {
+pub(crate) fn check_core(resource: &Resource, object: &Object) -> Vec<FieldError> {
     if !matches!(resource.conduct, Conduct::Plain | Conduct::Namespace) {
         return Vec::new();
     }

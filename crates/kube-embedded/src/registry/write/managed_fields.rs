@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::metadata::{self, Object};
-use super::request::{Subresource, WriteOptions};
-use super::rules;
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind, truncated};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::{Subresource, WriteOptions};
+use crate::registry::rules;
+use crate::registry::rules::metadata::{self, Object};
 use managed_fields::{ANNOTATION, ApplyError, Conflict, KUBECTL, Managed, Update, Writer, go_json};
 
 /// Longest name of a manager, in bytes.
@@ -18,13 +18,13 @@ const ENTRIES: &str = "managedFields";
 
 /// Who makes a write, and when.
 #[derive(Debug, Clone)]
-pub(super) struct By {
+pub(crate) struct By {
     manager: String,
     now: String,
 }
 
 impl By {
-    pub(super) fn new(options: &WriteOptions, now: String) -> Self {
+    pub(crate) fn new(options: &WriteOptions, now: String) -> Self {
         Self {
             manager: options.field_manager.clone().unwrap_or_default(),
             now,
@@ -32,7 +32,7 @@ impl By {
     }
 
     /// This server's own controllers, under the name that they have elsewhere.
-    pub(super) fn controllers(now: String) -> Self {
+    pub(crate) fn controllers(now: String) -> Self {
         Self {
             manager: "kube-controller-manager".to_owned(),
             now,
@@ -77,7 +77,7 @@ fn untouched(resource: &Resource, subresource: Option<Subresource>) -> &'static 
 }
 
 /// Puts into `new`, as a client wants it, who owns what after this write. What the client sent there is gone by then.
-pub(super) fn account(
+pub(crate) fn account(
     resource: &Resource,
     old: Option<&Object>,
     new: &mut Object,
@@ -123,12 +123,12 @@ fn put(object: &mut Object, managed: Managed) {
 }
 
 /// Takes the entries away: an object that would be too big with them is stored without.
-pub(super) fn forget(object: &mut Object) -> bool {
+pub(crate) fn forget(object: &mut Object) -> bool {
     metadata::of(object).remove(ENTRIES).is_some()
 }
 
 /// The entries of `from`, put into `object`.
-pub(super) fn carry(from: &mut Object, object: &mut Object) {
+pub(crate) fn carry(from: &mut Object, object: &mut Object) {
     match metadata::of(from).remove(ENTRIES) {
         Some(entries) => metadata::of(object).insert(ENTRIES.to_owned(), entries),
         None => metadata::of(object).remove(ENTRIES),
@@ -136,7 +136,7 @@ pub(super) fn carry(from: &mut Object, object: &mut Object) {
 }
 
 /// An object that differs from the old one in nothing but the times of its entries is the old one: gives it those times.
-pub(super) fn keep_times(old: &Object, new: &mut Object) {
+pub(crate) fn keep_times(old: &Object, new: &mut Object) {
     let entries = |object| metadata::field(object, ENTRIES).and_then(Value::as_array);
     let (Some(before), Some(after)) = (entries(old), entries(new)) else {
         return;
@@ -158,13 +158,13 @@ pub(super) fn keep_times(old: &Object, new: &mut Object) {
     }
     let mut with_old_times = new.clone();
     metadata::of(&mut with_old_times).insert(ENTRIES.to_owned(), before.clone().into());
-    if !super::update::differs(old, &with_old_times) {
+    if !crate::registry::write::update::differs(old, &with_old_times) {
         *new = with_old_times;
     }
 }
 
 /// The object after an apply, with who owns what. What it is applied to is an empty object when there is none.
-pub(super) fn apply(
+pub(crate) fn apply(
     resource: &Resource,
     old: Option<&Object>,
     config: &Object,
@@ -217,7 +217,7 @@ fn check_config(resource: &Resource, version: &str, config: &Object) -> Result<(
 }
 
 /// The error of what was applied and, as part of the object, cannot be read: with what it was said of.
-pub(super) fn not_converted(error: ApiError, config: &Object) -> ApiError {
+pub(crate) fn not_converted(error: ApiError, config: &Object) -> ApiError {
     let mut error = error;
     if error.code == 500 {
         let what = what_of(config);
@@ -285,7 +285,7 @@ fn renew_annotation(object: &mut Object, config: &Object) {
 }
 
 /// What is wrong with the entries of an object.
-pub(super) fn check(object: &Object) -> Vec<FieldError> {
+pub(crate) fn check(object: &Object) -> Vec<FieldError> {
     let entries = metadata::field(object, ENTRIES).and_then(Value::as_array);
     let mut errors = Vec::new();
     for (index, entry) in entries.into_iter().flatten().enumerate() {

@@ -3,20 +3,20 @@
 
 use serde_json::Value;
 
-use super::Registry;
-use super::body::{self, Came};
-use super::check::no_number;
-use super::metadata::{self, Object};
-use super::ownership::{self, By};
-use super::request::{FieldValidation, Target, WriteOptions, Written};
-use super::write::{ATTEMPTS, place};
 use crate::error::ApiError;
 use crate::kinds::Conduct;
+use crate::registry::Registry;
+use crate::registry::request::{FieldValidation, Target, WriteOptions, Written};
+use crate::registry::rules::check::no_number;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::write::body::{self, Came};
+use crate::registry::write::managed_fields::{self, By};
+use crate::registry::write::{ATTEMPTS, place};
 use crate::typed;
 
 impl Registry {
     /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
-    pub(super) async fn apply(
+    pub(crate) async fn apply(
         &self,
         target: &Target,
         config: Value,
@@ -42,7 +42,8 @@ impl Registry {
             }
             let applied = Value::Object(applied);
             let decoded = body::decode(resource, applied, Came::Applied, &plain, warnings);
-            let mut wanted = decoded.map_err(|error| ownership::not_converted(error, &config))?;
+            let mut wanted =
+                decoded.map_err(|error| managed_fields::not_converted(error, &config))?;
             place(target, &mut wanted)?;
             body::merge_owners(&mut wanted, Came::Applied, warnings);
             Ok(wanted)
@@ -60,7 +61,8 @@ impl Registry {
                 let applied =
                     self.replace(target, options, &mut warnings, None, |old, warnings| {
                         let old = Some(&old.object);
-                        let applied = ownership::apply(resource, old, &config, part, force, &by)?;
+                        let applied =
+                            managed_fields::apply(resource, old, &config, part, force, &by)?;
                         decode(applied, warnings)
                     });
                 let applied = applied.await;
@@ -71,7 +73,7 @@ impl Registry {
                 }
             }
             let mut warnings = Vec::new();
-            let applied = ownership::apply(resource, None, &config, None, force, &by)?;
+            let applied = managed_fields::apply(resource, None, &config, None, force, &by)?;
             let mut wanted = decode(applied, &mut warnings)?;
             let version = metadata::text(&wanted, "resourceVersion");
             // Any version will do, for there is none to compare it with.

@@ -14,12 +14,12 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 use serde_json::Value;
 
-use super::commit::Old;
-use super::metadata::{self, Object};
-use super::ownership::{self, By};
-use super::request::{DeleteOptions, Propagation, Target};
-use super::{Inner, Registry, commit_failed};
 use crate::error::ApiError;
+use crate::registry::request::{DeleteOptions, Propagation, Target};
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::write::commit::Old;
+use crate::registry::write::managed_fields::{self, By};
+use crate::registry::{Inner, Registry, commit_failed};
 use crate::store::{CommitError, Wakes, owner_id};
 
 /// Dependents that are worked on at once: they share commits.
@@ -43,7 +43,7 @@ struct Memory {
 }
 
 /// Runs until the registry is closed or gone.
-pub(super) async fn run(inner: Weak<Inner>) {
+pub(crate) async fn run(inner: Weak<Inner>) {
     let Some((closed, mut wakes)) = inner
         .upgrade()
         .map(|inner| (inner.closed.clone(), inner.store.collect_wakes()))
@@ -342,7 +342,7 @@ impl Registry {
     }
 
     /// Changes an object as the server itself does, again when someone else was faster.
-    pub(super) async fn change(
+    pub(crate) async fn change(
         &self,
         key: &str,
         change: impl Fn(&mut Object),
@@ -361,7 +361,7 @@ impl Registry {
                 return Ok(());
             }
             let by = By::controllers(self.now());
-            ownership::account(&target.resource, Some(&old.object), &mut new, None, &by);
+            managed_fields::account(&target.resource, Some(&old.object), &mut new, None, &by);
             match self.store_next(&target.resource, key, &old, &new).await {
                 Ok(_) => return Ok(()),
                 Err(CommitError::Refused(_)) => {}

@@ -7,10 +7,10 @@ use serde_json::{Map, Value};
 use crate::store::owner_id;
 
 /// An object, whole.
-pub(super) type Object = Map<String, Value>;
+pub(crate) type Object = Map<String, Value>;
 
 /// A text of the metadata; empty when it is not there.
-pub(super) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
+pub(crate) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
     object
         .get("metadata")
         .and_then(|metadata| metadata.get(field))
@@ -19,7 +19,7 @@ pub(super) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
 }
 
 /// What the object says it is.
-pub(super) fn kind(object: &Object) -> &str {
+pub(crate) fn kind(object: &Object) -> &str {
     object
         .get("kind")
         .and_then(Value::as_str)
@@ -27,7 +27,7 @@ pub(super) fn kind(object: &Object) -> &str {
 }
 
 /// A field of the metadata.
-pub(super) fn field<'a>(object: &'a Object, field: &str) -> Option<&'a Value> {
+pub(crate) fn field<'a>(object: &'a Object, field: &str) -> Option<&'a Value> {
     object
         .get("metadata")
         .and_then(|metadata| metadata.get(field))
@@ -35,7 +35,7 @@ pub(super) fn field<'a>(object: &'a Object, field: &str) -> Option<&'a Value> {
 }
 
 /// The metadata, to change it. Every object that came through `body` has it.
-pub(super) fn of(object: &mut Object) -> &mut Map<String, Value> {
+pub(crate) fn of(object: &mut Object) -> &mut Map<String, Value> {
     let metadata = object
         .entry("metadata")
         .or_insert_with(|| Value::Object(Map::new()));
@@ -48,12 +48,12 @@ pub(super) fn of(object: &mut Object) -> &mut Map<String, Value> {
 }
 
 /// Whether it is being deleted.
-pub(super) fn is_deleting(object: &Object) -> bool {
+pub(crate) fn is_deleting(object: &Object) -> bool {
     field(object, "deletionTimestamp").is_some()
 }
 
 /// The finalizers, in order.
-pub(super) fn finalizers(object: &Object) -> Vec<&str> {
+pub(crate) fn finalizers(object: &Object) -> Vec<&str> {
     field(object, "finalizers")
         .and_then(Value::as_array)
         .map(|list| list.iter().filter_map(Value::as_str).collect())
@@ -61,7 +61,7 @@ pub(super) fn finalizers(object: &Object) -> Vec<&str> {
 }
 
 /// Puts this list of finalizers; an empty one takes the field away.
-pub(super) fn set_finalizers(object: &mut Object, finalizers: &[&str]) {
+pub(crate) fn set_finalizers(object: &mut Object, finalizers: &[&str]) {
     let metadata = of(object);
     if finalizers.is_empty() {
         metadata.remove("finalizers");
@@ -71,7 +71,7 @@ pub(super) fn set_finalizers(object: &mut Object, finalizers: &[&str]) {
 }
 
 /// The owner references, as they stand.
-pub(super) fn owners(object: &Object) -> &[Value] {
+pub(crate) fn owners(object: &Object) -> &[Value] {
     field(object, "ownerReferences")
         .and_then(Value::as_array)
         .map(Vec::as_slice)
@@ -79,7 +79,7 @@ pub(super) fn owners(object: &Object) -> &[Value] {
 }
 
 /// Ids of the owners.
-pub(super) fn owner_ids(object: &Object) -> BTreeSet<u128> {
+pub(crate) fn owner_ids(object: &Object) -> BTreeSet<u128> {
     owners(object)
         .iter()
         .filter_map(|owner| owner["uid"].as_str())
@@ -88,6 +88,6 @@ pub(super) fn owner_ids(object: &Object) -> BTreeSet<u128> {
 }
 
 /// `v1` and group `a/v1` of an owner reference's apiVersion: the group.
-pub(super) fn group_of(api_version: &str) -> &str {
+pub(crate) fn group_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }

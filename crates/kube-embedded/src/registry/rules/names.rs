@@ -5,9 +5,9 @@ use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::Value;
 
-use super::metadata::{Object, text};
 use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::rules::metadata::{Object, text};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -31,7 +31,7 @@ fn is_object_name(name: &str) -> bool {
 }
 
 /// A name from `generateName`: five characters more, cut to 63.
-pub(super) fn generated_name(base: &str, random: &mut StdRng) -> String {
+pub(crate) fn generated_name(base: &str, random: &mut StdRng) -> String {
     // No vowels and no digits that read like letters: no words, no mix-ups.
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     const SUFFIX: usize = 5;
@@ -58,7 +58,7 @@ fn is_name_part(text: &str) -> bool {
 }
 
 /// What is wrong with a label's key (or an annotation's, or a finalizer): `[prefix/]name`.
-pub(super) fn key_faults(key: &str) -> Vec<String> {
+pub(crate) fn key_faults(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let name = match key.split_once('/') {
         None => key,
@@ -91,7 +91,7 @@ pub(super) fn key_faults(key: &str) -> Vec<String> {
 }
 
 /// What is wrong with a label's value.
-pub(super) fn value_faults(value: &str) -> Vec<String> {
+pub(crate) fn value_faults(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > 63 {
         faults.push("must be no more than 63 bytes".to_owned());
@@ -103,7 +103,7 @@ pub(super) fn value_faults(value: &str) -> Vec<String> {
 }
 
 /// What is wrong with the name and with what it is made from.
-pub(super) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldError> {
+pub(crate) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let base = text(object, "generateName");
     if !base.is_empty() {
@@ -127,7 +127,7 @@ pub(super) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldErro
 }
 
 /// `name` is what is judged, `shown` what the field has.
-pub(super) fn check_name(
+pub(crate) fn check_name(
     resource: &Resource,
     field: &str,
     shown: &str,

@@ -2,16 +2,20 @@
 
 use serde_json::Value;
 
-use super::body::{self, Came};
-use super::check::{check_contents, check_kind, with_rules};
-use super::commit::Left;
-use super::metadata::{self, Object};
-use super::ownership::By;
-use super::request::{Target, WriteOptions, Written};
-use super::write::{place, too_large_to_account};
-use super::{Registry, commit_failed, conduct, names, rules, update};
 use crate::error::ApiError;
 use crate::kinds::Conduct;
+use crate::registry::request::{Target, WriteOptions, Written};
+use crate::registry::rules;
+use crate::registry::rules::check::{check_contents, check_kind, with_rules};
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::names;
+use crate::registry::write::body::{self, Came};
+use crate::registry::write::commit::Left;
+use crate::registry::write::managed_fields::By;
+use crate::registry::write::update;
+use crate::registry::write::{place, too_large_to_account};
+use crate::registry::{Registry, commit_failed};
 use crate::store::{CommitError, Refused};
 
 /// How many generated names are tried.
@@ -77,7 +81,7 @@ impl Registry {
         }
     }
 
-    pub(super) async fn create_named(
+    pub(crate) async fn create_named(
         &self,
         target: &Target,
         object: Object,

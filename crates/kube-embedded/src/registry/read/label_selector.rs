@@ -1,9 +1,9 @@
 //! From the text of a label selector to its requirements: words first, then what they say. Of a text that says nothing the same is
 //! told as by a real server.
 
-use super::names::{key_faults, value_faults};
-use super::selector::{LabelRequirement, LabelTest, MOST};
 use crate::field::truncated;
+use crate::registry::read::selector::{LabelRequirement, LabelTest, MOST};
+use crate::registry::rules::names::{key_faults, value_faults};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Token<'a> {
@@ -20,7 +20,7 @@ struct Parser<'a> {
 }
 
 /// Reads a selector.
-pub(super) fn requirements(text: &str) -> Result<Vec<LabelRequirement>, String> {
+pub(crate) fn requirements(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let mut parser = Parser {
         tokens: tokens(text),
         at: 0,

@@ -1,14 +1,14 @@
 //! The rules of whoever opened the server, asked after everything that Kubernetes itself would refuse.
 
-use super::Registry;
-use super::metadata::Object;
 use crate::admission::{Objects, Request};
 use crate::field::FieldError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::Registry;
+use crate::registry::rules::metadata::Object;
 
 impl Registry {
     /// What the rules say of `new` in place of `old`.
-    pub(super) fn admit(
+    pub(crate) fn admit(
         &self,
         resource: &Resource,
         old: Option<&Object>,
@@ -29,7 +29,7 @@ impl Registry {
     }
 
     /// What the object before and the object after are found by, where the two differ.
-    pub(super) fn index_change(
+    pub(crate) fn index_change(
         &self,
         resource: &Resource,
         old: Option<&Object>,

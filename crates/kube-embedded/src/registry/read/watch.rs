@@ -11,11 +11,13 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::Registry;
-use super::read::{parse_version, reached};
-use super::request::{Selectors, Target, WatchEvent, WatchEventKind, WatchOptions, WatchStream};
 use crate::error::ApiError;
 use crate::kinds::Resource;
+use crate::registry::Registry;
+use crate::registry::read::{parse_version, reached};
+use crate::registry::request::{
+    Selectors, Target, WatchEvent, WatchEventKind, WatchOptions, WatchStream,
+};
 use crate::store::{Event, EventKind, Next, Snapshot, Tail};
 
 /// How long a watch runs when the client does not say.

@@ -2,18 +2,21 @@
 
 use serde_json::Value;
 
-use super::commit::Old;
-use super::metadata::{self, Object};
-use super::request::{Subresource, Target};
-use super::{Registry, conduct, names, rules};
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind, truncated};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::Registry;
+use crate::registry::request::{Subresource, Target};
+use crate::registry::rules;
+use crate::registry::rules::conduct;
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::names;
+use crate::registry::write::commit::Old;
 use crate::schema::Schema;
 
 impl Registry {
     /// What is wrong with an object's successor; `kind` is what the client said that it is, in errors.
-    pub(super) fn check_update(
+    pub(crate) fn check_update(
         &self,
         target: &Target,
         old: &Old,
@@ -68,7 +71,7 @@ impl Registry {
 }
 
 /// The resourceVersion that the client names, if any, must be the object's.
-pub(super) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
+pub(crate) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     let name = metadata::text(&old.object, "name");
     let version = metadata::text(wanted, "resourceVersion");
@@ -94,7 +97,7 @@ pub(super) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Resu
 }
 
 /// A resourceVersion that is none: a real server's store stumbles over it, and says so without a reason.
-pub(super) fn no_number(version: &str) -> ApiError {
+pub(crate) fn no_number(version: &str) -> ApiError {
     ApiError::unreasoned(format!(
         "strconv.ParseUint: parsing {:?}: invalid syntax",
         truncated(version, 256)
@@ -102,7 +105,7 @@ pub(super) fn no_number(version: &str) -> ApiError {
 }
 
 /// Whoever replaces an object by PUT and names a UID means the object that has it, and no other of that name.
-pub(super) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
+pub(crate) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
     let resource = &target.resource;
     let name = target.name.as_deref().unwrap_or_default();
     let place = match resource.conduct {
@@ -127,7 +130,7 @@ pub(super) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError 
 }
 
 /// A custom resource says what it is; built-in kinds were read as what the path says.
-pub(super) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError> {
+pub(crate) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let found = metadata::kind(object);
     if found == resource.kind {
         return Vec::new();
@@ -137,7 +140,7 @@ pub(super) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError
 }
 
 /// What is wrong with everything but the metadata. What was wrong before, in the same way, is let through.
-pub(super) fn check_contents(
+pub(crate) fn check_contents(
     resource: &Resource,
     old: Option<&Object>,
     new: &Object,
@@ -155,7 +158,7 @@ pub(super) fn check_contents(
 
 /// Adds what the rules in CEL find. As on a real server they are not asked about an object in which something is missing,
 /// too long or of another type, in its metadata or elsewhere.
-pub(super) fn with_rules(
+pub(crate) fn with_rules(
     schema: &Schema,
     mut errors: Vec<FieldError>,
     new: &Object,

@@ -6,17 +6,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::metadata::{self, Object};
-use super::names;
 use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::{Conduct, Resource};
+use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::names;
 
 /// Bytes that a ConfigMap or a Secret may hold.
 const CONTENTS: usize = 1 << 20;
 const FILE_NAME: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
 /// What the server fills in beyond a schema.
-pub(super) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
+pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
     match resource.conduct {
         Conduct::Namespace => {
             let name = metadata::text(object, "name").to_owned();
@@ -59,7 +59,7 @@ pub(super) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
 }
 
 /// What is wrong with an object of a built-in kind, beyond its metadata and the form of its fields.
-pub(super) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
+pub(crate) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match resource.conduct {
         Conduct::Plain => check_keys(&resource.kind, object, &mut errors),
@@ -71,7 +71,7 @@ pub(super) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
 }
 
 /// What a ConfigMap or a Secret may not become.
-pub(super) fn check_change(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
+pub(crate) fn check_change(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if resource.kind == "Secret" && old.get("type") != new.get("type") {
         let found = new.get("type").cloned().unwrap_or_default();
@@ -250,7 +250,7 @@ fn check_event(object: &Object, errors: &mut Vec<FieldError>) {
 }
 
 /// What whoever wrote this object should know, though it was taken.
-pub(super) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) -> Vec<String> {
+pub(crate) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) -> Vec<String> {
     if resource.conduct != Conduct::Custom {
         return Vec::new();
     }
@@ -277,7 +277,7 @@ pub(super) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) 
 }
 
 /// Whether PUT of something that does not exist makes it.
-pub(super) fn is_made_by_update(resource: &Resource) -> bool {
+pub(crate) fn is_made_by_update(resource: &Resource) -> bool {
     match resource.conduct {
         Conduct::Event | Conduct::Lease => true,
         Conduct::Custom | Conduct::Definition | Conduct::Namespace | Conduct::Plain => false,
@@ -285,7 +285,7 @@ pub(super) fn is_made_by_update(resource: &Resource) -> bool {
 }
 
 /// Whether PUT without a resourceVersion overwrites whatever is there.
-pub(super) fn is_updated_unconditionally(resource: &Resource) -> bool {
+pub(crate) fn is_updated_unconditionally(resource: &Resource) -> bool {
     match resource.conduct {
         Conduct::Event | Conduct::Namespace | Conduct::Plain => true,
         Conduct::Custom | Conduct::Definition | Conduct::Lease => false,
@@ -293,7 +293,7 @@ pub(super) fn is_updated_unconditionally(resource: &Resource) -> bool {
 }
 
 /// Whether the object is kept by something else than `metadata.finalizers`: a namespace by its contents.
-pub(super) fn is_held(resource: &Resource, object: &Object) -> bool {
+pub(crate) fn is_held(resource: &Resource, object: &Object) -> bool {
     resource.conduct == Conduct::Namespace
         && object
             .get("spec")

@@ -4,20 +4,21 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::body::{self, Came};
-use super::commit::{Left, Old};
-use super::metadata;
-use super::request::{FieldValidation, Target, WriteOptions};
-use super::{Registry, commit_failed, update};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::{FieldValidation, Target, WriteOptions};
+use crate::registry::rules::metadata;
+use crate::registry::write::body::{self, Came};
+use crate::registry::write::commit::{Left, Old};
+use crate::registry::write::update;
+use crate::registry::{Registry, commit_failed};
 
 /// Namespaces that exist from the start.
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 impl Registry {
     /// Puts in what every cluster begins with, where it is missing.
-    pub(super) async fn furnish(&self) -> Result<(), ApiError> {
+    pub(crate) async fn furnish(&self) -> Result<(), ApiError> {
         let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
         let options = WriteOptions {
             field_manager: Some("kube-apiserver".to_owned()),

@@ -2,11 +2,12 @@
 
 use serde_json::Value;
 
-use super::metadata::Object;
-use super::request::Patch;
-use super::{operations, strategic};
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::request::Patch;
+use crate::registry::rules::metadata::Object;
+use crate::registry::write::json_patch;
+use crate::registry::write::strategic_merge;
 
 /// Most operations of a JSON patch.
 const OPERATIONS: usize = 10_000;
@@ -15,7 +16,7 @@ const MEDIA_TYPES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
 /// Whether a patch of this form is taken for this resource at all.
-pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> {
+pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> {
     match patch {
         Patch::Json(patch) if patch.0.len() > OPERATIONS => {
             let mut error = ApiError::too_large(OPERATIONS);
@@ -34,12 +35,12 @@ pub(super) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
 }
 
 /// The object after the patch; it still has to be read as one. An apply is no patch in this sense: see `write.rs`.
-pub(super) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
+pub(crate) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
     let mut object = Value::Object(old);
     match patch {
-        Patch::Json(patch) => operations::carry_out(&mut object, &patch.0)?,
-        Patch::Merge(patch) => json_patch::merge(&mut object, patch),
-        Patch::Strategic(patch) => strategic::merge(&mut object, patch)?,
+        Patch::Json(patch) => json_patch::carry_out(&mut object, &patch.0)?,
+        Patch::Merge(patch) => ::json_patch::merge(&mut object, patch),
+        Patch::Strategic(patch) => strategic_merge::merge(&mut object, patch)?,
         Patch::Apply { body, .. } => object = body.clone(),
     }
     Ok(object)

@@ -53,7 +53,7 @@ impl Items {
 ///
 /// # Errors
 /// A directive that is none.
-pub(super) fn merge(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
+pub(crate) fn merge(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
     merge_field(target, patch, "")
 }
 

@@ -6,26 +6,26 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::label_parse;
 use crate::error::ApiError;
 use crate::field::truncated;
 use crate::kinds::{Conduct, Resource, at_path};
+use crate::registry::read::label_selector;
 
 /// Most requirements of one selector, and the longest text of one; more is no selection but an attack.
-pub(super) const MOST: usize = 1024;
+pub(crate) const MOST: usize = 1024;
 
 /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`: all must hold.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LabelSelector(Vec<LabelRequirement>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct LabelRequirement {
-    pub(super) key: String,
-    pub(super) test: LabelTest,
+pub(crate) struct LabelRequirement {
+    pub(crate) key: String,
+    pub(crate) test: LabelTest,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum LabelTest {
+pub(crate) enum LabelTest {
     In(Vec<String>),
     NotIn(Vec<String>),
     Exists,
@@ -53,7 +53,7 @@ impl LabelSelector {
     /// # Errors
     /// `BadRequest` with the place that cannot be read.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
-        match label_parse::requirements(text) {
+        match label_selector::requirements(text) {
             Ok(requirements) => Ok(Self(requirements)),
             Err(why) => Err(ApiError::bad_request(why)),
         }
@@ -130,12 +130,12 @@ impl FieldSelector {
     }
 
     /// The one name that is wanted, if that is what it says.
-    pub(super) fn name(&self) -> Option<&str> {
+    pub(crate) fn name(&self) -> Option<&str> {
         self.equals("metadata.name")
     }
 
     /// The one namespace that is wanted, if that is what it says.
-    pub(super) fn namespace(&self) -> Option<&str> {
+    pub(crate) fn namespace(&self) -> Option<&str> {
         self.equals("metadata.namespace")
     }
 
@@ -244,7 +244,7 @@ fn field_requirement<'a>(text: &str, term: &'a str) -> Result<(&'a str, bool, St
 }
 
 /// A field as a selector compares it: absent is empty.
-pub(super) fn field_text<'a>(object: &'a Value, path: &str) -> Cow<'a, str> {
+pub(crate) fn field_text<'a>(object: &'a Value, path: &str) -> Cow<'a, str> {
     // `source` of an Event is short for its component, as in core/v1's own conversion.
     let found = match path {
         "source" => at_path(object, "source.component"),
@@ -275,19 +275,19 @@ struct Labels<'a> {
     labels: Option<BTreeMap<Cow<'a, str>, Cow<'a, str>>>,
 }
 
-impl super::Selectors {
+impl crate::registry::Selectors {
     /// Whether every object is meant.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
     /// Whether an object's text must be looked at, beyond its key.
-    pub(super) fn needs_object(&self) -> bool {
+    pub(crate) fn needs_object(&self) -> bool {
         !self.labels.is_empty() || self.fields.needs_object()
     }
 
     /// Whether the object of this key and text is meant.
-    pub(super) fn matches(&self, namespace: &str, name: &str, object: &[u8]) -> bool {
+    pub(crate) fn matches(&self, namespace: &str, name: &str, object: &[u8]) -> bool {
         if !self.fields.matches_key(namespace, name) {
             return false;
         }
