@@ -230,8 +230,10 @@ impl Manager {
             if self.webhook_self_signed {
                 let (certificates, view) = (Arc::clone(&certificates), view.clone());
                 let own = self.own_certificates.in_namespace(&namespace);
+                let counted = Arc::clone(&metrics);
                 let leads = move || view.is_leading();
-                seen.keeper(Keeper::new(watches.clone(), own, certificates, leads));
+                let client = watches.clone();
+                seen.keeper(Keeper::new(client, own, certificates, counted, leads));
             }
             seen.webhook(address, certificates, facts, scope, metrics)
                 .await?;

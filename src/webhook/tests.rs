@@ -1,11 +1,11 @@
 //! The server from outside, over TLS, with certificates in a folder; what lives in the cluster is what the test says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use futures::future::BoxFuture;
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
+use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use rcgen::{CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::crypto::ring;
@@ -22,9 +23,11 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::task::TaskTracker;
 
 use super::body::{MOST, PATIENCE, Places, SMALL};
 use super::*;
@@ -757,61 +760,143 @@ async fn without_certificate_it_is_not_ready_and_serves_once_there_is_one() {
     assert_eq!(stream.get_ref().1.peer_certificates().unwrap()[0], served);
 }
 
+/// What came of reviews beside the rotations.
+#[derive(Default)]
+struct Reviews {
+    /// Begun.
+    begun: AtomicU64,
+    answered: AtomicU64,
+    /// What went wrong, in words.
+    failed: Mutex<Vec<String>>,
+    /// Certificates that new connections met.
+    met: Mutex<BTreeSet<Vec<u8>>>,
+    /// Rung after each answer.
+    progress: tokio::sync::Notify,
+}
+
+impl Reviews {
+    /// One review over a connection that it opens, as only such a one meets a new certificate.
+    async fn over_a_new_connection(&self, addr: SocketAddr, tls: TlsConnector, body: Bytes) {
+        let answer = async {
+            let stream = connect(addr, tls).await.map_err(|e| e.to_string())?;
+            let certificates = stream.get_ref().1.peer_certificates().unwrap();
+            let certificate = certificates[0].to_vec();
+            let answer = send(stream, post(CLAIM, body)).await;
+            self.met.lock().unwrap().insert(certificate);
+            answer.map_err(|e| e.to_string())
+        };
+        self.came(answer.await);
+    }
+
+    /// One review over a connection that lasts, as an API server keeps one.
+    async fn over_a_kept_connection(&self, mut kept: SendRequest<Full<Bytes>>, body: Bytes) {
+        let answer = async {
+            let answer = kept.send_request(post(CLAIM, body)).await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok::<_, hyper::Error>((head.status, String::from_utf8_lossy(&body).into_owned()))
+        };
+        self.came(answer.await.map_err(|e| e.to_string()));
+    }
+
+    fn came(&self, answer: Result<(StatusCode, String), String>) {
+        match answer {
+            Ok((StatusCode::OK, _)) => {
+                self.answered.fetch_add(1, Ordering::SeqCst);
+            }
+            Ok((status, text)) => self.failed.lock().unwrap().push(format!("{status} {text}")),
+            Err(why) => self.failed.lock().unwrap().push(why),
+        }
+        self.progress.notify_one();
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_hundred_rotations_under_load_and_no_review_fails() {
+async fn a_hundred_rotations_under_200_reviews_a_second_and_none_fails() {
+    const ROTATIONS: usize = 100;
+    /// Reviews that begin between two rotations, at least.
+    const BETWEEN: u64 = 20;
+    const A_SECOND: u32 = 200;
+    /// Reviews at one time: a slow machine reaches a lower rate instead of a longer queue.
+    const AT_ONCE: usize = 32;
     let folder = tempfile::tempdir().unwrap();
     let authority = Authority::new();
-    put(folder.path(), 0, &authority.pair().0);
+    let (first, certificate) = authority.pair();
+    put(folder.path(), 0, &first);
     let source = Source::Folder(folder.path().to_owned());
     let certificates = Arc::new(Certificates::new(source, TlsOptions::default()));
     let server = Running::with(authority, certificates, BTreeMap::new(), Scope::default()).await;
-    let (done, stop) = (
-        Arc::new(AtomicU64::new(0)),
-        Arc::new(AtomicBool::new(false)),
-    );
-    let changed = Arc::new(tokio::sync::Notify::new());
-    let clients: Vec<_> = (0..4)
-        .map(|_| {
-            let (done, stop, changed) =
-                (Arc::clone(&done), Arc::clone(&stop), Arc::clone(&changed));
-            let (addr, tls) = (server.addr, server.authority.client());
-            tokio::spawn(async move {
-                let body = Bytes::from(of_claim(&claim(&json!({"name": "c"}))).to_string());
-                while !stop.load(Ordering::SeqCst) {
-                    // A connection for each: only a new one meets a new certificate.
-                    let stream = connect(addr, tls.clone()).await.expect("TLS at any moment");
-                    let (status, text) = send(stream, post(CLAIM, body.clone())).await.unwrap();
-                    assert_eq!(status, StatusCode::OK, "{text}");
-                    done.fetch_add(1, Ordering::SeqCst);
-                    changed.notify_one();
-                }
-            })
-        })
-        .collect();
-    let begun = std::time::Instant::now();
-    let mut last = None;
-    for version in 1..=100 {
-        let before = done.load(Ordering::SeqCst);
-        let (pair, certificate) = server.authority.pair();
-        put(folder.path(), version, &pair);
-        last = Some(certificate);
-        while done.load(Ordering::SeqCst) < before + 4 {
-            let waited = tokio::time::timeout(Duration::from_secs(30), changed.notified()).await;
-            waited.expect("reviews go on");
+
+    let (reviews, stop) = (Arc::new(Reviews::default()), CancellationToken::new());
+    let (addr, tls) = (server.addr, server.authority.client());
+    let stream = TokioIo::new(server.connect().await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (kept, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let asking = tokio::spawn({
+        let (reviews, stop) = (Arc::clone(&reviews), stop.clone());
+        async move {
+            let body = Bytes::from(of_claim(&claim(&json!({"name": "c"}))).to_string());
+            let mut tick = tokio::time::interval(Duration::from_secs(1) / A_SECOND);
+            let (places, tasks) = (Arc::new(Semaphore::new(AT_ONCE)), TaskTracker::new());
+            while !stop.is_cancelled() {
+                tick.tick().await;
+                let place = Arc::clone(&places).acquire_owned().await.unwrap();
+                let (reviews, body) = (Arc::clone(&reviews), body.clone());
+                let (tls, kept) = (tls.clone(), kept.clone());
+                let even = reviews
+                    .begun
+                    .fetch_add(1, Ordering::SeqCst)
+                    .is_multiple_of(2);
+                tasks.spawn(async move {
+                    if even {
+                        reviews.over_a_new_connection(addr, tls, body).await;
+                    } else {
+                        reviews.over_a_kept_connection(kept, body).await;
+                    }
+                    drop(place);
+                });
+            }
+            tasks.close();
+            tasks.wait().await;
         }
+    });
+    let begun = std::time::Instant::now();
+    let mut certificate = certificate;
+    for version in 1..=ROTATIONS {
+        let before = reviews.begun.load(Ordering::SeqCst);
+        // The next one comes when a review has met this one.
+        while !reviews.met.lock().unwrap().contains(certificate.as_ref())
+            || reviews.begun.load(Ordering::SeqCst) < before + BETWEEN
+        {
+            let progress = reviews.progress.notified();
+            let waited = tokio::time::timeout(Duration::from_secs(30), progress).await;
+            let failed = reviews.failed.lock().unwrap().clone();
+            assert!(waited.is_ok(), "no review is answered any more: {failed:?}");
+        }
+        let (pair, next) = server.authority.pair();
+        put(folder.path(), version, &pair);
+        certificate = next;
     }
-    stop.store(true, Ordering::SeqCst);
-    for client in clients {
-        client.await.unwrap();
+    while !reviews.met.lock().unwrap().contains(certificate.as_ref()) {
+        let progress = reviews.progress.notified();
+        let waited = tokio::time::timeout(Duration::from_secs(30), progress).await;
+        waited.expect("a review meets the last certificate");
     }
-    eprintln!(
-        "{} reviews in {:?} beside 100 rotations",
-        done.load(Ordering::SeqCst),
-        begun.elapsed()
+    let took = begun.elapsed();
+    stop.cancel();
+    asking.await.unwrap();
+
+    let answered = reviews.answered.load(Ordering::SeqCst);
+    let failed = reviews.failed.lock().unwrap().clone();
+    #[expect(clippy::cast_precision_loss, reason = "a few thousand")]
+    let rate = answered as f64 / took.as_secs_f64();
+    println!(
+        "{ROTATIONS} rotations, {answered} reviews, {} failed, {rate:.0} reviews/s (wanted {A_SECOND})",
+        failed.len()
     );
-    let stream = server.connect().await.unwrap();
-    assert_eq!(
-        stream.get_ref().1.peer_certificates().unwrap().first(),
-        last.as_ref()
-    );
+    assert!(failed.is_empty(), "{failed:?}");
+    let met = reviews.met.lock().unwrap().len();
+    assert_eq!(met, ROTATIONS + 1, "each certificate was met by a review");
+    assert_eq!(answered, reviews.begun.load(Ordering::SeqCst));
 }

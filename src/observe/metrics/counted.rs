@@ -43,6 +43,7 @@ pub struct Metrics {
     watch_events: IntCounterVec,
     watch_restarts: IntCounterVec,
     repairs: IntCounterVec,
+    secret_repairs: IntCounterVec,
     build: IntGaugeVec,
     reconciles: IntCounterVec,
     reconcile_errors: IntCounterVec,
@@ -88,6 +89,29 @@ pub struct Reviewed {
     seconds: Histogram,
     answers: IntCounterVec,
     path: &'static str,
+}
+
+/// What was wrong with the Secret of the webhook's own certificate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretRepair {
+    /// There was none any more.
+    Missing,
+    /// Its parts did not belong together.
+    Damaged,
+    /// It was whole, and of another authority.
+    Foreign,
+}
+
+impl SecretRepair {
+    const ALL: [Self; 3] = [Self::Missing, Self::Damaged, Self::Foreign];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Missing => "missing",
+            Self::Damaged => "damaged",
+            Self::Foreign => "foreign",
+        }
+    }
 }
 
 /// What came of one step.
@@ -230,6 +254,11 @@ impl Metrics {
                 "Contradictions among stored objects that are gone.",
                 &["kind"],
             ),
+            secret_repairs: counter(
+                "metal3_ipam_webhook_secret_repairs_total",
+                "Times that this replica put the Secret of the webhook's own certificate right, by reason: missing, damaged, foreign (signed by another authority).",
+                &["reason"],
+            ),
             build: gauge(
                 "metal3_ipam_build_info",
                 "Always 1. The version of the program, and the revision that it was built from.",
@@ -326,6 +355,9 @@ impl Metrics {
         for kind in PROBLEM_KINDS {
             self.repairs.with_label_values(&[kind]);
         }
+        for repair in SecretRepair::ALL {
+            self.secret_repairs.with_label_values(&[repair.label()]);
+        }
         let revision = option_env!("METAL3_IPAM_REVISION").unwrap_or("unknown");
         self.build
             .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
@@ -350,6 +382,7 @@ impl Metrics {
             watch_events,
             watch_restarts,
             repairs,
+            secret_repairs,
             build,
             reconciles,
             reconcile_errors,
@@ -377,6 +410,7 @@ impl Metrics {
             watch_events,
             watch_restarts,
             repairs,
+            secret_repairs,
             reconciles,
             reconcile_errors,
             &vectors.adds,
@@ -456,6 +490,13 @@ impl Metrics {
             answers: self.reviews.clone(),
             path,
         }
+    }
+
+    /// The Secret of the webhook's own certificate was put right.
+    pub fn repaired_secret(&self, repair: SecretRepair) {
+        self.secret_repairs
+            .with_label_values(&[repair.label()])
+            .inc();
     }
 
     /// One step of a pool's worker.

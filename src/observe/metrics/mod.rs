@@ -19,7 +19,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
-pub use counted::{InFlight, Metrics, Reviewed, Step};
+pub use counted::{InFlight, Metrics, Reviewed, SecretRepair, Step};
 pub use pools::PoolMetrics;
 
 use std::sync::Arc;

@@ -100,6 +100,7 @@ fn what_can_be_known_beforehand_is_there_from_the_start() {
         "metal3_ipam_cache_synced{kind=\"clusters.cluster.x-k8s.io\"}",
         "metal3_ipam_consistency_problems{kind=\"DuplicateAddress\"}",
         "metal3_ipam_consistency_repairs_total{kind=\"Leak\"}",
+        "metal3_ipam_webhook_secret_repairs_total{reason=\"foreign\"}",
         "metal3_ipam_worker_pools{state=\"busy\"}",
         "controller_runtime_reconcile_total{controller=\"ippool\",result=\"error\"}",
         "controller_runtime_reconcile_errors_total{controller=\"ippool\"}",

@@ -149,6 +149,16 @@ impl Content {
         self.bundle.concat()
     }
 
+    /// Whether a client that trusts these authorities trusts what is served.
+    pub(super) fn is_trusted_by(
+        &self,
+        authorities: &[String],
+        names: &[String],
+        now: Timestamp,
+    ) -> bool {
+        !authorities.is_empty() && verify(&self.pair, authorities, names, now).is_ok()
+    }
+
     /// Whether it can be served to who trusts it, and how far it is.
     pub(super) fn standing(&self, names: &[String], now: Timestamp) -> Result<Standing, String> {
         let [first, rest @ ..] = self.bundle.as_slice() else {
@@ -301,7 +311,7 @@ fn belong_together(pair: &Pair) -> Result<(), String> {
 }
 
 /// The certificates of a text, one text each.
-fn split(bundle: &str) -> Vec<String> {
+pub(super) fn split(bundle: &str) -> Vec<String> {
     const END: &str = "-----END CERTIFICATE-----";
     let parts = bundle.split_inclusive(END);
     let parts = parts.filter(|part| part.contains(END));

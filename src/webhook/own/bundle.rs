@@ -6,6 +6,7 @@ use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation, TestOperation};
 use serde_json::Value;
 
+use super::authority::split;
 use crate::webhook::hooks::Hook;
 
 /// What makes the `caBundle` of our webhooks in this configuration be this one; `None` when it is. Webhooks of other paths are
@@ -36,6 +37,18 @@ pub(super) fn patch(configuration: &Value, bundle: &str) -> Option<Patch> {
     };
     operations.insert(0, PatchOperation::Test(same));
     Some(Patch(operations))
+}
+
+/// The authorities that the API server trusts for our webhooks by this configuration, in PEM.
+pub(super) fn authorities(configuration: &Value) -> Vec<String> {
+    let webhooks = configuration.get("webhooks").and_then(Value::as_array);
+    let clients = webhooks.into_iter().flatten().map(|w| &w["clientConfig"]);
+    let ours = clients.filter(|client| path_of(client).and_then(Hook::at).is_some());
+    let bundles = ours.filter_map(|client| {
+        let bytes = STANDARD.decode(client["caBundle"].as_str()?).ok()?;
+        String::from_utf8(bytes).ok()
+    });
+    bundles.flat_map(|bundle| split(&bundle)).collect()
 }
 
 /// Whether someone else is asked, by annotation, to keep the `caBundle` of this configuration.

@@ -21,6 +21,8 @@ use tracing::{info, warn};
 
 use super::authority::{Content, Step};
 use super::bundle;
+use super::origin::{Evidence, Origin};
+use crate::observe::metrics::{Metrics, SecretRepair};
 use crate::webhook::Certificates;
 
 /// What is written under the name of this manager.
@@ -29,6 +31,8 @@ const MANAGER: &str = "metal3-ipam-webhook";
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Tries for the Secret in one round: who loses a race takes what the winner wrote.
 const TRIES: usize = 3;
+/// Looks in a row after which a replica is sure of what it knows. Before that another one puts a foreign Secret right.
+const SURE: u32 = 3;
 
 /// Names of the objects.
 #[derive(Debug, Clone)]
@@ -51,7 +55,7 @@ pub struct Times {
     /// Between two looks.
     pub look: Duration,
     /// From a new bundle in the configurations to a certificate that only it makes trusted: API servers learn of a
-    /// configuration by their watches.
+    /// configuration by their watches. No two steps follow each other faster, so a replica that looks more often misses none.
     pub trusted: Duration,
     /// From a new certificate to the end of the old authority: some looks of every replica.
     pub served: Duration,
@@ -75,8 +79,11 @@ pub struct Keeper {
     certificates: Arc<Certificates>,
     leads: Box<dyn Fn() -> bool + Send + Sync>,
     now: Box<dyn Fn() -> Timestamp + Send + Sync>,
+    metrics: Arc<Metrics>,
     /// What was good last.
-    last: Option<Content>,
+    last: Option<Known>,
+    /// Since when the Secret holds content of which this replica cannot know whether it is ours.
+    unknown: Option<(Content, Instant)>,
     /// Since when the configurations hold this bundle.
     trusted: Option<(String, Instant)>,
     /// Since when the Secret holds this certificate.
@@ -85,12 +92,22 @@ pub struct Keeper {
     troubles: BTreeMap<&'static str, String>,
 }
 
+/// What a replica saw in the Secret.
+struct Known {
+    content: Content,
+    /// Looks in a row at which this installation's content was found, up to [`SURE`].
+    looks: u32,
+    /// When it was found last.
+    at: Instant,
+}
+
 impl Keeper {
     /// `leads` says whether this replica is the leader. Nothing is read before [`Self::run`].
     pub fn new(
         client: Client,
         own: Own,
         certificates: Arc<Certificates>,
+        metrics: Arc<Metrics>,
         leads: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -100,7 +117,9 @@ impl Keeper {
             certificates,
             leads: Box::new(leads),
             now: Box::new(Timestamp::now),
+            metrics,
             last: None,
+            unknown: None,
             trusted: None,
             served: None,
             troubles: BTreeMap::new(),
@@ -142,10 +161,10 @@ impl Keeper {
         let Some((secret, content)) = secret else {
             return;
         };
-        if self.last.as_ref() != Some(&content) {
+        if self.last.as_ref().map(|last| &last.content) != Some(&content) {
             self.certificates.give(content.pair.clone());
-            self.last = Some(content.clone());
         }
+        self.saw(content.clone());
         let served = &mut self.served;
         if served
             .as_ref()
@@ -176,6 +195,20 @@ impl Keeper {
         self.noted("renewal", stepped);
     }
 
+    /// Keeps what this look found.
+    fn saw(&mut self, content: Content) {
+        let looks = match &self.last {
+            Some(last) if last.at.elapsed() <= self.times.trusted => last.looks,
+            Some(_) | None => 0,
+        };
+        self.last = Some(Known {
+            content,
+            looks: SURE.min(looks + 1),
+            at: Instant::now(),
+        });
+        self.unknown = None;
+    }
+
     /// What came of something; what went wrong is logged when it is another fault than the last time.
     fn noted<T>(&mut self, what: &'static str, came: Result<T, String>) -> Option<T> {
         match came {
@@ -199,48 +232,128 @@ impl Keeper {
     }
 
     /// The Secret as it stands, made or put right where that was needed.
-    async fn secret(&self) -> Result<(Secret, Content), String> {
+    async fn secret(&mut self) -> Result<(Secret, Content), String> {
         let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
-        let name = &self.own.secret;
+        let name = self.own.secret.clone();
         let which = format!("Secret {}/{name}", self.own.namespace);
         let mut raced = String::new();
         for _ in 0..TRIES {
             let now = (self.now)();
-            let found = sent(&format!("reading {which}"), api.get_opt(name)).await?;
-            let came = match found {
-                None => {
-                    let mut secret = Secret::default();
-                    secret.metadata.name = Some(name.clone());
-                    secret.type_ = Some("Opaque".to_owned());
-                    self.good(now)?.write(&mut secret);
-                    info!("{which} is created with the webhook's certificate");
-                    written(api.create(&post(), &secret), &which).await?
+            let found = sent(&format!("reading {which}"), api.get_opt(&name)).await?;
+            let Some(mut secret) = found else {
+                let mut secret = Secret::default();
+                secret.metadata.name = Some(name.clone());
+                secret.type_ = Some("Opaque".to_owned());
+                self.good(now)?.write(&mut secret);
+                info!("{which} is created with the webhook's certificate");
+                match written(api.create(&post(), &secret), &which).await? {
+                    Ok(()) if self.last.is_some() => {
+                        self.metrics.repaired_secret(SecretRepair::Missing);
+                    }
+                    Ok(()) => {}
+                    Err(why) => raced = why,
                 }
-                Some(mut secret) => match Content::read(&secret, &self.own.names, now) {
-                    Ok((content, _)) => return Ok((secret, content)),
-                    Err(why) => {
+                // What the server holds now counts, whoever wrote it.
+                continue;
+            };
+            let (why, repair) = match Content::read(&secret, &self.own.names, now) {
+                Ok((content, _)) => match self.origin(&content, now).await? {
+                    Origin::Ours => return Ok((secret, content)),
+                    Origin::Foreign => (
+                        "it holds the certificate of an authority that neither this replica nor the webhook \
+                         configurations know"
+                            .to_owned(),
+                        SecretRepair::Foreign,
+                    ),
+                    Origin::Unknown if self.has_stood(&content) => {
                         warn!(
-                            why,
-                            "{which} does not hold the webhook's certificate; it is put right"
+                            "{which} holds the certificate of an authority that is new to this replica and to the webhook \
+                             configurations, and no other replica put it right; it is taken"
                         );
-                        self.good(now)?.write(&mut secret);
-                        let how = post();
-                        let replaced = api.replace(name, &how, &secret);
-                        written(replaced, &which).await?
+                        return Ok((secret, content));
+                    }
+                    Origin::Unknown => {
+                        return Err(format!(
+                            "{which} holds the certificate of an authority that is new to this replica and to the \
+                             webhook configurations; it is taken if it stays for {} s",
+                            self.times.trusted.as_secs()
+                        ));
                     }
                 },
+                Err(why) => (why, SecretRepair::Damaged),
             };
-            if let Err(why) = came {
-                raced = why;
+            warn!(
+                why,
+                "{which} does not hold the webhook's certificate; it is put right"
+            );
+            self.good(now)?.write(&mut secret);
+            let how = post();
+            match written(api.replace(&name, &how, &secret), &which).await? {
+                Ok(()) => self.metrics.repaired_secret(repair),
+                Err(why) => raced = why,
             }
-            // What the server holds now counts, whoever wrote it.
         }
         Err(format!("{which} changes again and again: {raced}"))
     }
 
+    /// Whether content that is whole is this installation's. The configurations are read only where what this replica knows
+    /// does not decide.
+    async fn origin(&self, content: &Content, now: Timestamp) -> Result<Origin, String> {
+        let names = &self.own.names;
+        let last = self.last.as_ref();
+        if last.is_some_and(|last| content.is_trusted_by(&last.content.bundle, names, now)) {
+            return Ok(Origin::Ours);
+        }
+        // What has expired meanwhile says nothing: others may have made something new.
+        let known = last.filter(|last| last.content.standing(names, now).is_ok());
+        let validating = self.in_force::<ValidatingWebhookConfiguration>(&self.own.validating);
+        let mut in_force = validating.await?;
+        let mutating = self.in_force::<MutatingWebhookConfiguration>(&self.own.mutating);
+        in_force.extend(mutating.await?);
+        let evidence = Evidence {
+            known: known.map_or(&[], |known| &known.content.bundle),
+            is_sure: known.is_some_and(|known| {
+                known.looks == SURE && known.at.elapsed() <= self.times.trusted
+            }),
+            in_force: &in_force,
+        };
+        Ok(evidence.judge(content, names, now))
+    }
+
+    /// Whether the Secret has held this for so long that another replica that knows better would have put it right.
+    fn has_stood(&mut self, content: &Content) -> bool {
+        match &self.unknown {
+            Some((unknown, since)) if unknown == content => since.elapsed() >= self.times.trusted,
+            Some(_) | None => {
+                self.unknown = Some((content.clone(), Instant::now()));
+                false
+            }
+        }
+    }
+
+    /// The authorities in a configuration; none where there is none or where it may not be read.
+    async fn in_force<K>(&self, name: &str) -> Result<Vec<String>, String>
+    where
+        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
+            + Clone
+            + Debug
+            + DeserializeOwned
+            + Serialize,
+    {
+        let api = Api::<K>::all(self.client.clone());
+        let reading = format!("reading {} {name}", K::kind(&()));
+        let found = match timeout(PATIENCE, api.get_opt(name)).await {
+            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => None,
+            other => done(&reading, other)?,
+        };
+        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
+        Ok(bundle::authorities(&found))
+    }
+
     /// What was good last and still is, else something new.
     fn good(&self, now: Timestamp) -> Result<Content, String> {
-        if let Some(last) = &self.last
+        let last = self.last.as_ref().map(|last| &last.content);
+        if let Some(last) = last
             && last.standing(&self.own.names, now).is_ok()
         {
             return Ok(last.clone());

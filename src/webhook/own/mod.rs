@@ -4,6 +4,7 @@
 //! ```text
 //!   every replica, each 10 s:  the Secret   missing -> create it        (who comes second takes what is there)
 //!                                           spoiled -> put it right     (with what was good last, else anew)
+//!                                           foreign -> put it right     (with what was good last; origin.rs)
 //!                                           good    -> serve its certificate
 //!   the leader, each 10 s:     its authorities -> caBundle of our webhooks, where it differs
 //!                              certificate after 2/3 of its life -> a new one, by the same authority
@@ -15,6 +16,7 @@
 mod authority;
 mod bundle;
 mod keeper;
+mod origin;
 #[cfg(test)]
 mod tests;
 

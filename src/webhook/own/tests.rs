@@ -8,7 +8,8 @@ use k8s_openapi::api::core::v1::Secret;
 use serde_json::json;
 
 use super::authority::{Content, Exchange, Step, verify};
-use super::bundle::{is_kept_by_others, patch};
+use super::bundle::{authorities, is_kept_by_others, patch};
+use super::origin::{Evidence, Origin};
 
 fn names() -> Vec<String> {
     vec![
@@ -44,6 +45,9 @@ fn over_twelve_years_every_api_server_trusts_every_replica_at_every_moment() {
             }
         }
         let standing = content.standing(&names, now).unwrap();
+        let known = known(&before.bundle);
+        let origin = known.judge(&content, &names, now);
+        assert_eq!(origin, Origin::Ours, "{now}, after {steps} steps");
         let (trusted, served) = (before.bundle == content.bundle, before.pair == content.pair);
         let step = standing.next(trusted, served);
         steps += usize::from(step != Step::Nothing);
@@ -58,6 +62,45 @@ fn over_twelve_years_every_api_server_trusts_every_replica_at_every_moment() {
         "a certificate each {per_certificate} days"
     );
     assert_eq!(content.bundle.len(), 1, "the old authority is gone");
+}
+
+/// What a replica knows that has looked regularly, without configurations.
+fn known(bundle: &[String]) -> Evidence<'_> {
+    Evidence {
+        known: bundle,
+        is_sure: true,
+        in_force: &[],
+    }
+}
+
+#[test]
+fn what_no_known_authority_has_signed_is_foreign_to_who_is_sure_and_taken_at_the_first_look() {
+    let (names, now) = (names(), start());
+    let [ours, theirs] = [0, 1].map(|_| Content::new(&names, now).unwrap());
+    let (a, b) = (ours.bundle.as_slice(), theirs.bundle.as_slice());
+    // A certificate is no secret: anyone may put ours behind another one.
+    let mut beside = theirs.clone();
+    beside.bundle.push(ours.bundle[0].clone());
+    for foreign in [&theirs, &beside] {
+        assert!(foreign.standing(&names, now).is_ok(), "it is whole");
+        let judge = |known, is_sure, in_force| {
+            let evidence = Evidence {
+                known,
+                is_sure,
+                in_force,
+            };
+            evidence.judge(foreign, &names, now)
+        };
+        assert_eq!(judge(a, true, &[]), Origin::Foreign);
+        assert_eq!(judge(a, true, a), Origin::Foreign);
+        assert_eq!(judge(a, false, a), Origin::Unknown, "others may be sure");
+        assert_eq!(judge(a, false, &[]), Origin::Unknown);
+        assert_eq!(judge(&[], false, a), Origin::Unknown, "the first look");
+        assert_eq!(judge(&[], false, &[]), Origin::Ours, "nobody knows better");
+        // The leader has had the API server trust it: this replica was away.
+        assert_eq!(judge(a, true, b), Origin::Ours);
+        assert_eq!(judge(&[], false, b), Origin::Ours);
+    }
 }
 
 #[test]
@@ -177,6 +220,12 @@ fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
         .collect();
     assert_eq!(bundles, ["b3RoZXI=", "Q0E=", "Q0E=", "Q0E="]);
     assert!(patch(&configuration, "CA").is_none());
+    assert_eq!(authorities(&configuration), [""; 0], "no PEM");
+    let ours_now = Content::new(&names(), start()).unwrap();
+    let trusting = patch(&configuration, &ours_now.bundle()).unwrap();
+    let mut trusted = configuration.clone();
+    json_patch::patch(&mut trusted, &trusting).unwrap();
+    assert_eq!(authorities(&trusted), vec![ours_now.bundle[0].clone(); 3]);
     assert!(patch(&json!({}), "CA").is_none());
 
     let mut newer = untouched;

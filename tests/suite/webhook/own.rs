@@ -9,6 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::admissionregistration::v1::ValidatingWebhookConfiguration;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::Api;
+use metal3_ipam::observe::metrics::{self, Metrics, PoolMetrics, Sight};
 use metal3_ipam::webhook::{Certificates, Keeper, Own, Scope, Source, Times, TlsOptions, Webhook};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -21,7 +22,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{At, Judged, Registered, Serving, is_real, judged, until};
 use crate::tally;
-use crate::world::{On, World, scenarios};
+use crate::world::{DEADLINE, On, World, scenarios};
 
 scenarios! {
     s6_three_replicas_share_one_authority_and_heal_their_secret,
@@ -32,13 +33,44 @@ const SECRET: &str = "webhook-own-certificate";
 /// Webhook servers that keep one Secret; the first of them leads.
 struct Replicas {
     servers: Vec<(SocketAddr, Arc<Certificates>)>,
+    metrics: Arc<Metrics>,
     _stop: DropGuard,
 }
 
+/// The objects of a world's replicas, with this Secret.
+fn own(world: &World, secret: &str) -> Own {
+    let name = format!("webhook-{}", world.namespace);
+    Own {
+        namespace: world.namespace.clone(),
+        secret: secret.to_owned(),
+        validating: name.clone(),
+        mutating: name,
+        names: vec!["127.0.0.1".to_owned()],
+    }
+}
+
+/// The steps of an exchange follow each other in a second.
+fn quick() -> Times {
+    Times {
+        look: Duration::from_millis(50),
+        trusted: Duration::from_secs(1),
+        served: Duration::from_secs(1),
+    }
+}
+
+/// Looks often, and however slow the machine is a replica stays sure of what it knows.
+fn without_exchange() -> Times {
+    Times {
+        trusted: DEADLINE,
+        served: DEADLINE,
+        ..quick()
+    }
+}
+
 impl Replicas {
-    async fn start(world: &World) -> Self {
+    async fn start(world: &World, times: Times) -> Self {
         let stop = CancellationToken::new();
-        let mut servers = Vec::new();
+        let (mut servers, metrics) = (Vec::new(), world.view().metrics());
         for replica in 0..3 {
             let certificates = Arc::new(Certificates::new(Source::Given, TlsOptions::default()));
             assert!(certificates.ready().is_err(), "nothing is made yet");
@@ -46,40 +78,40 @@ impl Replicas {
                 .await
                 .unwrap();
             servers.push((webhook.addr(), Arc::clone(&certificates)));
-            let name = format!("webhook-{}", world.namespace);
-            let own = Own {
-                namespace: world.namespace.clone(),
-                secret: SECRET.to_owned(),
-                validating: name.clone(),
-                mutating: name,
-                names: vec!["127.0.0.1".to_owned()],
-            };
-            let times = Times {
-                look: Duration::from_millis(50),
-                trusted: Duration::from_secs(1),
-                served: Duration::from_secs(1),
-            };
+            let own = own(world, SECRET);
             let keeper = Keeper::new(
                 world.client.clone(),
                 own,
                 Arc::clone(&certificates),
+                Arc::clone(&metrics),
                 move || replica == 0,
             );
             tokio::spawn(keeper.with_times(times).run(stop.clone()));
             let facts = Arc::new(world.facts());
-            let metrics = world.view().metrics();
             tokio::spawn(webhook.serve(
                 certificates,
                 facts,
                 Scope::default(),
-                metrics,
+                Arc::clone(&metrics),
                 stop.clone(),
             ));
         }
         Self {
             servers,
+            metrics,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// How often one of them put the Secret right, for this reason.
+    fn repairs(&self, reason: &str) -> u64 {
+        let registry = prometheus::Registry::new();
+        let look = Box::new(Sight::default);
+        metrics::register(&registry, &self.metrics, look, PoolMetrics::Off).unwrap();
+        let text = String::from_utf8(metrics::text(&registry).unwrap()).unwrap();
+        let series = format!("metal3_ipam_webhook_secret_repairs_total{{reason=\"{reason}\"}} ");
+        let line = text.lines().find_map(|line| line.strip_prefix(&series));
+        line.unwrap().parse().unwrap()
     }
 
     /// Whether every replica serves what these authorities trust.
@@ -106,6 +138,36 @@ impl Replicas {
     }
 }
 
+/// The Secret of another installation whose webhook has the same names: whole, and its parts belong together.
+async fn of_another_installation(world: &World) -> Secret {
+    const ANOTHER: &str = "another-installation";
+    let certificates = Arc::new(Certificates::new(Source::Given, TlsOptions::default()));
+    let own = own(world, ANOTHER);
+    let keeper = Keeper::new(
+        world.client.clone(),
+        own,
+        Arc::clone(&certificates),
+        Arc::new(Metrics::new()),
+        || false,
+    );
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(keeper.with_times(quick()).run(stop.clone()));
+    until("another installation's certificate", async || {
+        certificates.ready().is_ok()
+    })
+    .await;
+    stop.cancel();
+    running.await.unwrap();
+    world.get::<Secret>(ANOTHER).await
+}
+
+/// Puts what one Secret holds into the Secret of the replicas.
+async fn replace_with(world: &World, whole: &Secret) {
+    let changes =
+        json!({"data": whole.data, "metadata": {"annotations": whole.metadata.annotations}});
+    let _: Secret = world.patch(SECRET, changes).await;
+}
+
 async fn stored(world: &World) -> Option<Secret> {
     world.api::<Secret>().get_opt(SECRET).await.unwrap()
 }
@@ -118,7 +180,7 @@ fn data(secret: &Secret, key: &str) -> Vec<u8> {
 
 async fn s6_three_replicas_share_one_authority_and_heal_their_secret(on: On) {
     let world = World::start(on).await;
-    let replicas = Replicas::start(&world).await;
+    let replicas = Replicas::start(&world, without_exchange()).await;
     let ready = || {
         replicas
             .servers
@@ -165,6 +227,11 @@ async fn s6_three_replicas_share_one_authority_and_heal_their_secret(on: On) {
             .unwrap();
         healed(key).await;
     }
+    replace_with(&world, &of_another_installation(&world).await).await;
+    healed("another installation's").await;
+    let repairs = |reason: &str| replicas.repairs(reason);
+    assert!(repairs("missing") >= 1 && repairs("damaged") >= 5);
+    assert!(repairs("foreign") >= 1);
     drop(replicas);
     world.end().await;
 }
@@ -177,7 +244,7 @@ async fn an_authority_is_exchanged_while_a_kube_apiserver_goes_on_trusting_every
         return;
     }
     let world = World::start(On::Real).await;
-    let replicas = Replicas::start(&world).await;
+    let replicas = Replicas::start(&world, quick()).await;
     until("every replica to have a certificate", async || {
         replicas
             .servers
@@ -216,6 +283,20 @@ async fn an_authority_is_exchanged_while_a_kube_apiserver_goes_on_trusting_every
     .await;
     assert_eq!(most.into_inner(), 2, "both were trusted for a while");
     assert!(reviews.into_inner() > 5);
+
+    // What another installation's Secret holds is put right and never trusted.
+    let version = async || {
+        let configuration = configurations.get(&registered.name).await.unwrap();
+        configuration.metadata.resource_version
+    };
+    let (kept, written) = (stored(&world).await.unwrap().data, version().await);
+    replace_with(&world, &of_another_installation(&world).await).await;
+    until("the Secret to be put right", async || {
+        stored(&world).await.is_some_and(|now| now.data == kept)
+    })
+    .await;
+    assert_eq!(judged(&world).await, Judged::Warned);
+    assert_eq!(version().await, written, "the configuration is not written");
     drop(replicas);
     registered.remove().await;
     world.end().await;
