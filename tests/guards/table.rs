@@ -1,6 +1,6 @@
 //! The list. Texts are taken away as they stand, spaces and all.
 
-/// A guard of the controller, and what tells that it is missing.
+/// A guard of the controller or the webhook, and what tells that it is missing.
 pub(crate) struct Guard {
     pub(crate) name: &'static str,
     /// What would happen without it.
@@ -10,7 +10,7 @@ pub(crate) struct Guard {
     pub(crate) test: &'static str,
     /// The scripts that this test runs then, with `FAULT_ALL`: those whose name contains it; empty: all, in turn.
     pub(crate) script: &'static str,
-    /// Who finds it.
+    /// The oracle that finds it; `webhook` where the room's own test does.
     pub(crate) oracle: &'static str,
     /// Part of what that says.
     pub(crate) says: &'static str,
@@ -167,5 +167,70 @@ pub(crate) const GUARDS: &[Guard] = &[
         script: "",
         oracle: "O8",
         says: "O8 ",
+    },
+    Guard {
+        name: "what the rules refuse is not allowed",
+        why: "the webhook lets every bad object be stored",
+        edits: &[Edit {
+            file: "src/webhook/review.rs",
+            take: "    response.allowed = false;\n",
+            put: "    response.allowed = true;\n",
+        }],
+        test: "webhook::tests::a_bad_pool_is_refused_with_each_field_and_a_good_one_passes",
+        script: "",
+        oracle: "webhook",
+        says: "assertion `left == right` failed",
+    },
+    Guard {
+        name: "a review waits for the lists",
+        why: "a manager that has just started lets a pool lose addresses in use",
+        edits: &[Edit {
+            file: "src/webhook/review.rs",
+            take: "Judged::Later(why) => later(hook, response, &write, &why),",
+            put: "Judged::Later(why) => {\n                        let _ = later(hook, response.clone(), &write, &why);\n                        response\n                    }",
+        }],
+        test: "webhook::tests::a_shrink_waits_for_the_lists_and_nothing_else_does",
+        script: "",
+        oracle: "webhook",
+        says: "assertion `left == right` failed",
+    },
+    Guard {
+        name: "the certificate is read for each connection",
+        why: "a renewed certificate is not served, and the API server trusts the webhook no more when the old one ends",
+        edits: &[Edit {
+            file: "src/webhook/certificates.rs",
+            take: "        let found = self.find();\n",
+            put: "        if let Some((_, config)) = &self.state().good {\n            return Ok(Arc::clone(config));\n        }\n        let found = self.find();\n",
+        }],
+        test: "webhook::tests::a_hundred_rotations_under_200_reviews_a_second_and_none_fails",
+        script: "",
+        oracle: "webhook",
+        says: "no review meets certificate 1",
+    },
+    Guard {
+        name: "a caBundle that differs is written",
+        why: "after an exchange of the authority the API server trusts no replica",
+        edits: &[Edit {
+            file: "src/webhook/own/bundle.rs",
+            take: "&& stands != Some(&bundle) {",
+            put: "&& stands.is_none() {",
+        }],
+        test: "webhook::own::tests::the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs",
+        script: "",
+        oracle: "webhook",
+        says: "assertion `left == right` failed",
+    },
+    Guard {
+        name: "a foreign certificate is put right",
+        why: "whoever writes the Secret chooses which authority the API server trusts",
+        edits: &[Edit {
+            file: "src/webhook/own/origin.rs",
+            take: "        } else if self.is_sure {\n            Origin::Foreign\n",
+            put: "        } else if self.is_sure {\n            Origin::Ours\n",
+        }],
+        test: "webhook::own::tests::what_no_known_authority_has_signed_is_foreign_to_who_is_sure_and_taken_at_the_first_look",
+        script: "",
+        oracle: "webhook",
+        says: "right: Foreign",
     },
 ];
