@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::real::{control_plane, say};
+use super::real::{control_plane, skipped};
 use super::tally;
 
 /// Runs it in a folder and reads its figures.
@@ -81,8 +81,7 @@ async fn a_burst_in_one_pool_is_measured_from_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rules_manifests_are_taken_by_a_real_server() {
     let Some(plane) = control_plane().await else {
-        say("SKIPPED on a real server: the_rules_manifests_are_taken_by_a_real_server");
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped("the_rules_manifests_are_taken_by_a_real_server");
         return;
     };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/claim-finalizers");
@@ -118,8 +117,7 @@ async fn the_rules_manifests_are_taken_by_a_real_server() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_saves_a_write_on_a_real_server() {
     let Some(plane) = control_plane().await else {
-        say("SKIPPED on a real server: the_rule_saves_a_write_on_a_real_server");
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped("the_rule_saves_a_write_on_a_real_server");
         return;
     };
     let dir = TempDir::new().unwrap();

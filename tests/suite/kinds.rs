@@ -17,7 +17,7 @@ use metal3_ipam::pool::KindState;
 use serde_json::{Value, json};
 
 use crate::oracles::Recorder;
-use crate::real::{Versions, capi_definitions, private_plane, say};
+use crate::real::{Versions, capi_definitions, private_plane, skipped};
 use crate::tally;
 use crate::veil::{Shown, Veil};
 use crate::words::{capi_address_json, capi_published, range, until_view};
@@ -306,10 +306,7 @@ fn shows(claim: &DynamicObject) -> Option<(String, String)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_real_definitions_change_their_versions_while_claims_are_bound() {
     let Some(server) = private_plane(&crds::metal3_crds()).await else {
-        say(
-            "SKIPPED on a real server: a3_real_definitions_change_their_versions_while_claims_are_bound",
-        );
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped("a3_real_definitions_change_their_versions_while_claims_are_bound");
         return;
     };
     let mut world = World::at(&server.config).await;

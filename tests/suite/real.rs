@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 use tokio::time::{interval, timeout};
 
-use crate::upstream;
+use crate::{tally, upstream};
 
 /// The version that `tests/kube/go.mod` names; without it the server calls itself v0.0.0-master.
 const VERSION: &str = "v1.36.3";
@@ -83,6 +83,21 @@ pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
         Some(ControlPlane::start(binary).await)
     };
     PLANE.get_or_init(start).await.as_ref()
+}
+
+/// Whether there is a real server for this test; where there is none the test is [`skipped`].
+pub(crate) async fn is_there(test: &str) -> bool {
+    let there = control_plane().await.is_some();
+    if !there {
+        skipped(test);
+    }
+    there
+}
+
+/// Says and counts that a test is skipped because there is no real server.
+pub(crate) fn skipped(test: &str) {
+    say(&format!("SKIPPED on a real server: {test}"));
+    tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
 }
 
 /// A kube-apiserver of the caller's own, for what concerns a whole cluster: definitions that change, a server that ends. One

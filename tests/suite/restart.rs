@@ -61,7 +61,7 @@ impl Server {
                 let config = server.open().await;
                 (server, config)
             }
-            On::Real | On::Upstream => {
+            On::Real | On::Upstream | On::WebhookDown => {
                 let mut definitions = crds::metal3_crds();
                 definitions.extend(capi_definitions(Versions::Stored));
                 let started = private_plane(&definitions).await;

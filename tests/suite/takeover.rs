@@ -7,8 +7,7 @@ use kube::api::{WatchEvent, WatchParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real::{control_plane, say};
-use crate::tally;
+use crate::real::{is_there, say};
 use crate::words::{ADDRESS_FINALIZER, address_json, pool_condition, range, until_view};
 use crate::world::{On, World, claim_json, is_bound, published, ready};
 
@@ -51,11 +50,9 @@ async fn until_bound(world: &World, name: &str) {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "30,000 writes on a real server: cargo test --test suite takeover -- --ignored --nocapture"]
 async fn a8_u1_a_new_claim_is_served_before_the_conditions_of_ten_thousand_taken_over() {
-    if control_plane().await.is_none() {
-        say(
-            "SKIPPED on a real server: a8_u1_a_new_claim_is_served_before_the_conditions_of_ten_thousand_taken_over",
-        );
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+    if !is_there("a8_u1_a_new_claim_is_served_before_the_conditions_of_ten_thousand_taken_over")
+        .await
+    {
         return;
     }
     let mut world = World::without_controller(On::Real).await;

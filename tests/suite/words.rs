@@ -222,7 +222,8 @@ impl World {
     /// Another controller on this server; it must be told its namespace where the server is shared.
     pub(crate) fn another_controller(&self, mut settings: Settings) -> Another {
         settings.namespace = Some(self.namespace.clone());
-        let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
+        let client = self.of_controllers();
+        let controller = Controller::new(client.clone(), client, settings);
         let (view, stop) = (controller.view(), CancellationToken::new());
         let stopped = stop.clone();
         let run = tokio::spawn(async move { controller.run(stopped).await.unwrap() });

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::real::{self, kubeconfig_of};
+use crate::webhook::closed;
 
 /// A controller at work, and what it comes to.
 type Run = JoinHandle<Result<(), ControllerError>>;
@@ -40,6 +41,8 @@ pub(crate) enum On {
     Real,
     /// A real kube-apiserver with upstream's definitions, one for all scenarios, a namespace for each.
     Upstream,
+    /// The real control plane, in a namespace whose objects the API server asks the webhook about, which does not answer.
+    WebhookDown,
 }
 
 /// Whose definitions of the Metal3 kinds a server has.
@@ -67,12 +70,9 @@ macro_rules! scenarios {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    if $crate::real::control_plane().await.is_some() {
+                    if $crate::real::is_there(stringify!($name)).await {
                         super::$name($crate::world::On::Real).await;
                         $crate::tally::add("scenarios passed on a real kube-apiserver", 1);
-                    } else {
-                        $crate::real::say(concat!("SKIPPED on a real server: ", stringify!($name)));
-                        $crate::tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
                     }
                 }
             )+
@@ -81,13 +81,24 @@ macro_rules! scenarios {
 }
 pub(crate) use scenarios;
 
-/// The same on three servers: [`scenarios!`], and each one on a real server with upstream's definitions, unless a reason is
-/// given why it needs a field that they do not have.
+/// The same in four ways: [`scenarios!`], each one on a real server with the webhook down, and each one on a real server with
+/// upstream's definitions, unless a reason is given why it needs a field that they do not have.
 macro_rules! scenarios_with_upstream {
     ($($name:ident $(=> $why:literal)?),+ $(,)?) => {
         $crate::world::scenarios!($($name),+);
         mod upstream {
             $($crate::world::on_upstream!($name $(, $why)?);)+
+        }
+        mod webhook_down {
+            $(
+                #[tokio::test(flavor = "multi_thread")]
+                async fn $name() {
+                    if $crate::real::is_there(concat!("with the webhook down: ", stringify!($name))).await {
+                        super::$name($crate::world::On::WebhookDown).await;
+                        $crate::tally::add("scenarios passed with the webhook down", 1);
+                    }
+                }
+            )+
         }
     };
 }
@@ -129,6 +140,8 @@ pub(crate) use on_upstream;
 pub(crate) struct World {
     /// A client of the server.
     pub(crate) client: Client,
+    /// The client of its controllers, where it is another one.
+    as_controller: Option<Client>,
     /// The namespace that the scenario plays in.
     pub(crate) namespace: String,
     /// How long it may wait for a state before it has failed.
@@ -155,6 +168,7 @@ impl World {
     pub(crate) fn on(client: Client) -> Self {
         Self {
             client,
+            as_controller: None,
             namespace: "default".to_owned(),
             patience: DEADLINE,
             definitions: Definitions::Ours,
@@ -174,6 +188,7 @@ impl World {
                 let server = Server::open(standalone::options(data_dir)).await.unwrap();
                 Self {
                     client: server.client(),
+                    as_controller: None,
                     namespace: "default".to_owned(),
                     patience: DEADLINE,
                     definitions: Definitions::Ours,
@@ -193,24 +208,45 @@ impl World {
                 world.definitions = Definitions::Upstream;
                 world
             }
+            On::WebhookDown => {
+                let plane = real::control_plane().await.expect("the macro has looked");
+                let scenario = closed::client(plane).await;
+                let controllers = metal3_ipam::controller::client(plane.shared.config.clone());
+                Self::with_the_webhook_down(scenario, controllers.unwrap()).await
+            }
         }
     }
 
     /// A namespace of the server that this leads to, with nothing in it.
     pub(crate) async fn at(config: &Config) -> Self {
         let client = metal3_ipam::controller::client(config.clone()).unwrap();
-        Self::in_a_new_namespace(client).await
+        Self::in_a_new_namespace(client, json!({})).await
+    }
+
+    async fn with_the_webhook_down(scenario: Client, controllers: Client) -> Self {
+        let mut world = Self::in_a_new_namespace(scenario, closed::labels()).await;
+        closed::is_in_force(&controllers, &world.namespace).await;
+        world.as_controller = Some(controllers);
+        world
     }
 
     /// Another namespace of this server, without a controller.
     pub(crate) async fn neighbour(&self) -> Self {
-        let mut neighbour = Self::in_a_new_namespace(self.client.clone()).await;
+        if let Some(controllers) = &self.as_controller {
+            return Self::with_the_webhook_down(self.client.clone(), controllers.clone()).await;
+        }
+        let mut neighbour = Self::in_a_new_namespace(self.client.clone(), json!({})).await;
         neighbour.definitions = self.definitions;
         neighbour
     }
 
-    async fn in_a_new_namespace(client: Client) -> Self {
-        let namespace = json!({"metadata": {"generateName": "scenario-"}});
+    /// The client that a controller of this world has.
+    pub(crate) fn of_controllers(&self) -> Client {
+        self.as_controller.as_ref().unwrap_or(&self.client).clone()
+    }
+
+    async fn in_a_new_namespace(client: Client, labels: Value) -> Self {
+        let namespace = json!({"metadata": {"generateName": "scenario-", "labels": labels}});
         let namespace = serde_json::from_value(namespace).unwrap();
         let made = Api::<Namespace>::all(client.clone())
             .create(&PostParams::default(), &namespace)
@@ -218,6 +254,7 @@ impl World {
             .unwrap();
         Self {
             client,
+            as_controller: None,
             namespace: made.metadata.name.unwrap(),
             patience: DEADLINE,
             definitions: Definitions::Ours,
@@ -247,7 +284,8 @@ impl World {
             // Scenarios share the real server: each has a namespace and a controller that sees no other.
             settings.namespace = Some(self.namespace.clone());
         }
-        let controller = Controller::new(self.client.clone(), self.client.clone(), settings);
+        let client = self.of_controllers();
+        let controller = Controller::new(client.clone(), client, settings);
         let view = controller.view();
         self.facts = Some(controller.facts());
         let stop = CancellationToken::new();
@@ -312,6 +350,9 @@ impl World {
         if let Some((server, _dir)) = self.embedded.take() {
             server.close().await;
             return;
+        }
+        if let Some(others) = &self.as_controller {
+            closed::is_still_in_force(others, &self.namespace).await;
         }
         let namespaces = Api::<Namespace>::all(self.client.clone());
         namespaces

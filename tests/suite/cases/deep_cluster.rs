@@ -4,11 +4,10 @@
 use metal3_ipam::api::metal3::IPClaim;
 use serde_json::json;
 
+use crate::real::is_there;
 use crate::tally;
 use crate::words::range;
 use crate::world::{On, World};
-
-use super::is_real;
 
 /// Levels of the nesting; serde_json reads 128.
 const LEVELS: usize = 150;
@@ -33,7 +32,7 @@ async fn deep_cluster(world: &World, name: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a12_a_cluster_nested_too_deep_keeps_nobody_from_an_address() {
-    if !is_real("a12_a_cluster_nested_too_deep_keeps_nobody_from_an_address").await {
+    if !is_there("a12_a_cluster_nested_too_deep_keeps_nobody_from_an_address").await {
         return;
     }
     let mut world = World::start(On::Real).await;

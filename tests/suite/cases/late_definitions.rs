@@ -12,7 +12,7 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Settings;
 use serde_json::json;
 
-use crate::real::{ApiServer, Versions, capi_definitions, private_plane, say};
+use crate::real::{ApiServer, Versions, capi_definitions, private_plane, skipped};
 use crate::tally;
 use crate::words::range;
 use crate::world::{World, until};
@@ -28,8 +28,7 @@ fn quick() -> Settings {
 async fn server(definitions: &[CustomResourceDefinition], test: &str) -> Option<ApiServer> {
     let server = private_plane(definitions).await;
     if server.is_none() {
-        say(&format!("SKIPPED on a real server: {test}"));
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped(test);
     }
     server
 }

@@ -23,23 +23,12 @@ use serde_json::Value;
 
 use crate::words::pool_condition;
 use crate::world::{World, ready};
-use crate::{real, tally};
 
 /// Adds a label or an annotation to a claim's JSON and the like.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {
     let (parent, key) = pointer.rsplit_once('/').unwrap();
     object.pointer_mut(parent).unwrap()[key] = value;
     object
-}
-
-/// Whether there is a real server; says and counts that the test is skipped where there is none.
-async fn is_real(name: &str) -> bool {
-    let real = real::control_plane().await.is_some();
-    if !real {
-        real::say(&format!("SKIPPED on a real server: {name}"));
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
-    }
-    real
 }
 
 /// Message of a refusal by the server.

@@ -10,11 +10,12 @@ use kube::api::{Api, DeleteParams, PostParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
+use crate::real::is_there;
 use crate::tally;
 use crate::words::range;
 use crate::world::{On, World, claim_json};
 
-use super::{is_real, with};
+use super::with;
 
 const WORDS: &str = "every object of ipam.metal3.io needs the label team";
 
@@ -108,7 +109,7 @@ async fn denied() -> (World, Policy) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_a_policy_denies_is_explained_and_done_when_the_policy_is_gone() {
-    if !is_real("a_release_that_a_policy_denies_is_explained_and_done_when_the_policy_is_gone")
+    if !is_there("a_release_that_a_policy_denies_is_explained_and_done_when_the_policy_is_gone")
         .await
     {
         return;
@@ -125,7 +126,7 @@ async fn a_release_that_a_policy_denies_is_explained_and_done_when_the_policy_is
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_a_policy_denies_is_done_when_the_objects_meet_it() {
-    if !is_real("a_release_that_a_policy_denies_is_done_when_the_objects_meet_it").await {
+    if !is_there("a_release_that_a_policy_denies_is_done_when_the_objects_meet_it").await {
         return;
     }
     let (world, policy) = denied().await;
@@ -143,7 +144,7 @@ async fn a_release_that_a_policy_denies_is_done_when_the_objects_meet_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_whose_finalizer_is_denied_says_so() {
-    if !is_real("a_pool_whose_finalizer_is_denied_says_so").await {
+    if !is_there("a_pool_whose_finalizer_is_denied_says_so").await {
         return;
     }
     let mut world = World::without_controller(On::Real).await;

@@ -7,7 +7,7 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::{Value, json};
 
 use super::{Guard, Tenant};
-use crate::real::{control_plane, say};
+use crate::real::is_there;
 use crate::tally;
 use crate::words::range;
 use crate::world::{DEADLINE, On, World, capi_claim_json, claim_json};
@@ -322,9 +322,7 @@ async fn in_force(tenant: &Tenant, namespace: &str, what: &Try, denied: bool) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_cannot_write_what_the_manager_writes() {
-    if control_plane().await.is_none() {
-        say("SKIPPED on a real server: a_tenant_cannot_write_what_the_manager_writes");
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+    if !is_there("a_tenant_cannot_write_what_the_manager_writes").await {
         return;
     }
     let world = World::start(On::Real).await;

@@ -21,7 +21,7 @@ use kube::core::ClusterResourceScope;
 use kube::{Api, Client, Config, Resource};
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use metal3_ipam::webhook::self_signed;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -32,7 +32,9 @@ use super::rendered::Rendered;
 use crate::kubectl::kubectl;
 use crate::manager::{assert_none_refused, token};
 use crate::proxy::Proxy;
-use crate::real::{self, ApiServer, Versions, capi_definitions, kubeconfig_of, private_plane, say};
+use crate::real::{
+    self, ApiServer, Versions, capi_definitions, kubeconfig_of, private_plane, say, skipped,
+};
 use crate::tally;
 use crate::webhook::until;
 use crate::world::{World, capi_claim_json, claim_json};
@@ -73,17 +75,10 @@ fn definitions_of_others() -> Vec<CustomResourceDefinition> {
 
 /// An authority and a certificate of it for these names, as cert-manager would make them; the authority in PEM.
 fn certificate(names: &Value, folder: &Path) -> String {
-    let mut params = CertificateParams::default();
-    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-    let key = KeyPair::generate().unwrap();
-    let authority = params.self_signed(&key).unwrap().pem();
-    let issuer = Issuer::new(params, key);
-    let key = KeyPair::generate().unwrap();
     let names: Vec<String> = serde_json::from_value(names.clone()).unwrap();
-    let own = CertificateParams::new(names).unwrap();
-    let own = own.signed_by(&key, &issuer).unwrap();
-    std::fs::write(folder.join("tls.key"), key.serialize_pem()).unwrap();
-    std::fs::write(folder.join("tls.crt"), own.pem()).unwrap();
+    let (authority, pair) = self_signed(&names).unwrap();
+    std::fs::write(folder.join("tls.key"), pair.key).unwrap();
+    std::fs::write(folder.join("tls.crt"), pair.certificate).unwrap();
     authority
 }
 
@@ -96,8 +91,7 @@ impl Cluster {
         };
         let server = private_plane(&definitions).await;
         if server.is_none() {
-            say(&format!("SKIPPED on a real server: {test}"));
-            tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+            skipped(test);
             tally::add("tests of what is installed SKIPPED: no kubectl or no Go", 1);
         }
         Some(Self::new(server?).await)

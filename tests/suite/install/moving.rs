@@ -20,7 +20,7 @@ use tokio::process::{Child, Command};
 
 use crate::proxy::{Asked, Proxy};
 use crate::real::{
-    ApiServer, Versions, capi_definitions, clusterctl, control_plane, private_plane, say,
+    ApiServer, Versions, capi_definitions, clusterctl, control_plane, private_plane, say, skipped,
 };
 use crate::tally;
 use crate::words::{address_json, capi_published, range};
@@ -47,8 +47,7 @@ impl Two {
             definitions.extend(capi_definitions(Versions::Stored));
         }
         let Some(target) = private_plane(&definitions).await else {
-            say(&format!("SKIPPED on a real server: {test}"));
-            tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+            skipped(test);
             return None;
         };
         let source = &control_plane().await?.shared;

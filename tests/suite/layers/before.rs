@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::rows::{Must, Write, rows};
 use super::{api, attempt};
-use crate::real::{Versions, capi_definitions, private_plane, say};
+use crate::real::{Versions, capi_definitions, private_plane, skipped};
 use crate::tally;
 use crate::webhook::until;
 use crate::words::{pool_condition, range};
@@ -79,8 +79,7 @@ fn objects() -> Vec<(String, Value)> {
 async fn section_6_what_was_stored_before_the_rules_stays_editable_and_is_named() {
     let name = "section_6_what_was_stored_before_the_rules_stays_editable_and_is_named";
     let Some(server) = private_plane(&lenient()).await else {
-        say(&format!("SKIPPED on a real server: {name}"));
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped(name);
         return;
     };
     let mut world = World::at(&server.config).await;

@@ -16,7 +16,7 @@ use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::Value;
 
 use crate::guard::Guard;
-use crate::real::{control_plane, free_port, say};
+use crate::real::{free_port, is_there};
 use crate::tally;
 use crate::webhook::{At, Registered, Serving, deployed, until};
 use crate::words::range;
@@ -133,11 +133,7 @@ async fn play(world: &World, rows: &[Row], state: State) -> Answers {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn section_6_each_bad_input_is_refused_by_the_layer_that_the_page_names() {
-    if control_plane().await.is_none() {
-        say(
-            "SKIPPED on a real server: section_6_each_bad_input_is_refused_by_the_layer_that_the_page_names",
-        );
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+    if !is_there("section_6_each_bad_input_is_refused_by_the_layer_that_the_page_names").await {
         return;
     }
     let world = World::start(On::Real).await;

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::Manager;
 use crate::oracles::Recorder;
 use crate::proxy::Proxy;
-use crate::real::{control_plane, say};
+use crate::real::{control_plane, say, skipped};
 use crate::tally;
 use crate::world::{On, World, is_bound, scenarios};
 
@@ -225,8 +225,7 @@ async fn p5_a_leader_that_was_frozen_past_its_lease_starts_no_write(on: On) {
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_client_go_and_the_manager_exclude_each_other() {
     let Some(plane) = control_plane().await else {
-        say("SKIPPED on a real server: p5_client_go_and_the_manager_exclude_each_other");
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped("p5_client_go_and_the_manager_exclude_each_other");
         return;
     };
     let world = World::without_controller(On::Real).await;

@@ -8,15 +8,16 @@ use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use super::{At, Dry, Registered, Serving, deployed, is_real, refusal, try_pool};
-use crate::real::free_port;
+use super::{At, Dry, Registered, Serving, deployed, refusal, try_pool};
+use crate::real::{free_port, is_there};
 use crate::tally;
 use crate::words::range;
 use crate::world::{On, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refused() {
-    if !is_real("with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refused").await {
+    if !is_there("with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refused").await
+    {
         return;
     }
     let mut world = World::without_controller(On::Real).await;
@@ -73,7 +74,7 @@ async fn with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refus
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_webhooks_of_deploy_both_kinds_of_claims_get_their_finalizer_and_pools_are_judged()
 {
-    if !is_real(
+    if !is_there(
         "with_the_webhooks_of_deploy_both_kinds_of_claims_get_their_finalizer_and_pools_are_judged",
     )
     .await

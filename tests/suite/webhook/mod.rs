@@ -1,6 +1,7 @@
 //! The webhook server as a kube-apiserver asks it, with upstream's six webhooks and with those of `deploy/webhook`; and what
 //! holds when nobody answers. The configurations name the server by URL instead of by Service, and the scenario's namespace.
 
+pub(crate) mod closed;
 mod down;
 mod facts;
 mod files;
@@ -20,26 +21,13 @@ use k8s_openapi::api::admissionregistration::v1::{
 use kube::api::{Api, DeleteParams, PostParams};
 use kube::{Client, Resource};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
-use metal3_ipam::webhook::{Certificates, Pair, Scope, Source, TlsOptions, Webhook};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use metal3_ipam::webhook::{Certificates, Scope, Source, TlsOptions, Webhook, self_signed};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::real;
-use crate::tally;
 use crate::world::{DEADLINE, World, claim_json};
-
-/// Whether there is a real server; says so where there is none.
-async fn is_real(name: &str) -> bool {
-    let real = real::control_plane().await.is_some();
-    if !real {
-        real::say(&format!("SKIPPED on a real server: {name}"));
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
-    }
-    real
-}
 
 /// A webhook server over a world's controller, ended when dropped.
 pub(crate) struct Serving {
@@ -49,28 +37,15 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// An authority that has signed nothing.
+    /// An authority whose certificate nobody serves.
     pub(crate) fn authority() -> String {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        params.self_signed(&key).unwrap().pem()
+        self_signed(&["127.0.0.1".to_owned()]).unwrap().0
     }
 
     pub(crate) async fn start(world: &World) -> Self {
-        let mut params = CertificateParams::default();
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let key = KeyPair::generate().unwrap();
-        let ca_pem = params.self_signed(&key).unwrap().pem();
-        let issuer = Issuer::new(params, key);
-        let key = KeyPair::generate().unwrap();
-        let own = CertificateParams::new(["127.0.0.1".to_owned()]).unwrap();
-        let own = own.signed_by(&key, &issuer).unwrap();
+        let (ca_pem, pair) = self_signed(&["127.0.0.1".to_owned()]).unwrap();
         let certificates = Certificates::new(Source::Given, TlsOptions::default());
-        certificates.give(Pair {
-            certificate: own.pem().into_bytes(),
-            key: key.serialize_pem().into_bytes(),
-        });
+        certificates.give(pair);
         let scope = Scope {
             namespace: Some(world.namespace.clone()),
             watch_filter: None,
@@ -110,14 +85,8 @@ impl Registered {
             client: world.client.clone(),
         };
         for mut configuration in configurations {
-            configuration["metadata"] = json!({"name": this.name});
-            for webhook in configuration["webhooks"].as_array_mut().unwrap() {
-                let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
-                let url = format!("https://{addr}{path}");
-                webhook["clientConfig"] = json!({"url": url, "caBundle": STANDARD.encode(ca)});
-                webhook["namespaceSelector"] =
-                    json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
-            }
+            let here = json!({"matchLabels": {"kubernetes.io/metadata.name": world.namespace}});
+            lead_to(&mut configuration, &this.name, (addr, ca), &here);
             match configuration["kind"].as_str().unwrap() {
                 "ValidatingWebhookConfiguration" => {
                     this.create::<ValidatingWebhookConfiguration>(configuration)
@@ -179,6 +148,18 @@ impl Registered {
             is_left_alone && judged(world).await == Judged::NotAsked
         })
         .await;
+    }
+}
+
+/// Has the webhooks of a configuration lead to an address instead of a Service, for these namespaces.
+fn lead_to(configuration: &mut Value, name: &str, to: (SocketAddr, &str), namespaces: &Value) {
+    let (addr, ca) = to;
+    configuration["metadata"] = json!({"name": name});
+    for webhook in configuration["webhooks"].as_array_mut().unwrap() {
+        let path = webhook["clientConfig"]["service"]["path"].as_str().unwrap();
+        let url = format!("https://{addr}{path}");
+        webhook["clientConfig"] = json!({"url": url, "caBundle": STANDARD.encode(ca)});
+        webhook["namespaceSelector"] = namespaces.clone();
     }
 }
 

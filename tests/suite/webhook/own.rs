@@ -20,7 +20,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{At, Judged, Registered, Serving, is_real, judged, until};
+use super::{At, Judged, Registered, Serving, judged, until};
+use crate::real::is_there;
 use crate::tally;
 use crate::world::{DEADLINE, On, World, scenarios};
 
@@ -238,7 +239,7 @@ async fn s6_three_replicas_share_one_authority_and_heal_their_secret(on: On) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_authority_is_exchanged_while_a_kube_apiserver_goes_on_trusting_every_replica() {
-    if !is_real("an_authority_is_exchanged_while_a_kube_apiserver_goes_on_trusting_every_replica")
+    if !is_there("an_authority_is_exchanged_while_a_kube_apiserver_goes_on_trusting_every_replica")
         .await
     {
         return;

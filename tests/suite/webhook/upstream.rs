@@ -6,7 +6,8 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{View, Watched};
 use serde_json::{Value, json};
 
-use super::{At, Dry, Registered, Serving, is_real, post_pool, refusal, try_create, try_pool};
+use super::{At, Dry, Registered, Serving, post_pool, refusal, try_create, try_pool};
+use crate::real::is_there;
 use crate::tally;
 use crate::words::{address_json, asking_for, range, until_view};
 use crate::world::{On, World, claim_json, is_bound};
@@ -48,7 +49,7 @@ async fn registered_on(on: On) -> (World, Serving, Registered) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_upstreams_webhooks_what_is_bad_is_refused_with_the_field_and_what_is_good_passes() {
-    if !is_real(
+    if !is_there(
         "with_upstreams_webhooks_what_is_bad_is_refused_with_the_field_and_what_is_good_passes",
     )
     .await
@@ -114,8 +115,10 @@ async fn with_upstreams_webhooks_what_is_bad_is_refused_with_the_field_and_what_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is_a_warning() {
-    if !is_real("with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is_a_warning")
-        .await
+    if !is_there(
+        "with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is_a_warning",
+    )
+    .await
     {
         return;
     }
@@ -168,7 +171,7 @@ async fn with_upstreams_webhooks_a_shrink_under_use_is_refused_and_an_overlap_is
 #[tokio::test(flavor = "multi_thread")]
 async fn with_upstreams_webhooks_a_claim_costs_two_writes() {
     const CLAIMS: usize = 100;
-    if !is_real("with_upstreams_webhooks_a_claim_costs_two_writes").await {
+    if !is_there("with_upstreams_webhooks_a_claim_costs_two_writes").await {
         return;
     }
     let (world, _serving, registered) = registered().await;
@@ -207,7 +210,7 @@ async fn with_upstreams_webhooks_a_claim_costs_two_writes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_upstreams_definitions_too_the_webhook_refuses_what_they_take() {
-    if !is_real("with_upstreams_definitions_too_the_webhook_refuses_what_they_take").await {
+    if !is_there("with_upstreams_definitions_too_the_webhook_refuses_what_they_take").await {
         return;
     }
     let (world, _serving, registered) = registered_on(On::Upstream).await;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::deploy::{Form, bind, create_cluster_wide, deploy, token_of};
 use crate::manager::Manager;
-use crate::real::{control_plane, free_port, say};
+use crate::real::{free_port, is_there};
 use crate::tally;
 use crate::world::{On, World};
 
@@ -32,9 +32,7 @@ pub(super) async fn ask(port: u16, token: Option<String>, path: &str) -> (Status
 
 #[tokio::test(flavor = "multi_thread")]
 async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
-    if control_plane().await.is_none() {
-        say("SKIPPED on a real server: u5_the_metrics_are_for_whom_the_api_server_allows");
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+    if !is_there("u5_the_metrics_are_for_whom_the_api_server_allows").await {
         return;
     }
     let world = World::without_controller(On::Real).await;

@@ -22,7 +22,7 @@ use self::diagnostics::ask;
 use self::equal::{UNUSED, Victim, assert_equal};
 use super::Manager;
 use crate::proxy::{Asked, Proxy, Writes};
-use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plane, say};
+use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plane, say, skipped};
 use crate::tally;
 use crate::world::{Door, World, until};
 
@@ -50,10 +50,7 @@ async fn p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else() {
     let mut definitions = crds::metal3_crds();
     definitions.extend(capi_definitions(Versions::Stored));
     let Some(server) = private_plane(&definitions).await else {
-        say(
-            "SKIPPED on a real server: p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else",
-        );
-        tally::add("scenarios SKIPPED on a real kube-apiserver: no Go", 1);
+        skipped("p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else");
         return;
     };
     for form in [Form::Cluster, Form::Namespaced] {
