@@ -14,6 +14,7 @@ mod cluster;
 mod controller;
 mod differential;
 mod disk;
+mod dry;
 mod ends;
 mod explain;
 mod faults;

@@ -1,75 +1,14 @@
 //! What a tenant tries, one after the other, on a namespace in which the manager serves claims.
 
-use kube::api::{DynamicObject, Patch, PatchParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::{Value, json};
 
 use super::{Guard, Tenant};
+use crate::dry::{CAPI, METAL3, Write, attempt};
 use crate::real::is_there;
 use crate::tally;
 use crate::words::range;
 use crate::world::{DEADLINE, On, World, capi_claim_json, claim_json};
-
-const METAL3: &str = "ipam.metal3.io/v1alpha1";
-const CAPI: &str = "ipam.cluster.x-k8s.io/v1beta2";
-
-/// One write of a tenant.
-enum Try {
-    Create(Value),
-    Patch(&'static str, &'static str, &'static str, Value),
-    Status(&'static str, &'static str, &'static str, Value),
-    Delete(&'static str, &'static str, &'static str),
-}
-
-fn api(client: &Client, namespace: &str, version: &str, kind: &str) -> Api<DynamicObject> {
-    let (group, version) = version.split_once('/').unwrap();
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-/// Does it as a dry run, so that what is let through leaves nothing behind. Returns the refusal, if there is one.
-async fn attempt(client: &Client, namespace: &str, what: &Try) -> Result<(), String> {
-    let dry = PatchParams {
-        dry_run: true,
-        ..PatchParams::default()
-    };
-    let done = match what {
-        Try::Create(object) => {
-            let text = |name: &str| object[name].as_str().unwrap().to_owned();
-            let params = kube::api::PostParams {
-                dry_run: true,
-                ..kube::api::PostParams::default()
-            };
-            let made = serde_json::from_value(object.clone()).unwrap();
-            let api = api(client, namespace, &text("apiVersion"), &text("kind"));
-            api.create(&params, &made).await.map(drop)
-        }
-        Try::Patch(version, kind, name, patch) => {
-            let api = api(client, namespace, version, kind);
-            api.patch(name, &dry, &Patch::Merge(patch)).await.map(drop)
-        }
-        Try::Status(version, kind, name, patch) => {
-            let api = api(client, namespace, version, kind);
-            let patch = Patch::Merge(patch);
-            api.patch_status(name, &dry, &patch).await.map(drop)
-        }
-        Try::Delete(version, kind, name) => {
-            let params = kube::api::DeleteParams {
-                dry_run: true,
-                ..kube::api::DeleteParams::default()
-            };
-            let api = api(client, namespace, version, kind);
-            api.delete(name, &params).await.map(drop)
-        }
-    };
-    match done {
-        Ok(()) => Ok(()),
-        Err(kube::Error::Api(status)) => Err(status.message),
-        Err(other) => panic!("no answer of the server: {other}"),
-    }
-}
 
 fn address(name: &str, address: &str, claim: &str) -> Value {
     json!({"apiVersion": METAL3, "kind": "IPAddress", "metadata": {"name": name},
@@ -93,8 +32,8 @@ fn with_request(mut claim: Value, wanted: &str) -> Value {
 }
 
 /// What is denied, with a part of what is said; `None`: let through.
-fn tries() -> Vec<(&'static str, Try, Option<&'static str>)> {
-    use Try::{Create, Delete, Patch, Status};
+fn tries() -> Vec<(&'static str, Write, Option<&'static str>)> {
+    use Write::{Create, Delete, Patch, Status};
     let alone = Some("IPAddress objects are written by the IPAM manager alone");
     let finalizers = Some("the finalizers of the IPAM manager are put in and taken off by itself");
     let status = Some("the status of pools and claims is written by the IPAM manager alone");
@@ -310,7 +249,7 @@ fn tries() -> Vec<(&'static str, Try, Option<&'static str>)> {
 }
 
 /// Waits until the policies judge, which is some moments after they are stored.
-async fn in_force(tenant: &Tenant, namespace: &str, what: &Try, denied: bool) {
+async fn in_force(tenant: &Tenant, namespace: &str, what: &Write, denied: bool) {
     let judged = tokio::time::timeout(DEADLINE, async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
         while attempt(&tenant.client, namespace, what).await.is_err() != denied {
@@ -363,8 +302,8 @@ async fn a_tenant_cannot_write_what_the_manager_writes() {
     world.delete_and_wait::<IPClaim>("c3").await;
 
     // A label of the namespace lets addresses be kept out of use by hand, without what makes them the manager's.
-    let external = Try::Create(address("router", "10.77.0.20", "router"));
-    let ours = Try::Create(with_finalizer(
+    let external = Write::Create(address("router", "10.77.0.20", "router"));
+    let ours = Write::Create(with_finalizer(
         address("router", "10.77.0.20", "router"),
         "ipaddress.ipam.metal3.io",
     ));
@@ -374,7 +313,7 @@ async fn a_tenant_cannot_write_what_the_manager_writes() {
     attempt(&tenant.client, &namespace, &ours)
         .await
         .unwrap_err();
-    let live = Try::Delete(METAL3, "IPAddress", "p-10-77-0-10");
+    let live = Write::Delete(METAL3, "IPAddress", "p-10-77-0-10");
     attempt(&tenant.client, &namespace, &live)
         .await
         .unwrap_err();

@@ -12,8 +12,9 @@ use metal3_ipam::api::metal3::IPPool;
 use metal3_ipam::controller::Settings;
 use serde_json::{Value, json};
 
-use super::rows::{Must, Write, rows};
-use super::{api, attempt};
+use super::refused;
+use super::rows::{Must, rows};
+use crate::dry::{Write, api};
 use crate::real::{Versions, capi_definitions, private_plane, skipped};
 use crate::tally;
 use crate::webhook::until;
@@ -57,7 +58,7 @@ fn objects() -> Vec<(String, Value)> {
     let bad = rows().into_iter().filter(|row| row.must == Must::Refuse);
     let created = bad.filter_map(|row| match row.write {
         Write::Create(object) => Some((row.what, object)),
-        Write::Patch(..) => None,
+        Write::Patch(..) | Write::Status(..) | Write::Delete(..) => None,
     });
     let is_stored = |(what, object): &(&str, Value)| {
         // A value of another type is stored by nobody, and typed clients read no other strategy; every write of a pool with
@@ -115,7 +116,7 @@ async fn section_6_what_was_stored_before_the_rules_stays_editable_and_is_named(
         };
         let row = rows().into_iter().find(|row| row.what == text).unwrap();
         until("the rules to be in force", async || {
-            attempt(&world, &row.write).await.is_some()
+            refused(&world, &row.write).await.is_some()
         })
         .await;
     }

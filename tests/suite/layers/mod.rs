@@ -9,12 +9,10 @@ mod table;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
-use kube::core::{ApiResource, GroupVersionKind};
-use kube::{Api, Client};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::Value;
 
+use crate::dry::{Write, attempt};
 use crate::guard::Guard;
 use crate::real::{free_port, is_there};
 use crate::tally;
@@ -22,7 +20,7 @@ use crate::webhook::{At, Registered, Serving, deployed, until};
 use crate::words::range;
 use crate::world::{On, World, claim_json};
 
-use rows::{Must, Row, Write};
+use rows::{Must, Row};
 
 /// Answers of one row: what each state says, `None` where it lets the write through.
 type Answers = Vec<Option<String>>;
@@ -43,53 +41,16 @@ const STATES: [State; 4] = [
     State::WebhookDown,
 ];
 
-fn api(client: &Client, namespace: &str, api_version: &str, kind: &str) -> Api<DynamicObject> {
-    let (group, version) = api_version.split_once('/').unwrap();
-    let resource = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
-    Api::namespaced_with(client.clone(), namespace, &resource)
-}
-
-/// Tries the write without storing anything. Returns what the server says against it.
-async fn attempt(world: &World, write: &Write) -> Option<String> {
-    let (client, namespace) = (&world.client, &world.namespace);
-    let done = match write {
-        Write::Create(object) => {
-            let text = |name: &str| object[name].as_str().unwrap().to_owned();
-            let dry = PostParams {
-                dry_run: true,
-                ..PostParams::default()
-            };
-            let made = serde_json::from_value(object.clone()).unwrap();
-            let api = api(client, namespace, &text("apiVersion"), &text("kind"));
-            api.create(&dry, &made).await.map(drop)
-        }
-        Write::Patch(kind, name, patch) => {
-            let dry = PatchParams {
-                dry_run: true,
-                ..PatchParams::default()
-            };
-            let api = api(client, namespace, "ipam.metal3.io/v1alpha1", kind);
-            api.patch(name, &dry, &Patch::Merge(patch)).await.map(drop)
-        }
-    };
-    match done {
-        Ok(()) => None,
-        Err(kube::Error::Api(status)) => {
-            assert!(
-                (400..=599).contains(&status.code),
-                "no refusal: {}",
-                status.message
-            );
-            Some(status.message)
-        }
-        Err(other) => panic!("no answer of the server: {other}"),
-    }
+/// Tries the write in a world. Returns what the server says against it.
+async fn refused(world: &World, write: &Write) -> Option<String> {
+    let tried = attempt(&world.client, &world.namespace, write).await;
+    tried.err()
 }
 
 async fn attempt_all(world: &World, rows: &[Row]) -> Answers {
     let mut answers = Vec::with_capacity(rows.len());
     for row in rows {
-        answers.push(attempt(world, &row.write).await);
+        answers.push(refused(world, &row.write).await);
     }
     answers
 }
@@ -107,7 +68,7 @@ async fn play(world: &World, rows: &[Row], state: State) -> Answers {
             let answers = attempt_all(world, rows).await;
             guard.remove().await;
             until("the policies to be gone", async || {
-                attempt(world, &probe).await.is_none()
+                refused(world, &probe).await.is_none()
             })
             .await;
             answers

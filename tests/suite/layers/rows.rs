@@ -2,16 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::dry::{METAL3, Write};
 use crate::world::{capi_claim_json, claim_json};
-
-/// One write.
-#[derive(Clone)]
-pub(super) enum Write {
-    /// Creates the object.
-    Create(Value),
-    /// Merges the patch into the object of this kind and name.
-    Patch(&'static str, &'static str, Value),
-}
 
 /// What shall come of it where the webhook answers.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -61,7 +53,7 @@ fn entry(entry: &Value) -> Write {
 
 /// A change of the pool that the scenario stored: 10.88.0.1 to 10.88.0.9, the first held by claim `bound`.
 fn stored(spec: &Value) -> Write {
-    Write::Patch("IPPool", "stored", json!({"spec": spec}))
+    Write::Patch(METAL3, "IPPool", "stored", json!({"spec": spec}))
 }
 
 fn asking(mut claim: Value, wanted: &str) -> Write {
@@ -388,6 +380,7 @@ fn changes() -> Vec<Row> {
         good(
             "a label",
             Write::Patch(
+                METAL3,
                 "IPPool",
                 "stored",
                 json!({"metadata": {"labels": {"a": "b"}}}),
@@ -396,6 +389,7 @@ fn changes() -> Vec<Row> {
         bad(
             "a bound claim's pool",
             Write::Patch(
+                METAL3,
                 "IPClaim",
                 "bound",
                 json!({"spec": {"pool": {"name": "other"}}}),
@@ -404,6 +398,7 @@ fn changes() -> Vec<Row> {
         good(
             "a bound claim's request (it counts no more)",
             Write::Patch(
+                METAL3,
                 "IPClaim",
                 "bound",
                 json!({"metadata": {"annotations": {"ipAddress": "10.88.0.7"}}}),
@@ -412,6 +407,7 @@ fn changes() -> Vec<Row> {
         bad(
             "a bound claim's request to nonsense",
             Write::Patch(
+                METAL3,
                 "IPClaim",
                 "bound",
                 json!({"metadata": {"annotations": {"ipAddress": "abc"}}}),
@@ -420,6 +416,7 @@ fn changes() -> Vec<Row> {
         bad(
             "a live address",
             Write::Patch(
+                METAL3,
                 "IPAddress",
                 "stored-10-88-0-1",
                 json!({"spec": {"address": "10.88.0.2"}}),
@@ -428,6 +425,7 @@ fn changes() -> Vec<Row> {
         bad(
             "a live address' gateway",
             Write::Patch(
+                METAL3,
                 "IPAddress",
                 "stored-10-88-0-1",
                 json!({"spec": {"gateway": "10.88.0.3"}}),
@@ -436,6 +434,7 @@ fn changes() -> Vec<Row> {
         good(
             "a live address' label",
             Write::Patch(
+                METAL3,
                 "IPAddress",
                 "stored-10-88-0-1",
                 json!({"metadata": {"labels": {"a": "b"}}}),

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::rows::{Row, Write};
+use super::rows::Row;
 use super::{Answers, STATES, State};
+use crate::dry::Write;
 
 const BEGIN: &str = "<!-- begin: tests/suite/layers -->\n";
 const END: &str = "<!-- end -->\n";
@@ -64,7 +65,8 @@ fn table(rows: &[Row], columns: &[Answers], namespace: &str) -> String {
 fn kind(write: &Write) -> String {
     match write {
         Write::Create(object) => object["kind"].as_str().unwrap().to_owned() + ":",
-        Write::Patch(kind, ..) => format!("change of {kind}:"),
+        Write::Patch(_, kind, ..) | Write::Status(_, kind, ..) => format!("change of {kind}:"),
+        Write::Delete(_, kind, _) => format!("end of {kind}:"),
     }
 }
 
