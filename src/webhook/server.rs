@@ -2,7 +2,6 @@
 //! server shows no certificate of its own unless an administrator gives it one), so everything is bounded: connections, time,
 //! requests at one time, and memory.
 
-use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -13,9 +12,6 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full as Whole;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
@@ -28,7 +24,7 @@ use super::facts::Facts;
 use super::hooks::{HOOKS, Hook};
 use super::review::{self, Scope};
 use crate::observe::metrics::Metrics;
-use listen::{Full, Guest, Held, Limits, Listener, Stream};
+use listen::{Full, Guest, Heads, Held, Http, Limits, Listener, Stream};
 
 /// An API server keeps one connection of HTTP/2 to each address of a Service.
 const LIMITS: Limits = Limits {
@@ -41,14 +37,10 @@ const LIMITS: Limits = Limits {
 };
 /// Requests at one time, over all connections.
 const REQUESTS: usize = 512;
-/// Requests at one time on one connection.
-const MAX_STREAMS: u32 = 250;
-/// Bytes of a request's head.
-const MAX_HEAD: usize = 32 << 10;
-/// Time for a request's head; an HTTP/1.1 connection without requests is closed after it.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
-/// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may take to answer.
-const PING: Duration = Duration::from_secs(30);
+const HEADS: Heads = Heads {
+    bytes: 32 << 10,
+    time: Duration::from_secs(90),
+};
 
 /// A webhook server that is bound and does not serve yet.
 #[derive(Debug)]
@@ -62,8 +54,7 @@ struct Shared {
     metrics: Arc<Metrics>,
     places: Places,
     requests: Semaphore,
-    http: auto::Builder<TokioExecutor>,
-    stopping: CancellationToken,
+    http: Http,
 }
 
 impl Webhook {
@@ -92,17 +83,6 @@ impl Webhook {
         for hook in &HOOKS {
             metrics.serves_webhook(hook.path);
         }
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_TIMEOUT)
-            .max_buf_size(MAX_HEAD);
-        http.http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEAD as u32)
-            .keep_alive_interval(PING)
-            .keep_alive_timeout(PING);
         let shared = Arc::new(Shared {
             certificates,
             facts,
@@ -110,8 +90,7 @@ impl Webhook {
             metrics,
             places: Places::new(),
             requests: Semaphore::new(REQUESTS),
-            http,
-            stopping: shutdown.clone(),
+            http: Http::new("webhook", HEADS, shutdown.clone()),
         });
         let talk = |stream, guest| talk(Arc::clone(&shared), stream, guest);
         self.0.serve("webhook", LIMITS, talk, shutdown).await;
@@ -132,31 +111,17 @@ async fn talk(shared: Arc<Shared>, stream: Stream, guest: Guest) {
             return;
         }
     };
-    let service = {
-        let shared = Arc::clone(&shared);
-        service_fn(move |request| {
-            let (shared, guest) = (Arc::clone(&shared), guest.clone());
-            async move {
-                guest.known();
-                let busy = guest.busy();
-                let response = shared.answer(request).await;
-                Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
-            }
-        })
-    };
-    let connection = shared.http.serve_connection(TokioIo::new(stream), service);
-    let mut connection = std::pin::pin!(connection);
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = shared.stopping.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let http = shared.http.clone();
+    let answer = move |request| {
+        let (shared, guest) = (Arc::clone(&shared), guest.clone());
+        async move {
+            guest.known();
+            let busy = guest.busy();
+            let response = shared.answer(request).await;
+            response.map(|body| Held::new(body, busy))
         }
     };
-    // Clients break connections off at any time.
-    if let Err(error) = ended {
-        debug!(%error, "a connection to the webhook server ended early");
-    }
+    http.talk(stream, answer).await;
 }
 
 impl Shared {

@@ -15,23 +15,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rcgen::{Issuer, KeyPair};
+use rustls::ServerConfig;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
-use rustls::{RootCertStore, ServerConfig};
+use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
 use thiserror::Error;
+
+use listen::authority::{self, Life, Made};
 
 use super::reach;
 
-/// Years that a server certificate is good for: longer than any process runs.
-const YEARS: i16 = 10;
+/// Days that a server certificate is good for: longer than any process runs.
+const DAYS: i32 = 3650;
 
 /// What can be wrong with the credentials of a data folder.
 #[derive(Debug, Error)]
@@ -91,8 +87,10 @@ impl Credentials {
             }
             // A crash while they were made: nothing can have been signed by the certificate that lies there.
             (_, None) => {
-                let key = KeyPair::generate()?;
-                let ca_pem = authority(product)?.self_signed(&key)?.pem();
+                // A lab must not die of its own calendar.
+                let Made { certificate, key } =
+                    authority::authority(&of_authority(product), Life::Endless)?;
+                let ca_pem = certificate.pem();
                 write(&ca_path, &ca_pem)?;
                 write(&key_path, &key.serialize_pem())?;
                 (ca_pem, key)
@@ -112,7 +110,7 @@ impl Credentials {
         };
         let credentials = Self {
             ca_pem,
-            ca: Issuer::new(authority(product)?, key),
+            ca: authority::issuer(&of_authority(product), key)?,
             token,
             ca_path,
             product: product.to_owned(),
@@ -153,17 +151,10 @@ impl Credentials {
                 names.push(name.clone());
             }
         }
-        let mut params = CertificateParams::new(names)?;
-        params
-            .distinguished_name
-            .push(DnType::CommonName, format!("{} standalone", self.product));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-        params.use_authority_key_identifier_extension = true;
-        let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-        params.not_after = rcgen::date_time_ymd(i32::from(today.year() + YEARS), 1, 1);
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.ca)?.der().clone();
+        let life = Life::Days(Timestamp::now(), DAYS);
+        let name = format!("{} standalone", self.product);
+        let Made { certificate, key } = authority::server(&name, names, life, Some(&self.ca))?;
+        let certificate = certificate.der().clone();
         self.check(&certificate)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -182,36 +173,16 @@ impl Credentials {
         };
         let root = CertificateDer::from_pem_slice(self.ca_pem.as_bytes())
             .map_err(|error| damaged(error.to_string()))?;
-        let mut roots = RootCertStore::empty();
-        roots
-            .add(root)
-            .map_err(|error| damaged(error.to_string()))?;
-        let provider = Arc::new(ring::default_provider());
-        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
-            .build()
-            .map_err(|error| damaged(error.to_string()))?
-            .verify_server_cert(
-                certificate,
-                &[],
-                &ServerName::from(IpAddr::from([127, 0, 0, 1])),
-                &[],
-                UnixTime::now(),
-            )
-            .map_err(|error| damaged(format!("it does not fit ca.key: {error}")))?;
-        Ok(())
+        let loopback = ServerName::from(IpAddr::from([127, 0, 0, 1]));
+        let chain = std::slice::from_ref(certificate);
+        authority::verify(chain, [root], &[loopback], Timestamp::now())
+            .map_err(|error| damaged(format!("it does not fit ca.key: {error}")))
     }
 }
 
-fn authority(product: &str) -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, format!("{product} standalone CA"));
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    // RFC 5280's "no well-defined expiration": a lab must not die of its own calendar.
-    params.not_after = rcgen::date_time_ymd(9999, 12, 31);
-    Ok(params)
+/// Name of a product's authority.
+fn of_authority(product: &str) -> String {
+    format!("{product} standalone CA")
 }
 
 fn new_token() -> String {

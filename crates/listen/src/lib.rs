@@ -13,11 +13,14 @@
 //! - A client that reads nothing of what is sent to it for [`Limits::unread`] loses its connection: `stream.rs` sees it where the
 //!   system's buffers are full, `held.rs` where one stream of HTTP/2 is not read while others are.
 //!
-//! What TLS the manager's servers offer is read in `tls.rs`.
+//! What TLS the manager's servers offer is read in `tls.rs`; the certificates that a server makes itself come from `authority.rs`;
+//! `http.rs` speaks HTTP on a connection of the servers that have TLS.
 //!
-//! May use tokio, rustls and hyper's body trait; does not know what is served.
+//! May use tokio, rustls, rcgen and hyper; does not know what is served.
 
+pub mod authority;
 mod held;
+mod http;
 mod places;
 mod stream;
 mod tls;
@@ -32,6 +35,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub use self::http::{Heads, Http};
 pub use held::Held;
 pub use places::{Busy, Closed, Connections, Guest};
 pub use stream::Stream;

@@ -4,15 +4,14 @@
 use std::net::IpAddr;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
-use rcgen::{CertificateParams, DnType, ExtendedKeyUsagePurpose, KeyPair, KeyUsagePurpose};
 use rustls::ServerConfig;
 use rustls::pki_types::PrivatePkcs8KeyDer;
 
 use listen::TlsOptions;
+use listen::authority::{self, Life, Made};
 
-/// Years that a certificate is good for: longer than any process runs.
-const YEARS: i16 = 10;
+/// Days that a certificate is good for: longer than any process runs.
+const DAYS: i32 = 3650;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -36,16 +35,10 @@ pub fn self_signed(listening: IpAddr, options: &TlsOptions) -> Result<ServerConf
     if !listening.is_unspecified() && !names.contains(&listening.to_string()) {
         names.push(listening.to_string());
     }
-    let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "metal3-ipam diagnostics");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let today = Timestamp::now().to_zoned(TimeZone::UTC).date();
-    params.not_after = rcgen::date_time_ymd(i32::from(today.year() + YEARS), 1, 1);
-    let key = KeyPair::generate()?;
-    let certificate = params.self_signed(&key)?.der().clone();
+    let life = Life::Days(Timestamp::now(), DAYS);
+    let made = authority::server("metal3-ipam diagnostics", names, life, None)?;
+    let Made { certificate, key } = made;
+    let certificate = certificate.der().clone();
     let key = PrivatePkcs8KeyDer::from(key.serialize_der());
     let mut config = options
         .server()?

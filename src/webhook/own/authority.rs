@@ -1,26 +1,21 @@
 //! What the Secret holds, whether it is good, and what comes next; pure but for the randomness of keys.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose,
-};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rcgen::KeyPair;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::sign::CertifiedKey;
 
 use crate::webhook::Pair;
+use listen::authority::{self as made, Life, Made};
 
+/// Name of an authority.
+const AUTHORITY: &str = "metal3-ipam webhook CA";
 const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// Life of an authority; it is exchanged a year before its end.
 const AUTHORITY_DAYS: i32 = 3650;
@@ -227,47 +222,20 @@ impl Standing {
 
 /// An authority and its key, in PEM.
 fn authority(now: Timestamp) -> Result<(String, String), rcgen::Error> {
-    let key = KeyPair::generate()?;
-    let mut params = authority_params()?;
-    ends(&mut params, now, AUTHORITY_DAYS);
-    let pem = params.self_signed(&key)?.pem();
-    Ok((pem, key.serialize_pem()))
-}
-
-fn authority_params() -> Result<CertificateParams, rcgen::Error> {
-    let mut params = CertificateParams::new(Vec::new())?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "metal3-ipam webhook CA");
-    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    Ok(params)
+    let Made { certificate, key } = made::authority(AUTHORITY, Life::Days(now, AUTHORITY_DAYS))?;
+    Ok((certificate.pem(), key.serialize_pem()))
 }
 
 /// A certificate for these names, signed with this authority's key.
 fn certificate(key: &str, names: &[String], now: Timestamp) -> Result<Pair, rcgen::Error> {
-    let issuer = Issuer::new(authority_params()?, KeyPair::from_pem(key)?);
-    let mut params = CertificateParams::new(names)?;
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "metal3-ipam webhook");
-    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    params.use_authority_key_identifier_extension = true;
-    ends(&mut params, now, CERTIFICATE_DAYS);
-    let key = KeyPair::generate()?;
-    let certificate = params.signed_by(&key, &issuer)?.pem();
+    let issuer = made::issuer(AUTHORITY, KeyPair::from_pem(key)?)?;
+    let life = Life::Days(now, CERTIFICATE_DAYS);
+    let Made { certificate, key } =
+        made::server("metal3-ipam webhook", names, life, Some(&issuer))?;
     Ok(Pair {
-        certificate: certificate.into_bytes(),
+        certificate: certificate.pem().into_bytes(),
         key: key.serialize_pem().into_bytes(),
     })
-}
-
-/// It is good until the end of the day so many days from now.
-fn ends(params: &mut CertificateParams, now: Timestamp, days: i32) {
-    let day = (now + DAY * (days + 1)).to_zoned(TimeZone::UTC).date();
-    let [month, of_month] = [day.month(), day.day()].map(i8::unsigned_abs);
-    params.not_after = rcgen::date_time_ymd(i32::from(day.year()), month, of_month);
 }
 
 /// Looks at a pair as a client does that trusts these authorities and knows the server by each of these names.
@@ -277,28 +245,17 @@ pub(super) fn verify(
     names: &[String],
     at: Timestamp,
 ) -> Result<(), String> {
-    let mut roots = RootCertStore::empty();
-    for authority in authorities {
-        let authority = CertificateDer::from_pem_slice(authority.as_bytes());
-        let authority = authority.map_err(|e| e.to_string())?;
-        roots.add(authority).map_err(|e| e.to_string())?;
-    }
+    let authorities = authorities.iter().map(|authority| {
+        CertificateDer::from_pem_slice(authority.as_bytes()).map_err(|e| e.to_string())
+    });
+    let authorities = authorities.collect::<Result<Vec<_>, _>>()?;
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pair.certificate).collect();
     let chain = chain.map_err(|e| e.to_string())?;
-    let [own, between @ ..] = chain.as_slice() else {
-        return Err("it holds no certificate".to_owned());
-    };
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
-    let verifier = verifier.map_err(|e| e.to_string())?;
-    let seconds = u64::try_from(at.as_second()).unwrap_or_default();
-    let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
-    for name in names {
-        let name = ServerName::try_from(name.as_str()).map_err(|e| e.to_string())?;
-        let verified = verifier.verify_server_cert(own, between, &name, &[], at);
-        verified.map_err(|e| e.to_string())?;
-    }
-    Ok(())
+    let names = names.iter().map(|name| ServerName::try_from(name.as_str()));
+    let names = names
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| e.to_string())?;
+    made::verify(&chain, authorities, &names, at).map_err(|e| e.to_string())
 }
 
 /// Whether the key is that of the certificate.
