@@ -277,7 +277,8 @@ pub(super) fn text(symbols: &mut Symbols, text: &str) -> String {
     let mut rest = text.as_str();
     while let Some(at) = rest.find('-').filter(|_| rest.len() >= UUID) {
         let start = at.saturating_sub(8);
-        if let Some(uid) = rest.get(start..start + UUID).filter(|uid| is_uuid(uid)) {
+        let uid = rest.get(start..start + UUID);
+        if let Some(uid) = uid.filter(|uid| is_uuid(uid) && !uid.starts_with(SENT_UID)) {
             out.push_str(&rest[..start]);
             out.push_str(&symbols.name("uid", uid));
             rest = &rest[start + UUID..];
@@ -321,6 +322,8 @@ fn generated_names(symbols: &mut Symbols, text: &str) {
 }
 
 const UUID: usize = 36;
+/// How UIDs begin that are sent and that no object has. They are no server's own, and one server may echo more of them in errors.
+const SENT_UID: &str = "12345678-";
 
 fn is_uuid(text: &str) -> bool {
     text.len() == UUID

@@ -86,6 +86,10 @@ pub(super) const KNOWN: &[Known] = &[
         level: Level::Both(rule_order),
     },
     Known {
+        name: "patch-order",
+        level: Level::Text(patch_order),
+    },
+    Known {
         name: "other-kind",
         level: Level::Both(other_kind),
     },
@@ -170,6 +174,14 @@ fn parser_text(text: &str) -> String {
 
 /// Which kinds a scheme has registered.
 fn registered_kinds(text: &str) -> String {
+    // What is sent as another kind is read as that one there, which may fail at its values first.
+    if let Some((kind, rest)) = text.split_once(" in version ")
+        && let Some((version, rest)) = rest.split_once(" cannot be handled as a ")
+        && let Some((as_kind, _)) = rest.split_once(": ")
+        && kind != as_kind
+    {
+        return format!("{kind} in version {version} cannot be handled as a {as_kind}: ...");
+    }
     cut_after(text, &["no kind ", "converting "]).replace(": converting ...", ": no kind ...")
 }
 
@@ -349,6 +361,17 @@ fn causes_in_order(answer: &Answer) -> Option<(String, Vec<String>)> {
     let mut sorted: Vec<String> = causes.iter().map(ToString::to_string).collect();
     sorted.sort_unstable();
     Some((before, sorted))
+}
+
+/// What is told of a strategic merge patch that can be carried out in no way: the first of its fields by an order of Go's.
+fn patch_order(text: &str) -> String {
+    cut_after(
+        text,
+        &[
+            "list element types are not identical: ",
+            " \"\" is invalid: patch: Invalid value: ",
+        ],
+    )
 }
 
 /// Of an update that says it is of another kind a real server leaves out the schema, and its rules fail on values of other types.

@@ -143,6 +143,28 @@ PUT /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"apiVersion
 "#,
     ),
     (
+        "a directive of a strategic merge patch that is none",
+        r#"
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","labels":{"x":"1"}},"data":{"a":"1"}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a null
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":null,"b":"2"}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":["a","a"]}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":"other"}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":1}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"binaryData":{"$patch":null}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"$patch":true}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":"replace","b":"2"}}
+PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"data":{"$patch":"delete"},"metadata":{"labels":{"$patch":"delete"}}}
+"#,
+    ),
+    (
+        "the version that a body says it is of, where it is refused",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims?fieldValidation=Strict {"apiVersion":"2021-13","kind":"IPClaim","metadata":{"name":"c","unknown":1},"spec":{"pool":{"name":"b"}}}
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims?fieldValidation=Strict {"apiVersion":"a.io/v7","kind":"IPClaim","metadata":{"name":"c","unknown":1},"spec":{"pool":{"name":"b"}}}
+"#,
+    ),
+    (
         "what was made on its way out goes with its last finalizer",
         r#"
 PUT /api/v1/namespaces/{ns}/events/a {"apiVersion":"v1","kind":"Event","metadata":{"name":"a","deletionTimestamp":"2020-01-01T00:00:00Z","finalizers":["test.io/hold"]},"involvedObject":{"kind":"IPPool","name":"b","namespace":"{ns}"},"reason":"Made","type":"Normal"}

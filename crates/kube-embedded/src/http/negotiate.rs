@@ -142,7 +142,10 @@ impl PatchType {
     pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
         // YAML of nothing is a configuration with nothing in it.
         let body = match body {
-            Value::Null if self == Self::Apply => Value::Object(serde_json::Map::new()),
+            // Nothing at all changes nothing.
+            Value::Null if matches!(self, Self::Apply | Self::Strategic) => {
+                Value::Object(serde_json::Map::new())
+            }
             body => body,
         };
         if self == Self::Apply && !body.is_object() {

@@ -36,8 +36,13 @@ pub(crate) fn decode(
     options: &WriteOptions,
     warnings: &mut Vec<String>,
 ) -> Result<Object, ApiError> {
+    let says = body["apiVersion"].as_str().unwrap_or_default();
+    let version = match says.rsplit('/').next() {
+        Some(version) if !version.is_empty() => version.to_owned(),
+        Some(_) | None => resource.version.clone(),
+    };
     let faulty = |why: &str| match came {
-        Came::Whole | Came::Applied => cannot_be_handled(resource, why),
+        Came::Whole | Came::Applied => cannot_be_handled(resource, &version, why),
         Came::Patched | Came::Merged => cannot_be_patched(why),
     };
     let mut object = match body {
@@ -140,11 +145,11 @@ fn is_shallow(value: &Value, depth: usize) -> bool {
     }
 }
 
-fn cannot_be_handled(resource: &Resource, why: &str) -> ApiError {
+fn cannot_be_handled(resource: &Resource, version: &str, why: &str) -> ApiError {
     let kind = &resource.kind;
     ApiError::bad_request(format!(
         "{kind} in version {:?} cannot be handled as a {kind}: {}",
-        resource.version,
+        truncated(version, 128),
         truncated(why, 4096)
     ))
 }

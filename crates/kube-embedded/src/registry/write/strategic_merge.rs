@@ -10,6 +10,7 @@ use crate::error::ApiError;
 use crate::field::truncated;
 use managed_fields::go_value;
 
+const DIRECTIVE: &str = "$patch";
 const ORDER: &str = "$setElementOrder/";
 const GONE: &str = "$deleteFromPrimitiveList/";
 
@@ -61,6 +62,17 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
             let mut patch = patch.clone();
+            if let Some(directive) = patch.get(DIRECTIVE) {
+                match directive.as_str() {
+                    Some("replace") => {
+                        patch.remove(DIRECTIVE);
+                        *target = patch;
+                    }
+                    Some("delete") => target.clear(),
+                    Some(_) | None => return Err(unknown_directive(directive, &patch)),
+                }
+                return Ok(());
+            }
             order_lists(target, &mut patch)?;
             for (name, value) in &patch {
                 merge_name(target, name, value)?;
@@ -94,21 +106,18 @@ fn merge_name(target: &mut Map<String, Value>, name: &str, value: &Value) -> Res
         }
     } else if name.starts_with('$') {
         // Other directives drop what unions left behind; nothing here needs them.
-    } else if value.is_null() {
+    } else if value.is_null() || says_what_to_do_with_nothing(target.get(name), value) {
         target.remove(name);
-    } else if let Some(directive) = value.get("$patch") {
-        let replaces = directive == "replace" && target.contains_key(name);
-        target.remove(name);
-        if replaces && let Value::Object(rest) = value {
-            let mut rest = rest.clone();
-            rest.remove("$patch");
-            target.insert(name.to_owned(), rest.into());
-        }
     } else {
         let found = target.entry(name).or_insert(Value::Null);
         merge_field(found, value, name)?;
     }
     Ok(())
+}
+
+/// A directive about a map where there is none.
+fn says_what_to_do_with_nothing(found: Option<&Value>, patch: &Value) -> bool {
+    patch.get(DIRECTIVE).is_some() && !found.is_some_and(Value::is_object)
 }
 
 /// Lists for which the patch says an order are merged and put into it, and taken out of the patch.
@@ -151,6 +160,23 @@ fn order_lists(
         patch.remove(field);
     }
     Ok(())
+}
+
+/// What a patch says is to be done with a map, and is nothing that can be done.
+fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> ApiError {
+    // As Go prints with `%s` what is no text.
+    let said = match directive {
+        Value::Null => "%!s(<nil>)".to_owned(),
+        Value::Bool(said) => format!("%!s(bool={said})"),
+        Value::Number(said) if said.is_f64() => format!("%!s(float64={said})"),
+        Value::Number(said) => format!("%!s(int64={said})"),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => go_value(directive),
+    };
+    ApiError::unreasoned(format!(
+        "unknown patch type: {} in map: {}",
+        truncated(&said, 256),
+        truncated(&go_value(&Value::Object(patch.clone())), 2048)
+    ))
 }
 
 /// The items of what must be a list.
