@@ -16,6 +16,8 @@
 
 #[path = "allocator/chosen.rs"]
 mod chosen;
+#[path = "allocator/chunks.rs"]
+mod chunks;
 #[path = "allocator/memory.rs"]
 mod memory;
 #[path = "allocator/patterns.rs"]
@@ -87,6 +89,7 @@ fn compare(criterion: &mut Criterion, pattern: Pattern, label: &str, space: Spac
         .throughput(Throughput::Elements(BATCH as u64));
     measure::<chosen::Chosen>(&mut group, pattern, space);
     if let Space::Dense(_) = space {
+        measure::<chunks::Slots>(&mut group, pattern, space);
         measure::<sets::SummaryTree>(&mut group, pattern, space);
         measure::<roarings::Freed>(&mut group, pattern, space);
         measure::<roarings::Hint>(&mut group, pattern, space);

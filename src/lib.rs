@@ -5,7 +5,7 @@
 //!
 //! | room | what lives there | may use |
 //! | --- | --- | --- |
-//! | [`alloc`] | numbers: ranges, the compressed set of used addresses, first free and random free | - |
+//! | [`alloc`] | numbers: ranges, roaring bitmaps of used addresses, first free and random free | - |
 //! | [`api`] | wire types of every kind, names, labels, conditions; the CRDs | - |
 //! | [`pool`] | one pool as a state machine: `step(input, now) -> effects` | `alloc`, `api` |
 //! | [`admission`] | the rules on objects, pure: old, new and live holders in, verdict out | `alloc`, `api` |

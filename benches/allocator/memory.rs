@@ -3,6 +3,7 @@
 use std::process::Command;
 
 use crate::chosen::Chosen;
+use crate::chunks::Slots;
 use crate::patterns::Space;
 use crate::roarings::{Freed, Hint};
 use crate::sets::{Naive, SummaryTree};
@@ -10,8 +11,9 @@ use crate::subject::Subject;
 
 const SIZE: u64 = 1 << 24;
 
-const STRUCTURES: [&str; 5] = [
+const STRUCTURES: [&str; 6] = [
     Chosen::NAME,
+    Slots::NAME,
     SummaryTree::NAME,
     Freed::NAME,
     Hint::NAME,
@@ -56,6 +58,7 @@ pub(crate) fn table() {
 pub(crate) fn child(structure: &str, state: &str) {
     match structure {
         Chosen::NAME => measure::<Chosen>(state),
+        Slots::NAME => measure::<Slots>(state),
         SummaryTree::NAME => measure::<SummaryTree>(state),
         Freed::NAME => measure::<Freed>(state),
         Hint::NAME => measure::<Hint>(state),

@@ -7,6 +7,7 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use crate::chosen::Chosen;
+use crate::chunks::Slots;
 use crate::patterns::{BATCH, Case, Pattern, Space};
 use crate::roarings::{Freed, Hint, Rank};
 use crate::sets::{Naive, SummaryTree};
@@ -27,6 +28,7 @@ pub(crate) fn table() {
     heading();
     for pattern in Pattern::ALL {
         row::<Chosen>(pattern, DENSE, None);
+        row::<Slots>(pattern, DENSE, Some(PATIENCE));
         row::<SummaryTree>(pattern, DENSE, Some(PATIENCE));
         row::<Freed>(pattern, DENSE, Some(PATIENCE));
         row::<Hint>(pattern, DENSE, Some(PATIENCE));

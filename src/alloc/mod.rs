@@ -14,16 +14,18 @@
 //!   cut.rs: disjoint segments, no holes  [ 0 --- ]x[ 0 ----]   [ 1 - ]     an address belongs to one entry at most
 //!   pattern.rs: addresses <-> numbers    usable: 0 1 2 3 ...   reserved: 0 1 ...     both without gaps, per entry
 //!   slots.rs: the used numbers           [full][full][ mixed ][ none ][ mixed ][ none ...
-//!   chunk.rs: 65,536 of them             list of the used | bits | list of the free
+//!   roaring: 65,536 of them              a container: the used ones as a list, or bits
 //! ```
-//! Overlaps, exclusions and reserved addresses are gone once addresses are numbers. What is left is a compressed bitmap of
-//! the roaring kind with two additions: runs of full chunks are kept as such, so the first chunk with a free number is
-//! known, and the bits of a chunk carry a summary of their full words. Forms change with hysteresis.
+//! Overlaps, exclusions and reserved addresses are gone once addresses are numbers. What is left is a `roaring` bitmap for each
+//! 2^32 of them, almost always one, with one addition: chunks that are full are kept apart, as runs, so that the first chunk
+//! with a free number is known.
 //!
 //! # Its cost
 //! Segments s, chunks c that are neither full nor empty: take, release and look up a given address O(log s + log c); the
-//! lowest free address O(log s + log c); "nothing is free" and the counts O(1); a random one the same as a given one while
-//! an eighth is free, and beyond that O(c), a walk over the chunks' counts (256 at 16 M addresses). Memory goes with c.
+//! lowest free address the same and a walk over one container; "nothing is free" and the counts O(1); a random one the same as
+//! a given one while an eighth is free, and beyond that O(c), a walk over the chunks' counts (256 at 16 M addresses), and one
+//! over a container. At 16 M offsets p99 <= 5 us in every pattern, and <= 10 us where a container rests at 4,096 members, at
+//! which its form changes. Memory goes with c: <= 0.16 byte an offset at worst.
 //!
 //! # What was tried
 //! 16 M offsets, ns per operation, p50 / p99 of batches of 64; the last column times each operation by itself, 25 to 50 ns
@@ -62,7 +64,6 @@
 //! ```
 
 mod allocator;
-mod chunk;
 mod cut;
 mod pattern;
 mod range;

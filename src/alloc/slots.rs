@@ -1,25 +1,32 @@
-//! A set of used numbers out of `0..=top`, for any `top` up to `u128::MAX`.
+//! A set of used numbers out of `0..=top`, for any `top` up to `u128::MAX`: `roaring` bitmaps, and the runs of full chunks.
 //!
 //! ```text
 //!   numbers  0 ............................................................. top
-//!   chunks   [full][full][full][ some ][full][      none      ][ some ][  none  ]     65,536 numbers each
+//!   windows  |---------- one RoaringBitmap for each 2^32 numbers ----------|    almost every set has one
+//!   chunks   [full][full][full][ some ][full][      none      ][ some ][  none  ]     65,536 numbers, a container each
 //!   stored   |-- one run ------|         run                                          `full`: maximal runs
-//!                               Chunk                           Chunk                 `mixed`: neither full nor empty
+//!                               bitmap                          bitmap                `windows`, counted in `mixed`
 //! ```
-//! The lowest free number lies in the first chunk behind the run that begins at 0: one look-up, and the chunk does the
-//! rest. Memory goes with what is mixed, never with `top`.
+//! The lowest free number lies in the first chunk behind the run that begins at 0: one look-up, and then one container is
+//! halved until its first free number is left. Memory goes with what is mixed, never with `top`.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
 use rand::{Rng, RngExt};
+use roaring::RoaringBitmap;
 
-use super::chunk::{CHUNK, Chunk};
-
-const CHUNK_BITS: u32 = CHUNK.trailing_zeros();
+/// Numbers of a whole chunk, which are those of a container of `roaring`; the last chunk of a set may have fewer.
+const CHUNK: u32 = 1 << CHUNK_BITS;
+const CHUNK_BITS: u32 = 16;
+/// Numbers of a window, which are those of a bitmap.
+const WINDOW_BITS: u32 = 32;
 
 /// Tries at a random number before the exact way; below one free number in [`CROWDED`] there are none.
 const TRIES: u32 = 16;
 const CROWDED: u128 = 8;
+/// Free numbers of a chunk that are skipped one stretch after the other.
+const NEAR: u32 = 64;
 
 /// See the module's comment.
 #[derive(Clone, Debug)]
@@ -27,7 +34,10 @@ pub(super) struct Slots {
     /// The highest number; None when there is no number at all.
     top: Option<u128>,
     used: u128,
-    mixed: BTreeMap<u128, Chunk>,
+    /// The used numbers of chunks that are neither full nor empty. No bitmap is empty.
+    windows: BTreeMap<u128, RoaringBitmap>,
+    /// These chunks, and how many numbers of each are used.
+    mixed: BTreeMap<u128, u32>,
     full: Runs,
 }
 
@@ -37,6 +47,7 @@ impl Slots {
         Self {
             top,
             used: 0,
+            windows: BTreeMap::new(),
             mixed: BTreeMap::new(),
             full: Runs::default(),
         }
@@ -48,29 +59,36 @@ impl Slots {
     }
 
     pub(super) fn is_used(&self, number: u128) -> bool {
-        let (chunk, slot) = split(number);
-        match self.mixed.get(&chunk) {
-            Some(mixed) => mixed.is_used(slot),
-            None => self.full.contains(chunk),
-        }
+        let (window, offset) = split(number);
+        let bitmap = self.windows.get(&window);
+        bitmap.is_some_and(|bitmap| bitmap.contains(offset)) || self.full.contains(chunk(number))
     }
 
     /// Marks a number, at most `top`, as used; false if it was.
     pub(super) fn take(&mut self, number: u128) -> bool {
-        let (chunk, slot) = split(number);
-        let full = match self.mixed.get_mut(&chunk) {
-            Some(mixed) => {
-                if !mixed.take(slot) {
+        let (window, offset) = split(number);
+        let chunk = chunk(number);
+        let size = self.size(chunk);
+        let taken = match self.mixed.get_mut(&chunk) {
+            Some(used) => {
+                let bitmap = self.windows.get_mut(&window);
+                if !bitmap.is_some_and(|bitmap| bitmap.insert(offset)) {
                     return false;
                 }
-                mixed.is_full()
+                *used += 1;
+                *used
             }
             None if self.full.contains(chunk) => return false,
-            None => self.begin(chunk, slot),
+            None if size == 1 => 1,
+            None => {
+                self.mixed.insert(chunk, 1);
+                self.windows.entry(window).or_default().insert(offset);
+                1
+            }
         };
         self.used += 1;
-        if full {
-            self.mixed.remove(&chunk);
+        if taken == size {
+            self.forget(chunk);
             self.full.insert(chunk);
         }
         true
@@ -78,25 +96,34 @@ impl Slots {
 
     /// Marks a number, at most `top`, as free; false if it was.
     pub(super) fn release(&mut self, number: u128) -> bool {
-        let (chunk, slot) = split(number);
-        let empty = match self.mixed.get_mut(&chunk) {
-            Some(mixed) => {
-                if !mixed.release(slot) {
+        let (window, offset) = split(number);
+        let chunk = chunk(number);
+        let size = self.size(chunk);
+        let left = match self.mixed.get_mut(&chunk) {
+            Some(used) => {
+                let bitmap = self.windows.get_mut(&window);
+                if !bitmap.is_some_and(|bitmap| bitmap.remove(offset)) {
                     return false;
                 }
-                mixed.is_empty()
+                *used -= 1;
+                *used
             }
             None if !self.full.remove(chunk) => return false,
+            None if size == 1 => 0,
             None => {
-                let mixed = Chunk::with_one_free(self.size(chunk), slot);
-                let empty = mixed.is_empty();
-                self.mixed.insert(chunk, mixed);
-                empty
+                // `roaring` keeps a range as runs, and would keep them when there are many: bits have a bound.
+                let mut all = RoaringBitmap::new();
+                all.insert_range(offsets(chunk, size));
+                all.remove_run_compression();
+                all.remove(offset);
+                *self.windows.entry(window).or_default() |= all;
+                self.mixed.insert(chunk, size - 1);
+                size - 1
             }
         };
         self.used -= 1;
-        if empty {
-            self.mixed.remove(&chunk);
+        if left == 0 {
+            self.forget(chunk);
         }
         true
     }
@@ -107,30 +134,19 @@ impl Slots {
             return None;
         }
         let chunk = self.full.first_gap();
-        let slot = self.mixed.get(&chunk).map_or(0, Chunk::first_free);
-        Some(join(chunk, slot))
+        let is_mixed = self.mixed.contains_key(&chunk);
+        Some(if is_mixed {
+            self.nth_free_of(chunk, 0)
+        } else {
+            chunk << CHUNK_BITS
+        })
     }
 
     /// Marks the lowest free number as used.
     pub(super) fn take_first(&mut self) -> Option<u128> {
-        if self.is_full() {
-            return None;
-        }
-        let chunk = self.full.first_gap();
-        let (slot, full) = match self.mixed.get_mut(&chunk) {
-            Some(mixed) => {
-                let slot = mixed.first_free();
-                mixed.take(slot);
-                (slot, mixed.is_full())
-            }
-            None => (0, self.begin(chunk, 0)),
-        };
-        self.used += 1;
-        if full {
-            self.mixed.remove(&chunk);
-            self.full.insert(chunk);
-        }
-        Some(join(chunk, slot))
+        let number = self.first_free()?;
+        self.take(number);
+        Some(number)
     }
 
     /// Marks a free number as used, each with the same chance.
@@ -164,13 +180,13 @@ impl Slots {
         // The first chunk that has not been counted.
         let mut next = 0;
         let mut runs = self.full.iter().peekable();
-        for (&chunk, mixed) in &self.mixed {
+        for (&chunk, used) in &self.mixed {
             if let Some(number) = untouched(&mut next, chunk, &mut runs, &mut left) {
                 return number;
             }
-            let free = u128::from(mixed.free());
+            let free = u128::from(self.size(chunk) - used);
             if left < free {
-                return join(chunk, mixed.nth_free(left as u32));
+                return self.nth_free_of(chunk, left as u32);
             }
             left -= free;
             next = chunk + 1;
@@ -180,12 +196,65 @@ impl Slots {
             .expect("more than n numbers are free, and every chunk has been counted")
     }
 
-    /// Stores the first used number of an empty chunk; true if that fills it.
-    fn begin(&mut self, chunk: u128, slot: u16) -> bool {
-        let mixed = Chunk::with_one_used(self.size(chunk), slot);
-        let full = mixed.is_full();
-        self.mixed.insert(chunk, mixed);
-        full
+    /// The free number of a mixed chunk that has `n` free numbers of it below it; there are more than `n`.
+    ///
+    /// Free numbers are skipped one stretch after the other, from a place that is near: `roaring` counts what is used below
+    /// a number by looking at each word once, so such places are guessed, by turns as if the free numbers were spread evenly
+    /// and in the middle, which bounds the number of guesses whatever lies where.
+    fn nth_free_of(&self, chunk: u128, n: u32) -> u128 {
+        let base = chunk << CHUNK_BITS;
+        let Some(bitmap) = self.windows.get(&(base >> WINDOW_BITS)) else {
+            return base + u128::from(n);
+        };
+        let first = base as u32;
+        let size = self.size(chunk);
+        // The wanted number is in `low..high` of the chunk, which have these free ones below them.
+        let (mut low, mut below_low) = (0, 0);
+        let (mut high, mut below_high) =
+            (size, size - self.mixed.get(&chunk).copied().unwrap_or(0));
+        let mut evenly = true;
+        while n - below_low > NEAR && high - low > NEAR {
+            let share = u64::from(n - below_low) * u64::from(high - low);
+            let guess = if evenly {
+                low + (share / u64::from(below_high - below_low)) as u32
+            } else {
+                low.midpoint(high)
+            };
+            let guess = guess.clamp(low + 1, high - 1);
+            evenly = !evenly;
+            let below = guess - bitmap.range_cardinality(first..first + guess) as u32;
+            if below <= n {
+                (low, below_low) = (guess, below);
+            } else {
+                (high, below_high) = (guess, below);
+            }
+        }
+        let mut left = n - below_low;
+        let mut next = first + low;
+        let mut runs = bitmap.range(next..=first + (size - 1));
+        while let Some(run) = runs.next_range() {
+            let free = *run.start() - next;
+            if left < free || *run.end() == u32::MAX {
+                break;
+            }
+            left -= free;
+            next = *run.end() + 1;
+        }
+        base + u128::from(next - first + left)
+    }
+
+    /// Takes a chunk out of those that are mixed, and its numbers out of their bitmap.
+    fn forget(&mut self, chunk: u128) {
+        if self.mixed.remove(&chunk).is_none() {
+            return;
+        }
+        let window = chunk >> (WINDOW_BITS - CHUNK_BITS);
+        if let Some(bitmap) = self.windows.get_mut(&window) {
+            bitmap.remove_range(offsets(chunk, CHUNK));
+            if bitmap.is_empty() {
+                self.windows.remove(&window);
+            }
+        }
     }
 
     /// How many numbers a chunk has: all, but for the last one.
@@ -228,12 +297,19 @@ fn draw(rng: &mut impl Rng, top: u128) -> u128 {
     }
 }
 
-fn split(number: u128) -> (u128, u16) {
-    (number >> CHUNK_BITS, number as u16)
+/// A number's window, and its offset in there.
+fn split(number: u128) -> (u128, u32) {
+    (number >> WINDOW_BITS, number as u32)
 }
 
-fn join(chunk: u128, slot: u16) -> u128 {
-    chunk << CHUNK_BITS | u128::from(slot)
+fn chunk(number: u128) -> u128 {
+    number >> CHUNK_BITS
+}
+
+/// The offsets of a chunk of this size in its window.
+fn offsets(chunk: u128, size: u32) -> RangeInclusive<u32> {
+    let first = (chunk << CHUNK_BITS) as u32;
+    first..=first + (size - 1)
 }
 
 /// Chunk numbers as maximal runs: first to last.
