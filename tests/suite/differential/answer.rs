@@ -294,7 +294,9 @@ pub(super) fn text(symbols: &mut Symbols, text: &str) -> String {
 /// Generated names that stand only in a text: `gen-7-bcdfg` and `Bad_bcdfg`, from a base that is given once.
 fn generated_names(symbols: &mut Symbols, text: &str) {
     const SUFFIX: usize = 5;
-    for word in ["gen-", "Bad_"] {
+    // The last one is cut to that.
+    let long = "x".repeat(BASE);
+    for word in ["gen-", "Bad_", &long] {
         for (at, _) in text.match_indices(word) {
             let rest = &text[at..];
             let number = rest[word.len()..]

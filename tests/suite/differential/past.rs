@@ -143,6 +143,18 @@ PUT /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ipclaims/a/status {"apiVersion
 "#,
     ),
     (
+        "what is wrong with a status beside its type, and of a new object of another kind",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPPool","metadata":{"name":"a"},"spec":{"namePrefix":"p"}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a/status {"status":{"capacity":1e30}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a/status {"status":{"capacity":1.5}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a/status {"status":{"capacity":9223372036854775808}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a/status {"status":{"capacity":9223372036854775807}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a/status {"status":{"capacity":18446744073709551615}}
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"Nothing","metadata":{"name":"e"},"spec":{"namePrefix":"p","pools":[{"start":"10.0.0.9","end":"10.0.0.1"}]}}
+"#,
+    ),
+    (
         "a directive of a strategic merge patch that is none",
         r#"
 POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","labels":{"x":"1"}},"data":{"a":"1"}}

@@ -302,6 +302,10 @@ fn strategic_body(generator: &mut Generator, at: usize, object: Option<&Value>) 
     match rng.random_range(0..10) {
         0 => {
             body["metadata"]["$deleteFromPrimitiveList/finalizers"] = json!(["test.io/hold"]);
+            // Beside a list to put in, the two are carried out in an order of Go's.
+            body["metadata"]
+                .as_object_mut()
+                .map(|m| m.remove("finalizers"));
         }
         1 => body["metadata"]["labels"] = json!({"$patch": "replace", "app": "b"}),
         2 if has_data => body["data"] = json!({"$patch": "replace", "z": "MQ=="}),

@@ -57,6 +57,14 @@ impl Found {
         inner.strip_prefix('.').unwrap_or(inner)
     }
 
+    /// The path of what is looked at, which is all of an object or a part of it.
+    pub(super) fn whole<'a>(&self, path: &'a str) -> &'a str {
+        match path.get(..self.outer) {
+            Some(part) if !part.is_empty() => part,
+            Some(_) | None => "<nil>",
+        }
+    }
+
     pub(super) fn bare(&mut self, path: &str, kind: FieldErrorKind, detail: &str) {
         self.push(FieldError::bare(path, kind, detail));
     }

@@ -14,6 +14,9 @@ const I32: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
 /// What `int64` holds, as far as numbers with a point tell: the upper end is the first that it does not.
 const I64: std::ops::Range<f64> = i64::MIN as f64..9_223_372_036_854_775_808.0;
 
+/// 2^53.
+const EXACT: f64 = 9_007_199_254_740_992.0;
+
 pub(super) fn root(node: &Node, object: &Map<String, Value>) -> Vec<FieldError> {
     let mut found = Found::default();
     validate_object(node, object, "", true, &mut found);
@@ -113,8 +116,10 @@ fn fits(node: &Node, value: &Value) -> bool {
     }
 }
 
+/// A number with a point counts where it is whole and no other whole number has the same value as one.
 fn is_integer(value: &Value) -> bool {
-    value.is_i64() || value.is_u64() || value.as_f64().is_some_and(|n| n.fract() == 0.0)
+    let is_exact = |n: f64| n.fract() == 0.0 && n.abs() < EXACT;
+    value.is_i64() || value.as_f64().is_some_and(is_exact)
 }
 
 impl Format {
@@ -155,8 +160,8 @@ fn name_of(value: &Value) -> &'static str {
 /// The format that a value has by itself.
 fn format_of(value: &Value) -> &'static str {
     match value {
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
+        Value::Number(number) if number.is_i64() => "int64",
+        Value::Number(_) => "float64",
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => "",
     }
 }
@@ -298,7 +303,8 @@ fn validate_number(node: &Node, value: &Value, number: f64, path: &str, found: &
         if !(is_within && is_integer(value)) {
             let inner = found.inner(path);
             let why = format!("Checked value must be of type integer {format} in {inner}");
-            found.push(FieldError::invalid("<nil>", &"".into(), why));
+            let whole = found.whole(path);
+            found.push(FieldError::invalid(whole, &"".into(), why));
         }
     }
     if let Some(bound) = limits.minimum {

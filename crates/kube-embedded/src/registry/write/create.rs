@@ -111,9 +111,10 @@ impl Registry {
                 first.append(&mut errors);
                 errors = first;
             }
-            if let Some(schema) = &resource.schema {
-                errors = with_rules(schema, errors, &object, None);
-            }
+        }
+        // As in an update.
+        if let Some(schema) = &resource.schema {
+            errors = with_rules(schema, errors, &object, None);
         }
         if errors.is_empty() {
             errors = self.admit(resource, None, &object, warnings);
