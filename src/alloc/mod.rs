@@ -31,31 +31,34 @@
 //! 16 M offsets, ns per operation, p50 / p99 of batches of 64; the last column times each operation by itself, 25 to 50 ns
 //! for the clock included. On 2 cores of a machine under other load; ratios inside the table mean more than its values.
 //!
-//! | pattern | naive hash set | roaring, rank | roaring, hint | roaring, freed set | summary tree | **chosen** | **singly** |
-//! | --- | --- | --- | --- | --- | --- | --- | --- |
-//! | fill | (seconds) | 7,532 / 75,020 | 253 / 499 | 38 / 105 | 15 / 15 | **24 / 45** | 57 / 77 |
-//! | churn at 99 % | (seconds) | 7,632 / 136,350 | 4,498 / 140,167 | 106 / 173 | 13 / 23 | **56 / 119** | 92 / 206 |
-//! | all used but the last | (seconds) | 11,405 / 200,177 | 122 / 165 | 43 / 81 | 11 / 12 | **104 / 205** | 134 / 210 |
-//! | every second free | (seconds) | 14,791 / 147,725 | 270 / 537 | 130 / 365 | 8 / 22 | **40 / 96** | 69 / 183 |
-//! | random, 50 % used | 365 / 635 | 231 / 474 | 235 / 490 | 1,109 / 65,138 | 23 / 43 | **151 / 342** | 188 / 823 |
-//! | random, 99 % used | 15,671 / 202,993 | 7,131 / 196,400 | 7,103 / 195,698 | 299 / 555 | 425 / 1,447 | **584 / 2,277** | 275 / 2,038 |
-//! | requested, 99 % used | 189 / 270 | 29 / 48 | 57 / 94 | 156 / 360 | 16 / 58 | **127 / 307** | 159 / 398 |
-//! | refused, full | (seconds) | 182 / 252 | 182 / 333 | 2 / 3 | 1 / 1 | **2 / 4** | 24 / 26 |
-//! | rebuild, shuffled | 97 / 205 | 22 / 193 | 22 / 193 | 38 / 224 | 5 / 13 | **71 / 145** | 125 / 358 |
-//! | 4,096 of each 65,536 free | 308 / 493 | 34 / 63 | 65 / 100 | 4,146 / 130,799 | 6 / 17 | **88 / 167** | 93 / 372 |
-//! | bytes per offset, worst | 18.0 | - | 0.14 | 0.28 | 0.14 | **0.16** | |
-//! | bytes per offset, filled in order | 18.0 | - | 0.13 | 0.14 | 0.13 | **0.02** | |
+//! | pattern | naive hash set | roaring, rank | roaring, hint | roaring, freed set | summary tree | own chunks | **chosen** | **singly** |
+//! | --- | --- | --- | --- | --- | --- | --- | --- | --- |
+//! | fill | (seconds) | 4,563 / 8,216 | 206 / 357 | 25 / 77 | 10 / 12 | 8 / 20 | **496 / 686** | 511 / 631 |
+//! | churn 99 % | (seconds) | 4,395 / 5,654 | 6,178 / 17,748 | 36 / 94 | 7 / 14 | 33 / 48 | **1,069 / 1,368** | 761 / 1,582 |
+//! | all but the last | (seconds) | 6,448 / 7,151 | 77 / 87 | 23 / 38 | 6 / 8 | 25 / 27 | **1,098 / 1,343** | 1,462 / 1,783 |
+//! | every second free | (seconds) | 7,727 / 11,324 | 162 / 191 | 43 / 172 | 10 / 12 | 12 / 37 | **127 / 651** | 60 / 70 |
+//! | random 50 % | 331 / 686 | 124 / 195 | 105 / 391 | 419 / 780 | 15 / 26 | 64 / 87 | **97 / 149** | 100 / 470 |
+//! | random 99 % | 11,677 / 27,681 | 4,005 / 11,280 | 3,886 / 7,378 | 185 / 772 | 295 / 725 | 261 / 322 | **723 / 1,304** | 350 / 3,135 |
+//! | requested 99 % | 209 / 294 | 13 / 34 | 14 / 38 | 79 / 133 | 9 / 17 | 70 / 79 | **71 / 154** | 190 / 381 |
+//! | refused, full | (seconds) | 97 / 125 | 104 / 145 | 1 / 1 | 0 / 0 | 1 / 2 | **1 / 2** | 30 / 41 |
+//! | rebuild, shuffled | 100 / 160 | 12 / 123 | 12 / 122 | 21 / 151 | 2 / 7 | 33 / 73 | **58 / 167** | 91 / 371 |
+//! | 4,096 free of 64 k | 233 / 651 | 15 / 40 | 18 / 38 | 1,973 / 4,058 | 6 / 16 | 31 / 78 | **60 / 115** | 70 / 371 |
+//! | bytes per offset, worst | 18.0 | - | 0.14 | 0.28 | 0.14 | 0.16 | **0.15** | |
+//! | bytes per offset, filled in order | 18.0 | - | 0.14 | 0.14 | 0.13 | 0.02 | **0.03** | |
 //!
 //! The chosen column is the whole [`Allocator`], addresses and entries included; the others are bare sets of offsets. Other
-//! pools, chosen only, singly: a /24 54 / 132 (churn) and 69 / 178 (random); 100,000 used addresses of an IPv6 /64 82 / 173
-//! in a row, 546 / 1,120 scattered at random, each in a chunk of its own; 10,000 entries 384 / 1,220 (churn).
+//! pools, chosen only, singly: a /24 110 / 170 (churn) and 140 / 270 (random); 100,000 used addresses of an IPv6 /64 in a row
+//! 651 / 1,762, scattered at random, each in a bitmap of its own, 751 / 1,613; 10,000 entries 461 / 971 (churn).
 //!
+//! - **Own chunks**, in forms for few used, few free and bits with a summary of their full words, were what the allocator had
+//!   before. They are faster by some hundred nanoseconds, and were 300 lines that nobody else keeps (`benches/allocator/chunks.rs`).
 //! - **Summary tree** (a bit per offset, a bit per full word, and so on up) is the fastest by far, and its memory is that
-//!   of the whole range from the start: no IPv6. Chunks keep its idea inside 65,536 offsets.
-//! - **Roaring with a second set of freed offsets** is close in most patterns. But a container turns from list to bits and
-//!   back at exactly 4,096 members, so a pool that rests there pays 8 us for each release and allocation; and it holds two
-//!   bitmaps. That is why lists here become bits above 1,024 and become lists again below 512.
+//!   of the whole range from the start: no IPv6.
+//! - **Roaring with a second set of freed offsets** is close in most patterns. But it holds two bitmaps, and in one of them a pool
+//!   may rest at 4,096 members, where a container turns from list to bits and back.
 //! - **Roaring with a hint, or with rank and binary search**, is at the mercy of where the free offsets lie.
+//! - **Runs** for chunks that are full no longer, as `roaring` makes them of a range: 2 bytes an offset when every second is free,
+//!   since it keeps them however many there are. So such a chunk begins as bits.
 //!
 //! ```text
 //! cargo bench --bench allocator -- p99        the table

@@ -278,9 +278,14 @@ pub(super) fn text(symbols: &mut Symbols, text: &str) -> String {
     while let Some(at) = rest.find('-').filter(|_| rest.len() >= UUID) {
         let start = at.saturating_sub(8);
         let uid = rest.get(start..start + UUID);
-        if let Some(uid) = uid.filter(|uid| is_uuid(uid) && !uid.starts_with(SENT_UID)) {
+        if let Some(uid) = uid.filter(|uid| is_uuid(uid)) {
             out.push_str(&rest[..start]);
-            out.push_str(&symbols.name("uid", uid));
+            if uid.starts_with(SENT_UID) {
+                // In the form of a symbol, so that its digits are no resourceVersion.
+                out.extend(["{", uid, "}"]);
+            } else {
+                out.push_str(&symbols.name("uid", uid));
+            }
             rest = &rest[start + UUID..];
         } else {
             out.push_str(&rest[..=at]);
@@ -312,7 +317,8 @@ fn generated_names(symbols: &mut Symbols, text: &str) {
             };
             let name = rest.get(..base + SUFFIX).unwrap_or_default();
             let suffix = name.get(base..).unwrap_or_default();
-            let is_name = !suffix.is_empty()
+            // What is sent may be longer than what a name is cut to.
+            let is_name = !["", "xxxxx"].contains(&suffix)
                 && suffix
                     .bytes()
                     .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());

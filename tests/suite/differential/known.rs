@@ -87,7 +87,7 @@ pub(super) const KNOWN: &[Known] = &[
     },
     Known {
         name: "patch-order",
-        level: Level::Text(patch_order),
+        level: Level::Both(patch_order),
     },
     Known {
         name: "other-kind",
@@ -364,14 +364,19 @@ fn causes_in_order(answer: &Answer) -> Option<(String, Vec<String>)> {
 }
 
 /// What is told of a strategic merge patch that can be carried out in no way: the first of its fields by an order of Go's.
-fn patch_order(text: &str) -> String {
-    cut_after(
-        text,
-        &[
-            "list element types are not identical: ",
-            " \"\" is invalid: patch: Invalid value: ",
-        ],
-    )
+fn patch_order(_: &Request, embedded: &mut Answer, real: &mut Answer) {
+    let is_told = |answer: &Answer| match answer.code {
+        422 => answer
+            .message()
+            .starts_with(" \"\" is invalid: patch: Invalid value: "),
+        500 => answer
+            .message()
+            .starts_with("list element types are not identical: "),
+        _ => false,
+    };
+    if embedded.code == real.code && is_told(embedded) && is_told(real) {
+        *embedded = real.clone();
+    }
 }
 
 /// Of an update that says it is of another kind a real server leaves out the schema, and its rules fail on values of other types.
