@@ -1,4 +1,4 @@
-//! Admission: rules on custom resources that a definition cannot say, given by whoever opens the server.
+//! Admission: rules on custom resources that a definition cannot say. The program that embeds the server brings them.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -41,9 +41,9 @@ pub struct Request<'a> {
 /// What the rules say of a write.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
-    /// Why it is refused; empty where it is not.
+    /// Why the write is refused; empty where it is carried out.
     pub errors: Vec<FieldError>,
-    /// What the client is told though it is not.
+    /// Warnings that the client gets where the write is carried out.
     pub warnings: Vec<String>,
 }
 

@@ -1,6 +1,6 @@
-//! Whose server it is, as its clients are told.
+//! The program that embeds the server.
 
-/// The program that a server is embedded in, as its clients are told.
+/// The program that embeds a server. Clients see its name and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
     /// `my-operator`: stands in certificates, in the server's version and, with `_`, before the names of metrics.

@@ -14,7 +14,7 @@ pub struct Serves {
     pub resources: Arc<Resources>,
     /// The rules on custom resources beyond their definitions; with none it serves as a real API server without webhooks does.
     pub admission: Option<Arc<dyn Admission>>,
-    /// Whose server it is.
+    /// The program that embeds it.
     pub product: Product,
 }
 

@@ -87,7 +87,7 @@ impl Credentials {
             }
             // A crash while they were made: nothing can have been signed by the certificate that lies there.
             (_, None) => {
-                // A lab must not die of its own calendar.
+                // A server that runs for years must not end with its certificate.
                 let Made { certificate, key } =
                     authority::authority(&of_authority(product), Life::Endless)?;
                 let ca_pem = certificate.pem();

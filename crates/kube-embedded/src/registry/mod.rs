@@ -9,7 +9,7 @@
 //!     patch            old + patch -> new: json_patch, strategic_merge
 //!     apply            what a manager wants, by managed_fields: who owns which field
 //!     commit           an object's new state -> a change of the store
-//!   rules/        on metadata; names; metadata: read and changed; check: the rest; admit: the rules of whoever opened the server;
+//!   rules/        on metadata; names; metadata: read and changed; check: the rest; admit: the program's own rules;
 //!                 conduct: what built-in kinds do differently
 //!   read/         get, list in pages of one snapshot; watch: a place in the kind's history; selector, label_selector: which
 //!                 objects; continue_token: where a page ended

@@ -1,4 +1,4 @@
-//! The rules of whoever opened the server, asked after everything that Kubernetes itself would refuse.
+//! Asks the program's own rules ([`crate::Admission`]) about a write, after everything that Kubernetes itself would refuse.
 
 use crate::admission::{Objects, Request};
 use crate::field::FieldError;
