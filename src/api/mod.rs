@@ -11,12 +11,14 @@
 pub mod capi;
 pub mod crds;
 pub mod ip;
+mod kind;
 pub mod meta;
 pub mod metal3;
 pub mod names;
 pub mod object;
 pub mod rules;
 
+pub use kind::{Kind, Origin};
 pub use meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
 pub use object::{
     Address, Claim, ClusterFacts, PoolObject, ReferenceFault, WireObject, names_our_pool,

@@ -76,7 +76,7 @@ pub struct Address {
     pub kind: ClaimKind,
     /// The address, or the text that is none.
     pub address: Result<IpAddr, String>,
-    /// Name of the pool that it is of.
+    /// Name of the pool of ours that it is of; empty when it is of another provider's.
     pub pool: Arc<str>,
     /// Name of the claim that has it; empty when none is named.
     pub claim: Arc<str>,
@@ -267,6 +267,7 @@ impl Address {
             ClaimKind::Metal3 => ("/pool/name", "/claim/name"),
             ClaimKind::Capi => ("/poolRef/name", "/claimRef/name"),
         };
+        let pool = text(&spec, pool).filter(|_| names_our_pool(kind, &spec));
         let address = text(&spec, "/address").unwrap_or_default();
         let prefix = spec
             .get("prefix")
@@ -281,7 +282,7 @@ impl Address {
         Self {
             kind,
             address: parse_ip(address).map_err(|_| address.chars().take(64).collect()),
-            pool: text(&spec, pool).unwrap_or_default().into(),
+            pool: pool.unwrap_or_default().into(),
             claim: text(&spec, claim).unwrap_or_default().into(),
             prefix,
             gateway: text(&spec, "/gateway").and_then(|g| parse_ip(g).ok()),
@@ -301,7 +302,8 @@ impl Address {
         }
     }
 
-    /// Key of the pool that it leads to. An IPAddress of another provider's pool (Cluster API's kind) leads to none.
+    /// Key of the pool that it leads to. An IPAddress of another provider's pool (Cluster API's kind) leads to one that no
+    /// pool can have.
     pub fn pool_key(&self) -> PoolKey {
         PoolKey {
             namespace: self.meta.namespace.clone(),

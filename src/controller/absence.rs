@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::watched::Watched;
+use crate::api::Kind;
 
 /// What discovery has said of absent kinds, and who wants to know it anew.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ pub(super) struct Absences {
 #[derive(Debug, Default)]
 struct State {
     /// When the last request began that found the kind absent.
-    asked: BTreeMap<Watched, Instant>,
+    asked: BTreeMap<Kind, Instant>,
     /// A request that began before this is too old for a create that waits.
     wanted: Option<Instant>,
 }
@@ -35,7 +35,7 @@ impl Absences {
     }
 
     /// A request that began at `asked` found the kind absent.
-    pub(super) fn confirm(&self, kind: Watched, asked: Instant) {
+    pub(super) fn confirm(&self, kind: Kind, asked: Instant) {
         self.state().asked.insert(kind, asked);
         self.changed();
     }
@@ -46,7 +46,7 @@ impl Absences {
     }
 
     /// Whether the kind was found absent by a request that did not begin before `since`. If not, its watch is asked to look.
-    pub(super) fn is_confirmed(&self, kind: Watched, since: Instant) -> bool {
+    pub(super) fn is_confirmed(&self, kind: Kind, since: Instant) -> bool {
         let mut state = self.state();
         if state.asked.get(&kind).is_some_and(|asked| *asked >= since) {
             return true;

@@ -15,10 +15,11 @@ use crate::api::{AddressKey, Claim, ClaimKind, Meta, PoolKey, Uid};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
 use super::discovery;
+use super::served::Served;
 use super::transport::{self, OBJECT_BYTES};
 use super::view::Counters;
-use super::watched::{Served, Watched};
 use super::wire;
+use crate::api::Kind;
 
 /// Sends the writes of many claims, so many at once.
 pub(crate) struct Ceiling {
@@ -42,7 +43,7 @@ impl Ceiling {
     /// A line for people.
     pub(crate) async fn new(client: Client, in_flight: usize) -> Result<Self, String> {
         let served = Served::new();
-        for kind in Watched::ALL {
+        for kind in Kind::ALL {
             served.set(kind, discovery::version_of(&client, kind).await?);
         }
         Ok(Self {
@@ -69,6 +70,7 @@ impl Ceiling {
                 &target.key,
                 &Request::ClaimFinalizers {
                     key: claim.key(),
+                    uid: claim.meta.uid.clone(),
                     resource_version: claim.meta.resource_version.clone(),
                     finalizers: vec![claim.kind.claim_finalizer().to_owned()],
                 },
@@ -97,6 +99,7 @@ impl Ceiling {
         };
         let publish = Request::ClaimStatus {
             key: claim.key(),
+            uid: claim.meta.uid.clone(),
             resource_version: stored.resource_version,
             status,
         };
@@ -123,6 +126,7 @@ impl Ceiling {
         let deleting = self.send(&target.key, &delete).await?;
         let let_go = Request::AddressMeta {
             key: object,
+            uid: stored.uid.clone(),
             resource_version: deleting.resource_version,
             finalizers: Some(Vec::new()),
             owner_references: None,
@@ -130,6 +134,7 @@ impl Ceiling {
         self.send(&target.key, &let_go).await?;
         let release = Request::ClaimFinalizers {
             key: claim.key(),
+            uid: claim.meta.uid.clone(),
             resource_version: claim.meta.resource_version.clone(),
             finalizers: Vec::new(),
         };
@@ -191,8 +196,8 @@ impl Sent {
         for ((verb, kind, _), n) in &counters.requests {
             match (verb.is_write(), kind) {
                 (false, _) => sent.reads += n,
-                (true, Watched::Pools) => sent.pool_writes += n,
-                (true, Watched::Claims(_) | Watched::Addresses(_) | Watched::Clusters) => {
+                (true, Kind::Pools) => sent.pool_writes += n,
+                (true, Kind::Claims(_) | Kind::Addresses(_) | Kind::Clusters) => {
                     sent.claim_writes += n;
                 }
             }

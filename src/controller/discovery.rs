@@ -6,7 +6,7 @@ use kube::Client;
 use serde::Deserialize;
 
 use super::transport::{self, Call, OBJECT_BYTES};
-use super::watched::Watched;
+use crate::api::Kind;
 
 /// Time that one answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,7 +48,7 @@ struct Resource {
 /// A line for people when there was no clear answer.
 pub(crate) async fn version_of(
     client: &Client,
-    kind: Watched,
+    kind: Kind,
 ) -> Result<Option<&'static str>, String> {
     let groups: Groups = read(client, "/apis").await?;
     let Some(group) = groups.groups.into_iter().find(|g| g.name == kind.group()) else {

@@ -18,7 +18,7 @@ use crate::webhook::{Answer, Facts, Question};
 use super::registry::Registry;
 use super::router::Router;
 use super::view::Counts;
-use super::watched::Watched;
+use crate::api::Kind;
 
 /// Time that a pool's worker gets. The webhook's own time is 3 s in our configurations.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -56,9 +56,9 @@ impl LiveFacts {
             return Answer::NotSeen(format!("this manager serves namespace {namespace} only"));
         }
         for kind in [
-            Watched::Pools,
-            Watched::Addresses(ClaimKind::Metal3),
-            Watched::Addresses(ClaimKind::Capi),
+            Kind::Pools,
+            Kind::Addresses(ClaimKind::Metal3),
+            Kind::Addresses(ClaimKind::Capi),
         ] {
             if !self.counts.was_listed(kind) {
                 return Answer::NotYet(format!("{kind} is not listed yet"));

@@ -20,19 +20,19 @@ use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
-use crate::pool::KindState;
+use crate::pool::{By, KindState, Name};
 
 use super::backoff::Backoff;
 use super::discovery;
 use super::failure::Failures;
-use super::known::Name;
 use super::reading::{self, Event, Unreadable};
 use super::router::{Listing, Router};
+use super::served::Served;
 use super::term::Term;
 use super::transport::{self, Call, Fault};
 use super::view::Counts;
 use super::watch::{Watch, WatchEnd};
-use super::watched::{Origin, Served, Watched};
+use crate::api::{Kind, Origin};
 
 /// Objects of one page of a list.
 const PAGE: usize = 500;
@@ -59,7 +59,7 @@ const OUTDATED: Duration = Duration::from_secs(30);
 
 /// The task of one kind.
 pub(super) struct Intake {
-    kind: Watched,
+    kind: Kind,
     client: Client,
     router: Arc<Router>,
     served: Arc<Served>,
@@ -125,7 +125,7 @@ impl From<WatchEnd> for End {
 }
 
 impl Intake {
-    pub(super) fn new(kind: Watched, all: Intakes) -> Self {
+    pub(super) fn new(kind: Kind, all: Intakes) -> Self {
         let Intakes {
             client,
             router,
@@ -137,7 +137,7 @@ impl Intake {
             failures,
             page_bytes,
         } = all;
-        let number = Watched::ALL
+        let number = Kind::ALL
             .iter()
             .position(|k| *k == kind)
             .unwrap_or_default();
@@ -368,7 +368,7 @@ impl Intake {
                     Ok(object) => {
                         live.insert(Name::of(&object.metadata));
                         self.ever_seen = true;
-                        self.router.seen(self.kind, version, object);
+                        self.router.seen(self.kind, version, By::List, object);
                     }
                     Err(odd) => {
                         self.left_alone(&odd);
@@ -444,13 +444,14 @@ impl Intake {
             Event::Changed { object, .. } => {
                 let seen = object.metadata.resource_version.to_string();
                 self.ever_seen = true;
-                self.router.seen(self.kind, version, object);
+                self.router.seen(self.kind, version, By::Event, object);
                 seen
             }
             Event::Ended(object) => {
                 let name = Name::of(&object.metadata);
-                let uid = &object.metadata.uid;
-                self.router.gone(self.kind, &name, uid);
+                let meta = &object.metadata;
+                self.router
+                    .gone(self.kind, &name, &meta.uid, &meta.resource_version);
                 object.metadata.resource_version.to_string()
             }
             Event::Bookmark(seen) => seen,
@@ -463,7 +464,8 @@ impl Intake {
             Event::Odd { odd, ended } => {
                 self.left_alone(&odd);
                 if let (Some(name), Some(uid)) = (&odd.name, &ended) {
-                    self.router.gone(self.kind, name, uid);
+                    let version = odd.revision.as_deref().unwrap_or_default();
+                    self.router.gone(self.kind, name, uid, version);
                 }
                 odd.revision.ok_or(End::Expired)?
             }

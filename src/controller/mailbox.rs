@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::api::{AddressKey, ClaimKey, Uid};
-use crate::pool::{Fact, Input, Outcome, Question, RequestId};
+use crate::pool::{Age, Fact, Input, Object, Outcome, Question, RequestId, Reread};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
 /// last, which is the first kept, and the one that its own unanswered create made, which is among the newest: it would take
@@ -235,18 +235,36 @@ impl Inner {
             self.order.push_back(slot);
             return;
         }
-        let facts = self.facts.entry(slot.clone()).or_default();
-        if facts.is_empty() {
-            self.order.push_back(slot);
+        if !self.facts.contains_key(&slot) {
+            self.order.push_back(slot.clone());
         }
-        join(facts, input);
+        join(self.facts.entry(slot).or_default(), input);
+    }
+
+    /// Drops what an answer with this object makes worthless: answers overtake objects, and the older version must not come
+    /// after the newer one. That another incarnation ended stays to be told.
+    fn supersede(&mut self, object: &Object) {
+        let uid = &object.meta().uid;
+        let is_older = |fact: &Input| match says(fact) {
+            Says::Seen(_) => true,
+            Says::Left(left) => left == uid,
+            Says::Gone(_) | Says::Newest | Says::Freed => false,
+        };
+        let slot = slot_of(object);
+        if self.turn.front().and_then(self::slot).as_ref() == Some(&slot) {
+            self.turn.retain(|fact| !is_older(fact));
+        }
+        if let Some(facts) = self.facts.get_mut(&slot) {
+            facts.retain(|fact| !is_older(fact));
+        }
     }
 
     fn take(&mut self) -> Option<Taken> {
         if let Some((id, outcome)) = self.answers.pop_front() {
             return Some(Taken::Input(Input::Answer { id, outcome }));
         }
-        if self.turn.is_empty() {
+        // An object may have a place in the order and no fact left.
+        while self.turn.is_empty() {
             let slot = self.order.pop_front()?;
             self.turn
                 .extend(self.facts.remove(&slot).unwrap_or_default());
@@ -265,16 +283,39 @@ impl Inner {
 
 fn slot(input: &Input) -> Option<Slot> {
     Some(match input {
-        Input::PoolSeen { .. } | Input::PoolGone { .. } => Slot::Pool,
+        Input::Seen(object) => slot_of(object),
+        Input::PoolGone { .. } => Slot::Pool,
         Input::ClusterSeen(cluster) => Slot::Cluster(cluster.name.clone()),
         Input::ClusterGone { name } => Slot::Cluster(name.as_str().into()),
-        Input::ClaimSeen { claim, .. } => Slot::Claim(claim.key()),
         Input::ClaimGone { key, .. } | Input::ClaimLeft { key, .. } => Slot::Claim(key.clone()),
-        Input::AddressSeen { address, .. } => Slot::Address(address.key()),
         Input::AddressGone { key, .. } | Input::NameFreed(key) => Slot::Address(key.clone()),
         Input::Kinds(_) => Slot::Kinds,
         Input::Answer { .. } | Input::Tick => return None,
     })
+}
+
+fn slot_of(object: &Object) -> Slot {
+    match object {
+        Object::Pool { .. } => Slot::Pool,
+        Object::Claim { claim, .. } => Slot::Claim(claim.key()),
+        Object::Address { address, .. } => Slot::Address(address.key()),
+    }
+}
+
+/// The object of an answer that the pool is to take in.
+fn newest(outcome: &Outcome) -> Option<&Object> {
+    match outcome {
+        Outcome::Stored(object, Age::Newest)
+        | Outcome::Conflict(Reread::Found(object, Age::Newest)) => Some(object),
+        Outcome::Stored(_, Age::Outdated)
+        | Outcome::Conflict(Reread::Found(_, Age::Outdated) | Reread::Gone | Reread::Unread)
+        | Outcome::Gone
+        | Outcome::Cluster(_)
+        | Outcome::NameTaken
+        | Outcome::Refused { .. }
+        | Outcome::NotSent { .. }
+        | Outcome::Unknown { .. } => None,
+    }
 }
 
 /// What a fact says of its object.
@@ -293,9 +334,7 @@ enum Says<'a> {
 
 fn says(input: &Input) -> Says<'_> {
     match input {
-        Input::PoolSeen { object, .. } => Says::Seen(&object.meta.uid),
-        Input::ClaimSeen { claim, .. } => Says::Seen(&claim.meta.uid),
-        Input::AddressSeen { address, .. } => Says::Seen(&address.meta.uid),
+        Input::Seen(object) => Says::Seen(&object.meta().uid),
         Input::PoolGone { uid } | Input::ClaimGone { uid, .. } | Input::AddressGone { uid, .. } => {
             Says::Gone(uid)
         }
@@ -358,6 +397,9 @@ impl ReplyPlace {
         // A poisoned lock means that the worker has panicked and the run is ending: nobody is left to tell.
         if let Ok(mut inner) = self.mailbox.inner.lock() {
             inner.reserved -= 1;
+            if let Some(object) = newest(&outcome) {
+                inner.supersede(object);
+            }
             inner.answers.push_back((self.id, outcome));
             inner.since.get_or_insert_with(Instant::now);
         }

@@ -5,12 +5,13 @@
 //!
 //! ```text
 //!   watch (one task per kind)                     intake.rs    discovery.rs  watch.rs  lines.rs  reading.rs
-//!     -> router: which pool? barrier until listed router.rs    known.rs  registry.rs
+//!     -> router: which pool? barrier until listed router.rs    registry.rs  (pool::Known: is it new?)
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
 //!             -> API server                       transport.rs
-//!               -> outcome, back into the mailbox outcome.rs
+//!               -> outcome, through the router    outcome.rs
+//!                  back into the mailbox
 //!   webhook server -> question, into the mailbox  facts.rs     (answered by the worker in its turn)
 //! ```
 //!
@@ -28,7 +29,6 @@ mod facts;
 mod failure;
 mod intake;
 mod journal;
-mod known;
 mod lease;
 mod lines;
 mod mailbox;
@@ -37,6 +37,7 @@ mod reading;
 mod registry;
 mod router;
 mod run;
+mod served;
 mod settings;
 mod term;
 #[cfg(test)]
@@ -44,7 +45,6 @@ mod tests;
 mod transport;
 mod view;
 mod watch;
-mod watched;
 mod wire;
 mod worker;
 mod writer;
@@ -58,7 +58,6 @@ pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};
 pub use settings::{LeaseSettings, Rate, Settings};
 pub use view::{Changes, Counters, View};
-pub use watched::{Origin, Watched};
 pub use wire::Verb;
 
 /// Why taking a lock cannot fail.

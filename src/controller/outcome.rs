@@ -2,7 +2,7 @@
 //!
 //! | answer | of a write | of a read |
 //! | --- | --- | --- |
-//! | 2xx | `Stored`, or `Gone` when nothing is left of the object | `Stored` / `Cluster` |
+//! | 2xx | `Stored`, or `Gone` when nothing is left of the object | same, or `Cluster` |
 //! | 2xx that cannot be read | `Unknown` | `NotSent` |
 //! | 404 that names the object | `Gone` | `Gone` / `Cluster(None)` |
 //! | any other 404 | `Refused(Other)`: a missing namespace or kind says nothing about the object (A3) | same |
@@ -17,19 +17,20 @@
 
 use serde::Deserialize;
 
-use crate::api::{Address, Claim, ClusterFacts, PoolObject, WireObject};
-use crate::pool::{Newest, Outcome, Refusal, Stored};
+use crate::api::ClusterFacts;
+use crate::pool::{Age, Outcome, Refusal, Reread};
 
 use super::reading;
+use super::served::Served;
 use super::transport::{Fault, Reply};
-use super::watched::{Served, Watched};
 use super::wire::{Subject, Verb};
+use crate::api::Kind;
 
 /// What an answer means, or that its object must be read anew first.
 #[derive(Debug)]
 pub(super) enum Meaning {
     Outcome(Outcome),
-    /// 409: [`newest`] of a quorum read completes the outcome.
+    /// 409: [`reread`] of a quorum read completes the outcome.
     Conflict,
 }
 
@@ -63,10 +64,12 @@ struct Tagged {
     kind: String,
 }
 
-/// What came of a call about `subject`.
+/// What came of a call about `subject`. `filter`: `--watch-filter`. Whether the object is the newest that is known of it, the
+/// router says.
 pub(super) fn meaning(
     subject: &Subject<'_>,
     served: &Served,
+    filter: Option<&str>,
     answer: Result<Reply, Fault>,
 ) -> Meaning {
     let write = subject.verb.is_write();
@@ -86,7 +89,7 @@ pub(super) fn meaning(
     };
     let status = || serde_json::from_slice::<Status>(&reply.body).unwrap_or_default();
     match reply.status {
-        200..=299 => match stored(subject, served, &reply.body) {
+        200..=299 => match stored(subject, served, filter, &reply.body) {
             Ok(outcome) => Meaning::Outcome(outcome),
             Err(e) => lost(super::bounded(format!("the answer cannot be read: {e}"))),
         },
@@ -144,27 +147,28 @@ pub(super) fn meaning(
 }
 
 /// What the quorum read after a conflict found.
-pub(super) fn newest(
+pub(super) fn reread(
     subject: &Subject<'_>,
     served: &Served,
+    filter: Option<&str>,
     answer: Result<Reply, Fault>,
-) -> Newest {
+) -> Reread {
     let read = Subject {
         verb: Verb::Get,
         ..*subject
     };
-    match meaning(&read, served, answer) {
-        Meaning::Outcome(Outcome::Stored(object)) => Newest::Seen(object),
-        Meaning::Outcome(Outcome::Gone) => Newest::Gone,
-        Meaning::Outcome(_) | Meaning::Conflict => Newest::Unread,
+    match meaning(&read, served, filter, answer) {
+        Meaning::Outcome(Outcome::Stored(object, age)) => Reread::Found(object, age),
+        Meaning::Outcome(Outcome::Gone) => Reread::Gone,
+        Meaning::Outcome(_) | Meaning::Conflict => Reread::Unread,
     }
 }
 
 /// A call that could not be made because the server does not have the kind now (A3): held things stay held.
-pub(super) fn unserved(kind: Watched, verb: Verb) -> Outcome {
+pub(super) fn unserved(kind: Kind, verb: Verb) -> Outcome {
     match (kind, verb) {
         // There is no Cluster where there is no such kind.
-        (Watched::Clusters, Verb::Get) => Outcome::Cluster(None),
+        (Kind::Clusters, Verb::Get) => Outcome::Cluster(None),
         _ => Outcome::Refused {
             refusal: Refusal::Other,
             message: format!("the server does not serve {kind} now"),
@@ -172,19 +176,10 @@ pub(super) fn unserved(kind: Watched, verb: Verb) -> Outcome {
     }
 }
 
-/// What an object of this kind becomes inside.
-pub(super) fn object(kind: Watched, object: WireObject) -> Option<Stored> {
-    Some(match kind {
-        Watched::Pools => Stored::Pool(Box::new(PoolObject::read(object))),
-        Watched::Claims(kind) => Stored::Claim(Box::new(Claim::read(kind, object))),
-        Watched::Addresses(kind) => Stored::Address(Box::new(Address::read(kind, object))),
-        Watched::Clusters => return None,
-    })
-}
-
 fn stored(
     subject: &Subject<'_>,
     served: &Served,
+    filter: Option<&str>,
     body: &[u8],
 ) -> Result<Outcome, serde_json::Error> {
     let tagged: Tagged = serde_json::from_slice(body)?;
@@ -204,30 +199,29 @@ fn stored(
         ));
     }
     // With the last finalizer a deleting object goes; the answer shows its last state.
-    if subject.verb.is_write() && read.metadata.is_deleting() && read.metadata.finalizers.is_empty()
-    {
+    if read.metadata.is_deleting() && read.metadata.finalizers.is_empty() {
         return Ok(Outcome::Gone);
     }
     // A DELETE of an object without finalizers may be answered with the object as it was.
     if subject.verb == Verb::Delete && read.metadata.finalizers.is_empty() {
         return Ok(Outcome::Gone);
     }
-    if subject.kind == Watched::Clusters {
-        let version = served.version(Watched::Clusters).unwrap_or_default();
+    if subject.kind == Kind::Clusters {
+        let version = served.version(Kind::Clusters).unwrap_or_default();
         let api_version = format!("{}/{version}", subject.kind.group());
         return Ok(Outcome::Cluster(Some(ClusterFacts::read(
             &api_version,
             &read,
         ))));
     }
-    object(subject.kind, read)
-        .map(Outcome::Stored)
-        .ok_or_else(|| serde::de::Error::custom("an object of no kind that is written"))
+    let object = reading::pool_input(subject.kind, read, filter)
+        .ok_or_else(|| serde::de::Error::custom("an object of no kind that is written"))?;
+    Ok(Outcome::Stored(object, Age::Newest))
 }
 
-fn gone(kind: Watched, verb: Verb) -> Outcome {
+fn gone(kind: Kind, verb: Verb) -> Outcome {
     match (kind, verb) {
-        (Watched::Clusters, Verb::Get) => Outcome::Cluster(None),
+        (Kind::Clusters, Verb::Get) => Outcome::Cluster(None),
         _ => Outcome::Gone,
     }
 }

@@ -4,10 +4,9 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use crate::api::{Meta, Uid, WireObject};
-
-use super::known::Name;
-use super::watched::Watched;
+use crate::admission;
+use crate::api::{Address, Claim, Kind, Meta, PoolObject, Uid, WireObject};
+use crate::pool::{Name, Object, Scope};
 
 /// One page of a list.
 #[derive(Debug)]
@@ -43,6 +42,37 @@ pub(super) enum Event {
     Error { code: u16, message: String },
     /// Something else. `ended`: it is the end of this incarnation.
     Odd { odd: Unreadable, ended: Option<Uid> },
+}
+
+/// What a pool is told of an object; `None` of a Cluster. `filter`: `--watch-filter`.
+pub(super) fn pool_input(kind: Kind, object: WireObject, filter: Option<&str>) -> Option<Object> {
+    let scope = Scope::of(&object.metadata, filter);
+    Some(match kind {
+        Kind::Pools => {
+            let object = Box::new(PoolObject::read(object));
+            let problems = match &object.spec {
+                Ok(spec) => admission::pool_problems(spec)
+                    .iter()
+                    .map(ToString::to_string)
+                    .collect(),
+                Err(why) => vec![why.clone()],
+            };
+            Object::Pool {
+                object,
+                problems,
+                scope,
+            }
+        }
+        Kind::Claims(family) => Object::Claim {
+            claim: Box::new(Claim::read(family, object)),
+            scope,
+        },
+        Kind::Addresses(family) => Object::Address {
+            address: Box::new(Address::read(family, object)),
+            scope,
+        },
+        Kind::Clusters => return None,
+    })
 }
 
 #[derive(Deserialize)]
@@ -92,10 +122,10 @@ struct Pieces<'a> {
 ///
 /// # Errors
 /// A line when it is no page at all.
-pub(super) fn page(kind: Watched, body: &[u8]) -> Result<Page, String> {
+pub(super) fn page(kind: Kind, body: &[u8]) -> Result<Page, String> {
     let whole = match kind {
-        Watched::Clusters => None,
-        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+        Kind::Clusters => None,
+        Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) => {
             serde_json::from_slice::<WirePage<WireObject>>(body).ok()
         }
     };
@@ -122,10 +152,10 @@ pub(super) fn page(kind: Watched, body: &[u8]) -> Result<Page, String> {
 ///
 /// # Errors
 /// A line when it is no event at all: the stream was cut or is none.
-pub(super) fn event(kind: Watched, line: &[u8]) -> Result<Event, String> {
+pub(super) fn event(kind: Kind, line: &[u8]) -> Result<Event, String> {
     let whole = match kind {
-        Watched::Clusters => None,
-        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+        Kind::Clusters => None,
+        Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) => {
             serde_json::from_slice::<WireEvent<WireObject>>(line).ok()
         }
     };
@@ -179,18 +209,18 @@ pub(super) fn event(kind: Watched, line: &[u8]) -> Result<Event, String> {
 ///
 /// # Errors
 /// Why it cannot be read.
-pub(super) fn object(kind: Watched, body: &[u8]) -> Result<WireObject, serde_json::Error> {
+pub(super) fn object(kind: Kind, body: &[u8]) -> Result<WireObject, serde_json::Error> {
     match kind {
-        Watched::Clusters => {
+        Kind::Clusters => {
             let raw: &RawValue = serde_json::from_slice(body)?;
             piecewise(kind, raw).map_err(|odd| serde::de::Error::custom(odd.error))
         }
-        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => serde_json::from_slice(body),
+        Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) => serde_json::from_slice(body),
     }
 }
 
 /// Reads one object piece by piece. Pieces that are not asked for are skipped, however deep they are nested.
-fn piecewise(kind: Watched, raw: &RawValue) -> Result<WireObject, Unreadable> {
+fn piecewise(kind: Kind, raw: &RawValue) -> Result<WireObject, Unreadable> {
     let pieces: Pieces =
         serde_json::from_str(raw.get()).map_err(|e| Unreadable::of(None, e.to_string()))?;
     let odd = |what: &str, e: serde_json::Error| {
@@ -205,8 +235,8 @@ fn piecewise(kind: Watched, raw: &RawValue) -> Result<WireObject, Unreadable> {
         serde_json::from_str(piece.get()).map_err(|e| odd(what, e))
     };
     let (spec, status) = match kind {
-        Watched::Clusters => (paused(pieces.spec), Value::Null),
-        Watched::Pools | Watched::Claims(_) | Watched::Addresses(_) => {
+        Kind::Clusters => (paused(pieces.spec), Value::Null),
+        Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) => {
             (value("spec", pieces.spec)?, value("status", pieces.status)?)
         }
     };

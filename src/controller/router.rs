@@ -1,29 +1,31 @@
 //! Which pool does an object lead to?
 //!
-//! One synchronous struct behind one lock; the watches call it, it puts facts into mailboxes and never waits. It remembers
-//! of every object which pool it led to, so that a changed reference and a missed end become facts too, and it holds the
+//! One synchronous struct behind one lock. The watches give it what they show and the writer gives it the answers; it puts
+//! facts into mailboxes and never waits. It remembers of every object which pool it led to and in which version
+//! ([`Known`]), so that a changed reference and a missed end become facts too and what is not new ends here; and it holds the
 //! barrier: pools are told the state of the kinds only after the objects of the lists that it vouches for (A3).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
 
-use crate::admission;
 use crate::api::{
-    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject,
-    ReferenceFault, Uid, WireObject, names_our_pool,
+    AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ReferenceFault, Uid,
+    WireObject,
 };
-use crate::pool::{Input, KindState, Kinds, Scope};
+use crate::pool::{
+    Age, By, Incarnation, Input, KindState, Kinds, Known, Name, Object, Outcome, Outdated, Reread,
+};
 
 use super::absence::Absences;
-use super::known::{Incarnation, Known, Name, Source};
+use super::mailbox::ReplyPlace;
+use super::reading;
 use super::registry::{PoolHandle, Registry};
 use super::term::{Term, Terms};
 use super::view::Counts;
-use super::watched::Watched;
+use super::wire::Subject;
 
 /// Starts the worker of a pool.
 pub(super) type Hire = Box<dyn Fn(&Arc<Router>, &PoolKey, &PoolHandle) + Send + Sync>;
@@ -77,9 +79,9 @@ struct State {
 const FEW_NAMESPACES: usize = 64;
 
 /// Kinds that may be absent and whose objects hold addresses: address objects, and claims by their status (A2).
-const HOLDERS: [Watched; 2] = [
-    Watched::Addresses(ClaimKind::Capi),
-    Watched::Claims(ClaimKind::Capi),
+const HOLDERS: [Kind; 2] = [
+    Kind::Addresses(ClaimKind::Capi),
+    Kind::Claims(ClaimKind::Capi),
 ];
 
 /// Whether pools may be told that the kinds are listed.
@@ -116,155 +118,176 @@ impl Router {
         self.state.lock().expect(super::LOCK)
     }
 
-    /// An object as a list or a watch shows it. `version`: the one that its kind is served in.
-    pub(super) fn seen(self: &Arc<Self>, kind: Watched, version: &str, mut object: WireObject) {
+    /// `--watch-filter`.
+    pub(super) fn filter(&self) -> Option<&str> {
+        self.filter.as_deref()
+    }
+
+    /// An object as a list or an event shows it. `version`: the one that its kind is served in.
+    pub(super) fn seen(
+        self: &Arc<Self>,
+        kind: Kind,
+        version: &str,
+        by: By,
+        mut object: WireObject,
+    ) {
         let name = {
             let mut state = self.state();
             object.metadata.namespace = state.intern(&object.metadata.namespace);
-            Name::of(&object.metadata)
+            let name = Name::of(&object.metadata);
+            let seen = Incarnation::of(&object.metadata, None);
+            if state.known.is_outdated(kind, &name, &seen, by) {
+                // Most often the echo of a write of ours, whose answer the pool has.
+                return;
+            }
+            name
         };
-        let revision = number(&object.metadata.resource_version);
-        match kind {
-            Watched::Pools => {
-                let scope = self.scope(&object.metadata);
-                let object = Box::new(PoolObject::read(object));
-                // A whole spec is judged here, before the lock is taken.
-                let problems = match &object.spec {
-                    Ok(spec) => admission::pool_problems(spec)
-                        .iter()
-                        .map(ToString::to_string)
-                        .collect(),
-                    Err(why) => vec![why.clone()],
-                };
-                let seen = Incarnation {
-                    uid: object.meta.uid.clone(),
-                    pool: Some(name.name.clone()),
-                    source: Source::Watch,
-                    revision,
-                };
-                let mut state = self.state();
-                self.settle(&mut state, kind, &name, seen);
-                let key = object.key();
-                let input = Input::PoolSeen {
-                    object,
-                    problems,
-                    scope,
-                };
-                self.deliver(&mut state, &key, input);
+        let meta = &object.metadata;
+        if meta.is_deleting() && meta.finalizers.is_empty() {
+            // Nothing holds it any more. A page of a list may show it, so that not everything up to its version was shown.
+            self.gone(kind, &name, &meta.uid, "");
+            return;
+        }
+        if kind == Kind::Clusters {
+            let api_version = format!("{}/{version}", kind.group());
+            let facts = ClusterFacts::read(&api_version, &object);
+            self.cluster_seen(&name, &object, facts, by);
+            return;
+        }
+        // A whole spec is judged here, before the lock is taken.
+        let Some(object) = reading::pool_input(kind, object, self.filter()) else {
+            return;
+        };
+        let mut state = self.state();
+        let state = &mut *state;
+        if let Ok(Some(pool)) = self.note(state, kind, &name, &object, by) {
+            self.deliver(state, &name.pool(&pool), Input::Seen(object));
+        }
+    }
+
+    fn cluster_seen(&self, name: &Name, object: &WireObject, facts: ClusterFacts, by: By) {
+        let mut state = self.state();
+        let seen = Incarnation::of(&object.metadata, None);
+        if state.known.see(Kind::Clusters, name, seen, by).is_err() {
+            return;
+        }
+        let of_namespace = state.clusters.entry(name.namespace.clone()).or_default();
+        let before = of_namespace.insert(name.name.clone(), facts.clone());
+        // A Cluster's status changes often; pools care for these facts only.
+        if before.as_ref() != Some(&facts) {
+            self.tell_namespace(&state, &name.namespace, &Input::ClusterSeen(facts));
+        }
+    }
+
+    /// An object's end as a watch shows it, in an event of this version.
+    pub(super) fn gone(&self, kind: Kind, name: &Name, uid: &Uid, version: &str) {
+        let mut state = self.state();
+        if let Some(known) = state.known.end(kind, name, uid, version) {
+            self.tell_end(&mut state, kind, name, known, None);
+        }
+    }
+
+    /// Gives a pool the answer to its request about `subject`, and notes what that shows: what the watch shows of it then is
+    /// nothing new.
+    pub(super) fn answered(
+        self: &Arc<Self>,
+        pool: &PoolKey,
+        subject: &Subject<'_>,
+        mut outcome: Outcome,
+        reply: ReplyPlace,
+    ) {
+        let mut state = self.state();
+        let state = &mut *state;
+        match &mut outcome {
+            Outcome::Stored(object, age) | Outcome::Conflict(Reread::Found(object, age)) => {
+                *age = self.note_answer(state, pool, subject.kind, object);
             }
-            Watched::Claims(family) => {
-                let scope = self.scope(&object.metadata);
-                let claim = Box::new(Claim::read(family, object));
-                let routed = leads_to_us(&claim);
-                let mut state = self.state();
-                let seen = Incarnation {
-                    uid: claim.meta.uid.clone(),
-                    pool: routed.then(|| claim.pool.clone()),
-                    source: Source::Watch,
-                    revision,
-                };
-                self.settle(&mut state, kind, &name, seen);
-                if routed {
-                    let key = claim.pool_key();
-                    self.deliver(&mut state, &key, Input::ClaimSeen { claim, scope });
-                }
-            }
-            Watched::Addresses(family) => {
-                let ours = names_our_pool(family, &object.spec);
-                let scope = self.scope(&object.metadata);
-                let address = Address::read(family, object);
-                let mut state = self.state();
-                let seen = Incarnation {
-                    uid: address.meta.uid.clone(),
-                    pool: ours.then(|| address.pool.clone()),
-                    source: Source::Watch,
-                    revision,
-                };
-                self.settle(&mut state, kind, &name, seen);
-                for pool in state.watchers_of(&name, family) {
-                    if !ours || pool != address.pool {
-                        let address = Box::new(address.clone());
-                        let input = Input::AddressSeen { address, scope };
-                        self.tell(&name.pool(&pool), input);
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
+                if let Some(uid) = subject.uid {
+                    let name = Name {
+                        namespace: state.intern(&pool.namespace),
+                        name: subject.name.into(),
+                    };
+                    if let Some(known) = state.known.end_by_answer(subject.kind, &name, uid) {
+                        self.tell_end(state, subject.kind, &name, known, Some(pool));
                     }
                 }
-                if ours {
-                    let key = address.pool_key();
-                    let address = Box::new(address);
-                    self.deliver(&mut state, &key, Input::AddressSeen { address, scope });
-                }
             }
-            Watched::Clusters => {
-                let api_version = format!("{}/{version}", kind.group());
-                let facts = ClusterFacts::read(&api_version, &object);
-                let mut state = self.state();
-                let of_namespace = state.clusters.entry(name.namespace.clone()).or_default();
-                let before = of_namespace.insert(name.name.clone(), facts.clone());
-                let known = Incarnation {
-                    uid: facts.uid.clone(),
-                    pool: None,
-                    source: Source::Watch,
-                    revision,
-                };
-                state.known.put(kind, name.clone(), known);
-                // A Cluster's status changes often; pools care for these facts only.
-                if before.as_ref() != Some(&facts) {
-                    self.tell_namespace(&state, &name.namespace, &Input::ClusterSeen(facts));
-                }
+            Outcome::Conflict(Reread::Unread)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken
+            | Outcome::Refused { .. }
+            | Outcome::NotSent { .. }
+            | Outcome::Unknown { .. } => {}
+        }
+        // Under the lock, so that nothing newer comes before it.
+        reply.answer(outcome);
+    }
+
+    /// Whether the pool is to take in the object of its answer. An object that leads elsewhere goes there.
+    fn note_answer(
+        self: &Arc<Self>,
+        state: &mut State,
+        asked_by: &PoolKey,
+        kind: Kind,
+        object: &Object,
+    ) -> Age {
+        let mut name = Name::of(object.meta());
+        name.namespace = state.intern(&name.namespace);
+        match self.note(state, kind, &name, object, By::Answer) {
+            Ok(Some(pool)) if pool == asked_by.name => Age::Newest,
+            Ok(Some(pool)) => {
+                self.deliver(state, &name.pool(&pool), Input::Seen(object.clone()));
+                Age::Outdated
             }
+            Ok(None) | Err(Outdated) => Age::Outdated,
         }
     }
 
-    /// An object's end as a watch shows it.
-    pub(super) fn gone(&self, kind: Watched, name: &Name, uid: &Uid) {
-        let mut state = self.state();
-        let known = state.known.get(kind, name);
-        // The end of an incarnation that was replaced has been told when the next one was seen.
-        if known.is_some_and(|known| known.uid == *uid) {
-            self.forget(&mut state, kind, name);
-        }
-    }
-
-    /// An address object that our own create made. It may end before any list shows it, and then only this makes its end
-    /// a difference between two lists.
-    pub(super) fn created(&self, address: &Address) {
-        let mut state = self.state();
-        let name = Name {
-            namespace: state.intern(&address.meta.namespace),
-            name: address.meta.name.clone(),
+    /// Remembers an object, tells the pool that its name led to before when that is another or when it was another incarnation,
+    /// and returns the pool that it leads to.
+    fn note(
+        &self,
+        state: &mut State,
+        kind: Kind,
+        name: &Name,
+        object: &Object,
+        by: By,
+    ) -> Result<Option<Arc<str>>, Outdated> {
+        let pool = leads_to(object);
+        let seen = Incarnation::of(object.meta(), pool.clone());
+        let uid = seen.uid.clone();
+        let Some(before) = state.known.see(kind, name, seen, by)? else {
+            return Ok(pool);
         };
-        let kind = Watched::Addresses(address.kind);
-        let made = Incarnation {
-            uid: address.meta.uid.clone(),
-            pool: Some(address.pool.clone()),
-            source: Source::Answer,
-            revision: number(&address.meta.resource_version),
-        };
-        match state.known.get(kind, &name) {
-            // The watch has told of this very object, or of its successor.
-            Some(known) if !made.replaces(known) => return,
-            Some(_) => self.forget(&mut state, kind, &name),
-            None => {}
+        let moved = before.pool.clone().filter(|_| before.pool != pool);
+        match (kind, moved) {
+            (Kind::Claims(family), Some(pool)) if before.uid == uid => {
+                let key = name.claim(family);
+                self.tell(&name.pool(&pool), Input::ClaimLeft { key, uid });
+            }
+            (_, Some(_)) => self.tell_end(state, kind, name, before, None),
+            (_, None) if before.uid != uid => self.tell_end(state, kind, name, before, None),
+            (_, None) => {}
         }
-        state.known.put(kind, name, made);
+        Ok(pool)
     }
 
-    /// A complete list was shown: what is known and was not in it is gone. `revision`: of the list.
-    pub(super) fn reset(&self, kind: Watched, live: &HashSet<Name>, revision: &str) {
+    /// A complete list was shown: what is known and was not in it is gone. `version`: of the list.
+    pub(super) fn reset(&self, kind: Kind, live: &HashSet<Name>, version: &str) {
         let mut state = self.state();
-        let removed = state.known.missing(kind, live, revision.parse().ok());
-        for name in &removed {
-            self.forget(&mut state, kind, name);
+        for (name, known) in state.known.end_missing(kind, live, version) {
+            self.tell_end(&mut state, kind, &name, known, None);
         }
     }
 
     /// The state of a kind changed, other than by a list.
-    pub(super) fn kind_is(&self, kind: Watched, to: KindState) {
+    pub(super) fn kind_is(&self, kind: Kind, to: KindState) {
         self.set(&mut self.state(), kind, to);
     }
 
-    fn set(&self, state: &mut State, kind: Watched, to: KindState) {
-        let place = kind.state_in(&mut state.kinds);
+    fn set(&self, state: &mut State, kind: Kind, to: KindState) {
+        let place = &mut state.kinds[kind];
         if *place == to {
             return;
         }
@@ -287,7 +310,7 @@ impl Router {
     }
 
     /// A list that was begun in this term is complete and was put in.
-    pub(super) fn listed(&self, kind: Watched, begun: Term) -> Listing {
+    pub(super) fn listed(&self, kind: Kind, begun: Term) -> Listing {
         let mut state = self.state();
         if begun < self.terms.current() {
             return Listing::Outdated;
@@ -297,7 +320,7 @@ impl Router {
     }
 
     /// Discovery that was asked in this term, at `at`, says that the server does not have the kind.
-    pub(super) fn absent(&self, kind: Watched, asked: Term, at: Instant) {
+    pub(super) fn absent(&self, kind: Kind, asked: Term, at: Instant) {
         let mut state = self.state();
         if asked == self.terms.current() {
             self.set(&mut state, kind, KindState::Absent);
@@ -318,10 +341,10 @@ impl Router {
         let known = async {
             loop {
                 let answered = self.absences.answered();
-                let mut kinds = self.state().kinds;
+                let kinds = self.state().kinds;
                 let mut confirmed = true;
                 for kind in HOLDERS {
-                    match *kind.state_in(&mut kinds) {
+                    match kinds[kind] {
                         KindState::Listed | KindState::Unavailable => {}
                         KindState::Pending => return false,
                         KindState::Absent => confirmed &= self.absences.is_confirmed(kind, since),
@@ -342,8 +365,8 @@ impl Router {
     pub(super) fn next_term(&self) {
         let mut state = self.state();
         self.terms.begin();
-        for kind in Watched::ALL {
-            match *kind.state_in(&mut state.kinds) {
+        for kind in Kind::ALL {
+            match state.kinds[kind] {
                 KindState::Listed | KindState::Absent => {
                     self.set(&mut state, kind, KindState::Pending);
                 }
@@ -373,7 +396,7 @@ impl Router {
             name: claim.name.clone(),
         };
         let state = self.state();
-        let known = state.known.get(Watched::Claims(claim.kind), &name)?;
+        let known = state.known.get(Kind::Claims(claim.kind), &name)?;
         Some(name.pool(known.pool.as_ref()?))
     }
 
@@ -427,36 +450,20 @@ impl Router {
         }
     }
 
-    fn scope(&self, meta: &Meta) -> Scope {
-        Scope::of(meta, self.filter.as_deref())
-    }
-
-    /// Remembers where an object leads now, and tells the pool that it led to before when that is another, or when it was
-    /// another incarnation.
-    fn settle(&self, state: &mut State, kind: Watched, name: &Name, seen: Incarnation) {
-        if let Some(before) = state.known.get(kind, name) {
-            let moved = before.pool.clone().filter(|_| before.pool != seen.pool);
-            match (kind, moved) {
-                (Watched::Claims(family), Some(pool)) if before.uid == seen.uid => {
-                    let key = name.claim(family);
-                    let uid = seen.uid.clone();
-                    self.tell(&name.pool(&pool), Input::ClaimLeft { key, uid });
-                }
-                (_, Some(_)) => self.forget(state, kind, name),
-                (_, None) if before.uid != seen.uid => self.forget(state, kind, name),
-                (_, None) => {}
-            }
-        }
-        state.known.put(kind, name.clone(), seen);
-    }
-
-    /// The known incarnation of this name is gone, or leads elsewhere: says so where it led to.
-    fn forget(&self, state: &mut State, kind: Watched, name: &Name) {
-        let Some(Incarnation { uid, pool, .. }) = state.known.remove(kind, name) else {
-            return;
-        };
+    /// Says where an object led to that it is gone, or leads elsewhere. `knows`: the pool that has this from its own answer.
+    fn tell_end(
+        &self,
+        state: &mut State,
+        kind: Kind,
+        name: &Name,
+        known: Incarnation,
+        knows: Option<&PoolKey>,
+    ) {
+        let Incarnation { uid, pool, .. } = known;
+        let pool = pool.map(|pool| name.pool(&pool));
+        let to_tell = pool.as_ref().filter(|pool| knows != Some(*pool));
         match kind {
-            Watched::Clusters => {
+            Kind::Clusters => {
                 if let Some(of_namespace) = state.clusters.get_mut(&name.namespace) {
                     of_namespace.remove(&name.name);
                     if of_namespace.is_empty() {
@@ -468,27 +475,26 @@ impl Router {
                 };
                 self.tell_namespace(state, &name.namespace, &input);
             }
-            Watched::Pools => {
-                if let Some(pool) = pool {
-                    self.tell(&name.pool(&pool), Input::PoolGone { uid });
+            Kind::Pools => {
+                if let Some(pool) = to_tell {
+                    self.tell(pool, Input::PoolGone { uid });
                 }
             }
-            Watched::Claims(family) => {
-                if let Some(pool) = pool {
+            Kind::Claims(family) => {
+                if let Some(pool) = to_tell {
                     let key = name.claim(family);
-                    self.tell(&name.pool(&pool), Input::ClaimGone { key, uid });
+                    self.tell(pool, Input::ClaimGone { key, uid });
                 }
             }
-            Watched::Addresses(family) => {
+            Kind::Addresses(family) => {
                 for watcher in state.watchers_of(name, family) {
                     if pool.as_ref() != Some(&watcher) {
-                        let input = Input::NameFreed(name.address(family));
-                        self.tell(&name.pool(&watcher), input);
+                        self.tell(&watcher, Input::NameFreed(name.address(family)));
                     }
                 }
-                if let Some(pool) = pool {
+                if let Some(pool) = to_tell {
                     let key = name.address(family);
-                    self.tell(&name.pool(&pool), Input::AddressGone { key, uid });
+                    self.tell(pool, Input::AddressGone { key, uid });
                 }
             }
         }
@@ -554,9 +560,13 @@ impl Router {
     }
 }
 
-/// A resourceVersion as a number, to compare (Kubernetes promises their order since 1.35).
-fn number(revision: &str) -> Option<NonZeroU64> {
-    revision.parse().ok()
+/// Name of the pool of ours that an object leads to.
+fn leads_to(object: &Object) -> Option<Arc<str>> {
+    match object {
+        Object::Pool { object, .. } => Some(object.meta.name.clone()),
+        Object::Claim { claim, .. } => leads_to_us(claim).then(|| claim.pool.clone()),
+        Object::Address { address, .. } => (!address.pool.is_empty()).then(|| address.pool.clone()),
+    }
 }
 
 /// An IPAddressClaim of another provider is not ours to look at, but for one that carries our finalizer (R8).
@@ -603,7 +613,8 @@ impl State {
         namespace.clone()
     }
 
-    fn watchers_of(&self, name: &Name, kind: ClaimKind) -> Vec<Arc<str>> {
+    /// Pools that wait for a name to become free.
+    fn watchers_of(&self, name: &Name, kind: ClaimKind) -> Vec<PoolKey> {
         if self.watchers.is_empty() {
             return Vec::new();
         }
@@ -612,7 +623,7 @@ impl State {
             .get(&key)
             .into_iter()
             .flatten()
-            .cloned()
+            .map(|pool| name.pool(pool))
             .collect()
     }
 }

@@ -19,12 +19,13 @@ use super::intake::{Intake, Intakes};
 use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
 use super::router::{Barrier, Router};
+use super::served::Served;
 use super::settings::Settings;
 use super::transport::PAGE_BYTES;
 use super::view::{Counts, View};
-use super::watched::{Served, Watched};
 use super::worker::{Machine, Worker};
 use super::writer::{Door, Writer};
+use crate::api::Kind;
 
 /// Why a run ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +211,7 @@ impl Controller {
             failures: Arc::clone(&self.failures),
             page_bytes: PAGE_BYTES,
         };
-        for kind in Watched::ALL {
+        for kind in Kind::ALL {
             let intake = Intake::new(kind, all.clone());
             let task = format!("watch of {kind}");
             self.failures

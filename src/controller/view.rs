@@ -12,8 +12,8 @@ use crate::observe::metrics::{Metrics, Sight};
 use crate::pool::{Decision, KindState, Kinds, Outcome, Snapshot};
 
 use super::registry::Registry;
-use super::watched::{Origin, Watched};
 use super::wire::{Subject, Verb};
+use crate::api::{Kind, Origin};
 
 /// A window into a running controller. Cheap to clone; goes on showing the last state after the run.
 #[derive(Clone)]
@@ -26,13 +26,13 @@ pub struct View {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Counters {
     /// Requests answered, by what they did, to which resource (`plural.group`), and what came of them.
-    pub requests: BTreeMap<(Verb, Watched, &'static str), u64>,
+    pub requests: BTreeMap<(Verb, Kind, &'static str), u64>,
     /// Time that requests took, in total.
     pub request_time: Duration,
     /// Objects that watches told of, by kind and event.
-    pub events: BTreeMap<(Watched, &'static str), u64>,
+    pub events: BTreeMap<(Kind, &'static str), u64>,
     /// Watches started again, by kind and reason.
-    pub restarts: BTreeMap<(Watched, &'static str), u64>,
+    pub restarts: BTreeMap<(Kind, &'static str), u64>,
     /// Addresses allocated, by the kind of the claim.
     pub allocated: BTreeMap<ClaimKind, u64>,
     /// Claims bound.
@@ -66,10 +66,10 @@ pub(super) struct Counts {
 pub(super) struct State {
     kinds: Kinds,
     /// Kinds whose objects have been listed completely in this run, or that the server did not have: they are watched since.
-    listed: BTreeSet<Watched>,
+    listed: BTreeSet<Kind>,
     leading: bool,
     /// Why a kind cannot be listed.
-    troubles: BTreeMap<Watched, String>,
+    troubles: BTreeMap<Kind, String>,
     /// Rises whenever a snapshot changes.
     revision: u64,
 }
@@ -120,17 +120,17 @@ impl View {
 
     /// What a scrape of the metrics reads.
     pub fn sight(&self) -> Sight {
-        let mut kinds = self.kinds();
+        let kinds = self.kinds();
         let troubles = self.counts.state.borrow().troubles.clone();
-        let state = |kind: Watched| {
-            let state = match *kind.state_in(&mut kinds) {
+        let state = |kind: Kind| {
+            let state = match kinds[kind] {
                 // Listed once, and changes of it are not heard of.
                 KindState::Listed if troubles.contains_key(&kind) => KindState::Pending,
                 state => state,
             };
             (kind.resource().to_owned(), state)
         };
-        let kinds = Watched::ALL.map(state).to_vec();
+        let kinds = Kind::ALL.map(state).to_vec();
         let load = self.registry.load();
         Sight {
             snapshots: self.registry.snapshots(),
@@ -147,11 +147,11 @@ impl View {
     /// The line.
     pub fn ready(&self) -> Result<(), String> {
         let state = self.counts.state.borrow();
-        let missing: Vec<String> = Watched::ALL
+        let missing: Vec<String> = Kind::ALL
             .into_iter()
             .filter_map(|kind| {
                 let why = state.troubles.get(&kind);
-                match (*kind.state_in(&mut state.kinds.clone()), why) {
+                match (state.kinds[kind], why) {
                     (KindState::Pending, Some(why)) => {
                         Some(format!("{kind} is not listed yet: {why}"))
                     }
@@ -230,7 +230,7 @@ impl Counts {
             self.metrics.refused(verb, resource, refusal.name());
         }
         let name = match outcome {
-            Outcome::Stored(_) | Outcome::Cluster(_) => "stored",
+            Outcome::Stored(..) | Outcome::Cluster(_) => "stored",
             Outcome::Gone => "gone",
             Outcome::Conflict(_) => "conflict",
             Outcome::NameTaken => "name_taken",
@@ -246,12 +246,12 @@ impl Counts {
         });
     }
 
-    pub(super) fn event(&self, kind: Watched, event: &'static str) {
+    pub(super) fn event(&self, kind: Kind, event: &'static str) {
         self.metrics.watch_event(kind.resource(), event);
         self.count(|c| *c.events.entry((kind, event)).or_default() += 1);
     }
 
-    pub(super) fn restarted(&self, kind: Watched, reason: &'static str) {
+    pub(super) fn restarted(&self, kind: Kind, reason: &'static str) {
         self.metrics.watch_restarted(kind.resource(), reason);
         self.count(|c| *c.restarts.entry((kind, reason)).or_default() += 1);
     }
@@ -278,9 +278,9 @@ impl Counts {
         self.state.send_modify(|s| s.revision += 1);
     }
 
-    pub(super) fn kinds(&self, mut kinds: Kinds) {
-        let known = |kind: &Watched| *kind.state_in(&mut kinds) != KindState::Pending;
-        let known: Vec<Watched> = Watched::ALL.into_iter().filter(known).collect();
+    pub(super) fn kinds(&self, kinds: Kinds) {
+        let known = |kind: &Kind| kinds[*kind] != KindState::Pending;
+        let known: Vec<Kind> = Kind::ALL.into_iter().filter(known).collect();
         self.state.send_modify(|s| {
             s.kinds = kinds;
             s.listed.extend(known);
@@ -288,7 +288,7 @@ impl Counts {
     }
 
     /// Whether memory holds the objects of this kind. A new term lists them again, and they are known meanwhile.
-    pub(super) fn was_listed(&self, kind: Watched) -> bool {
+    pub(super) fn was_listed(&self, kind: Kind) -> bool {
         self.state.borrow().listed.contains(&kind)
     }
 
@@ -298,7 +298,7 @@ impl Counts {
     }
 
     /// Why a kind cannot be listed; `None` once it can.
-    pub(super) fn trouble(&self, kind: Watched, why: Option<String>) {
+    pub(super) fn trouble(&self, kind: Kind, why: Option<String>) {
         self.state.send_if_modified(|s| match why {
             Some(why) => s.troubles.insert(kind, why.clone()) != Some(why),
             None => s.troubles.remove(&kind).is_some(),

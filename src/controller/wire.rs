@@ -14,11 +14,11 @@ use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use crate::api::{ClaimKind, PoolKey, names};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind, PoolKey, Uid, names};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
+use super::served::Served;
 use super::transport::Call;
-use super::watched::{Served, Watched};
 
 /// Time that the server gives a write before it gives up, in seconds. The lease counts on it: see `lease.rs`.
 pub(super) const WRITE_SECONDS: u64 = 4;
@@ -72,8 +72,10 @@ impl Verb {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Subject<'a> {
     pub(super) verb: Verb,
-    pub(super) kind: Watched,
+    pub(super) kind: Kind,
     pub(super) name: &'a str,
+    /// The incarnation that is to be written; `None` of a create or a read.
+    pub(super) uid: Option<&'a Uid>,
 }
 
 /// Time that the server gives `request`.
@@ -90,28 +92,40 @@ pub(super) fn time_limit(request: &Request) -> Duration {
 
 /// The object that `request` of this pool is about.
 pub(super) fn subject<'a>(pool: &'a PoolKey, request: &'a Request) -> Subject<'a> {
-    let (verb, kind, name) = match request {
-        Request::PoolMeta { .. } => (Verb::Patch, Watched::Pools, &pool.name),
-        Request::PoolStatus { .. } => (Verb::PatchStatus, Watched::Pools, &pool.name),
-        Request::ClaimFinalizers { key, .. } => (Verb::Patch, Watched::Claims(key.kind), &key.name),
-        Request::ClaimStatus { key, .. } => {
-            (Verb::PatchStatus, Watched::Claims(key.kind), &key.name)
+    let pools = Kind::Pools;
+    let claims = |key: &ClaimKey| Kind::Claims(key.kind);
+    let addresses = |key: &AddressKey| Kind::Addresses(key.kind);
+    let (verb, kind, name, uid) = match request {
+        Request::PoolMeta { uid, .. } => (Verb::Patch, pools, &pool.name, Some(uid)),
+        Request::PoolStatus { uid, .. } => (Verb::PatchStatus, pools, &pool.name, Some(uid)),
+        Request::ClaimFinalizers { key, uid, .. } => {
+            (Verb::Patch, claims(key), &key.name, Some(uid))
         }
-        Request::CreateAddress(new) => (Verb::Create, Watched::Addresses(new.kind), &new.name),
-        Request::DeleteAddress { key, .. } => {
-            (Verb::Delete, Watched::Addresses(key.kind), &key.name)
+        Request::ClaimStatus { key, uid, .. } => {
+            (Verb::PatchStatus, claims(key), &key.name, Some(uid))
         }
-        Request::AddressMeta { key, .. } => (Verb::Patch, Watched::Addresses(key.kind), &key.name),
-        Request::ReadCluster { name } => (Verb::Get, Watched::Clusters, name),
-        Request::ReadClaim { key } => (Verb::Get, Watched::Claims(key.kind), &key.name),
-        Request::ReadAddress { key } => (Verb::Get, Watched::Addresses(key.kind), &key.name),
+        Request::CreateAddress(new) => (Verb::Create, Kind::Addresses(new.kind), &new.name, None),
+        Request::DeleteAddress { key, uid, .. } => {
+            (Verb::Delete, addresses(key), &key.name, Some(uid))
+        }
+        Request::AddressMeta { key, uid, .. } => {
+            (Verb::Patch, addresses(key), &key.name, Some(uid))
+        }
+        Request::ReadCluster { name } => (Verb::Get, Kind::Clusters, name, None),
+        Request::ReadClaim { key } => (Verb::Get, claims(key), &key.name, None),
+        Request::ReadAddress { key } => (Verb::Get, addresses(key), &key.name, None),
     };
-    Subject { verb, kind, name }
+    Subject {
+        verb,
+        kind,
+        name,
+        uid,
+    }
 }
 
 /// The server has no such kind now, so that no path leads to its objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Unserved(pub(super) Watched);
+pub(super) struct Unserved(pub(super) Kind);
 
 /// The HTTP of a request.
 pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Result<Call, Unserved> {
@@ -130,6 +144,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
     }
     let body = match request {
         Request::PoolMeta {
+            uid: _,
             resource_version,
             finalizers,
             labels,
@@ -147,12 +162,14 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
             json!({ "metadata": meta })
         }
         Request::PoolStatus {
+            uid: _,
             resource_version,
             status,
             entries: _,
         } => json!({ "metadata": versioned(resource_version), "status": status }),
         Request::ClaimFinalizers {
             key: _,
+            uid: _,
             resource_version,
             finalizers,
         } => {
@@ -162,6 +179,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
         }
         Request::ClaimStatus {
             key,
+            uid: _,
             resource_version,
             status,
         } => json!({
@@ -180,6 +198,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
         }),
         Request::AddressMeta {
             key: _,
+            uid: _,
             resource_version,
             finalizers,
             owner_references,
@@ -327,7 +346,7 @@ fn new_address(
         gateway,
         dns_servers,
     } = new;
-    let claims = Watched::Claims(*kind);
+    let claims = Kind::Claims(*kind);
     let claim_version = served.version(claims).ok_or(Unserved(claims))?;
     let mut of_pool = json!({
         "apiVersion": format!("{}/{}", names::METAL3_GROUP, names::METAL3_VERSION),

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::PoolKey;
-use crate::pool::{Newest, Outcome, Request, Stored};
+use crate::pool::{Outcome, Request, Reread};
 
 use super::bucket::Bucket;
 use super::failure::Failures;
@@ -22,10 +22,10 @@ use super::lease::Tenure;
 use super::mailbox::ReplyPlace;
 use super::outcome::{self, Meaning};
 use super::router::Router;
+use super::served::Served;
 use super::settings::Rate;
 use super::transport::{self, OBJECT_BYTES, Reply};
 use super::view::Counts;
-use super::watched::Served;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
 /// Time after which we stop waiting for the answer of a read or of a write of the lease: a little above what the server was
@@ -263,7 +263,7 @@ impl Writer {
 
     /// Sends one request and gives its pool the answer. Returns for how long its place is to stay taken, when the server asked
     /// to wait: an overloaded server then meets no more requests in that time than may be in flight.
-    async fn perform(&self, job: Job, router: &Router) -> Option<Duration> {
+    async fn perform(&self, job: Job, router: &Arc<Router>) -> Option<Duration> {
         let Job {
             pool,
             request,
@@ -290,16 +290,14 @@ impl Writer {
                 let code = answer.as_ref().ok().map(|reply| reply.status);
                 pause = answer.as_ref().ok().and_then(pause_after);
                 self.door.counts.sent(&subject, code, started.elapsed());
-                match outcome::meaning(&subject, &self.door.served, answer) {
+                match outcome::meaning(&subject, &self.door.served, router.filter(), answer) {
                     Meaning::Outcome(outcome) => outcome,
-                    Meaning::Conflict => Outcome::Conflict(self.reread(&pool, &subject).await),
+                    Meaning::Conflict => {
+                        Outcome::Conflict(self.reread(&pool, &subject, router.filter()).await)
+                    }
                 }
             }
         };
-        if let (Verb::Create, Outcome::Stored(Stored::Address(address))) = (subject.verb, &outcome)
-        {
-            router.created(address);
-        }
         if let (true, Outcome::Unknown { .. }) = (subject.verb.is_write(), &outcome) {
             let over = Instant::now() + 2 * limit;
             let mut lost = self.lost.lock().expect(super::LOCK);
@@ -308,15 +306,15 @@ impl Writer {
         self.door
             .counts
             .answered(&subject, &outcome, started.elapsed());
-        reply.answer(outcome);
+        router.answered(&pool, &subject, outcome, reply);
         pause
     }
 
-    async fn reread(&self, pool: &PoolKey, subject: &Subject<'_>) -> Newest {
+    async fn reread(&self, pool: &PoolKey, subject: &Subject<'_>, filter: Option<&str>) -> Reread {
         let Ok(call) = wire::reread(pool, subject, &self.door.served) else {
-            return Newest::Unread;
+            return Reread::Unread;
         };
         let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
-        outcome::newest(subject, &self.door.served, answer)
+        outcome::reread(subject, &self.door.served, filter, answer)
     }
 }

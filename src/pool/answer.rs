@@ -1,4 +1,5 @@
-//! Answers. A definite one is taken like any object seen or gone; of the others only so much is believed as they say.
+//! Answers. The object of a definite one is taken in like any object seen or gone, unless the watch has shown more of it; of
+//! the others only so much is believed as they say.
 
 use std::net::IpAddr;
 
@@ -7,7 +8,7 @@ use jiff::SignedDuration;
 use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
 
 use super::case::{AttemptState, Refused};
-use super::input::{Newest, Outcome, Refusal, Stored};
+use super::input::{Age, Object, Outcome, Refusal, Reread, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::Course;
 use super::request::{ClaimStatus, Decision, Effect, RequestId};
@@ -37,8 +38,8 @@ impl Pool {
             }
             Purpose::Status(uid, sent) => {
                 self.head.flight = None;
-                if let Outcome::Stored(Stored::Pool(pool)) = &outcome {
-                    let stored = serde_json::to_value(&pool.status).unwrap_or_default();
+                if let Outcome::Stored(Object::Pool { object, .. }, _) = &outcome {
+                    let stored = serde_json::to_value(&object.status).unwrap_or_default();
                     self.head.desk.dropped.learn_pool(&sent, &stored);
                 }
                 self.answered_pool(&uid, outcome, true);
@@ -67,7 +68,7 @@ impl Pool {
                     ),
                     Sent::Status(uid, addr, status) => {
                         let stored = match &outcome {
-                            Outcome::Stored(Stored::Claim(claim)) => Some(&**claim),
+                            Outcome::Stored(Object::Claim { claim, .. }, _) => Some(&**claim),
                             _ => None,
                         };
                         self.learn_claim(&key, &status, stored);
@@ -90,29 +91,34 @@ impl Pool {
         }
     }
 
+    /// Takes in the object of an answer, if nothing newer of it is known.
+    fn take_in(&mut self, object: Object, age: Age) {
+        match age {
+            Age::Newest => self.seen(object),
+            Age::Outdated => {}
+        }
+    }
+
     // --- the pool
 
     fn answered_pool(&mut self, uid: &Uid, outcome: Outcome, status: bool) {
         let version = self.head.object.as_ref().map(|p| p.version.clone());
         match outcome {
-            Outcome::Stored(Stored::Pool(pool)) => {
+            Outcome::Stored(pool @ Object::Pool { .. }, age) => {
                 self.pool_backoff(status).reset();
                 if !status {
                     self.head.refusal = None;
                 }
-                self.see_pool(*pool, None);
+                self.take_in(pool, age);
             }
-            Outcome::Conflict(Newest::Seen(Stored::Pool(pool))) => {
-                self.see_pool(*pool, None);
+            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, age)) => {
+                self.take_in(pool, age);
                 if self.head.object.as_ref().map(|p| p.version.clone()) == version {
                     self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
                 }
                 self.head.desk.dirty = true;
             }
-            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
-                self.graves.dig(uid.clone(), self.now);
-                self.pool_gone(uid);
-            }
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
             Outcome::Refused { message, .. } => {
                 self.pool_failed(status, Mishap::Refused, &message);
                 if !status {
@@ -124,8 +130,8 @@ impl Pool {
                 self.pool_failed(status, Mishap::NotSent(retry_after), "it was not sent");
             }
             Outcome::Unknown { message } => self.pool_failed(status, Mishap::Lost, &message),
-            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
-            | Outcome::Stored(_)
+            Outcome::Conflict(Reread::Unread | Reread::Found(..))
+            | Outcome::Stored(..)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => {
                 self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
@@ -187,7 +193,7 @@ impl Pool {
                 self.pool_failed(false, Mishap::Refused, &message);
             }
             Outcome::Unknown { message } => self.pool_failed(false, Mishap::Lost, &message),
-            Outcome::Stored(_) | Outcome::Conflict(_) | Outcome::NameTaken => {
+            Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::NameTaken => {
                 self.pool_failed(false, Mishap::Lost, "no Cluster came back");
             }
         }
@@ -228,14 +234,14 @@ impl Pool {
     fn answered_claim(&mut self, key: &ClaimKey, uid: &Uid, write: &ClaimWrite, outcome: Outcome) {
         let what = "write";
         match outcome {
-            Outcome::Stored(Stored::Claim(claim)) => {
+            Outcome::Stored(Object::Claim { claim, scope }, age) => {
                 // A status that explains a refused write does not hasten the next try.
                 let explains = self.cases.get(key).is_some_and(|c| c.refusal.is_some());
                 if !(explains && matches!(write, ClaimWrite::Status(None))) {
                     self.succeeded(key);
                 }
                 let created = claim.meta.created();
-                self.claim_seen(*claim, None);
+                self.take_in(Object::Claim { claim, scope }, age);
                 if let ClaimWrite::Status(Some(address)) = *write {
                     self.decided(Decision::Bound {
                         claim: key.clone(),
@@ -244,14 +250,13 @@ impl Pool {
                     });
                 }
             }
-            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 self.succeeded(key);
-                self.graves.dig(uid.clone(), self.now);
                 self.claim_gone(key, uid);
             }
-            Outcome::Conflict(Newest::Seen(Stored::Claim(claim))) => {
+            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, age)) => {
                 let version = self.claim_version(key);
-                self.claim_seen(*claim, None);
+                self.take_in(claim, age);
                 if self.claim_version(key) == version {
                     self.failed(key, Mishap::Lost, what, "it changed meanwhile");
                 }
@@ -270,8 +275,8 @@ impl Pool {
                 self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
             }
             Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
-            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
-            | Outcome::Stored(_)
+            Outcome::Conflict(Reread::Unread | Reread::Found(..))
+            | Outcome::Stored(..)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
         }
@@ -300,13 +305,15 @@ impl Pool {
         let what = "read";
         match outcome {
             Outcome::Gone => self.confirm_gone(key),
-            Outcome::Stored(Stored::Claim(claim)) => self.confirm_claim(key, *claim),
+            Outcome::Stored(Object::Claim { claim, scope }, age) => {
+                self.confirm_claim(key, claim, scope, age);
+            }
             Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
             }
             Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
-            Outcome::Stored(_)
+            Outcome::Stored(..)
             | Outcome::Conflict(_)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no claim came back"),
@@ -314,12 +321,12 @@ impl Pool {
     }
 
     /// There is such a claim after all; one that leads to another pool is none of ours.
-    fn confirm_claim(&mut self, key: &ClaimKey, claim: Claim) {
+    fn confirm_claim(&mut self, key: &ClaimKey, claim: Box<Claim>, scope: Scope, age: Age) {
         if claim.pool_key() != self.key || claim.fault.is_some() {
             self.confirm_gone(key);
             return;
         }
-        self.claim_seen(claim, None);
+        self.take_in(Object::Claim { claim, scope }, age);
         let known = self.cases.get(key).is_some_and(|c| c.claim.is_some());
         if !known {
             self.failed(
@@ -341,9 +348,9 @@ impl Pool {
             since,
         });
         match outcome {
-            Outcome::Stored(Stored::Address(address)) => {
+            Outcome::Stored(Object::Address { address, scope }, age) => {
                 self.succeeded(key);
-                self.created(key, *address);
+                self.created(key, address, scope, age);
             }
             Outcome::NameTaken => {
                 self.succeeded(key);
@@ -370,7 +377,7 @@ impl Pool {
                 self.failed(key, Mishap::Refused, what, &message);
                 self.create_refused(key, Refusal::Other, &message);
             }
-            Outcome::Stored(_) | Outcome::Conflict(_) | Outcome::Cluster(_) => {
+            Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::Cluster(_) => {
                 self.set_attempt(key, undone);
                 self.failed(key, Mishap::Lost, what, "no address object came back");
             }
@@ -378,7 +385,7 @@ impl Pool {
     }
 
     /// The object exists: it holds the address from now on, not the attempt.
-    fn created(&mut self, key: &ClaimKey, address: Address) {
+    fn created(&mut self, key: &ClaimKey, address: Box<Address>, scope: Scope, age: Age) {
         if let Ok(address) = address.address {
             self.decided(Decision::Allocated {
                 claim: key.clone(),
@@ -386,7 +393,7 @@ impl Pool {
             });
         }
         let object = address.key();
-        self.address_seen(address, None);
+        self.take_in(Object::Address { address, scope }, age);
         if let Some(case) = self.cases.get_mut(key) {
             case.kept = None;
             case.refusal = None;
@@ -430,9 +437,9 @@ impl Pool {
     fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
         let what = "read the address object";
         match outcome {
-            Outcome::Stored(Stored::Address(address)) => {
+            Outcome::Stored(Object::Address { address, scope }, age) => {
                 self.succeeded(key);
-                self.name_read(key, name, *address);
+                self.name_read(key, name, address, scope, age);
             }
             Outcome::Gone => {
                 self.succeeded(key);
@@ -444,14 +451,21 @@ impl Pool {
                 self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
             }
             Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
-            Outcome::Stored(_)
+            Outcome::Stored(..)
             | Outcome::Conflict(_)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no object came back"),
         }
     }
 
-    fn name_read(&mut self, key: &ClaimKey, name: &AddressKey, address: Address) {
+    fn name_read(
+        &mut self,
+        key: &ClaimKey,
+        name: &AddressKey,
+        address: Box<Address>,
+        scope: Scope,
+        age: Age,
+    ) {
         let attempt = self.cases.get(key).and_then(|c| c.attempt.as_deref());
         let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
             return;
@@ -464,12 +478,10 @@ impl Pool {
         let here = address.pool_key() == self.key;
         if here && address.claim == key.name {
             self.effect(Effect::ForgetName(name.clone()));
-            self.created(key, address);
+            self.created(key, address, scope, age);
             return;
         }
-        if here {
-            self.address_seen(address, None);
-        }
+        self.take_in(Object::Address { address, scope }, age);
         self.foreign.insert(name.clone(), addr);
         self.space.hold(addr, Holder::Foreign(name.clone()));
         self.weigh_foreign(name, Some(addr));
@@ -487,18 +499,18 @@ impl Pool {
     ) {
         let what = "write the address object";
         match outcome {
-            Outcome::Stored(Stored::Address(address)) => {
+            Outcome::Stored(address @ Object::Address { .. }, age) => {
                 self.succeeded(key);
-                self.address_seen(*address, None);
+                self.take_in(address, age);
             }
-            Outcome::Gone | Outcome::Conflict(Newest::Gone) => {
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 self.succeeded(key);
-                self.graves.dig(uid.clone(), self.now);
                 self.address_gone(object, uid);
+                self.name_freed(object);
             }
-            Outcome::Conflict(Newest::Seen(Stored::Address(address))) => {
+            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, age)) => {
                 let version = self.addresses.get(object).map(|a| a.version.clone());
-                self.address_seen(*address, None);
+                self.take_in(address, age);
                 self.spare(object, uid);
                 if self.addresses.get(object).map(|a| a.version.clone()) == version {
                     self.failed(key, Mishap::Lost, what, "it changed meanwhile");
@@ -514,8 +526,8 @@ impl Pool {
                 self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
             }
             Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
-            Outcome::Conflict(Newest::Unread | Newest::Seen(_))
-            | Outcome::Stored(_)
+            Outcome::Conflict(Reread::Unread | Reread::Found(..))
+            | Outcome::Stored(..)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
         }

@@ -2,7 +2,7 @@
 //! (P4), a pool that is not ready.
 
 use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
-use crate::api::{ClaimKey, ClaimKind, ClusterFacts};
+use crate::api::{ClaimKey, ClaimKind, ClusterFacts, Kind};
 
 use super::case::Reason;
 use super::head::Standing;
@@ -59,7 +59,7 @@ impl Shut {
 impl Pool {
     /// The Cluster of this name, if there is one.
     pub(super) fn cluster(&self, name: &str) -> Option<&ClusterFacts> {
-        match self.kinds.clusters {
+        match self.kinds[Kind::Clusters] {
             KindState::Listed | KindState::Pending => self.clusters.get(name),
             KindState::Absent | KindState::Unavailable => None,
         }
@@ -94,30 +94,24 @@ impl Pool {
 
     /// Whether both kinds of the family are listed, or do not exist.
     pub(super) fn is_served(&self, kind: ClaimKind) -> bool {
-        let (claims, addresses) = match kind {
-            ClaimKind::Metal3 => (self.kinds.metal3_claims, self.kinds.metal3_addresses),
-            ClaimKind::Capi => (self.kinds.capi_claims, self.kinds.capi_addresses),
-        };
-        let listed = |state| match state {
-            KindState::Listed => true,
-            KindState::Pending | KindState::Absent | KindState::Unavailable => false,
-        };
-        listed(claims) && listed(addresses)
+        let kinds = [Kind::Claims(kind), Kind::Addresses(kind)];
+        kinds
+            .iter()
+            .all(|kind| self.kinds[*kind] == KindState::Listed)
     }
 
     /// The kind that was there and is not any more, if there is one that matters to this pool (A3). Cluster is not among
     /// them: without the kind there is no Cluster.
-    pub(super) fn missing_kind(&self) -> Option<&'static str> {
-        let missing = self.kinds.all().into_iter();
-        let mut missing = missing
-            .filter(|(_, state)| *state == KindState::Unavailable)
-            .map(|(name, _)| name);
-        missing.find(|name| match *name {
-            "IPPool" => true,
-            "IPClaim" | "IPAddress.ipam.metal3.io" => self.has_cases(ClaimKind::Metal3),
-            "IPAddressClaim" | "IPAddress.ipam.cluster.x-k8s.io" => self.has_cases(ClaimKind::Capi),
-            _ => false,
-        })
+    pub(super) fn missing_kind(&self) -> Option<Kind> {
+        let matters = |kind: &Kind| match *kind {
+            Kind::Pools => true,
+            Kind::Claims(family) | Kind::Addresses(family) => self.has_cases(family),
+            Kind::Clusters => false,
+        };
+        let mut missing = Kind::ALL
+            .into_iter()
+            .filter(|kind| self.kinds[*kind] == KindState::Unavailable);
+        missing.find(matters)
     }
 
     fn has_cases(&self, kind: ClaimKind) -> bool {
@@ -179,7 +173,7 @@ impl Pool {
             Shut::Starting => format!("pool {key} waits until every kind is listed"),
             Shut::KindUnavailable => format!(
                 "the API server does not serve {} any more; nothing is given out or freed until it does",
-                self.missing_kind().unwrap_or("a kind")
+                self.missing_kind().map_or("a kind", Kind::resource)
             ),
             Shut::Deleting => format!("pool {key} is being deleted"),
             Shut::Unreadable => {

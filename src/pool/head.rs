@@ -11,10 +11,9 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{PoolObject, Uid};
+use crate::api::{Kind, PoolObject, Uid};
 
 use super::case::AttemptState;
-use super::graves::{compare_versions, is_older_incarnation};
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
 use super::report::Desk;
@@ -29,7 +28,6 @@ pub(super) struct Standing {
     pub(super) uid: Uid,
     pub(super) version: Arc<str>,
     pub(super) generation: i64,
-    created: Timestamp,
     pub(super) deleting: bool,
     /// The pause annotation.
     pub(super) paused: bool,
@@ -111,60 +109,21 @@ fn is_cluster(owner: &OwnerReference) -> bool {
 
 impl Pool {
     pub(super) fn pool_seen(&mut self, object: PoolObject, problems: Vec<String>, scope: Scope) {
-        self.see_pool(object, Some((problems, scope)));
-    }
-
-    /// `told` is `None` when an answer shows the pool: it knows neither.
-    pub(super) fn see_pool(&mut self, object: PoolObject, told: Option<(Vec<String>, Scope)>) {
         let meta = object.meta;
-        if self.graves.has(&meta.uid) {
-            return;
-        }
-        let seen = (&*meta.resource_version, meta.created());
-        let mut before: Option<Standing> = None;
-        if let Some(known) = &mut self.head.object {
-            if known.uid == meta.uid {
-                match compare_versions(seen.0, &known.version) {
-                    std::cmp::Ordering::Less => return,
-                    std::cmp::Ordering::Equal => {
-                        let Some((problems, scope)) = told else {
-                            return;
-                        };
-                        let changed = known.scope != scope;
-                        self.head.desk.dirty |= known.problems != problems;
-                        known.problems = problems;
-                        known.scope = scope;
-                        if changed {
-                            self.mark_all();
-                        }
-                        return;
-                    }
-                    std::cmp::Ordering::Greater => before = self.head.object.take(),
-                }
-            } else if is_older_incarnation(seen, (&known.version, known.created)) {
-                return;
-            } else {
+        let before = match &self.head.object {
+            Some(known) if known.uid == meta.uid => self.head.object.take(),
+            Some(known) => {
                 let uid = known.uid.clone();
                 self.pool_gone(&uid);
+                None
             }
-        }
-        let deleting = meta.is_deleting();
-        if deleting && meta.finalizers.is_empty() {
-            self.graves.dig(meta.uid.clone(), self.now);
-            self.head.object = before;
-            self.pool_gone(&meta.uid);
-            return;
-        }
-        let (problems, scope) = match (told, &before) {
-            (Some(told), _) => told,
-            (None, Some(before)) => (before.problems.clone(), before.scope),
-            (None, None) => (Vec::new(), Scope::Another),
+            None => None,
         };
+        let deleting = meta.is_deleting();
         let same_spec = before.as_ref().is_some_and(|b| b.spec == object.spec);
         let standing = |terms| Standing {
             paused: meta.has_annotation(PAUSED_ANNOTATION),
             moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
-            created: meta.created(),
             deleting,
             uid: meta.uid,
             version: meta.resource_version,
@@ -300,7 +259,7 @@ impl Pool {
     /// Sends what the pool's metadata lacks; true if something was sent.
     pub(super) fn tend_meta(&mut self) -> bool {
         let writable = self.kinds.is_synced()
-            && self.kinds.pools == KindState::Listed
+            && self.kinds[Kind::Pools] == KindState::Listed
             && self.head.flight.is_none()
             && self.head.backoff.until(self.now).is_none()
             && !self.is_paused()
@@ -317,6 +276,7 @@ impl Pool {
             let mut finalizers = pool.finalizers.clone();
             finalizers.retain(|f| f != POOL_FINALIZER);
             let request = Request::PoolMeta {
+                uid: pool.uid.clone(),
                 resource_version: pool.version.clone(),
                 finalizers,
                 labels: BTreeMap::new(),
@@ -378,6 +338,7 @@ impl Pool {
             self.head.checked = None;
         }
         let request = Request::PoolMeta {
+            uid: uid.clone(),
             resource_version,
             finalizers,
             labels,

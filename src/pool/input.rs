@@ -1,27 +1,20 @@
 //! What a pool is told: objects seen and gone, answers to its requests, and time. Nothing else changes its state.
 
+use std::ops::{Index, IndexMut};
 use std::time::Duration;
 
 use crate::api::{
-    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolObject, Uid, names,
+    Address, AddressKey, Claim, ClaimKey, ClusterFacts, Kind, Meta, PoolObject, Uid, names,
 };
 
 use super::request::RequestId;
 
-/// One input of [`super::Pool::step`]. Objects arrive in any order, several times, and sometimes late: an input is never
-/// assumed to be newer than what is known.
+/// One input of [`super::Pool::step`]. Inputs about different objects come in any order; those about one object have passed
+/// [`super::Known`], so that each is newer than the one before.
 #[derive(Debug, Clone)]
 pub enum Input {
-    /// The pool object as it stands. `problems`: what admission finds wrong with its spec, one line each with the field's path;
-    /// good entries stay served all the same.
-    PoolSeen {
-        /// The object.
-        object: Box<PoolObject>,
-        /// Lines for the `InvalidSpec` condition; empty when the spec is sound.
-        problems: Vec<String>,
-        /// Whether `--watch-filter` lets us act on the pool and its claims (P4).
-        scope: Scope,
-    },
+    /// The pool, a claim that leads to it, or an address object that names it, as it is stored now.
+    Seen(Object),
     /// The pool object of this UID is gone.
     PoolGone {
         /// Which incarnation.
@@ -33,13 +26,6 @@ pub enum Input {
     ClusterGone {
         /// Its name.
         name: String,
-    },
-    /// A claim that leads to this pool, as it stands.
-    ClaimSeen {
-        /// The object.
-        claim: Box<Claim>,
-        /// Whether `--watch-filter` lets us act on it.
-        scope: Scope,
     },
     /// The claim of this UID is gone.
     ClaimGone {
@@ -54,13 +40,6 @@ pub enum Input {
         key: ClaimKey,
         /// Which incarnation.
         uid: Uid,
-    },
-    /// An address object that names this pool, or whose object name this pool asked for and found taken.
-    AddressSeen {
-        /// The object.
-        address: Box<Address>,
-        /// Whether `--watch-filter` lets us act on it where no claim tells whose it is (R6). It is held either way.
-        scope: Scope,
     },
     /// The address object of this UID is gone.
     AddressGone {
@@ -82,6 +61,55 @@ pub enum Input {
     },
     /// Time has passed; sent at the moment that the last [`super::Effect::WakeAt`] named, or later.
     Tick,
+}
+
+/// An object as the API server stores it, and what the manager's settings make of it.
+#[derive(Debug, Clone)]
+pub enum Object {
+    /// A pool.
+    Pool {
+        /// The object.
+        object: Box<PoolObject>,
+        /// What admission finds wrong with its spec, one line each with the field's path, for the `InvalidSpec` condition; empty
+        /// when the spec is sound. Good entries stay served all the same.
+        problems: Vec<String>,
+        /// Whether `--watch-filter` lets us act on the pool and its claims (P4).
+        scope: Scope,
+    },
+    /// A claim.
+    Claim {
+        /// The object.
+        claim: Box<Claim>,
+        /// Whether `--watch-filter` lets us act on it.
+        scope: Scope,
+    },
+    /// An address object.
+    Address {
+        /// The object.
+        address: Box<Address>,
+        /// Whether `--watch-filter` lets us act on it where no claim tells whose it is (R6). It is held either way.
+        scope: Scope,
+    },
+}
+
+impl Object {
+    /// Its metadata.
+    pub fn meta(&self) -> &Meta {
+        match self {
+            Self::Pool { object, .. } => &object.meta,
+            Self::Claim { claim, .. } => &claim.meta,
+            Self::Address { address, .. } => &address.meta,
+        }
+    }
+}
+
+/// Whether the object of an answer is the newest that is known of it. Only then it is taken in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// It is.
+    Newest,
+    /// The watch has shown more of it, its end perhaps; or it leads to another pool, which has been told.
+    Outdated,
 }
 
 /// Whether we may act on an object (P4). Address objects count as held whatever their label.
@@ -121,80 +149,45 @@ pub enum KindState {
 
 /// State of every watched kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Kinds {
-    /// IPPool.
-    pub pools: KindState,
-    /// IPClaim.
-    pub metal3_claims: KindState,
-    /// IPAddress of Metal3.
-    pub metal3_addresses: KindState,
-    /// IPAddressClaim.
-    pub capi_claims: KindState,
-    /// IPAddress of Cluster API.
-    pub capi_addresses: KindState,
-    /// Cluster.
-    pub clusters: KindState,
-}
+pub struct Kinds([KindState; Kind::ALL.len()]);
 
 impl Kinds {
-    /// Every kind at once.
-    pub fn all(self) -> [(&'static str, KindState); 6] {
-        let Self {
-            pools,
-            metal3_claims,
-            metal3_addresses,
-            capi_claims,
-            capi_addresses,
-            clusters,
-        } = self;
-        [
-            ("IPPool", pools),
-            ("IPClaim", metal3_claims),
-            ("IPAddress.ipam.metal3.io", metal3_addresses),
-            ("IPAddressClaim", capi_claims),
-            ("IPAddress.ipam.cluster.x-k8s.io", capi_addresses),
-            ("Cluster", clusters),
-        ]
+    /// Every kind in one state.
+    pub fn all(state: KindState) -> Self {
+        Self([state; Kind::ALL.len()])
     }
 
     /// Whether every kind has been listed completely or is known to be absent.
     pub fn is_synced(self) -> bool {
-        self.all()
-            .iter()
-            .all(|(_, state)| *state != KindState::Pending)
-    }
-
-    /// State of the claim kind of a family.
-    pub fn claims(self, kind: ClaimKind) -> KindState {
-        match kind {
-            ClaimKind::Metal3 => self.metal3_claims,
-            ClaimKind::Capi => self.capi_claims,
-        }
+        !self.0.contains(&KindState::Pending)
     }
 }
 
-/// An object that an answer carries.
-#[derive(Debug, Clone)]
-pub enum Stored {
-    /// The pool.
-    Pool(Box<PoolObject>),
-    /// A claim.
-    Claim(Box<Claim>),
-    /// An address object.
-    Address(Box<Address>),
+impl Index<Kind> for Kinds {
+    type Output = KindState;
+
+    fn index(&self, kind: Kind) -> &KindState {
+        &self.0[kind.place()]
+    }
+}
+
+impl IndexMut<Kind> for Kinds {
+    fn index_mut(&mut self, kind: Kind) -> &mut KindState {
+        &mut self.0[kind.place()]
+    }
 }
 
 /// What came of a request. The writer sorts every HTTP answer into one of these; nothing else is possible.
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Done; this is the object as it is stored now. Of a DELETE: it still exists (a finalizer keeps it).
-    Stored(Stored),
+    Stored(Object, Age),
     /// The object does not exist (any more): the request removed it, or 404.
     Gone,
     /// Answer of [`super::Request::ReadCluster`]; `None`: there is none.
     Cluster(Option<ClusterFacts>),
     /// 409: its resourceVersion or precondition no longer holds. The writer has read the object anew.
-    Conflict(Newest),
+    Conflict(Reread),
     /// 409 AlreadyExists on a create. Whose object has the name is asked with [`super::Request::ReadAddress`], after
     /// [`super::Effect::WatchName`], so that its end cannot be missed.
     NameTaken,
@@ -219,12 +212,12 @@ pub enum Outcome {
 
 /// Result of the uncached read that follows a 409.
 #[derive(Debug, Clone)]
-pub enum Newest {
+pub enum Reread {
     /// The object as it is now.
-    Seen(Stored),
+    Found(Object, Age),
     /// It is gone.
     Gone,
-    /// It could not be read; the watch will tell.
+    /// It could not be read; the watch will show it.
     Unread,
 }
 

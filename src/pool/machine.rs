@@ -19,7 +19,6 @@ use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, Uid};
 use super::case::{Case, Verdict};
 use super::config::Config;
 use super::dropped::ClaimFields;
-use super::graves::Graves;
 use super::head::Head;
 use super::input::{Input, Kinds};
 use super::queue::Queue;
@@ -88,7 +87,6 @@ pub struct Pool {
     pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
     /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
     pub(super) foreign: BTreeMap<AddressKey, IpAddr>,
-    pub(super) graves: Graves,
     pub(super) queue: Queue,
     pub(super) tally: Tally,
     /// Creates that may be carried out without our knowing, by the generation of the spec that they were sent under.
@@ -120,7 +118,6 @@ impl Pool {
             strays: Strays::default(),
             fields: BTreeMap::new(),
             foreign: BTreeMap::new(),
-            graves: Graves::default(),
             queue: Queue::default(),
             tally: Tally::default(),
             unsettled: BTreeMap::new(),
@@ -144,9 +141,6 @@ impl Pool {
         }
         self.take(input);
         self.settle();
-        let oldest = self.flights.keys().next().copied();
-        self.graves
-            .sweep(oldest.unwrap_or(self.next_id()), self.now);
         self.tell_wake();
         std::mem::take(&mut self.effects)
     }
@@ -161,26 +155,14 @@ impl Pool {
 
     fn take(&mut self, input: Input) {
         match input {
-            Input::PoolSeen {
-                object,
-                problems,
-                scope,
-            } => self.pool_seen(*object, problems, scope),
-            Input::PoolGone { uid } => {
-                self.graves.close(&uid, self.next_id());
-                self.pool_gone(&uid);
-            }
+            Input::Seen(object) => self.seen(object),
+            Input::PoolGone { uid } => self.pool_gone(&uid),
             Input::ClusterSeen(facts) => self.cluster_seen(facts),
             Input::ClusterGone { name } => self.cluster_gone(&name),
-            Input::ClaimSeen { claim, scope } => self.claim_seen(*claim, Some(scope)),
-            Input::ClaimGone { key, uid } => {
-                self.graves.close(&uid, self.next_id());
+            Input::ClaimGone { key, uid } | Input::ClaimLeft { key, uid } => {
                 self.claim_gone(&key, &uid);
             }
-            Input::ClaimLeft { key, uid } => self.claim_gone(&key, &uid),
-            Input::AddressSeen { address, scope } => self.address_seen(*address, Some(scope)),
             Input::AddressGone { key, uid } => {
-                self.graves.close(&uid, self.next_id());
                 self.address_gone(&key, &uid);
                 self.name_freed(&key);
             }

@@ -4,8 +4,9 @@
 //! in, so that a run can be repeated from its seed.
 //!
 //! ```text
-//!   Input (objects seen and gone, answers, time)          machine.rs   one step: take in, assess, serve by age
-//!     -> what is known changes                            seen.rs head.rs answer.rs    (late views: graves.rs)
+//!   Known: is it the newest version of its object?        known.rs     asked by the router before every input
+//!     -> Input (objects seen and gone, answers, time)     machine.rs   one step: take in, assess, serve by age
+//!     -> what is known changes                            seen.rs head.rs answer.rs
 //!     -> the cases concerned are assessed, purely         assess.rs -> want.rs bind.rs release.rs explain.rs  (gate.rs)
 //!     -> those whose turn it is do their one step         queue.rs -> perform.rs attempt.rs
 //!   -> Effect (requests, one wake-up, decisions to tell)
@@ -26,9 +27,9 @@ mod dropped;
 mod explain;
 mod facts;
 mod gate;
-mod graves;
 mod head;
 mod input;
+mod known;
 mod machine;
 mod perform;
 mod queue;
@@ -49,7 +50,8 @@ mod want;
 
 pub use config::{Config, LeakRepair};
 pub use facts::{Fact, InUse, Question};
-pub use input::{Input, KindState, Kinds, Newest, Outcome, Refusal, Scope, Stored};
+pub use input::{Age, Input, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope};
+pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;

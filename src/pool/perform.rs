@@ -40,11 +40,14 @@ impl Pool {
                 self.send_status(key, None, *status);
             }
             Step::Reown(object, owners) => {
-                self.send_address(key, &object, |resource_version, _| Request::AddressMeta {
-                    key: object.clone(),
-                    resource_version,
-                    finalizers: None,
-                    owner_references: Some(owners),
+                self.send_address(key, &object, |resource_version, record| {
+                    Request::AddressMeta {
+                        key: object.clone(),
+                        uid: record.uid.clone(),
+                        resource_version,
+                        finalizers: None,
+                        owner_references: Some(owners),
+                    }
                 });
             }
             Step::Delete(object) => {
@@ -67,6 +70,7 @@ impl Pool {
                 self.send_address(key, &object, |resource_version, record| {
                     Request::AddressMeta {
                         key: object.clone(),
+                        uid: record.uid.clone(),
                         resource_version,
                         finalizers: Some(record.finalizers.without(ours)),
                         owner_references: None,
@@ -87,6 +91,7 @@ impl Pool {
         let ours = key.kind.claim_finalizer();
         let request = Request::ClaimFinalizers {
             key: key.clone(),
+            uid: claim.uid.clone(),
             resource_version: claim.version.clone(),
             finalizers: if on {
                 claim.finalizers.with(ours)
@@ -124,6 +129,7 @@ impl Pool {
         let sent = Sent::Status(claim.uid.clone(), addr, Box::new(status.clone()));
         let request = Request::ClaimStatus {
             key: key.clone(),
+            uid: claim.uid.clone(),
             resource_version: claim.version.clone(),
             status,
         };

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind};
 
 use super::case::Case;
 use super::dropped::Dropped;
@@ -272,7 +272,7 @@ impl Pool {
             && desk.open_at().is_none_or(|at| at <= self.now)
             && desk.backoff.until(self.now).is_none();
         let writable = self.kinds.is_synced()
-            && self.kinds.pools == KindState::Listed
+            && self.kinds[Kind::Pools] == KindState::Listed
             && self.head.flight.is_none()
             && !self.is_anothers();
         let Some(pool) = self.head.object.as_ref().filter(|_| due && writable) else {
@@ -293,10 +293,11 @@ impl Pool {
             self.head.desk.dirty = false;
             return;
         };
-        let purpose = Purpose::Status(uid, Box::new(status.clone()));
+        let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()));
         self.send_head(
             purpose,
             Request::PoolStatus {
+                uid,
                 resource_version: version,
                 status: Value::Object(status),
                 entries,

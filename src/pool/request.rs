@@ -37,6 +37,8 @@ pub enum Effect {
 pub enum Request {
     /// Merge patch of the pool's metadata.
     PoolMeta {
+        /// Which incarnation.
+        uid: Uid,
         /// Version decided on.
         resource_version: Arc<str>,
         /// As they shall stand.
@@ -50,6 +52,8 @@ pub enum Request {
     },
     /// Merge patch of the pool's status.
     PoolStatus {
+        /// Which incarnation.
+        uid: Uid,
         /// Version decided on.
         resource_version: Arc<str>,
         /// The value of `status` in the patch.
@@ -61,6 +65,8 @@ pub enum Request {
     ClaimFinalizers {
         /// Which claim.
         key: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
         /// Version decided on.
         resource_version: Arc<str>,
         /// As they shall stand.
@@ -70,6 +76,8 @@ pub enum Request {
     ClaimStatus {
         /// Which claim.
         key: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
         /// Version decided on.
         resource_version: Arc<str>,
         /// What to write.
@@ -90,6 +98,8 @@ pub enum Request {
     AddressMeta {
         /// Which object.
         key: AddressKey,
+        /// Which incarnation.
+        uid: Uid,
         /// Version decided on.
         resource_version: Arc<str>,
         /// As they shall stand; `None`: unchanged.

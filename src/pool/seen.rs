@@ -1,15 +1,12 @@
-//! Objects seen and gone. Whatever their source, watch or answer, they pass through here, and late views of what is known
-//! to be newer or gone are dropped.
+//! Objects seen and gone, by the watch or by an answer.
 
-use std::cmp::Ordering;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
 use super::case::{AttemptState, Kept};
-use super::graves::{compare_versions, is_older_incarnation};
-use super::input::Scope;
+use super::input::{Object, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::{AddressRecord, ClaimRecord, Course};
 use super::request::{Decision, Effect};
@@ -31,49 +28,29 @@ impl Pool {
         }
     }
 
-    /// `scope` is `None` when an answer shows the claim: it cannot know.
-    pub(super) fn claim_seen(&mut self, claim: Claim, scope: Option<Scope>) {
+    /// An object that leads to this pool, in a version that is newer than what is known of it.
+    pub(super) fn seen(&mut self, object: Object) {
+        match object {
+            Object::Pool {
+                object,
+                problems,
+                scope,
+            } => self.pool_seen(*object, problems, scope),
+            Object::Claim { claim, scope } => self.claim_seen(*claim, scope),
+            Object::Address { address, scope } => self.address_seen(*address, scope),
+        }
+    }
+
+    fn claim_seen(&mut self, claim: Claim, scope: Scope) {
         let key = claim.key();
-        if self.graves.has(&claim.meta.uid) {
-            return;
-        }
-        if claim.pool != self.key.name {
-            // An answer shows that it leads to another pool by now.
-            self.claim_gone(&key, &claim.meta.uid);
-            return;
-        }
         let known = self.cases.get(&key).and_then(|c| c.claim.as_deref());
-        let mut fresh = true;
-        if let Some(known) = known {
-            let seen = (&*claim.meta.resource_version, claim.meta.created());
-            if known.uid == claim.meta.uid {
-                if scope.is_none_or(|s| s == known.scope)
-                    && compare_versions(seen.0, &known.version) != Ordering::Greater
-                {
-                    return;
-                }
-                if compare_versions(seen.0, &known.version) == Ordering::Less {
-                    return;
-                }
-                fresh = false;
-            } else if is_older_incarnation(seen, (&known.version, known.created)) {
-                return;
-            } else {
-                let uid = known.uid.clone();
-                self.claim_gone(&key, &uid);
-            }
-        }
-        let deleted = claim.meta.is_deleting() && claim.meta.finalizers.is_empty();
-        if deleted {
-            // The answer to the patch that took its last finalizer off: the server removes it with that.
-            let uid = claim.meta.uid.clone();
-            self.graves.dig(uid.clone(), self.now);
+        let known = known.map(|known| known.uid.clone());
+        let fresh = known.as_ref() != Some(&claim.meta.uid);
+        if let Some(uid) = known.filter(|_| fresh) {
             self.claim_gone(&key, &uid);
-            return;
         }
         self.fields.entry(key.kind).or_default().see(&claim);
         let case = self.cases.entry(key.clone()).or_default();
-        let scope = scope.unwrap_or(case.claim.as_ref().map_or(Scope::Another, |c| c.scope));
         let record = ClaimRecord::new(claim, scope);
         if case
             .claim
@@ -160,63 +137,28 @@ impl Pool {
         self.queue.mark(key);
     }
 
-    /// `scope` is `None` when an answer shows the object: it cannot know.
-    pub(super) fn address_seen(&mut self, address: Address, scope: Option<Scope>) {
+    fn address_seen(&mut self, address: Address, scope: Scope) {
         let key = address.key();
-        if address.pool != self.key.name {
-            // Told only because its name is one that we asked for (A12); what it means was decided when it was read.
-            return;
-        }
-        if self.graves.has(&address.meta.uid) {
-            return;
-        }
         let mut course = (Course::Stays, false);
-        let mut known_scope = None;
-        if let Some(known) = self.addresses.get_mut(&key) {
-            let seen = (&*address.meta.resource_version, address.meta.created());
+        if let Some(known) = self.addresses.get(&key) {
             if known.uid == address.meta.uid {
-                match (compare_versions(seen.0, &known.version), scope) {
-                    (Ordering::Greater, _) => {}
-                    (Ordering::Equal, Some(scope)) if known.scope != scope => {
-                        // First seen in an answer.
-                        known.scope = scope;
-                        let claim = ClaimKey {
-                            kind: key.kind,
-                            name: known.claim.clone(),
-                        };
-                        self.queue.mark(&claim);
-                        return;
-                    }
-                    (Ordering::Equal | Ordering::Less, _) => return,
-                }
                 course = (known.course, known.doomed);
-                known_scope = Some(known.scope);
                 let claim = ClaimKey {
                     kind: key.kind,
                     name: known.claim.clone(),
                 };
-                if let Some(case) = self.cases.get_mut(&claim)
+                if known.version != address.meta.resource_version
+                    && let Some(case) = self.cases.get_mut(&claim)
                     && case.refusal.is_some()
-                    && scope.is_some()
                 {
                     // Somebody changed it: the server may take what it refused before.
                     case.backoff.reset();
                 }
-            } else if is_older_incarnation(seen, (&known.version, known.created)) {
-                return;
             } else {
                 let uid = known.uid.clone();
                 self.address_gone(&key, &uid);
             }
         }
-        if address.meta.is_deleting() && address.meta.finalizers.is_empty() {
-            let uid = address.meta.uid.clone();
-            self.graves.dig(uid.clone(), self.now);
-            self.address_gone(&key, &uid);
-            return;
-        }
-        // One that only an answer has shown is taken for another manager's until the watch tells.
-        let scope = scope.or(known_scope).unwrap_or(Scope::Another);
         let mut record = AddressRecord::new(address, scope);
         (record.course, record.doomed) = course;
         let claim = ClaimKey {

@@ -92,8 +92,8 @@ pub(crate) const GUARDS: &[Guard] = &[
         why: "what ended while the watch was blind stays in memory",
         edits: &[Edit {
             file: "src/controller/router.rs",
-            take: "        for name in &removed {\n",
-            put: "        for name in removed.iter().filter(|_| false) {\n",
+            take: "in state.known.end_missing(kind, live, version) {",
+            put: "in state.known.end_missing(kind, live, version).into_iter().filter(|_| false) {",
         }],
         test: EVENTS,
         script: "external addresses",

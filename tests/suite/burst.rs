@@ -2,9 +2,10 @@
 
 use futures::future::join_all;
 use kube::api::PostParams;
+use metal3_ipam::api::Kind;
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Verb, Watched};
+use metal3_ipam::controller::Verb;
 use serde_json::json;
 
 use crate::oracles::Recorder;
@@ -112,7 +113,7 @@ async fn burst(on: On, count: usize, pools: usize) {
 /// of pools' status.
 fn writes_per_claim(world: &World, count: usize) -> (f64, u64) {
     let counters = world.view().counters();
-    let sent = |which: &dyn Fn(Verb, Watched) -> bool| -> u64 {
+    let sent = |which: &dyn Fn(Verb, Kind) -> bool| -> u64 {
         counters
             .requests
             .iter()
@@ -120,10 +121,10 @@ fn writes_per_claim(world: &World, count: usize) -> (f64, u64) {
             .map(|(_, n)| n)
             .sum()
     };
-    let for_claims = sent(&|_, kind| kind != Watched::Pools);
+    let for_claims = sent(&|_, kind| kind != Kind::Pools);
     (
         for_claims as f64 / count as f64,
-        sent(&|verb, kind| kind == Watched::Pools && verb == Verb::PatchStatus),
+        sent(&|verb, kind| kind == Kind::Pools && verb == Verb::PatchStatus),
     )
 }
 

@@ -16,9 +16,8 @@ use kube::client::Body;
 use kube::{Client, ResourceExt};
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{
-    Controller, ControllerError, LeaseSettings, Settings, Verb, View, Watched,
-};
+use metal3_ipam::api::{ClaimKind, Kind};
+use metal3_ipam::controller::{Controller, ControllerError, LeaseSettings, Settings, Verb, View};
 use metal3_ipam::pool::KindState;
 use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
@@ -352,7 +351,7 @@ async fn claims_of_both_kinds_are_bound_in_three_writes_each() {
     let of_pools: u64 = counters
         .requests
         .iter()
-        .filter(|((_, kind, _), _)| *kind == Watched::Pools)
+        .filter(|((_, kind, _), _)| *kind == Kind::Pools)
         .map(|(_, n)| n)
         .sum();
     let writes = counters.writes() - of_pools;
@@ -423,11 +422,17 @@ async fn a3_cluster_api_may_come_later() {
     site.claims("p", 0, 10).await;
     run.bound(5).await;
     assert!(run.view.is_synced());
-    assert_eq!(run.view.kinds().capi_claims, KindState::Absent);
-    assert_eq!(run.view.kinds().clusters, KindState::Absent);
+    assert_eq!(
+        run.view.kinds()[Kind::Claims(ClaimKind::Capi)],
+        KindState::Absent
+    );
+    assert_eq!(run.view.kinds()[Kind::Clusters], KindState::Absent);
     between.hidden.store(false, Ordering::SeqCst);
     run.bound(10).await;
-    assert_eq!(run.view.kinds().capi_claims, KindState::Listed);
+    assert_eq!(
+        run.view.kinds()[Kind::Claims(ClaimKind::Capi)],
+        KindState::Listed
+    );
     assert_eq!(site.bound().await.len(), 10);
     run.end().await;
 }

@@ -9,10 +9,11 @@ use kube::api::{
 };
 use kube::{Client, ResourceExt};
 use metal3_ipam::api::ClaimKind;
+use metal3_ipam::api::Kind;
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::crds;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Settings, Verb, Watched};
+use metal3_ipam::controller::{Settings, Verb};
 use metal3_ipam::pool::KindState;
 use serde_json::{Value, json};
 
@@ -53,7 +54,12 @@ async fn veiled(on: On, shown: Shown, settings: Settings) -> (World, std::sync::
 async fn claims_are(world: &World, what: &str, state: KindState) {
     until_view(world.view(), what, |view| {
         let kinds = view.kinds();
-        (kinds.capi_claims, kinds.capi_addresses) == (state, state)
+        [
+            Kind::Claims(ClaimKind::Capi),
+            Kind::Addresses(ClaimKind::Capi),
+        ]
+        .iter()
+        .all(|kind| kinds[*kind] == state)
     })
     .await;
 }
@@ -202,7 +208,7 @@ async fn a3_a_change_of_cluster_apis_version_moves_no_bound_claim(on: On) {
             .await;
     }
     let counters = world.view().counters();
-    let created = (Verb::Create, Watched::Addresses(ClaimKind::Capi), "stored");
+    let created = (Verb::Create, Kind::Addresses(ClaimKind::Capi), "stored");
     let made_for_them = counters.requests.get(&created);
     assert_eq!(made_for_them, Some(&(made as u64)), "one for each claim");
     for n in 0..made {

@@ -7,9 +7,9 @@ use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Resource, ResourceExt};
 use metal3_ipam::api::ClaimKind;
+use metal3_ipam::api::Kind;
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::Watched;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -212,7 +212,7 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
         .await;
     assert_eq!(versions_of_addresses(&world).await, objects);
     let counters = world.view().counters();
-    let written = |kind: Watched| -> u64 {
+    let written = |kind: Kind| -> u64 {
         let of_kind = counters
             .requests
             .iter()
@@ -221,11 +221,11 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
     };
     for kind in [ClaimKind::Metal3, ClaimKind::Capi] {
         assert_eq!(
-            written(Watched::Addresses(kind)),
+            written(Kind::Addresses(kind)),
             0,
             "the controller says the same"
         );
-        assert!(written(Watched::Claims(kind)) >= 20, "its counters count");
+        assert!(written(Kind::Claims(kind)) >= 20, "its counters count");
     }
     world.end().await;
 }

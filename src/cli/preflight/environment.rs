@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use super::read::{Survey, object_name};
 use super::{Finding, Level};
+use crate::api::Kind;
 use crate::api::{ClaimKind, names};
-use crate::controller::Watched;
 use crate::pool::KindState;
 
 /// Of the manager, as `deploy/` names it.
@@ -132,7 +132,7 @@ fn kubernetes(survey: &Survey) -> Option<Finding> {
 
 fn definitions(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if survey.kinds.pools == KindState::Absent {
+    if survey.kinds[Kind::Pools] == KindState::Absent {
         let text = "there is no IPPool of ipam.metal3.io/v1alpha1";
         let action = "kubectl apply -k deploy/default installs it, or: metal3-ipam crds | kubectl apply -f -";
         findings.push(Finding::new(
@@ -173,7 +173,7 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
                 .flatten()
                 .filter(|v| v["served"] == true);
             let served: Vec<&str> = served.filter_map(|v| v["name"].as_str()).collect();
-            let read = Watched::Claims(ClaimKind::Capi).versions();
+            let read = Kind::Claims(ClaimKind::Capi).versions();
             if !served.iter().any(|version| read.contains(version)) {
                 let text = format!("serves {} only", served.join(", "));
                 let read = read.join(" or ");

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 
 use super::environment::rights;
 use super::{Finding, Level};
+use crate::api::Kind;
 use crate::api::{Address, Claim, ClaimKind, ClusterFacts, PoolObject, WireObject, names};
-use crate::controller::{Watched, version_of};
+use crate::controller::version_of;
 use crate::pool::{KindState, Kinds};
 
 /// Objects on a page.
@@ -107,7 +108,7 @@ impl Reader<'_> {
 
     /// All objects of a kind, in the version that the manager would read. `None`: there is no such kind in such a version, or it
     /// could not be read, which is remembered.
-    async fn kind(&mut self, kind: Watched, namespace: Option<&str>) -> Option<Vec<Value>> {
+    async fn kind(&mut self, kind: Kind, namespace: Option<&str>) -> Option<Vec<Value>> {
         let version = match version_of(self.client, kind).await {
             Ok(version) => version?,
             Err(why) => {
@@ -162,22 +163,16 @@ impl Survey {
             Some(_) => KindState::Listed,
             None => KindState::Absent,
         };
-        let pools = reader.kind(Watched::Pools, namespace).await;
-        self.kinds.pools = state(&pools);
+        let pools = reader.kind(Kind::Pools, namespace).await;
+        self.kinds[Kind::Pools] = state(&pools);
         for pool in self.objects("IPPool", pools) {
             self.pools.push(PoolObject::read(pool));
         }
         for kind in ClaimKind::ALL {
-            let claims = reader.kind(Watched::Claims(kind), namespace).await;
-            let addresses = reader.kind(Watched::Addresses(kind), namespace).await;
-            let (of_claims, of_addresses) = match kind {
-                ClaimKind::Metal3 => (
-                    &mut self.kinds.metal3_claims,
-                    &mut self.kinds.metal3_addresses,
-                ),
-                ClaimKind::Capi => (&mut self.kinds.capi_claims, &mut self.kinds.capi_addresses),
-            };
-            (*of_claims, *of_addresses) = (state(&claims), state(&addresses));
+            let claims = reader.kind(Kind::Claims(kind), namespace).await;
+            let addresses = reader.kind(Kind::Addresses(kind), namespace).await;
+            self.kinds[Kind::Claims(kind)] = state(&claims);
+            self.kinds[Kind::Addresses(kind)] = state(&addresses);
             for claim in self.objects(kind.claim(), claims) {
                 let claim = Claim::read(kind, claim);
                 // Another provider's.
@@ -201,8 +196,8 @@ impl Survey {
                 self.addresses.push(Address::read(kind, address));
             }
         }
-        let list = reader.kind(Watched::Clusters, namespace).await;
-        self.kinds.clusters = state(&list);
+        let list = reader.kind(Kind::Clusters, namespace).await;
+        self.kinds[Kind::Clusters] = state(&list);
         for cluster in self.objects("Cluster", list) {
             let facts = ClusterFacts::read("", &cluster);
             self.clusters

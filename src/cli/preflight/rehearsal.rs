@@ -8,7 +8,7 @@ use super::read::Survey;
 use super::{Finding, Level};
 use crate::admission::pool_problems;
 use crate::api::{PoolKey, names};
-use crate::pool::{Config, Effect, Input, LeakRepair, Pool, Request, Scope, Snapshot};
+use crate::pool::{Config, Effect, Input, LeakRepair, Object, Pool, Request, Scope, Snapshot};
 
 /// Two looks for leaks agree after this time.
 const LOOKS: [SignedDuration; 2] = [SignedDuration::from_mins(11), SignedDuration::from_mins(22)];
@@ -46,22 +46,26 @@ pub(super) fn all(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -
             Err(_) => Vec::new(),
         };
         let object = Box::new(pool.clone());
-        inputs.entry(pool.key()).or_default().push(Input::PoolSeen {
+        let seen = Object::Pool {
             object,
             problems,
             scope,
-        });
+        };
+        inputs
+            .entry(pool.key())
+            .or_default()
+            .push(Input::Seen(seen));
     }
     for address in &survey.addresses {
         let (key, scope) = (address.pool_key(), Scope::of(&address.meta, watch_filter));
         let address = Box::new(address.clone());
-        let input = Input::AddressSeen { address, scope };
+        let input = Input::Seen(Object::Address { address, scope });
         inputs.entry(key).or_default().push(input);
     }
     for claim in &survey.claims {
         let (key, scope) = (claim.pool_key(), Scope::of(&claim.meta, watch_filter));
         let claim = Box::new(claim.clone());
-        let input = Input::ClaimSeen { claim, scope };
+        let input = Input::Seen(Object::Claim { claim, scope });
         inputs.entry(key).or_default().push(input);
     }
     let mut clusters: BTreeMap<&str, Vec<Input>> = BTreeMap::new();
@@ -79,27 +83,26 @@ pub(super) fn all(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -
 
 fn one(survey: &Survey, key: PoolKey, inputs: Vec<Input>, now: Timestamp) -> Rehearsal {
     let invalid = inputs.iter().find_map(|input| match input {
-        Input::PoolSeen {
+        Input::Seen(Object::Pool {
             object, problems, ..
-        } => Some(match &object.spec {
+        }) => Some(match &object.spec {
             Ok(_) => problems.clone(),
             Err(why) => vec![why.clone()],
         }),
         _ => None,
     });
     let of_pool = |input: &Input| match input {
-        Input::PoolSeen { scope, .. } => Some(*scope),
+        Input::Seen(Object::Pool { scope, .. }) => Some(*scope),
         _ => None,
     };
     let scope = inputs.iter().find_map(of_pool).unwrap_or_default();
     let claims_in = |wanted: Scope| {
-        let of_scope =
-            |input: &&Input| matches!(input, Input::ClaimSeen { scope, .. } if *scope == wanted);
+        let of_scope = |input: &&Input| matches!(input, Input::Seen(Object::Claim { scope, .. }) if *scope == wanted);
         inputs.iter().filter(of_scope).count()
     };
     let (claims, others_claims) = (claims_in(Scope::Ours), claims_in(Scope::Another));
     let waits = |input: &&Input| {
-        matches!(input, Input::ClaimSeen { claim, scope: Scope::Another }
+        matches!(input, Input::Seen(Object::Claim { claim, scope: Scope::Another })
             if claim.published.is_none() && !claim.meta.is_deleting())
     };
     let others_waiting = inputs.iter().filter(waits).count() as u64;

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 use super::read::Survey;
 use super::report::Report;
 use super::{Level, Output, look, rehearsal};
+use crate::api::Kind;
 use crate::api::{Address, Claim, ClaimKind, PoolObject, WireObject, names};
-use crate::controller::Watched;
 use crate::pool::{KindState, Kinds};
 
 fn now() -> Timestamp {
@@ -31,14 +31,7 @@ fn survey() -> Survey {
             "metal3-ipam-system/ipam-manager".to_owned(),
             Some(Vec::new()),
         ),
-        kinds: Kinds {
-            pools: KindState::Listed,
-            metal3_claims: KindState::Listed,
-            metal3_addresses: KindState::Listed,
-            capi_claims: KindState::Listed,
-            capi_addresses: KindState::Listed,
-            clusters: KindState::Listed,
-        },
+        kinds: Kinds::all(KindState::Listed),
         ..Survey::default()
     };
     add_pool(
@@ -376,7 +369,7 @@ fn docs_install_md_names_the_versions_that_preflight_accepts() {
     let page = include_str!("../../../docs/install.md");
     let oldest = format!("Kubernetes 1.{} or later", super::environment::OLDEST_MINOR);
     assert!(page.contains(&oldest), "no {oldest:?} in docs/install.md");
-    for version in Watched::Claims(ClaimKind::Capi).versions() {
+    for version in Kind::Claims(ClaimKind::Capi).versions() {
         let name = format!("`{version}`");
         assert!(page.contains(&name), "no {name} in docs/install.md");
         let mut survey = survey();

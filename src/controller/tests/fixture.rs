@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tower::BoxError;
 
 use crate::api::{PoolKey, WireObject};
-use crate::pool::{Input, Scope};
+use crate::pool::{Input, Object, Outcome, Scope};
 
 pub(super) fn key(name: &str) -> PoolKey {
     PoolKey {
@@ -46,20 +46,20 @@ pub(super) fn pool_spec() -> Value {
 /// An input in one line.
 pub(super) fn told(input: &Input) -> String {
     match input {
-        Input::PoolSeen {
+        Input::Seen(Object::Pool {
             object,
             problems,
             scope,
-        } => format!("pool {} {scope:?} {problems:?}", object.meta.uid),
+        }) => format!("pool {} {scope:?} {problems:?}", object.meta.uid),
         Input::PoolGone { uid } => format!("pool gone {uid}"),
         Input::ClusterSeen(c) => format!("cluster {} paused {}", c.name, c.paused),
         Input::ClusterGone { name } => format!("cluster gone {name}"),
-        Input::ClaimSeen { claim, scope } => {
+        Input::Seen(Object::Claim { claim, scope }) => {
             format!("claim {} {} {scope:?}", claim.key(), claim.meta.uid)
         }
         Input::ClaimGone { key, uid } => format!("claim gone {key} {uid}"),
         Input::ClaimLeft { key, uid } => format!("claim left {key} {uid}"),
-        Input::AddressSeen { address: a, scope } => {
+        Input::Seen(Object::Address { address: a, scope }) => {
             let whose = if *scope == Scope::Ours {
                 ""
             } else {
@@ -70,6 +70,10 @@ pub(super) fn told(input: &Input) -> String {
         Input::AddressGone { key, uid } => format!("address gone {} {uid}", key.name),
         Input::NameFreed(key) => format!("freed {}", key.name),
         Input::Kinds(kinds) => format!("kinds synced {}", kinds.is_synced()),
+        Input::Answer {
+            id,
+            outcome: Outcome::Stored(object, age),
+        } => format!("answer {} Stored {} {age:?}", id.0, object.meta().uid),
         Input::Answer { id, outcome } => format!("answer {} {outcome:?}", id.0),
         Input::Tick => "tick".to_owned(),
     }

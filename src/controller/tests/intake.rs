@@ -8,17 +8,18 @@ use serde_json::{Value, json};
 
 use super::fixture::{Say, claim_spec, failure, key, object, server, told, until};
 use crate::api::ClaimKind;
+use crate::api::Kind;
 use crate::controller::View;
 use crate::controller::failure::Failures;
 use crate::controller::intake::{Intake, Intakes};
 use crate::controller::registry::Registry;
 use crate::controller::router::{Barrier, Router};
+use crate::controller::served::Served;
 use crate::controller::view::Counts;
-use crate::controller::watched::{Served, Watched};
-use crate::pool::KindState;
+use crate::pool::{By, KindState};
 
-const CLAIMS: Watched = Watched::Claims(ClaimKind::Metal3);
-const CAPI_ADDRESSES: Watched = Watched::Addresses(ClaimKind::Capi);
+const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
+const CAPI_ADDRESSES: Kind = Kind::Addresses(ClaimKind::Capi);
 
 /// What a scripted server says: discovery by itself, lists and watches in the order of the script. At its end it is silent.
 #[derive(Clone, Default)]
@@ -43,11 +44,11 @@ struct Desk {
     view: View,
     served: Arc<Served>,
     registry: Arc<Registry>,
-    kind: Watched,
+    kind: Kind,
 }
 
 impl Script {
-    fn answer(&self, kind: Watched, line: &str) -> Say {
+    fn answer(&self, kind: Kind, line: &str) -> Say {
         let mut script = self.0.lock().unwrap();
         let path = line.strip_prefix("GET ").unwrap();
         if path == "/apis" {
@@ -117,7 +118,7 @@ fn claim(name: &str, uid: &str, version: u64) -> Value {
 }
 
 /// An intake at work on a scripted server, with an open barrier.
-fn desk(kind: Watched, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Desk {
+fn desk(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Desk {
     let script = Script::default();
     {
         let mut scripted = script.0.lock().unwrap();
@@ -180,7 +181,7 @@ impl Desk {
     }
 
     fn state(&self) -> KindState {
-        *self.kind.state_in(&mut self.view.kinds())
+        self.view.kinds()[self.kind]
     }
 
     /// What the server says from now on.
@@ -443,7 +444,7 @@ async fn a12_of_a_cluster_only_metadata_and_paused_are_read() {
         items.join(",")
     );
     let desk = desk(
-        Watched::Clusters,
+        Kind::Clusters,
         &["v1beta2"],
         vec![Say::Text(200, Box::leak(list.into_boxed_str()))],
         vec![],
@@ -452,7 +453,7 @@ async fn a12_of_a_cluster_only_metadata_and_paused_are_read() {
     let mut pool = object("x", "9", 9, json!({}));
     pool["metadata"]["namespace"] = json!("n");
     let wire = serde_json::from_value(pool).unwrap();
-    desk.router.seen(Watched::Pools, "v1alpha1", wire);
+    desk.router.seen(Kind::Pools, "v1alpha1", By::Event, wire);
     let told = desk.told();
     let paused: Vec<&str> = told
         .iter()
@@ -634,7 +635,7 @@ async fn a3_creates_ask_together_whether_a_kind_is_still_absent_and_wait_for_its
     let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
     assert!(!desk.router.knows_who_holds(AGE).await, "not asked yet");
     until("absent", || desk.state() == KindState::Absent).await;
-    let claims = Watched::Claims(ClaimKind::Capi);
+    let claims = Kind::Claims(ClaimKind::Capi);
     desk.router.kind_is(claims, KindState::Listed);
     let discoveries = || desk.script.0.lock().unwrap().discoveries;
     let before = discoveries();

@@ -6,9 +6,11 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, WireObject};
+use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, Kind, WireObject};
 use crate::controller::mailbox::{Closed, ENDED, Mailbox, Taken};
-use crate::pool::{Fact, Input, KindState, Kinds, Outcome, Question, RequestId, Scope};
+use crate::pool::{
+    Age, Fact, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope,
+};
 
 fn wire(name: &str, uid: &str, version: u64) -> WireObject {
     serde_json::from_value(serde_json::json!({
@@ -18,7 +20,11 @@ fn wire(name: &str, uid: &str, version: u64) -> WireObject {
 }
 
 fn seen(name: &str, uid: &str, version: u64) -> Input {
-    Input::ClaimSeen {
+    Input::Seen(claim(name, uid, version))
+}
+
+fn claim(name: &str, uid: &str, version: u64) -> Object {
+    Object::Claim {
         claim: Box::new(Claim::read(ClaimKind::Metal3, wire(name, uid, version))),
         scope: Scope::Ours,
     }
@@ -36,7 +42,7 @@ fn gone(name: &str, uid: &str) -> Input {
 
 fn text(input: &Input) -> String {
     match input {
-        Input::ClaimSeen { claim, .. } => format!(
+        Input::Seen(Object::Claim { claim, .. }) => format!(
             "{} seen {} at {}",
             claim.meta.name, claim.meta.uid, claim.meta.resource_version
         ),
@@ -121,15 +127,15 @@ fn a_freed_name_is_told_before_who_took_it_next() {
     let mailbox = Mailbox::default();
     mailbox.put(Input::NameFreed(key.clone())).unwrap();
     mailbox.put(Input::NameFreed(key)).unwrap();
-    let seen = Input::AddressSeen {
+    let seen = Input::Seen(Object::Address {
         address: Box::new(address),
         scope: Scope::Ours,
-    };
+    });
     mailbox.put(seen).unwrap();
     assert!(matches!(mailbox.take_input(), Some(Input::NameFreed(_))));
     assert!(matches!(
         mailbox.take_input(),
-        Some(Input::AddressSeen { .. })
+        Some(Input::Seen(Object::Address { .. }))
     ));
     assert!(mailbox.take_input().is_none());
 }
@@ -162,6 +168,56 @@ fn every_request_gets_one_answer_also_when_its_task_is_gone() {
     assert_eq!(told.len(), 3);
     assert!(mailbox.close_if_idle());
     assert!(matches!(mailbox.put(gone("a", "1")), Err(Closed(_))));
+}
+
+#[test]
+fn an_answer_takes_the_place_of_older_facts_of_its_object() {
+    let mailbox = Arc::new(Mailbox::default());
+    let left = || Input::ClaimLeft {
+        key: ClaimKey {
+            kind: ClaimKind::Metal3,
+            name: "a".into(),
+        },
+        uid: "2".into(),
+    };
+    let answer = |age| Outcome::Stored(claim("a", "2", 9), age);
+    let shows = |mailbox: &Mailbox| -> Vec<String> {
+        let taken = std::iter::from_fn(|| mailbox.take_input());
+        let taken = taken.filter(|input| !matches!(input, Input::Answer { .. }));
+        taken.map(|input| text(&input)).collect()
+    };
+    // It left and came back; its predecessor's end is told all the same.
+    for input in [gone("a", "1"), left(), seen("a", "2", 7), seen("b", "3", 8)] {
+        mailbox.put(input).unwrap();
+    }
+    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    assert_eq!(shows(&mailbox), ["a gone 1", "b seen 3 at 8"]);
+    assert!(mailbox.close_if_idle());
+
+    // One whose facts are just being taken.
+    let mailbox = Arc::new(Mailbox::default());
+    for input in [gone("a", "1"), seen("a", "2", 7)] {
+        mailbox.put(input).unwrap();
+    }
+    assert_eq!(text(&mailbox.take_input().unwrap()), "a gone 1");
+    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    assert!(shows(&mailbox).is_empty());
+
+    // The watch is ahead of the answer.
+    let mailbox = Arc::new(Mailbox::default());
+    mailbox.put(seen("a", "2", 11)).unwrap();
+    mailbox.reserve(RequestId(1)).answer(answer(Age::Outdated));
+    assert_eq!(shows(&mailbox), ["a seen 2 at 11"]);
+
+    // Nothing is left of an object: what comes after it is taken in one go, and a new fact has a place again.
+    let mailbox = Arc::new(Mailbox::default());
+    for input in [seen("a", "2", 7), seen("b", "3", 8)] {
+        mailbox.put(input).unwrap();
+    }
+    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    mailbox.put(seen("a", "2", 12)).unwrap();
+    assert_eq!(shows(&mailbox), ["a seen 2 at 12", "b seen 3 at 8"]);
+    assert!(mailbox.close_if_idle());
 }
 
 #[tokio::test]
@@ -248,7 +304,8 @@ proptest! {
                     kinds += 1;
                     // Six kinds of four states: enough to number them.
                     let state = |n: u32| [KindState::Pending, KindState::Listed, KindState::Absent, KindState::Unavailable][(n % 4) as usize];
-                    let value = Kinds { pools: state(kinds), metal3_claims: state(kinds / 4), capi_claims: state(kinds / 16), clusters: state(kinds / 64), ..Kinds::default() };
+                    let mut value = Kinds::default();
+                    for (place, kind) in (0..).zip(Kind::ALL) { value[kind] = state(kinds >> (2 * place)); }
                     let input = Input::Kinds(value);
                     let said = text(&input);
                     put(&mut naive, None, input, said);

@@ -6,14 +6,15 @@ use serde_json::{Value, json};
 
 use super::fixture::object;
 use crate::api::ClaimKind;
-use crate::controller::outcome::{Meaning, meaning, newest};
+use crate::api::Kind;
+use crate::controller::outcome::{Meaning, meaning, reread};
+use crate::controller::served::Served;
 use crate::controller::transport::{Fault, Reply};
-use crate::controller::watched::{Served, Watched};
 use crate::controller::wire::Subject;
 use crate::controller::wire::Verb::{self, Create, Delete, Patch, PatchStatus};
-use crate::pool::{Newest, Outcome};
+use crate::pool::{Outcome, Reread};
 
-const ADDRESS: Watched = Watched::Addresses(ClaimKind::Metal3);
+const ADDRESS: Kind = Kind::Addresses(ClaimKind::Metal3);
 
 #[allow(
     clippy::unnecessary_wraps,
@@ -34,16 +35,17 @@ fn status(code: u16, reason: &str, details: Value) -> Result<Reply, Fault> {
     )
 }
 
-fn says(verb: Verb, kind: Watched, answer: Result<Reply, Fault>) -> String {
+fn says(verb: Verb, kind: Kind, answer: Result<Reply, Fault>) -> String {
     let subject = Subject {
         verb,
         kind,
         name: "a1",
+        uid: None,
     };
-    match meaning(&subject, &Served::new(), answer) {
+    match meaning(&subject, &Served::new(), None, answer) {
         Meaning::Conflict => "read anew".to_owned(),
         Meaning::Outcome(outcome) => match outcome {
-            Outcome::Stored(_) => "stored".to_owned(),
+            Outcome::Stored(..) => "stored".to_owned(),
             Outcome::Gone => "gone".to_owned(),
             Outcome::Cluster(c) => format!("cluster {}", c.is_some()),
             Outcome::Conflict(_) => "conflict".to_owned(),
@@ -194,16 +196,16 @@ fn a_read_changes_nothing_so_it_is_never_unknown() {
     let named = json!({ "name": "a1" });
     let cases = [
         (ADDRESS, reply(200, &stored), "stored"),
-        (ADDRESS, reply(200, &deleting(&[])), "stored"),
+        (ADDRESS, reply(200, &deleting(&[])), "gone"),
         (ADDRESS, status(404, "NotFound", named.clone()), "gone"),
         (
             ADDRESS,
             reply(404, &json!("404 page not found")),
             "refused Other: \"404 page not found\" (404)",
         ),
-        (Watched::Clusters, reply(200, &stored), "cluster true"),
+        (Kind::Clusters, reply(200, &stored), "cluster true"),
         (
-            Watched::Clusters,
+            Kind::Clusters,
             status(404, "NotFound", named),
             "cluster false",
         ),
@@ -227,16 +229,17 @@ fn after_a_conflict_the_newest_is_seen_gone_or_unread() {
         verb: Patch,
         kind: ADDRESS,
         name: "a1",
+        uid: None,
     };
-    let read = |answer| newest(&subject, &Served::new(), answer);
+    let read = |answer| reread(&subject, &Served::new(), None, answer);
     let stored = object("a1", "u", 7, json!({}));
-    assert!(matches!(read(reply(200, &stored)), Newest::Seen(_)));
+    assert!(matches!(read(reply(200, &stored)), Reread::Found(..)));
     let gone = status(404, "NotFound", json!({ "name": "a1" }));
-    assert!(matches!(read(gone), Newest::Gone));
+    assert!(matches!(read(gone), Reread::Gone));
     for odd in [
         status(500, "InternalError", json!(null)),
         reply(404, &json!("404 page not found")),
     ] {
-        assert!(matches!(read(odd), Newest::Unread));
+        assert!(matches!(read(odd), Reread::Unread));
     }
 }

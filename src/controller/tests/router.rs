@@ -6,16 +6,16 @@ use std::sync::{Arc, Mutex};
 use serde_json::json;
 
 use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
+use crate::api::Kind;
 use crate::api::{Address, AddressKey, ClaimKind, WireObject};
-use crate::controller::known::Name;
 use crate::controller::registry::Registry;
 use crate::controller::router::{Barrier, Listing, Router};
 use crate::controller::view::Counts;
-use crate::controller::watched::Watched;
-use crate::pool::KindState;
+use crate::controller::wire::{Subject, Verb};
+use crate::pool::{Age, By, KindState, Name, Object, Outcome, RequestId, Scope};
 
-const CLAIMS: Watched = Watched::Claims(ClaimKind::Metal3);
-const ADDRESSES: Watched = Watched::Addresses(ClaimKind::Metal3);
+const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
+const ADDRESSES: Kind = Kind::Addresses(ClaimKind::Metal3);
 
 struct World {
     router: Arc<Router>,
@@ -41,12 +41,32 @@ fn world(filter: Option<&str>) -> World {
 }
 
 impl World {
-    fn seen(&self, kind: Watched, object: WireObject) {
-        self.router.seen(kind, "v1beta2", object);
+    fn seen(&self, kind: Kind, object: WireObject) {
+        self.router.seen(kind, "v1beta2", By::Event, object);
     }
 
-    fn gone(&self, kind: Watched, name: &str, uid: &str) {
-        self.router.gone(kind, &named(name), &uid.into());
+    fn gone(&self, kind: Kind, name: &str, uid: &str) {
+        self.router.gone(kind, &named(name), &uid.into(), "");
+    }
+
+    /// The pool gets an answer about an address object.
+    fn answered(&self, pool: &str, name: &str, uid: Option<&str>, outcome: Outcome) {
+        let mailbox = self.registry.get(&key(pool)).unwrap().mailbox;
+        let uid = uid.map(Into::into);
+        let subject = Subject {
+            verb: Verb::Patch,
+            kind: ADDRESSES,
+            name,
+            uid: uid.as_ref(),
+        };
+        let reply = mailbox.reserve(RequestId(1));
+        self.router.answered(&key(pool), &subject, outcome, reply);
+    }
+
+    /// The answer that shows an address object of a pool.
+    fn stored(&self, pool: &str, uid: &str, version: u64) {
+        let object = made("a", uid, version, pool);
+        self.answered(pool, "a", None, Outcome::Stored(object, Age::Newest));
     }
 
     /// What the pool was told since the last time.
@@ -61,9 +81,17 @@ impl World {
 
     /// Has a worker for this pool that has taken in everything.
     fn with_pool(self, pool: &str) -> Self {
-        self.seen(Watched::Pools, wire(pool, "p", 1, pool_spec()));
+        self.seen(Kind::Pools, wire(pool, "p", 1, pool_spec()));
         self.told(pool);
         self
+    }
+}
+
+fn made(name: &str, uid: &str, version: u64, pool: &str) -> Object {
+    let object = wire(name, uid, version, address_spec(pool));
+    Object::Address {
+        address: Box::new(Address::read(ClaimKind::Metal3, object)),
+        scope: Scope::Ours,
     }
 }
 
@@ -80,10 +108,10 @@ fn objects_of_both_kinds_lead_to_their_pool_which_gets_one_worker() {
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
     let capi =
         json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
-    world.seen(Watched::Claims(ClaimKind::Capi), wire("c", "2", 2, capi));
+    world.seen(Kind::Claims(ClaimKind::Capi), wire("c", "2", 2, capi));
     world.seen(ADDRESSES, wire("a", "3", 3, address_spec("x")));
     world.seen(
-        Watched::Pools,
+        Kind::Pools,
         wire("x", "4", 4, json!({ "namePrefix": "p", "pools": [{}] })),
     );
     assert_eq!(*world.hired.lock().unwrap(), ["n/x"]);
@@ -107,10 +135,10 @@ fn objects_of_both_kinds_lead_to_their_pool_which_gets_one_worker() {
 fn objects_of_other_providers_lead_nowhere_but_for_our_finalizer() {
     let world = world(None);
     let other = json!({ "poolRef": { "apiGroup": "ipam.cluster.x-k8s.io", "kind": "InClusterIPPool", "name": "x" } });
-    let kind = Watched::Claims(ClaimKind::Capi);
+    let kind = Kind::Claims(ClaimKind::Capi);
     world.seen(kind, wire("c", "1", 1, other.clone()));
     world.seen(
-        Watched::Addresses(ClaimKind::Capi),
+        Kind::Addresses(ClaimKind::Capi),
         wire("a", "2", 2, other.clone()),
     );
     assert!(world.hired.lock().unwrap().is_empty());
@@ -139,7 +167,7 @@ fn no_pool_gets_a_worker_after_the_end_of_the_run() {
     // A page of a list is just being put in.
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
     world.seen(CLAIMS, wire("d", "2", 2, claim_spec("y")));
-    world.seen(Watched::Pools, wire("z", "3", 3, pool_spec()));
+    world.seen(Kind::Pools, wire("z", "3", 3, pool_spec()));
     assert_eq!(*world.hired.lock().unwrap(), ["n/x"]);
 }
 
@@ -180,8 +208,8 @@ fn a3_a_relist_ends_what_is_no_longer_there() {
 #[test]
 fn a3_our_own_create_is_missed_by_a_later_list_and_not_by_an_older_one() {
     let world = world(None).with_pool("x");
-    let made = Address::read(ClaimKind::Metal3, wire("a", "1", 7, address_spec("x")));
-    world.router.created(&made);
+    world.stored("x", "1", 7);
+    assert_eq!(world.told("x"), ["answer 1 Stored 1 Newest"]);
     world.router.reset(ADDRESSES, &HashSet::new(), "6");
     assert!(
         world.told("x").is_empty(),
@@ -197,9 +225,11 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
     let world = world(None).with_pool("x");
     world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
     assert_eq!(world.told("x"), ["address a 1"]);
-    let made = Address::read(ClaimKind::Metal3, wire("a", "2", 7, address_spec("x")));
-    world.router.created(&made);
-    assert_eq!(world.told("x"), ["address gone a 1"]);
+    world.stored("x", "2", 7);
+    assert_eq!(
+        world.told("x"),
+        ["answer 1 Stored 2 Newest", "address gone a 1"]
+    );
     // It was ended by somebody else before the list that follows.
     world.router.reset(ADDRESSES, &HashSet::new(), "9");
     assert_eq!(world.told("x"), ["address gone a 2"]);
@@ -207,10 +237,77 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
     // The watch was faster than the answer, and knows a successor already.
     world.seen(ADDRESSES, wire("a", "3", 12, address_spec("x")));
     assert_eq!(world.told("x"), ["address a 3"]);
-    let made = Address::read(ClaimKind::Metal3, wire("a", "2", 10, address_spec("x")));
-    world.router.created(&made);
+    world.stored("x", "2", 10);
+    assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
     world.router.reset(ADDRESSES, &HashSet::new(), "14");
     assert_eq!(world.told("x"), ["address gone a 3"]);
+}
+
+#[test]
+fn what_the_watch_shows_after_the_answer_is_not_told_twice() {
+    let world = world(None).with_pool("x");
+    world.stored("x", "1", 7);
+    world.told("x");
+    world.seen(ADDRESSES, wire("a", "1", 7, address_spec("x")));
+    assert!(world.told("x").is_empty());
+    world.seen(ADDRESSES, wire("a", "1", 8, address_spec("x")));
+    assert_eq!(world.told("x"), ["address a 1"]);
+}
+
+/// The watch lags: it shows a change of the object that had the name before, after our create has made a new one.
+#[test]
+fn a1_a_late_event_of_the_object_before_does_not_end_the_one_that_our_create_made() {
+    let world = world(None).with_pool("x");
+    world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
+    world.stored("x", "2", 9);
+    world.told("x");
+    world.seen(ADDRESSES, wire("a", "1", 7, address_spec("x")));
+    world.gone(ADDRESSES, "a", "1");
+    assert!(world.told("x").is_empty());
+    world.gone(ADDRESSES, "a", "2");
+    assert_eq!(world.told("x"), ["address gone a 2"]);
+}
+
+#[test]
+fn an_end_that_an_answer_shows_is_told_to_everybody_who_waits_and_not_twice() {
+    let world = world(None).with_pool("x").with_pool("y");
+    world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
+    world.told("x");
+    let name = AddressKey {
+        kind: ClaimKind::Metal3,
+        name: "a".into(),
+    };
+    world.router.watch_name(&key("y"), &name);
+    world.answered("x", "a", Some("1"), Outcome::Gone);
+    assert_eq!(world.told("x"), ["answer 1 Gone"]);
+    assert_eq!(world.told("y"), ["freed a"]);
+    world.seen(ADDRESSES, wire("a", "1", 6, address_spec("x")));
+    world.gone(ADDRESSES, "a", "1");
+    assert!(world.told("x").is_empty());
+    assert!(world.told("y").is_empty());
+}
+
+#[test]
+fn an_object_that_an_answer_shows_elsewhere_goes_to_the_pool_that_it_leads_to() {
+    let world = world(None).with_pool("x").with_pool("y");
+    world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
+    world.told("x");
+    let object = made("a", "1", 8, "y");
+    world.answered("x", "a", None, Outcome::Stored(object, Age::Newest));
+    assert_eq!(
+        world.told("x"),
+        ["answer 1 Stored 1 Outdated", "address gone a 1"]
+    );
+    assert_eq!(world.told("y"), ["address a 1"]);
+    // Another provider's object of that name leads nowhere.
+    let spec = json!({ "address": "10.0.0.1", "claimRef": { "name": "c" },
+        "poolRef": { "apiGroup": "ipam.cluster.x-k8s.io", "kind": "InClusterIPPool", "name": "x" } });
+    let object = Object::Address {
+        address: Box::new(Address::read(ClaimKind::Capi, wire("a", "2", 9, spec))),
+        scope: Scope::Ours,
+    };
+    world.answered("x", "a", None, Outcome::Stored(object, Age::Newest));
+    assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
 }
 
 #[test]
@@ -220,8 +317,8 @@ fn namespaces_are_forgotten_with_their_last_object() {
         let mut object = wire("c", "1", 1, claim_spec("x"));
         object.metadata.namespace = format!("n{n}").into();
         let name = Name::of(&object.metadata);
-        world.seen(Watched::Clusters, object);
-        world.router.gone(Watched::Clusters, &name, &"1".into());
+        world.seen(Kind::Clusters, object);
+        world.router.gone(Kind::Clusters, &name, &"1".into(), "1");
     }
     let known = world.router.namespaces_for_tests();
     assert!(known <= 256, "{known}");
@@ -236,7 +333,7 @@ fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
     };
     world.router.watch_name(&key("x"), &key_of("a"));
     world.seen(ADDRESSES, wire("a", "1", 1, address_spec("y")));
-    assert_eq!(world.told("x"), ["address a 1"]);
+    assert!(world.told("x").is_empty());
     assert_eq!(world.told("y"), ["address a 1"]);
     world.gone(ADDRESSES, "a", "1");
     assert_eq!(world.told("x"), ["freed a"]);
@@ -252,7 +349,7 @@ fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
     // Another kind's object of that name is another object.
     world.router.watch_name(&key("x"), &key_of("b"));
     let other = json!({ "poolRef": { "apiGroup": "o", "kind": "P", "name": "y" } });
-    let capi = Watched::Addresses(ClaimKind::Capi);
+    let capi = Kind::Addresses(ClaimKind::Capi);
     world.seen(capi, wire("b", "4", 4, other));
     world.gone(capi, "b", "4");
     assert!(world.told("x").is_empty());
@@ -261,21 +358,21 @@ fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
 #[test]
 fn clusters_are_told_to_the_pools_of_their_namespace_also_to_new_ones() {
     let world = world(None).with_pool("x");
-    let cluster = |paused| wire("k", "1", 1, json!({ "paused": paused }));
-    world.seen(Watched::Clusters, cluster(false));
+    let cluster = |version, paused| wire("k", "1", version, json!({ "paused": paused }));
+    world.seen(Kind::Clusters, cluster(1, false));
     assert_eq!(world.told("x"), ["cluster k paused false"]);
     // Nothing that a pool looks at changed.
-    world.seen(Watched::Clusters, cluster(false));
+    world.seen(Kind::Clusters, cluster(2, false));
     assert!(world.told("x").is_empty());
-    world.seen(Watched::Clusters, cluster(true));
+    world.seen(Kind::Clusters, cluster(3, true));
     assert_eq!(world.told("x"), ["cluster k paused true"]);
     world.seen(CLAIMS, wire("c", "2", 2, claim_spec("z")));
     assert_eq!(world.told("z")[0], "cluster k paused true");
     let mut elsewhere = wire("k", "9", 9, json!({}));
     elsewhere.metadata.namespace = "other".into();
-    world.seen(Watched::Clusters, elsewhere);
+    world.seen(Kind::Clusters, elsewhere);
     assert!(world.told("x").is_empty());
-    world.gone(Watched::Clusters, "k", "1");
+    world.gone(Kind::Clusters, "k", "1");
     assert_eq!(world.told("x"), ["cluster gone k"]);
 }
 
@@ -283,7 +380,7 @@ fn clusters_are_told_to_the_pools_of_their_namespace_also_to_new_ones() {
 fn a3_the_barrier_opens_after_the_objects_that_it_vouches_for() {
     let world = world(None);
     world.router.barrier(Barrier::Open);
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         if kind == CLAIMS {
             world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
         }
@@ -298,7 +395,7 @@ fn a3_the_barrier_opens_after_the_objects_that_it_vouches_for() {
 #[test]
 fn a_standby_hears_everything_but_that_it_may_write() {
     let world = world(None);
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         world.router.kind_is(kind, KindState::Listed);
     }
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
@@ -315,19 +412,19 @@ fn a1_a_list_that_was_begun_under_another_leader_does_not_open_the_barrier() {
     let world = world(None);
     let old = world.router.terms().current();
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         assert_eq!(world.router.listed(kind, old), Listing::Counts);
     }
     world.router.next_term();
     world.router.barrier(Barrier::Open);
     let told = world.told("x");
     assert!(!told.contains(&"kinds synced true".to_owned()), "{told:?}");
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         assert_eq!(world.router.listed(kind, old), Listing::Outdated);
     }
     assert!(world.told("x").is_empty());
     let new = world.router.terms().current();
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         assert_eq!(world.router.listed(kind, new), Listing::Counts);
     }
     assert_eq!(world.told("x").last().unwrap(), "kinds synced true");
@@ -342,7 +439,7 @@ fn p4_the_watch_filter_marks_what_is_another_managers() {
         .insert("cluster.x-k8s.io/watch-filter".into(), "blue".into());
     world.seen(CLAIMS, ours);
     world.seen(CLAIMS, wire("d", "2", 2, claim_spec("x")));
-    world.seen(Watched::Pools, wire("x", "3", 3, pool_spec()));
+    world.seen(Kind::Pools, wire("x", "3", 3, pool_spec()));
     let address =
         json!({ "address": "10.0.0.1", "pool": { "name": "x" }, "claim": { "name": "d" } });
     world.seen(ADDRESSES, wire("x-10-0-0-1", "4", 4, address));

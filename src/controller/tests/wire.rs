@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
+use crate::api::Kind;
 use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, PoolKey};
-use crate::controller::watched::{Served, Watched};
+use crate::controller::served::Served;
 use crate::controller::wire::{Unserved, encode, old_condition};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
@@ -19,7 +20,7 @@ fn pool() -> PoolKey {
 
 fn served(capi: &'static str) -> Served {
     let served = Served::new();
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         if served.version(kind).is_none() {
             served.set(kind, Some(capi));
         }
@@ -189,6 +190,7 @@ fn claim_status_of_every_version() {
     for (kind, capi, path, status) in cases {
         let request = Request::ClaimStatus {
             key: claim(kind),
+            uid: "u".into(),
             resource_version: "7".into(),
             status: bound.clone(),
         };
@@ -212,6 +214,7 @@ fn claim_status_of_every_version() {
     };
     let request = |kind| Request::ClaimStatus {
         key: claim(kind),
+        uid: "u".into(),
         resource_version: "7".into(),
         status: taken_back.clone(),
     };
@@ -238,6 +241,7 @@ fn other_controllers_conditions_of_the_old_kind_stay_in_the_list() {
     assert_eq!(read.old_conditions, std::slice::from_ref(&theirs));
     let request = Request::ClaimStatus {
         key: claim(ClaimKind::Capi),
+        uid: "u".into(),
         resource_version: "7".into(),
         status: ClaimStatus {
             conditions: Some(vec![ready("True", "AddressAllocated")]),
@@ -276,6 +280,7 @@ fn the_other_requests() {
     let cases = [
         (
             Request::PoolMeta {
+                uid: "u".into(),
                 resource_version: "1".into(),
                 finalizers: vec!["ippool.ipam.metal3.io".into()],
                 labels: BTreeMap::from([
@@ -291,6 +296,7 @@ fn the_other_requests() {
         ),
         (
             Request::PoolStatus {
+                uid: "u".into(),
                 resource_version: "2".into(),
                 status: json!({ "capacity": 3 }),
                 entries: 10_000,
@@ -301,6 +307,7 @@ fn the_other_requests() {
         (
             Request::ClaimFinalizers {
                 key: claim(ClaimKind::Metal3),
+                uid: "u".into(),
                 resource_version: "3".into(),
                 finalizers: Vec::new(),
             },
@@ -320,6 +327,7 @@ fn the_other_requests() {
         (
             Request::AddressMeta {
                 key: address.clone(),
+                uid: "u".into(),
                 resource_version: "5".into(),
                 finalizers: Some(Vec::new()),
                 owner_references: None,
@@ -357,7 +365,7 @@ fn a3_a_kind_that_is_not_served_has_no_path() {
     let request = Request::ReadClaim {
         key: claim(ClaimKind::Capi),
     };
-    let kind = Watched::Claims(ClaimKind::Capi);
+    let kind = Kind::Claims(ClaimKind::Capi);
     assert_eq!(
         encode(&pool(), &request, &Served::new()),
         Err(Unserved(kind))

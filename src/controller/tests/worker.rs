@@ -9,12 +9,14 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{claim_spec, key, object, server, told, wire};
+use crate::api::Kind;
 use crate::api::{AddressKey, ClaimKind, PoolKey};
 use crate::controller::run::Make;
-use crate::controller::watched::Watched;
 use crate::controller::worker::Machine;
 use crate::controller::{Controller, Settings, View};
-use crate::pool::{Effect, Fact, Input, Moment, Question, Request, RequestId, Snapshot};
+use crate::pool::{
+    By, Effect, Fact, Input, Moment, Object, Question, Request, RequestId, Snapshot,
+};
 
 pub(super) fn blank(key: &PoolKey) -> Snapshot {
     Snapshot {
@@ -108,11 +110,11 @@ fn lines(log: &Log) -> Vec<String> {
 async fn it_ticks_when_the_pool_asked_for_it_and_a_later_wish_replaces_the_earlier() {
     let (client, _) = server(|_, _| super::fixture::Say::Nothing);
     let (controller, view, log) = ring(client, |input: &Input, now| match input {
-        Input::ClaimSeen { claim, .. } if &*claim.meta.name == "a" => (
+        Input::Seen(Object::Claim { claim, .. }) if &*claim.meta.name == "a" => (
             vec![Effect::WakeAt(now + SignedDuration::from_secs(60))],
             false,
         ),
-        Input::ClaimSeen { .. } => (
+        Input::Seen(Object::Claim { .. }) => (
             vec![Effect::WakeAt(now + SignedDuration::from_secs(5))],
             false,
         ),
@@ -126,9 +128,9 @@ async fn it_ticks_when_the_pool_asked_for_it_and_a_later_wish_replaces_the_earli
         wire("a", "1", 1, claim_spec("x")),
         wire("b", "2", 2, claim_spec("x")),
     );
-    let kind = Watched::Claims(ClaimKind::Metal3);
-    router.seen(kind, "v1alpha1", a);
-    router.seen(kind, "v1alpha1", b);
+    let kind = Kind::Claims(ClaimKind::Metal3);
+    router.seen(kind, "v1alpha1", By::Event, a);
+    router.seen(kind, "v1alpha1", By::Event, b);
     while !lines(&log).contains(&"tick".to_owned()) {
         view.changed(&mut changes).await;
     }
@@ -154,7 +156,7 @@ async fn an_answer_comes_back_to_the_pool_that_asked_and_names_are_watched_first
         server(|_, _| super::fixture::Say::Status(200, object("a", "u", 7, json!({}))));
     let asks = name.clone();
     let (controller, view, log) = ring(client, move |input: &Input, _| match input {
-        Input::ClaimSeen { .. } => (
+        Input::Seen(Object::Claim { .. }) => (
             vec![
                 Effect::Request(RequestId(4), Request::ReadAddress { key: asks.clone() }),
                 Effect::WatchName(asks.clone()),
@@ -167,18 +169,25 @@ async fn an_answer_comes_back_to_the_pool_that_asked_and_names_are_watched_first
     let stop = CancellationToken::new();
     let run = tokio::spawn(controller.run(stop.clone()));
     let mut changes = view.changes();
-    let kind = Watched::Claims(ClaimKind::Metal3);
-    router.seen(kind, "v1alpha1", wire("c", "1", 1, claim_spec("x")));
+    let kind = Kind::Claims(ClaimKind::Metal3);
+    router.seen(
+        kind,
+        "v1alpha1",
+        By::Event,
+        wire("c", "1", 1, claim_spec("x")),
+    );
     while !lines(&log).iter().any(|l| l.starts_with("answer 4 Stored")) {
         view.changed(&mut changes).await;
     }
-    let addresses = Watched::Addresses(ClaimKind::Metal3);
+    let addresses = Kind::Addresses(ClaimKind::Metal3);
     let spec = super::fixture::address_spec("other");
-    router.seen(addresses, "v1alpha1", wire("a", "9", 9, spec));
+    router.seen(addresses, "v1alpha1", By::Event, wire("a", "9", 9, spec));
     while !lines(&log).contains(&"address a 9".to_owned()) {
         view.changed(&mut changes).await;
     }
     assert_eq!(view.snapshots()[0].key, key("other"));
+    // The object that had the name before is gone, since another one has it.
+    assert!(lines(&log).contains(&"freed a".to_owned()));
     stop.cancel();
     run.await.unwrap().unwrap();
 }
@@ -193,17 +202,22 @@ async fn an_empty_pools_worker_leaves_and_comes_back_when_it_is_needed() {
     let stop = CancellationToken::new();
     let run = tokio::spawn(controller.run(stop.clone()));
     let mut changes = view.changes();
-    let kind = Watched::Claims(ClaimKind::Metal3);
+    let kind = Kind::Claims(ClaimKind::Metal3);
     for uid in ["1", "2"] {
-        router.seen(kind, "v1alpha1", wire("c", uid, 1, claim_spec("x")));
+        router.seen(
+            kind,
+            "v1alpha1",
+            By::Event,
+            wire("c", uid, 1, claim_spec("x")),
+        );
         while view.snapshot(&key("x")).is_none() {
             view.changed(&mut changes).await;
         }
-        let name = crate::controller::known::Name {
+        let name = crate::pool::Name {
             namespace: "n".into(),
             name: "c".into(),
         };
-        router.gone(kind, &name, &uid.into());
+        router.gone(kind, &name, &uid.into(), "1");
         while view.snapshot(&key("x")).is_some() {
             view.changed(&mut changes).await;
         }
@@ -216,13 +230,18 @@ async fn an_empty_pools_worker_leaves_and_comes_back_when_it_is_needed() {
 async fn a_pool_that_panics_ends_the_run_by_its_name() {
     let (client, _) = server(|_, _| super::fixture::Say::Nothing);
     let (controller, _, _) = ring(client, |input: &Input, _| match input {
-        Input::ClaimSeen { .. } => panic!("impossible state"),
+        Input::Seen(Object::Claim { .. }) => panic!("impossible state"),
         _ => (Vec::new(), false),
     });
     let router = controller.router_for_tests();
     let run = tokio::spawn(controller.run(CancellationToken::new()));
-    let kind = Watched::Claims(ClaimKind::Metal3);
-    router.seen(kind, "v1alpha1", wire("c", "1", 1, claim_spec("x")));
+    let kind = Kind::Claims(ClaimKind::Metal3);
+    router.seen(
+        kind,
+        "v1alpha1",
+        By::Event,
+        wire("c", "1", 1, claim_spec("x")),
+    );
     let error = run.await.unwrap().unwrap_err().to_string();
     assert!(error.contains("worker of pool n/x"), "{error}");
     assert!(error.contains("impossible state"), "{error}");

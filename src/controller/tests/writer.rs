@@ -11,15 +11,16 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Asked, Say, failure, key, object, server, told};
+use crate::api::Kind;
 use crate::api::{AddressKey, ClaimKey, ClaimKind};
 use crate::controller::failure::Failures;
 use crate::controller::lease::Tenure;
 use crate::controller::mailbox::Mailbox;
 use crate::controller::registry::Registry;
 use crate::controller::router::Router;
+use crate::controller::served::Served;
 use crate::controller::settings::Rate;
 use crate::controller::view::Counts;
-use crate::controller::watched::{Served, Watched};
 use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
 use crate::pool::{Input, Outcome, Request, RequestId};
@@ -73,6 +74,7 @@ fn patch(name: &str) -> Request {
             kind: ClaimKind::Metal3,
             name: name.into(),
         },
+        uid: "u".into(),
         resource_version: "1".into(),
         finalizers: vec!["ipclaim.ipam.metal3.io".into()],
     }
@@ -129,6 +131,7 @@ async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_bef
     let mailbox = Arc::new(Mailbox::default());
     for i in 0..20 {
         let status = Request::PoolStatus {
+            uid: "u".into(),
             resource_version: "1".into(),
             status: json!({}),
             entries: 0,
@@ -178,7 +181,7 @@ async fn in_flight_is_bounded_over_all_pools() {
     assert_eq!(answers(&mailbox, 200).await.len(), 200);
     assert_eq!(most.load(Ordering::SeqCst), 8);
     let counters = office.counts_of();
-    let key = (Verb::Patch, Watched::Claims(ClaimKind::Metal3), "stored");
+    let key = (Verb::Patch, Kind::Claims(ClaimKind::Metal3), "stored");
     assert_eq!(counters.requests.get(&key), Some(&200));
     assert_eq!(counters.writes(), 200);
 }
@@ -204,7 +207,7 @@ async fn a_conflict_is_answered_with_the_newest_object() {
     office.submit("x", &mailbox, 1, patch("c"));
     let got = answers(&mailbox, 1).await;
     assert!(
-        matches!(&got[0].1, Outcome::Conflict(crate::pool::Newest::Seen(_))),
+        matches!(&got[0].1, Outcome::Conflict(crate::pool::Reread::Found(..))),
         "{got:?}"
     );
     let lines: Vec<String> = asked
@@ -355,7 +358,7 @@ async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
     ));
     gate.add_permits(2);
     let flying = answers(&mailbox, 2).await;
-    assert!(flying.iter().all(|(_, o)| matches!(o, Outcome::Stored(_))));
+    assert!(flying.iter().all(|(_, o)| matches!(o, Outcome::Stored(..))));
     office.writer.drained().await;
     office.failures.ended().await;
     assert_eq!(office.failures.first(), None);
@@ -380,9 +383,9 @@ async fn o8_no_write_starts_that_could_outlast_the_lease() {
     };
     assert!(matches!(try_one(patch("c")).await, Outcome::NotSent { .. }));
     renewed.send_replace(Some(Instant::now()));
-    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(_)));
+    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(..)));
     tokio::time::advance(Duration::from_secs(10)).await;
-    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(_)));
+    assert!(matches!(try_one(patch("c")).await, Outcome::Stored(..)));
     tokio::time::advance(Duration::from_millis(1)).await;
     assert!(matches!(try_one(patch("c")).await, Outcome::NotSent { .. }));
     // A read can do no harm.
@@ -392,7 +395,7 @@ async fn o8_no_write_starts_that_could_outlast_the_lease() {
             name: "a".into(),
         },
     };
-    assert!(matches!(try_one(read).await, Outcome::Stored(_)));
+    assert!(matches!(try_one(read).await, Outcome::Stored(..)));
     assert_eq!(asked.lock().unwrap().len(), 3);
 }
 

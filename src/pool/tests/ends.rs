@@ -3,8 +3,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
-use super::super::{Config, Decision, Input, LeakRepair, Outcome, Request, Scope};
-use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use super::super::{Config, Decision, Input, LeakRepair, Object, Outcome, Request, Scope};
+use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, small, spec};
 use crate::api::AddressKey;
 use crate::api::names::{
     CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, PROVIDER_LABEL,
@@ -91,7 +91,7 @@ fn r1_a_claim_whose_finalizer_was_taken_off_is_asked_for_and_released() {
     let since = world.sent.len();
     world.delete_claim(M, "a");
     world.edit_claim(&claim_key(M, "a"), |c| c.meta.finalizers.clear());
-    world.events[1].retain(|event| matches!(event, Input::ClaimGone { .. }));
+    world.events[1].retain(|event| matches!(event, Event::Gone { .. }));
     world.pass(2);
     assert_eq!(kinds(&world, since), ["read claim", "delete", "address"]);
     assert!(world.addresses.is_empty());
@@ -510,7 +510,7 @@ fn r6_p4_a_leak_of_another_managers_claim_is_that_managers_to_find() {
         });
     }
     for event in &mut world.events[3] {
-        if let Input::AddressSeen { address, scope } = event
+        if let Event::Seen(Object::Address { address, scope }) = event
             && &*address.claim == "theirs"
         {
             *scope = Scope::Another;
@@ -526,11 +526,8 @@ fn r6_p4_a_leak_of_another_managers_claim_is_that_managers_to_find() {
     );
     // Its label is corrected: it is looked at from now on.
     let key = address_key(M, "p-10-0-0-1");
-    let address = Box::new(world.addresses[&key].clone());
-    world.step(Input::AddressSeen {
-        address,
-        scope: Scope::Ours,
-    });
+    let address = address_object(world.addresses[&key].clone());
+    world.step(Input::Seen(address));
     world.pass(7200);
     assert!(world.addresses.is_empty());
 }
@@ -729,7 +726,7 @@ fn p2_the_owner_is_named_in_the_version_that_is_served() {
         cluster.api_version = format!("cluster.x-k8s.io/{version}").into();
         cluster.deleting = deleting;
         let facts = cluster.clone();
-        world.events[5].push_back(Input::ClusterSeen(facts));
+        world.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts)));
         world.settle();
         let owners = &world.pool.as_ref().unwrap().meta.owner_references;
         assert_eq!(owners.len(), 1);
@@ -916,14 +913,14 @@ fn a1_a_publishing_whose_answer_is_not_there_yet_counts_against_rivals() {
 fn p4_another_managers_claim_that_goes_leaves_its_objects_alone() {
     let mut world = bound_world();
     let claim = Box::new(world.claim(M, "a").clone());
-    world.step(Input::ClaimSeen {
+    world.step(Input::Seen(Object::Claim {
         claim,
         scope: Scope::Another,
-    });
+    }));
     let since = world.sent.len();
     world.delete_claim(M, "a");
     world.edit_claim(&claim_key(M, "a"), |c| c.meta.finalizers.clear());
-    world.events[1].retain(|event| matches!(event, Input::ClaimGone { .. }));
+    world.events[1].retain(|event| matches!(event, Event::Gone { .. }));
     world.pass(60);
     assert!(kinds(&world, since).is_empty());
     assert_eq!(world.machine.snapshot().allocated, 1);
@@ -973,11 +970,8 @@ fn late_and_repeated_views_change_nothing() {
     // The watch of an earlier life: the claim and the object as they once were.
     world.create_claim(M, "a");
     world.settle();
-    world.step(early);
-    world.step(Input::AddressSeen {
-        address: Box::new(object),
-        scope: Scope::Ours,
-    });
+    world.show(early);
+    world.show(Event::Seen(address_object(object)));
     world.pass(3 * 3600);
     let snapshot = world.machine.snapshot();
     assert_eq!((snapshot.claims, snapshot.allocated), (1, 1));

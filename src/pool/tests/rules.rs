@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use super::super::{Decision, Input, KindState, Request, Scope};
-use super::world::{C, M, World, address_key, claim_key, ip, small, spec};
+use super::super::{Decision, Input, KindState, Object, Request, Scope};
+use super::world::{C, Event, M, World, address_key, claim_key, ip, small, spec};
 use crate::api::names::PAUSED_ANNOTATION;
-use crate::api::{ClaimKind, ReferenceFault};
+use crate::api::{ClaimKind, Kind, ReferenceFault};
 
 /// The request that created the address object of a claim.
 fn created(world: &World, kind: ClaimKind, claim: &str) -> super::super::NewAddress {
@@ -98,15 +98,15 @@ fn a11_ten_thousand_waiting_claims_cost_a_freed_address_two_of_them() {
 fn a3_nothing_is_allocated_before_every_kind_is_listed() {
     let mut world = World::new();
     let mut kinds = world.kinds;
-    kinds.capi_addresses = KindState::Pending;
+    kinds[Kind::Addresses(C)] = KindState::Pending;
     world.step(Input::Kinds(kinds));
     world.create_pool(small(3));
     world.create_claim(M, "a");
     world.pass(60);
     assert!(world.sent.is_empty());
-    kinds.capi_addresses = KindState::Absent;
-    kinds.capi_claims = KindState::Absent;
-    kinds.clusters = KindState::Absent;
+    kinds[Kind::Addresses(C)] = KindState::Absent;
+    kinds[Kind::Claims(C)] = KindState::Absent;
+    kinds[Kind::Clusters] = KindState::Absent;
     world.step(Input::Kinds(kinds));
     world.settle();
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
@@ -119,8 +119,8 @@ fn a3_a_kind_that_disappears_frees_nothing() {
     world.create_claim(C, "a");
     world.settle();
     let mut kinds = world.kinds;
-    kinds.capi_claims = KindState::Unavailable;
-    kinds.capi_addresses = KindState::Unavailable;
+    kinds[Kind::Claims(C)] = KindState::Unavailable;
+    kinds[Kind::Addresses(C)] = KindState::Unavailable;
     world.step(Input::Kinds(kinds));
     let before = world.writes();
     world.create_claim(M, "b");
@@ -543,11 +543,10 @@ fn p4_another_managers_claims_are_not_touched_and_their_objects_held() {
     let mut world = World::new();
     world.create_address(M, "x", "prov", "theirs", "10.0.0.1", |_| {});
     world.create_claim(M, "theirs");
-    while let Some(Input::ClaimSeen { claim, .. }) = world.events[1].pop_front() {
-        world.step(Input::ClaimSeen {
-            claim,
-            scope: Scope::Another,
-        });
+    for event in &mut world.events[1] {
+        if let Event::Seen(Object::Claim { scope, .. }) = event {
+            *scope = Scope::Another;
+        }
     }
     world.create_pool(small(2));
     world.create_claim(M, "ours");

@@ -10,14 +10,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use super::super::{
-    Config, Decision, Effect, Input, KindState, Kinds, Moment, Newest, Outcome, Pool, Refusal,
-    Request, RequestId, Scope, Stored,
+    Age, By, Config, Decision, Effect, Incarnation, Input, KindState, Kinds, Known, Moment, Name,
+    Object, Outcome, Outdated, Pool, Refusal, Request, RequestId, Reread, Scope,
 };
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::{METAL3_GROUP, POOL_FINALIZER};
 use crate::api::object::{conditions as conditions_of, pool_status};
 use crate::api::{
-    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Meta, PoolKey, PoolObject,
+    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, Meta, PoolKey, PoolObject,
+    Uid,
 };
 
 pub(super) const M: ClaimKind = ClaimKind::Metal3;
@@ -39,7 +40,21 @@ pub(super) enum Fate {
 /// A policy of the server: which requests it refuses, and with which words.
 pub(super) type Policy = (fn(&Request) -> bool, &'static str);
 
-/// One stream of watch events; order is kept within a stream, not between streams.
+/// An event of a watch.
+#[derive(Debug, Clone)]
+pub(super) enum Event {
+    Seen(Object),
+    Gone {
+        kind: Kind,
+        name: Name,
+        uid: Uid,
+        version: Arc<str>,
+    },
+    /// Of a Cluster.
+    Cluster(Input),
+}
+
+/// Streams of watch events; order is kept within a stream, not between streams.
 pub(super) const STREAMS: usize = 6;
 
 pub(super) struct World {
@@ -56,10 +71,14 @@ pub(super) struct World {
     pub(super) claims: BTreeMap<ClaimKey, Claim>,
     pub(super) addresses: BTreeMap<AddressKey, Address>,
     pub(super) clusters: BTreeMap<Arc<str>, ClusterFacts>,
-    pub(super) events: [VecDeque<Input>; STREAMS],
-    last: [Option<Input>; STREAMS],
+    /// What the controller's router asks before it puts anything into the pool.
+    known: Known,
+    pub(super) events: [VecDeque<Event>; STREAMS],
+    last: [Option<Event>; STREAMS],
     pub(super) requests: VecDeque<(RequestId, Request)>,
     pub(super) answers: VecDeque<(RequestId, Outcome)>,
+    /// What the requests without an answer are about.
+    asked: BTreeMap<RequestId, About>,
     pub(super) wake: Option<Timestamp>,
     pub(super) watched: BTreeSet<AddressKey>,
     /// Everything sent, for counting.
@@ -72,6 +91,40 @@ pub(super) struct World {
     pub(super) refuses: Option<Policy>,
     /// Every status that a claim had: (claim UID, object name, address).
     pub(super) published: Vec<(Arc<str>, ClaimKey, Arc<str>)>,
+}
+
+/// The object that a request is about.
+struct About {
+    kind: Kind,
+    name: Name,
+    /// The incarnation that is to be written.
+    uid: Option<Uid>,
+}
+
+impl About {
+    fn of(request: &Request) -> Self {
+        let (kind, name, uid) = match request {
+            Request::PoolMeta { uid, .. } | Request::PoolStatus { uid, .. } => {
+                (Kind::Pools, "prov", Some(uid))
+            }
+            Request::ClaimFinalizers { key, uid, .. } | Request::ClaimStatus { key, uid, .. } => {
+                (Kind::Claims(key.kind), &*key.name, Some(uid))
+            }
+            Request::DeleteAddress { key, uid, .. } | Request::AddressMeta { key, uid, .. } => {
+                (Kind::Addresses(key.kind), &*key.name, Some(uid))
+            }
+            Request::CreateAddress(new) => (Kind::Addresses(new.kind), &*new.name, None),
+            Request::ReadCluster { name } => (Kind::Clusters, &**name, None),
+            Request::ReadClaim { key } => (Kind::Claims(key.kind), &*key.name, None),
+            Request::ReadAddress { key } => (Kind::Addresses(key.kind), &*key.name, None),
+        };
+        let name = Name {
+            namespace: "default".into(),
+            name: name.into(),
+        };
+        let uid = uid.cloned();
+        Self { kind, name, uid }
+    }
 }
 
 /// Drops a field as a structural schema without it does; of the conditions also a field of each.
@@ -104,6 +157,30 @@ pub(super) fn small(size: u8) -> IPPoolSpec {
     }))
 }
 
+fn claim_object(claim: Claim) -> Object {
+    Object::Claim {
+        claim: Box::new(claim),
+        scope: Scope::Ours,
+    }
+}
+
+pub(super) fn address_object(address: Address) -> Object {
+    Object::Address {
+        address: Box::new(address),
+        scope: Scope::Ours,
+    }
+}
+
+/// The end of an object; its metadata has the version of that.
+fn gone(kind: Kind, meta: &Meta) -> Event {
+    Event::Gone {
+        kind,
+        name: Name::of(meta),
+        uid: meta.uid.clone(),
+        version: meta.resource_version.clone(),
+    }
+}
+
 pub(super) fn claim_key(kind: ClaimKind, name: &str) -> ClaimKey {
     ClaimKey {
         kind,
@@ -124,14 +201,7 @@ impl World {
     }
 
     pub(super) fn with(config: Config) -> Self {
-        let kinds = Kinds {
-            pools: KindState::Listed,
-            metal3_claims: KindState::Listed,
-            metal3_addresses: KindState::Listed,
-            capi_claims: KindState::Listed,
-            capi_addresses: KindState::Listed,
-            clusters: KindState::Listed,
-        };
+        let kinds = Kinds::all(KindState::Listed);
         let key = PoolKey {
             namespace: "default".into(),
             name: "prov".into(),
@@ -149,10 +219,12 @@ impl World {
             claims: BTreeMap::new(),
             addresses: BTreeMap::new(),
             clusters: BTreeMap::new(),
+            known: Known::default(),
             events: Default::default(),
             last: Default::default(),
             requests: VecDeque::new(),
             answers: VecDeque::new(),
+            asked: BTreeMap::new(),
             wake: None,
             watched: BTreeSet::new(),
             sent: Vec::new(),
@@ -177,6 +249,7 @@ impl World {
             match effect {
                 Effect::Request(id, request) => {
                     self.sent.push(request.clone());
+                    self.asked.insert(id, About::of(&request));
                     self.requests.push_back((id, request));
                 }
                 Effect::WakeAt(at) => self.wake = Some(at),
@@ -198,8 +271,10 @@ impl World {
             name: "prov".into(),
         };
         self.machine = Pool::new(key, self.config.clone());
+        self.known = Known::default();
         self.requests.clear();
         self.answers.clear();
+        self.asked.clear();
         self.watched.clear();
         self.wake = None;
         for stream in 0..STREAMS {
@@ -216,10 +291,11 @@ impl World {
             self.tell_address(address);
         }
         for cluster in clusters {
-            self.events[5].push_back(Input::ClusterSeen(cluster));
+            self.events[5].push_back(Event::Cluster(Input::ClusterSeen(cluster)));
         }
         self.tell_pool();
         self.deliver_all();
+        self.end_missing();
         self.step(Input::Kinds(self.kinds));
     }
 
@@ -229,8 +305,111 @@ impl World {
             return false;
         };
         self.last[stream] = Some(event.clone());
-        self.step(event);
+        self.show(event);
         true
+    }
+
+    // --- the way into the machine
+
+    /// What a watch shows, as far as it is new.
+    pub(super) fn show(&mut self, event: Event) {
+        match event {
+            Event::Cluster(input) => self.step(input),
+            Event::Seen(object) => {
+                if let Ok(true) = self.note(&object, By::Event) {
+                    self.step(Input::Seen(object));
+                }
+            }
+            Event::Gone {
+                kind,
+                name,
+                uid,
+                version,
+            } => {
+                if let Some(known) = self.known.end(kind, &name, &uid, &version) {
+                    self.tell_end(kind, &name, &known);
+                }
+            }
+        }
+    }
+
+    /// Whether the object leads to the pool.
+    fn note(&mut self, object: &Object, by: By) -> Result<bool, Outdated> {
+        let (kind, pool) = match object {
+            Object::Pool { object, .. } => (Kind::Pools, &object.meta.name),
+            Object::Claim { claim, .. } => (Kind::Claims(claim.kind), &claim.pool),
+            Object::Address { address, .. } => (Kind::Addresses(address.kind), &address.pool),
+        };
+        let name = Name::of(object.meta());
+        let seen = Incarnation::of(object.meta(), Some(pool.clone()));
+        let before = self.known.see(kind, &name, seen, by)?;
+        if let Some(before) = before
+            && (before.uid != object.meta().uid || before.pool.as_ref() != Some(pool))
+        {
+            self.tell_end(kind, &name, &before);
+        }
+        Ok(&**pool == "prov")
+    }
+
+    fn tell_end(&mut self, kind: Kind, name: &Name, known: &Incarnation) {
+        let uid = known.uid.clone();
+        let ours = known.pool.as_deref() == Some("prov");
+        let input = match kind {
+            Kind::Pools if ours => Input::PoolGone { uid },
+            Kind::Claims(family) if ours => Input::ClaimGone {
+                key: name.claim(family),
+                uid,
+            },
+            Kind::Addresses(family) if ours => Input::AddressGone {
+                key: name.address(family),
+                uid,
+            },
+            Kind::Addresses(family) if self.watched.contains(&name.address(family)) => {
+                Input::NameFreed(name.address(family))
+            }
+            Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) | Kind::Clusters => return,
+        };
+        self.step(input);
+    }
+
+    /// Every kind was listed: what is not there is gone.
+    fn end_missing(&mut self) {
+        let version = self.version.to_string();
+        for kind in Kind::ALL {
+            let live = match kind {
+                Kind::Pools => self.pool.iter().map(|pool| Name::of(&pool.meta)).collect(),
+                Kind::Claims(family) => {
+                    let live = self.claims.values().filter(|claim| claim.kind == family);
+                    live.map(|claim| Name::of(&claim.meta)).collect()
+                }
+                Kind::Addresses(family) => {
+                    let live = self.addresses.values().filter(|a| a.kind == family);
+                    live.map(|address| Name::of(&address.meta)).collect()
+                }
+                Kind::Clusters => continue,
+            };
+            for (name, known) in self.known.end_missing(kind, &live, &version) {
+                self.tell_end(kind, &name, &known);
+            }
+        }
+    }
+
+    /// What an answer shows is noted before the machine has it.
+    fn note_answer(&mut self, about: &About, outcome: &mut Outcome) {
+        match outcome {
+            Outcome::Stored(object, age) | Outcome::Conflict(Reread::Found(object, age)) => {
+                *age = match self.note(object, By::Answer) {
+                    Ok(true) => Age::Newest,
+                    Ok(false) | Err(Outdated) => Age::Outdated,
+                };
+            }
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
+                if let Some(uid) = &about.uid {
+                    self.known.end_by_answer(about.kind, &about.name, uid);
+                }
+            }
+            _ => {}
+        }
     }
 
     /// Delivers all events that wait.
@@ -243,7 +422,7 @@ impl World {
     /// Delivers the last event of a stream again.
     pub(super) fn repeat(&mut self, stream: usize) {
         if let Some(event) = self.last[stream].clone() {
-            self.step(event);
+            self.show(event);
         }
     }
 
@@ -275,7 +454,10 @@ impl World {
 
     /// Hands over the answer at `place`.
     pub(super) fn answer(&mut self, place: usize) {
-        if let Some((id, outcome)) = self.answers.remove(place) {
+        if let Some((id, mut outcome)) = self.answers.remove(place) {
+            if let Some(about) = self.asked.remove(&id) {
+                self.note_answer(&about, &mut outcome);
+            }
             self.step(Input::Answer { id, outcome });
         }
     }
@@ -344,32 +526,29 @@ impl World {
         }
     }
 
+    fn pool_object(&self, pool: PoolObject) -> Object {
+        Object::Pool {
+            object: Box::new(pool),
+            problems: self.problems.clone(),
+            scope: Scope::Ours,
+        }
+    }
+
     fn tell_pool(&mut self) {
         if let Some(pool) = self.pool.clone() {
-            self.events[0].push_back(Input::PoolSeen {
-                object: Box::new(pool),
-                problems: self.problems.clone(),
-                scope: Scope::Ours,
-            });
+            let seen = self.pool_object(pool);
+            self.events[0].push_back(Event::Seen(seen));
         }
     }
 
     fn tell_claim(&mut self, claim: Claim) {
         let stream = if claim.kind == M { 1 } else { 2 };
-        self.events[stream].push_back(Input::ClaimSeen {
-            claim: Box::new(claim),
-            scope: Scope::Ours,
-        });
+        self.events[stream].push_back(Event::Seen(claim_object(claim)));
     }
 
     fn tell_address(&mut self, address: Address) {
         let stream = if address.kind == M { 3 } else { 4 };
-        if &*address.pool == "prov" || self.watched.contains(&address.key()) {
-            self.events[stream].push_back(Input::AddressSeen {
-                address: Box::new(address),
-                scope: Scope::Ours,
-            });
-        }
+        self.events[stream].push_back(Event::Seen(address_object(address)));
     }
 
     /// Changes the pool as a user or a writer does; `None` back: it is gone.
@@ -386,7 +565,7 @@ impl World {
         pool.meta.resource_version = self.next_version();
         if pool.meta.is_deleting() && pool.meta.finalizers.is_empty() {
             self.pool = None;
-            self.events[0].push_back(Input::PoolGone { uid: pool.meta.uid });
+            self.events[0].push_back(gone(Kind::Pools, &pool.meta));
             return None;
         }
         self.pool = Some(pool.clone());
@@ -409,10 +588,7 @@ impl World {
         if claim.meta.is_deleting() && claim.meta.finalizers.is_empty() {
             self.claims.remove(key);
             let stream = if key.kind == M { 1 } else { 2 };
-            self.events[stream].push_back(Input::ClaimGone {
-                key: key.clone(),
-                uid: claim.meta.uid,
-            });
+            self.events[stream].push_back(gone(Kind::Claims(key.kind), &claim.meta));
             return None;
         }
         if claim.published != before.published
@@ -441,15 +617,7 @@ impl World {
         if address.meta.is_deleting() && address.meta.finalizers.is_empty() {
             self.addresses.remove(key);
             let stream = if key.kind == M { 3 } else { 4 };
-            let event = if &*address.pool == "prov" {
-                Input::AddressGone {
-                    key: key.clone(),
-                    uid: address.meta.uid,
-                }
-            } else {
-                Input::NameFreed(key.clone())
-            };
-            self.events[stream].push_back(event);
+            self.events[stream].push_back(gone(Kind::Addresses(key.kind), &address.meta));
             return None;
         }
         self.addresses.insert(key.clone(), address.clone());
@@ -469,6 +637,7 @@ impl World {
         let drops = self.drops.clone();
         match request {
             Request::PoolMeta {
+                uid: _,
                 resource_version,
                 finalizers,
                 labels,
@@ -487,6 +656,7 @@ impl World {
                 }
             }),
             Request::PoolStatus {
+                uid: _,
                 resource_version,
                 status,
                 entries: _,
@@ -500,6 +670,7 @@ impl World {
             }),
             Request::ClaimFinalizers {
                 key,
+                uid: _,
                 resource_version,
                 finalizers,
             } => {
@@ -519,6 +690,7 @@ impl World {
             }
             Request::ClaimStatus {
                 key,
+                uid: _,
                 resource_version,
                 status,
             } => self.patch_claim(key, resource_version, |claim| {
@@ -576,7 +748,7 @@ impl World {
                 };
                 self.addresses.insert(key, address.clone());
                 self.tell_address(address.clone());
-                Outcome::Stored(Stored::Address(Box::new(address)))
+                Outcome::Stored(address_object(address), Age::Newest)
             }
             Request::DeleteAddress {
                 key,
@@ -594,6 +766,7 @@ impl World {
             }
             Request::AddressMeta {
                 key,
+                uid: _,
                 resource_version,
                 finalizers,
                 owner_references,
@@ -607,11 +780,11 @@ impl World {
             }),
             Request::ReadCluster { name } => Outcome::Cluster(self.clusters.get(name).cloned()),
             Request::ReadClaim { key } => self.claims.get(key).map_or(Outcome::Gone, |claim| {
-                Outcome::Stored(Stored::Claim(Box::new(claim.clone())))
+                Outcome::Stored(claim_object(claim.clone()), Age::Newest)
             }),
             Request::ReadAddress { key } => {
                 self.addresses.get(key).map_or(Outcome::Gone, |address| {
-                    Outcome::Stored(Stored::Address(Box::new(address.clone())))
+                    Outcome::Stored(address_object(address.clone()), Age::Newest)
                 })
             }
         }
@@ -622,11 +795,11 @@ impl World {
             return Outcome::Gone;
         };
         if *pool.meta.resource_version != *version {
-            let seen = Stored::Pool(Box::new(pool.clone()));
-            return Outcome::Conflict(Newest::Seen(seen));
+            let found = self.pool_object(pool.clone());
+            return Outcome::Conflict(Reread::Found(found, Age::Newest));
         }
         match self.edit_pool(change) {
-            Some(pool) => Outcome::Stored(Stored::Pool(Box::new(pool))),
+            Some(pool) => Outcome::Stored(self.pool_object(pool), Age::Newest),
             None => Outcome::Gone,
         }
     }
@@ -641,18 +814,18 @@ impl World {
             return Outcome::Gone;
         };
         if *claim.meta.resource_version != *version {
-            let seen = Stored::Claim(Box::new(claim.clone()));
-            return Outcome::Conflict(Newest::Seen(seen));
+            let found = claim_object(claim.clone());
+            return Outcome::Conflict(Reread::Found(found, Age::Newest));
         }
         match self.edit_claim(key, change) {
-            Some(claim) => Outcome::Stored(Stored::Claim(Box::new(claim))),
+            Some(claim) => Outcome::Stored(claim_object(claim), Age::Newest),
             None => Outcome::Gone,
         }
     }
 
     fn newest_address(&self, key: &AddressKey) -> Outcome {
-        Outcome::Conflict(self.addresses.get(key).map_or(Newest::Gone, |address| {
-            Newest::Seen(Stored::Address(Box::new(address.clone())))
+        Outcome::Conflict(self.addresses.get(key).map_or(Reread::Gone, |address| {
+            Reread::Found(address_object(address.clone()), Age::Newest)
         }))
     }
 
@@ -669,7 +842,7 @@ impl World {
             return self.newest_address(key);
         }
         match self.edit_address(key, change) {
-            Some(address) => Outcome::Stored(Stored::Address(Box::new(address))),
+            Some(address) => Outcome::Stored(address_object(address), Age::Newest),
             None => Outcome::Gone,
         }
     }
@@ -801,12 +974,13 @@ impl World {
             deleting: false,
         };
         self.clusters.insert(name.into(), facts.clone());
-        self.events[5].push_back(Input::ClusterSeen(facts));
+        self.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts)));
     }
 
     pub(super) fn remove_cluster(&mut self, name: &str) {
         if self.clusters.remove(name).is_some() {
-            self.events[5].push_back(Input::ClusterGone { name: name.into() });
+            let input = Input::ClusterGone { name: name.into() };
+            self.events[5].push_back(Event::Cluster(input));
         }
     }
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{Method, Request};
 use kube::client::Body;
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 use serde_json::Value;
 
 /// A request with its body read.
@@ -24,7 +24,7 @@ pub(crate) struct Asked {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum About {
     /// A watched kind.
-    Kind(Watched),
+    Kind(Kind),
     /// The lease.
     Lease,
     /// Discovery.
@@ -41,7 +41,7 @@ impl Asked {
         }
         let about = match (words.get(1), words.get(3)) {
             (Some(&"coordination.k8s.io"), Some(&"leases")) => About::Lease,
-            (Some(group), Some(plural)) => Watched::ALL
+            (Some(group), Some(plural)) => Kind::ALL
                 .into_iter()
                 .find(|kind| kind.group() == *group && kind.plural() == *plural)
                 .map_or(About::Documents, About::Kind),

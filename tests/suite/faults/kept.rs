@@ -1,7 +1,7 @@
 //! Runs that found something once, kept as they were.
 
 use metal3_ipam::api::ClaimKind;
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 
 use super::campaign::{Trial, campaign};
 use super::plan::{EventFate, Fate, ListFate, Plan};
@@ -15,7 +15,7 @@ use super::scripts;
 const OLD_LISTS: [(&str, u64); 2] = [("one after the other", 4), ("pre-allocations", 6)];
 
 fn an_old_list(after: u64) -> Plan {
-    let addresses = Watched::Addresses(ClaimKind::Metal3);
+    let addresses = Kind::Addresses(ClaimKind::Metal3);
     let mut plan = Plan::event(addresses, after, EventFate::Expired);
     plan.lists.insert((addresses, 2), ListFate::Stale(2));
     plan

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kube::Client;
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 use tokio::time::{Instant, sleep};
 use tower::BoxError;
 
@@ -43,11 +43,11 @@ pub(super) struct State {
     pub(super) writes: u64,
     pub(super) reads: u64,
     pub(super) leases: u64,
-    pub(super) lists: BTreeMap<Watched, u64>,
+    pub(super) lists: BTreeMap<Kind, u64>,
     /// How to name a list's kind when its second page is asked for.
-    pub(super) midway: BTreeMap<Watched, ListFate>,
+    pub(super) midway: BTreeMap<Kind, ListFate>,
     /// Lists as they stood before each write.
-    pub(super) remembered: BTreeMap<Watched, VecDeque<Bytes>>,
+    pub(super) remembered: BTreeMap<Kind, VecDeque<Bytes>>,
     pub(super) streams: Streams,
     /// Faults that happened.
     pub(super) faults: u64,

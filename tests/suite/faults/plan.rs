@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -115,12 +115,12 @@ pub(crate) trait Mischief: Send {
     }
 
     /// On an event, numbered from 1 for each kind.
-    fn event(&mut self, _kind: Watched, _n: u64) -> EventFate {
+    fn event(&mut self, _kind: Kind, _n: u64) -> EventFate {
         EventFate::Pass
     }
 
     /// On a list (its first page), numbered from 1 for each kind.
-    fn list(&mut self, _kind: Watched, _n: u64) -> ListFate {
+    fn list(&mut self, _kind: Kind, _n: u64) -> ListFate {
         ListFate::Pass
     }
 
@@ -146,9 +146,9 @@ pub(crate) struct Plan {
     /// Of reads.
     pub(crate) reads: BTreeMap<u64, Fate>,
     /// Of events.
-    pub(crate) events: BTreeMap<(Watched, u64), EventFate>,
+    pub(crate) events: BTreeMap<(Kind, u64), EventFate>,
     /// Of lists.
-    pub(crate) lists: BTreeMap<(Watched, u64), ListFate>,
+    pub(crate) lists: BTreeMap<(Kind, u64), ListFate>,
     /// F6: held writes land after so many writes of the next process.
     pub(crate) landing: u64,
     /// From this write on the first process cannot renew its lease.
@@ -171,7 +171,7 @@ impl Plan {
     }
 
     /// One fault, at the n-th event of a kind.
-    pub(crate) fn event(kind: Watched, n: u64, fate: EventFate) -> Self {
+    pub(crate) fn event(kind: Kind, n: u64, fate: EventFate) -> Self {
         Self {
             events: BTreeMap::from([((kind, n), fate)]),
             ..Self::default()
@@ -179,7 +179,7 @@ impl Plan {
     }
 
     /// One fault, at the n-th list of a kind.
-    pub(crate) fn list(kind: Watched, n: u64, fate: ListFate) -> Self {
+    pub(crate) fn list(kind: Kind, n: u64, fate: ListFate) -> Self {
         Self {
             lists: BTreeMap::from([((kind, n), fate)]),
             ..Self::default()
@@ -216,13 +216,13 @@ impl Plan {
             plan.reads.insert(rng.random_range(1..=40), fate);
         }
         for _ in 0..rng.random_range(0..5) {
-            let kind = *Watched::ALL.choose(&mut rng).unwrap();
+            let kind = *Kind::ALL.choose(&mut rng).unwrap();
             let fate = random_event_fate(&mut rng);
             plan.events
                 .insert((kind, rng.random_range(1..=writes.max(4) / 2)), fate);
         }
         for _ in 0..rng.random_range(0..2) {
-            let kind = *Watched::ALL.choose(&mut rng).unwrap();
+            let kind = *Kind::ALL.choose(&mut rng).unwrap();
             let fates = [ListFate::ExpiredMidway, ListFate::PageMissing];
             let fate = fates.choose(&mut rng).unwrap().clone();
             plan.lists.insert((kind, rng.random_range(1..=3)), fate);
@@ -292,12 +292,12 @@ impl Mischief for Plan {
         self.landing
     }
 
-    fn event(&mut self, kind: Watched, n: u64) -> EventFate {
+    fn event(&mut self, kind: Kind, n: u64) -> EventFate {
         let fate = self.events.get(&(kind, n));
         fate.cloned().unwrap_or(EventFate::Pass)
     }
 
-    fn list(&mut self, kind: Watched, n: u64) -> ListFate {
+    fn list(&mut self, kind: Kind, n: u64) -> ListFate {
         self.lists
             .get(&(kind, n))
             .cloned()

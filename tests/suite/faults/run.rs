@@ -67,7 +67,7 @@ pub(crate) struct Report {
     pub(crate) crashes: u64,
     /// Lists that were older than the last event of their kind (W1).
     pub(crate) old_lists: u64,
-    pub(crate) events: std::collections::BTreeMap<metal3_ipam::controller::Watched, u64>,
+    pub(crate) events: std::collections::BTreeMap<metal3_ipam::api::Kind, u64>,
     pub(crate) end: Option<End>,
     /// F6: whether a create landed late.
     pub(crate) late_create: bool,

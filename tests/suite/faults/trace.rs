@@ -5,7 +5,7 @@ use std::hash::{DefaultHasher, Hasher};
 use std::time::Duration;
 
 use bytes::Bytes;
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 use serde_json::Value;
 
 /// Lines that are kept to be shown.
@@ -32,7 +32,7 @@ struct Line {
 #[derive(Debug)]
 enum What {
     Text(String),
-    Event(Watched, Bytes),
+    Event(Kind, Bytes),
 }
 
 impl Default for Trace {
@@ -53,7 +53,7 @@ impl Trace {
     }
 
     /// An event that was told.
-    pub(crate) fn event(&mut self, at: Duration, life: u32, kind: Watched, line: Bytes) {
+    pub(crate) fn event(&mut self, at: Duration, life: u32, kind: Kind, line: Bytes) {
         self.print.write(&line);
         self.add(at, life, What::Event(kind, line));
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 
 use super::campaign::{Trial, campaign};
 use super::plan::{EventFate, ListFate, Plan};
@@ -74,7 +74,7 @@ fn at_every_list(script: &Script, clean: &Report) -> Vec<Trial> {
             all.push(trial);
         }
     }
-    for kind in Watched::ALL {
+    for kind in Kind::ALL {
         let plan = Plan::list(kind, 1, ListFate::ExpiredMidway);
         all.push(Trial::new(*script, plan));
     }

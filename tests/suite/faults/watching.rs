@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Frame;
 use kube::Client;
 use kube::client::Body;
-use metal3_ipam::controller::Watched;
+use metal3_ipam::api::Kind;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
@@ -31,10 +31,10 @@ const AGAIN: usize = 4;
 
 /// What is known of the streams of every kind, over the lives of the controller.
 #[derive(Default)]
-pub(crate) struct Streams(BTreeMap<Watched, Kind>);
+pub(crate) struct Streams(BTreeMap<Kind, OfKind>);
 
 #[derive(Default)]
-struct Kind {
+struct OfKind {
     events: u64,
     /// The next watch is answered 410.
     expired: bool,
@@ -45,12 +45,12 @@ struct Kind {
 }
 
 impl Streams {
-    fn of(&mut self, kind: Watched) -> &mut Kind {
+    fn of(&mut self, kind: Kind) -> &mut OfKind {
         self.0.entry(kind).or_default()
     }
 
     /// Whether a list is older than the last event of its kind.
-    pub(super) fn is_older(&self, kind: Watched, list: &Bytes) -> bool {
+    pub(super) fn is_older(&self, kind: Kind, list: &Bytes) -> bool {
         let of_kind = self.0.get(&kind);
         let last = of_kind.and_then(|of| of.lately.back());
         let last = last.and_then(|event| revision(event, "/object/metadata/resourceVersion"));
@@ -58,7 +58,7 @@ impl Streams {
     }
 
     /// Events of a kind so far.
-    pub(crate) fn events(&self) -> BTreeMap<Watched, u64> {
+    pub(crate) fn events(&self) -> BTreeMap<Kind, u64> {
         self.0.iter().map(|(kind, of)| (*kind, of.events)).collect()
     }
 }
@@ -66,7 +66,7 @@ impl Streams {
 /// One stream.
 struct Stream {
     life: Arc<Life>,
-    kind: Watched,
+    kind: Kind,
     server: BoxStream<'static, Result<Bytes, BoxError>>,
     /// What came of the server and is no whole line yet.
     partial: Vec<u8>,
@@ -309,7 +309,7 @@ async fn until(instant: Option<Instant>) {
 }
 
 /// The newest revision of a kind.
-async fn newest(server: Client, kind: Watched) -> String {
+async fn newest(server: Client, kind: Kind) -> String {
     let (group, plural, version) = (kind.group(), kind.plural(), kind.versions()[0]);
     let get = Request::get(format!("/apis/{group}/{version}/{plural}?limit=1"));
     let get = get.body(Body::empty()).unwrap();

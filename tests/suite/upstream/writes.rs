@@ -7,8 +7,8 @@ use futures::{StreamExt, TryStreamExt};
 use kube::ResourceExt;
 use kube::api::{WatchEvent, WatchParams};
 use metal3_ipam::api::ClaimKind;
+use metal3_ipam::api::Kind;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
-use metal3_ipam::controller::Watched;
 use serde_json::json;
 
 use crate::real;
@@ -54,7 +54,7 @@ async fn until_at_rest(world: &World, name: &str, mut from: String) -> (usize, S
 }
 
 /// Writes of the running controller to this kind, whatever came of them.
-fn written(world: &World, kind: Watched) -> u64 {
+fn written(world: &World, kind: Kind) -> u64 {
     let counters = world.view().counters();
     let of_kind = counters
         .requests
@@ -82,7 +82,7 @@ async fn a_pool_and_its_claims_come_to_rest() {
     let (_, from) = until_at_rest(&world, "p", start).await;
     let pool: IPPool = world.get("p").await;
     assert_eq!(pool.status.unwrap().indexes.len(), 8);
-    let claims = Watched::Claims(ClaimKind::Metal3);
+    let claims = Kind::Claims(ClaimKind::Metal3);
     assert_eq!(
         written(&world, claims),
         16,

@@ -2,8 +2,9 @@
 
 use futures::future::join_all;
 use kube::api::{Patch, PatchParams};
+use metal3_ipam::api::Kind;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{View, Watched};
+use metal3_ipam::controller::View;
 use serde_json::{Value, json};
 
 use super::{At, Dry, Registered, Serving, post_pool, refusal, try_create, try_pool};
@@ -189,7 +190,7 @@ async fn with_upstreams_webhooks_a_claim_costs_two_writes() {
         let requests = view.counters().requests;
         let of_claims = requests
             .iter()
-            .filter(|((verb, kind, _), _)| verb.is_write() && *kind != Watched::Pools);
+            .filter(|((verb, kind, _), _)| verb.is_write() && *kind != Kind::Pools);
         of_claims.map(|(_, n)| n).sum()
     };
     // The watch may show a claim as bound before the answer to that write is counted.

@@ -1,14 +1,12 @@
-//! The six kinds that are watched, and in which version the server has them.
+//! The six kinds that are listed and watched.
 
 use std::fmt;
-use std::sync::Mutex;
 
-use crate::api::{ClaimKind, names};
-use crate::pool::{KindState, Kinds};
+use super::{ClaimKind, names};
 
 /// A kind that is listed and watched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Watched {
+pub enum Kind {
     /// IPPool.
     Pools,
     /// IPClaim and IPAddressClaim.
@@ -19,7 +17,7 @@ pub enum Watched {
     Clusters,
 }
 
-impl Watched {
+impl Kind {
     /// All of them. Pools come first, so that at start most workers know their pool before its claims.
     pub const ALL: [Self; 6] = [
         Self::Pools,
@@ -82,19 +80,8 @@ impl Watched {
         }
     }
 
-    /// Its place in [`Kinds`].
-    pub(super) fn state_in(self, kinds: &mut Kinds) -> &mut KindState {
-        match self {
-            Self::Pools => &mut kinds.pools,
-            Self::Claims(ClaimKind::Metal3) => &mut kinds.metal3_claims,
-            Self::Claims(ClaimKind::Capi) => &mut kinds.capi_claims,
-            Self::Addresses(ClaimKind::Metal3) => &mut kinds.metal3_addresses,
-            Self::Addresses(ClaimKind::Capi) => &mut kinds.capi_addresses,
-            Self::Clusters => &mut kinds.clusters,
-        }
-    }
-
-    fn place(self) -> usize {
+    /// Its place in [`Self::ALL`], for tables with a value for each kind.
+    pub fn place(self) -> usize {
         match self {
             Self::Pools => 0,
             Self::Clusters => 1,
@@ -106,7 +93,7 @@ impl Watched {
     }
 
     /// Path of the collection in this version, in one namespace or in all.
-    pub(super) fn collection(self, version: &str, namespace: Option<&str>) -> String {
+    pub fn collection(self, version: &str, namespace: Option<&str>) -> String {
         let (group, plural) = (self.group(), self.plural());
         match namespace {
             Some(ns) => format!("/apis/{group}/{version}/namespaces/{ns}/{plural}"),
@@ -115,7 +102,7 @@ impl Watched {
     }
 }
 
-impl fmt::Display for Watched {
+impl fmt::Display for Kind {
     /// As `plural.group`, the name of its CustomResourceDefinition.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.resource())
@@ -131,73 +118,34 @@ pub enum Origin {
     ClusterApi,
 }
 
-/// In which version each kind is served now. Written by the kind's watch, read by every request.
-#[derive(Debug)]
-pub(super) struct Served(Mutex<[Option<&'static str>; 6]>);
-
-impl Served {
-    /// Our own kinds have one version; Cluster API's are unknown until discovery has answered.
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Watched::ALL.map(|kind| match kind.origin() {
-            Origin::Ours => Some(names::METAL3_VERSION),
-            Origin::ClusterApi => None,
-        })))
-    }
-
-    /// The version to use for this kind; `None`: the server does not have it.
-    pub(super) fn version(&self, kind: Watched) -> Option<&'static str> {
-        self.0.lock().expect(super::LOCK)[kind.place()]
-    }
-
-    pub(super) fn set(&self, kind: Watched, version: Option<&'static str>) {
-        self.0.lock().expect(super::LOCK)[kind.place()] = version;
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::observe::metrics::RESOURCES;
 
     #[test]
-    fn every_kind_has_a_place_of_its_own() {
-        let mut places: Vec<usize> = Watched::ALL.iter().map(|k| k.place()).collect();
+    fn every_kind_has_its_place_in_the_list_of_all() {
+        let places = Kind::ALL.map(Kind::place);
         assert_eq!(places, [0, 1, 2, 3, 4, 5]);
-        places.dedup();
-        assert_eq!(places.len(), Watched::ALL.len());
-        let mut kinds = Kinds::default();
-        for kind in Watched::ALL {
-            assert_eq!(*kind.state_in(&mut kinds), KindState::Pending, "{kind}");
-            *kind.state_in(&mut kinds) = KindState::Listed;
-        }
-        assert!(kinds.is_synced());
     }
 
     #[test]
-    fn paths() {
-        let claims = Watched::Claims(ClaimKind::Capi);
+    fn the_name_of_the_definition_is_plural_and_group() {
+        for kind in Kind::ALL {
+            let (plural, group) = (kind.plural(), kind.group());
+            assert_eq!(kind.resource(), format!("{plural}.{group}"));
+        }
+    }
+
+    #[test]
+    fn the_path_of_a_collection_names_group_version_and_namespace() {
+        let claims = Kind::Claims(ClaimKind::Capi);
         assert_eq!(
             claims.collection("v1beta2", Some("m")),
             "/apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/m/ipaddressclaims"
         );
         assert_eq!(
-            Watched::Pools.collection("v1alpha1", None),
+            Kind::Pools.collection("v1alpha1", None),
             "/apis/ipam.metal3.io/v1alpha1/ippools"
         );
-    }
-
-    #[test]
-    fn metrics_name_every_kind() {
-        let mut ours = Watched::ALL.map(Watched::resource);
-        let mut theirs = RESOURCES;
-        ours.sort_unstable();
-        theirs.sort_unstable();
-        assert_eq!(ours, theirs);
-        for kind in Watched::ALL {
-            assert_eq!(
-                kind.resource(),
-                format!("{}.{}", kind.plural(), kind.group())
-            );
-        }
     }
 }
