@@ -20,7 +20,8 @@ use metal3_ipam::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, Meta, PoolKey, PoolObject,
 };
 use metal3_ipam::pool::{
-    Age, Config, Effect, Input, KindState, Kinds, Object, Outcome, Pool, Request, RequestId, Scope,
+    Config, Effect, Freshness, Input, KindState, Kinds, Object, Outcome, Pool, Request, RequestId,
+    Scope,
 };
 use serde_json::json;
 
@@ -145,7 +146,7 @@ impl Server {
                 self.pool.meta.finalizers = finalizers;
                 self.pool.meta.resource_version = self.version.to_string().into();
                 let pool = self.pool_object();
-                self.answer(id, Outcome::Stored(pool, Age::Newest));
+                self.answer(id, Outcome::Stored(pool, Freshness::Newest));
             }
             Request::PoolStatus { status, .. } => {
                 self.version += 1;
@@ -154,7 +155,7 @@ impl Server {
                 self.pool.status = serde_json::from_value(stored).unwrap();
                 self.pool.meta.resource_version = self.version.to_string().into();
                 let pool = self.pool_object();
-                self.answer(id, Outcome::Stored(pool, Age::Newest));
+                self.answer(id, Outcome::Stored(pool, Freshness::Newest));
             }
             Request::ClaimFinalizers {
                 key, finalizers, ..
@@ -240,7 +241,7 @@ impl Server {
             claim: Box::new(claim),
             scope: Scope::Ours,
         };
-        self.answer(id, Outcome::Stored(stored, Age::Newest));
+        self.answer(id, Outcome::Stored(stored, Freshness::Newest));
     }
 
     fn answer_address(&mut self, id: RequestId, key: &AddressKey) {
@@ -254,7 +255,7 @@ impl Server {
             address: Box::new(address),
             scope: Scope::Ours,
         };
-        self.answer(id, Outcome::Stored(stored, Age::Newest));
+        self.answer(id, Outcome::Stored(stored, Freshness::Newest));
     }
 
     fn tell_claim(&mut self, key: &ClaimKey) {

@@ -44,7 +44,7 @@ fn literals(source: &str) -> BTreeSet<String> {
 
 /// Every reason that the code can put into a condition, by whose condition it is.
 fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
-    let claim = read("src/pool/case.rs");
+    let claim = read("src/pool/reason.rs");
     let mut of_claims = literals(between(&claim, "fn text(self)", "\n    }\n"));
     of_claims.extend(literals(between(
         &claim,
@@ -59,9 +59,9 @@ fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
     )));
     let mut all = BTreeMap::from([("claim Ready".to_owned(), of_claims)]);
 
-    let report = read("src/pool/report.rs");
-    let verdicts = between(&report, "fn verdicts(", "let all = [");
-    for part in verdicts.split("\n        let ").skip(1) {
+    let report = read("src/pool/pool_status.rs");
+    let conditions = between(&report, "fn conditions(", "let all = [");
+    for part in conditions.split("\n        let ").skip(1) {
         let name = part.split(' ').next().unwrap();
         let type_ = match name {
             "ready" => "Ready",
@@ -74,8 +74,8 @@ fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
         all.insert(format!("pool {type_}"), literals(part));
     }
     let gate = read("src/pool/gate.rs");
-    let shut = literals(between(&gate, "fn text(self)", "\n    }\n"));
-    all.get_mut("pool Ready").unwrap().extend(shut);
+    let unready = literals(between(&gate, "fn text(self)", "\n    }\n"));
+    all.get_mut("pool Ready").unwrap().extend(unready);
     let kinds = metal3_ipam::pool::PROBLEM_KINDS.map(str::to_owned);
     all.get_mut("pool Consistent").unwrap().extend(kinds);
     all

@@ -16,7 +16,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::api::{AddressKey, ClaimKey, Uid};
-use crate::pool::{Age, Fact, Input, Object, Outcome, Question, RequestId, Reread};
+use crate::pool::{Fact, Freshness, Input, Object, Outcome, Question, RequestId, Reread};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
 /// last, which is the first kept, and the one that its own unanswered create made, which is among the newest: it would take
@@ -305,10 +305,12 @@ fn slot_of(object: &Object) -> Slot {
 /// The object of an answer that the pool is to take in.
 fn newest(outcome: &Outcome) -> Option<&Object> {
     match outcome {
-        Outcome::Stored(object, Age::Newest)
-        | Outcome::Conflict(Reread::Found(object, Age::Newest)) => Some(object),
-        Outcome::Stored(_, Age::Outdated)
-        | Outcome::Conflict(Reread::Found(_, Age::Outdated) | Reread::Gone | Reread::Unread)
+        Outcome::Stored(object, Freshness::Newest)
+        | Outcome::Conflict(Reread::Found(object, Freshness::Newest)) => Some(object),
+        Outcome::Stored(_, Freshness::Outdated)
+        | Outcome::Conflict(
+            Reread::Found(_, Freshness::Outdated) | Reread::Gone | Reread::Unread,
+        )
         | Outcome::Gone
         | Outcome::Cluster(_)
         | Outcome::NameTaken

@@ -16,7 +16,8 @@ use crate::api::{
     WireObject,
 };
 use crate::pool::{
-    Age, By, Incarnation, Input, KindState, Kinds, Known, Name, Object, Outcome, Outdated, Reread,
+    By, Freshness, Incarnation, Input, KindState, Kinds, Known, Name, Object, Outcome, Outdated,
+    Reread,
 };
 
 use super::absence::Absences;
@@ -199,8 +200,9 @@ impl Router {
         let mut state = self.state();
         let state = &mut *state;
         match &mut outcome {
-            Outcome::Stored(object, age) | Outcome::Conflict(Reread::Found(object, age)) => {
-                *age = self.note_answer(state, pool, subject.kind, object);
+            Outcome::Stored(object, freshness)
+            | Outcome::Conflict(Reread::Found(object, freshness)) => {
+                *freshness = self.note_answer(state, pool, subject.kind, object);
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 if let Some(uid) = subject.uid {
@@ -231,16 +233,16 @@ impl Router {
         asked_by: &PoolKey,
         kind: Kind,
         object: &Object,
-    ) -> Age {
+    ) -> Freshness {
         let mut name = Name::of(object.meta());
         name.namespace = state.intern(&name.namespace);
         match self.note(state, kind, &name, object, By::Answer) {
-            Ok(Some(pool)) if pool == asked_by.name => Age::Newest,
+            Ok(Some(pool)) if pool == asked_by.name => Freshness::Newest,
             Ok(Some(pool)) => {
                 self.deliver(state, &name.pool(&pool), Input::Seen(object.clone()));
-                Age::Outdated
+                Freshness::Outdated
             }
-            Ok(None) | Err(Outdated) => Age::Outdated,
+            Ok(None) | Err(Outdated) => Freshness::Outdated,
         }
     }
 

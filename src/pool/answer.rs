@@ -1,5 +1,5 @@
 //! Answers. The object of a definite one is taken in like any object seen or gone, unless the watch has shown more of it; of
-//! the others only so much is believed as they say.
+//! the others only what they say is certain is used.
 
 use std::net::IpAddr;
 
@@ -8,19 +8,19 @@ use jiff::SignedDuration;
 use crate::api::{Address, AddressKey, Claim, ClaimKey, Uid};
 
 use super::case::{AttemptState, Refused};
-use super::input::{Age, Object, Outcome, Refusal, Reread, Scope};
+use super::input::{Freshness, Object, Outcome, Refusal, Reread, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::Course;
 use super::request::{ClaimStatus, Decision, Effect, RequestId};
 use super::space::Holder;
-use super::time::{Backoff, Mishap, later};
+use super::time::{Backoff, Failure, later};
 
-/// How long a namespace that refused a create is left in peace.
+/// Time for which nothing is created in a namespace that refused a create because it is being deleted.
 const TERMINATING: SignedDuration = SignedDuration::from_mins(1);
 
 /// What was written to a claim.
 enum ClaimWrite {
-    /// Its finalizers; in words, after "the API server refused".
+    /// Its finalizers; the text follows "the API server refused" in a message.
     Finalizer(&'static str),
     /// Its status; with its address when that is what was written.
     Status(Option<IpAddr>),
@@ -33,19 +33,19 @@ impl Pool {
         };
         match purpose {
             Purpose::Meta(uid) => {
-                self.head.flight = None;
+                self.ippool.flight = None;
                 self.answered_pool(&uid, outcome, false);
             }
             Purpose::Status(uid, sent) => {
-                self.head.flight = None;
+                self.ippool.flight = None;
                 if let Outcome::Stored(Object::Pool { object, .. }, _) = &outcome {
                     let stored = serde_json::to_value(&object.status).unwrap_or_default();
-                    self.head.desk.dropped.learn_pool(&sent, &stored);
+                    self.ippool.status.dropped.learn_pool(&sent, &stored);
                 }
                 self.answered_pool(&uid, outcome, true);
             }
             Purpose::Cluster(name) => {
-                self.head.flight = None;
+                self.ippool.flight = None;
                 self.answered_cluster(&name, outcome);
             }
             Purpose::Case(key, sent) => {
@@ -54,13 +54,13 @@ impl Pool {
                 }
                 self.queue.mark(&key);
                 match sent {
-                    Sent::Pin(uid) => self.answered_claim(
+                    Sent::AddFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
                         &ClaimWrite::Finalizer("our finalizer on this claim"),
                         outcome,
                     ),
-                    Sent::Unpin(uid) => self.answered_claim(
+                    Sent::RemoveFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
                         &ClaimWrite::Finalizer("to take our finalizer off this claim"),
@@ -92,75 +92,75 @@ impl Pool {
     }
 
     /// Takes in the object of an answer, if nothing newer of it is known.
-    fn take_in(&mut self, object: Object, age: Age) {
-        match age {
-            Age::Newest => self.seen(object),
-            Age::Outdated => {}
+    fn take_in(&mut self, object: Object, freshness: Freshness) {
+        match freshness {
+            Freshness::Newest => self.seen(object),
+            Freshness::Outdated => {}
         }
     }
 
     // --- the pool
 
     fn answered_pool(&mut self, uid: &Uid, outcome: Outcome, status: bool) {
-        let version = self.head.object.as_ref().map(|p| p.version.clone());
+        let version = self.ippool.record.as_ref().map(|p| p.version.clone());
         match outcome {
-            Outcome::Stored(pool @ Object::Pool { .. }, age) => {
+            Outcome::Stored(pool @ Object::Pool { .. }, freshness) => {
                 self.pool_backoff(status).reset();
                 if !status {
-                    self.head.refusal = None;
+                    self.ippool.refusal = None;
                 }
-                self.take_in(pool, age);
+                self.take_in(pool, freshness);
             }
-            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, age)) => {
-                self.take_in(pool, age);
-                if self.head.object.as_ref().map(|p| p.version.clone()) == version {
-                    self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
+            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, freshness)) => {
+                self.take_in(pool, freshness);
+                if self.ippool.record.as_ref().map(|p| p.version.clone()) == version {
+                    self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }
-                self.head.desk.dirty = true;
+                self.ippool.status.dirty = true;
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
             Outcome::Refused { message, .. } => {
-                self.pool_failed(status, Mishap::Refused, &message);
+                self.pool_failed(status, Failure::Refused, &message);
                 if !status {
-                    self.head.refusal = Some(message.chars().take(1024).collect());
-                    self.head.desk.dirty = true;
+                    self.ippool.refusal = Some(message.chars().take(1024).collect());
+                    self.ippool.status.dirty = true;
                 }
             }
             Outcome::NotSent { retry_after } => {
-                self.pool_failed(status, Mishap::NotSent(retry_after), "it was not sent");
+                self.pool_failed(status, Failure::NotSent(retry_after), "it was not sent");
             }
-            Outcome::Unknown { message } => self.pool_failed(status, Mishap::Lost, &message),
+            Outcome::Unknown { message } => self.pool_failed(status, Failure::Lost, &message),
             Outcome::Conflict(Reread::Unread | Reread::Found(..))
             | Outcome::Stored(..)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => {
-                self.pool_failed(status, Mishap::Lost, "the pool changed meanwhile");
+                self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
             }
         }
     }
 
     fn pool_backoff(&mut self, status: bool) -> &mut Backoff {
         if status {
-            &mut self.head.desk.backoff
+            &mut self.ippool.status.backoff
         } else {
-            &mut self.head.backoff
+            &mut self.ippool.backoff
         }
     }
 
-    fn pool_failed(&mut self, status: bool, mishap: Mishap, why: &str) {
+    fn pool_failed(&mut self, status: bool, failure: Failure, why: &str) {
         let now = self.now;
-        if !status && !self.head.backoff.has_failed() {
+        if !status && !self.ippool.backoff.has_failed() {
             // Claims that wait for it say so now.
             self.mark_all();
         }
-        let head = &mut self.head;
+        let ippool = &mut self.ippool;
         let backoff = if status {
-            head.desk.dirty = true;
-            &mut head.desk.backoff
+            ippool.status.dirty = true;
+            &mut ippool.status.backoff
         } else {
-            &mut head.backoff
+            &mut ippool.backoff
         };
-        backoff.fail(mishap, now, &mut self.rng);
+        backoff.fail(failure, now, &mut self.rng);
         self.decided(Decision::Retrying {
             what: format!("write pool {}", self.key),
             why: why.to_owned(),
@@ -178,33 +178,33 @@ impl Pool {
                     }
                 }
                 Some(known) if known.uid == facts.uid => {
-                    self.head.backoff.reset();
-                    self.head.checked = Some(facts.uid);
+                    self.ippool.backoff.reset();
+                    self.ippool.checked = Some(facts.uid);
                 }
-                Some(_) | None => self.pool_failed(false, Mishap::Lost, "the watch lags behind"),
+                Some(_) | None => self.pool_failed(false, Failure::Lost, "the watch lags behind"),
             },
             Outcome::Cluster(None) | Outcome::Gone => {
-                self.pool_failed(false, Mishap::Lost, "its Cluster does not exist");
+                self.pool_failed(false, Failure::Lost, "its Cluster does not exist");
             }
             Outcome::NotSent { retry_after } => {
-                self.pool_failed(false, Mishap::NotSent(retry_after), "it was not sent");
+                self.pool_failed(false, Failure::NotSent(retry_after), "it was not sent");
             }
             Outcome::Refused { message, .. } => {
-                self.pool_failed(false, Mishap::Refused, &message);
+                self.pool_failed(false, Failure::Refused, &message);
             }
-            Outcome::Unknown { message } => self.pool_failed(false, Mishap::Lost, &message),
+            Outcome::Unknown { message } => self.pool_failed(false, Failure::Lost, &message),
             Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::NameTaken => {
-                self.pool_failed(false, Mishap::Lost, "no Cluster came back");
+                self.pool_failed(false, Failure::Lost, "no Cluster came back");
             }
         }
     }
 
     // --- a claim
 
-    fn failed(&mut self, key: &ClaimKey, mishap: Mishap, what: &str, why: &str) {
+    fn failed(&mut self, key: &ClaimKey, failure: Failure, what: &str, why: &str) {
         let now = self.now;
         if let Some(case) = self.cases.get_mut(key) {
-            case.backoff.fail(mishap, now, &mut self.rng);
+            case.backoff.fail(failure, now, &mut self.rng);
         }
         self.decided(Decision::Retrying {
             what: format!("{what} of {key}"),
@@ -234,14 +234,14 @@ impl Pool {
     fn answered_claim(&mut self, key: &ClaimKey, uid: &Uid, write: &ClaimWrite, outcome: Outcome) {
         let what = "write";
         match outcome {
-            Outcome::Stored(Object::Claim { claim, scope }, age) => {
+            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
                 // A status that explains a refused write does not hasten the next try.
                 let explains = self.cases.get(key).is_some_and(|c| c.refusal.is_some());
                 if !(explains && matches!(write, ClaimWrite::Status(None))) {
                     self.succeeded(key);
                 }
                 let created = claim.meta.created();
-                self.take_in(Object::Claim { claim, scope }, age);
+                self.take_in(Object::Claim { claim, scope }, freshness);
                 if let ClaimWrite::Status(Some(address)) = *write {
                     self.decided(Decision::Bound {
                         claim: key.clone(),
@@ -254,35 +254,35 @@ impl Pool {
                 self.succeeded(key);
                 self.claim_gone(key, uid);
             }
-            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, age)) => {
+            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, freshness)) => {
                 let version = self.claim_version(key);
-                self.take_in(claim, age);
+                self.take_in(claim, freshness);
                 if self.claim_version(key) == version {
-                    self.failed(key, Mishap::Lost, what, "it changed meanwhile");
+                    self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }
             Outcome::Refused { message, .. } => {
-                self.failed(key, Mishap::Refused, what, &message);
+                self.failed(key, Failure::Refused, what, &message);
                 if let ClaimWrite::Finalizer(what) = *write {
                     self.refused_write(key, what, &message);
                     if self.doubt(key).is_none() {
-                        // Nothing was created: somebody else may have the address meanwhile (A12).
+                        // Nothing was created: another claim may have the address meanwhile (A12).
                         self.drop_attempt(key);
                     }
                 }
             }
             Outcome::NotSent { retry_after } => {
-                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
-            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
             Outcome::Conflict(Reread::Unread | Reread::Found(..))
             | Outcome::Stored(..)
             | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
         }
     }
 
-    /// What the server has kept of a status that was written; `None`: nobody knows whether it was written.
+    /// What the server has kept of a status that was written; `None` when it is not known whether it was written.
     fn learn_claim(&mut self, key: &ClaimKey, sent: &ClaimStatus, stored: Option<&Claim>) {
         let fields = self.fields.entry(key.kind).or_default();
         let before = (fields.dropped.clone(), fields.are_known);
@@ -305,33 +305,39 @@ impl Pool {
         let what = "read";
         match outcome {
             Outcome::Gone => self.confirm_gone(key),
-            Outcome::Stored(Object::Claim { claim, scope }, age) => {
-                self.confirm_claim(key, claim, scope, age);
+            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
+                self.confirm_claim(key, claim, scope, freshness);
             }
-            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
             Outcome::NotSent { retry_after } => {
-                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
-            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
             Outcome::Stored(..)
             | Outcome::Conflict(_)
             | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no claim came back"),
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no claim came back"),
         }
     }
 
     /// There is such a claim after all; one that leads to another pool is none of ours.
-    fn confirm_claim(&mut self, key: &ClaimKey, claim: Box<Claim>, scope: Scope, age: Age) {
+    fn confirm_claim(
+        &mut self,
+        key: &ClaimKey,
+        claim: Box<Claim>,
+        scope: Scope,
+        freshness: Freshness,
+    ) {
         if claim.pool_key() != self.key || claim.fault.is_some() {
             self.confirm_gone(key);
             return;
         }
-        self.take_in(Object::Claim { claim, scope }, age);
+        self.take_in(Object::Claim { claim, scope }, freshness);
         let known = self.cases.get(key).is_some_and(|c| c.claim.is_some());
         if !known {
             self.failed(
                 key,
-                Mishap::Lost,
+                Failure::Lost,
                 "read",
                 "watch and read contradict each other",
             );
@@ -348,9 +354,9 @@ impl Pool {
             since,
         });
         match outcome {
-            Outcome::Stored(Object::Address { address, scope }, age) => {
+            Outcome::Stored(Object::Address { address, scope }, freshness) => {
                 self.succeeded(key);
-                self.created(key, address, scope, age);
+                self.created(key, address, scope, freshness);
             }
             Outcome::NameTaken => {
                 self.succeeded(key);
@@ -362,30 +368,36 @@ impl Pool {
             Outcome::Unknown { message } => {
                 let since = self.now;
                 self.set_attempt(key, AttemptState::Unanswered { since });
-                self.failed(key, Mishap::Lost, what, &message);
+                self.failed(key, Failure::Lost, what, &message);
             }
             Outcome::NotSent { retry_after } => {
                 self.set_attempt(key, undone);
-                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
             Outcome::Refused { refusal, message } => {
-                self.failed(key, Mishap::Refused, what, &message);
+                self.failed(key, Failure::Refused, what, &message);
                 self.create_refused(key, refusal, &message);
             }
             Outcome::Gone => {
                 let message = "the namespace does not exist".to_owned();
-                self.failed(key, Mishap::Refused, what, &message);
+                self.failed(key, Failure::Refused, what, &message);
                 self.create_refused(key, Refusal::Other, &message);
             }
             Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::Cluster(_) => {
                 self.set_attempt(key, undone);
-                self.failed(key, Mishap::Lost, what, "no address object came back");
+                self.failed(key, Failure::Lost, what, "no address object came back");
             }
         }
     }
 
     /// The object exists: it holds the address from now on, not the attempt.
-    fn created(&mut self, key: &ClaimKey, address: Box<Address>, scope: Scope, age: Age) {
+    fn created(
+        &mut self,
+        key: &ClaimKey,
+        address: Box<Address>,
+        scope: Scope,
+        freshness: Freshness,
+    ) {
         if let Ok(address) = address.address {
             self.decided(Decision::Allocated {
                 claim: key.clone(),
@@ -393,9 +405,9 @@ impl Pool {
             });
         }
         let object = address.key();
-        self.take_in(Object::Address { address, scope }, age);
+        self.take_in(Object::Address { address, scope }, freshness);
         if let Some(case) = self.cases.get_mut(key) {
-            case.kept = None;
+            case.vanished = None;
             case.refusal = None;
             if case.claim.is_none()
                 && let Some(record) = self.addresses.get_mut(&object)
@@ -425,7 +437,7 @@ impl Pool {
         if let Some(since) = self.doubt(key) {
             // An earlier one may have been carried out: that it is refused now says nothing about it.
             self.set_attempt(key, AttemptState::Barred { since });
-        } else if self.cases.get(key).is_some_and(|c| c.kept.is_some()) {
+        } else if self.cases.get(key).is_some_and(|c| c.vanished.is_some()) {
             self.set_attempt(key, AttemptState::Planned);
         } else {
             // Somebody else may have more luck with the address meanwhile.
@@ -437,24 +449,24 @@ impl Pool {
     fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
         let what = "read the address object";
         match outcome {
-            Outcome::Stored(Object::Address { address, scope }, age) => {
+            Outcome::Stored(Object::Address { address, scope }, freshness) => {
                 self.succeeded(key);
-                self.name_read(key, name, address, scope, age);
+                self.name_read(key, name, address, scope, freshness);
             }
             Outcome::Gone => {
                 self.succeeded(key);
                 self.effect(Effect::ForgetName(name.clone()));
                 self.set_attempt(key, AttemptState::Planned);
             }
-            Outcome::Refused { message, .. } => self.failed(key, Mishap::Refused, what, &message),
+            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
             Outcome::NotSent { retry_after } => {
-                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
-            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
             Outcome::Stored(..)
             | Outcome::Conflict(_)
             | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "no object came back"),
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no object came back"),
         }
     }
 
@@ -464,7 +476,7 @@ impl Pool {
         name: &AddressKey,
         address: Box<Address>,
         scope: Scope,
-        age: Age,
+        freshness: Freshness,
     ) {
         let attempt = self.cases.get(key).and_then(|c| c.attempt.as_deref());
         let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
@@ -478,13 +490,13 @@ impl Pool {
         let here = address.pool_key() == self.key;
         if here && address.claim == key.name {
             self.effect(Effect::ForgetName(name.clone()));
-            self.created(key, address, scope, age);
+            self.created(key, address, scope, freshness);
             return;
         }
-        self.take_in(Object::Address { address, scope }, age);
+        self.take_in(Object::Address { address, scope }, freshness);
         self.foreign.insert(name.clone(), addr);
         self.space.hold(addr, Holder::Foreign(name.clone()));
-        self.weigh_foreign(name, Some(addr));
+        self.report_foreign(name, Some(addr));
         self.drop_attempt(key);
     }
 
@@ -499,37 +511,37 @@ impl Pool {
     ) {
         let what = "write the address object";
         match outcome {
-            Outcome::Stored(address @ Object::Address { .. }, age) => {
+            Outcome::Stored(address @ Object::Address { .. }, freshness) => {
                 self.succeeded(key);
-                self.take_in(address, age);
+                self.take_in(address, freshness);
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 self.succeeded(key);
                 self.address_gone(object, uid);
                 self.name_freed(object);
             }
-            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, age)) => {
+            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, freshness)) => {
                 let version = self.addresses.get(object).map(|a| a.version.clone());
-                self.take_in(address, age);
+                self.take_in(address, freshness);
                 self.spare(object, uid);
                 if self.addresses.get(object).map(|a| a.version.clone()) == version {
-                    self.failed(key, Mishap::Lost, what, "it changed meanwhile");
+                    self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }
             Outcome::Refused { message, .. } => {
                 self.spare(object, uid);
-                self.failed(key, Mishap::Refused, what, &message);
+                self.failed(key, Failure::Refused, what, &message);
                 self.refused_write(key, "a write of the address object", &message);
             }
             Outcome::NotSent { retry_after } => {
                 self.spare(object, uid);
-                self.failed(key, Mishap::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
-            Outcome::Unknown { message } => self.failed(key, Mishap::Lost, what, &message),
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
             Outcome::Conflict(Reread::Unread | Reread::Found(..))
             | Outcome::Stored(..)
             | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Mishap::Lost, what, "it changed meanwhile"),
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
         }
     }
 
@@ -539,7 +551,7 @@ impl Pool {
             && record.uid == *uid
             && !record.deleting
         {
-            record.doomed = false;
+            record.delete_sent = false;
         }
     }
 }

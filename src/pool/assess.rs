@@ -3,7 +3,7 @@
 //! ```text
 //!   in flight, backoff, kinds, pause       wait
 //!   an unanswered create                   is settled first, whatever became of the claim (R7)
-//!   claim gone                             its objects: external, going, or a leak         leak.rs
+//!   claim gone                             its objects: external, going, or a leak         release.rs
 //!   claim deleting                         object off, finalizer off                       release.rs
 //!   claim living, has an object            bound to it                                     bind.rs
 //!   claim living, has none                 an address is chosen for it                     want.rs
@@ -13,16 +13,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::api::{ClaimKey, ReferenceFault};
 
-use super::case::{
-    Assessment, AttemptState, Case, Class, Final, Reason, Refused, Step, Until, Verdict, Waiting,
-};
+use super::case::{AttemptState, Case, Refused};
 use super::machine::Pool;
+use super::next::{Assessment, Class, Next, Step};
+use super::reason::{Final, Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
 
-/// After that time a request that nobody has answered cannot be carried out any more: the server was told to give up after
-/// 4 s.
+/// Time after which an unanswered request cannot be carried out any more: the server was asked to give up after 4 s.
 const LATEST_LANDING: SignedDuration = SignedDuration::from_secs(30);
 
 impl Pool {
@@ -35,10 +34,10 @@ impl Pool {
         let asks =
             claim.is_some_and(|c| c.deleted.is_none()) && !bystander && !self.is_bound(key, case);
         let alone = self.is_paused()
-            || self.is_anothers()
+            || self.is_of_another_manager()
             || claim.is_some_and(|claim| self.is_left_alone(claim));
-        let idle = |verdict| Assessment {
-            // While a request is under way the reason of waiting stands as it was.
+        let idle = |next| Assessment {
+            // While a request is in flight the claim keeps the reason that it waits for.
             waiting: asks.then(|| Waiting {
                 reason: match &case.wait {
                     _ if alone => Reason::LeftAlone,
@@ -49,10 +48,10 @@ impl Pool {
                 error: None,
                 until: Until::Change,
             }),
-            verdict,
+            next,
         };
         if alone || !self.kinds.is_synced() || !self.is_served(key.kind) || case.flight.is_some() {
-            return idle(Verdict::Rest);
+            return idle(Next::Rest);
         }
         if let Some(until) = case.backoff.until(self.now) {
             return match (claim, case.refusal.as_deref()) {
@@ -62,11 +61,11 @@ impl Pool {
                 (Some(claim), Some(refused)) if claim.deleted.is_some() && !bystander => {
                     self.release_refused(key, claim, refused, until).into()
                 }
-                (Some(_) | None, Some(_) | None) => idle(Verdict::Later(until)),
+                (Some(_) | None, Some(_) | None) => idle(Next::Later(until)),
             };
         }
-        if let Some(verdict) = self.settling(case) {
-            return idle(verdict);
+        if let Some(next) = self.settling(case) {
+            return idle(next);
         }
         match claim {
             None => self.assess_unclaimed(key, case).into(),
@@ -79,21 +78,21 @@ impl Pool {
         }
     }
 
-    /// The way to a definite answer to a create (R7).
-    fn settling(&self, case: &Case) -> Option<Verdict> {
+    /// The next step to a definite answer to a create (R7).
+    fn settling(&self, case: &Case) -> Option<Next> {
         let step = match case.attempt.as_deref()?.state {
             AttemptState::Planned | AttemptState::Sent { .. } => return None,
             AttemptState::Unanswered { .. } => Step::Create,
             AttemptState::Barred { since } => {
                 let safe = later(since, LATEST_LANDING);
                 if safe > self.now {
-                    return Some(Verdict::Later(safe));
+                    return Some(Next::Later(safe));
                 }
                 Step::ReadName
             }
             AttemptState::Taken { .. } => Step::ReadName,
         };
-        Some(Verdict::Do(Class::Going, step))
+        Some(Next::Do(Class::Going, step))
     }
 
     /// The server refuses a write that this claim needs to get its address; the claim says so while it waits for the next try.
@@ -112,8 +111,8 @@ impl Pool {
             until: Until::Change,
         };
         let mut assessment = self.waiting(key, case, claim, waiting);
-        if refused.explained || !matches!(assessment.verdict, Verdict::Do(..)) {
-            assessment.verdict = Verdict::Later(until);
+        if refused.explained || !matches!(assessment.next, Next::Do(..)) {
+            assessment.next = Next::Later(until);
         }
         assessment
     }
@@ -125,7 +124,7 @@ impl Pool {
         claim: &ClaimRecord,
         refused: &Refused,
         until: Timestamp,
-    ) -> Verdict {
+    ) -> Next {
         let reason = Reason::ReleaseFailed;
         let (word, message) = reason.in_condition(key.kind, refused.words());
         let status = ClaimStatus {
@@ -133,9 +132,9 @@ impl Pool {
             ..ClaimStatus::default()
         };
         if refused.explained || !self.is_due(key, claim, &status) {
-            return Verdict::Later(until);
+            return Next::Later(until);
         }
-        Verdict::Do(Class::Status, Step::Explain(reason, Box::new(status)))
+        Next::Do(Class::Status, Step::Explain(reason, Box::new(status)))
     }
 
     fn fault(fault: ReferenceFault) -> Waiting {

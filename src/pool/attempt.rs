@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use crate::api::ClaimKey;
 
-use super::case::{Attempt, AttemptState, Class, Step, Verdict};
+use super::case::{Attempt, AttemptState};
 use super::machine::Pool;
+use super::next::{Class, Next, Step};
 use super::space::Holder;
 
 impl Pool {
@@ -18,7 +19,7 @@ impl Pool {
     /// Holds an address for a claim: this one, or one that the pool's strategy chooses.
     pub(super) fn choose(&mut self, key: &ClaimKey, wanted: Option<IpAddr>) {
         self.drop_attempt(key);
-        let returns = self.cases.get(key).is_some_and(|c| c.kept.is_some());
+        let returns = self.cases.get(key).is_some_and(|c| c.vanished.is_some());
         let obstacle = |addr| {
             if returns {
                 self.space.rival(addr, key)
@@ -42,10 +43,10 @@ impl Pool {
                 generation: 0,
             }));
         }
-        if let Some(called) = self.queue.answer_call(key)
-            && chosen != Some(called)
+        if let Some(offered) = self.queue.take_offer(key)
+            && chosen != Some(offered)
         {
-            self.pass_call_on(key, called);
+            self.offer_to_next(key, offered);
         }
         self.queue.mark(key);
     }
@@ -62,7 +63,7 @@ impl Pool {
 
     /// Moves an attempt on, and keeps count of those that may be carried out without our knowing.
     pub(super) fn set_attempt(&mut self, key: &ClaimKey, state: AttemptState) {
-        let current = self.head.object.as_ref().map_or(0, |p| p.generation);
+        let current = self.ippool.record.as_ref().map_or(0, |p| p.generation);
         let Some(attempt) = self.attempt(key) else {
             return;
         };
@@ -94,7 +95,7 @@ impl Pool {
     }
 
     /// Drops an address that was chosen and never asked for, once the claim is not about to get it any more.
-    pub(super) fn tidy_attempt(&mut self, key: &ClaimKey, verdict: &Verdict) {
+    pub(super) fn tidy_attempt(&mut self, key: &ClaimKey, next: &Next) {
         let Some(case) = self.cases.get(key) else {
             return;
         };
@@ -105,35 +106,35 @@ impl Pool {
         let bound = self.is_bound(key, case);
         let waits = case.backoff.until(self.now).is_some() && case.refusal.is_none();
         let resting = case.flight.is_some() || waits;
-        let wanted = match verdict {
-            Verdict::Do(_, Step::Choose(_) | Step::Pin | Step::Create) => true,
-            Verdict::Do(_, _) | Verdict::Rest | Verdict::Later(_) => resting,
+        let wanted = match next {
+            Next::Do(_, Step::Choose(_) | Step::AddFinalizer | Step::Create) => true,
+            Next::Do(_, _) | Next::Rest | Next::Later(_) => resting,
         };
         if attempt.state == AttemptState::Planned && !(living && wanted && !bound) {
             self.drop_attempt(key);
         }
     }
 
-    /// A claim that was called to a free address has decided otherwise: the next one is called.
-    pub(super) fn hear_call(&mut self, key: &ClaimKey, verdict: &Verdict) {
-        if matches!(verdict, Verdict::Do(Class::New, Step::Choose(_))) {
+    /// A claim that was offered a free address does not take it: it is offered to the next one.
+    pub(super) fn decline_offer(&mut self, key: &ClaimKey, next: &Next) {
+        if matches!(next, Next::Do(Class::New, Step::Choose(_))) {
             return;
         }
-        if let Some(addr) = self.queue.answer_call(key) {
-            self.pass_call_on(key, addr);
+        if let Some(addr) = self.queue.take_offer(key) {
+            self.offer_to_next(key, addr);
         }
     }
 
-    fn pass_call_on(&mut self, key: &ClaimKey, addr: IpAddr) {
+    fn offer_to_next(&mut self, key: &ClaimKey, addr: IpAddr) {
         let live = |holder: &Holder| match holder {
             Holder::Object(_) | Holder::Attempt(_) | Holder::Shown(_) | Holder::Foreign(_) => true,
-            Holder::Gateway | Holder::Promised(_) => false,
+            Holder::Gateway | Holder::PreAllocated(_) => false,
         };
         if self.space.of(addr).iter().any(live) {
             return;
         }
         if let Some(age) = self.cases.get(key).map(|case| case.age(key)) {
-            self.queue.call(addr, Some(&age));
+            self.queue.offer(addr, Some(&age));
         }
     }
 }

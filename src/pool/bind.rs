@@ -5,13 +5,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use crate::api::names::METAL3_GROUP;
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{Assessment, Case, Class, Reason, Step, Until, Verdict, Waiting};
+use super::case::Case;
 use super::machine::Pool;
+use super::next::{Assessment, Class, Next, Step};
+use super::reason::{Reason, Until, Waiting};
 use super::record::{AddressRecord, ClaimRecord};
 use super::space::Holder;
 
 /// What an object that names a claim is to it.
-enum Standing {
+enum Rank {
     /// The claim may be bound to it.
     Candidate,
     /// Another claim's object has its address, and this one is ours: it is released.
@@ -86,7 +88,7 @@ impl Pool {
             | Holder::Attempt(_)
             | Holder::Foreign(_)
             | Holder::Gateway
-            | Holder::Promised(_) => false,
+            | Holder::PreAllocated(_) => false,
         };
         if self.space.of(addr).iter().any(shows) {
             return true;
@@ -104,24 +106,24 @@ impl Pool {
         })
     }
 
-    fn standing(&self, key: &AddressKey, object: &AddressRecord) -> Standing {
+    fn rank(&self, key: &AddressKey, object: &AddressRecord) -> Rank {
         let Ok(addr) = object.address else {
-            return Standing::Nothing;
+            return Rank::Nothing;
         };
-        if object.doomed {
-            return Standing::Nothing;
+        if object.delete_sent {
+            return Rank::Nothing;
         }
         if self.is_outranked(key, object) {
             return if object.is_ours(key.kind) {
-                Standing::Surplus
+                Rank::Surplus
             } else {
-                Standing::Disputed(addr)
+                Rank::Disputed(addr)
             };
         }
         if object.is_let_go(key.kind) && !self.is_published(key, object) {
-            return Standing::Nothing;
+            return Rank::Nothing;
         }
-        Standing::Candidate
+        Rank::Candidate
     }
 
     pub(super) fn assess_living(
@@ -133,16 +135,16 @@ impl Pool {
         let mut disputed = None;
         let mut best: Option<(AddressKey, &AddressRecord)> = None;
         for (object_key, object) in self.objects(key, case) {
-            let going = object.doomed && !object.is_let_go(key.kind);
-            let standing = self.standing(&object_key, object);
-            if going || matches!(standing, Standing::Surplus) {
+            let going = object.delete_sent && !object.is_let_go(key.kind);
+            let rank = self.rank(&object_key, object);
+            if going || matches!(rank, Rank::Surplus) {
                 // What this claim can never be bound to is brought to its end first.
                 if let Some(step) = release_step(&object_key, object) {
-                    return self.still_waiting(key, case, Verdict::Do(Class::Going, step));
+                    return self.still_waiting(key, case, Next::Do(Class::Going, step));
                 }
             }
-            match standing {
-                Standing::Candidate => {
+            match rank {
+                Rank::Candidate => {
                     let rank = |k: &AddressKey, o: &AddressRecord| {
                         let shown = claim.published.as_ref() == Some(&k.name);
                         (!shown, o.created, k.name.clone())
@@ -154,15 +156,18 @@ impl Pool {
                         best = Some((object_key, object));
                     }
                 }
-                Standing::Disputed(addr) => {
+                Rank::Disputed(addr) => {
                     disputed.get_or_insert((object_key, addr));
                 }
-                Standing::Surplus | Standing::Nothing => {}
+                Rank::Surplus | Rank::Nothing => {}
             }
         }
         // A2: where the object that it shows was seen to vanish, its address comes back before the claim is bound to another.
         let returns = |object: &AddressRecord| {
-            let addr = case.kept.as_ref().and_then(|_| self.returning(key, case));
+            let addr = case
+                .vanished
+                .as_ref()
+                .and_then(|_| self.returning(key, case));
             let addr = addr.filter(|addr| self.space.rival(*addr, key).is_none());
             addr.is_some_and(|addr| object.address.as_ref() != Ok(&addr))
         };
@@ -170,7 +175,7 @@ impl Pool {
             return self.assess_bound(key, case, claim, &object_key, object);
         }
         // What it had comes back first (R4).
-        if let Some((object_key, addr)) = disputed.filter(|_| case.kept.is_none()) {
+        if let Some((object_key, addr)) = disputed.filter(|_| case.vanished.is_none()) {
             let waiting = Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
@@ -178,7 +183,7 @@ impl Pool {
                 ),
                 error: Some((
                     super::explain::NOT_AVAILABLE.to_owned(),
-                    super::case::Final::Later,
+                    super::reason::Final::Later,
                 )),
                 until: Until::Address(addr),
             };
@@ -203,14 +208,14 @@ impl Pool {
         let pinned = claim.finalizers.has(key.kind.claim_finalizer());
         if !pinned && claim.moving {
             // The mover took it off and is about to delete the claim.
-            return self.still_waiting(key, case, Verdict::Rest);
+            return self.still_waiting(key, case, Next::Rest);
         }
         if !pinned {
-            return self.still_waiting(key, case, Verdict::Do(Class::Going, Step::Pin));
+            return self.still_waiting(key, case, Next::Do(Class::Going, Step::AddFinalizer));
         }
         if let Some(owners) = self.right_owners(key, claim, object) {
-            let step = Step::Reown(object_key.clone(), owners);
-            return self.still_waiting(key, case, Verdict::Do(Class::Going, step));
+            let step = Step::CorrectOwners(object_key.clone(), owners);
+            return self.still_waiting(key, case, Next::Do(Class::Going, step));
         }
         let Ok(addr) = object.address else {
             return Assessment::rest();
@@ -226,7 +231,7 @@ impl Pool {
             Class::Status
         };
         let step = Step::Publish(addr, Box::new(status));
-        self.still_waiting(key, case, Verdict::Do(class, step))
+        self.still_waiting(key, case, Next::Do(class, step))
     }
 
     /// The owner references as they shall stand; `None` when they are right (P3: then nothing is written). Only the UID of
@@ -237,7 +242,7 @@ impl Pool {
         claim: &ClaimRecord,
         object: &AddressRecord,
     ) -> Option<Vec<OwnerReference>> {
-        let pool = self.head.object.as_ref()?;
+        let pool = self.ippool.record.as_ref()?;
         let group = |owner: &OwnerReference, group: &str| {
             owner.api_version.split('/').next() == Some(group)
         };
@@ -280,7 +285,7 @@ pub(super) fn release_step(key: &AddressKey, object: &AddressRecord) -> Option<S
     if !object.deleting {
         Some(Step::Delete(key.clone()))
     } else if object.is_ours(key.kind) {
-        Some(Step::LetGo(key.clone()))
+        Some(Step::RemoveAddressFinalizer(key.clone()))
     } else {
         None
     }

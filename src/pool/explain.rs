@@ -6,8 +6,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{ClaimKey, ClaimKind};
 
-use super::case::{Assessment, Case, Class, Final, Reason, Step, Until, Verdict, Waiting};
+use super::case::Case;
 use super::machine::Pool;
+use super::next::{Assessment, Class, Next, Step};
+use super::reason::{Final, Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
@@ -18,7 +20,7 @@ pub(super) const NOT_AVAILABLE: &str = "Requested IP not available";
 /// How long a reason that may pass within moments is kept back.
 const PASSING: SignedDuration = SignedDuration::from_secs(1);
 
-/// Bytes of other people's text that a message repeats.
+/// Characters of a user's text that a message repeats.
 const ECHO: usize = 128;
 
 /// Someone's text, cut.
@@ -30,7 +32,7 @@ pub(super) fn echo(text: &str) -> String {
     cut
 }
 
-/// A condition over the one that stands: its time changes with its status only.
+/// A condition in place of the stored one: its time changes with its status only.
 pub(super) fn condition(
     before: Option<&Condition>,
     type_: &str,
@@ -66,7 +68,7 @@ pub(super) fn with_condition(list: &[Condition], condition: Condition) -> Vec<Co
 }
 
 impl Pool {
-    /// The status that shows this object; `None` when it stands already.
+    /// The status that shows this object; `None` when it is stored already.
     pub(super) fn binding_status(
         &self,
         key: &ClaimKey,
@@ -98,7 +100,7 @@ impl Pool {
         fields.dropped.changes(status, ready) && !waits
     }
 
-    /// The claim's conditions with our `Ready` in them; `None` when it stands already.
+    /// The claim's conditions with our `Ready` in them; `None` when it is stored already.
     pub(super) fn conditions_with(
         &self,
         claim: &ClaimRecord,
@@ -144,7 +146,7 @@ impl Pool {
             Reason::LeftAlone | Reason::Pending => {
                 return Assessment {
                     waiting: Some(waiting),
-                    verdict: Verdict::Rest,
+                    next: Next::Rest,
                 };
             }
             Reason::Exhausted
@@ -193,27 +195,22 @@ impl Pool {
                 status = ClaimStatus::default();
             }
         }
-        let verdict = if self.is_due(key, claim, &status) {
+        let next = if self.is_due(key, claim, &status) {
             let step = Step::Explain(waiting.reason, Box::new(status));
-            Verdict::Do(Class::Status, step)
+            Next::Do(Class::Status, step)
         } else if let Some(due) = due {
-            Verdict::Later(due)
+            Next::Later(due)
         } else {
-            Verdict::Rest
+            Next::Rest
         };
         Assessment {
             waiting: Some(waiting),
-            verdict,
+            next,
         }
     }
 
-    /// Something is done for a claim: if it has no address yet, the reason it waited for stands until it has.
-    pub(super) fn still_waiting(
-        &self,
-        key: &ClaimKey,
-        case: &Case,
-        verdict: Verdict,
-    ) -> Assessment {
+    /// Something is done for a claim. If it has no address yet, it keeps the reason that it waits for until it has one.
+    pub(super) fn still_waiting(&self, key: &ClaimKey, case: &Case, next: Next) -> Assessment {
         let waiting = (!self.is_bound(key, case)).then(|| Waiting {
             reason: match case.wait.as_deref() {
                 Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
@@ -223,6 +220,6 @@ impl Pool {
             error: None,
             until: Until::Change,
         });
-        Assessment { waiting, verdict }
+        Assessment { waiting, next }
     }
 }

@@ -61,7 +61,7 @@ impl Pool {
                 Fact::InUse(objects.filter_map(in_use).collect())
             }
             Question::Spec => {
-                let object = self.head.object.as_ref();
+                let object = self.ippool.record.as_ref();
                 let spec = object.and_then(|pool| pool.spec.as_ref().ok());
                 Fact::Spec(spec.cloned().map(Box::new))
             }
@@ -96,7 +96,7 @@ impl Pool {
                     claim.name
                 )
             }
-            Holder::Foreign(_) | Holder::Gateway | Holder::Promised(_) => return None,
+            Holder::Foreign(_) | Holder::Gateway | Holder::PreAllocated(_) => return None,
         };
         Some(InUse { address, by })
     }

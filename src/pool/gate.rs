@@ -1,18 +1,18 @@
-//! What keeps a pool, a claim or a write back as a whole: kinds that are not listed, pause (P1), another manager's objects
+//! What keeps a whole pool, a claim or a write back: kinds that are not listed, pause (P1), another manager's objects
 //! (P4), a pool that is not ready.
 
 use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
 use crate::api::{ClaimKey, ClaimKind, ClusterFacts, Kind};
 
-use super::case::Reason;
-use super::head::Standing;
 use super::input::{KindState, Scope};
+use super::ippool::PoolRecord;
 use super::machine::Pool;
+use super::reason::Reason;
 use super::record::ClaimRecord;
 
 /// Why a pool gives nothing out; a reason of its `Ready` condition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Shut {
+pub(super) enum Unready {
     NotFound,
     Starting,
     KindUnavailable,
@@ -24,7 +24,7 @@ pub(super) enum Shut {
     NotStored,
 }
 
-impl Shut {
+impl Unready {
     /// As in the pool's condition.
     pub(super) fn text(self) -> &'static str {
         match self {
@@ -67,7 +67,7 @@ impl Pool {
 
     /// Whether nothing of this pool is written (P1), but for the status that says so.
     pub(super) fn is_paused(&self) -> bool {
-        let Some(pool) = &self.head.object else {
+        let Some(pool) = &self.ippool.record else {
             return false;
         };
         let cluster = pool.terms.cluster.as_deref();
@@ -79,8 +79,8 @@ impl Pool {
     }
 
     /// Whether the pool and all that is its own are another manager's (P4).
-    pub(super) fn is_anothers(&self) -> bool {
-        let scope = self.head.object.as_ref().map(|p| p.scope);
+    pub(super) fn is_of_another_manager(&self) -> bool {
+        let scope = self.ippool.record.as_ref().map(|p| p.scope);
         scope == Some(Scope::Another)
     }
 
@@ -124,75 +124,75 @@ impl Pool {
     }
 
     /// The pool, if it gives addresses out.
-    pub(super) fn open(&self) -> Result<&Standing, Shut> {
+    pub(super) fn ready(&self) -> Result<&PoolRecord, Unready> {
         if !self.kinds.is_synced() {
-            return Err(Shut::Starting);
+            return Err(Unready::Starting);
         }
-        let pool = self.head.object.as_ref().ok_or(Shut::NotFound)?;
+        let pool = self.ippool.record.as_ref().ok_or(Unready::NotFound)?;
         if self.missing_kind().is_some() {
-            return Err(Shut::KindUnavailable);
+            return Err(Unready::KindUnavailable);
         }
         if pool.deleting {
-            return Err(Shut::Deleting);
+            return Err(Unready::Deleting);
         }
         if pool.terms.is_cluster_impossible {
-            return Err(Shut::Unreadable);
+            return Err(Unready::Unreadable);
         }
         if let Some(name) = &pool.terms.cluster {
             match self.cluster(name) {
-                None => return Err(Shut::ClusterNotFound),
+                None => return Err(Unready::ClusterNotFound),
                 Some(cluster) if cluster.deleting && !self.is_meta_stored() => {
-                    return Err(Shut::ClusterDeleting);
+                    return Err(Unready::ClusterDeleting);
                 }
                 Some(_) => {}
             }
         }
         if pool.spec.is_err() {
-            return Err(Shut::Unreadable);
+            return Err(Unready::Unreadable);
         }
         if pool.is_moving() {
-            return Err(Shut::Moving);
+            return Err(Unready::Moving);
         }
         if !self.is_meta_stored() {
-            return Err(Shut::NotStored);
+            return Err(Unready::NotStored);
         }
         Ok(pool)
     }
 
-    /// A shut pool in words.
-    pub(super) fn shut_message(&self, shut: Shut) -> String {
+    /// What a claim or the pool's condition says about a pool that is not ready.
+    pub(super) fn unready_message(&self, unready: Unready) -> String {
         let key = &self.key;
         let cluster = || {
-            let pool = self.head.object.as_ref();
+            let pool = self.ippool.record.as_ref();
             pool.and_then(|p| p.terms.cluster.as_deref())
                 .unwrap_or_default()
                 .to_owned()
         };
-        match shut {
-            Shut::NotFound => format!("pool {key} does not exist; create it"),
-            Shut::Starting => format!("pool {key} waits until every kind is listed"),
-            Shut::KindUnavailable => format!(
+        match unready {
+            Unready::NotFound => format!("pool {key} does not exist; create it"),
+            Unready::Starting => format!("pool {key} waits until every kind is listed"),
+            Unready::KindUnavailable => format!(
                 "the API server does not serve {} any more; nothing is given out or freed until it does",
                 self.missing_kind().map_or("a kind", Kind::resource)
             ),
-            Shut::Deleting => format!("pool {key} is being deleted"),
-            Shut::Unreadable => {
+            Unready::Deleting => format!("pool {key} is being deleted"),
+            Unready::Unreadable => {
                 format!(
                     "the spec of pool {key} is invalid; its Ready condition says what to correct"
                 )
             }
-            Shut::ClusterNotFound => format!(
+            Unready::ClusterNotFound => format!(
                 "pool {key} waits for Cluster {}, which does not exist",
                 cluster()
             ),
-            Shut::ClusterDeleting => format!(
+            Unready::ClusterDeleting => format!(
                 "pool {key} belongs to Cluster {}, which is being deleted",
                 cluster()
             ),
-            Shut::Moving => format!(
+            Unready::Moving => format!(
                 "pool {key} is marked for clusterctl move and has lost its finalizer; when no move goes on, remove the annotation {DELETE_FOR_MOVE_ANNOTATION} from it"
             ),
-            Shut::NotStored => match &self.head.refusal {
+            Unready::NotStored => match &self.ippool.refusal {
                 Some(words) => format!(
                     "the API server refuses the finalizer, labels or owner reference of pool {key}: {words}"
                 ),

@@ -105,7 +105,7 @@ impl Object {
 
 /// Whether the object of an answer is the newest that is known of it. Only then it is taken in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Age {
+pub enum Freshness {
     /// It is.
     Newest,
     /// The watch has shown more of it, its end perhaps; or it leads to another pool, which has been told.
@@ -181,7 +181,7 @@ impl IndexMut<Kind> for Kinds {
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Done; this is the object as it is stored now. Of a DELETE: it still exists (a finalizer keeps it).
-    Stored(Object, Age),
+    Stored(Object, Freshness),
     /// The object does not exist (any more): the request removed it, or 404.
     Gone,
     /// Answer of [`super::Request::ReadCluster`]; `None`: there is none.
@@ -214,7 +214,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub enum Reread {
     /// The object as it is now.
-    Found(Object, Age),
+    Found(Object, Freshness),
     /// It is gone.
     Gone,
     /// It could not be read; the watch will show it.

@@ -3,7 +3,7 @@
 //!
 //! A watch lags behind answers, and an answer can be under way while the watch shows the object's end. [`Known`] compares
 //! resourceVersions, so that a [`super::Pool`] never has to: an input is newer than all inputs about its object before it.
-//! Kubernetes promises since 1.35 that resourceVersions are numbers that grow; one that is no number counts as newer.
+//! Kubernetes pre_allocations since 1.35 that resourceVersions are numbers that grow; one that is no number counts as newer.
 //!
 //! An object whose end an *answer* shows stays remembered as gone until the watch or a list shows the same. An object whose
 //! end the *watch* shows is forgotten; a late answer about it is recognised by its version, since the watch has shown

@@ -1,8 +1,8 @@
 //! The machine itself: all state of one pool, and the loop that turns an input into effects.
 //!
 //! An input changes what is known and marks the cases that it concerns. Each of those is then assessed anew from everything
-//! known ([`Pool::assess`] and its files); those that want to send something park, and go in order of class and age while
-//! the pool has requests left. An input costs O(log n), but for changes of the pool, its spec or a Cluster, which concern
+//! known ([`Pool::assess`] and its files); those that want to send something queue up, and go in order of class and age
+//! while the pool may send. An input costs O(log n), but for changes of the pool, its spec or a Cluster, which concern
 //! every case.
 
 use std::collections::BTreeMap;
@@ -16,17 +16,18 @@ use serde_json::{Map, Value};
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, Uid};
 
-use super::case::{Case, Verdict};
+use super::case::Case;
 use super::config::Config;
+use super::counts::Counts;
 use super::dropped::ClaimFields;
-use super::head::Head;
 use super::input::{Input, Kinds};
+use super::ippool::IPPoolState;
+use super::next::Next;
 use super::queue::Queue;
 use super::record::AddressRecord;
 use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
-use super::shown::Strays;
+use super::shown::MissingObjects;
 use super::space::Space;
-use super::tally::Tally;
 use super::time::{Moment, later};
 
 /// A difference between the two times that counts as a clock that was set.
@@ -49,9 +50,9 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone)]
 pub(super) enum Sent {
     /// Our finalizer on the claim of this UID.
-    Pin(Uid),
+    AddFinalizer(Uid),
     /// Our finalizer off it.
-    Unpin(Uid),
+    RemoveFinalizer(Uid),
     /// Status of the claim of this UID; with its address when that is what was written.
     Status(Uid, Option<IpAddr>, Box<ClaimStatus>),
     /// Create of the address object.
@@ -77,27 +78,27 @@ pub struct Pool {
     pub(super) kinds: Kinds,
     pub(super) clusters: BTreeMap<Arc<str>, ClusterFacts>,
     /// The pool object and all that is about it.
-    pub(super) head: Head,
+    pub(super) ippool: IPPoolState,
     pub(super) space: Space,
     pub(super) cases: BTreeMap<ClaimKey, Case>,
     /// Address objects that name this pool, external ones too.
     pub(super) addresses: BTreeMap<AddressKey, AddressRecord>,
-    pub(super) strays: Strays,
+    pub(super) missing: MissingObjects,
     /// What the server keeps of a claim's status.
     pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
     /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
     pub(super) foreign: BTreeMap<AddressKey, IpAddr>,
     pub(super) queue: Queue,
-    pub(super) tally: Tally,
-    /// Creates that may be carried out without our knowing, by the generation of the spec that they were sent under.
+    pub(super) counts: Counts,
+    /// Creates whose outcome is not known, by the generation of the spec that they were sent under.
     pub(super) unsettled: BTreeMap<i64, u32>,
-    /// The namespace refuses creates until then, at least.
+    /// The namespace refused a create: nothing is created in it until then.
     pub(super) terminating_until: Option<Timestamp>,
     pub(super) flights: BTreeMap<RequestId, Purpose>,
     next_request: u64,
     effects: Vec<Effect>,
     /// The wake-up that the shell knows of.
-    told_wake: Option<Timestamp>,
+    wake_at: Option<Timestamp>,
 }
 
 impl Pool {
@@ -111,21 +112,21 @@ impl Pool {
             wall: Timestamp::MIN,
             kinds: Kinds::default(),
             clusters: BTreeMap::new(),
-            head: Head::default(),
+            ippool: IPPoolState::default(),
             space: Space::new(),
             cases: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            strays: Strays::default(),
+            missing: MissingObjects::default(),
             fields: BTreeMap::new(),
             foreign: BTreeMap::new(),
             queue: Queue::default(),
-            tally: Tally::default(),
+            counts: Counts::default(),
             unsettled: BTreeMap::new(),
             terminating_until: None,
             flights: BTreeMap::new(),
             next_request: 0,
             effects: Vec::new(),
-            told_wake: None,
+            wake_at: None,
         }
     }
 
@@ -141,13 +142,13 @@ impl Pool {
         }
         self.take(input);
         self.settle();
-        self.tell_wake();
+        self.schedule_wake();
         std::mem::take(&mut self.effects)
     }
 
     /// Whether nothing is known and nothing in flight, so that the worker may be dropped.
     pub fn is_empty(&self) -> bool {
-        self.head.object.is_none()
+        self.ippool.record.is_none()
             && self.cases.is_empty()
             && self.flights.is_empty()
             && self.foreign.is_empty()
@@ -181,12 +182,12 @@ impl Pool {
 
     /// Assesses what is marked and sends what may be sent, until nothing changes any more.
     fn settle(&mut self) {
-        self.queue.ring(self.now);
+        self.queue.mark_due(self.now);
         loop {
             while let Some(key) = self.queue.next_dirty() {
-                self.file(&key);
+                self.sort_in(&key);
             }
-            if self.tend_meta() {
+            if self.write_metadata() {
                 continue;
             }
             if !self.has_room() {
@@ -198,40 +199,40 @@ impl Pool {
             };
             self.serve(&age.key());
         }
-        self.weigh_pool();
-        self.tend_status();
+        self.check_pool_status();
+        self.write_status();
     }
 
-    /// Looks at a case: parks it, sets its timer, counts it; sends nothing.
-    fn file(&mut self, key: &ClaimKey) {
+    /// Looks at a case: gives it its place in the queue and its timer, and counts it; sends nothing.
+    fn sort_in(&mut self, key: &ClaimKey) {
         let assessment = self.assess(key);
         self.note_wait(key, assessment.waiting.as_ref());
-        self.tidy_attempt(key, &assessment.verdict);
-        self.hear_call(key, &assessment.verdict);
+        self.tidy_attempt(key, &assessment.next);
+        self.decline_offer(key, &assessment.next);
         self.look_for_leaks(key);
-        self.weigh_missing(key);
+        self.check_missing(key);
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };
         let age = case.age(key);
-        match assessment.verdict {
-            Verdict::Rest => {
-                self.queue.unpark(case);
+        match assessment.next {
+            Next::Rest => {
+                self.queue.dequeue(case);
                 self.queue.set_timer(case, key, None);
             }
-            Verdict::Later(at) => {
-                self.queue.unpark(case);
+            Next::Later(at) => {
+                self.queue.dequeue(case);
                 self.queue.set_timer(case, key, Some(at));
             }
-            Verdict::Do(class, _) => {
+            Next::Do(class, _) => {
                 self.queue.set_timer(case, key, None);
-                self.queue.park(case, class, age);
+                self.queue.enqueue(case, class, age);
             }
         }
         if case.is_over() {
             self.queue.set_timer(case, key, None);
-            self.queue.unpark(case);
-            self.weigh_several(key);
+            self.queue.dequeue(case);
+            self.check_several(key);
             self.cases.remove(key);
         }
     }
@@ -239,18 +240,18 @@ impl Pool {
     /// The case's turn has come: it is assessed once more and does its step.
     fn serve(&mut self, key: &ClaimKey) {
         let assessment = self.assess(key);
-        let Verdict::Do(class, step) = assessment.verdict else {
-            self.file(key);
+        let Next::Do(class, step) = assessment.next else {
+            self.sort_in(key);
             return;
         };
-        // Sorted anew when something more urgent has come in between, or it only explains while it starves.
-        let parked = self.cases.get(key).and_then(|c| c.parked.as_ref());
-        if parked.is_none_or(|(as_class, _)| *as_class != class) {
-            self.file(key);
+        // Sorted in anew when something more urgent has come in between, or when all that is left is to explain why it waits.
+        let turn = self.cases.get(key).and_then(|c| c.turn.as_ref());
+        if turn.is_none_or(|(as_class, _)| *as_class != class) {
+            self.sort_in(key);
             return;
         }
         if let Some(case) = self.cases.get_mut(key) {
-            self.queue.unpark(case);
+            self.queue.dequeue(case);
         }
         self.perform(key, step);
     }
@@ -265,7 +266,7 @@ impl Pool {
     /// Whether one more request for a claim may be sent. The one request about the pool object has a place beside them, so that
     /// the pool's status appears however many claims ask.
     pub(super) fn has_room(&self) -> bool {
-        let of_cases = self.flights.len() - usize::from(self.head.flight.is_some());
+        let of_cases = self.flights.len() - usize::from(self.ippool.flight.is_some());
         of_cases < self.config.in_flight.max(1)
     }
 
@@ -300,16 +301,16 @@ impl Pool {
         }
     }
 
-    fn tell_wake(&mut self) {
-        if self.told_wake.is_some_and(|at| at <= self.now) {
-            self.told_wake = None;
+    fn schedule_wake(&mut self) {
+        if self.wake_at.is_some_and(|at| at <= self.now) {
+            self.wake_at = None;
         }
-        let timers = [self.queue.next_timer(), self.head.next_timer(self.now)];
+        let timers = [self.queue.next_timer(), self.ippool.next_timer(self.now)];
         let Some(next) = timers.into_iter().flatten().min() else {
             return;
         };
-        if self.told_wake != Some(next) {
-            self.told_wake = Some(next);
+        if self.wake_at != Some(next) {
+            self.wake_at = Some(next);
             self.effects.push(Effect::WakeAt(next));
         }
     }

@@ -6,16 +6,19 @@
 //! ```text
 //!   Known: is it the newest version of its object?        known.rs     asked by the router before every input
 //!     -> Input (objects seen and gone, answers, time)     machine.rs   one step: take in, assess, serve by age
-//!     -> what is known changes                            seen.rs head.rs answer.rs
+//!     -> what is known changes                            seen.rs ippool.rs answer.rs
 //!     -> the cases concerned are assessed, purely         assess.rs -> want.rs bind.rs release.rs explain.rs  (gate.rs)
 //!     -> those whose turn it is do their one step         queue.rs -> perform.rs attempt.rs
-//!   -> Effect (requests, one wake-up, decisions to tell)
+//!   -> Effect (requests, one wake-up, decisions to log)
 //! ```
 //!
-//! A *case* (case.rs) is a claim together with the address objects that name it; where it stands is never stored but read
-//! off the objects each time. Beside the cases stand the addresses and who holds them (space.rs, from terms.rs; shown.rs where an object is missing), the pool
-//! object with its metadata (head.rs) and status (report.rs), and counts (tally.rs). Questions are answered from these (facts.rs). Nothing is assumed done before its
-//! answer or the object itself is seen.
+//! A *case* (case.rs) is a claim together with the address objects that name it. How far it is is never stored: it is read off
+//! the objects each time, so that a restart goes on at the right place. Beside the cases stand
+//! - the addresses and who holds them (space.rs, built from terms.rs), also where the object is missing (shown.rs);
+//! - the IPPool object with its metadata (ippool.rs) and its status (pool_status.rs, and status_writer.rs for when);
+//! - counts and problems (counts.rs), from which questions are answered (facts.rs).
+//!
+//! Nothing is assumed done before its answer or the object itself is seen.
 
 mod answer;
 mod assess;
@@ -23,25 +26,28 @@ mod attempt;
 mod bind;
 mod case;
 mod config;
+mod counts;
 mod dropped;
 mod explain;
 mod facts;
 mod gate;
-mod head;
 mod input;
+mod ippool;
 mod known;
 mod machine;
+mod next;
 mod perform;
+mod pool_status;
 mod queue;
+mod reason;
 mod record;
 mod release;
-mod report;
 mod request;
 mod seen;
 mod shown;
 mod snapshot;
 mod space;
-mod tally;
+mod status_writer;
 mod terms;
 #[cfg(test)]
 mod tests;
@@ -49,11 +55,11 @@ mod time;
 mod want;
 
 pub use config::{Config, LeakRepair};
+pub use counts::PROBLEM_KINDS;
 pub use facts::{Fact, InUse, Question};
-pub use input::{Age, Input, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope};
+pub use input::{Freshness, Input, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
-pub use tally::PROBLEM_KINDS;
 pub use time::Moment;

@@ -3,16 +3,18 @@
 use crate::api::names::address_name;
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{AttemptState, Reason, Step};
+use super::case::AttemptState;
 use super::machine::{Pool, Purpose, Sent};
+use super::next::Step;
+use super::reason::Reason;
 use super::request::{Decision, Effect, NewAddress, Request};
 
 impl Pool {
     pub(super) fn perform(&mut self, key: &ClaimKey, step: Step) {
         match step {
             Step::Choose(wanted) => self.choose(key, wanted),
-            Step::Pin => self.send_finalizers(key, true),
-            Step::Unpin => self.send_finalizers(key, false),
+            Step::AddFinalizer => self.send_finalizers(key, true),
+            Step::RemoveFinalizer => self.send_finalizers(key, false),
             Step::Create => self.send_create(key),
             Step::ReadName => self.send_read_name(key),
             Step::Publish(addr, status) => {
@@ -39,7 +41,7 @@ impl Pool {
                 }
                 self.send_status(key, None, *status);
             }
-            Step::Reown(object, owners) => {
+            Step::CorrectOwners(object, owners) => {
                 self.send_address(key, &object, |resource_version, record| {
                     Request::AddressMeta {
                         key: object.clone(),
@@ -52,7 +54,7 @@ impl Pool {
             }
             Step::Delete(object) => {
                 if let Some(record) = self.addresses.get_mut(&object) {
-                    record.doomed = true;
+                    record.delete_sent = true;
                 }
                 self.send_address(key, &object, |resource_version, record| {
                     Request::DeleteAddress {
@@ -62,10 +64,10 @@ impl Pool {
                     }
                 });
             }
-            Step::LetGo(object) => {
+            Step::RemoveAddressFinalizer(object) => {
                 let ours = object.kind.address_finalizer();
                 if let Some(record) = self.addresses.get_mut(&object) {
-                    record.doomed = true;
+                    record.delete_sent = true;
                 }
                 self.send_address(key, &object, |resource_version, record| {
                     Request::AddressMeta {
@@ -100,9 +102,9 @@ impl Pool {
             },
         };
         let sent = if on {
-            Sent::Pin(claim.uid.clone())
+            Sent::AddFinalizer(claim.uid.clone())
         } else {
-            Sent::Unpin(claim.uid.clone())
+            Sent::RemoveFinalizer(claim.uid.clone())
         };
         self.send(Purpose::Case(key.clone(), sent), request);
     }
@@ -157,11 +159,11 @@ impl Pool {
     pub(super) fn attempt_name(&self, key: &ClaimKey) -> Option<AddressKey> {
         let case = self.cases.get(key)?;
         let attempt = case.attempt.as_deref()?;
-        let name = match (attempt.sent.as_deref(), case.kept.as_deref()) {
+        let name = match (attempt.sent.as_deref(), case.vanished.as_deref()) {
             (Some(sent), _) => sent.name.clone(),
             (None, Some(kept)) => kept.name.clone(),
             (None, None) => {
-                let terms = &self.head.object.as_ref()?.terms;
+                let terms = &self.ippool.record.as_ref()?.terms;
                 address_name(&terms.name_prefix, attempt.address).into()
             }
         };
@@ -178,9 +180,9 @@ impl Pool {
             return Some((**sent).clone());
         }
         let claim = case.claim.as_deref()?;
-        let pool = self.head.object.as_ref()?;
+        let pool = self.ippool.record.as_ref()?;
         let address = attempt.address;
-        let values = match case.kept.as_deref() {
+        let values = match case.vanished.as_deref() {
             Some(kept) => kept.values.clone(),
             None => pool.terms.values(self.space.entry_of(address), address),
         };

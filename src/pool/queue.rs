@@ -1,4 +1,4 @@
-//! Who is looked at next, and who waits for what. All sets are ordered: nothing here is ever scanned.
+//! Which case is looked at next, and which claim waits for what. All sets are ordered: nothing here is ever scanned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,7 +8,9 @@ use jiff::Timestamp;
 
 use crate::api::ClaimKey;
 
-use super::case::{Age, Case, Class, Until};
+use super::case::{Age, Case};
+use super::next::Class;
+use super::reason::Until;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -16,13 +18,13 @@ pub(super) struct Queue {
     /// To be looked at in this step.
     dirty: BTreeSet<ClaimKey>,
     /// Want to send something.
-    parked: BTreeSet<(Class, Age)>,
+    turns: BTreeSet<(Class, Age)>,
     /// Wait for any free address.
-    starved: BTreeSet<Age>,
+    waiting_for_any: BTreeSet<Age>,
     /// Wait for one address.
-    wishful: BTreeMap<IpAddr, BTreeSet<Age>>,
-    /// Woken because that address is free; when they leave it, the next one is woken.
-    called: BTreeMap<ClaimKey, IpAddr>,
+    waiting_for_address: BTreeMap<IpAddr, BTreeSet<Age>>,
+    /// Claims that were woken because this address is free. When one does not take it, the next is woken.
+    offered: BTreeMap<ClaimKey, IpAddr>,
     timers: BTreeSet<(Timestamp, ClaimKey)>,
 }
 
@@ -36,26 +38,26 @@ impl Queue {
     }
 
     /// The next case whose turn it is: something begun before something new, the older before the younger. Claims that
-    /// starve take part when `free` says that there is something to eat.
+    /// wait for any address take part when there is a free one.
     pub(super) fn next(&self, free: bool) -> Option<(Class, Age)> {
-        let parked = self.parked.first().cloned();
-        let starved = self.starved.first().filter(|_| free);
-        let starved = starved.map(|age| (Class::New, age.clone()));
-        match (parked, starved) {
+        let turn = self.turns.first().cloned();
+        let waiting = self.waiting_for_any.first().filter(|_| free);
+        let waiting = waiting.map(|age| (Class::New, age.clone()));
+        match (turn, waiting) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         }
     }
 
-    pub(super) fn park(&mut self, case: &mut Case, class: Class, age: Age) {
-        self.unpark(case);
-        self.parked.insert((class, age.clone()));
-        case.parked = Some((class, age));
+    pub(super) fn enqueue(&mut self, case: &mut Case, class: Class, age: Age) {
+        self.dequeue(case);
+        self.turns.insert((class, age.clone()));
+        case.turn = Some((class, age));
     }
 
-    pub(super) fn unpark(&mut self, case: &mut Case) {
-        if let Some(place) = case.parked.take() {
-            self.parked.remove(&place);
+    pub(super) fn dequeue(&mut self, case: &mut Case) {
+        if let Some(place) = case.turn.take() {
+            self.turns.remove(&place);
         }
     }
 
@@ -77,7 +79,7 @@ impl Queue {
     }
 
     /// Marks the cases whose time has come.
-    pub(super) fn ring(&mut self, now: Timestamp) {
+    pub(super) fn mark_due(&mut self, now: Timestamp) {
         for (_, key) in self.timers.iter().take_while(|(at, _)| *at <= now) {
             self.dirty.insert(key.clone());
         }
@@ -87,10 +89,13 @@ impl Queue {
     pub(super) fn wait(&mut self, until: Until, age: Age) {
         match until {
             Until::Free => {
-                self.starved.insert(age);
+                self.waiting_for_any.insert(age);
             }
             Until::Address(addr) => {
-                self.wishful.entry(addr).or_default().insert(age);
+                self.waiting_for_address
+                    .entry(addr)
+                    .or_default()
+                    .insert(age);
             }
             Until::Change => {}
         }
@@ -100,13 +105,13 @@ impl Queue {
     pub(super) fn unwait(&mut self, until: Until, age: &Age) {
         match until {
             Until::Free => {
-                self.starved.remove(age);
+                self.waiting_for_any.remove(age);
             }
             Until::Address(addr) => {
-                if let Some(set) = self.wishful.get_mut(&addr) {
+                if let Some(set) = self.waiting_for_address.get_mut(&addr) {
                     set.remove(age);
                     if set.is_empty() {
-                        self.wishful.remove(&addr);
+                        self.waiting_for_address.remove(&addr);
                     }
                 }
             }
@@ -115,22 +120,22 @@ impl Queue {
     }
 
     /// Has every claim that waits for any address looked at again.
-    pub(super) fn mark_starved(&mut self) {
-        for age in &self.starved {
+    pub(super) fn mark_waiting_for_any(&mut self) {
+        for age in &self.waiting_for_any {
             self.dirty.insert(age.key());
         }
     }
 
     /// Has every claim that waits for this address looked at again.
-    pub(super) fn mark_waiting(&mut self, addr: IpAddr) {
-        for age in self.wishful.get(&addr).into_iter().flatten() {
+    pub(super) fn mark_waiting_for(&mut self, addr: IpAddr) {
+        for age in self.waiting_for_address.get(&addr).into_iter().flatten() {
             self.dirty.insert(age.key());
         }
     }
 
     /// Wakes the oldest claim that waits for this address; of those behind `after`, when an older one has declined.
-    pub(super) fn call(&mut self, addr: IpAddr, after: Option<&Age>) {
-        let Some(set) = self.wishful.get(&addr) else {
+    pub(super) fn offer(&mut self, addr: IpAddr, after: Option<&Age>) {
+        let Some(set) = self.waiting_for_address.get(&addr) else {
             return;
         };
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
@@ -139,11 +144,11 @@ impl Queue {
         };
         let key = age.key();
         self.mark(&key);
-        self.called.insert(key, addr);
+        self.offered.insert(key, addr);
     }
 
-    /// The claim was called to this address and has decided.
-    pub(super) fn answer_call(&mut self, key: &ClaimKey) -> Option<IpAddr> {
-        self.called.remove(key)
+    /// The claim decides about the address that it was offered.
+    pub(super) fn take_offer(&mut self, key: &ClaimKey) -> Option<IpAddr> {
+        self.offered.remove(key)
     }
 }

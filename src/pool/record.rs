@@ -162,7 +162,7 @@ pub(super) struct AddressRecord {
     pub(super) scope: Scope,
     pub(super) course: Course,
     /// Its DELETE was sent: no claim is bound to it any more.
-    pub(super) doomed: bool,
+    pub(super) delete_sent: bool,
 }
 
 impl AddressRecord {
@@ -192,7 +192,7 @@ impl AddressRecord {
             dns_servers: dns_servers.into_boxed_slice(),
             scope,
             course: Course::Stays,
-            doomed: false,
+            delete_sent: false,
         }
     }
 
@@ -201,8 +201,8 @@ impl AddressRecord {
         self.finalizers.has(kind.address_finalizer())
     }
 
-    /// Whether it may be a leak of ours (R6). It carries the labels of its claim (A13), so its own tell whose it was: one of
-    /// another manager's claim is that manager's to find (P4).
+    /// Whether it may be a leak of ours (R6). It carries the labels of its claim (A13): one with another manager's
+    /// label is that manager's to find (P4).
     pub(super) fn is_ours_to_repair(&self, kind: ClaimKind) -> bool {
         self.is_ours(kind) && self.scope == Scope::Ours
     }

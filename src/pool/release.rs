@@ -6,22 +6,18 @@ use jiff::Timestamp;
 use crate::api::{AddressKey, ClaimKey, ReferenceFault};
 
 use super::bind::release_step;
-use super::case::{Case, Class, Step, Verdict};
+use super::case::Case;
 use super::config::LeakRepair;
 use super::machine::Pool;
+use super::next::{Class, Next, Step};
 use super::record::{AddressRecord, ClaimRecord, Course};
 use super::time::later;
 
 impl Pool {
-    pub(super) fn assess_release(
-        &self,
-        key: &ClaimKey,
-        case: &Case,
-        claim: &ClaimRecord,
-    ) -> Verdict {
+    pub(super) fn assess_release(&self, key: &ClaimKey, case: &Case, claim: &ClaimRecord) -> Next {
         let ours = key.kind.claim_finalizer();
         if claim.finalizers.has_foreign(ours) {
-            return Verdict::Rest;
+            return Next::Rest;
         }
         let bystander = claim.fault == Some(ReferenceFault::OtherProvider);
         if !bystander {
@@ -30,21 +26,21 @@ impl Pool {
                     continue;
                 };
                 return match self.grace_ends(claim) {
-                    Some(end) => Verdict::Later(end),
-                    None => Verdict::Do(Class::Going, step),
+                    Some(end) => Next::Later(end),
+                    None => Next::Do(Class::Going, step),
                 };
             }
         }
         if claim.finalizers.has(ours) {
-            Verdict::Do(Class::Going, Step::Unpin)
+            Next::Do(Class::Going, Step::RemoveFinalizer)
         } else {
-            Verdict::Rest
+            Next::Rest
         }
     }
 
     /// When the grace period of a deleted claim ends, if that lies ahead (R3).
     fn grace_ends(&self, claim: &ClaimRecord) -> Option<Timestamp> {
-        let pool = self.head.object.as_ref()?;
+        let pool = self.ippool.record.as_ref()?;
         if pool.deleting || self.is_terminating() {
             return None;
         }
@@ -52,13 +48,13 @@ impl Pool {
         (end > self.now).then_some(end)
     }
 
-    /// Whether the namespace is being deleted, as far as the server has told.
+    /// Whether the server has said that the namespace is being deleted.
     pub(super) fn is_terminating(&self) -> bool {
         self.terminating_until.is_some_and(|until| until > self.now)
     }
 
-    /// Objects that name a claim which is not there.
-    pub(super) fn assess_unclaimed(&self, key: &ClaimKey, case: &Case) -> Verdict {
+    /// Objects that name a claim which does not exist.
+    pub(super) fn assess_unclaimed(&self, key: &ClaimKey, case: &Case) -> Next {
         let going = |object: &AddressRecord| object.course == Course::Goes;
         let next = |wanted: &dyn Fn(&AddressRecord) -> bool| -> Option<Step> {
             self.objects(key, case)
@@ -67,17 +63,17 @@ impl Pool {
         };
         if let Some(step) = next(&going) {
             return if case.confirmed {
-                Verdict::Do(Class::Going, step)
+                Next::Do(Class::Going, step)
             } else {
-                Verdict::Do(Class::Going, Step::Confirm)
+                Next::Do(Class::Going, Step::Confirm)
             };
         }
         match self.leak_due(key, case, case.leak_seen.unwrap_or(self.now)) {
-            None => Verdict::Rest,
-            Some(due) if due > self.now => Verdict::Later(due),
+            None => Next::Rest,
+            Some(due) if due > self.now => Next::Later(due),
             Some(_) => match self.config.leak_repair {
-                LeakRepair::Report => Verdict::Rest,
-                LeakRepair::Auto => Verdict::Do(Class::Status, Step::Confirm),
+                LeakRepair::Report => Next::Rest,
+                LeakRepair::Auto => Next::Do(Class::Status, Step::Confirm),
             },
         }
     }
@@ -97,7 +93,7 @@ impl Pool {
     /// listed ends the watch over them: it begins anew.
     pub(super) fn look_for_leaks(&mut self, key: &ClaimKey) {
         let sighted = !self.is_paused()
-            && !self.is_anothers()
+            && !self.is_of_another_manager()
             && self.kinds.is_synced()
             && self.is_served(key.kind);
         let Some(case) = self.cases.get(key) else {
@@ -119,7 +115,7 @@ impl Pool {
         if let Some(case) = self.cases.get_mut(key) {
             case.leak_seen = due.map(|_| since);
         }
-        self.weigh_leak(key, message);
+        self.report_leak(key, message);
     }
 
     /// An uncached read has shown that there is no such claim: what is ours of it goes.

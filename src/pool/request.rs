@@ -1,4 +1,4 @@
-//! What a pool wants done: requests to the API server, told as values. The writer turns them into HTTP.
+//! What a pool wants done: requests to the API server, as values. The writer turns them into HTTP.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ pub enum Effect {
     Request(RequestId, Request),
     /// Send [`super::Input::Tick`] at this time. Replaces the wake-up named before.
     WakeAt(Timestamp),
-    /// From now on tell us [`super::Input::NameFreed`] when the address object of this name goes, whatever pool it names (A12).
+    /// From now on send [`super::Input::NameFreed`] when the address object of this name goes, whatever pool it names (A12).
     /// In force before any request of the same step is sent.
     WatchName(AddressKey),
     /// No longer.
@@ -208,7 +208,8 @@ pub enum Decision {
         /// Message.
         message: String,
     },
-    /// Two objects claim one address, an object is nobody's, a name is squatted: kept, reported, never moved (A15).
+    /// Two objects have one address, an object has no claim, a name is taken by another pool's object: reported, never changed
+    /// (A15).
     Problem {
         /// What kind.
         kind: &'static str,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
-use super::case::{AttemptState, Kept};
+use super::case::{AttemptState, Vanished};
 use super::input::{Object, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::{AddressRecord, ClaimRecord, Course};
@@ -81,12 +81,12 @@ impl Pool {
         }
         let case = self.cases.entry(key.clone()).or_default();
         if fresh {
-            self.tally.claims += 1;
-            self.queue.unpark(case);
+            self.counts.claims += 1;
+            self.queue.dequeue(case);
         }
         case.claim = Some(Box::new(record));
         if fresh {
-            self.weigh_several(&key);
+            self.check_several(&key);
         }
         self.settle_shown(&key);
         self.rivals_changed(&key);
@@ -105,13 +105,13 @@ impl Pool {
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };
-        self.queue.unpark(case);
+        self.queue.dequeue(case);
         let Some(claim) = case.claim.take() else {
             return;
         };
         let (published, ours) = (claim.published, claim.scope == Scope::Ours);
-        self.tally.claims -= 1;
-        case.kept = None;
+        self.counts.claims -= 1;
+        case.vanished = None;
         case.refusal = None;
         case.showing = None;
         case.backoff.reset();
@@ -130,9 +130,9 @@ impl Pool {
                 };
             }
         }
-        self.weigh_several(key);
+        self.check_several(key);
         self.settle_shown(key);
-        self.weigh_missing(key);
+        self.check_missing(key);
         self.rivals_changed(key);
         self.queue.mark(key);
     }
@@ -142,7 +142,7 @@ impl Pool {
         let mut course = (Course::Stays, false);
         if let Some(known) = self.addresses.get(&key) {
             if known.uid == address.meta.uid {
-                course = (known.course, known.doomed);
+                course = (known.course, known.delete_sent);
                 let claim = ClaimKey {
                     kind: key.kind,
                     name: known.claim.clone(),
@@ -160,7 +160,7 @@ impl Pool {
             }
         }
         let mut record = AddressRecord::new(address, scope);
-        (record.course, record.doomed) = course;
+        (record.course, record.delete_sent) = course;
         let claim = ClaimKey {
             kind: key.kind,
             name: record.claim.clone(),
@@ -175,7 +175,7 @@ impl Pool {
             self.link(&key, &claim);
             // It was edited and did not vanish: nothing is to be put back.
             if let Some(case) = self.cases.get_mut(&claim) {
-                case.kept.take_if(|kept| kept.name == key.name);
+                case.vanished.take_if(|kept| kept.name == key.name);
             }
         } else {
             self.addresses.insert(key, record);
@@ -193,13 +193,13 @@ impl Pool {
     fn link(&mut self, key: &AddressKey, claim: &ClaimKey) {
         let case = self.cases.entry(claim.clone()).or_default();
         if case.objects.is_empty() {
-            self.tally.bound += 1;
+            self.counts.bound += 1;
         }
         case.objects.reserve_exact(1);
         // Sorted, so that nothing depends on the order in which they came.
         let place = case.objects.partition_point(|name| *name < key.name);
         case.objects.insert(place, key.name.clone());
-        self.head.indexes_changed(&claim.name);
+        self.ippool.status.indexes_changed();
         let Some(record) = self.addresses.get(key) else {
             return;
         };
@@ -208,11 +208,11 @@ impl Pool {
                 self.space.hold(addr, Holder::Object(key.clone()));
                 self.holders_changed(addr);
             }
-            Err(_) => self.found_unreadable(key),
+            Err(_) => self.report_unreadable(key),
         }
         self.settle_shown(claim);
-        self.settle_strays(key);
-        self.weigh_several(claim);
+        self.settle_missing(key);
+        self.check_several(claim);
     }
 
     /// Takes an object out of its case and its address, and forgets it.
@@ -224,39 +224,39 @@ impl Pool {
             kind: key.kind,
             name: record.claim.clone(),
         };
-        self.keep_for_return(&claim, key, &record);
+        self.remember_vanished(&claim, key, &record);
         if let Some(case) = self.cases.get_mut(&claim) {
             case.objects.retain(|name| *name != key.name);
             if case.objects.is_empty() {
-                self.tally.bound -= 1;
+                self.counts.bound -= 1;
             }
         }
-        self.head.indexes_changed(&claim.name);
+        self.ippool.status.indexes_changed();
         // Before the object lets go of it, so that the address is never without a holder.
         self.settle_shown(&claim);
-        self.settle_strays(key);
+        self.settle_missing(key);
         match record.address {
             Ok(address) => {
                 self.let_go(address, &Holder::Object(key.clone()));
-                if record.doomed {
+                if record.delete_sent {
                     self.decided(Decision::Released {
                         claim: claim.clone(),
                         address,
                     });
                 }
             }
-            Err(_) => self.forgot_unreadable(key),
+            Err(_) => self.clear_unreadable(key),
         }
-        self.weigh_several(&claim);
+        self.check_several(&claim);
         self.queue.mark(&claim);
         if self.addresses.is_empty() {
-            self.head.unblocked();
+            self.ippool.unblocked();
         }
     }
 
     /// R4: the published object of a living claim vanishes. Its address is held on, so that nobody else gets it before the
     /// object is back.
-    fn keep_for_return(&mut self, claim: &ClaimKey, key: &AddressKey, record: &AddressRecord) {
+    fn remember_vanished(&mut self, claim: &ClaimKey, key: &AddressKey, record: &AddressRecord) {
         let Ok(addr) = record.address else { return };
         let Some(case) = self.cases.get_mut(claim) else {
             return;
@@ -267,10 +267,10 @@ impl Pool {
         let Some(living) = case.claim.as_deref().filter(keeps) else {
             return;
         };
-        if living.published.as_ref() != Some(&key.name) || record.doomed {
+        if living.published.as_ref() != Some(&key.name) || record.delete_sent {
             return;
         }
-        case.kept = Some(Box::new(Kept {
+        case.vanished = Some(Box::new(Vanished {
             name: key.name.clone(),
             address: addr,
             values: Values {
@@ -287,7 +287,7 @@ impl Pool {
         if let Some(addr) = self.foreign.remove(key) {
             self.effect(Effect::ForgetName(key.clone()));
             self.let_go(addr, &Holder::Foreign(key.clone()));
-            self.weigh_foreign(key, None);
+            self.report_foreign(key, None);
         }
         // The name may be just being read: then the answer shows what was there before.
         let reading = self.flights.values().find_map(|purpose| match purpose {
@@ -309,7 +309,7 @@ impl Pool {
     pub(super) fn let_go(&mut self, addr: IpAddr, holder: &Holder) {
         if self.space.let_go(addr, holder) {
             self.holders_changed(addr);
-            self.queue.call(addr, None);
+            self.queue.offer(addr, None);
         }
     }
 
@@ -325,8 +325,8 @@ impl Pool {
                 });
             }
         }
-        self.queue.mark_waiting(addr);
-        self.weigh_duplicate(addr);
+        self.queue.mark_waiting_for(addr);
+        self.check_duplicate(addr);
     }
 
     /// What a claim's status shows has changed: claims whose objects share its address look again (A4).

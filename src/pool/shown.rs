@@ -3,7 +3,7 @@
 //! or the claim goes.
 //!
 //! Whatever took the object away, and whatever marks it or the claim carried, makes no difference to the hold: it follows from
-//! the claim's status alone. So it is the same after a restart, when nobody remembers the object.
+//! the claim's status alone. So it is the same after a restart, when the object is not remembered.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -14,28 +14,30 @@ use crate::api::ip::parse_ip;
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, address_name};
 use crate::api::{AddressKey, ClaimKey, ClaimKind};
 
-use super::case::{Assessment, Case, Reason, Until, Verdict, Waiting};
+use super::case::Case;
 use super::machine::Pool;
+use super::next::{Assessment, Next};
+use super::reason::{Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::space::Holder;
 use super::time::later;
 
 /// Claims whose status shows an object that is not one of their own, or one that was edited; nearly always there are no such claims.
 #[derive(Debug, Default)]
-pub(super) struct Strays {
-    by_claim: BTreeMap<ClaimKey, Stray>,
+pub(super) struct MissingObjects {
+    by_claim: BTreeMap<ClaimKey, MissingObject>,
     by_name: BTreeMap<AddressKey, BTreeSet<ClaimKey>>,
 }
 
 /// What such a claim shows.
 #[derive(Debug, Clone, PartialEq)]
-struct Stray {
+struct MissingObject {
     object: AddressKey,
     /// The address that is held for it: of an object that is missing, or the former one of an object that was edited.
     address: Option<IpAddr>,
 }
 
-impl Strays {
+impl MissingObjects {
     /// The address that is held for a claim.
     pub(super) fn address(&self, claim: &ClaimKey) -> Option<IpAddr> {
         self.by_claim.get(claim)?.address
@@ -44,10 +46,12 @@ impl Strays {
     /// Every address that is held for a claim.
     #[cfg(test)]
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.by_claim.values().filter_map(|stray| stray.address)
+        self.by_claim
+            .values()
+            .filter_map(|missing_object| missing_object.address)
     }
 
-    fn set(&mut self, claim: &ClaimKey, stray: Option<Stray>) {
+    fn set(&mut self, claim: &ClaimKey, missing_object: Option<MissingObject>) {
         if let Some(before) = self.by_claim.remove(claim)
             && let Some(claims) = self.by_name.get_mut(&before.object)
         {
@@ -56,10 +60,13 @@ impl Strays {
                 self.by_name.remove(&before.object);
             }
         }
-        if let Some(stray) = stray {
-            let claims = self.by_name.entry(stray.object.clone()).or_default();
+        if let Some(missing_object) = missing_object {
+            let claims = self
+                .by_name
+                .entry(missing_object.object.clone())
+                .or_default();
             claims.insert(claim.clone());
-            self.by_claim.insert(claim.clone(), stray);
+            self.by_claim.insert(claim.clone(), missing_object);
         }
     }
 }
@@ -68,18 +75,20 @@ impl Pool {
     /// Takes over what the claim shows now: holds the address of a missing object, and gives up what was held before.
     pub(super) fn settle_shown(&mut self, key: &ClaimKey) {
         let case = self.cases.get(key);
-        let now = case.and_then(|case| self.stray(key, case));
-        let known = self.strays.by_claim.get(key);
+        let now = case.and_then(|case| self.missing_object(key, case));
+        let known = self.missing.by_claim.get(key);
         if now.as_ref() == known {
             return;
         }
-        let before = known.and_then(|stray| stray.address);
-        let after = now.as_ref().and_then(|stray| stray.address);
-        self.strays.set(key, now);
+        let before = known.and_then(|missing_object| missing_object.address);
+        let after = now
+            .as_ref()
+            .and_then(|missing_object| missing_object.address);
+        self.missing.set(key, now);
         if before == after {
             return;
         }
-        self.head.indexes_changed(&key.name);
+        self.ippool.status.indexes_changed();
         if let Some(addr) = after {
             self.space.hold(addr, Holder::Shown(key.clone()));
             self.holders_changed(addr);
@@ -90,8 +99,8 @@ impl Pool {
     }
 
     /// The same for the claims that show an object which has come or gone and is not one of their own.
-    pub(super) fn settle_strays(&mut self, object: &AddressKey) {
-        let claims = self.strays.by_name.get(object);
+    pub(super) fn settle_missing(&mut self, object: &AddressKey) {
+        let claims = self.missing.by_name.get(object);
         for claim in claims.cloned().unwrap_or_default() {
             self.settle_shown(&claim);
         }
@@ -105,9 +114,9 @@ impl Pool {
         }
     }
 
-    /// What the claim shows, when that is not one of its own objects as they were made. Before every kind is listed nobody knows, and nothing is
-    /// given out.
-    fn stray(&self, key: &ClaimKey, case: &Case) -> Option<Stray> {
+    /// What the claim shows, when that is not one of its own objects as they were made; `None` before every kind is listed, when
+    /// nothing is given out.
+    fn missing_object(&self, key: &ClaimKey, case: &Case) -> Option<MissingObject> {
         let claim = case.claim.as_deref()?;
         let name = claim.published.as_ref()?;
         if claim.fault.is_some() || !self.kinds.is_synced() {
@@ -120,20 +129,20 @@ impl Pool {
         if case.objects.contains(name) {
             // Its own. Somebody may have edited the address in it: the machine uses the one that it had.
             let address = self.address_before_edit(&object);
-            return address.map(|_| Stray { object, address });
+            return address.map(|_| MissingObject { object, address });
         }
         // A deleting claim keeps its address as long as somebody else's finalizer keeps the claim (R2).
         let keeps =
             claim.deleted.is_none() || claim.finalizers.has_foreign(key.kind.claim_finalizer());
         let missing = keeps && !self.addresses.contains_key(&object);
-        let kept = case.kept.as_deref().filter(|kept| kept.name == *name);
+        let kept = case.vanished.as_deref().filter(|kept| kept.name == *name);
         let address = || {
             kept.map(|kept| kept.address)
                 .or_else(|| self.address_of_name(name))
                 .or_else(|| self.address_in_indexes(key))
         };
         let address = if missing { address() } else { None };
-        Some(Stray { object, address })
+        Some(MissingObject { object, address })
     }
 
     /// The address that an existing object had by its name, when it has another one now.
@@ -145,7 +154,7 @@ impl Pool {
 
     /// The address in the name of an address object as this pool names them (A14).
     fn address_of_name(&self, name: &str) -> Option<IpAddr> {
-        let prefix = &self.head.object.as_ref()?.terms.name_prefix;
+        let prefix = &self.ippool.record.as_ref()?.terms.name_prefix;
         let digits = name.strip_prefix(&**prefix)?.strip_prefix('-')?;
         let v4 = || parse_ip(&digits.replace('-', "."));
         let v6 = || parse_ip(&digits.replace('-', ":"));
@@ -164,19 +173,25 @@ impl Pool {
         if key.kind == ClaimKind::Capi && self.cases.contains_key(&twin) {
             return None;
         }
-        let text = self.head.object.as_ref()?.status.indexes.get(&*key.name)?;
+        let text = self
+            .ippool
+            .record
+            .as_ref()?
+            .status
+            .indexes
+            .get(&*key.name)?;
         parse_ip(&text.0).ok()
     }
 
     /// The address of a missing object that the claim can have back. A status can be forged, so where this process has not
     /// seen the object itself it has to be an address that the claim could get anyway.
     pub(super) fn returning(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
-        let pool = self.head.object.as_ref()?;
-        let stray = self.strays.by_claim.get(key)?;
-        let addr = stray
+        let pool = self.ippool.record.as_ref()?;
+        let missing_object = self.missing.by_claim.get(key)?;
+        let addr = missing_object
             .address
-            .filter(|_| !self.addresses.contains_key(&stray.object))?;
-        let gettable = case.kept.is_some()
+            .filter(|_| !self.addresses.contains_key(&missing_object.object))?;
+        let gettable = case.vanished.is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
     }
@@ -196,10 +211,10 @@ impl Pool {
             until: Until::Change,
         };
         let mut assessment = self.waiting(key, case, claim, waiting);
-        assessment.verdict = match (assessment.verdict, until) {
-            (Verdict::Rest, Some(until)) => Verdict::Later(until),
-            (Verdict::Later(at), Some(until)) => Verdict::Later(at.min(until)),
-            (verdict, _) => verdict,
+        assessment.next = match (assessment.next, until) {
+            (Next::Rest, Some(until)) => Next::Later(until),
+            (Next::Later(at), Some(until)) => Next::Later(at.min(until)),
+            (next, _) => next,
         };
         Some(assessment)
     }
@@ -227,7 +242,7 @@ impl Pool {
         if claim.deleted.is_some() || case.objects.iter().any(|object| **object == *name) {
             return None;
         }
-        let held = self.strays.address(key).map_or_else(String::new, |addr| {
+        let held = self.missing.address(key).map_or_else(String::new, |addr| {
             format!("; {addr} stays held for this claim")
         });
         if claim.moving {
@@ -236,7 +251,7 @@ impl Pool {
             );
             return Some((message, None));
         }
-        let until = later(case.kept.as_deref()?.moved?, self.config.audit_interval);
+        let until = later(case.vanished.as_deref()?.moved?, self.config.audit_interval);
         if until <= self.now {
             return None;
         }
@@ -250,21 +265,21 @@ impl Pool {
     }
 
     /// Reports a claim whose address object was moved away, as long as it is not made again, or was edited.
-    pub(super) fn weigh_missing(&mut self, key: &ClaimKey) {
-        let edited = self.strays.by_claim.get(key).and_then(|stray| {
-            let named = self.address_before_edit(&stray.object)?;
-            let now = self.addresses.get(&stray.object)?.address.as_ref().ok()?;
+    pub(super) fn check_missing(&mut self, key: &ClaimKey) {
+        let edited = self.missing.by_claim.get(key).and_then(|missing_object| {
+            let named = self.address_before_edit(&missing_object.object)?;
+            let now = self.addresses.get(&missing_object.object)?.address.as_ref().ok()?;
             Some(format!(
                 "{key}: {} was edited from {named} to {now}; both stay held, set spec.address back to {named}",
-                stray.object
+                missing_object.object
             ))
         });
-        self.problem_edited(key, edited);
+        self.report_edited(key, edited);
         let case = self.cases.get(key);
         let message = case.and_then(|case| {
             let (message, _) = self.moved_away(key, case, case.claim.as_deref()?)?;
             Some(format!("{key}: {message}"))
         });
-        self.problem_missing(key, message);
+        self.report_missing(key, message);
     }
 }

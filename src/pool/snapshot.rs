@@ -45,7 +45,7 @@ impl Pool {
     /// The pool as it is now, from counters that are kept up to date: the cost does not depend on the number of claims.
     pub fn snapshot(&self) -> Snapshot {
         let numbers = self.space.numbers();
-        let terms = self.head.object.as_ref().map(|pool| &pool.terms);
+        let terms = self.ippool.record.as_ref().map(|pool| &pool.terms);
         let cluster = terms.and_then(|terms| terms.cluster.as_deref());
         Snapshot {
             key: self.key.clone(),
@@ -55,14 +55,14 @@ impl Pool {
             available: numbers.available,
             reserved: numbers.reserved,
             out_of_range: numbers.outside,
-            waiting: self.tally.waiting().clone(),
-            claims: self.tally.claims,
+            waiting: self.counts.waiting().clone(),
+            claims: self.counts.claims,
             in_flight: self.flights.len() as u64,
             ready: self.unready().map_or(Ok(()), Err),
             cluster: cluster.map(str::to_owned),
             strategy: terms.map_or("sequential", |terms| terms.strategy_name()),
             family: terms.map_or("none", |terms| terms.family_name()),
-            problems: self.tally.problem_kinds().clone(),
+            problems: self.counts.problem_kinds().clone(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::api::{AddressKey, ClaimKey};
 
 use super::terms::Terms;
 
-/// One reason why an address is not handed out to just anyone.
+/// One reason why an address is not free for every claim.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Holder {
     /// A live address object of this pool.
@@ -24,10 +24,10 @@ pub(super) enum Holder {
     Shown(ClaimKey),
     /// The name of its address object is taken by this object, which is of another pool (A12).
     Foreign(AddressKey),
-    /// A gateway: only who asks for it by name gets it (A7).
+    /// A gateway: only a claim that requests it gets it (A7).
     Gateway,
     /// Pre-allocated to claims of this name (A8).
-    Promised(Arc<str>),
+    PreAllocated(Arc<str>),
 }
 
 impl Holder {
@@ -35,7 +35,7 @@ impl Holder {
     fn is_live(&self) -> bool {
         match self {
             Self::Object(_) | Self::Attempt(_) | Self::Shown(_) | Self::Foreign(_) => true,
-            Self::Gateway | Self::Promised(_) => false,
+            Self::Gateway | Self::PreAllocated(_) => false,
         }
     }
 }
@@ -91,9 +91,9 @@ impl Space {
         for gateway in &terms.gateways {
             self.hold(*gateway, Holder::Gateway);
         }
-        for (name, promise) in &terms.promises {
-            if let Some(address) = promise.address {
-                self.hold(address, Holder::Promised(name.clone()));
+        for (name, pre_allocation) in &terms.pre_allocations {
+            if let Some(address) = pre_allocation.address {
+                self.hold(address, Holder::PreAllocated(name.clone()));
             }
         }
     }
@@ -155,12 +155,12 @@ impl Space {
         Some(picked.addr)
     }
 
-    /// Who keeps this claim from having this very address; `None`: nobody.
+    /// The holder that keeps this claim from having this very address.
     pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
             Holder::Object(_) | Holder::Foreign(_) => true,
             Holder::Attempt(other) | Holder::Shown(other) => other != claim,
-            Holder::Promised(name) => *name != claim.name,
+            Holder::PreAllocated(name) => *name != claim.name,
             Holder::Gateway => false,
         })
     }
@@ -171,7 +171,7 @@ impl Space {
         self.of(addr).iter().find(|holder| match holder {
             Holder::Object(_) | Holder::Foreign(_) => true,
             Holder::Attempt(other) | Holder::Shown(other) => other != claim,
-            Holder::Promised(_) | Holder::Gateway => false,
+            Holder::PreAllocated(_) | Holder::Gateway => false,
         })
     }
 
@@ -188,7 +188,7 @@ impl Space {
             | Holder::Shown(_)
             | Holder::Foreign(_)
             | Holder::Gateway
-            | Holder::Promised(_) => None,
+            | Holder::PreAllocated(_) => None,
         })
     }
 

@@ -12,7 +12,7 @@ use crate::api::ip::{parse_ip, parse_net};
 use crate::api::metal3::{AllocationStrategy, IPPoolSpec, IpText, PoolEntry};
 use crate::api::names::is_cluster_name;
 
-/// The longest grace period that is told apart from "for ever".
+/// The longest grace period; a longer one is cut to it.
 const LONGEST_GRACE: i64 = 100 * 365 * 24 * 3600;
 
 /// What comes along with an address (A13).
@@ -25,7 +25,7 @@ pub(super) struct Values {
 
 /// A pre-allocation (A8).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Promise {
+pub(super) struct PreAllocation {
     /// `None`: the text is no address.
     pub(super) address: Option<IpAddr>,
 }
@@ -39,7 +39,7 @@ pub(super) struct Terms {
     /// Gateways of the pool and of its entries: kept back from automatic allocation (A7).
     pub(super) gateways: BTreeSet<IpAddr>,
     /// By claim name.
-    pub(super) promises: BTreeMap<Arc<str>, Promise>,
+    pub(super) pre_allocations: BTreeMap<Arc<str>, PreAllocation>,
     pub(super) strategy: AllocationStrategy,
     /// How long a deleted claim keeps its address (R3).
     pub(super) grace: SignedDuration,
@@ -127,7 +127,7 @@ impl Terms {
             }
             values.push(own);
         }
-        let promises = spec.pre_allocations.iter();
+        let pre_allocations = spec.pre_allocations.iter();
         let grace = spec.address_reuse_grace_period_seconds.unwrap_or(0);
         Self {
             name_prefix: spec.name_prefix.as_str().into(),
@@ -140,10 +140,10 @@ impl Terms {
                 .chain([Range::single(IpAddr::V4(Ipv4Addr::BROADCAST))])
                 .collect(),
             gateways,
-            promises: promises
+            pre_allocations: pre_allocations
                 .map(|(name, ip)| {
                     let address = parse_ip(ip).ok();
-                    (name.as_str().into(), Promise { address })
+                    (name.as_str().into(), PreAllocation { address })
                 })
                 .collect(),
             strategy: spec.allocation_strategy,

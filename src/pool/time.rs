@@ -29,7 +29,7 @@ pub(super) fn later(now: Timestamp, by: SignedDuration) -> Timestamp {
 
 /// Why a request is sent again, which decides how soon.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mishap {
+pub(super) enum Failure {
     /// A definite no: 1 s to 60 s.
     Refused,
     /// The answer is lost or the object changed meanwhile: 100 ms to 30 s.
@@ -46,7 +46,7 @@ pub(super) struct Backoff {
 }
 
 impl Backoff {
-    /// The moment before which nothing is tried again, if it lies ahead.
+    /// The time before which nothing is tried again; `None` once it has passed.
     pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
         self.until.filter(|until| *until > now)
     }
@@ -60,22 +60,22 @@ impl Backoff {
     }
 
     /// Doubles the wait, within bounds, and jitters it (half of it is random) so that many do not come back at once.
-    pub(super) fn fail(&mut self, mishap: Mishap, now: Timestamp, rng: &mut StdRng) {
-        let (first, longest): (u64, u64) = match mishap {
-            Mishap::Refused => (1_000, 60_000),
-            Mishap::Lost => (100, 30_000),
-            Mishap::NotSent(None) => (100, 5_000),
-            Mishap::NotSent(Some(asked)) => {
+    pub(super) fn fail(&mut self, failure: Failure, now: Timestamp, rng: &mut StdRng) {
+        let (first, longest): (u64, u64) = match failure {
+            Failure::Refused => (1_000, 60_000),
+            Failure::Lost => (100, 30_000),
+            Failure::NotSent(None) => (100, 5_000),
+            Failure::NotSent(Some(asked)) => {
                 let asked = asked.as_millis().clamp(1, 600_000) as u64;
                 (asked, asked)
             }
         };
         let doubled = first.saturating_mul(1 << self.failures.min(16));
         let bound = doubled.min(longest);
-        let wait = match mishap {
+        let wait = match failure {
             // Never earlier than the server asked.
-            Mishap::NotSent(Some(_)) => bound + rng.random_range(0..=bound / 4),
-            Mishap::Refused | Mishap::Lost | Mishap::NotSent(None) => {
+            Failure::NotSent(Some(_)) => bound + rng.random_range(0..=bound / 4),
+            Failure::Refused | Failure::Lost | Failure::NotSent(None) => {
                 rng.random_range(bound / 2..=bound)
             }
         };

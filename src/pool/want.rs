@@ -6,15 +6,15 @@ use crate::alloc::Location;
 use crate::api::ClaimKey;
 use crate::api::ip::parse_ip;
 
-use super::case::{
-    Assessment, AttemptState, Case, Class, Final, Reason, Step, Until, Verdict, Waiting,
-};
+use super::case::{AttemptState, Case};
 use super::explain::{NOT_AVAILABLE, echo};
-use super::gate::Shut;
+use super::gate::Unready;
 use super::machine::Pool;
+use super::next::{Assessment, Class, Next, Step};
+use super::reason::{Final, Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::space::Holder;
-use super::terms::Promise;
+use super::terms::PreAllocation;
 
 impl Pool {
     /// What keeps every claim like this one from being served, if anything does.
@@ -25,12 +25,12 @@ impl Pool {
             error: None,
             until: Until::Change,
         };
-        if let Err(shut) = self.open() {
-            if shut == Shut::NotStored && !self.head.backoff.has_failed() {
+        if let Err(unready) = self.ready() {
+            if unready == Unready::NotStored && !self.ippool.backoff.has_failed() {
                 // Its first write is on its way.
                 return Some(waiting(Reason::Pending, String::new()));
             }
-            return Some(waiting(shut.reason(), self.shut_message(shut)));
+            return Some(waiting(unready.reason(), self.unready_message(unready)));
         }
         let cluster = claim.cluster.as_deref().filter(|_| claim.cluster_required);
         if let Some(name) = cluster.filter(|name| self.cluster(name).is_none()) {
@@ -63,10 +63,10 @@ impl Pool {
                 until: Until::Change,
             };
             let mut assessment = self.waiting(key, case, claim, waiting);
-            assessment.verdict = match assessment.verdict {
-                Verdict::Rest => Verdict::Later(until),
-                Verdict::Later(at) => Verdict::Later(at.min(until)),
-                verdict @ Verdict::Do(..) => verdict,
+            assessment.next = match assessment.next {
+                Next::Rest => Next::Later(until),
+                Next::Later(at) => Next::Later(at.min(until)),
+                next @ Next::Do(..) => next,
             };
             return assessment;
         }
@@ -79,17 +79,17 @@ impl Pool {
             Ok(wanted) => wanted,
             Err(waiting) => return self.waiting(key, case, claim, waiting),
         };
-        let verdict = if planned.is_some() && planned == wanted {
+        let next = if planned.is_some() && planned == wanted {
             let step = if claim.finalizers.has(key.kind.claim_finalizer()) {
                 Step::Create
             } else {
-                Step::Pin
+                Step::AddFinalizer
             };
-            Verdict::Do(Class::Going, step)
+            Next::Do(Class::Going, step)
         } else {
-            Verdict::Do(Class::New, Step::Choose(wanted))
+            Next::Do(Class::New, Step::Choose(wanted))
         };
-        self.still_waiting(key, case, verdict)
+        self.still_waiting(key, case, next)
     }
 
     /// The address that the claim is to get, `None` for any, or why it gets none now. One that is planned for it already
@@ -101,7 +101,7 @@ impl Pool {
         claim: &ClaimRecord,
         planned: Option<IpAddr>,
     ) -> Result<Option<IpAddr>, Waiting> {
-        if let Some(kept) = case.kept.as_deref() {
+        if let Some(kept) = case.vanished.as_deref() {
             let conflict = |holder| Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
@@ -119,16 +119,16 @@ impl Pool {
         if let Some(addr) = self.returning(key, case) {
             return Ok(Some(addr));
         }
-        let promise = self
-            .head
-            .object
+        let pre_allocation = self
+            .ippool
+            .record
             .as_ref()
-            .and_then(|pool| pool.terms.promises.get(&key.name));
+            .and_then(|pool| pool.terms.pre_allocations.get(&key.name));
         if let Some(text) = claim.requested.as_deref() {
-            return self.requested(key, text, promise.copied()).map(Some);
+            return self.requested(key, text, pre_allocation.copied()).map(Some);
         }
-        if let Some(promise) = promise {
-            return self.promised(key, promise.address).map(Some);
+        if let Some(pre_allocation) = pre_allocation {
+            return self.pre_allocated(key, pre_allocation.address).map(Some);
         }
         if let Some(addr) = planned
             && self.space.obstacle(addr, key).is_none()
@@ -167,7 +167,7 @@ impl Pool {
 
     /// Whether the spec names no range at all: a pool that is filled later.
     pub(super) fn has_no_ranges(&self) -> bool {
-        let pool = self.head.object.as_ref();
+        let pool = self.ippool.record.as_ref();
         pool.is_some_and(|pool| pool.terms.entries.is_empty())
     }
 
@@ -176,7 +176,7 @@ impl Pool {
         &self,
         key: &ClaimKey,
         text: &str,
-        promise: Option<Promise>,
+        pre_allocation: Option<PreAllocation>,
     ) -> Result<IpAddr, Waiting> {
         let waiting = |reason, message, error: String, final_, until| Waiting {
             reason,
@@ -197,10 +197,10 @@ impl Pool {
                 Until::Change,
             ));
         };
-        if let Some(promise) = promise
-            && promise.address != Some(addr)
+        if let Some(pre_allocation) = pre_allocation
+            && pre_allocation.address != Some(addr)
         {
-            let promised = promise
+            let promised = pre_allocation
                 .address
                 .map_or_else(|| "no address".to_owned(), |p| p.to_string());
             return Err(waiting(
@@ -246,9 +246,13 @@ impl Pool {
     }
 
     /// A8.
-    fn promised(&self, key: &ClaimKey, promise: Option<IpAddr>) -> Result<IpAddr, Waiting> {
+    fn pre_allocated(
+        &self,
+        key: &ClaimKey,
+        pre_allocation: Option<IpAddr>,
+    ) -> Result<IpAddr, Waiting> {
         let inside = |addr: &IpAddr| self.space.entry_of(*addr).is_some();
-        let Some(addr) = promise.filter(inside) else {
+        let Some(addr) = pre_allocation.filter(inside) else {
             return Err(Waiting {
                 reason: Reason::AllocationFailed,
                 message: format!(
@@ -273,7 +277,7 @@ impl Pool {
         }
     }
 
-    /// A holder in words.
+    /// A holder, for a message.
     pub(super) fn describe(&self, holder: &Holder) -> String {
         match holder {
             Holder::Object(key) => match self.addresses.get(key) {
@@ -285,7 +289,7 @@ impl Pool {
             Holder::Attempt(claim) | Holder::Shown(claim) => claim.to_string(),
             Holder::Foreign(key) => format!("{key} of another pool"),
             Holder::Gateway => "a gateway".to_owned(),
-            Holder::Promised(name) => format!("the pre-allocation of claim {name}"),
+            Holder::PreAllocated(name) => format!("the pre-allocation of claim {name}"),
         }
     }
 }

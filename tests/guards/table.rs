@@ -79,8 +79,8 @@ pub(crate) const GUARDS: &[Guard] = &[
         why: "the pool's status stays as it was before its last change",
         edits: &[Edit {
             file: "src/pool/answer.rs",
-            take: "            head.desk.dirty = true;\n            &mut head.desk.backoff",
-            put: "            &mut head.desk.backoff",
+            take: "            ippool.status.dirty = true;\n            &mut ippool.status.backoff",
+            put: "            &mut ippool.status.backoff",
         }],
         test: REFUSALS,
         script: "burst of both kinds",
@@ -106,13 +106,13 @@ pub(crate) const GUARDS: &[Guard] = &[
         edits: &[
             Edit {
                 file: "src/pool/seen.rs",
-                take: "            self.holders_changed(addr);\n            self.queue.call(addr, None);",
+                take: "            self.holders_changed(addr);\n            self.queue.offer(addr, None);",
                 put: "            self.holders_changed(addr);",
             },
             // Claims that wait for an address are also looked at for the message that names its holder.
             Edit {
                 file: "src/pool/seen.rs",
-                take: "        self.queue.mark_waiting(addr);\n",
+                take: "        self.queue.mark_waiting_for(addr);\n",
                 put: "",
             },
         ],

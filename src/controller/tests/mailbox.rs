@@ -9,7 +9,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, Kind, WireObject};
 use crate::controller::mailbox::{Closed, ENDED, Mailbox, Taken};
 use crate::pool::{
-    Age, Fact, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope,
+    Fact, Freshness, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope,
 };
 
 fn wire(name: &str, uid: &str, version: u64) -> WireObject {
@@ -180,7 +180,7 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
         },
         uid: "2".into(),
     };
-    let answer = |age| Outcome::Stored(claim("a", "2", 9), age);
+    let answer = |freshness| Outcome::Stored(claim("a", "2", 9), freshness);
     let shows = |mailbox: &Mailbox| -> Vec<String> {
         let taken = std::iter::from_fn(|| mailbox.take_input());
         let taken = taken.filter(|input| !matches!(input, Input::Answer { .. }));
@@ -190,7 +190,9 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
     for input in [gone("a", "1"), left(), seen("a", "2", 7), seen("b", "3", 8)] {
         mailbox.put(input).unwrap();
     }
-    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    mailbox
+        .reserve(RequestId(1))
+        .answer(answer(Freshness::Newest));
     assert_eq!(shows(&mailbox), ["a gone 1", "b seen 3 at 8"]);
     assert!(mailbox.close_if_idle());
 
@@ -200,13 +202,17 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
         mailbox.put(input).unwrap();
     }
     assert_eq!(text(&mailbox.take_input().unwrap()), "a gone 1");
-    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    mailbox
+        .reserve(RequestId(1))
+        .answer(answer(Freshness::Newest));
     assert!(shows(&mailbox).is_empty());
 
     // The watch is ahead of the answer.
     let mailbox = Arc::new(Mailbox::default());
     mailbox.put(seen("a", "2", 11)).unwrap();
-    mailbox.reserve(RequestId(1)).answer(answer(Age::Outdated));
+    mailbox
+        .reserve(RequestId(1))
+        .answer(answer(Freshness::Outdated));
     assert_eq!(shows(&mailbox), ["a seen 2 at 11"]);
 
     // Nothing is left of an object: what comes after it is taken in one go, and a new fact has a place again.
@@ -214,7 +220,9 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
     for input in [seen("a", "2", 7), seen("b", "3", 8)] {
         mailbox.put(input).unwrap();
     }
-    mailbox.reserve(RequestId(1)).answer(answer(Age::Newest));
+    mailbox
+        .reserve(RequestId(1))
+        .answer(answer(Freshness::Newest));
     mailbox.put(seen("a", "2", 12)).unwrap();
     assert_eq!(shows(&mailbox), ["a seen 2 at 12", "b seen 3 at 8"]);
     assert!(mailbox.close_if_idle());

@@ -12,7 +12,7 @@ use crate::controller::registry::Registry;
 use crate::controller::router::{Barrier, Listing, Router};
 use crate::controller::view::Counts;
 use crate::controller::wire::{Subject, Verb};
-use crate::pool::{Age, By, KindState, Name, Object, Outcome, RequestId, Scope};
+use crate::pool::{By, Freshness, KindState, Name, Object, Outcome, RequestId, Scope};
 
 const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
 const ADDRESSES: Kind = Kind::Addresses(ClaimKind::Metal3);
@@ -66,7 +66,7 @@ impl World {
     /// The answer that shows an address object of a pool.
     fn stored(&self, pool: &str, uid: &str, version: u64) {
         let object = made("a", uid, version, pool);
-        self.answered(pool, "a", None, Outcome::Stored(object, Age::Newest));
+        self.answered(pool, "a", None, Outcome::Stored(object, Freshness::Newest));
     }
 
     /// What the pool was told since the last time.
@@ -293,7 +293,7 @@ fn an_object_that_an_answer_shows_elsewhere_goes_to_the_pool_that_it_leads_to() 
     world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
     world.told("x");
     let object = made("a", "1", 8, "y");
-    world.answered("x", "a", None, Outcome::Stored(object, Age::Newest));
+    world.answered("x", "a", None, Outcome::Stored(object, Freshness::Newest));
     assert_eq!(
         world.told("x"),
         ["answer 1 Stored 1 Outdated", "address gone a 1"]
@@ -306,7 +306,7 @@ fn an_object_that_an_answer_shows_elsewhere_goes_to_the_pool_that_it_leads_to() 
         address: Box::new(Address::read(ClaimKind::Capi, wire("a", "2", 9, spec))),
         scope: Scope::Ours,
     };
-    world.answered("x", "a", None, Outcome::Stored(object, Age::Newest));
+    world.answered("x", "a", None, Outcome::Stored(object, Freshness::Newest));
     assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
 }
 

@@ -382,7 +382,7 @@ struct Truth {
     inside: BTreeSet<IpAddr>,
     free: BTreeSet<IpAddr>,
     held: BTreeMap<IpAddr, usize>,
-    promises: BTreeMap<String, IpAddr>,
+    pre_allocations: BTreeMap<String, IpAddr>,
 }
 
 fn truth(world: &World) -> Truth {
@@ -393,13 +393,13 @@ fn truth(world: &World) -> Truth {
         }
     }
     let known = world.machine.foreign.values().copied();
-    for addr in known.chain(world.machine.strays.addresses()) {
+    for addr in known.chain(world.machine.missing.addresses()) {
         *held.entry(addr).or_default() += 1;
     }
     let spec = world.pool.as_ref().and_then(|p| p.spec.as_ref().ok());
     let mut inside = BTreeSet::new();
     let mut kept_back = BTreeSet::new();
-    let mut promises = BTreeMap::new();
+    let mut pre_allocations = BTreeMap::new();
     if let Some(spec) = spec {
         for entry in &spec.pools {
             let last = |text: &str| text.rsplit('.').next().unwrap().parse::<u8>().unwrap();
@@ -412,7 +412,7 @@ fn truth(world: &World) -> Truth {
         kept_back.extend(spec.gateway.as_ref().map(|g| ip(g)));
         for (name, addr) in &spec.pre_allocations {
             kept_back.insert(ip(addr));
-            promises.insert(name.clone(), ip(addr));
+            pre_allocations.insert(name.clone(), ip(addr));
         }
     }
     let free = |addr: &&IpAddr| !held.contains_key(addr) && !kept_back.contains(addr);
@@ -420,7 +420,7 @@ fn truth(world: &World) -> Truth {
         free: inside.iter().filter(free).copied().collect(),
         inside,
         held,
-        promises,
+        pre_allocations,
     }
 }
 
@@ -544,20 +544,20 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
         if !open || disputed || conflict {
             continue;
         }
-        let promise = truth.promises.get(&*key.name);
+        let pre_allocation = truth.pre_allocations.get(&*key.name);
         let text = claim.requested();
         let wanted = text
             .map(|t| t.parse::<IpAddr>().ok())
-            .or(promise.map(|p| Some(*p)));
+            .or(pre_allocation.map(|p| Some(*p)));
         let servable = match wanted {
             None => !truth.free.is_empty(),
             Some(None) => false,
             Some(Some(addr)) => {
                 let mine = truth
-                    .promises
+                    .pre_allocations
                     .iter()
                     .all(|(n, a)| **n == *key.name || *a != addr);
-                let agrees = promise.is_none_or(|p| *p == addr);
+                let agrees = pre_allocation.is_none_or(|p| *p == addr);
                 truth.inside.contains(&addr) && !truth.held.contains_key(&addr) && mine && agrees
             }
         };
@@ -602,7 +602,11 @@ fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
     // A restart finds nothing to do, but names that others have: they are found taken once more. And it does not remember
     // the object that a claim had and that somebody else has put his own in the place of.
     let taken = !world.machine.foreign.is_empty()
-        || world.machine.cases.values().any(|case| case.kept.is_some());
+        || world
+            .machine
+            .cases
+            .values()
+            .any(|case| case.vanished.is_some());
     world.restart();
     world.pass(3600);
     if taken {

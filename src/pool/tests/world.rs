@@ -10,8 +10,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use super::super::{
-    Age, By, Config, Decision, Effect, Incarnation, Input, KindState, Kinds, Known, Moment, Name,
-    Object, Outcome, Outdated, Pool, Refusal, Request, RequestId, Reread, Scope,
+    By, Config, Decision, Effect, Freshness, Incarnation, Input, KindState, Kinds, Known, Moment,
+    Name, Object, Outcome, Outdated, Pool, Refusal, Request, RequestId, Reread, Scope,
 };
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::{METAL3_GROUP, POOL_FINALIZER};
@@ -397,10 +397,11 @@ impl World {
     /// What an answer shows is noted before the machine has it.
     fn note_answer(&mut self, about: &About, outcome: &mut Outcome) {
         match outcome {
-            Outcome::Stored(object, age) | Outcome::Conflict(Reread::Found(object, age)) => {
-                *age = match self.note(object, By::Answer) {
-                    Ok(true) => Age::Newest,
-                    Ok(false) | Err(Outdated) => Age::Outdated,
+            Outcome::Stored(object, freshness)
+            | Outcome::Conflict(Reread::Found(object, freshness)) => {
+                *freshness = match self.note(object, By::Answer) {
+                    Ok(true) => Freshness::Newest,
+                    Ok(false) | Err(Outdated) => Freshness::Outdated,
                 };
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
@@ -748,7 +749,7 @@ impl World {
                 };
                 self.addresses.insert(key, address.clone());
                 self.tell_address(address.clone());
-                Outcome::Stored(address_object(address), Age::Newest)
+                Outcome::Stored(address_object(address), Freshness::Newest)
             }
             Request::DeleteAddress {
                 key,
@@ -780,11 +781,11 @@ impl World {
             }),
             Request::ReadCluster { name } => Outcome::Cluster(self.clusters.get(name).cloned()),
             Request::ReadClaim { key } => self.claims.get(key).map_or(Outcome::Gone, |claim| {
-                Outcome::Stored(claim_object(claim.clone()), Age::Newest)
+                Outcome::Stored(claim_object(claim.clone()), Freshness::Newest)
             }),
             Request::ReadAddress { key } => {
                 self.addresses.get(key).map_or(Outcome::Gone, |address| {
-                    Outcome::Stored(address_object(address.clone()), Age::Newest)
+                    Outcome::Stored(address_object(address.clone()), Freshness::Newest)
                 })
             }
         }
@@ -796,10 +797,10 @@ impl World {
         };
         if *pool.meta.resource_version != *version {
             let found = self.pool_object(pool.clone());
-            return Outcome::Conflict(Reread::Found(found, Age::Newest));
+            return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
         }
         match self.edit_pool(change) {
-            Some(pool) => Outcome::Stored(self.pool_object(pool), Age::Newest),
+            Some(pool) => Outcome::Stored(self.pool_object(pool), Freshness::Newest),
             None => Outcome::Gone,
         }
     }
@@ -815,17 +816,17 @@ impl World {
         };
         if *claim.meta.resource_version != *version {
             let found = claim_object(claim.clone());
-            return Outcome::Conflict(Reread::Found(found, Age::Newest));
+            return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
         }
         match self.edit_claim(key, change) {
-            Some(claim) => Outcome::Stored(claim_object(claim), Age::Newest),
+            Some(claim) => Outcome::Stored(claim_object(claim), Freshness::Newest),
             None => Outcome::Gone,
         }
     }
 
     fn newest_address(&self, key: &AddressKey) -> Outcome {
         Outcome::Conflict(self.addresses.get(key).map_or(Reread::Gone, |address| {
-            Reread::Found(address_object(address.clone()), Age::Newest)
+            Reread::Found(address_object(address.clone()), Freshness::Newest)
         }))
     }
 
@@ -842,7 +843,7 @@ impl World {
             return self.newest_address(key);
         }
         match self.edit_address(key, change) {
-            Some(address) => Outcome::Stored(address_object(address), Age::Newest),
+            Some(address) => Outcome::Stored(address_object(address), Freshness::Newest),
             None => Outcome::Gone,
         }
     }

@@ -1,103 +1,33 @@
-//! The pool's status: counts, `indexes` and conditions. A view for people and tools, never read as truth (A3). Written when
-//! it differs from what is stored, at most once per `status_interval`; with `indexes` the interval grows by itself once per
-//! thousand entries, since every write carries the whole object to every watcher.
+//! What the pool's status shall be: counts, `indexes` and conditions. It is a view for people and tools; nothing reads it as
+//! the truth (A3). When it is written, `status_writer.rs` decides.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind};
+use crate::api::ClaimKey;
 
 use super::case::Case;
-use super::dropped::Dropped;
 use super::explain::{condition, with_condition};
-use super::gate::Shut;
-use super::input::KindState;
-use super::machine::{Pool, Purpose};
-use super::request::{Decision, Request};
-use super::space::Numbers;
-use super::time::{Backoff, later};
+use super::gate::Unready;
+use super::machine::Pool;
 
 /// Bounds of `indexes`: beyond them a pool object would outgrow what an API server stores.
-const MOST_ENTRIES: usize = 4096;
+pub(super) const MOST_ENTRIES: usize = 4096;
 const MOST_BYTES: usize = 256 * 1024;
-/// The interval grows up to this many times.
-const SLOWEST: i32 = 30;
 /// Lines of a bad spec that the condition repeats, and bytes of each.
 const LINES: usize = 20;
 const LINE: usize = 400;
 
-/// What the pool looks like, to see cheaply whether a status may have to be written.
-#[derive(Debug, Clone, PartialEq, Default)]
-struct Look {
-    numbers: Numbers,
-    waiting: u64,
-    epoch: u64,
-    problems: u64,
-    generation: Option<i64>,
-    ready: Option<&'static str>,
-    paused: bool,
-    full: bool,
-}
-
-/// The pool status' own affairs.
-#[derive(Debug, Default)]
-pub(super) struct Desk {
-    pub(super) backoff: Backoff,
-    /// The stored status may differ from what it should be.
-    pub(super) dirty: bool,
-    /// Rises with every change of `indexes`.
-    pub(super) epoch: u64,
-    /// Fields that the server does not keep.
-    pub(super) dropped: Dropped,
-    look: Look,
-    /// More than counts changed: it is written as soon as the shortest interval allows.
-    is_urgent: bool,
-    /// When it was written last.
-    written_at: Option<Timestamp>,
-    /// Least time to the next write, and when it is urgent.
-    interval: SignedDuration,
-    shortest: SignedDuration,
-    /// Conditions that were told of, or that stood when the pool was first seen.
-    told: BTreeMap<&'static str, (bool, &'static str)>,
-}
-
-impl Desk {
-    pub(super) fn reset(&mut self) {
-        *self = Self {
-            epoch: self.epoch,
-            dropped: std::mem::take(&mut self.dropped),
-            ..Self::default()
-        };
-    }
-
-    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
-        let ahead = |at: &Timestamp| *at > now;
-        let times = [self.open_at().filter(ahead), self.backoff.until(now)];
-        times.into_iter().flatten().min().filter(|_| self.dirty)
-    }
-
-    /// When it may be written next.
-    fn open_at(&self) -> Option<Timestamp> {
-        let written = self.written_at?;
-        let interval = if self.is_urgent {
-            self.shortest
-        } else {
-            self.interval
-        };
-        Some(later(written, interval))
-    }
-}
-
 /// One condition of the pool, before it is written.
-struct Verdict {
-    type_: &'static str,
-    status: bool,
-    reason: &'static str,
-    message: String,
+pub(super) struct NewCondition {
+    pub(super) type_: &'static str,
+    pub(super) status: bool,
+    pub(super) reason: &'static str,
+    pub(super) message: String,
 }
 
 /// A count as the status has it: it saturates.
@@ -108,69 +38,16 @@ fn count(number: u128) -> i64 {
 impl Pool {
     /// The `Ready` condition's reason when it does not hold.
     pub(super) fn unready(&self) -> Option<&'static str> {
-        match self.open() {
-            Err(shut) => Some(shut.text()),
+        match self.ready() {
+            Err(unready) => Some(unready.text()),
             Ok(pool) if pool.problems.is_empty() => None,
-            Ok(_) => Some(Shut::Unreadable.text()),
-        }
-    }
-
-    /// Looks whether the status may have to be written, and tells of conditions that changed.
-    pub(super) fn weigh_pool(&mut self) {
-        let Some(pool) = &self.head.object else {
-            return;
-        };
-        let look = Look {
-            numbers: self.space.numbers(),
-            waiting: self.tally.waiting().values().sum(),
-            epoch: self.head.desk.epoch,
-            problems: self.tally.epoch,
-            generation: self.observed_generation(),
-            ready: self.unready(),
-            paused: self.is_paused(),
-            full: self.space.is_full(),
-        };
-        let first = self.head.desk.told.is_empty();
-        if look == self.head.desk.look && !first {
-            return;
-        }
-        if !self.kinds.is_synced() {
-            return;
-        }
-        let stored = first.then(|| pool.status.conditions.clone());
-        let before = std::mem::replace(&mut self.head.desk.look, look);
-        self.head.desk.dirty = true;
-        let look = &self.head.desk.look;
-        let is_observed = before.generation == look.generation;
-        let quiet = !first
-            && (before.ready, before.paused, before.full, before.problems)
-                == (look.ready, look.paused, look.full, look.problems);
-        self.head.desk.is_urgent |= !(quiet && is_observed);
-        if quiet {
-            return;
-        }
-        for verdict in self.verdicts(true) {
-            let said = (verdict.status, verdict.reason);
-            let stands = stored.iter().flatten().any(|c| {
-                c.type_ == verdict.type_
-                    && c.reason == verdict.reason
-                    && c.status == if verdict.status { "True" } else { "False" }
-            });
-            let told = self.head.desk.told.insert(verdict.type_, said);
-            if told != Some(said) && !stands {
-                self.decided(Decision::Pool {
-                    condition: verdict.type_,
-                    status: verdict.status,
-                    reason: verdict.reason,
-                    message: verdict.message,
-                });
-            }
+            Ok(_) => Some(Unready::Unreadable.text()),
         }
     }
 
     /// The spec's generation that is in force (A8): rises only when no create under an older one is unanswered.
-    fn observed_generation(&self) -> Option<i64> {
-        let pool = self.head.object.as_ref()?;
+    pub(super) fn observed_generation(&self) -> Option<i64> {
+        let pool = self.ippool.record.as_ref()?;
         let old = self.unsettled.keys().next();
         if old.is_some_and(|old| *old < pool.generation) {
             return pool.status.observed_generation;
@@ -178,20 +55,20 @@ impl Pool {
         Some(pool.generation)
     }
 
-    fn verdicts(&self, complete: bool) -> Vec<Verdict> {
+    pub(super) fn conditions(&self, complete: bool) -> Vec<NewCondition> {
         let key = &self.key;
-        let ready = match self.open() {
+        let ready = match self.ready() {
             Ok(pool) if pool.problems.is_empty() => (true, "Ready", String::new()),
-            Ok(pool) => (false, Shut::Unreadable.text(), lines(&pool.problems)),
-            Err(Shut::Deleting) => (false, Shut::Deleting.text(), self.what_holds_it()),
-            Err(Shut::Unreadable) => {
-                let pool = self.head.object.as_ref();
+            Ok(pool) => (false, Unready::Unreadable.text(), lines(&pool.problems)),
+            Err(Unready::Deleting) => (false, Unready::Deleting.text(), self.what_holds_it()),
+            Err(Unready::Unreadable) => {
+                let pool = self.ippool.record.as_ref();
                 let why = pool.and_then(|p| p.spec.as_ref().err().cloned());
                 let problems = pool.map_or(&[][..], |p| &p.problems);
                 let why = why.as_ref().map_or(problems, std::slice::from_ref);
-                (false, Shut::Unreadable.text(), lines(why))
+                (false, Unready::Unreadable.text(), lines(why))
             }
-            Err(shut) => (false, shut.text(), self.shut_message(shut)),
+            Err(unready) => (false, unready.text(), self.unready_message(unready)),
         };
         let exhausted = if self.space.is_full() {
             let reason = if self.has_no_ranges() {
@@ -209,7 +86,7 @@ impl Pool {
         } else {
             (false, "NotPaused", String::new())
         };
-        let consistent = match self.tally.problem_summary() {
+        let consistent = match self.counts.problem_summary() {
             None => (true, "Consistent", String::new()),
             Some((kind, message)) => (false, kind, message),
         };
@@ -229,7 +106,7 @@ impl Pool {
             ("IndexesComplete", indexes),
         ];
         all.into_iter()
-            .map(|(type_, (status, reason, message))| Verdict {
+            .map(|(type_, (status, reason, message))| NewCondition {
                 type_,
                 status,
                 reason,
@@ -265,86 +142,37 @@ impl Pool {
         }
     }
 
-    /// Writes the status if it is time and it differs.
-    pub(super) fn tend_status(&mut self) {
-        let desk = &self.head.desk;
-        let due = desk.dirty
-            && desk.open_at().is_none_or(|at| at <= self.now)
-            && desk.backoff.until(self.now).is_none();
-        let writable = self.kinds.is_synced()
-            && self.kinds[Kind::Pools] == KindState::Listed
-            && self.head.flight.is_none()
-            && !self.is_anothers();
-        let Some(pool) = self.head.object.as_ref().filter(|_| due && writable) else {
-            return;
-        };
-        // Its metadata is about to be stored: one write less if the status waits for that.
-        let storing = self.open().is_err_and(|shut| shut == Shut::NotStored);
-        if storing && !self.head.backoff.has_failed() && !self.is_paused() {
-            return;
-        }
-        let (uid, version, entries) = (pool.uid.clone(), pool.version.clone(), pool.entries());
-        let status = if self.is_paused() {
-            self.paused_status()
-        } else {
-            self.status_patch()
-        };
-        let Some(status) = status else {
-            self.head.desk.dirty = false;
-            return;
-        };
-        let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()));
-        self.send_head(
-            purpose,
-            Request::PoolStatus {
-                uid,
-                resource_version: version,
-                status: Value::Object(status),
-                entries,
-            },
-        );
-        let shown = usize::try_from(self.tally.bound).unwrap_or(usize::MAX);
-        let slower = if shown > MOST_ENTRIES {
-            1
-        } else {
-            i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
-        };
-        let slower = slower.max(i32::try_from(1 + entries / 1000).unwrap_or(SLOWEST));
-        let shortest = self.config.status_interval;
-        let desk = &mut self.head.desk;
-        desk.written_at = Some(self.now);
-        (desk.interval, desk.shortest) = (shortest * slower.min(SLOWEST), shortest);
-        desk.is_urgent = false;
-        desk.dirty = false;
-    }
-
     /// The one write that a paused pool gets (P1).
-    fn paused_status(&self) -> Option<Map<String, Value>> {
-        let pool = self.head.object.as_ref()?;
-        let verdict = self
-            .verdicts(true)
+    pub(super) fn paused_status(&self) -> Option<Map<String, Value>> {
+        let pool = self.ippool.record.as_ref()?;
+        let new = self
+            .conditions(true)
             .into_iter()
             .find(|v| v.type_ == "Paused")?;
-        let (changed, conditions) = self.merged(vec![verdict], &pool.status.conditions);
+        let (changed, conditions) = self.merged(vec![new], &pool.status.conditions);
         changed.then(|| Map::from_iter([("conditions".to_owned(), json!(conditions))]))
     }
 
-    fn merged(&self, verdicts: Vec<Verdict>, stored: &[Condition]) -> (bool, Vec<Condition>) {
+    fn merged(
+        &self,
+        conditions: Vec<NewCondition>,
+        stored: &[Condition],
+    ) -> (bool, Vec<Condition>) {
         let generation = self.observed_generation().unwrap_or(0);
         let mut list = stored.to_vec();
         let mut changed = false;
-        for verdict in verdicts {
-            let Verdict {
+        for new in conditions {
+            let NewCondition {
                 type_,
                 status,
                 reason,
                 message,
-            } = verdict;
+            } = new;
             let before = list.iter().find(|c| c.type_ == type_);
             let new = condition(
                 before, type_, status, reason, message, generation, self.wall,
             );
-            let dropped = &self.head.desk.dropped;
+            let dropped = &self.ippool.status.dropped;
             changed |= match before {
                 Some(before) => !dropped.are_alike(before, &new),
                 None => !dropped.has("conditions"),
@@ -355,8 +183,8 @@ impl Pool {
     }
 
     /// What differs from the stored status, as a merge patch; `None`: nothing that the server keeps.
-    fn status_patch(&self) -> Option<Map<String, Value>> {
-        let pool = self.head.object.as_ref()?;
+    pub(super) fn status_patch(&self) -> Option<Map<String, Value>> {
+        let pool = self.ippool.record.as_ref()?;
         let stored = &pool.status;
         let mut patch = Map::new();
         let indexes = self.indexes();
@@ -400,7 +228,7 @@ impl Pool {
             count(numbers.outside.into()),
             stored.out_of_range,
         );
-        let waiting = self.tally.waiting().values().sum::<u64>();
+        let waiting = self.counts.waiting().values().sum::<u64>();
         set(
             "waitingClaims",
             count(waiting.into()),
@@ -415,7 +243,7 @@ impl Pool {
                 patch.insert("capacityOverflow".to_owned(), Value::Null);
             }
         }
-        let dropped = &self.head.desk.dropped;
+        let dropped = &self.ippool.status.dropped;
         let is_kept = |patch: &Map<String, Value>| patch.keys().any(|field| !dropped.has(field));
         if is_kept(&patch) {
             let now = Timestamp::from_second(self.wall.as_second()).unwrap_or(self.wall);
@@ -427,7 +255,7 @@ impl Pool {
             patch.insert("observedGeneration".to_owned(), generation.into());
         }
         let (changed, conditions) =
-            self.merged(self.verdicts(indexes.is_some()), &stored.conditions);
+            self.merged(self.conditions(indexes.is_some()), &stored.conditions);
         if changed {
             patch.insert("conditions".to_owned(), json!(conditions));
         }
@@ -444,7 +272,7 @@ impl Pool {
     /// Claim names and their addresses, external objects' too as upstream has it; `None` beyond the bounds. An IPClaim's
     /// address goes before that of an IPAddressClaim of the same name (A10). O(cases), once per status write.
     fn indexes(&self) -> Option<BTreeMap<&str, IpAddr>> {
-        if self.tally.bound > 2 * MOST_ENTRIES as u64 {
+        if self.counts.bound > 2 * MOST_ENTRIES as u64 {
             return None;
         }
         let mut indexes = BTreeMap::new();
@@ -476,30 +304,7 @@ impl Pool {
         readable
             .min_by_key(|(k, o, _)| (published != Some(&k.name), o.created, k.name.clone()))
             .map(|(_, _, addr)| *addr)
-            .or_else(|| self.strays.address(key))
-    }
-
-    /// Live objects that hold addresses, in words; for admission.
-    pub fn holders(&self) -> Vec<(IpAddr, String)> {
-        let word = |key: &AddressKey| {
-            let claim = self
-                .addresses
-                .get(key)
-                .map(|a| &*a.claim)
-                .unwrap_or_default();
-            let kind = match key.kind {
-                ClaimKind::Metal3 => "IPAddress",
-                ClaimKind::Capi => "IPAddress.ipam.cluster.x-k8s.io",
-            };
-            format!("{kind} {}/{} (claim {claim})", self.key.namespace, key.name)
-        };
-        let all = self.space.all();
-        all.flat_map(|(addr, _)| {
-            self.space
-                .objects_at(addr)
-                .map(move |key| (addr, word(key)))
-        })
-        .collect()
+            .or_else(|| self.missing.address(key))
     }
 }
 

@@ -1,4 +1,4 @@
-//! Counts that are kept up to date, so that nobody ever walks over the claims to get them; and what is wrong with the pool's
+//! Counts that every change keeps up to date, so that no reader walks over the claims; and the problems with the pool's
 //! objects (A15).
 
 use std::collections::BTreeMap;
@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use crate::api::{AddressKey, ClaimKey};
 
-use super::case::{Until, Wait, Waiting};
 use super::machine::Pool;
+use super::reason::{Until, Wait, Waiting};
 use super::request::Decision;
 use super::space::Holder;
 
@@ -15,15 +15,15 @@ use super::space::Holder;
 const DUPLICATE: &str = "DuplicateAddress";
 /// Two or more objects name one claim.
 const SEVERAL: &str = "SeveralAddresses";
-/// Another pool's object has a name that we need.
+/// Another pool's object has a name that one of ours needs.
 const FOREIGN: &str = "NameTaken";
-/// An object's address is none.
+/// An object's `spec.address` is no address.
 const UNREADABLE: &str = "InvalidAddress";
 /// A living claim whose object was moved away.
 const MISSING: &str = "AddressMissing";
 /// An object whose address was edited under its claim.
 const EDITED: &str = "AddressChanged";
-/// Our object, and no claim.
+/// An object with our finalizer, and no claim.
 const LEAK: &str = "Leak";
 
 /// Every kind of problem.
@@ -36,7 +36,7 @@ const NAMED: usize = 5;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Tally {
+pub(super) struct Counts {
     pub(super) claims: u64,
     /// Cases with an address object.
     pub(super) bound: u64,
@@ -47,7 +47,7 @@ pub(super) struct Tally {
     pub(super) epoch: u64,
 }
 
-impl Tally {
+impl Counts {
     pub(super) fn waiting(&self) -> &BTreeMap<&'static str, u64> {
         &self.waiting
     }
@@ -56,7 +56,7 @@ impl Tally {
         &self.kinds
     }
 
-    /// Kind of the first problem, and the first few in words.
+    /// Kind of the first problem, and the messages of the first few.
     pub(super) fn problem_summary(&self) -> Option<(&'static str, String)> {
         let kind = self.problems.keys().next()?.0;
         let mut lines: Vec<&str> = self.problems.values().take(NAMED).map(|m| &**m).collect();
@@ -97,7 +97,7 @@ impl Pool {
         };
         if let Some((reason, until)) = before {
             self.queue.unwait(until, &age);
-            Tally::count(&mut self.tally.waiting, reason.text(), false);
+            Counts::count(&mut self.counts.waiting, reason.text(), false);
         }
         if let Some((reason, until)) = after {
             case.wait = Some(Box::new(Wait {
@@ -108,61 +108,61 @@ impl Pool {
             if until != Until::Change {
                 self.queue.wait(until, age);
             }
-            Tally::count(&mut self.tally.waiting, reason.text(), true);
+            Counts::count(&mut self.counts.waiting, reason.text(), true);
         }
     }
 
-    /// Every consistency problem: its kind, and what it is in words.
+    /// Every consistency problem: its kind and its message.
     pub fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.tally
+        self.counts
             .problems
             .iter()
             .map(|((kind, _), message)| (*kind, &**message))
     }
 
-    /// Sets or removes one problem; tells of it once.
-    fn problem(&mut self, kind: &'static str, subject: String, message: Option<String>) {
+    /// Sets or removes one problem; reports each change once.
+    fn set_problem(&mut self, kind: &'static str, subject: String, message: Option<String>) {
         let key = (kind, subject);
-        if self.tally.problems.get(&key) == message.as_ref() {
+        if self.counts.problems.get(&key) == message.as_ref() {
             return;
         }
-        self.tally.epoch += 1;
+        self.counts.epoch += 1;
         match message {
             Some(message) => {
-                let before = self.tally.problems.insert(key, message.clone());
+                let before = self.counts.problems.insert(key, message.clone());
                 if before.is_none() {
-                    Tally::count(&mut self.tally.kinds, kind, true);
+                    Counts::count(&mut self.counts.kinds, kind, true);
                     self.decided(Decision::Problem { kind, message });
                 }
             }
             None => {
-                if let Some(message) = self.tally.problems.remove(&key) {
-                    Tally::count(&mut self.tally.kinds, kind, false);
+                if let Some(message) = self.counts.problems.remove(&key) {
+                    Counts::count(&mut self.counts.kinds, kind, false);
                     self.decided(Decision::Repaired { kind, message });
                 }
             }
         }
     }
 
-    pub(super) fn weigh_duplicate(&mut self, addr: IpAddr) {
+    pub(super) fn check_duplicate(&mut self, addr: IpAddr) {
         let known = (DUPLICATE, addr.to_string());
         let duplicate = self.space.duplicates().contains(&addr);
-        if !duplicate && !self.tally.problems.contains_key(&known) {
+        if !duplicate && !self.counts.problems.contains_key(&known) {
             return;
         }
         let message = duplicate.then(|| {
             let holders = self.space.of(addr).iter();
             let holders = holders.filter(|h| matches!(h, Holder::Object(_)));
-            // Sorted: a restart must find the words that stand.
+            // Sorted, so that a restart writes the same message.
             let mut holders: Vec<String> = holders.map(|h| self.describe(h)).collect();
             holders.sort();
             holders.truncate(NAMED);
             format!("{addr} is held by {}", holders.join(" and "))
         });
-        self.problem(DUPLICATE, known.1, message);
+        self.set_problem(DUPLICATE, known.1, message);
     }
 
-    pub(super) fn weigh_several(&mut self, claim: &ClaimKey) {
+    pub(super) fn check_several(&mut self, claim: &ClaimKey) {
         let Some(case) = self.cases.get(claim) else {
             return;
         };
@@ -173,47 +173,47 @@ impl Pool {
             names.truncate(NAMED);
             format!("{claim} is named by several objects: {}", names.join(", "))
         });
-        if message.is_some() || self.tally.kinds.contains_key(SEVERAL) {
-            self.problem(SEVERAL, claim.to_string(), message);
+        if message.is_some() || self.counts.kinds.contains_key(SEVERAL) {
+            self.set_problem(SEVERAL, claim.to_string(), message);
         }
     }
 
-    pub(super) fn weigh_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
-        // Who waits for any address is told of it.
-        self.queue.mark_starved();
+    pub(super) fn report_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
+        // The message of claims that wait for any address names it.
+        self.queue.mark_waiting_for_any();
         let message = addr.map(|addr| {
             format!("{addr} cannot be given out: {key}, an object that is not of its claim, has the name")
         });
-        self.problem(FOREIGN, key.to_string(), message);
+        self.set_problem(FOREIGN, key.to_string(), message);
     }
 
-    pub(super) fn found_unreadable(&mut self, key: &AddressKey) {
+    pub(super) fn report_unreadable(&mut self, key: &AddressKey) {
         let text = self.addresses.get(key).map(|a| a.address.clone());
         if let Some(Err(text)) = text {
             let message = format!("{key} has no address: {text:?} is none");
-            self.problem(UNREADABLE, key.to_string(), Some(message));
+            self.set_problem(UNREADABLE, key.to_string(), Some(message));
         }
     }
 
-    pub(super) fn forgot_unreadable(&mut self, key: &AddressKey) {
-        self.problem(UNREADABLE, key.to_string(), None);
+    pub(super) fn clear_unreadable(&mut self, key: &AddressKey) {
+        self.set_problem(UNREADABLE, key.to_string(), None);
     }
 
-    pub(super) fn problem_edited(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.tally.kinds.contains_key(EDITED) {
-            self.problem(EDITED, claim.to_string(), message);
+    pub(super) fn report_edited(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.counts.kinds.contains_key(EDITED) {
+            self.set_problem(EDITED, claim.to_string(), message);
         }
     }
 
-    pub(super) fn problem_missing(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.tally.kinds.contains_key(MISSING) {
-            self.problem(MISSING, claim.to_string(), message);
+    pub(super) fn report_missing(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.counts.kinds.contains_key(MISSING) {
+            self.set_problem(MISSING, claim.to_string(), message);
         }
     }
 
-    pub(super) fn weigh_leak(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.tally.kinds.contains_key(LEAK) {
-            self.problem(LEAK, claim.to_string(), message);
+    pub(super) fn report_leak(&mut self, claim: &ClaimKey, message: Option<String>) {
+        if message.is_some() || self.counts.kinds.contains_key(LEAK) {
+            self.set_problem(LEAK, claim.to_string(), message);
         }
     }
 }

@@ -16,15 +16,15 @@ use crate::api::{Kind, PoolObject, Uid};
 use super::case::AttemptState;
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
-use super::report::Desk;
 use super::request::{Request, RequestId};
 use super::space::Holder;
+use super::status_writer::StatusWriter;
 use super::terms::Terms;
 use super::time::Backoff;
 
 /// The pool object, read.
 #[derive(Debug)]
-pub(super) struct Standing {
+pub(super) struct PoolRecord {
     pub(super) uid: Uid,
     pub(super) version: Arc<str>,
     pub(super) generation: i64,
@@ -44,29 +44,25 @@ pub(super) struct Standing {
     pub(super) terms: Terms,
 }
 
-/// All that is about the pool object.
+/// The IPPool object, and the requests about it.
 #[derive(Debug, Default)]
-pub(super) struct Head {
-    pub(super) object: Option<Standing>,
+pub(super) struct IPPoolState {
+    pub(super) record: Option<PoolRecord>,
     /// One request about the pool object at a time.
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
-    /// The server's words when it refused the last write of the metadata.
+    /// The server's message when it refused the last write of the metadata.
     pub(super) refusal: Option<String>,
     /// UID of the Cluster that an uncached read has just shown, good for one write (P2).
     pub(super) checked: Option<Uid>,
-    pub(super) desk: Desk,
+    pub(super) status: StatusWriter,
 }
 
-impl Head {
+impl IPPoolState {
     /// When the pool's own requests want to be looked at again.
     pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
-        let times = [self.backoff.until(now), self.desk.next_timer(now)];
+        let times = [self.backoff.until(now), self.status.next_timer(now)];
         times.into_iter().flatten().min()
-    }
-
-    pub(super) fn indexes_changed(&mut self, _claim: &str) {
-        self.desk.epoch += 1;
     }
 
     /// The last object that names the pool is gone (R5).
@@ -75,7 +71,7 @@ impl Head {
     }
 }
 
-impl Standing {
+impl PoolRecord {
     fn has_finalizer(&self) -> bool {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
     }
@@ -110,8 +106,8 @@ fn is_cluster(owner: &OwnerReference) -> bool {
 impl Pool {
     pub(super) fn pool_seen(&mut self, object: PoolObject, problems: Vec<String>, scope: Scope) {
         let meta = object.meta;
-        let before = match &self.head.object {
-            Some(known) if known.uid == meta.uid => self.head.object.take(),
+        let before = match &self.ippool.record {
+            Some(known) if known.uid == meta.uid => self.ippool.record.take(),
             Some(known) => {
                 let uid = known.uid.clone();
                 self.pool_gone(&uid);
@@ -121,7 +117,7 @@ impl Pool {
         };
         let deleting = meta.is_deleting();
         let same_spec = before.as_ref().is_some_and(|b| b.spec == object.spec);
-        let standing = |terms| Standing {
+        let standing = |terms| PoolRecord {
             paused: meta.has_annotation(PAUSED_ANNOTATION),
             moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
             deleting,
@@ -163,30 +159,30 @@ impl Pool {
             None => (true, true, standing(Terms::default())),
         };
         if changed || !same_spec {
-            self.head.backoff.reset();
+            self.ippool.backoff.reset();
             self.mark_all();
         }
         if is_first {
-            self.head.refusal = None;
-            self.head.desk.reset();
+            self.ippool.refusal = None;
+            self.ippool.status.reset();
             self.terminating_until = None;
         }
-        self.head.desk.dirty = true;
-        self.head.object = Some(standing);
+        self.ippool.status.dirty = true;
+        self.ippool.record = Some(standing);
         if !same_spec {
             self.take_terms();
         }
     }
 
     pub(super) fn pool_gone(&mut self, uid: &Uid) {
-        if self.head.object.as_ref().is_none_or(|p| p.uid != *uid) {
+        if self.ippool.record.as_ref().is_none_or(|p| p.uid != *uid) {
             return;
         }
-        self.head.object = None;
-        self.head.checked = None;
+        self.ippool.record = None;
+        self.ippool.checked = None;
         // What was to be put back (R4) is of the pool that is gone.
         for case in self.cases.values_mut() {
-            case.kept = None;
+            case.vanished = None;
         }
         self.space.rebuild(&Terms::default());
         self.settle_all_shown();
@@ -210,7 +206,7 @@ impl Pool {
                 case.backoff.reset();
             }
         }
-        let Some(pool) = &mut self.head.object else {
+        let Some(pool) = &mut self.ippool.record else {
             return;
         };
         if let Ok(spec) = &pool.spec {
@@ -222,7 +218,7 @@ impl Pool {
 
     /// Whether the pool's finalizer is stored, and with a Cluster its labels and owner reference (R1, P2).
     pub(super) fn is_meta_stored(&self) -> bool {
-        let Some(pool) = &self.head.object else {
+        let Some(pool) = &self.ippool.record else {
             return false;
         };
         let possible = |_: &&Arc<str>| !pool.terms.is_cluster_impossible;
@@ -242,7 +238,7 @@ impl Pool {
     /// Whether the pool names its Cluster in a version that is not the one in use any more. Nothing waits for that, but once the
     /// old version is not served the garbage collector could not find the Cluster by it.
     fn is_owner_outdated(&self) -> bool {
-        let Some(pool) = &self.head.object else {
+        let Some(pool) = &self.ippool.record else {
             return false;
         };
         let cluster = pool.terms.cluster.as_deref();
@@ -257,14 +253,14 @@ impl Pool {
     }
 
     /// Sends what the pool's metadata lacks; true if something was sent.
-    pub(super) fn tend_meta(&mut self) -> bool {
+    pub(super) fn write_metadata(&mut self) -> bool {
         let writable = self.kinds.is_synced()
             && self.kinds[Kind::Pools] == KindState::Listed
-            && self.head.flight.is_none()
-            && self.head.backoff.until(self.now).is_none()
+            && self.ippool.flight.is_none()
+            && self.ippool.backoff.until(self.now).is_none()
             && !self.is_paused()
-            && !self.is_anothers();
-        let Some(pool) = self.head.object.as_ref().filter(|_| writable) else {
+            && !self.is_of_another_manager();
+        let Some(pool) = self.ippool.record.as_ref().filter(|_| writable) else {
             return false;
         };
         if pool.deleting {
@@ -284,7 +280,7 @@ impl Pool {
                 entries: pool.entries(),
             };
             let uid = pool.uid.clone();
-            self.send_head(Purpose::Meta(uid), request);
+            self.send_for_pool(Purpose::Meta(uid), request);
             return true;
         }
         let (left, entries) = (pool.left_cluster(), pool.entries());
@@ -317,9 +313,9 @@ impl Pool {
             let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
                 return false;
             };
-            if self.head.checked.as_ref() != Some(&cluster.uid) {
+            if self.ippool.checked.as_ref() != Some(&cluster.uid) {
                 let purpose = Purpose::Cluster(name.clone());
-                self.send_head(purpose, Request::ReadCluster { name });
+                self.send_for_pool(purpose, Request::ReadCluster { name });
                 return true;
             }
             labels.insert(CLUSTER_NAME_LABEL.to_owned(), Some(name.to_string()));
@@ -335,7 +331,7 @@ impl Pool {
                 controller: None,
             });
             owner_references = Some(owners);
-            self.head.checked = None;
+            self.ippool.checked = None;
         }
         let request = Request::PoolMeta {
             uid: uid.clone(),
@@ -345,12 +341,12 @@ impl Pool {
             owner_references,
             entries,
         };
-        self.send_head(Purpose::Meta(uid), request);
+        self.send_for_pool(Purpose::Meta(uid), request);
         true
     }
 
-    pub(super) fn send_head(&mut self, purpose: Purpose, request: Request) {
-        self.head.flight = Some(self.next_id());
+    pub(super) fn send_for_pool(&mut self, purpose: Purpose, request: Request) {
+        self.ippool.flight = Some(self.next_id());
         self.send(purpose, request);
     }
 }

@@ -1,0 +1,143 @@
+//! Why a claim has no address (U1), and what it waits for (A11).
+
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+
+use crate::api::ClaimKind;
+
+/// Why a claim has no address: the reason of its condition (U1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Reason {
+    Exhausted,
+    PoolNotFound,
+    PoolNotReady,
+    AllocationFailed,
+    AddressConflict,
+    PreAllocationConflict,
+    RequestedAddressInvalid,
+    RequestedAddressOutOfRange,
+    RequestedAddressUnavailable,
+    /// Its address object was moved away, and is not made again for now (R4).
+    AddressMissing,
+    /// The claim is being deleted, and the server refuses what releases its address (U1).
+    ReleaseFailed,
+    /// Paused, or another manager's: counted, never written.
+    LeftAlone,
+    /// It is being served: counted, never written.
+    Pending,
+}
+
+impl Reason {
+    /// As in an IPClaim's condition.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Exhausted => "PoolExhausted",
+            Self::PoolNotFound => "PoolNotFound",
+            Self::PoolNotReady => "PoolNotReady",
+            Self::AllocationFailed => "AllocationFailed",
+            Self::AddressConflict => "AddressConflict",
+            Self::PreAllocationConflict => "PreAllocationConflict",
+            Self::RequestedAddressInvalid => "RequestedAddressInvalid",
+            Self::RequestedAddressOutOfRange => "RequestedAddressOutOfRange",
+            Self::RequestedAddressUnavailable => "RequestedAddressUnavailable",
+            Self::AddressMissing => "AddressMissing",
+            Self::ReleaseFailed => "ReleaseFailed",
+            Self::LeftAlone => "Paused",
+            Self::Pending => "Pending",
+        }
+    }
+
+    /// As in an IPAddressClaim's condition, where the contract knows three.
+    pub(super) fn contract_text(self) -> &'static str {
+        match self {
+            Self::Exhausted => "PoolExhausted",
+            Self::PoolNotFound | Self::PoolNotReady => "PoolNotReady",
+            Self::AllocationFailed
+            | Self::AddressConflict
+            | Self::PreAllocationConflict
+            | Self::RequestedAddressInvalid
+            | Self::RequestedAddressOutOfRange
+            | Self::RequestedAddressUnavailable
+            | Self::AddressMissing
+            | Self::ReleaseFailed
+            | Self::LeftAlone
+            | Self::Pending => "AllocationFailed",
+        }
+    }
+
+    /// Reason and message as a condition of this kind of claim has them: where the contract knows no word for the reason, it
+    /// opens the message.
+    pub(super) fn in_condition(self, kind: ClaimKind, message: String) -> (&'static str, String) {
+        match kind {
+            ClaimKind::Metal3 => (self.text(), message),
+            ClaimKind::Capi => {
+                let (fine, coarse) = (self.text(), self.contract_text());
+                if fine == coarse {
+                    (coarse, message)
+                } else {
+                    (coarse, format!("{fine}: {message}"))
+                }
+            }
+        }
+    }
+
+    /// Whether it may pass within moments, as when a pool is applied together with its claims: then it is not written at
+    /// once, to save two writes a claim.
+    pub(super) fn is_passing(self) -> bool {
+        match self {
+            Self::PoolNotFound
+            | Self::PoolNotReady
+            | Self::AddressMissing
+            | Self::LeftAlone
+            | Self::Pending => true,
+            Self::Exhausted
+            | Self::AllocationFailed
+            | Self::AddressConflict
+            | Self::PreAllocationConflict
+            | Self::RequestedAddressInvalid
+            | Self::RequestedAddressOutOfRange
+            | Self::RequestedAddressUnavailable
+            | Self::ReleaseFailed => false,
+        }
+    }
+}
+
+/// What a waiting claim waits for, which decides what wakes it (A11). Changes of the pool, its spec, its Cluster or the
+/// claim itself wake every claim.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Until {
+    /// Any free address.
+    Free,
+    /// This address.
+    Address(IpAddr),
+    /// A change of something that it names.
+    Change,
+}
+
+/// A claim's waiting.
+#[derive(Debug)]
+pub(super) struct Wait {
+    pub(super) reason: Reason,
+    pub(super) until: Until,
+    /// Since when for this reason.
+    pub(super) since: Timestamp,
+}
+
+/// When the error text of a waiting claim is set (U2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Final {
+    /// It cannot heal by itself: at once.
+    Now,
+    /// It can: after a while.
+    Later,
+}
+
+/// Why a claim has no address, in full.
+#[derive(Debug)]
+pub(super) struct Waiting {
+    pub(super) reason: Reason,
+    pub(super) message: String,
+    pub(super) error: Option<(String, Final)>,
+    pub(super) until: Until,
+}
