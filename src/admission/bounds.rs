@@ -4,7 +4,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use super::entry::family_name;
 use super::item::{Item, Reading};
 use super::text::{host_address, subnet};
 use super::verdict::{Cause, Findings};
@@ -81,7 +80,7 @@ impl<'a> Bounds<'a> {
                 } else {
                     subnet_item
                 };
-                let family = family.map_or("", family_name);
+                let family = family.map_or("", Family::name);
                 other.invalid(out, format_args!("must be of {family}, like start {}", known(start)));
             }
             RangeError::StartAfterEnd => {

@@ -33,13 +33,6 @@ pub(super) struct Inherited<'a> {
     pub(super) gateway_item: Item<'a>,
 }
 
-pub(super) fn family_name(family: Family) -> &'static str {
-    match family {
-        Family::V4 => "IPv4",
-        Family::V6 => "IPv6",
-    }
-}
-
 /// A mask in bits; 0 and absent both mean "inherit" (A7).
 pub(super) fn check_prefix(
     item: &Item<'_>,
@@ -55,7 +48,7 @@ pub(super) fn check_prefix(
     match u8::try_from(bits) {
         Ok(bits) if bits <= width => Reading::Is(bits),
         Ok(_) | Err(_) => {
-            let of = family.map_or_else(String::new, |f| format!(" for {}", family_name(f)));
+            let of = family.map_or_else(String::new, |f| format!(" for {}", f.name()));
             item.invalid(out, format_args!("must be from 0 to {width}{of}"));
             Reading::Bad
         }
@@ -72,7 +65,7 @@ pub(super) fn check_gateway(
     let gateway = item.parsed(out, host_address);
     match (gateway, family) {
         (Reading::Is(address), Some(family)) if Family::of(address) != family => {
-            let family = family_name(family);
+            let family = family.name();
             item.invalid(
                 out,
                 format_args!("must be an {family} address, like {like}"),

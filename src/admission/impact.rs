@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use super::coverage::Coverage;
 use super::entry::Entry;
+use super::live::{Holder, Live};
 use super::ranges::Ranges;
-use super::review::{Holder, Live};
 use super::verdict::{Cause, Findings, shown};
-use crate::alloc::Range;
+use crate::alloc::{Coverage, Range};
 use crate::api::PoolKey;
 
 /// How many holders a refusal names.
@@ -29,7 +28,7 @@ pub(super) fn refuse_to_cut_off(
     let mut cut_off = live.holders(pool);
     cut_off.retain(|h| before.contains(h.address) && !after.contains(h.address));
     cut_off.sort_unstable_by(|a, b| (a.address, &a.by).cmp(&(b.address, &b.by)));
-    let spans = Coverage::of(ranges.spans(), Vec::new());
+    let spans = Coverage::of(&ranges.spans(), &[]);
     let (excluded, outside): (Vec<Holder>, Vec<Holder>) =
         cut_off.into_iter().partition(|h| spans.contains(h.address));
     let cases = [
@@ -85,7 +84,7 @@ pub(super) fn warn_of_siblings(
     if added.is_empty() {
         return;
     }
-    let added = Coverage::of(added, ranges.excluded.clone());
+    let added = Coverage::of(&added, &ranges.excluded);
     let mut others = live.other_pools(pool);
     others.sort_unstable_by(|a, b| a.0.cmp(&b.0));
     for (name, spec) in others {

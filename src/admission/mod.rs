@@ -42,10 +42,11 @@
 mod address;
 mod bounds;
 mod claim;
-mod coverage;
 mod entry;
 mod impact;
 mod item;
+mod judge;
+mod live;
 mod path;
 mod pool;
 mod ranges;
@@ -55,6 +56,8 @@ mod tests;
 mod text;
 mod verdict;
 
+pub use judge::review;
+pub use live::{Holder, Live, NoFacts};
 pub use pool::{covered, pool_problems};
-pub use review::{Holder, Live, NoFacts, Review, review};
+pub use review::Review;
 pub use verdict::{Cause, MAX_FINDINGS, MAX_WARNING, Verdict, Violation};

@@ -5,17 +5,15 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::coverage::Coverage;
-use super::entry::{
-    Entry, Inherited, check_gateway, check_name_servers, check_prefix, family_name,
-};
+use super::entry::{Entry, Inherited, check_gateway, check_name_servers, check_prefix};
 use super::impact::{refuse_to_cut_off, warn_of_siblings};
 use super::item::{Item, Reading, Spec};
+use super::live::Live;
 use super::ranges::{Ranges, warn_of_overlaps};
-use super::review::{Live, Review};
+use super::review::Review;
 use super::text::host_address;
 use super::verdict::{Cause, Findings, Violation, shown};
-use crate::alloc::{Family, Range};
+use crate::alloc::{Coverage, Family, Range};
 use crate::api::metal3::IPPoolSpec;
 use crate::api::names;
 
@@ -183,7 +181,7 @@ fn inheritance(pool: &Inherited<'_>, entries: &[Entry<'_>], out: &mut Findings) 
     if gateway.is_some()
         && let Some((which, family)) = misfits(entries.iter().filter(strangers), &pool.gateway_item)
     {
-        let family = family_name(family);
+        let family = family.name();
         out.error(
             pool.gateway_item.path,
             Cause::Invalid,
@@ -196,7 +194,7 @@ fn inheritance(pool: &Inherited<'_>, entries: &[Entry<'_>], out: &mut Findings) 
         entry.inherits_prefix() && pool.prefix.is_some_and(|p| p > width)
     };
     if let Some((which, family)) = misfits(entries.iter().filter(too_wide), &pool.prefix_item) {
-        let (width, family) = (family.width(), family_name(family));
+        let (width, family) = (family.width(), family.name());
         out.error(
             pool.prefix_item.path,
             Cause::Invalid,
@@ -226,8 +224,8 @@ fn pre_allocations(spec: Spec<'_>, ranges: &Ranges<'_>, out: &mut Findings) {
     if wanted.is_empty() {
         return;
     }
-    let spans = Coverage::of(ranges.spans(), Vec::new());
-    let excluded = Coverage::of(ranges.excluded.clone(), Vec::new());
+    let spans = Coverage::of(&ranges.spans(), &[]);
+    let excluded = Coverage::of(&ranges.excluded, &[]);
     let before = spec.old().map(|old| Ranges::standing(old).coverage());
     let mut taken: BTreeMap<IpAddr, (&str, &Item<'_>)> = BTreeMap::new();
     for (claim, item) in &wanted {

@@ -2,12 +2,11 @@
 
 use serde_json::Value;
 
-use super::coverage::Coverage;
 use super::entry::Entry;
 use super::item::Spec;
 use super::text::exclusion;
 use super::verdict::Findings;
-use crate::alloc::Range;
+use crate::alloc::{Coverage, Range};
 
 /// The entries and exclusions of a spec.
 pub(super) struct Ranges<'a> {
@@ -53,7 +52,7 @@ impl<'a> Ranges<'a> {
 
     /// All addresses that the pool can hand out or hold for someone.
     pub(super) fn coverage(&self) -> Coverage {
-        Coverage::of(self.spans(), self.excluded.clone())
+        Coverage::of(&self.spans(), &self.excluded)
     }
 }
 

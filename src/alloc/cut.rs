@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use super::coverage::merge;
 use super::range::{Family, Range};
 
 /// A part of the entry at `place` (in the order written) that no earlier entry has.
@@ -73,23 +74,6 @@ impl Covered {
         }
         self.0.insert((family, first), last);
     }
-}
-
-/// The union of the ranges, ascending and disjoint.
-fn merge(ranges: &[Range]) -> Vec<Range> {
-    let mut sorted = ranges.to_vec();
-    sorted.sort_unstable();
-    let mut merged: Vec<Range> = Vec::with_capacity(sorted.len());
-    for range in sorted {
-        match merged.last_mut() {
-            Some(last) if last.overlaps(&range) => {
-                let high = last.high().max(range.high());
-                *last = Range::of_numbers(last.family(), last.low(), high);
-            }
-            Some(_) | None => merged.push(range),
-        }
-    }
-    merged
 }
 
 /// Splits pieces at the exclusions' borders; both lists are ascending and disjoint.

@@ -67,6 +67,7 @@
 //! ```
 
 mod allocator;
+mod coverage;
 mod cut;
 mod pattern;
 mod range;
@@ -75,4 +76,5 @@ mod slots;
 mod tests;
 
 pub use allocator::{Allocator, Counts, Entry, Location, Picked, Take};
+pub use coverage::Coverage;
 pub use range::{Family, Range, RangeError, resolve};

@@ -26,6 +26,14 @@ impl Family {
         }
     }
 
+    /// As Kubernetes writes it: `IPv4` or `IPv6`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::V4 => "IPv4",
+            Self::V6 => "IPv6",
+        }
+    }
+
     /// Bits of an address: 32 or 128. A prefix length is at most this.
     pub fn width(self) -> u8 {
         match self {

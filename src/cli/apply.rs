@@ -11,11 +11,11 @@ use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{APIResource, APIResourceList};
 use kube::client::{Body, Client};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use serde_json::{Value, json};
 
 use super::documents::Manifest;
 use super::ownership;
+use crate::controller::escape;
 
 /// Writes on their way at once, over documents of one kind that follow one another.
 const IN_FLIGHT: usize = 32;
@@ -183,12 +183,6 @@ pub(super) fn base(version: &str) -> String {
         Some((group, version)) => format!("/apis/{}/{}", escape(group), escape(version)),
         None => format!("/api/{}", escape(version)),
     }
-}
-
-/// A part of a path, so that it can neither end the path nor its own part.
-pub(super) fn escape(text: &str) -> PercentEncode<'_> {
-    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_');
-    utf8_percent_encode(text, PLAIN)
 }
 
 async fn ensure_namespace(client: &Client, name: &str) -> anyhow::Result<()> {

@@ -5,16 +5,18 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// First delay.
-const FIRST: Duration = Duration::from_millis(100);
-/// Longest delay.
-const LONGEST: Duration = Duration::from_secs(10);
+use crate::pool::delay;
+
+/// First delay, in milliseconds.
+const FIRST: u64 = 100;
+/// Longest delay, in milliseconds.
+const LONGEST: u64 = 10_000;
 
 /// Delays of one task, repeatable from its seed.
 #[derive(Debug)]
 pub(super) struct Backoff {
     rng: StdRng,
-    failures: u32,
+    failures: u16,
 }
 
 impl Backoff {
@@ -30,13 +32,11 @@ impl Backoff {
         self.failures = 0;
     }
 
-    /// The delay before the next try: twice the last one up to 10 s, between half of it and all of it.
+    /// The delay before the next try ([`delay`]).
     pub(super) fn next(&mut self) -> Duration {
-        let full = FIRST
-            .saturating_mul(1 << self.failures.min(16))
-            .min(LONGEST);
+        let next = delay(self.failures, FIRST, LONGEST, &mut self.rng);
         self.failures = self.failures.saturating_add(1);
-        full.mul_f64(self.rng.random_range(0.5..=1.0))
+        Duration::from_millis(next)
     }
 
     /// A value between `low` and `high`.
@@ -58,7 +58,8 @@ mod tests {
         let some = delays(7);
         assert_eq!(some, delays(7));
         assert_ne!(some, delays(8));
-        assert!(some[0] >= FIRST / 2 && some[0] <= FIRST);
-        assert!(some[39] >= LONGEST / 2 && some.iter().all(|d| *d <= LONGEST));
+        let (first, longest) = (Duration::from_millis(FIRST), Duration::from_millis(LONGEST));
+        assert!(some[0] >= first / 2 && some[0] <= first);
+        assert!(some[39] >= longest / 2 && some.iter().all(|d| *d <= longest));
     }
 }

@@ -342,7 +342,7 @@ impl Intake {
             let mut target = format!("{path}?limit={}", self.page);
             if !next.is_empty() {
                 target.push_str("&continue=");
-                target.extend(http_query(&next));
+                target.extend(transport::escape(&next));
             }
             let call = Call::get(target);
             let reply = transport::send(&self.client, call, PAGE_PATIENCE, self.page_bytes).await;
@@ -522,17 +522,4 @@ fn end(status: u16, body: &[u8]) -> End {
         410 => End::Expired,
         _ => End::Failed(why),
     }
-}
-
-/// A value of a query, encoded.
-fn http_query(text: &str) -> impl Iterator<Item = char> + '_ {
-    text.bytes().flat_map(|b| {
-        let plain = b.is_ascii_alphanumeric() || b"-._~".contains(&b);
-        let encoded = if plain {
-            char::from(b).to_string()
-        } else {
-            format!("%{b:02X}")
-        };
-        encoded.chars().collect::<Vec<_>>()
-    })
 }

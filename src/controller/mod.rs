@@ -57,6 +57,7 @@ pub use facts::LiveFacts;
 pub use lease::LeaseError;
 pub use run::{Controller, ControllerError};
 pub use settings::{LeaseSettings, Rate, Settings};
+pub(crate) use transport::escape;
 pub use view::{Changes, Counters, View};
 pub use wire::Verb;
 

@@ -1,6 +1,6 @@
-//! The pools that have a worker now. Written by the router only, read by whoever shows something of them.
+//! The pools that have a worker now. The router alone writes it; metrics, views and the webhook's facts read it.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dashmap::DashMap;
 
@@ -8,13 +8,32 @@ use crate::api::PoolKey;
 use crate::pool::Snapshot;
 
 use super::mailbox::Mailbox;
-use super::worker::Board;
 
 /// How to reach one pool's worker.
 #[derive(Debug, Clone, Default)]
 pub(super) struct PoolHandle {
     pub(super) mailbox: Arc<Mailbox>,
     pub(super) board: Arc<Board>,
+}
+
+/// Where a worker shows its newest snapshot; others take it from here, nobody reaches into the pool.
+#[derive(Debug, Default)]
+pub(super) struct Board(Mutex<Option<Arc<Snapshot>>>);
+
+impl Board {
+    pub(super) fn read(&self) -> Option<Arc<Snapshot>> {
+        self.0.lock().expect(super::LOCK).clone()
+    }
+
+    /// Shows a snapshot; `false` when it is the one that is shown already.
+    pub(super) fn show(&self, snapshot: Snapshot) -> bool {
+        let mut shown = self.0.lock().expect(super::LOCK);
+        if shown.as_deref() == Some(&snapshot) {
+            return false;
+        }
+        *shown = Some(Arc::new(snapshot));
+        true
+    }
 }
 
 /// What the pools have to do.

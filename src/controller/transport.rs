@@ -3,6 +3,7 @@
 //! kube's own calls turn every failure into one error type and retry by themselves; a write needs to know whether it can
 //! have been carried out (R7).
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 use std::error::Error as StdError;
 use std::io;
 use std::time::Duration;
@@ -168,4 +169,15 @@ fn retry_after(headers: &HeaderMap) -> Option<Duration> {
         .parse()
         .ok()?;
     Some(Duration::from_secs(seconds.min(60)))
+}
+
+/// A name in a path, or a value of a query, so that it ends neither its own part nor the whole. Names come from specs too
+/// (`clusterName`).
+pub(crate) fn escape(text: &str) -> PercentEncode<'_> {
+    const PLAIN: &AsciiSet = &NON_ALPHANUMERIC
+        .remove(b'-')
+        .remove(b'.')
+        .remove(b'_')
+        .remove(b'~');
+    utf8_percent_encode(text, PLAIN)
 }

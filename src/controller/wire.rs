@@ -18,7 +18,7 @@ use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind, PoolKey, Uid, names};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
 use super::served::Served;
-use super::transport::Call;
+use super::transport::{Call, escape};
 
 /// Time that the server gives a write before it gives up, in seconds. The lease counts on it: see `lease.rs`.
 pub(super) const WRITE_SECONDS: u64 = 4;
@@ -134,7 +134,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
     let mut target = subject.kind.collection(version, Some(&pool.namespace));
     if subject.verb != Verb::Create {
         target.push('/');
-        push_segment(&mut target, subject.name);
+        target.extend(escape(subject.name));
     }
     if subject.verb == Verb::PatchStatus {
         target.push_str("/status");
@@ -243,19 +243,8 @@ pub(super) fn reread(
     let version = served.version(subject.kind).ok_or(Unserved(subject.kind))?;
     let mut target = subject.kind.collection(version, Some(&pool.namespace));
     target.push('/');
-    push_segment(&mut target, subject.name);
+    target.extend(escape(subject.name));
     Ok(Call::get(target))
-}
-
-/// Names come from specs too (`clusterName`), so nothing in them may end the path segment.
-fn push_segment(target: &mut String, name: &str) {
-    for byte in name.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            target.push(char::from(byte));
-        } else {
-            let _ = write!(target, "%{byte:02X}");
-        }
-    }
 }
 
 fn versioned(resource_version: &str) -> Map<String, Value> {

@@ -1,7 +1,7 @@
 //! One task per pool, the only owner of that pool's state. It takes from the mailbox, steps the state machine, runs the
 //! effects, publishes a snapshot, and sleeps until there is more or until the time that the pool named.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
@@ -13,6 +13,7 @@ use crate::pool::{Decision, Effect, Fact, Input, Moment, Question, Request, Snap
 use super::clock::Clock;
 use super::journal;
 use super::mailbox::{Asked, Mailbox, Taken};
+use super::registry::Board;
 use super::router::Router;
 use super::view::Counts;
 use super::writer::Writer;
@@ -26,26 +27,6 @@ pub(super) trait Machine: Send {
     fn snapshot(&self) -> Snapshot;
     fn fact(&self, question: &Question) -> Fact;
     fn is_empty(&self) -> bool;
-}
-
-/// Where a worker shows its newest snapshot; others take it from here, nobody reaches into the pool.
-#[derive(Debug, Default)]
-pub(super) struct Board(Mutex<Option<Arc<Snapshot>>>);
-
-impl Board {
-    pub(super) fn read(&self) -> Option<Arc<Snapshot>> {
-        self.0.lock().expect(super::LOCK).clone()
-    }
-
-    /// Shows a snapshot; `false` when it is the one that is shown already.
-    fn show(&self, snapshot: Snapshot) -> bool {
-        let mut shown = self.0.lock().expect(super::LOCK);
-        if shown.as_deref() == Some(&snapshot) {
-            return false;
-        }
-        *shown = Some(Arc::new(snapshot));
-        true
-    }
 }
 
 /// One pool's task.

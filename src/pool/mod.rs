@@ -62,4 +62,4 @@ pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
-pub use time::Moment;
+pub use time::{Moment, delay};

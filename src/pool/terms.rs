@@ -180,8 +180,8 @@ impl Terms {
     pub(super) fn family_name(&self) -> &'static str {
         let has = |family| self.entries.iter().any(|e| e.range.family() == family);
         match (has(Family::V4), has(Family::V6)) {
-            (true, false) => "IPv4",
-            (false, true) => "IPv6",
+            (true, false) => Family::V4.name(),
+            (false, true) => Family::V6.name(),
             (true, true) => "dual",
             (false, false) => "none",
         }

@@ -38,6 +38,13 @@ pub(super) enum Failure {
     NotSent(Option<Duration>),
 }
 
+/// Delay before the next try after so many failures: doubled from `first` up to `longest` (of one unit, as the result), half of
+/// it random, so that many do not come back at once.
+pub fn delay(failures: u16, first: u64, longest: u64, rng: &mut StdRng) -> u64 {
+    let full = first.saturating_mul(1 << failures.min(16)).min(longest);
+    rng.random_range(full / 2..=full)
+}
+
 /// Backoff of one claim or of the pool's own requests. One claim's backoff delays no other (A12).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Backoff {
@@ -59,7 +66,7 @@ impl Backoff {
         *self = Self::default();
     }
 
-    /// Doubles the wait, within bounds, and jitters it (half of it is random) so that many do not come back at once.
+    /// Sets the time of the next try, longer after every failure.
     pub(super) fn fail(&mut self, failure: Failure, now: Timestamp, rng: &mut StdRng) {
         let (first, longest): (u64, u64) = match failure {
             Failure::Refused => (1_000, 60_000),
@@ -70,13 +77,11 @@ impl Backoff {
                 (asked, asked)
             }
         };
-        let doubled = first.saturating_mul(1 << self.failures.min(16));
-        let bound = doubled.min(longest);
         let wait = match failure {
             // Never earlier than the server asked.
-            Failure::NotSent(Some(_)) => bound + rng.random_range(0..=bound / 4),
+            Failure::NotSent(Some(_)) => first + rng.random_range(0..=first / 4),
             Failure::Refused | Failure::Lost | Failure::NotSent(None) => {
-                rng.random_range(bound / 2..=bound)
+                delay(self.failures, first, longest, rng)
             }
         };
         let wait = i64::try_from(wait).unwrap_or(i64::MAX);

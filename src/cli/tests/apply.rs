@@ -8,8 +8,9 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::cli::apply::{apply, base, escape, runs};
+use crate::cli::apply::{apply, base, runs};
 use crate::cli::documents::{self, Manifest};
+use crate::controller::escape;
 
 fn parse(yaml: &str) -> Vec<Manifest> {
     documents::parse("f", yaml).unwrap()
