@@ -149,6 +149,27 @@ pub(crate) fn truncated(text: &str, most: usize) -> String {
     }
 }
 
+/// The sentence about a value of a wrong type: `expected a string at spec.pool, got a list`. `path` is empty at the root.
+pub(crate) fn expected(wanted: &str, path: &str, found: &str) -> String {
+    if path.is_empty() {
+        format!("expected {wanted}, got {found}")
+    } else {
+        format!("expected {wanted} at {}, got {found}", truncated(path, 256))
+    }
+}
+
+/// What a value is, for [`expected`]. Strings are not shown: they may be secret.
+pub(crate) fn found(value: &Value) -> String {
+    match value {
+        Value::Null => "null".to_owned(),
+        Value::Bool(_) => "a boolean".to_owned(),
+        Value::Number(number) => format!("the number {number}"),
+        Value::String(_) => "a string".to_owned(),
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "an object".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

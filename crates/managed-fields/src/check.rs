@@ -1,4 +1,4 @@
-//! Whether a value that someone applies fits its shape, in a real API server's words. What is stored is not looked at here.
+//! Whether an applied configuration fits the shape of its kind. A finding is the field's path and a sentence.
 
 use std::collections::BTreeSet;
 
@@ -60,19 +60,11 @@ fn walk(shape: &Shape, value: &Value, path: &mut Vec<Element>, found: &mut Found
         }
         Shape::List(shape) => match value {
             Value::Array(items) => walk_list(shape, items, path, found),
-            other => tell(
-                path,
-                &format!("expected list, got {}", pointed(other)),
-                found,
-            ),
+            other => tell(path, &expected("a list", other), found),
         },
         Shape::Map(_) => match value {
             Value::Object(fields) => walk_map(shape, fields, path, found),
-            other => tell(
-                path,
-                &format!("expected map, got {}", pointed(other)),
-                found,
-            ),
+            other => tell(path, &expected("an object", other), found),
         },
     }
 }
@@ -131,69 +123,24 @@ fn misfit(scalar: Scalar, value: &Value) -> Option<String> {
         Scalar::Boolean => value.is_boolean(),
         Scalar::Any => value.is_string() || value.is_number() || value.is_boolean(),
     };
-    (!fits).then(|| match scalar {
-        Scalar::Text => format!(
-            "expected string, got &value.valueUnstructured{{Value:{}}}",
-            go_syntax(value)
-        ),
-        Scalar::Number => format!("expected numeric (int or float), got {}", go_type(value)),
-        Scalar::Boolean => format!("expected boolean, got {}", pointed(value)),
-        Scalar::Any => format!("expected any scalar, got {}", pointed(value)),
-    })
+    let wanted = match scalar {
+        Scalar::Text => "a string",
+        Scalar::Number => "a number",
+        Scalar::Boolean => "a boolean",
+        Scalar::Any => "a string, a number or a boolean",
+    };
+    (!fits).then(|| expected(wanted, value))
 }
 
-/// Go's name of a value's type.
-fn go_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "<nil>",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "float64",
-        Value::String(_) => "string",
-        Value::Array(_) => "[]interface {}",
-        Value::Object(_) => "map[string]interface {}",
-    }
-}
-
-/// A value as Go's `%v` prints it, behind a pointer.
-fn pointed(value: &Value) -> String {
-    format!("&{{{}}}", go_value(value))
-}
-
-/// A value as Go's `%v` prints it.
-pub fn go_value(value: &Value) -> String {
-    match value {
-        Value::Null => "<nil>".to_owned(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::String(text) => text.clone(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(go_value).collect();
-            format!("[{}]", items.join(" "))
-        }
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(name, value)| format!("{name}:{}", go_value(value)))
-                .collect();
-            format!("map[{}]", fields.join(" "))
-        }
-    }
-}
-
-/// A value as Go's `%#v` prints it.
-fn go_syntax(value: &Value) -> String {
-    match value {
-        Value::Null => "interface {}(nil)".to_owned(),
-        Value::Bool(_) | Value::Number(_) | Value::String(_) => value.to_string(),
-        Value::Array(items) => {
-            let items: Vec<String> = items.iter().map(go_syntax).collect();
-            format!("[]interface {{}}{{{}}}", items.join(", "))
-        }
-        Value::Object(fields) => {
-            let fields: Vec<String> = fields
-                .iter()
-                .map(|(name, value)| format!("{name:?}:{}", go_syntax(value)))
-                .collect();
-            format!("map[string]interface {{}}{{{}}}", fields.join(", "))
-        }
-    }
+/// `expected a string, got a list`. Strings are not shown: they may be secret.
+fn expected(wanted: &str, found: &Value) -> String {
+    let found = match found {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(number) => return format!("expected {wanted}, got the number {number}"),
+        Value::String(_) => "a string",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    };
+    format!("expected {wanted}, got {found}")
 }

@@ -37,7 +37,7 @@ mod update;
 
 pub use annotated::{ANNOTATION, KUBECTL};
 pub use apply::{Applied, ApplyError, Conflict, apply};
-pub use check::{fits, go_value};
+pub use check::fits;
 pub use element::json as go_json;
 pub use managed::{Managed, Writer};
 pub use shape::Layout;

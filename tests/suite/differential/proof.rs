@@ -207,6 +207,72 @@ fn fewer_misfits_are_let_through_where_the_real_server_left_a_map_early() {
 }
 
 #[test]
+fn the_words_of_a_parser_are_let_through_and_nothing_beside_them_is() {
+    let status = |code: u16, reason: &str, message: &str| {
+        let mut status = refusal();
+        status["code"] = code.into();
+        status["reason"] = reason.into();
+        status["message"] = message.into();
+        answer(code, status)
+    };
+    let handled = "ConfigMap in version \"v1\" cannot be handled as a ConfigMap: ";
+    let bad = |before: &str, words: &str| status(400, "BadRequest", &format!("{before}{words}"));
+    let ours = "expected a string at data.a, got the number 1";
+    let go = "json: cannot unmarshal number into Go struct field ConfigMap.data of type string";
+    assert!(told(&bad(handled, ours), &bad(handled, go)).is_empty());
+    let other = "Secret in version \"v1\" cannot be handled as a Secret: ";
+    for (embedded, real) in [
+        // Another object, code or reason.
+        (bad(handled, ours), bad(other, go)),
+        (
+            bad(handled, ours),
+            status(422, "BadRequest", &format!("{handled}{go}")),
+        ),
+        (
+            bad(handled, ours),
+            status(400, "Invalid", &format!("{handled}{go}")),
+        ),
+        // Only one of the two is about something that cannot be read.
+        (bad(handled, ours), bad(handled, "unknown field \"x\"")),
+        (bad(handled, "the name is too long"), bad(handled, go)),
+        (
+            bad(handled, "the name is too long"),
+            bad(handled, "unknown field \"x\""),
+        ),
+        // A sentence that people meet.
+        (
+            bad(
+                "",
+                "the API version in the data (a/v1) does not match the expected API version (v1)",
+            ),
+            bad(
+                "",
+                "the API version in the data (b/v1) does not match the expected API version (v1)",
+            ),
+        ),
+    ] {
+        assert!(!told(&embedded, &real).is_empty(), "{embedded:?}");
+    }
+    let caused = |field: &str, words: &str| {
+        let mut invalid = status(
+            422,
+            "Invalid",
+            &format!(" \"\" is invalid: {field}: {words}"),
+        );
+        if let Body::Json(status) = &mut invalid.body {
+            let cause = json!({"reason": "FieldValueInvalid", "field": field, "message": words});
+            status["details"]["causes"] = json!([cause]);
+        }
+        invalid
+    };
+    let real = caused("patch", &format!("Invalid value: \"{{}}\": {go}"));
+    let same = caused("patch", &format!("Invalid value: \"{{}}\": {ours}"));
+    let elsewhere = caused("spec", &format!("Invalid value: \"{{}}\": {ours}"));
+    assert!(told(&same, &real).is_empty());
+    assert!(!told(&elsewhere, &real).is_empty());
+}
+
+#[test]
 fn a_lost_event_and_a_lost_object_are_named() {
     let with = |body: Body| Answer {
         body,

@@ -4,9 +4,10 @@ use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 use serde_json::Value;
 
-use super::decode::{Decoded, Notation, name_of};
+use super::decode::{Decoded, Notation};
 use super::options;
 use crate::error::ApiError;
+use crate::field::{expected, found};
 use crate::kinds::{Conduct, Resource};
 use crate::registry::Patch;
 
@@ -148,23 +149,14 @@ impl PatchType {
             }
             body => body,
         };
-        if self == Self::Apply && !body.is_object() {
-            let found = match body {
-                Value::Array(_) => "array",
-                Value::String(_) => "string",
-                Value::Number(_) => "number",
-                Value::Bool(_) => "bool",
-                Value::Null | Value::Object(_) => "null",
-            };
-            return Err(ApiError::bad_request(format!(
-                "error decoding YAML: error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
-            )));
-        }
         if self != Self::Json && !body.is_object() {
-            return Err(ApiError::bad_request(format!(
-                "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
-                name_of(&body)
-            )));
+            let why = expected("an object", "", &found(&body));
+            return Err(ApiError::bad_request(match self {
+                Self::Apply => format!("error decoding YAML: {why}"),
+                Self::Json | Self::Merge | Self::Strategic => {
+                    format!("error decoding patch: {why}")
+                }
+            }));
         }
         Ok(match self {
             Self::Json => {

@@ -19,7 +19,7 @@ use super::route::ObjectPath;
 use super::service::{Asked, Caller};
 use super::show;
 use crate::error::ApiError;
-use crate::field::truncated;
+use crate::field::{expected, found, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::registry::{
     DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,
@@ -273,9 +273,10 @@ where
 
 /// What a body says it is must be texts, where it says it.
 fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
-    let unreadable = |why: String| {
+    let unreadable = |wanted: &str, path: &str, value: &Value| {
+        let why = expected(wanted, path, &found(value));
         Err(ApiError::bad_request(format!(
-            "couldn't get version/kind; json parse error: json: cannot unmarshal {why}"
+            "couldn't get version/kind; {why}"
         )))
     };
     let Value::Object(map) = &body.value else {
@@ -286,20 +287,12 @@ fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
                 ..body
             });
         }
-        let found = decode::name_of(&body.value);
-        return unreadable(format!(
-            "{found} into Go value of type struct {{ APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }}"
-        ));
+        return unreadable("an object", "", &body.value);
     };
     for field in ["apiVersion", "kind"] {
         match map.get(field) {
             None | Some(Value::Null | Value::String(_)) => {}
-            Some(other) => {
-                let found = decode::name_of(other);
-                return unreadable(format!(
-                    "{found} into Go struct field .{field} of type string"
-                ));
-            }
+            Some(other) => return unreadable("a string", field, other),
         }
     }
     Ok(body)

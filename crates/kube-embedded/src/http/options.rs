@@ -16,7 +16,7 @@ use crate::registry::{
     DeleteOptions, FieldSelector, FieldValidation, LabelSelector, ListOptions, Propagation,
     Selectors, VersionMatch, WriteOptions,
 };
-use crate::typed;
+use crate::typed::{self, Source};
 
 /// 422 on options: `DeleteOptions.meta.k8s.io "" is invalid: ...`; nothing when there are no findings.
 fn refuse(kind: &str, findings: &[FieldError]) -> Result<(), ApiError> {
@@ -186,7 +186,13 @@ fn delete_body(body: Value) -> Result<Value, ApiError> {
             "no kind {kind:?} is registered for version {version:?} in the scheme of options"
         )));
     }
-    let read = typed::decode(&typed::DELETE_OPTIONS, body, "", &mut Vec::new());
+    let read = typed::decode(
+        &typed::DELETE_OPTIONS,
+        body,
+        "",
+        Source::Text,
+        &mut Vec::new(),
+    );
     read.map(Value::Object).map_err(ApiError::bad_request)
 }
 

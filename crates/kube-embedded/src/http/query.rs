@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use crate::error::ApiError;
-use crate::field::truncated;
+use crate::field::{expected, truncated};
 
 /// A query as pairs, in the client's order, decoded.
 pub(super) struct Query(Vec<(String, String)>);
@@ -44,10 +44,8 @@ impl Query {
             return Ok(None);
         };
         value.parse().map(Some).map_err(|_| {
-            let value = truncated(value, 64);
-            ApiError::bad_request(format!(
-                "strconv.ParseInt: parsing {value:?}: invalid syntax"
-            ))
+            let value = format!("{:?}", truncated(value, 64));
+            ApiError::bad_request(expected("an integer", key, &value))
         })
     }
 

@@ -1,6 +1,6 @@
 //! The types that Kubernetes' own code has for what is not a custom resource: which fields there are, which form they have, and
-//! what is written when they are empty. A body is read as Go's decoder reads it into such a type: a value of a wrong form is told
-//! in its words, an unknown field goes and is named.
+//! what is written when they are empty. A body is read as such a type: a value of a wrong type is an error that names the field,
+//! an unknown field is left out and named.
 //!
 //! ```text
 //!   tables.rs   ObjectMeta, ConfigMap, Secret, Event, Lease, Namespace, DeleteOptions
@@ -13,17 +13,13 @@ mod decode;
 mod tables;
 mod times;
 
-pub(crate) use decode::{convert, decode};
+pub(crate) use decode::{Source, decode};
 pub(crate) use tables::{DELETE_OPTIONS, OBJECT_META, of_kind};
 pub(crate) use times::seconds as time;
 
 /// A type with fields.
 #[derive(Debug)]
 pub(crate) struct Struct {
-    /// Its name in messages: `ObjectMeta`.
-    name: &'static str,
-    /// As the type of a field: `v1.ObjectMeta`.
-    go: &'static str,
     fields: &'static [Field],
 }
 
@@ -38,11 +34,10 @@ struct Field {
 /// What a value may be.
 #[derive(Debug)]
 enum Form {
-    /// A text; the name of its type.
-    Text(&'static str),
+    Text,
     Bool,
-    /// A whole number; `int64` or `int32`.
-    Int(&'static str),
+    Int32,
+    Int64,
     /// RFC 3339, kept in seconds.
     Time,
     /// RFC 3339, kept in microseconds.

@@ -2,7 +2,7 @@
 
 use super::{Empty, Field, Form, Struct};
 
-const TEXT: Form = Form::Text("string");
+const TEXT: Form = Form::Text;
 const TEXTS: Form = Form::List(&TEXT);
 const TEXT_MAP: Form = Form::Map(&TEXT);
 
@@ -32,16 +32,14 @@ const fn written(name: &'static str, form: Form) -> Field {
 
 /// `metadata` of every object.
 pub(crate) static OBJECT_META: Struct = Struct {
-    name: "ObjectMeta",
-    go: "v1.ObjectMeta",
     fields: &[
         omitted("annotations", TEXT_MAP),
         omitted("creationTimestamp", Form::Time),
-        pointer("deletionGracePeriodSeconds", Form::Int("int64")),
+        pointer("deletionGracePeriodSeconds", Form::Int64),
         omitted("deletionTimestamp", Form::Time),
         omitted("finalizers", TEXTS),
         omitted("generateName", TEXT),
-        omitted("generation", Form::Int("int64")),
+        omitted("generation", Form::Int64),
         omitted("labels", TEXT_MAP),
         pointer("managedFields", Form::List(&Form::Struct(&MANAGED_FIELDS))),
         omitted("name", TEXT),
@@ -49,34 +47,30 @@ pub(crate) static OBJECT_META: Struct = Struct {
         omitted("ownerReferences", Form::List(&Form::Struct(&OWNER))),
         omitted("resourceVersion", TEXT),
         omitted("selfLink", TEXT),
-        omitted("uid", Form::Text("types.UID")),
+        omitted("uid", TEXT),
     ],
 };
 
 static MANAGED_FIELDS: Struct = Struct {
-    name: "ManagedFieldsEntry",
-    go: "v1.ManagedFieldsEntry",
     fields: &[
         omitted("apiVersion", TEXT),
         omitted("fieldsType", TEXT),
         pointer("fieldsV1", Form::Any),
         omitted("manager", TEXT),
-        omitted("operation", Form::Text("v1.ManagedFieldsOperationType")),
+        omitted("operation", TEXT),
         omitted("subresource", TEXT),
         omitted("time", Form::Time),
     ],
 };
 
 static OWNER: Struct = Struct {
-    name: "OwnerReference",
-    go: "v1.OwnerReference",
     fields: &[
         written("apiVersion", TEXT),
         pointer("blockOwnerDeletion", Form::Bool),
         pointer("controller", Form::Bool),
         written("kind", TEXT),
         written("name", TEXT),
-        written("uid", Form::Text("types.UID")),
+        written("uid", TEXT),
     ],
 };
 
@@ -85,8 +79,6 @@ const API_VERSION: Field = omitted("apiVersion", TEXT);
 const KIND: Field = omitted("kind", TEXT);
 
 static CONFIG_MAP: Struct = Struct {
-    name: "ConfigMap",
-    go: "v1.ConfigMap",
     fields: &[
         API_VERSION,
         omitted("binaryData", Form::Map(&Form::Bytes)),
@@ -98,8 +90,6 @@ static CONFIG_MAP: Struct = Struct {
 };
 
 static SECRET: Struct = Struct {
-    name: "Secret",
-    go: "v1.Secret",
     fields: &[
         API_VERSION,
         omitted("data", Form::Map(&Form::Bytes)),
@@ -107,13 +97,11 @@ static SECRET: Struct = Struct {
         KIND,
         METADATA,
         omitted("stringData", TEXT_MAP),
-        omitted("type", Form::Text("v1.SecretType")),
+        omitted("type", TEXT),
     ],
 };
 
 static REFERENCE: Struct = Struct {
-    name: "ObjectReference",
-    go: "v1.ObjectReference",
     fields: &[
         API_VERSION,
         omitted("fieldPath", TEXT),
@@ -121,32 +109,26 @@ static REFERENCE: Struct = Struct {
         omitted("name", TEXT),
         omitted("namespace", TEXT),
         omitted("resourceVersion", TEXT),
-        omitted("uid", Form::Text("types.UID")),
+        omitted("uid", TEXT),
     ],
 };
 
 static EVENT_SOURCE: Struct = Struct {
-    name: "EventSource",
-    go: "v1.EventSource",
     fields: &[omitted("component", TEXT), omitted("host", TEXT)],
 };
 
 static EVENT_SERIES: Struct = Struct {
-    name: "EventSeries",
-    go: "v1.EventSeries",
     fields: &[
-        omitted("count", Form::Int("int32")),
+        omitted("count", Form::Int32),
         written("lastObservedTime", Form::MicroTime),
     ],
 };
 
 static EVENT: Struct = Struct {
-    name: "Event",
-    go: "v1.Event",
     fields: &[
         omitted("action", TEXT),
         API_VERSION,
-        omitted("count", Form::Int("int32")),
+        omitted("count", Form::Int32),
         written("eventTime", Form::MicroTime),
         written("firstTimestamp", Form::Time),
         written("involvedObject", Form::Struct(&REFERENCE)),
@@ -165,22 +147,18 @@ static EVENT: Struct = Struct {
 };
 
 static LEASE_SPEC: Struct = Struct {
-    name: "LeaseSpec",
-    go: "v1.LeaseSpec",
     fields: &[
         pointer("acquireTime", Form::MicroTime),
         pointer("holderIdentity", TEXT),
-        pointer("leaseDurationSeconds", Form::Int("int32")),
-        pointer("leaseTransitions", Form::Int("int32")),
+        pointer("leaseDurationSeconds", Form::Int32),
+        pointer("leaseTransitions", Form::Int32),
         pointer("preferredHolder", TEXT),
         pointer("renewTime", Form::MicroTime),
-        pointer("strategy", Form::Text("v1.CoordinatedLeaseStrategy")),
+        pointer("strategy", TEXT),
     ],
 };
 
 static LEASE: Struct = Struct {
-    name: "Lease",
-    go: "v1.Lease",
     fields: &[
         API_VERSION,
         KIND,
@@ -190,41 +168,30 @@ static LEASE: Struct = Struct {
 };
 
 static NAMESPACE_SPEC: Struct = Struct {
-    name: "NamespaceSpec",
-    go: "v1.NamespaceSpec",
-    fields: &[omitted(
-        "finalizers",
-        Form::List(&Form::Text("v1.FinalizerName")),
-    )],
+    fields: &[omitted("finalizers", Form::List(&TEXT))],
 };
 
 static NAMESPACE_CONDITION: Struct = Struct {
-    name: "NamespaceCondition",
-    go: "v1.NamespaceCondition",
     fields: &[
         omitted("lastTransitionTime", Form::Time),
         omitted("message", TEXT),
         omitted("reason", TEXT),
-        written("status", Form::Text("v1.ConditionStatus")),
-        written("type", Form::Text("v1.NamespaceConditionType")),
+        written("status", TEXT),
+        written("type", TEXT),
     ],
 };
 
 static NAMESPACE_STATUS: Struct = Struct {
-    name: "NamespaceStatus",
-    go: "v1.NamespaceStatus",
     fields: &[
         omitted(
             "conditions",
             Form::List(&Form::Struct(&NAMESPACE_CONDITION)),
         ),
-        omitted("phase", Form::Text("v1.NamespacePhase")),
+        omitted("phase", TEXT),
     ],
 };
 
 static NAMESPACE: Struct = Struct {
-    name: "Namespace",
-    go: "v1.Namespace",
     fields: &[
         API_VERSION,
         KIND,
@@ -235,22 +202,15 @@ static NAMESPACE: Struct = Struct {
 };
 
 static PRECONDITIONS: Struct = Struct {
-    name: "Preconditions",
-    go: "v1.Preconditions",
-    fields: &[
-        pointer("resourceVersion", TEXT),
-        pointer("uid", Form::Text("types.UID")),
-    ],
+    fields: &[pointer("resourceVersion", TEXT), pointer("uid", TEXT)],
 };
 
 /// The body of a deletion.
 pub(crate) static DELETE_OPTIONS: Struct = Struct {
-    name: "DeleteOptions",
-    go: "v1.DeleteOptions",
     fields: &[
         API_VERSION,
         omitted("dryRun", TEXTS),
-        pointer("gracePeriodSeconds", Form::Int("int64")),
+        pointer("gracePeriodSeconds", Form::Int64),
         pointer(
             "ignoreStoreReadErrorWithClusterBreakingPotential",
             Form::Bool,
@@ -258,7 +218,7 @@ pub(crate) static DELETE_OPTIONS: Struct = Struct {
         KIND,
         pointer("orphanDependents", Form::Bool),
         pointer("preconditions", Form::Struct(&PRECONDITIONS)),
-        pointer("propagationPolicy", Form::Text("v1.DeletionPropagation")),
+        pointer("propagationPolicy", TEXT),
     ],
 };
 

@@ -8,8 +8,9 @@ fn read(kind: &str, value: Value) -> Result<(Value, Vec<String>), String> {
     } else {
         ""
     };
+    let of = of_kind(group, kind).unwrap();
     let mut unknown = Vec::new();
-    let object = decode(of_kind(group, kind).unwrap(), value, "", &mut unknown)?;
+    let object = decode(of, value, "", Source::Text, &mut unknown)?;
     Ok((object.into(), unknown))
 }
 
@@ -58,32 +59,32 @@ fn unknown_fields_go_and_are_named_with_their_path() {
 }
 
 #[test]
-fn a_wrong_form_is_told_as_a_real_server_tells_it() {
+fn a_value_of_a_wrong_type_is_an_error_that_names_its_field() {
     let cases = [
         (
             "ConfigMap",
             json!({"metadata": {"labels": "x"}}),
-            "json: cannot unmarshal string into Go struct field ObjectMeta.metadata.labels of type map[string]string",
+            "expected an object at metadata.labels, got a string",
         ),
         (
             "ConfigMap",
             json!({"data": {"a": 1}}),
-            "json: cannot unmarshal number into Go struct field ConfigMap.data of type string",
+            "expected a string at data.a, got the number 1",
         ),
         (
             "Event",
             json!({"source": []}),
-            "json: cannot unmarshal array into Go struct field Event.source of type v1.EventSource",
+            "expected an object at source, got a list",
         ),
         (
             "Lease",
             json!({"spec": {"leaseTransitions": 1.5}}),
-            "json: cannot unmarshal number 1.5 into Go struct field LeaseSpec.spec.leaseTransitions of type int32",
+            "expected a 32-bit integer at spec.leaseTransitions, got the number 1.5",
         ),
         (
             "Secret",
             json!({"data": {"a": "no base64!"}}),
-            "illegal base64 data at input byte 2",
+            "expected a base64 string at data.a, got a string that is not base64",
         ),
     ];
     for (kind, body, want) in cases {

@@ -285,7 +285,7 @@ pub(crate) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError>
         Some(text) => text.parse().map(Some).map_err(|_| {
             let text = truncated(text, 64);
             ApiError::unreasoned(format!(
-                "resourceVersion: Invalid value: {text:?}: strconv.ParseUint: parsing {text:?}: invalid syntax"
+                "resourceVersion: Invalid value: {text:?}: expected a number"
             ))
         }),
     }

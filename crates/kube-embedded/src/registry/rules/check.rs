@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::field::{FieldError, FieldErrorKind, truncated};
+use crate::field::{FieldError, FieldErrorKind, expected, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::registry::Registry;
 use crate::registry::request::{Subresource, Target};
@@ -96,12 +96,10 @@ pub(crate) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Resu
     }
 }
 
-/// A resourceVersion that is none: a real server's store stumbles over it, and says so without a reason.
+/// 500 without a reason, as a real API server answers to a resourceVersion that is not a number.
 pub(crate) fn no_number(version: &str) -> ApiError {
-    ApiError::unreasoned(format!(
-        "strconv.ParseUint: parsing {:?}: invalid syntax",
-        truncated(version, 256)
-    ))
+    let version = format!("{:?}", truncated(version, 256));
+    ApiError::unreasoned(expected("a number", "metadata.resourceVersion", &version))
 }
 
 /// Whoever replaces an object by PUT and names a UID means the object that has it, and no other of that name.

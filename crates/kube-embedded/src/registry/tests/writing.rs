@@ -97,7 +97,7 @@ async fn refusals_have_the_real_servers_codes_and_texts() {
         (bed.create_at(&elsewhere, pool("a")).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
         (bed.create_at(&elsewhere, json!({"metadata": {"name": "-"}})).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
         (bed.create("ippools", with(pool("b"), "namespace", "other".into())).await, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request".to_owned()),
-        (bed.create("ippools", with(pool("b"), "labels", json!({"a": 1}))).await, 400, "BadRequest", "json: cannot unmarshal number into Go struct field ObjectMeta.labels of type string".to_owned()),
+        (bed.create("ippools", with(pool("b"), "labels", json!({"a": 1}))).await, 400, "BadRequest", "expected a string at metadata.labels.a, got the number 1".to_owned()),
         (bed.create("ippools", with(pool("b"), "resourceVersion", "1".into())).await, 500, "", "resourceVersion should not be set on objects to be created".to_owned()),
         (bed.create("ippools", kind).await, 422, "Invalid", "kind: Invalid value: \"IPClaim\": must be IPPool".to_owned()),
         (bed.create("ippools", json!({"metadata": {"name": "b"}, "spec": {}})).await, 422, "Invalid", r#"IPPool.ipam.metal3.io "b" is invalid: [spec.namePrefix: Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#.to_owned()),

@@ -5,12 +5,12 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
-use crate::field::{FieldError, truncated};
+use crate::field::{FieldError, expected, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::registry::request::{FieldValidation, WriteOptions};
 use crate::registry::rules::metadata::{self, Object};
 use crate::schema::Schema;
-use crate::typed;
+use crate::typed::{self, Source};
 
 /// Deepest nesting of what is stored. Parsers here end at 128, and patches can put together what no parser would let in.
 const DEPTH: usize = 100;
@@ -61,11 +61,11 @@ pub(crate) fn decode(
         typed::of_kind(&resource.group, &resource.kind),
     ) {
         (_, Some(of)) => {
-            let read = match came {
-                Came::Merged | Came::Applied => typed::convert,
-                Came::Whole | Came::Patched => typed::decode,
+            let source = match came {
+                Came::Merged | Came::Applied => Source::Values,
+                Came::Whole | Came::Patched => Source::Text,
             };
-            let read = read(of, Value::Object(object), "", &mut unknown);
+            let read = typed::decode(of, Value::Object(object), "", source, &mut unknown);
             object = read.map_err(|why| match came {
                 Came::Whole | Came::Patched | Came::Merged => faulty(&why),
                 Came::Applied => cannot_be_applied(resource, &why),
@@ -76,7 +76,13 @@ pub(crate) fn decode(
         }
         (schema, None) => {
             let found = object.remove("metadata").unwrap_or_default();
-            let read = typed::decode(&typed::OBJECT_META, found, "metadata", &mut unknown);
+            let read = typed::decode(
+                &typed::OBJECT_META,
+                found,
+                "metadata",
+                Source::Text,
+                &mut unknown,
+            );
             let metadata = read.map_err(|why| faulty(&why))?;
             object.insert("metadata".to_owned(), metadata.into());
             // The schema is that of this kind in this version; what says that it is another is refused further down.
@@ -174,7 +180,10 @@ fn cannot_be_patched(why: &str) -> ApiError {
 /// 422 about a patch that leaves a list where the object was.
 fn is_a_list(found: &Value) -> ApiError {
     let shown = Value::from(truncated(&found.to_string(), 512));
-    let why = "couldn't get version/kind; json parse error: json: cannot unmarshal array into Go value of type struct { APIVersion string \"json:\\\"apiVersion,omitempty\\\"\"; Kind string \"json:\\\"kind,omitempty\\\"\" }";
+    let why = format!(
+        "couldn't get version/kind; {}",
+        expected("an object", "", "a list")
+    );
     ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
 }
 

@@ -7,8 +7,7 @@ use std::collections::HashSet;
 use serde_json::{Map, Value};
 
 use crate::error::ApiError;
-use crate::field::truncated;
-use managed_fields::go_value;
+use crate::field::{expected, found, truncated};
 
 const DIRECTIVE: &str = "$patch";
 const ORDER: &str = "$setElementOrder/";
@@ -69,7 +68,11 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
                         *target = patch;
                     }
                     Some("delete") => target.clear(),
-                    Some(_) | None => return Err(unknown_directive(directive, &patch)),
+                    Some(_) | None => {
+                        let found = truncated(&directive.to_string(), 64);
+                        let wanted = "a $patch of \"replace\" or \"delete\"";
+                        return Err(senseless(wanted, field, &found));
+                    }
                 }
                 return Ok(());
             }
@@ -81,7 +84,7 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
         }
         (Value::Array(found), Value::Array(patch)) => {
             *found = match Items::of(field) {
-                Some(items) => merged(found, patch, items)?,
+                Some(items) => merged(found, patch, items, field)?,
                 None => patch.clone(),
             };
             Ok(())
@@ -131,27 +134,26 @@ fn order_lists(
         .cloned()
         .collect();
     for name in names {
-        let wanted = list(&patch.remove(&name).unwrap_or_default())?;
+        let wanted = list(&patch.remove(&name).unwrap_or_default(), &name)?;
         let field = &name[ORDER.len()..];
         let Some(items) = Items::of(field) else {
             continue;
         };
-        let found = target.get(field).map(list).transpose()?;
-        let sent = patch.get(field).map(list).transpose()?;
+        let read = |value| list(value, field);
+        let found = target.get(field).map(read).transpose()?;
+        let sent = patch.get(field).map(read).transpose()?;
         if let Some(sent) = &sent {
-            check_order(sent, &wanted, items)?;
+            check_order(sent, &wanted, items, field)?;
         }
         let both = match (&found, &sent) {
             (None, None) => continue,
             (Some(found), None) => found.clone(),
             (None, Some(sent)) => sent.clone(),
-            (Some(found), Some(sent)) => merged(found, sent, items)?,
+            (Some(found), Some(sent)) => merged(found, sent, items, field)?,
         };
         let found = found.unwrap_or_default();
         if found.is_empty() && sent.is_none_or(|sent| sent.is_empty()) {
-            return Err(ApiError::unreasoned(
-                "no elements in any of the given slices",
-            ));
+            return Err(senseless("a list with items", field, "none"));
         }
         target.insert(
             field.to_owned(),
@@ -162,50 +164,30 @@ fn order_lists(
     Ok(())
 }
 
-/// What a patch says is to be done with a map, and is nothing that can be done.
-fn unknown_directive(directive: &Value, patch: &Map<String, Value>) -> ApiError {
-    // As Go prints with `%s` what is no text.
-    let said = match directive {
-        Value::Null => "%!s(<nil>)".to_owned(),
-        Value::Bool(said) => format!("%!s(bool={said})"),
-        Value::Number(said) if said.is_f64() => format!("%!s(float64={said})"),
-        Value::Number(said) => format!("%!s(int64={said})"),
-        Value::String(_) | Value::Array(_) | Value::Object(_) => go_value(directive),
-    };
-    ApiError::unreasoned(format!(
-        "unknown patch type: {} in map: {}",
-        truncated(&said, 256),
-        truncated(&go_value(&Value::Object(patch.clone())), 2048)
-    ))
+/// 500 without a reason, as a real API server answers to a patch that makes no sense: what was expected at this field, and what
+/// came.
+fn senseless(wanted: &str, field: &str, found: &str) -> ApiError {
+    ApiError::unreasoned(expected(wanted, field, found))
 }
 
 /// The items of what must be a list.
-fn list(value: &Value) -> Result<Vec<Value>, ApiError> {
-    let found = match value {
-        Value::Array(list) => return Ok(list.clone()),
-        Value::Null => "%!s(<nil>)",
-        Value::Bool(_) => "bool",
-        Value::Number(number) if number.is_f64() => "float64",
-        Value::Number(_) => "int64",
-        Value::String(_) => "string",
-        Value::Object(_) => "map[string]interface {}",
-    };
-    Err(ApiError::unreasoned(format!(
-        "expected a []interface {{}}, but received a {found}"
-    )))
-}
-
-/// A list, as Go prints it.
-fn shown(list: &[Value]) -> String {
-    go_value(&Value::Array(list.to_vec()))
+fn list(value: &Value, field: &str) -> Result<Vec<Value>, ApiError> {
+    match value {
+        Value::Array(list) => Ok(list.clone()),
+        other => Err(senseless("a list", field, &found(other))),
+    }
 }
 
 /// What is sent must stand in the order that is sent with it.
-fn check_order(sent: &[Value], wanted: &[Value], items: Items) -> Result<(), ApiError> {
+fn check_order(
+    sent: &[Value],
+    wanted: &[Value],
+    items: Items,
+    field: &str,
+) -> Result<(), ApiError> {
     if sent.is_empty() || wanted.is_empty() {
         return Ok(());
     }
-    let all = sent;
     let mut sent = sent
         .iter()
         .filter(|item| item["$patch"].is_null())
@@ -214,18 +196,15 @@ fn check_order(sent: &[Value], wanted: &[Value], items: Items) -> Result<(), Api
     for item in wanted {
         sent.next_if_eq(&items.key(item));
     }
-    match sent.next() {
-        None => Ok(()),
-        Some(_) => Err(ApiError::unreasoned(format!(
-            "The order in patch list:\n{}\n doesn't match $setElementOrder list:\n{}\n",
-            truncated(&shown(all), 2048),
-            truncated(&shown(wanted), 2048)
-        ))),
+    if sent.next().is_none() {
+        return Ok(());
     }
+    let wanted = format!("a list in the order of {ORDER}{field}");
+    Err(senseless(&wanted, field, "another order"))
 }
 
 /// Items of one list are all of one type.
-fn check_alike(found: &[Value], patch: &[Value]) -> Result<(), ApiError> {
+fn check_alike(found: &[Value], patch: &[Value], field: &str) -> Result<(), ApiError> {
     let of = |value: &Value| match value {
         // Go tells whole numbers from others.
         Value::Number(number) if number.is_f64() => None,
@@ -236,16 +215,21 @@ fn check_alike(found: &[Value], patch: &[Value]) -> Result<(), ApiError> {
     if all.all(|other| Some(other) == first) {
         return Ok(());
     }
-    Err(ApiError::unreasoned(format!(
-        "list element types are not identical: [{} {}]",
-        truncated(&shown(found), 2048),
-        truncated(&shown(patch), 2048)
-    )))
+    Err(senseless(
+        "a list with items of one type",
+        field,
+        "items of several types",
+    ))
 }
 
 /// Both lists as one: what the patch has as the patch has it.
-fn merged(found: &[Value], patch: &[Value], items: Items) -> Result<Vec<Value>, ApiError> {
-    check_alike(found, patch)?;
+fn merged(
+    found: &[Value],
+    patch: &[Value],
+    items: Items,
+    field: &str,
+) -> Result<Vec<Value>, ApiError> {
+    check_alike(found, patch, field)?;
     let mut both: Vec<Option<Value>> = Vec::with_capacity(found.len() + patch.len());
     let mut places = HashMap::new();
     for item in found {
@@ -351,7 +335,8 @@ mod tests {
     fn items_of_several_types_are_no_list() {
         let object = json!({"finalizers": ["a/1"]});
         let patch = json!({"finalizers": ["b/2", -1]});
-        let want = "list element types are not identical: [[a/1] [b/2 -1]]";
+        let want =
+            "expected a list with items of one type at finalizers, got items of several types";
         assert_eq!(patched(object, &patch).unwrap_err(), want);
     }
 
@@ -361,11 +346,11 @@ mod tests {
         for (patch, want) in [
             (
                 json!({"$setElementOrder/finalizers": ["a/1"], "finalizers": null}),
-                "expected a []interface {}, but received a %!s(<nil>)",
+                "expected a list at finalizers, got null",
             ),
             (
                 json!({"$setElementOrder/finalizers": ["a/1"], "finalizers": ["b/2"]}),
-                "The order in patch list:\n[b/2]\n doesn't match $setElementOrder list:\n[a/1]\n",
+                "expected a list in the order of $setElementOrder/finalizers at finalizers, got another order",
             ),
         ] {
             assert_eq!(patched(object.clone(), &patch).unwrap_err(), want);
