@@ -1,5 +1,5 @@
-//! The table of what is served: the kinds of the definitions that the server is given, and the few built-in ones that their
-//! clients need.
+//! The resources that are served: those of the CustomResourceDefinitions that the server is given, and the built-in ones
+//! (`builtin`).
 
 use std::sync::Arc;
 
@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use thiserror::Error;
 
+use crate::builtin;
 use crate::schema::{Schema, SchemaError};
 use managed_fields::Layout;
 
@@ -24,7 +25,7 @@ pub struct Resource {
     pub list_kind: String,
     /// Name in paths.
     pub plural: String,
-    /// Name of one.
+    /// Name of one object, for people.
     pub singular: String,
     /// Short names for people.
     pub short_names: Vec<String>,
@@ -32,34 +33,34 @@ pub struct Resource {
     pub categories: Vec<String>,
     /// Whether its objects live in namespaces.
     pub namespaced: bool,
-    /// Whether `status` is written by a path of its own.
+    /// Whether `status` is a subresource.
     pub status_subresource: bool,
-    /// The structural schema; none for built-in kinds, whose objects are kept as they come.
+    /// The structural schema of a custom resource. `None` for built-in kinds.
     pub schema: Option<Arc<Schema>>,
     /// Columns after NAME of a table.
     pub columns: Vec<Column>,
-    /// Fields beside `metadata.name` and `metadata.namespace` that a field selector may name, without a leading dot.
+    /// Fields that a field selector may name, beside `metadata.name` and `metadata.namespace`. Without a leading dot.
     pub selectable: Vec<String>,
-    /// What sets it apart.
+    /// How it behaves where kinds differ.
     pub conduct: Conduct,
-    /// What its objects are made of, to tell who owns which field.
+    /// Decides which fields of its objects are owned separately (`metadata.managedFields`).
     pub(crate) layout: Layout,
-    /// Its place in [`Resources::all`].
+    /// Index in [`Resources::all`].
     pub(crate) index: usize,
 }
 
-/// How a resource behaves where resources differ.
+/// How the objects of a resource behave where resources differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Conduct {
-    /// A custom resource: schema, generation, a resourceVersion needed to update.
+    /// A custom resource: has a schema and a generation; an update needs a resourceVersion.
     Custom,
-    /// CustomResourceDefinitions: what is served, to be read only.
+    /// CustomResourceDefinitions: can only be read.
     Definition,
-    /// Namespaces: hold others, go in two steps.
+    /// Namespaces: contain objects, and are deleted in two steps.
     Namespace,
-    /// Events: made or replaced by PUT, forgotten after an hour.
+    /// Events: created or replaced by PUT, deleted after an hour.
     Event,
-    /// Leases: made or replaced by PUT, a resourceVersion needed to update.
+    /// Leases: created or replaced by PUT; an update needs a resourceVersion.
     Lease,
     /// ConfigMaps and Secrets.
     Plain,
@@ -72,13 +73,13 @@ pub struct Column {
     pub name: String,
     /// `string`, `integer`, `number`, `boolean` or `date`.
     pub kind: String,
-    /// Finer type, mostly empty.
+    /// Format of that type; mostly empty.
     pub format: String,
     /// What it shows.
     pub description: String,
-    /// Above 0: wide output only.
+    /// Above 0: shown in wide output only.
     pub priority: i32,
-    /// Where the value lies, as in a CRD.
+    /// JSONPath of the value, as in a CustomResourceDefinition.
     pub json_path: String,
 }
 
@@ -92,13 +93,13 @@ pub struct Resources {
 /// Why a CustomResourceDefinition cannot be served.
 #[derive(Debug, Error)]
 pub enum DefinitionError {
-    /// No version is stored.
+    /// No version has `storage: true`.
     #[error("CustomResourceDefinition {name}: no version has storage: true")]
     NoStoredVersion {
         /// The definition.
         name: String,
     },
-    /// The schema is no JSON.
+    /// The schema cannot be written as JSON.
     #[error("CustomResourceDefinition {name}: its schema: {source}")]
     Json {
         /// The definition.
@@ -114,7 +115,7 @@ pub enum DefinitionError {
         /// What was wrong.
         source: SchemaError,
     },
-    /// Its kind or plural is another's.
+    /// Another resource has its kind or plural name.
     #[error(
         "CustomResourceDefinition {name}: another definition, or a built-in kind, has its kind or plural name"
     )]
@@ -145,12 +146,12 @@ impl Resource {
         }
     }
 
-    /// Whether clients may change it.
+    /// Whether clients can only read its objects.
     pub fn is_read_only(&self) -> bool {
         self.conduct == Conduct::Definition
     }
 
-    /// What may be done with it, in discovery's words.
+    /// The verbs that discovery lists for it.
     pub fn verbs(&self) -> &'static [&'static str] {
         if self.is_read_only() {
             &["get", "list", "watch"]
@@ -168,17 +169,17 @@ impl Resource {
         }
     }
 
-    /// Where its objects lie in the store: everything under this prefix, `<namespace>/<name>` or `<name>` after it.
+    /// Prefix of the store's keys of its objects; `<namespace>/<name>` or `<name>` follows.
     pub(crate) fn prefix(&self) -> String {
         format!("/{}/{}/", self.group, self.plural)
     }
 
-    /// Bytes of [`Self::prefix`].
+    /// Length of [`Self::prefix`] in bytes.
     pub(crate) fn prefix_len(&self) -> usize {
         self.group.len() + self.plural.len() + 3
     }
 
-    /// Where an object lies in the store; with no name, what the objects of a namespace lie under.
+    /// Key of an object in the store. With an empty name: prefix of the keys of a namespace's objects.
     pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
         if self.namespaced {
             format!("{}{namespace}/{name}", self.prefix())
@@ -187,13 +188,43 @@ impl Resource {
         }
     }
 
-    /// Namespace (empty for cluster-scoped resources) and name of a key.
+    /// Namespace (empty for cluster-scoped resources) and name in a key.
     pub(crate) fn split_key<'a>(&self, key: &'a str) -> (&'a str, &'a str) {
         let rest = key.get(self.prefix_len()..).unwrap_or_default();
         if self.namespaced {
             rest.split_once('/').unwrap_or(("", rest))
         } else {
             ("", rest)
+        }
+    }
+
+    fn of_builtin(kind: &builtin::Kind) -> Self {
+        let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
+        let column = |&(name, kind, json_path): &(&str, &str, &str)| Column {
+            name: name.to_owned(),
+            kind: kind.to_owned(),
+            format: String::new(),
+            description: String::new(),
+            priority: 0,
+            json_path: json_path.to_owned(),
+        };
+        Self {
+            group: kind.group.to_owned(),
+            version: "v1".to_owned(),
+            kind: kind.kind.to_owned(),
+            list_kind: format!("{}List", kind.kind),
+            plural: kind.plural.to_owned(),
+            singular: kind.kind.to_lowercase(),
+            short_names: owned(kind.short_names),
+            categories: owned(kind.categories),
+            namespaced: kind.namespaced,
+            status_subresource: kind.status_subresource,
+            schema: None,
+            columns: kind.columns.iter().map(column).collect(),
+            selectable: owned(kind.selectable),
+            conduct: kind.conduct,
+            layout: builtin::layout(kind),
+            index: 0,
         }
     }
 
@@ -224,7 +255,8 @@ impl Resource {
                 });
             }
         };
-        let layout = Layout::of_schema(schema.as_ref().map_or(&Value::Null, |schema| schema.raw()));
+        let layout =
+            builtin::custom_layout(schema.as_ref().map_or(&Value::Null, |schema| schema.raw()));
         let columns = version
             .additional_printer_columns
             .iter()
@@ -280,15 +312,17 @@ impl Resource {
 // === impl Resources ===
 
 impl Resources {
-    /// The kinds of these definitions, each in its stored version, beside the built-in ones.
+    /// The resources of these definitions, each in its stored version, and the built-in ones.
     ///
-    /// Compiling the schemas costs more than anything else about a server in memory: a program that opens many servers makes
-    /// this once.
+    /// Compiling the schemas costs more than opening a server in memory: a program that opens many servers does this once.
     ///
     /// # Errors
-    /// A definition that is not structural, or has no stored version, or serves what another one serves.
+    /// A definition whose schema is not structural, that has no stored version, or whose names another resource has.
     pub fn of(definitions: Vec<CustomResourceDefinition>) -> Result<Arc<Self>, DefinitionError> {
-        let mut all = builtins();
+        let mut all: Vec<Resource> = builtin::KINDS
+            .into_iter()
+            .map(Resource::of_builtin)
+            .collect();
         for definition in &definitions {
             let resource = Resource::of_crd(definition)?;
             let is_twin = |other: &Resource| {
@@ -327,12 +361,12 @@ impl Resources {
         self.all.iter().find(|r| r.group == group && r.kind == kind)
     }
 
-    /// The CRDs of the custom ones, as generated.
+    /// The CustomResourceDefinitions, as they were given.
     pub fn definitions(&self) -> &[CustomResourceDefinition] {
         &self.definitions
     }
 
-    /// The one resource of a conduct of which there is one.
+    /// The resource with this conduct, for a conduct that exactly one resource has.
     pub(crate) fn of_conduct(&self, conduct: Conduct) -> &Arc<Resource> {
         self.all
             .iter()
@@ -341,149 +375,7 @@ impl Resources {
     }
 }
 
-struct Builtin {
-    group: &'static str,
-    kind: &'static str,
-    plural: &'static str,
-    short_names: &'static [&'static str],
-    namespaced: bool,
-    conduct: Conduct,
-    selectable: &'static [&'static str],
-    /// Name, type, JSON path.
-    columns: &'static [(&'static str, &'static str, &'static str)],
-}
-
-const AGE: (&str, &str, &str) = ("Age", "date", ".metadata.creationTimestamp");
-
-const BUILTINS: [Builtin; 6] = [
-    Builtin {
-        group: "",
-        kind: "Namespace",
-        plural: "namespaces",
-        short_names: &["ns"],
-        namespaced: false,
-        conduct: Conduct::Namespace,
-        selectable: &["status.phase"],
-        columns: &[("Status", "string", ".status.phase"), AGE],
-    },
-    Builtin {
-        group: "",
-        kind: "Event",
-        plural: "events",
-        short_names: &["ev"],
-        namespaced: true,
-        conduct: Conduct::Event,
-        selectable: &[
-            "involvedObject.kind",
-            "involvedObject.namespace",
-            "involvedObject.name",
-            "involvedObject.uid",
-            "involvedObject.apiVersion",
-            "involvedObject.resourceVersion",
-            "involvedObject.fieldPath",
-            "reason",
-            "reportingComponent",
-            "source",
-            "type",
-        ],
-        columns: &[
-            ("Last Seen", "date", ".lastTimestamp"),
-            ("Type", "string", ".type"),
-            ("Reason", "string", ".reason"),
-            ("Object", "string", ".involvedObject"),
-            ("Message", "string", ".message"),
-        ],
-    },
-    Builtin {
-        group: "",
-        kind: "ConfigMap",
-        plural: "configmaps",
-        short_names: &["cm"],
-        namespaced: true,
-        conduct: Conduct::Plain,
-        selectable: &[],
-        columns: &[("Data", "integer", ".data"), AGE],
-    },
-    Builtin {
-        group: "",
-        kind: "Secret",
-        plural: "secrets",
-        short_names: &[],
-        namespaced: true,
-        conduct: Conduct::Plain,
-        selectable: &["type"],
-        columns: &[
-            ("Type", "string", ".type"),
-            ("Data", "integer", ".data"),
-            AGE,
-        ],
-    },
-    Builtin {
-        group: "coordination.k8s.io",
-        kind: "Lease",
-        plural: "leases",
-        short_names: &[],
-        namespaced: true,
-        conduct: Conduct::Lease,
-        selectable: &[],
-        columns: &[("Holder", "string", ".spec.holderIdentity"), AGE],
-    },
-    Builtin {
-        group: "apiextensions.k8s.io",
-        kind: "CustomResourceDefinition",
-        plural: "customresourcedefinitions",
-        short_names: &["crd", "crds"],
-        namespaced: false,
-        conduct: Conduct::Definition,
-        selectable: &[],
-        columns: &[("Created At", "date", ".metadata.creationTimestamp")],
-    },
-];
-
-fn builtins() -> Vec<Resource> {
-    let owned = |list: &[&str]| list.iter().map(|&s| s.to_owned()).collect::<Vec<_>>();
-    BUILTINS
-        .iter()
-        .map(|b| Resource {
-            group: b.group.to_owned(),
-            version: "v1".to_owned(),
-            kind: b.kind.to_owned(),
-            list_kind: format!("{}List", b.kind),
-            plural: b.plural.to_owned(),
-            singular: b.kind.to_lowercase(),
-            short_names: owned(b.short_names),
-            categories: match b.conduct {
-                Conduct::Definition => owned(&["api-extensions"]),
-                Conduct::Custom
-                | Conduct::Namespace
-                | Conduct::Event
-                | Conduct::Lease
-                | Conduct::Plain => Vec::new(),
-            },
-            namespaced: b.namespaced,
-            status_subresource: b.conduct == Conduct::Namespace,
-            schema: None,
-            columns: b
-                .columns
-                .iter()
-                .map(|&(name, kind, json_path)| Column {
-                    name: name.to_owned(),
-                    kind: kind.to_owned(),
-                    format: String::new(),
-                    description: String::new(),
-                    priority: 0,
-                    json_path: json_path.to_owned(),
-                })
-                .collect(),
-            selectable: owned(b.selectable),
-            conduct: b.conduct,
-            layout: Layout::of_builtin(b.kind),
-            index: 0,
-        })
-        .collect()
-}
-
-/// The value at a dotted path of plain names; what field selectors and columns of built-in kinds look at.
+/// The value at a path of names with dots between them, as field selectors have it.
 pub(crate) fn at_path<'a>(object: &'a Value, path: &str) -> Option<&'a Value> {
     path.split('.')
         .try_fold(object, |value, name| value.get(name))

@@ -8,12 +8,14 @@
 //!     tls.rs      certificate authority, token           http/   requests and answers; TLS and in process alike
 //!                                                          |
 //!     kinds.rs    what is served   <---------------------- registry/   what objects mean
+//!     builtin/    built-in kinds, each described once <----|
 //!     schema/     what a custom resource may hold <--------|
 //!     managed_fields, a crate: who owns which field <------|
 //!     error.rs, field.rs  Status, and findings about fields                                store/  durable, revisions, history
 //! ```
 
 mod admission;
+mod builtin;
 pub mod error;
 pub mod field;
 mod http;
@@ -31,7 +33,6 @@ mod testing;
 #[cfg(test)]
 mod tests;
 mod tls;
-mod typed;
 
 pub use admission::{Admission, Object, Objects, Request, Verdict};
 pub use kinds::{DefinitionError, Resources};

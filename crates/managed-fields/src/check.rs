@@ -11,7 +11,7 @@ use super::shape::{By, Layout, List, Scalar, Shape};
 /// Most findings that one answer names.
 const FINDINGS: usize = 16;
 
-/// Items of a list that have one key.
+/// Whether items of a list may have the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Twins {
     Wrong,
@@ -23,7 +23,8 @@ struct Found {
     twins: Twins,
 }
 
-/// Whether an object fits its shape, items with one key aside: else nobody can say what is whose in it.
+/// Whether an object fits the shape of its kind. Items with the same key are allowed. Ownership cannot be computed for an object
+/// that does not fit.
 pub fn fits(layout: &Layout, object: &Object) -> bool {
     let mut found = Found {
         texts: Vec::new(),
@@ -33,7 +34,7 @@ pub fn fits(layout: &Layout, object: &Object) -> bool {
     found.texts.is_empty()
 }
 
-/// What does not fit, as one text; none when everything does.
+/// What does not fit, as one text. `None` when everything fits.
 pub(super) fn check(shape: &Shape, object: &Object) -> Option<String> {
     let mut found = Found {
         texts: Vec::new(),
@@ -115,7 +116,7 @@ fn tell(path: &[Element], what: &str, found: &mut Found) {
     });
 }
 
-/// Why a scalar's field does not take this value.
+/// A sentence when this value is none of the scalar's types.
 fn misfit(scalar: Scalar, value: &Value) -> Option<String> {
     let fits = match scalar {
         Scalar::Text => value.is_string(),

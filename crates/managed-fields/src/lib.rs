@@ -7,7 +7,7 @@
 //! ```text
 //!   element.rs   one step of a path: a field, an item by its keys, an item by its value
 //!   set.rs       a set of paths, as a tree                       text.rs   the same as FieldsV1
-//!   shape.rs     a CRD's schema -> Shape                         builtin.rs   the shapes of built-in kinds
+//!   shape.rs     a kind's OpenAPI schema -> Shape
 //!
 //!   compare.rs   live, new     -> what was removed, modified, added
 //!   mention.rs   value         -> the paths that it has
@@ -22,7 +22,6 @@
 
 mod annotated;
 mod apply;
-mod builtin;
 mod check;
 mod compare;
 mod element;

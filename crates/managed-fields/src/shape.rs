@@ -1,4 +1,4 @@
-//! What a value is made of, as far as it matters to who owns what: which lists and maps have parts of their own.
+//! Which parts of a value can be owned separately, as a kind's OpenAPI schema says it of each list and map.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -6,23 +6,22 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value};
 
 use super::Object;
-use super::builtin;
 use super::element::Element;
 
 /// The form of a value.
 #[derive(Debug)]
 pub(super) enum Shape {
-    /// One value, owned as a whole.
+    /// A value without parts.
     Scalar(Scalar),
     /// A list.
     List(List),
     /// A map, or an object with fields.
     Map(Fields),
-    /// Whatever it is: maps have parts, everything else is one value.
+    /// A value of any type. A map has parts, everything else has none.
     Free,
 }
 
-/// Which scalars a field takes.
+/// The types of a scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scalar {
     Text,
@@ -31,36 +30,36 @@ pub(super) enum Scalar {
     Any,
 }
 
-/// A list, and what tells its items apart.
+/// A list.
 #[derive(Debug)]
 pub(super) struct List {
     pub(super) by: By,
     pub(super) items: Box<Shape>,
 }
 
-/// What tells the items of a list apart.
+/// What identifies the items of a list.
 #[derive(Debug, PartialEq)]
 pub(super) enum By {
-    /// Nothing: the list is one value.
+    /// Nothing: the list has no parts (`atomic`).
     Whole,
-    /// The items themselves.
+    /// Their values (`set`).
     Value,
-    /// These fields of them, with the value that an absent one stands for.
+    /// The values of these fields (`map`), each with the default of an absent one.
     Keys(Vec<(String, Option<Value>)>),
 }
 
 /// A map.
 #[derive(Debug)]
 pub(super) struct Fields {
-    /// Whether the map is one value.
+    /// Whether the map has no parts (`atomic`).
     pub(super) whole: bool,
-    /// The fields that have names of their own.
+    /// The fields in the schema's `properties`.
     pub(super) named: BTreeMap<String, Shape>,
-    /// What other fields are; none: there are no others.
+    /// The shape of all other fields. `None` when there are no others.
     pub(super) others: Option<Box<Shape>>,
 }
 
-/// The form of a value, one of the three that JSON has for this purpose.
+/// Map, list or scalar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Form {
     Map,
@@ -68,20 +67,21 @@ pub(super) enum Form {
     List,
 }
 
-/// What the objects of a kind are made of.
+/// The shape of the objects of a kind.
 #[derive(Debug)]
 pub struct Layout {
     pub(super) root: Shape,
-    /// What every object of the kind has even when nobody says so: Go's types write it out.
-    pub(super) zero: Object,
+    /// The fields that every object of the kind has, although nobody sends them, with their empty values.
+    empty: Object,
 }
 
 // === impl Layout ===
 
 impl Layout {
-    /// Of a custom resource, from its schema (`openAPIV3Schema`).
-    pub fn of_schema(raw: &Value) -> Self {
-        let mut root = shape(raw, false);
+    /// Of the kind with this OpenAPI schema. `metadata` is the schema of `ObjectMeta`, which a definition's schema does not
+    /// repeat. A schema of no type, `null` too, takes objects with any fields.
+    pub fn of_schema(schema: &Value, metadata: &Value) -> Self {
+        let mut root = shape(schema, false);
         if let Shape::Map(fields) = &mut root {
             for name in ["apiVersion", "kind"] {
                 fields
@@ -90,25 +90,26 @@ impl Layout {
             }
             fields
                 .named
-                .insert("metadata".to_owned(), builtin::metadata());
+                .insert("metadata".to_owned(), shape(metadata, false));
         }
         Self {
             root,
-            zero: Map::new(),
+            empty: Map::new(),
         }
     }
 
-    /// Of a built-in kind; of one that is not known here, anything.
-    pub fn of_builtin(kind: &str) -> Self {
-        builtin::layout(kind)
+    /// With the fields that every object of the kind has, although nobody sends them: nobody owns these.
+    #[must_use]
+    pub fn with_empty(self, empty: Object) -> Self {
+        Self { empty, ..self }
     }
 
-    /// The object with what every object of the kind has.
+    /// The object with the fields that every object of the kind has.
     pub(super) fn filled<'a>(&self, object: &'a Object) -> Cow<'a, Object> {
-        if self.zero.keys().all(|name| object.contains_key(name)) {
+        if self.empty.keys().all(|name| object.contains_key(name)) {
             return Cow::Borrowed(object);
         }
-        let mut filled = self.zero.clone();
+        let mut filled = self.empty.clone();
         filled.extend(object.clone());
         Cow::Owned(filled)
     }
@@ -117,7 +118,8 @@ impl Layout {
 // === impl Shape ===
 
 impl Shape {
-    /// The form in which a value of this shape is walked. What is free takes the value's own; nothing is a map.
+    /// Whether to walk a value as a map, a list or a scalar. A free shape takes the type of the value; an absent value counts as
+    /// a map.
     pub(super) fn form(&self, value: Option<&Value>) -> Form {
         match (self, value) {
             (Self::Scalar(_), _)
@@ -131,7 +133,7 @@ impl Shape {
         }
     }
 
-    /// Whether a list or map of this shape is one value. A free list is.
+    /// Whether a value of this shape has no parts. A free list has none.
     pub(super) fn is_whole(&self, form: Form) -> bool {
         match self {
             Self::Scalar(_) => true,
@@ -141,7 +143,7 @@ impl Shape {
         }
     }
 
-    /// The shape of a field; none when there is no such field.
+    /// The shape of a field. `None` when there is no such field.
     pub(super) fn field(&self, name: &str) -> Option<&Self> {
         match self {
             Self::Map(fields) => fields.named.get(name).or(fields.others.as_deref()),
@@ -150,7 +152,7 @@ impl Shape {
         }
     }
 
-    /// Whether the field has a name of its own in the schema.
+    /// Whether the field is in the schema's `properties`.
     pub(super) fn names(&self, name: &str) -> bool {
         match self {
             Self::Map(fields) => fields.named.contains_key(name),
@@ -168,19 +170,19 @@ impl Shape {
     }
 }
 
-/// A value as a map; none when it is none, or null.
+/// A value as a map. `None` for null and other values.
 pub(super) fn map(value: Option<&Value>) -> Option<&Map<String, Value>> {
     value.and_then(Value::as_object)
 }
 
-/// A value as a list; none when it is none, or null.
+/// A value as a list. `None` for null and other values.
 pub(super) fn list(value: Option<&Value>) -> Option<&Vec<Value>> {
     value.and_then(Value::as_array)
 }
 
 // === a schema's shape ===
 
-/// `free`: whether a schema above this one lets unknown fields be, which goes for everything below it.
+/// `free`: whether a schema above this one preserves unknown fields, which holds for everything below it.
 fn shape(raw: &Value, free: bool) -> Shape {
     let free = free || raw["x-kubernetes-preserve-unknown-fields"] == true;
     match raw["type"].as_str() {
@@ -194,7 +196,7 @@ fn shape(raw: &Value, free: bool) -> Shape {
         }
         Some("integer" | "number") => Shape::Scalar(Scalar::Number),
         Some("boolean") => Shape::Scalar(Scalar::Boolean),
-        // What has a format of its own may be written as a number too.
+        // Server-side apply accepts any scalar for a string with a format.
         Some("string") => Shape::Scalar(match raw["format"].as_str() {
             None | Some("" | "byte") => Scalar::Text,
             Some(_) => Scalar::Any,
@@ -241,10 +243,10 @@ fn by(raw: &Value) -> By {
 // === impl By ===
 
 impl By {
-    /// What tells this item from the others of its list.
+    /// The path element that identifies this item in its list.
     ///
     /// # Errors
-    /// Why nothing does.
+    /// A sentence when nothing identifies it.
     pub(super) fn element(&self, item: &Value) -> Result<Element, String> {
         match self {
             Self::Whole => Err("invalid indexing of non-associative list".to_owned()),

@@ -1,4 +1,4 @@
-//! What clients may send, by `Content-Type`.
+//! The media types of bodies, by `Content-Type`.
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
@@ -14,7 +14,8 @@ use crate::registry::Patch;
 /// Media types that objects are read and written in. A real server has Protobuf too for answers; here it is read, for built-in
 /// kinds.
 const OBJECTS: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";
-/// Media types of patches of custom resources: nobody knows how their lists merge.
+/// Media types of patches of custom resources. Strategic merge patches are missing: how lists of custom resources merge is not
+/// known.
 const CUSTOM_PATCHES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
@@ -37,7 +38,7 @@ fn media_type(headers: &HeaderMap) -> &str {
     text.split(';').next().unwrap_or_default().trim()
 }
 
-/// Which notations a kind has.
+/// In which notations the objects of a kind can be sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notations {
     /// JSON and YAML: custom resources.
@@ -82,7 +83,7 @@ pub(super) fn patch_type(headers: &HeaderMap, known: Notations) -> Result<PatchT
         "application/apply-patch+yaml" => Ok(PatchType::Apply),
         _ => Err(match known {
             Notations::Text => ApiError::unsupported_media_type(CUSTOM_PATCHES),
-            // Another part of the real server says so, in its own words.
+            // For built-in kinds another part of a real API server answers, with another text.
             Notations::Binary => {
                 let mut error = ApiError::unsupported("415: Unsupported Media Type");
                 error.details = Some(Box::default());
@@ -116,7 +117,7 @@ impl PatchType {
         }
     }
 
-    /// What is odd about the body though it can be carried out, in the words in which it is told.
+    /// Repeated keys and unknown fields of a body that can be carried out, as the texts of warnings.
     pub(super) fn findings(self, body: &Decoded) -> Vec<String> {
         let doubled = options::doubled(body);
         if self != Self::Json {
@@ -141,9 +142,8 @@ impl PatchType {
 
     /// The body as a patch of this form.
     pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
-        // YAML of nothing is a configuration with nothing in it.
         let body = match body {
-            // Nothing at all changes nothing.
+            // An empty body is a patch without fields.
             Value::Null if matches!(self, Self::Apply | Self::Strategic) => {
                 Value::Object(serde_json::Map::new())
             }
@@ -160,13 +160,13 @@ impl PatchType {
         }
         Ok(match self {
             Self::Json => {
-                // Nothing at all is a patch that changes nothing.
+                // An empty body is a patch without operations.
                 let mut body = match body {
                     Value::Null => Value::Array(Vec::new()),
                     body => body,
                 };
                 for operation in body.as_array_mut().into_iter().flatten() {
-                    // A value that is left out is none.
+                    // A missing value is null.
                     if let Some(operation) = operation.as_object_mut() {
                         operation.entry("value").or_insert(Value::Null);
                     }
@@ -175,7 +175,7 @@ impl PatchType {
                     .as_array()
                     .is_some_and(|list| list.iter().all(is_operation));
                 Patch::Json(serde_json::from_value(body).map_err(|error| {
-                    // What is written like a patch and means none cannot be carried out; the rest cannot be read.
+                    // A list of operations that make no sense cannot be carried out; anything else cannot be read.
                     if is_list {
                         ApiError::unprocessable()
                     } else {
@@ -190,7 +190,7 @@ impl PatchType {
     }
 }
 
-/// Whether a value has the form of one operation of a JSON patch.
+/// Whether a value looks like one operation of a JSON patch.
 fn is_operation(value: &Value) -> bool {
     value.as_object().is_some_and(|map| {
         ["op", "path", "from"].iter().all(|field| {

@@ -1,5 +1,5 @@
-//! OpenAPI v3, one document a group version: what `kubectl explain` shows and what kubectl's validation asks for. It holds
-//! what those read: paths with their kinds, the patch operation's parameters, and the schemas. Made on first use.
+//! OpenAPI v3, one document for each group version, for `kubectl explain` and kubectl's validation: paths with their kinds, the
+//! parameters of the patch operation, and the schemas. The documents are made at the first request.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -8,6 +8,7 @@ use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use super::discovery::group_version_path;
+use crate::builtin;
 use crate::kinds::{Resource, Resources};
 use crate::product::Product;
 
@@ -76,7 +77,7 @@ impl Documents {
     }
 }
 
-/// FNV-1a: tells documents apart, no more.
+/// FNV-1a. A document that changes gets another hash; nothing else depends on it.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
@@ -105,7 +106,7 @@ fn document(served: &[&Resource], resources: &Resources, product: &Product) -> V
     })
 }
 
-/// `com.example.v1.Widget`: the group backwards, as the real server names the schemas of custom resources.
+/// `com.example.v1.Widget`: the group's parts in reverse order, as a real API server names schemas.
 fn schema_id(resource: &Resource) -> String {
     let group = if resource.group.is_empty() {
         "core.api.k8s.io"
@@ -129,7 +130,7 @@ fn reference(id: &str) -> Value {
     json!({"$ref": format!("#/components/schemas/{id}")})
 }
 
-/// Metadata's reference with a description beside it, in the one form that OpenAPI 3.0 has for that.
+/// A reference with a description. OpenAPI 3.0 ignores what stands beside `$ref`, so it is wrapped in `allOf`.
 fn described(id: &str, description: &str) -> Value {
     json!({"allOf": [reference(id)], "description": description, "default": {}})
 }
@@ -149,57 +150,21 @@ fn schema(resource: &Resource, resources: &Resources) -> Value {
         .and_then(|props| serde_json::to_value(props).ok())
         .unwrap_or_else(|| builtin_schema(resource));
     let own = &mut schema["properties"];
-    own["apiVersion"] = json!({"type": "string", "description": "Version of the API that this object is written in."});
-    own["kind"] = json!({"type": "string", "description": "Kind of this object."});
-    own["metadata"] = described(
-        &format!("{META}ObjectMeta"),
-        "Name, namespace, labels, annotations and what the server keeps of an object.",
-    );
+    for field in [builtin::API_VERSION, builtin::KIND] {
+        own[field.name] = builtin::of_field(&field);
+    }
+    let metadata = builtin::METADATA;
+    own[metadata.name] = described(&format!("{META}ObjectMeta"), metadata.description);
     schema["x-kubernetes-group-version-kind"] = json!([gvk(resource, &resource.kind)]);
     schema
 }
 
-/// The built-in kinds: their fields one level deep, everything below as it comes.
 fn builtin_schema(resource: &Resource) -> Value {
+    if let Some(of) = builtin::object_of(&resource.group, &resource.kind) {
+        return builtin::schema(of);
+    }
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let texts =
-        json!({"type": "object", "additionalProperties": {"type": "string", "default": ""}});
-    let text = json!({"type": "string"});
-    let fields: &[(&str, &Value)] = match resource.kind.as_str() {
-        "ConfigMap" => &[
-            ("data", &texts),
-            ("binaryData", &texts),
-            ("immutable", &json!({"type": "boolean"})),
-        ],
-        "Secret" => &[
-            ("data", &texts),
-            ("stringData", &texts),
-            ("type", &text),
-            ("immutable", &json!({"type": "boolean"})),
-        ],
-        "Event" => &[
-            ("involvedObject", &open),
-            ("reason", &text),
-            ("message", &text),
-            ("type", &text),
-            ("count", &json!({"type": "integer", "format": "int32"})),
-            ("firstTimestamp", &text),
-            ("lastTimestamp", &text),
-            ("eventTime", &text),
-            ("source", &open),
-            ("series", &open),
-            ("related", &open),
-            ("action", &text),
-            ("reportingComponent", &text),
-            ("reportingInstance", &text),
-        ],
-        _ => &[("spec", &open), ("status", &open)],
-    };
-    let properties: Map<String, Value> = fields
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), (*schema).clone()))
-        .collect();
-    json!({"type": "object", "description": resource.kind, "properties": properties})
+    json!({"type": "object", "description": resource.kind, "properties": {"spec": open, "status": open}})
 }
 
 fn list_schema(resource: &Resource, id: &str) -> Value {
@@ -294,7 +259,7 @@ fn in_path(name: &str) -> Value {
     json!({"name": name, "in": "path", "required": true, "schema": {"type": "string", "uniqueItems": true}})
 }
 
-/// One operation: its answer, its query parameters, and the body's media types and schema where it has a body.
+/// One operation: the schema of its answer, its query parameters, and the media types and schema of its body, if it has one.
 fn operation(
     resource: &Resource,
     action: &str,
@@ -323,50 +288,12 @@ fn operation(
     operation
 }
 
-/// The schemas that every document refers to.
+/// The schemas that all documents refer to.
 fn meta_schemas() -> Map<String, Value> {
     let text = |what: &str| json!({"type": "string", "description": what});
-    let time = |what: &str| json!({"type": "string", "format": "date-time", "description": what});
-    let texts = |what: &str| json!({"type": "object", "additionalProperties": {"type": "string", "default": ""}, "description": what});
     let number = |what: &str| json!({"type": "integer", "format": "int64", "description": what});
     let schemas = [
-        (
-            "ObjectMeta",
-            json!({"type": "object", "description": "What every object has.", "properties": {
-                "name": text("Name; unique among the objects of the kind in the namespace."),
-                "generateName": text("Beginning of a name that the server completes; used when there is no name."),
-                "namespace": text("Namespace that the object lives in."),
-                "uid": text("Tells this object from all others that ever had its name. Set by the server."),
-                "resourceVersion": text("Version of the object; changes with every write. Set by the server."),
-                "generation": number("Counts the changes of the spec. Set by the server."),
-                "creationTimestamp": time("When the object was made. Set by the server."),
-                "deletionTimestamp": time("When deletion was asked for. Set by the server."),
-                "deletionGracePeriodSeconds": number("Seconds that the object had left when deletion was asked for."),
-                "labels": texts("Labels, for selecting objects."),
-                "annotations": texts("Notes of people and programs; not for selecting."),
-                "finalizers": {"type": "array", "items": {"type": "string", "default": ""},
-                    "x-kubernetes-list-type": "set", "x-kubernetes-patch-strategy": "merge",
-                    "description": "While there are any, a deleted object stays."},
-                "ownerReferences": {"type": "array", "items": reference(&format!("{META}OwnerReference")),
-                    "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["uid"],
-                    "x-kubernetes-patch-merge-key": "uid", "x-kubernetes-patch-strategy": "merge",
-                    "description": "Objects that this one goes with."},
-            }}),
-        ),
-        (
-            "OwnerReference",
-            json!({"type": "object", "description": "An object that another goes with.",
-            "required": ["apiVersion", "kind", "name", "uid"],
-            "x-kubernetes-map-type": "atomic",
-            "properties": {
-                "apiVersion": text("API version of the owner."),
-                "kind": text("Kind of the owner."),
-                "name": text("Name of the owner."),
-                "uid": text("UID of the owner."),
-                "controller": {"type": "boolean", "description": "Whether the owner manages this object."},
-                "blockOwnerDeletion": {"type": "boolean", "description": "Whether the owner, deleted in the foreground, waits for this object."},
-            }}),
-        ),
+        ("ObjectMeta", builtin::schema(&builtin::OBJECT_META)),
         (
             "ListMeta",
             json!({"type": "object", "description": "What every list has.", "properties": {

@@ -8,6 +8,7 @@ use super::decode::Decoded;
 use super::negotiate::PatchType;
 use super::query::Query;
 use super::service::Asked;
+use crate::builtin::{self, Source};
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind};
 use crate::kinds::Resource;
@@ -16,7 +17,6 @@ use crate::registry::{
     DeleteOptions, FieldSelector, FieldValidation, LabelSelector, ListOptions, Propagation,
     Selectors, VersionMatch, WriteOptions,
 };
-use crate::typed::{self, Source};
 
 /// 422 on options: `DeleteOptions.meta.k8s.io "" is invalid: ...`; nothing when there are no findings.
 fn refuse(kind: &str, findings: &[FieldError]) -> Result<(), ApiError> {
@@ -186,8 +186,8 @@ fn delete_body(body: Value) -> Result<Value, ApiError> {
             "no kind {kind:?} is registered for version {version:?} in the scheme of options"
         )));
     }
-    let read = typed::decode(
-        &typed::DELETE_OPTIONS,
+    let read = builtin::decode(
+        &builtin::DELETE_OPTIONS,
         body,
         "",
         Source::Text,

@@ -1,176 +1,38 @@
-//! Bodies in Kubernetes' protobuf form, for the built-in kinds only. kubectl sends them so for `create namespace`, `create
-//! secret` and `auth whoami`, without asking first; custom resources have no such form anywhere, and answers are always JSON.
+//! Bodies in protobuf, for built-in kinds. kubectl sends `create namespace`, `create secret` and `auth whoami` in protobuf
+//! without asking whether the server reads it. Custom resources have no protobuf form; answers are always JSON.
 //!
-//! A body is the four bytes `k8s\0` and a message that holds `apiVersion`, `kind` and the object's own message. What fields
-//! such a message has stands in tables here; fields that are not in them are skipped, as protobuf wants it.
+//! A body is the four bytes `k8s\0` and a message that holds `apiVersion`, `kind` and the object's own message. Which fields
+//! such a message has is in the tables of `builtin`; fields that are not in them are skipped, as protobuf wants it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
+use super::review::REVIEWS;
+use crate::builtin::{DELETE_OPTIONS, Empty, Field, Form, Struct, TYPE_META, is_empty, object_of};
+
 /// What a body begins with.
 const MAGIC: &[u8] = b"k8s\0";
 
-/// A message: field number, JSON name, type.
-type Message = [(u64, &'static str, Type)];
-
-/// How a field is read. Go writes every field that is no pointer, so that emptiness there means absence, as `omitempty` does
-/// in JSON; of pointers, what is there was set.
-#[derive(Clone, Copy)]
-enum Type {
-    /// A string; an empty one is absent.
-    Text,
-    /// Several strings.
-    Texts,
-    /// A whole number; zero is absent.
-    Number,
-    /// A pointer to a whole number.
-    SetNumber,
-    /// A pointer to a truth value.
-    Flag,
-    /// Seconds and nanoseconds; in JSON without fraction. An empty one is absent.
-    Time,
-    /// The same; in JSON with six digits.
-    MicroTime,
-    /// String to string.
-    TextMap,
-    /// String to bytes; in JSON base64.
-    BytesMap,
-    /// A part.
-    One(&'static Message),
-    /// Several parts.
-    Many(&'static Message),
-}
-use Type::{BytesMap, Flag, Many, MicroTime, Number, One, SetNumber, Text, TextMap, Texts, Time};
-
-const OWNER: &Message = &[
-    (1, "kind", Text),
-    (3, "name", Text),
-    (4, "uid", Text),
-    (5, "apiVersion", Text),
-    (6, "controller", Flag),
-    (7, "blockOwnerDeletion", Flag),
-];
-const META: &Message = &[
-    (1, "name", Text),
-    (2, "generateName", Text),
-    (3, "namespace", Text),
-    (5, "uid", Text),
-    (6, "resourceVersion", Text),
-    (7, "generation", Number),
-    (8, "creationTimestamp", Time),
-    (9, "deletionTimestamp", Time),
-    (10, "deletionGracePeriodSeconds", SetNumber),
-    (11, "labels", TextMap),
-    (12, "annotations", TextMap),
-    (13, "ownerReferences", Many(OWNER)),
-    (14, "finalizers", Texts),
-];
-const NAMESPACE_SPEC: &Message = &[(1, "finalizers", Texts)];
-const NAMESPACE_STATUS: &Message = &[(1, "phase", Text)];
-const NAMESPACE: &Message = &[
-    (1, "metadata", One(META)),
-    (2, "spec", One(NAMESPACE_SPEC)),
-    (3, "status", One(NAMESPACE_STATUS)),
-];
-const CONFIG_MAP: &Message = &[
-    (1, "metadata", One(META)),
-    (2, "data", TextMap),
-    (3, "binaryData", BytesMap),
-    (4, "immutable", Flag),
-];
-const SECRET: &Message = &[
-    (1, "metadata", One(META)),
-    (2, "data", BytesMap),
-    (3, "type", Text),
-    (4, "stringData", TextMap),
-    (5, "immutable", Flag),
-];
-const REFERENCE: &Message = &[
-    (1, "kind", Text),
-    (2, "namespace", Text),
-    (3, "name", Text),
-    (4, "uid", Text),
-    (5, "apiVersion", Text),
-    (6, "resourceVersion", Text),
-    (7, "fieldPath", Text),
-];
-const EVENT_SOURCE: &Message = &[(1, "component", Text), (2, "host", Text)];
-const EVENT_SERIES: &Message = &[(1, "count", Number), (2, "lastObservedTime", MicroTime)];
-const EVENT: &Message = &[
-    (1, "metadata", One(META)),
-    (2, "involvedObject", One(REFERENCE)),
-    (3, "reason", Text),
-    (4, "message", Text),
-    (5, "source", One(EVENT_SOURCE)),
-    (6, "firstTimestamp", Time),
-    (7, "lastTimestamp", Time),
-    (8, "count", Number),
-    (9, "type", Text),
-    (10, "eventTime", MicroTime),
-    (11, "series", One(EVENT_SERIES)),
-    (12, "action", Text),
-    (13, "related", One(REFERENCE)),
-    (14, "reportingComponent", Text),
-    (15, "reportingInstance", Text),
-];
-const LEASE_SPEC: &Message = &[
-    (1, "holderIdentity", Text),
-    (2, "leaseDurationSeconds", SetNumber),
-    (3, "acquireTime", MicroTime),
-    (4, "renewTime", MicroTime),
-    (5, "leaseTransitions", SetNumber),
-    (6, "strategy", Text),
-    (7, "preferredHolder", Text),
-];
-const LEASE: &Message = &[(1, "metadata", One(META)), (2, "spec", One(LEASE_SPEC))];
-const SELF_REVIEW: &Message = &[(1, "metadata", One(META))];
-const RESOURCE_ATTRIBUTES: &Message = &[
-    (1, "namespace", Text),
-    (2, "verb", Text),
-    (3, "group", Text),
-    (4, "version", Text),
-    (5, "resource", Text),
-    (6, "subresource", Text),
-    (7, "name", Text),
-];
-const OTHER_ATTRIBUTES: &Message = &[(1, "path", Text), (2, "verb", Text)];
-const ACCESS_SPEC: &Message = &[
-    (1, "resourceAttributes", One(RESOURCE_ATTRIBUTES)),
-    (2, "nonResourceAttributes", One(OTHER_ATTRIBUTES)),
-];
-const ACCESS_REVIEW: &Message = &[(1, "metadata", One(META)), (2, "spec", One(ACCESS_SPEC))];
-const RULES_SPEC: &Message = &[(1, "namespace", Text)];
-const RULES_REVIEW: &Message = &[(1, "metadata", One(META)), (2, "spec", One(RULES_SPEC))];
-const PRECONDITIONS: &Message = &[(1, "uid", Text), (2, "resourceVersion", Text)];
-const DELETE_OPTIONS: &Message = &[
-    (1, "gracePeriodSeconds", SetNumber),
-    (2, "preconditions", One(PRECONDITIONS)),
-    (3, "orphanDependents", Flag),
-    (4, "propagationPolicy", Text),
-    (5, "dryRun", Texts),
-];
-const TYPE_META: &Message = &[(1, "apiVersion", Text), (2, "kind", Text)];
-
-/// The message of a kind.
-fn message(api_version: &str, kind: &str) -> Option<&'static Message> {
-    Some(match (api_version, kind) {
-        ("v1", "Namespace") => NAMESPACE,
-        ("v1", "ConfigMap") => CONFIG_MAP,
-        ("v1", "Secret") => SECRET,
-        ("v1", "Event") => EVENT,
-        ("coordination.k8s.io/v1", "Lease") => LEASE,
-        ("authentication.k8s.io/v1", "SelfSubjectReview") => SELF_REVIEW,
-        ("authorization.k8s.io/v1", "SelfSubjectAccessReview") => ACCESS_REVIEW,
-        ("authorization.k8s.io/v1", "SelfSubjectRulesReview") => RULES_REVIEW,
+/// The type of the object in a body.
+fn message(api_version: &str, kind: &str) -> Option<&'static Struct> {
+    if kind == "DeleteOptions" {
         // Every group has its own name for the same options.
-        (_, "DeleteOptions") => DELETE_OPTIONS,
-        _ => return None,
-    })
+        return Some(&DELETE_OPTIONS);
+    }
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    let review = REVIEWS
+        .iter()
+        .find(|review| (review.group, review.kind) == (group, kind));
+    match review {
+        _ if version != "v1" => None,
+        Some(review) => Some(review.question),
+        None => object_of(group, kind),
+    }
 }
 
-/// The object in a body, as its JSON form. The error is for people.
+/// The object in a body, as JSON. The error is a sentence for people.
 pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
     let mut rest = body
         .strip_prefix(MAGIC)
@@ -178,9 +40,9 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
     let (mut kind, mut raw): (Map<String, Value>, &[u8]) = (Map::new(), &[]);
     while let Some((number, field)) = next(&mut rest)? {
         match (number, field) {
-            (1, Field::Bytes(bytes)) => kind = read(TYPE_META, bytes)?,
-            (2, Field::Bytes(bytes)) => raw = bytes,
-            (3, Field::Bytes(encoding)) if !encoding.is_empty() => {
+            (1, Wire::Bytes(bytes)) => kind = read(&TYPE_META, bytes)?,
+            (2, Wire::Bytes(bytes)) => raw = bytes,
+            (3, Wire::Bytes(encoding)) if !encoding.is_empty() => {
                 return Err("the body is encoded a second time".to_owned());
             }
             _ => {}
@@ -199,28 +61,28 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
     Ok(object.into())
 }
 
-/// A field as it lies on the wire.
-enum Field<'a> {
+/// The value of a field on the wire.
+enum Wire<'a> {
     Varint(u64),
     Bytes(&'a [u8]),
-    /// Of a width that no field here has.
+    /// 32 or 64 bits, which no field here has.
     Fixed,
 }
 
 /// Takes the next field off; `None` at the end.
-fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, Field<'a>)>, String> {
+fn next<'a>(rest: &mut &'a [u8]) -> Result<Option<(u64, Wire<'a>)>, String> {
     if rest.is_empty() {
         return Ok(None);
     }
     let tag = varint(rest)?;
     let field = match tag & 7 {
-        0 => Field::Varint(varint(rest)?),
-        1 => take(rest, 8).map(|_| Field::Fixed)?,
+        0 => Wire::Varint(varint(rest)?),
+        1 => take(rest, 8).map(|_| Wire::Fixed)?,
         2 => {
             let length = varint(rest)?;
-            Field::Bytes(take(rest, length)?)
+            Wire::Bytes(take(rest, length)?)
         }
-        5 => take(rest, 4).map(|_| Field::Fixed)?,
+        5 => take(rest, 4).map(|_| Wire::Fixed)?,
         other => return Err(format!("wire type {other} is unknown")),
     };
     Ok(Some((tag >> 3, field)))
@@ -248,48 +110,47 @@ fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     Err("a number is too long".to_owned())
 }
 
-fn read(message: &Message, mut rest: &[u8]) -> Result<Map<String, Value>, String> {
+fn read(message: &Struct, mut rest: &[u8]) -> Result<Map<String, Value>, String> {
     let mut object = Map::new();
-    while let Some((number, field)) = next(&mut rest)? {
-        let known = message.iter().find(|(n, ..)| *n == number);
-        let Some((_, name, kind)) = known else {
+    while let Some((number, wire)) = next(&mut rest)? {
+        let is_it = |field: &&Field| field.number == number && number != 0;
+        let Some(field) = message.fields.iter().find(is_it) else {
             continue;
         };
-        let found = match (kind, field) {
-            (Text, Field::Bytes(bytes)) => Some(text(bytes)?)
-                .filter(|t| !t.is_empty())
-                .map(Value::from),
-            (Number, Field::Varint(0)) => None,
-            // Two's complement, as protobuf writes signed numbers of these types.
-            (Number | SetNumber, Field::Varint(number)) => Some(number.cast_signed().into()),
-            (Flag, Field::Varint(number)) => Some((number != 0).into()),
-            (Time, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
-            (MicroTime, Field::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S.%6fZ")?,
-            (One(part), Field::Bytes(bytes)) => Some(read(part, bytes)?.into()),
-            (Texts, Field::Bytes(bytes)) => {
+        let name = field.name;
+        let found = match (&field.form, wire) {
+            (Form::List(_, Form::Text), Wire::Bytes(bytes)) => {
                 append(&mut object, name, text(bytes)?.into());
-                None
+                continue;
             }
-            (Many(part), Field::Bytes(bytes)) => {
+            (Form::List(_, Form::Struct(part)), Wire::Bytes(bytes)) => {
                 append(&mut object, name, read(part, bytes)?.into());
-                None
+                continue;
             }
-            (TextMap | BytesMap, Field::Bytes(bytes)) => {
+            (Form::Map(of), Wire::Bytes(bytes)) => {
                 let (key, value) = entry(bytes)?;
-                let value = match kind {
-                    BytesMap => STANDARD.encode(value),
+                let value = match of {
+                    Form::Bytes => STANDARD.encode(value),
                     _ => text(value)?,
                 };
-                let map = object.entry(*name).or_insert_with(|| Map::new().into());
+                let map = object.entry(name).or_insert_with(|| Map::new().into());
                 map[key] = value.into();
-                None
+                continue;
             }
-            (_, Field::Varint(_) | Field::Bytes(_) | Field::Fixed) => {
+            (Form::Text, Wire::Bytes(bytes)) => text(bytes)?.into(),
+            // Two's complement, as protobuf writes signed numbers of these types.
+            (Form::Int32 | Form::Int64, Wire::Varint(number)) => number.cast_signed().into(),
+            (Form::Bool, Wire::Varint(number)) => (number != 0).into(),
+            (Form::Time, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
+            (Form::MicroTime, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S.%6fZ")?,
+            (Form::Struct(part), Wire::Bytes(bytes)) => read(part, bytes)?.into(),
+            (_, Wire::Varint(_) | Wire::Bytes(_) | Wire::Fixed) => {
                 return Err(format!("field {name} has the wrong wire type"));
             }
         };
-        if let Some(found) = found {
-            object.insert((*name).to_owned(), found);
+        // Go writes every field that is no pointer. An empty one means what its absence means in JSON.
+        if !(found.is_null() || field.empty == Empty::Omitted && is_empty(&found)) {
+            object.insert(name.to_owned(), found);
         }
     }
     Ok(object)
@@ -309,8 +170,8 @@ fn entry(mut rest: &[u8]) -> Result<(String, &[u8]), String> {
     let (mut key, mut value): (&[u8], &[u8]) = (&[], &[]);
     while let Some((number, field)) = next(&mut rest)? {
         match (number, field) {
-            (1, Field::Bytes(bytes)) => key = bytes,
-            (2, Field::Bytes(bytes)) => value = bytes,
+            (1, Wire::Bytes(bytes)) => key = bytes,
+            (2, Wire::Bytes(bytes)) => value = bytes,
             _ => {}
         }
     }
@@ -322,23 +183,24 @@ fn text(bytes: &[u8]) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-fn time(mut rest: &[u8], form: &str) -> Result<Option<Value>, String> {
+/// A time; null for the zero time, which means none.
+fn time(mut rest: &[u8], form: &str) -> Result<Value, String> {
     let (mut seconds, mut nanos) = (0, 0);
     while let Some((number, field)) = next(&mut rest)? {
         match (number, field) {
-            (1, Field::Varint(number)) => seconds = number.cast_signed(),
-            (2, Field::Varint(number)) => nanos = number.cast_signed(),
+            (1, Wire::Varint(number)) => seconds = number.cast_signed(),
+            (2, Wire::Varint(number)) => nanos = number.cast_signed(),
             _ => {}
         }
     }
     if (seconds, nanos) == (0, 0) {
-        return Ok(None);
+        return Ok(Value::Null);
     }
     let time = i32::try_from(nanos)
         .ok()
         .and_then(|nanos| Timestamp::new(seconds, nanos).ok())
         .ok_or("a time is out of range")?;
-    Ok(Some(time.strftime(form).to_string().into()))
+    Ok(time.strftime(form).to_string().into())
 }
 
 #[cfg(test)]

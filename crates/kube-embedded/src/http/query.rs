@@ -1,5 +1,5 @@
-//! The query of a request, read the way the real server reads it: a flag is true unless it says `false` or `0`, a number
-//! that is none is refused, unknown keys are ignored.
+//! The query of a request, read as a real API server reads it: a flag is true unless it is `false` or `0`, a number that cannot
+//! be read is refused, unknown keys are ignored.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::field::{expected, truncated};
 /// A query as pairs, in the client's order, decoded.
 pub(super) struct Query(Vec<(String, String)>);
 
-/// What a table's rows carry beside their cells.
+/// What a table's rows have beside their cells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum IncludeObject {
     None,
@@ -23,13 +23,13 @@ impl Query {
         Self(pairs.into_owned().collect())
     }
 
-    /// The first value of a key; one without a value is empty.
+    /// The first value of a key; empty for a key without `=`.
     pub(super) fn text(&self, key: &str) -> Option<&str> {
         let found = self.0.iter().find(|(k, _)| k == key);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// As [`Self::text`], where an empty value means that nothing was said.
+    /// As [`Self::text`]. `None` also for an empty value.
     pub(super) fn said(&self, key: &str) -> Option<&str> {
         self.text(key).filter(|value| !value.is_empty())
     }
@@ -66,13 +66,13 @@ impl Query {
         })
     }
 
-    /// Every value of a key that may stand more than once.
+    /// All values of a key that may be repeated.
     pub(super) fn all<'a>(&'a self, key: &'a str) -> impl Iterator<Item = &'a str> {
         let found = self.0.iter().filter(move |(k, _)| k == key);
         found.map(|(_, value)| value.as_str())
     }
 
-    /// `includeObject` of a table; metadata unless something else is said.
+    /// `includeObject` of a table; metadata by default.
     pub(super) fn include_object(&self) -> Result<IncludeObject, ApiError> {
         match self.said("includeObject") {
             None | Some("Metadata") => Ok(IncludeObject::Metadata),
@@ -86,7 +86,7 @@ impl Query {
     }
 }
 
-/// A duration as Go writes it: `4s`, `1m30s`, `250ms`; at most three decimals count. Negative ones are none.
+/// A duration as Go writes it: `4s`, `1m30s`, `250ms`. `None` for a negative one.
 fn duration(text: &str) -> Option<Duration> {
     if text == "0" {
         return Some(Duration::ZERO);

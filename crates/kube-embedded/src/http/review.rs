@@ -1,16 +1,19 @@
-//! Questions about the caller: who am I (`kubectl auth whoami`), may I (`kubectl auth can-i`), what may I (its `--list`). There is one user here, and
-//! whoever is let in at all may do everything.
+//! Reviews of the caller: `kubectl auth whoami`, `kubectl auth can-i` and its `--list`. There is one user, who may do everything.
 
 use serde_json::{Value, json};
 
-/// A kind that is only ever created, and answered at once.
+use crate::builtin::{ACCESS_REVIEW, RULES_REVIEW, SELF_REVIEW, Struct};
+
+/// A kind that can only be created, and is not stored.
 pub(super) struct Review {
     pub(super) group: &'static str,
     pub(super) version: &'static str,
     pub(super) kind: &'static str,
     pub(super) plural: &'static str,
     pub(super) singular: &'static str,
-    /// What `status` is.
+    /// The type of its objects, as far as they are read.
+    pub(super) question: &'static Struct,
+    /// The `status` of the answer.
     status: fn() -> Value,
 }
 
@@ -22,6 +25,7 @@ pub(super) const REVIEWS: &[Review] = &[
         kind: "SelfSubjectReview",
         plural: "selfsubjectreviews",
         singular: "selfsubjectreview",
+        question: &SELF_REVIEW,
         status: || json!({"userInfo": {"username": "standalone-admin", "groups": ["system:masters", "system:authenticated"]}}),
     },
     Review {
@@ -30,6 +34,7 @@ pub(super) const REVIEWS: &[Review] = &[
         kind: "SelfSubjectAccessReview",
         plural: "selfsubjectaccessreviews",
         singular: "selfsubjectaccessreview",
+        question: &ACCESS_REVIEW,
         status: || json!({"allowed": true, "reason": "the holder of the server's token may do everything"}),
     },
     Review {
@@ -38,6 +43,7 @@ pub(super) const REVIEWS: &[Review] = &[
         kind: "SelfSubjectRulesReview",
         plural: "selfsubjectrulesreviews",
         singular: "selfsubjectrulesreview",
+        question: &RULES_REVIEW,
         status: || {
             json!({
                 "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
@@ -55,7 +61,7 @@ impl Review {
             .find(|r| r.group == group && r.version == version && r.plural == plural)
     }
 
-    /// The answer to what was asked.
+    /// The answer to a review.
     pub(super) fn answer(&self, mut asked: Value) -> Value {
         json!({
             "kind": self.kind,

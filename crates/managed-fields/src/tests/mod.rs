@@ -26,7 +26,9 @@ fn layout() -> Layout {
     let list = |list_type: &str, items: Value| json!({"type": "array", "x-kubernetes-list-type": list_type, "items": items});
     let mut by_name = list("map", item(json!("granular")));
     by_name["x-kubernetes-list-map-keys"] = json!(["name", "port"]);
-    Layout::of_schema(&json!({"type": "object", "properties": {
+    let metadata =
+        json!({"type": "object", "properties": {"name": text, "managedFields": {"type": "array"}}});
+    let schema = json!({"type": "object", "properties": {
         "spec": {"type": "object", "properties": {
             "text": text,
             "number": {"type": "integer"},
@@ -39,7 +41,8 @@ fn layout() -> Layout {
             "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": true},
         }},
         "status": {"type": "object", "properties": {"count": {"type": "integer"}}},
-    }}))
+    }});
+    Layout::of_schema(&schema, &metadata)
 }
 
 const VERSION: &str = "example.com/v1";

@@ -1,4 +1,4 @@
-//! What is wrong with an object beyond its metadata, and with a write as the successor of what is there.
+//! The rules on an object beyond its metadata, and on an update as the successor of the stored object.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::registry::write::commit::Old;
 use crate::schema::Schema;
 
 impl Registry {
-    /// What is wrong with an object's successor; `kind` is what the client said that it is, in errors.
+    /// Checks the successor of an object. `kind`: the kind that the client sent, for errors.
     pub(crate) fn check_update(
         &self,
         target: &Target,
@@ -30,7 +30,7 @@ impl Registry {
         errors.extend(changed.iter().cloned());
         let of_another_kind = check_kind(resource, new);
         if of_another_kind.is_empty() {
-            // A real server looks at what changed in the metadata twice: for any object, and for this kind.
+            // A real API server reports changed metadata twice: by the rules for all objects, and by the kind's own.
             let core = rules::check_core(resource, new);
             if resource.conduct != Conduct::Event {
                 errors.extend(changed);
@@ -47,7 +47,7 @@ impl Registry {
                 Some(Subresource::Status) => check_status(resource, &old.object, new),
             });
         } else {
-            // Of what says that it is of another kind, a real server looks at the rules in CEL and at nothing else.
+            // For an object of another kind a real API server runs the rules in CEL and nothing else.
             errors.extend(of_another_kind);
         }
         if let Some(schema) = &resource.schema {
@@ -70,7 +70,7 @@ impl Registry {
     }
 }
 
-/// The resourceVersion that the client names, if any, must be the object's.
+/// The resourceVersion that the client sent, if any, must be the stored object's.
 pub(crate) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     let name = metadata::text(&old.object, "name");
@@ -102,7 +102,7 @@ pub(crate) fn no_number(version: &str) -> ApiError {
     ApiError::unreasoned(expected("a number", "metadata.resourceVersion", &version))
 }
 
-/// Whoever replaces an object by PUT and names a UID means the object that has it, and no other of that name.
+/// 409 of a PUT with a UID that is not the stored object's.
 pub(crate) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
     let resource = &target.resource;
     let name = target.name.as_deref().unwrap_or_default();
@@ -127,7 +127,7 @@ pub(crate) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError 
     )
 }
 
-/// A custom resource says what it is; built-in kinds were read as what the path says.
+/// The kind of a custom resource must be the resource's. Built-in kinds were read as the resource's kind.
 pub(crate) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let found = metadata::kind(object);
     if found == resource.kind {
@@ -137,7 +137,7 @@ pub(crate) fn check_kind(resource: &Resource, object: &Object) -> Vec<FieldError
     vec![FieldError::invalid("kind", &found.into(), why)]
 }
 
-/// What is wrong with everything but the metadata. What was wrong before, in the same way, is let through.
+/// The rules on everything but the metadata. A violation that the stored object already has is allowed.
 pub(crate) fn check_contents(
     resource: &Resource,
     old: Option<&Object>,
@@ -154,8 +154,8 @@ pub(crate) fn check_contents(
     errors
 }
 
-/// Adds what the rules in CEL find. As on a real server they are not asked about an object in which something is missing,
-/// too long or of another type, in its metadata or elsewhere.
+/// Adds the violations of the rules in CEL. As on a real API server they do not run on an object in which something is missing,
+/// too long or of a wrong type, in its metadata or elsewhere.
 pub(crate) fn with_rules(
     schema: &Schema,
     mut errors: Vec<FieldError>,
@@ -185,7 +185,7 @@ pub(crate) fn with_rules(
     errors
 }
 
-/// What is wrong with a status that is written by its own path.
+/// The rules on a status that is written through the subresource.
 fn check_status(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
     let Some(schema) = &resource.schema else {
         return Vec::new();
@@ -195,7 +195,7 @@ fn check_status(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldErr
     };
     let before = old.get("status");
     if status.is_null() && before.is_none_or(Value::is_null) {
-        // It changes nothing.
+        // Nothing changes.
         return Vec::new();
     }
     let mut errors = schema.validate_part("status", status);

@@ -3,6 +3,7 @@
 
 use serde_json::Value;
 
+use crate::builtin;
 use crate::error::ApiError;
 use crate::kinds::Conduct;
 use crate::registry::Registry;
@@ -12,7 +13,6 @@ use crate::registry::rules::metadata::{self, Object};
 use crate::registry::write::body::{self, Came};
 use crate::registry::write::managed_fields::{self, By};
 use crate::registry::write::{ATTEMPTS, place};
-use crate::typed;
 
 impl Registry {
     /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
@@ -107,7 +107,7 @@ impl Registry {
 fn forget_odd_times(object: &mut Object) {
     for field in ["creationTimestamp", "deletionTimestamp"] {
         let text = metadata::field(object, field).and_then(Value::as_str);
-        if text.is_some_and(|text| typed::time(text).is_none()) {
+        if text.is_some_and(|text| builtin::time(text).is_none()) {
             metadata::of(object).remove(field);
         }
     }

@@ -1,21 +1,22 @@
-//! From what a client sent to an object of the kind: kind and version, the form of `metadata`, pruning and defaults.
+//! Reads what a client sent as an object of a kind: checks kind and version, reads `metadata` and built-in kinds by their
+//! types, and prunes and defaults custom resources.
 
 use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
+use crate::builtin::{self, Source};
 use crate::error::ApiError;
 use crate::field::{FieldError, expected, truncated};
 use crate::kinds::{Conduct, Resource};
 use crate::registry::request::{FieldValidation, WriteOptions};
 use crate::registry::rules::metadata::{self, Object};
 use crate::schema::Schema;
-use crate::typed::{self, Source};
 
-/// Deepest nesting of what is stored. Parsers here end at 128, and patches can put together what no parser would let in.
+/// Deepest nesting of a stored object. Parsers here stop at 128, and patches can build what no parser would accept.
 const DEPTH: usize = 100;
 
-/// How the body came, which decides how its faults are told.
+/// How an object was sent. Decides how its errors are worded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Came {
     /// As the whole object.
@@ -28,7 +29,7 @@ pub(crate) enum Came {
     Applied,
 }
 
-/// Reads `body` as an object of this kind. Unknown fields go, with warnings or an error as the options say.
+/// Reads `body` as an object of this kind. Unknown fields are left out, with a warning or an error as the options say.
 pub(crate) fn decode(
     resource: &Resource,
     body: Value,
@@ -47,7 +48,7 @@ pub(crate) fn decode(
     };
     let mut object = match body {
         Value::Object(object) => object,
-        // Patches can make it a list, and nothing else.
+        // A patch can replace the object by a list, and by nothing else.
         other if came == Came::Patched => return Err(is_a_list(&other)),
         _ => return Err(faulty("the body is not a JSON object")),
     };
@@ -58,14 +59,14 @@ pub(crate) fn decode(
     let mut unknown = options.findings.clone();
     match (
         &resource.schema,
-        typed::of_kind(&resource.group, &resource.kind),
+        builtin::object_of(&resource.group, &resource.kind),
     ) {
         (_, Some(of)) => {
             let source = match came {
                 Came::Merged | Came::Applied => Source::Values,
                 Came::Whole | Came::Patched => Source::Text,
             };
-            let read = typed::decode(of, Value::Object(object), "", source, &mut unknown);
+            let read = builtin::decode(of, Value::Object(object), "", source, &mut unknown);
             object = read.map_err(|why| match came {
                 Came::Whole | Came::Patched | Came::Merged => faulty(&why),
                 Came::Applied => cannot_be_applied(resource, &why),
@@ -76,8 +77,8 @@ pub(crate) fn decode(
         }
         (schema, None) => {
             let found = object.remove("metadata").unwrap_or_default();
-            let read = typed::decode(
-                &typed::OBJECT_META,
+            let read = builtin::decode(
+                &builtin::OBJECT_META,
                 found,
                 "metadata",
                 Source::Text,
@@ -85,7 +86,7 @@ pub(crate) fn decode(
             );
             let metadata = read.map_err(|why| faulty(&why))?;
             object.insert("metadata".to_owned(), metadata.into());
-            // The schema is that of this kind in this version; what says that it is another is refused further down.
+            // An object of another kind or version is refused further down; this schema says nothing about it.
             let says = says_it_is(resource, &object);
             if schema.is_some() && says == Says::OtherVersion {
                 Schema::prune_all(&mut object, &mut unknown);
@@ -99,7 +100,7 @@ pub(crate) fn decode(
                     Came::Applied => schema.fill_defaults_of_applied(&mut object),
                 }
             }
-            // An empty list of entries says something only where the kind can tell it from none.
+            // Only built-in kinds tell an empty list of entries from a missing one.
             let metadata = metadata::of(&mut object);
             if metadata.get("managedFields") == Some(&Value::Array(Vec::new())) {
                 metadata.remove("managedFields");
@@ -119,7 +120,7 @@ pub(crate) fn decode(
     Ok(object)
 }
 
-/// What an object says that it is.
+/// Whether the apiVersion and kind of an object are those of its resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Says {
     This,
@@ -139,7 +140,7 @@ fn says_it_is(resource: &Resource, object: &Object) -> Says {
     }
 }
 
-/// Whether nothing in the value lies deeper than this.
+/// Whether the value is nested at most this deep.
 fn is_shallow(value: &Value, depth: usize) -> bool {
     let Some(depth) = depth.checked_sub(1) else {
         return false;
@@ -160,7 +161,7 @@ fn cannot_be_handled(resource: &Resource, version: &str, why: &str) -> ApiError 
     ))
 }
 
-/// 500 about what was applied, once it is one with the object that was there.
+/// 500 about an applied configuration that, merged with the live object, cannot be read as the kind.
 fn cannot_be_applied(resource: &Resource, why: &str) -> ApiError {
     let version = resource.api_version();
     let slash = if version.contains('/') { "" } else { "/" };
@@ -171,13 +172,13 @@ fn cannot_be_applied(resource: &Resource, why: &str) -> ApiError {
     ))
 }
 
-/// 422 about a patch whose outcome is no object of this kind. A real server shows all of the outcome.
+/// 422 about a patch whose outcome cannot be read as the kind. A real API server shows the whole outcome.
 fn cannot_be_patched(why: &str) -> ApiError {
     let shown = Value::from("{...}");
     ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
 }
 
-/// 422 about a patch that leaves a list where the object was.
+/// 422 about a patch that replaces the object by a list.
 fn is_a_list(found: &Value) -> ApiError {
     let shown = Value::from(truncated(&found.to_string(), 512));
     let why = format!(
@@ -187,7 +188,7 @@ fn is_a_list(found: &Value) -> ApiError {
     ApiError::invalid_as("", "", "", &[FieldError::invalid("patch", &shown, why)])
 }
 
-/// `apiVersion` must be the resource's; whether `kind` is, is checked with the rest.
+/// `apiVersion` must be the resource's. `kind` is checked with the other rules.
 fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiError> {
     let want = resource.api_version();
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -206,17 +207,17 @@ fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiErro
     Ok(())
 }
 
-/// Of owner references that are equal one stays.
+/// Removes repeated owner references, with a warning.
 pub(crate) fn merge_owners(object: &mut Object, came: Came, warnings: &mut Vec<String>) {
     let when = match came {
         Came::Whole => "",
-        // A patch is read as part of the write, where others may have had their say.
+        // A real API server reads the outcome of a patch after its mutating webhooks.
         Came::Patched | Came::Merged | Came::Applied => " after mutating admission happens",
     };
     let Some(Value::Array(owners)) = metadata::of(object).get_mut("ownerReferences") else {
         return;
     };
-    // By their text, whose keys are sorted: a list may hold tens of thousands.
+    // Compared as text, whose keys are sorted: a list may have tens of thousands of items.
     let mut seen = HashSet::with_capacity(owners.len());
     let mut known = HashSet::new();
     let mut doubled = Vec::new();

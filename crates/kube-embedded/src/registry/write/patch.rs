@@ -1,4 +1,4 @@
-//! Patches, applied to the object that is there. What a patch can make of little input is bounded.
+//! Patches, applied to the stored object. What a patch can make of little input is bounded.
 
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ const OPERATIONS: usize = 10_000;
 const MEDIA_TYPES: &str =
     "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml";
 
-/// Whether a patch of this form is taken for this resource at all.
+/// Whether this resource accepts a patch of this form.
 pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> {
     match patch {
         Patch::Json(patch) if patch.0.len() > OPERATIONS => {
@@ -26,7 +26,7 @@ pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
             );
             Err(error)
         }
-        // Without Go types nobody knows how lists of custom resources merge.
+        // How lists of custom resources merge is not known.
         Patch::Strategic(_) if resource.conduct == Conduct::Custom => {
             Err(ApiError::unsupported_media_type(MEDIA_TYPES))
         }
@@ -34,7 +34,7 @@ pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
     }
 }
 
-/// The object after the patch; it still has to be read as one. An apply is no patch in this sense: see `write.rs`.
+/// The object after the patch, which is still to be read as the kind. Server-side apply has its own way, in `apply.rs`.
 pub(crate) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
     let mut object = Value::Object(old);
     match patch {

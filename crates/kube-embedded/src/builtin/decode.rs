@@ -70,7 +70,7 @@ impl Reader<'_> {
         let mut read = Map::new();
         for (name, value) in fields {
             let path = child(path, &name);
-            let Some(field) = of.fields.iter().find(|field| field.name == name) else {
+            let Some(field) = of.field(&name) else {
                 if self.unknown.len() < NAMED {
                     self.unknown
                         .push(format!("unknown field {:?}", truncated(&path, 256)));
@@ -82,7 +82,7 @@ impl Reader<'_> {
             }
         }
         for field in of.fields {
-            if field.empty == Empty::Written && !read.contains_key(field.name) {
+            if field.empty.is_written() && !read.contains_key(field.name) {
                 let empty = self.value(&field.form, Value::Null, path);
                 read.insert(field.name.to_owned(), empty);
             }
@@ -91,13 +91,13 @@ impl Reader<'_> {
     }
 
     fn field(&mut self, field: &'static Field, value: Value, path: &str) -> Option<Value> {
-        if value.is_null() && field.empty != Empty::Written {
+        if value.is_null() && !field.empty.is_written() {
             return None;
         }
         let value = self.value(&field.form, value, path);
         match field.empty {
             Empty::Omitted if is_empty(&value) => None,
-            Empty::Omitted | Empty::Pointer | Empty::Written => Some(value),
+            Empty::Omitted | Empty::Pointer | Empty::Written | Empty::Required => Some(value),
         }
     }
 
@@ -108,7 +108,7 @@ impl Reader<'_> {
             (Form::Struct(of), value) => self.structure(of, value, path).into(),
             (Form::Text, value @ Value::String(_))
             | (Form::Bool, value @ Value::Bool(_))
-            | (Form::Time | Form::MicroTime | Form::Map(_) | Form::List(_), value @ Value::Null) => {
+            | (Form::Time | Form::MicroTime | Form::Map(_) | Form::List(..), value @ Value::Null) => {
                 value
             }
             (Form::Text | Form::Bytes, Value::Null) => "".into(),
@@ -154,7 +154,7 @@ impl Reader<'_> {
                 });
                 Value::Object(read.collect())
             }
-            (Form::List(inner), Value::Array(list)) => {
+            (Form::List(_, inner), Value::Array(list)) => {
                 let read = list
                     .into_iter()
                     .enumerate()
@@ -189,13 +189,14 @@ impl Form {
             Self::Time | Self::MicroTime => "a time as in RFC 3339",
             Self::Bytes => "a base64 string",
             Self::Map(_) | Self::Struct(_) => "an object",
-            Self::List(_) => "a list",
+            Self::List(..) => "a list",
             Self::Any => "a value",
         }
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a value is one that [`Empty::Omitted`] leaves out.
+pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Bool(value) => !value,
