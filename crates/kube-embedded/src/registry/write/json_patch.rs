@@ -1,11 +1,16 @@
-//! The operations of a JSON patch (RFC 6902), as the library of a real API server carries them out, which is not in everything
-//! as the RFC has it: what is not there can be replaced, copied and tested for null; `-1` is the last item of a list; of the
-//! whole document a patch may only say what it is instead.
+//! JSON patches (RFC 6902), carried out by the crate `json-patch`. The library of a real API server allows more than the RFC, and
+//! in one place less, so each operation is rewritten first:
 //!
-//! Any operation that cannot be carried out ends all, with one answer for all reasons.
+//! - A negative index counts from the end of its list: `-1` is the last item.
+//! - A field that is missing can be replaced, is copied as null, and equals null in a test.
+//! - The whole document can only be replaced, by an object or a list, and tested.
+//!
+//! What moves and copies make of little input is bounded.
 
-use json_patch::PatchOperation;
-use json_patch::jsonptr::Pointer;
+use json_patch::jsonptr::{Pointer, PointerBuf};
+use json_patch::{
+    AddOperation, PatchOperation, RemoveOperation, ReplaceOperation, TestOperation, patch_unsafe,
+};
 use serde_json::Value;
 
 use crate::error::ApiError;
@@ -16,10 +21,10 @@ const MOVED: usize = 200_000;
 /// Deepest path and deepest moved value.
 const DEPTH: usize = 100;
 
-/// Carries all of them out, one after the other.
+/// Carries out all operations, one after the other.
 ///
 /// # Errors
-/// 422 at the first that cannot be carried out.
+/// 422 at the first operation that cannot be carried out. The object is in between two states then.
 pub(crate) fn carry_out(object: &mut Value, operations: &[PatchOperation]) -> Result<(), ApiError> {
     let mut budget = MOVED;
     for operation in operations {
@@ -28,114 +33,104 @@ pub(crate) fn carry_out(object: &mut Value, operations: &[PatchOperation]) -> Re
     Ok(())
 }
 
-fn one(root: &mut Value, operation: &PatchOperation, budget: &mut usize) -> Option<()> {
-    if operation.path().tokens().count() > DEPTH {
-        return None;
-    }
-    match operation {
-        PatchOperation::Add(add) => put(root, &add.path, add.value.clone()),
-        PatchOperation::Remove(remove) => take(root, &remove.path).map(drop),
+fn one(object: &mut Value, operation: &PatchOperation, budget: &mut usize) -> Option<()> {
+    let rewritten = match operation {
         PatchOperation::Replace(replace) if replace.path.is_root() => {
-            let value = &replace.value;
-            *root = (value.is_object() || value.is_array()).then(|| value.clone())?;
-            Some(())
+            let is_document = replace.value.is_object() || replace.value.is_array();
+            is_document.then(|| operation.clone())?
         }
+        PatchOperation::Test(test) if test.path.is_root() => operation.clone(),
+        PatchOperation::Add(add) => PatchOperation::Add(AddOperation {
+            path: counted(object, &add.path, 1)?,
+            value: add.value.clone(),
+        }),
+        PatchOperation::Remove(remove) => PatchOperation::Remove(RemoveOperation {
+            path: counted(object, &remove.path, 0)?,
+        }),
         PatchOperation::Replace(replace) => {
-            let value = replace.value.clone();
-            match place(root, &replace.path)? {
-                Place::Field(fields, name) => {
-                    fields.insert(name, value);
-                }
-                Place::Item(items, key) => {
-                    let index = index(&key, items.len())?;
-                    *items.get_mut(index)? = value;
-                }
+            let (path, value) = (counted(object, &replace.path, 0)?, replace.value.clone());
+            if lacks_field(object, &path) {
+                PatchOperation::Add(AddOperation { path, value })
+            } else {
+                PatchOperation::Replace(ReplaceOperation { path, value })
             }
-            Some(())
         }
-        PatchOperation::Move(moved) => {
-            weigh(&found(root, &moved.from)?, budget)?;
-            let value = take(root, &moved.from)?;
-            put(root, &moved.path, value)
+        PatchOperation::Test(test) => {
+            let (path, value) = (counted(object, &test.path, 0)?, test.value.clone());
+            if lacks_field(object, &path) {
+                return value.is_null().then_some(());
+            }
+            PatchOperation::Test(TestOperation { path, value })
         }
         PatchOperation::Copy(copy) => {
-            let value = found(root, &copy.from)?;
+            let from = counted(object, &copy.from, 0)?;
+            let value = match object.pointer(from.as_str()) {
+                None if lacks_field(object, &from) => Value::Null,
+                found => found?.clone(),
+            };
+            let path = copy.path.clone();
             weigh(&value, budget)?;
-            put(root, &copy.path, value)
+            return one(
+                object,
+                &PatchOperation::Add(AddOperation { path, value }),
+                budget,
+            );
         }
-        PatchOperation::Test(test) if test.path.is_root() => (*root == test.value).then_some(()),
-        PatchOperation::Test(test) => (found(root, &test.path)? == test.value).then_some(()),
+        PatchOperation::Move(moved) => {
+            let path = counted(object, &moved.from, 0)?;
+            let value = object.pointer(path.as_str())?.clone();
+            weigh(&value, budget)?;
+            one(
+                object,
+                &PatchOperation::Remove(RemoveOperation { path }),
+                budget,
+            )?;
+            let path = moved.path.clone();
+            return one(
+                object,
+                &PatchOperation::Add(AddOperation { path, value }),
+                budget,
+            );
+        }
+    };
+    patch_unsafe(object, &[rewritten]).ok()
+}
+
+/// The path with every index counted from the beginning of its list. `None` for the root, for a path that is too deep, and for
+/// an index that is none. `more`: items that the list at the end of the path would have then, beside those that it has.
+fn counted(object: &Value, path: &Pointer, more: usize) -> Option<PointerBuf> {
+    let depth = path.count();
+    if depth == 0 || depth > DEPTH {
+        return None;
     }
-}
-
-/// Where a pointer leads to: into what, and how it is called there.
-enum Place<'a> {
-    Field(&'a mut serde_json::Map<String, Value>, String),
-    Item(&'a mut Vec<Value>, String),
-}
-
-/// The place that a pointer names, whether there is something or not; none when nothing can be there.
-fn place<'a>(root: &'a mut Value, path: &Pointer) -> Option<Place<'a>> {
-    let (before, last) = path.split_back()?;
-    let last = last.decoded().into_owned();
-    let mut at = root;
-    for token in before.tokens() {
-        let token = token.decoded();
-        at = match at {
-            Value::Object(fields) => fields.get_mut(&*token)?,
-            Value::Array(items) => {
-                let index = index(&token, items.len())?;
-                items.get_mut(index)?
-            }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => return None,
+    let mut counted = PointerBuf::new();
+    let mut at = Some(object);
+    for (n, token) in path.tokens().enumerate() {
+        let key = token.decoded();
+        let Some(Value::Array(items)) = at.filter(|_| key != "-") else {
+            at = at.and_then(|value| value.get(&*key));
+            counted.push_back(token);
+            continue;
         };
+        let count = items.len() + if n + 1 == depth { more } else { 0 };
+        let index: isize = key.parse().ok()?;
+        let index = match usize::try_from(index) {
+            Ok(index) => index,
+            Err(_) => count.checked_sub(index.unsigned_abs())?,
+        };
+        at = items.get(index);
+        counted.push_back(index);
     }
-    match at {
-        Value::Object(fields) => Some(Place::Field(fields, last)),
-        Value::Array(items) => Some(Place::Item(items, last)),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => None,
-    }
+    Some(counted)
 }
 
-/// What is there; null when a field is not.
-fn found(root: &mut Value, path: &Pointer) -> Option<Value> {
-    match place(root, path)? {
-        Place::Field(fields, name) => Some(fields.get(&name).cloned().unwrap_or_default()),
-        Place::Item(items, key) => items.get(index(&key, items.len())?).cloned(),
-    }
-}
-
-fn take(root: &mut Value, path: &Pointer) -> Option<Value> {
-    match place(root, path)? {
-        Place::Field(fields, name) => fields.remove(&name),
-        Place::Item(items, key) => {
-            let index = index(&key, items.len())?;
-            (index < items.len()).then(|| items.remove(index))
-        }
-    }
-}
-
-fn put(root: &mut Value, path: &Pointer, value: Value) -> Option<()> {
-    match place(root, path)? {
-        Place::Field(fields, name) => {
-            fields.insert(name, value);
-        }
-        Place::Item(items, key) if key == "-" => items.push(value),
-        Place::Item(items, key) => {
-            let index = index(&key, items.len() + 1)?;
-            (index <= items.len()).then(|| items.insert(index, value))?;
-        }
-    }
-    Some(())
-}
-
-/// Which item of so many a key means: those from the end have a minus.
-fn index(key: &str, count: usize) -> Option<usize> {
-    let index: isize = key.parse().ok()?;
-    match usize::try_from(index) {
-        Ok(index) => Some(index),
-        Err(_) => count.checked_sub(index.unsigned_abs()),
-    }
+/// Whether the path leads to a field that an object could have and has not.
+fn lacks_field(object: &Value, path: &Pointer) -> bool {
+    let Some((parent, name)) = path.split_back() else {
+        return false;
+    };
+    let parent = object.pointer(parent.as_str()).and_then(Value::as_object);
+    parent.is_some_and(|fields| !fields.contains_key(&*name.decoded()))
 }
 
 /// Takes a value's weight from the budget; none when it is too big or too deep.

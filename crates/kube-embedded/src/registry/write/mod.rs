@@ -138,7 +138,7 @@ impl Registry {
             &mut warnings,
             Some(&by),
             |old, warnings| {
-                let patched = patch::apply(&patch, old.object.clone())?;
+                let patched = patch::apply(resource, &patch, old.object.clone())?;
                 let mut wanted = body::decode(resource, patched, came, options, warnings)?;
                 place(target, &mut wanted)?;
                 body::merge_owners(&mut wanted, came, warnings);

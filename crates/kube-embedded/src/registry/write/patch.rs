@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::builtin;
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
 use crate::registry::request::Patch;
@@ -35,12 +36,16 @@ pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
 }
 
 /// The object after the patch, which is still to be read as the kind. Server-side apply has its own way, in `apply.rs`.
-pub(crate) fn apply(patch: &Patch, old: Object) -> Result<Value, ApiError> {
+pub(crate) fn apply(resource: &Resource, patch: &Patch, old: Object) -> Result<Value, ApiError> {
     let mut object = Value::Object(old);
     match patch {
         Patch::Json(patch) => json_patch::carry_out(&mut object, &patch.0)?,
         Patch::Merge(patch) => ::json_patch::merge(&mut object, patch),
-        Patch::Strategic(patch) => strategic_merge::merge(&mut object, patch)?,
+        Patch::Strategic(patch) => {
+            let of = builtin::object_of(&resource.group, &resource.kind)
+                .ok_or_else(|| ApiError::unsupported_media_type(MEDIA_TYPES))?;
+            strategic_merge::merge(&mut object, patch, of)?;
+        }
         Patch::Apply { body, .. } => object = body.clone(),
     }
     Ok(object)

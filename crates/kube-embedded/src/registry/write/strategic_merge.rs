@@ -1,11 +1,11 @@
-//! Strategic merge patches: as merge patches, but some lists of built-in kinds are merged item by item, and keep an order. Which
-//! items go first is told by the patch, by its directives, and by what is there.
+//! Strategic merge patches: as merge patches, but some lists of built-in kinds are merged item by item and keep an order. Which
+//! lists these are is in the tables of `builtin`. The order follows from the patch, from its directives, and from the stored list.
 
-use std::collections::HashMap;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use serde_json::{Map, Value};
 
+use crate::builtin::{Form, Merge, Struct};
 use crate::error::ApiError;
 use crate::field::{expected, found, truncated};
 
@@ -13,29 +13,32 @@ const DIRECTIVE: &str = "$patch";
 const ORDER: &str = "$setElementOrder/";
 const GONE: &str = "$deleteFromPrimitiveList/";
 
-/// How the items of a list are told apart that is not replaced whole.
+/// A list that is merged item by item.
 #[derive(Debug, Clone, Copy)]
-enum Items {
-    /// By themselves.
-    Texts,
-    /// By this field.
-    By(&'static str),
+struct List<'a> {
+    field: &'a str,
+    merge: Merge,
+    items: &'a Form,
 }
 
-impl Items {
-    fn of(field: &str) -> Option<Self> {
-        match field {
-            "finalizers" => Some(Self::Texts),
-            "ownerReferences" => Some(Self::By("uid")),
-            "conditions" => Some(Self::By("type")),
-            _ => None,
+impl<'a> List<'a> {
+    /// The list in this field of this type. `None` where the field is no list, or one that is replaced whole.
+    fn of(form: Option<&'a Form>, field: &'a str) -> Option<Self> {
+        match form {
+            Some(Form::List(merge @ (Merge::Set | Merge::By(_)), items)) => Some(Self {
+                field,
+                merge: *merge,
+                items,
+            }),
+            Some(_) | None => None,
         }
     }
 
+    /// What tells an item from the others.
     fn key(self, item: &Value) -> String {
-        match self {
-            Self::Texts => item.to_string(),
-            Self::By(key) => item[key].to_string(),
+        match self.merge {
+            Merge::Set | Merge::Atomic => item.to_string(),
+            Merge::By(key) => item[key].to_string(),
         }
     }
 
@@ -49,15 +52,34 @@ impl Items {
     }
 }
 
-/// Carries out a patch on an object.
-///
-/// # Errors
-/// A directive that is none.
-pub(crate) fn merge(target: &mut Value, patch: &Value) -> Result<(), ApiError> {
-    merge_field(target, patch, "")
+/// The type of a field of a value of this type.
+fn inner<'a>(form: Option<&'a Form>, field: &str) -> Option<&'a Form> {
+    match form? {
+        Form::Struct(of) => of.field(field).map(|field| &field.form),
+        Form::Map(inner) => Some(inner),
+        _ => None,
+    }
 }
 
-fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), ApiError> {
+/// Carries out a patch on an object of this type.
+///
+/// # Errors
+/// 500 without a reason, as a real API server answers to a patch that makes no sense.
+pub(crate) fn merge(
+    target: &mut Value,
+    patch: &Value,
+    of: &'static Struct,
+) -> Result<(), ApiError> {
+    merge_value(target, patch, Some(&Form::Struct(of)), "")
+}
+
+/// `field`: the name of the field that has this value, for errors.
+fn merge_value(
+    target: &mut Value,
+    patch: &Value,
+    form: Option<&Form>,
+    field: &str,
+) -> Result<(), ApiError> {
     match (target, patch) {
         (Value::Object(target), Value::Object(patch)) => {
             let mut patch = patch.clone();
@@ -76,15 +98,15 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
                 }
                 return Ok(());
             }
-            order_lists(target, &mut patch)?;
+            order_lists(target, &mut patch, form)?;
             for (name, value) in &patch {
-                merge_name(target, name, value)?;
+                merge_field(target, name, value, form)?;
             }
             Ok(())
         }
         (Value::Array(found), Value::Array(patch)) => {
-            *found = match Items::of(field) {
-                Some(items) => merged(found, patch, items, field)?,
+            *found = match List::of(form, field) {
+                Some(list) => merged(found, patch, list)?,
                 None => patch.clone(),
             };
             Ok(())
@@ -92,7 +114,7 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
         (target, Value::Object(patch)) => {
             // New where nothing of that form was: the patch without its directives.
             *target = Value::Object(Map::new());
-            merge_field(target, &Value::Object(patch.clone()), field)
+            merge_value(target, &Value::Object(patch.clone()), form, field)
         }
         (target, patch) => {
             *target = patch.clone();
@@ -101,7 +123,12 @@ fn merge_field(target: &mut Value, patch: &Value, field: &str) -> Result<(), Api
     }
 }
 
-fn merge_name(target: &mut Map<String, Value>, name: &str, value: &Value) -> Result<(), ApiError> {
+fn merge_field(
+    target: &mut Map<String, Value>,
+    name: &str,
+    value: &Value,
+    form: Option<&Form>,
+) -> Result<(), ApiError> {
     if let Some(list) = name.strip_prefix(GONE) {
         if let (Some(Value::Array(found)), Value::Array(gone)) = (target.get_mut(list), value) {
             let gone: HashSet<String> = gone.iter().map(ToString::to_string).collect();
@@ -109,24 +136,25 @@ fn merge_name(target: &mut Map<String, Value>, name: &str, value: &Value) -> Res
         }
     } else if name.starts_with('$') {
         // Other directives drop what unions left behind; nothing here needs them.
-    } else if value.is_null() || says_what_to_do_with_nothing(target.get(name), value) {
+    } else if value.is_null() || has_nothing_to_direct(target.get(name), value) {
         target.remove(name);
     } else {
         let found = target.entry(name).or_insert(Value::Null);
-        merge_field(found, value, name)?;
+        merge_value(found, value, inner(form, name), name)?;
     }
     Ok(())
 }
 
-/// A directive about a map where there is none.
-fn says_what_to_do_with_nothing(found: Option<&Value>, patch: &Value) -> bool {
+/// Whether the patch has a directive about an object where there is none.
+fn has_nothing_to_direct(found: Option<&Value>, patch: &Value) -> bool {
     patch.get(DIRECTIVE).is_some() && !found.is_some_and(Value::is_object)
 }
 
-/// Lists for which the patch says an order are merged and put into it, and taken out of the patch.
+/// Merges the lists for which the patch gives an order, puts them into that order, and takes them out of the patch.
 fn order_lists(
     target: &mut Map<String, Value>,
     patch: &mut Map<String, Value>,
+    form: Option<&Form>,
 ) -> Result<(), ApiError> {
     let names: Vec<String> = patch
         .keys()
@@ -134,22 +162,22 @@ fn order_lists(
         .cloned()
         .collect();
     for name in names {
-        let wanted = list(&patch.remove(&name).unwrap_or_default(), &name)?;
+        let wanted = items(&patch.remove(&name).unwrap_or_default(), &name)?;
         let field = &name[ORDER.len()..];
-        let Some(items) = Items::of(field) else {
+        let Some(list) = List::of(inner(form, field), field) else {
             continue;
         };
-        let read = |value| list(value, field);
+        let read = |value| items(value, field);
         let found = target.get(field).map(read).transpose()?;
         let sent = patch.get(field).map(read).transpose()?;
         if let Some(sent) = &sent {
-            check_order(sent, &wanted, items, field)?;
+            check_order(sent, &wanted, list)?;
         }
         let both = match (&found, &sent) {
             (None, None) => continue,
             (Some(found), None) => found.clone(),
             (None, Some(sent)) => sent.clone(),
-            (Some(found), Some(sent)) => merged(found, sent, items, field)?,
+            (Some(found), Some(sent)) => merged(found, sent, list)?,
         };
         let found = found.unwrap_or_default();
         if found.is_empty() && sent.is_none_or(|sent| sent.is_empty()) {
@@ -157,7 +185,7 @@ fn order_lists(
         }
         target.insert(
             field.to_owned(),
-            ordered(both, &wanted, &found, items).into(),
+            ordered(both, &wanted, &found, list).into(),
         );
         patch.remove(field);
     }
@@ -171,36 +199,31 @@ fn senseless(wanted: &str, field: &str, found: &str) -> ApiError {
 }
 
 /// The items of what must be a list.
-fn list(value: &Value, field: &str) -> Result<Vec<Value>, ApiError> {
+fn items(value: &Value, field: &str) -> Result<Vec<Value>, ApiError> {
     match value {
         Value::Array(list) => Ok(list.clone()),
         other => Err(senseless("a list", field, &found(other))),
     }
 }
 
-/// What is sent must stand in the order that is sent with it.
-fn check_order(
-    sent: &[Value],
-    wanted: &[Value],
-    items: Items,
-    field: &str,
-) -> Result<(), ApiError> {
+/// The items of a patch must stand in the order that its `$setElementOrder` gives.
+fn check_order(sent: &[Value], wanted: &[Value], list: List<'_>) -> Result<(), ApiError> {
     if sent.is_empty() || wanted.is_empty() {
         return Ok(());
     }
     let mut sent = sent
         .iter()
         .filter(|item| item["$patch"].is_null())
-        .map(|item| items.key(item))
+        .map(|item| list.key(item))
         .peekable();
     for item in wanted {
-        sent.next_if_eq(&items.key(item));
+        sent.next_if_eq(&list.key(item));
     }
     if sent.next().is_none() {
         return Ok(());
     }
-    let wanted = format!("a list in the order of {ORDER}{field}");
-    Err(senseless(&wanted, field, "another order"))
+    let wanted = format!("a list in the order of {ORDER}{}", list.field);
+    Err(senseless(&wanted, list.field, "another order"))
 }
 
 /// Items of one list are all of one type.
@@ -222,39 +245,34 @@ fn check_alike(found: &[Value], patch: &[Value], field: &str) -> Result<(), ApiE
     ))
 }
 
-/// Both lists as one: what the patch has as the patch has it.
-fn merged(
-    found: &[Value],
-    patch: &[Value],
-    items: Items,
-    field: &str,
-) -> Result<Vec<Value>, ApiError> {
-    check_alike(found, patch, field)?;
+/// Both lists as one. An item that is in both is merged; one with `$patch: delete` is taken out.
+fn merged(found: &[Value], patch: &[Value], list: List<'_>) -> Result<Vec<Value>, ApiError> {
+    check_alike(found, patch, list.field)?;
     let mut both: Vec<Option<Value>> = Vec::with_capacity(found.len() + patch.len());
     let mut places = HashMap::new();
     for item in found {
-        // A text that stands there twice is one; objects are left as they are.
-        let is_new = !places.contains_key(&items.key(item));
-        if is_new || matches!(items, Items::By(_)) {
-            places.entry(items.key(item)).or_insert(both.len());
+        // A string that is stored twice becomes one; objects are left as they are.
+        let is_new = !places.contains_key(&list.key(item));
+        if is_new || matches!(list.merge, Merge::By(_)) {
+            places.entry(list.key(item)).or_insert(both.len());
             both.push(Some(item.clone()));
         }
     }
     for item in patch {
-        let key = items.key(item);
+        let key = list.key(item);
         let at = places.get(&key).copied();
         let known = at.and_then(|at| both[at].as_mut());
         match (known, item["$patch"] == "delete") {
-            (Some(known), false) => merge_field(known, item, "")?,
+            (Some(known), false) => merge_value(known, item, Some(list.items), "")?,
             (None, false) => {
                 places.insert(key, both.len());
                 both.push(Some(item.clone()));
             }
             (_, true) => {
-                // However often it stands there.
+                // All items with this key.
                 for item in both
                     .iter_mut()
-                    .filter(|item| item.as_ref().is_some_and(|item| items.key(item) == key))
+                    .filter(|item| item.as_ref().is_some_and(|item| list.key(item) == key))
                 {
                     *item = None;
                 }
@@ -262,17 +280,17 @@ fn merged(
         }
     }
     let both = both.into_iter().flatten().collect();
-    Ok(ordered(both, patch, found, items))
+    Ok(ordered(both, patch, found, list))
 }
 
-/// The items that are wanted in the order in which they are, and between them what only the server has, where its order says so.
-fn ordered(both: Vec<Value>, wanted: &[Value], found: &[Value], items: Items) -> Vec<Value> {
-    let (wanted, found) = (items.places(wanted), items.places(found));
+/// The merged list: the patch's order; items that only the server has keep their place between their neighbours.
+fn ordered(both: Vec<Value>, wanted: &[Value], found: &[Value], list: List<'_>) -> Vec<Value> {
+    let (wanted, found) = (list.places(wanted), list.places(found));
     let (mut first, others): (Vec<Value>, Vec<Value>) = both
         .into_iter()
-        .partition(|item| wanted.contains_key(&items.key(item)));
-    first.sort_by_cached_key(|item| wanted.get(&items.key(item)));
-    let place = |item: &Value| found.get(&items.key(item));
+        .partition(|item| wanted.contains_key(&list.key(item)));
+    first.sort_by_cached_key(|item| wanted.get(&list.key(item)));
+    let place = |item: &Value| found.get(&list.key(item));
     let mut others = others.into_iter().peekable();
     let mut all = Vec::new();
     for item in first {
@@ -292,10 +310,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::builtin::OBJECT_META;
 
     fn patched(object: Value, patch: &Value) -> Result<Value, String> {
         let mut object = object;
-        merge(&mut object, patch).map_err(|error| error.message)?;
+        merge(&mut object, patch, &OBJECT_META).map_err(|error| error.message)?;
         Ok(object)
     }
 
@@ -332,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn items_of_several_types_are_no_list() {
+    fn a_list_with_items_of_several_types_is_refused() {
         let object = json!({"finalizers": ["a/1"]});
         let patch = json!({"finalizers": ["b/2", -1]});
         let want =
@@ -341,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_cannot_be_is_told() {
+    fn an_order_that_the_items_are_not_in_is_refused() {
         let object = json!({"finalizers": ["a/1"]});
         for (patch, want) in [
             (
