@@ -1,11 +1,11 @@
-//! The garbage collector: what becomes of dependents when their owner goes.
+//! The garbage collector: deletes dependents whose owners are gone, and serves the finalizers `foregroundDeletion` and `orphan`.
 //!
-//! Its work list lies in the store and is written in the transaction that makes the work: an owner that is gone and has
-//! dependents, an owner that waits for its dependents (finalizers `foregroundDeletion`, `orphan`), a new dependent whose
-//! owner is not there. So nothing is lost over a restart, and a quiet server does nothing.
+//! Its work list is in the store and is written in the transaction that makes the work: an owner that is gone and has
+//! dependents, an owner that waits for its dependents (one of these finalizers), a new dependent whose owner does not exist. So
+//! a restart loses no work, and without writes the collector does nothing.
 //!
-//! A dependent goes when none of its owners is left; while one is, only the references to those that are gone are taken
-//! off. An owner of a kind that is not served here counts as there.
+//! A dependent is deleted when none of its owners exists. While one does, only the references to the others are removed. An
+//! owner of a kind that is not served here counts as existing.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Weak};
@@ -19,26 +19,25 @@ use crate::registry::request::{DeleteOptions, Propagation, Target};
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::write::commit::Old;
 use crate::registry::write::managed_fields::{self, By};
-use crate::registry::{Inner, Registry, commit_failed};
-use crate::store::{CommitError, Wakes, owner_id};
+use crate::registry::write::{ATTEMPTS, unless_changed};
+use crate::registry::{Inner, Registry};
+use crate::store::{Wakes, owner_id};
 
 /// Dependents that are worked on at once: they share commits.
 const AT_ONCE: usize = 64;
 /// Dependents that are looked up at once.
 const PAGE: usize = 512;
-/// How often one object is tried when others keep writing it.
-const ATTEMPTS: usize = 64;
 /// Pause after a pass that could not do everything.
 const AGAIN: Duration = Duration::from_secs(1);
 
 const FOREGROUND: &str = "foregroundDeletion";
 const ORPHAN: &str = "orphan";
 
-/// What the collector remembers between passes; all of it can be forgotten.
+/// What the collector remembers between passes. Losing it costs only repeated work.
 #[derive(Default)]
 struct Memory {
-    /// Owners whose dependents were all told.
-    told: BTreeSet<u128>,
+    /// Owners whose dependents were all attended to.
+    attended: BTreeSet<u128>,
     seen: Wakes,
 }
 
@@ -54,7 +53,7 @@ pub(crate) async fn run(inner: Weak<Inner>) {
     loop {
         let seen = *wakes.borrow_and_update();
         if seen.work != memory.seen.work {
-            memory.told.clear();
+            memory.attended.clear();
         }
         memory.seen = seen;
         let passed = match inner.upgrade() {
@@ -78,42 +77,48 @@ pub(crate) async fn run(inner: Weak<Inner>) {
     }
 }
 
-/// What an owner reference leads to.
+fn always_changed(key: &str) -> ApiError {
+    ApiError::internal(format_args!(
+        "{key} was written by others during each of {ATTEMPTS} attempts to write it"
+    ))
+}
+
+/// The state of the owner that a reference names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Owner {
-    /// It is there, or of a kind that is not served here.
-    There,
-    /// It is there and waits for its dependents.
+    /// It exists, or is of a kind that is not served here.
+    Exists,
+    /// It exists and waits for its dependents (`foregroundDeletion`).
     Waits,
     /// It is gone.
     Gone,
 }
 
 impl Registry {
-    /// One pass over the work list, also when some of it fails; the first error is returned.
+    /// One pass over the work list. It goes on after an error, and returns the first one.
     async fn collect(&self, memory: &mut Memory) -> Result<(), ApiError> {
         let work = self.inner.store.snapshot()?.collect()?;
         let known: BTreeSet<u128> = work.iter().map(|(id, _)| *id).collect();
-        memory.told.retain(|id| known.contains(id));
+        memory.attended.retain(|id| known.contains(id));
         let mut passed = Ok(());
         for (id, key) in work {
             let done = if !key.is_empty() {
                 self.serve_waiting(id, &key, memory).await
-            } else if memory.told.contains(&id) {
+            } else if memory.attended.contains(&id) {
                 Ok(())
             } else {
-                let told = self.tell_dependents(id).await;
-                if told.is_ok() {
-                    memory.told.insert(id);
+                let done = self.attend_dependents(id).await;
+                if done.is_ok() {
+                    memory.attended.insert(id);
                 }
-                told
+                done
             };
             passed = passed.and(done);
         }
         passed
     }
 
-    /// An owner that is being deleted and has one of the collector's finalizers.
+    /// Serves an owner that is being deleted and has one of the collector's finalizers.
     async fn serve_waiting(
         &self,
         id: u128,
@@ -135,9 +140,9 @@ impl Registry {
             .await?;
             self.drop_finalizer(key, id, ORPHAN).await?;
         } else if finalizers.contains(&FOREGROUND) {
-            if !memory.told.contains(&id) {
-                self.tell_dependents(id).await?;
-                memory.told.insert(id);
+            if !memory.attended.contains(&id) {
+                self.attend_dependents(id).await?;
+                memory.attended.insert(id);
             }
             if !self.is_blocked(id)? {
                 self.drop_finalizer(key, id, FOREGROUND).await?;
@@ -146,7 +151,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether a dependent is left that its owner must wait for.
+    /// Whether there is a dependent with `blockOwnerDeletion`.
     fn is_blocked(&self, id: u128) -> Result<bool, ApiError> {
         let snapshot = self.inner.store.snapshot()?;
         let mut after: Option<String> = None;
@@ -172,12 +177,12 @@ impl Registry {
         }
     }
 
-    async fn tell_dependents(&self, id: u128) -> Result<(), ApiError> {
+    async fn attend_dependents(&self, id: u128) -> Result<(), ApiError> {
         self.for_dependents(id, |dependent| async move { self.attend(&dependent).await })
             .await
     }
 
-    /// Does `work` for every dependent of an owner, many at once, also when some of it fails; the first error is returned.
+    /// Does `work` for every dependent of an owner, many at once. It goes on after an error, and returns the first one.
     async fn for_dependents<F>(&self, id: u128, work: impl Fn(String) -> F) -> Result<(), ApiError>
     where
         F: Future<Output = Result<(), ApiError>>,
@@ -185,7 +190,7 @@ impl Registry {
         let mut after: Option<String> = None;
         let mut passed = Ok(());
         loop {
-            // A new snapshot a page: an old one would hold disk space for as long as this takes.
+            // A new snapshot for each page: an old one would keep disk space in use for as long as this takes.
             let page = self
                 .inner
                 .store
@@ -204,7 +209,7 @@ impl Registry {
         }
     }
 
-    /// Looks at one dependent: all its owners decide.
+    /// Decides by all owners of a dependent whether it is deleted, loses references, or stays as it is.
     async fn attend(&self, key: &str) -> Result<(), ApiError> {
         for _ in 0..ATTEMPTS {
             let snapshot = self.inner.store.snapshot()?;
@@ -221,12 +226,12 @@ impl Registry {
             let mut off = BTreeSet::new();
             for owner in metadata::owners(&old.object) {
                 if !self.is_known(owner) {
-                    // Of what has an owner of a kind that nobody serves, nothing can be told.
+                    // Whether an owner of a kind that is not served exists is not known.
                     return Ok(());
                 }
                 let id = owner_id(owner["uid"].as_str().unwrap_or_default());
                 match self.owner(&snapshot, owner, namespace)? {
-                    Owner::There => left += 1,
+                    Owner::Exists => left += 1,
                     Owner::Waits => {
                         waiting = true;
                         off.insert(id);
@@ -243,7 +248,7 @@ impl Registry {
                 return self.drop_owners(key, |owner| off.contains(&owner)).await;
             }
             if off.is_empty() {
-                // Its references were taken off meanwhile.
+                // Its references were removed meanwhile.
                 return Ok(());
             }
             let has_dependents = !snapshot.dependents(old.stored.id, None, 1)?.is_empty();
@@ -267,14 +272,12 @@ impl Registry {
             match self.delete(&target, &options).await {
                 Ok(_) => return Ok(()),
                 Err(error) if error.code == 404 => return Ok(()),
-                // Changed meanwhile: its owners may have, too.
+                // It was written meanwhile, and may have other owners now.
                 Err(error) if error.code == 409 => {}
                 Err(error) => return Err(error),
             }
         }
-        Err(ApiError::internal(format_args!(
-            "{key} changes all the time"
-        )))
+        Err(always_changed(key))
     }
 
     /// Whether the kind of an owner is served here.
@@ -292,20 +295,20 @@ impl Registry {
         namespace: &str,
     ) -> Result<Owner, ApiError> {
         let Some(key) = self.owner_key(owner, namespace) else {
-            return Ok(Owner::There);
+            return Ok(Owner::Exists);
         };
         let id = owner_id(owner["uid"].as_str().unwrap_or_default());
         let Some(stored) = snapshot.get(&key)?.filter(|stored| stored.id == id) else {
             return Ok(Owner::Gone);
         };
         if !stored.deleting {
-            return Ok(Owner::There);
+            return Ok(Owner::Exists);
         }
         let object = Old::read(stored)?.object;
         if metadata::finalizers(&object).contains(&FOREGROUND) {
             Ok(Owner::Waits)
         } else {
-            Ok(Owner::There)
+            Ok(Owner::Exists)
         }
     }
 
@@ -341,7 +344,7 @@ impl Registry {
         .await
     }
 
-    /// Changes an object as the server itself does, again when someone else was faster.
+    /// Changes an object in the name of the server's controllers; again when others write it meanwhile.
     pub(crate) async fn change(
         &self,
         key: &str,
@@ -362,18 +365,15 @@ impl Registry {
             }
             let by = By::controllers(self.now());
             managed_fields::account(&target.resource, Some(&old.object), &mut new, None, &by);
-            match self.store_next(&target.resource, key, &old, &new).await {
-                Ok(_) => return Ok(()),
-                Err(CommitError::Refused(_)) => {}
-                Err(other) => return Err(commit_failed(&other)),
+            let stored = self.store_next(&target.resource, key, &old, &new).await;
+            if unless_changed(stored)?.is_some() {
+                return Ok(());
             }
         }
-        Err(ApiError::internal(format_args!(
-            "{key} changes all the time"
-        )))
+        Err(always_changed(key))
     }
 
-    /// The object of a key.
+    /// The object that has this key in the store.
     fn target_of(&self, key: &str) -> Option<Target> {
         let resource = self
             .inner

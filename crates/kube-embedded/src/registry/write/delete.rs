@@ -8,18 +8,15 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::kinds::{Conduct, Resource};
+use crate::registry::Registry;
 use crate::registry::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
 use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::write::commit::{Left, Old};
-use crate::registry::write::update;
-use crate::registry::{Registry, commit_failed};
-use crate::store::CommitError;
+use crate::registry::write::{ATTEMPTS, unless_changed, update};
 
 /// Deletions of a collection that are under way at once.
 const AT_ONCE: usize = 64;
-/// How often a deletion is computed again when others keep writing the object.
-const ATTEMPTS: usize = 64;
 
 impl Registry {
     /// Deletes an object, or marks it when something holds it.
@@ -78,15 +75,12 @@ impl Registry {
                 (false, true) => (&new, Left::Gone),
                 (false, false) => (&old.object, Left::Gone),
             };
-            match self.store(resource, &key, Some(&old), last, left).await {
-                Ok(committed) => {
-                    return Ok(match left {
-                        Left::Kept => Deleted::Marked(committed.object),
-                        Left::Gone => Deleted::Gone(committed.object),
-                    });
-                }
-                Err(CommitError::Refused(_)) => {}
-                Err(other) => return Err(commit_failed(&other)),
+            let stored = self.store(resource, &key, Some(&old), last, left).await;
+            if let Some(committed) = unless_changed(stored)? {
+                return Ok(match left {
+                    Left::Kept => Deleted::Marked(committed.object),
+                    Left::Gone => Deleted::Gone(committed.object),
+                });
             }
         }
         Err(ApiError::modified(resource, name))

@@ -26,9 +26,20 @@ use crate::registry::write::commit::{Left, Old, left_of};
 use crate::registry::{Registry, commit_failed};
 use crate::store::{CommitError, Committed};
 
-/// How often a write is computed again before its caller gets a conflict. Whoever loses, someone else won: with this many
-/// losses in a row something else is wrong.
+/// How often a write of an object is computed again when others write the object meanwhile. Each lost attempt means that another
+/// write succeeded, so this many in a row mean that something else is wrong.
 pub(crate) const ATTEMPTS: usize = 64;
+
+/// What was committed. `None` when the object was written meanwhile, so that the write must be computed again.
+pub(crate) fn unless_changed(
+    stored: Result<Committed, CommitError>,
+) -> Result<Option<Committed>, ApiError> {
+    match stored {
+        Ok(committed) => Ok(Some(committed)),
+        Err(CommitError::Refused(_)) => Ok(None),
+        Err(other) => Err(commit_failed(&other)),
+    }
+}
 
 impl Registry {
     /// Replaces an object.
@@ -202,22 +213,19 @@ impl Registry {
             if too_large_to_account(&stored, by, &mut new) {
                 stored = self.store_next(resource, &key, &old, &new).await;
             }
-            match stored {
-                // What went is shown as it was asked for, in no version of its own.
-                Ok(_) if left_of(resource, &old, &new) == Left::Gone => {
-                    return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
-                }
-                Ok(committed) => {
-                    return Ok(Written {
-                        object: committed.object,
-                        revision: committed.revision,
-                        created: false,
-                        warnings: std::mem::take(warnings),
-                    });
-                }
-                Err(CommitError::Refused(_)) => {}
-                Err(other) => return Err(commit_failed(&other)),
+            let Some(committed) = unless_changed(stored)? else {
+                continue;
+            };
+            if left_of(resource, &old, &new) == Left::Gone {
+                // A deleted object is shown as it was asked for, without a version.
+                return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
             }
+            return Ok(Written {
+                object: committed.object,
+                revision: committed.revision,
+                created: false,
+                warnings: std::mem::take(warnings),
+            });
         }
         Err(ApiError::modified(resource, name))
     }
