@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::Object;
 use super::annotated;
-use super::check::check;
+use super::check::{check, stored};
 use super::compare::compare;
 use super::element::{Element, same_fields};
 use super::managed::{Entry, Key, Managed, Operation, Writer};
@@ -40,6 +40,8 @@ pub struct Conflict {
 /// Why nothing was applied.
 #[derive(Debug)]
 pub enum ApplyError {
+    /// The live object does not fit the kind and has no entries, so that who owns its fields cannot be computed.
+    Stored(String),
     /// What was to be applied does not fit the kind.
     Misfit(String),
     /// The entries of the live object cannot be read.
@@ -69,6 +71,9 @@ pub fn apply(
         Some(entries) => Managed::read(entries).map_err(|_| ApplyError::Unreadable)?,
     };
     if managed.is_empty() {
+        if let Some(misfit) = stored(&layout.root, &live) {
+            return Err(ApplyError::Stored(misfit));
+        }
         let before = Update {
             layout,
             live: None,

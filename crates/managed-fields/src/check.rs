@@ -26,19 +26,23 @@ struct Found {
 /// Whether an object fits the shape of its kind. Items with the same key are allowed. Ownership cannot be computed for an object
 /// that does not fit.
 pub fn fits(layout: &Layout, object: &Object) -> bool {
-    let mut found = Found {
-        texts: Vec::new(),
-        twins: Twins::Taken,
-    };
-    walk_map(&layout.root, object, &mut Vec::new(), &mut found);
-    found.texts.is_empty()
+    stored(&layout.root, object).is_none()
 }
 
-/// What does not fit, as one text. `None` when everything fits.
+/// What does not fit in a stored object, as one text. `None` when everything fits.
+pub(super) fn stored(shape: &Shape, object: &Object) -> Option<String> {
+    misfits(shape, object, Twins::Taken)
+}
+
+/// What does not fit in an applied configuration, as one text. `None` when everything fits.
 pub(super) fn check(shape: &Shape, object: &Object) -> Option<String> {
+    misfits(shape, object, Twins::Wrong)
+}
+
+fn misfits(shape: &Shape, object: &Object, twins: Twins) -> Option<String> {
     let mut found = Found {
         texts: Vec::new(),
-        twins: Twins::Wrong,
+        twins,
     };
     walk_map(shape, object, &mut Vec::new(), &mut found);
     match &found.texts[..] {

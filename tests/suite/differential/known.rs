@@ -195,7 +195,7 @@ fn decoder_text(_: &Request, embedded: &mut Answer, real: &mut Answer) {
             lines.join("\n")
         };
         let read = |text: &str, marks: &[&str]| {
-            if text.contains("typed patch object (") {
+            if text.contains("typed patch object (") || text.contains(" to smd typed: ") {
                 lines(text, marks)
             } else {
                 cut(text, marks)
@@ -356,17 +356,16 @@ fn doubled_keys(request: &Request, embedded: &mut Answer, real: &mut Answer) {
     if request.content_type != Some("application/apply-patch+yaml") {
         return;
     }
-    for warning in &mut embedded.warnings {
-        if let Some((before, path)) = warning.split_once("duplicate field \\\"") {
-            let key = path.rsplit('.').next().unwrap_or_default();
-            *warning = format!("{before}{key}");
-        }
-    }
-    for warning in &mut real.warnings {
-        if let Some((before, rest)) = warning.split_once("line ")
+    for (left, right) in embedded.warnings.iter_mut().zip(&mut real.warnings) {
+        if let Some((before, path)) = left.split_once("duplicate field \\\"")
+            && let Some((other, rest)) = right.split_once("line ")
             && let Some((_, key)) = rest.split_once(": key \\\"")
         {
-            *warning = format!("{before}{}", key.replace(" already set in map", ""));
+            let key = key.replace(" already set in map", "");
+            // A key may have dots in it, so the path is asked whether it ends with the key.
+            if before == other && (path == key || path.ends_with(&format!(".{key}"))) {
+                left.clone_from(right);
+            }
         }
     }
     for answer in [embedded, real] {

@@ -103,6 +103,10 @@ GET /api/v1/namespaces/{ns}/configmaps?labelSelector=app&limit=1&continue={conti
 POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","selfLink":"/x"}}
 PATCH+merge /api/v1/namespaces/{ns}/configmaps/a?dryRun=All {"metadata":{"selfLink":"/x"}}
 PATCH+merge /api/v1/namespaces/{ns}/configmaps/a {"metadata":{"selfLink":"/x"}}
+POST /api/v1/namespaces/{ns}/configmaps?dryRun=All {"metadata":{"name":"b","selfLink":"/x"}}
+PATCH+apply /api/v1/namespaces/{ns}/configmaps/b?fieldManager=one&dryRun=All {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","selfLink":"/x"}}
+PUT /apis/coordination.k8s.io/v1/namespaces/{ns}/leases/b?dryRun=All {"metadata":{"name":"b","selfLink":"/x"}}
+PATCH+apply /api/v1/namespaces/{ns}/configmaps/b?fieldManager=one {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","selfLink":"/x"}}
 "#,
     ),
     (
@@ -218,6 +222,14 @@ POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.m
 POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","finalizers":["test.io/hold"]}}
 PATCH+strategic /api/v1/namespaces/{ns}/configmaps/a {"metadata":{"$setElementOrder/finalizers":["test.io/hold"],"finalizers":["test.io/other"]}}
 PATCH+apply /api/v1/namespaces/{ns}/configmaps/b?fieldManager=one {"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"b","resourceVersion":"abc"}}
+"#,
+    ),
+    (
+        "a configuration is applied to an object whose status has a value of a wrong type",
+        r#"
+POST /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims {"apiVersion":"ipam.cluster.x-k8s.io/v1beta2","kind":"IPAddressClaim","metadata":{"name":"a"},"spec":{"clusterName":"c","poolRef":{"apiGroup":"ipam.metal3.io","kind":"IPPool","name":"a"}}}
+PATCH+merge /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims/a/status {"status":{"conditions":[{"lastTransitionTime":["a","a"],"message":"","reason":"Because","status":"False","type":"Paused"}]}}
+PATCH+apply /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims/a?fieldManager=two {"apiVersion":"ipam.cluster.x-k8s.io/v1beta2","kind":"IPAddressClaim","metadata":{"name":"a","labels":{"a":"b"}}}
 "#,
     ),
     (

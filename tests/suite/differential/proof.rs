@@ -273,6 +273,33 @@ fn the_words_of_a_parser_are_let_through_and_nothing_beside_them_is() {
 }
 
 #[test]
+fn a_repeated_key_is_named_by_its_path_or_its_line_and_must_be_the_same() {
+    let warned = |warning: &str| Answer {
+        warnings: vec![format!("299 - \"{warning}\"")],
+        ..answer(200, pool())
+    };
+    let apply = Step {
+        id: 1,
+        what: What::Request(Request {
+            content_type: Some("application/apply-patch+yaml"),
+            ..Request::new("PATCH", "/api/v1/namespaces/{ns}/configmaps/a")
+        }),
+    };
+    let differ = |embedded: &str, real: &str| {
+        let (left, right, _) = level(&apply, &warned(embedded), &warned(real));
+        !compare(&left, &right).is_empty()
+    };
+    let real = "line 1: key \\\"file.txt\\\" already set in map";
+    assert!(!differ("duplicate field \\\"data.file.txt\\\"", real));
+    for other in ["data.profile.txt", "data.txt", "data.file.txt.a"] {
+        assert!(
+            differ(&format!("duplicate field \\\"{other}\\\""), real),
+            "{other}"
+        );
+    }
+}
+
+#[test]
 fn a_lost_event_and_a_lost_object_are_named() {
     let with = |body: Body| Answer {
         body,

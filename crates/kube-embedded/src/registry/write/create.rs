@@ -92,6 +92,8 @@ impl Registry {
         let resource = &target.resource;
         let uid = self.new_uid();
         let mut object = update::first(resource, object, &uid, &self.now());
+        // A selfLink is accepted and not stored; only a dry run shows it.
+        let link = metadata::of(&mut object).remove("selfLink");
         // What is no number says no version.
         let version = metadata::text(&object, "resourceVersion").parse::<u64>();
         let is_versioned = version.is_ok_and(|version| version > 0);
@@ -129,6 +131,9 @@ impl Registry {
         warnings.extend(conduct::warnings(resource, None, &object));
         if options.dry_run {
             self.check_free(target, &object)?;
+            if let Some(link) = link {
+                metadata::of(&mut object).insert("selfLink".to_owned(), link);
+            }
             return Ok(self.not_stored(&object, true, std::mem::take(warnings)));
         }
         if is_versioned {

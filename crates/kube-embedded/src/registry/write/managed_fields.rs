@@ -187,6 +187,11 @@ pub(crate) fn apply(
             what_of(config),
             truncated(&why, 4096)
         )),
+        ApplyError::Stored(why) => plain_failure(format!(
+            "failed to create manager for existing fields: failed to convert new object ({}) to smd typed: {}",
+            what_of(live),
+            truncated(&why, 4096)
+        )),
         ApplyError::Unreadable => plain_failure("failed to decode managed fields".to_owned()),
         ApplyError::Conflicts(conflicts) => conflict(&conflicts),
     })?;

@@ -15,11 +15,16 @@ pub(crate) fn claim(resource: &Resource, object: &mut Object, by: &By) {
     managed_fields::account(resource, None, object, None, by);
 }
 
-/// What is made by POST is not on its way out, whatever it says. (PUT of a new object is carried out as it stands.)
+/// Removes what a POST cannot set: deletion, and the old selfLink. A PUT or an apply that creates an object can.
 pub(crate) fn revive(object: &mut Object) {
     let metadata = metadata::of(object);
-    metadata.remove("deletionTimestamp");
-    metadata.remove("deletionGracePeriodSeconds");
+    for field in [
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "selfLink",
+    ] {
+        metadata.remove(field);
+    }
 }
 
 /// Generations are counted here, where they are counted at all.
@@ -36,7 +41,6 @@ pub(crate) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
     }
     wipe(resource, &mut object);
     let metadata = metadata::of(&mut object);
-    metadata.remove("selfLink");
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
     if counts_generations(resource) {
