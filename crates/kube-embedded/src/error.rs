@@ -476,14 +476,14 @@ mod tests {
     #[test]
     fn texts_and_codes_are_those_of_a_real_api_server() {
         let kinds = crate::testing::resources();
-        let pools = kinds.find("ipam.metal3.io", "v1alpha1", "ippools").unwrap();
+        let widgets = kinds.find("example.com", "v1alpha1", "widgets").unwrap();
         let namespaces = kinds.find("", "v1", "namespaces").unwrap();
         let table = [
             (
-                ApiError::not_found(pools, "x"),
+                ApiError::not_found(widgets, "x"),
                 404,
                 "NotFound",
-                r#"ippools.ipam.metal3.io "x" not found"#,
+                r#"widgets.example.com "x" not found"#,
             ),
             (
                 ApiError::not_found(namespaces, "x"),
@@ -492,34 +492,34 @@ mod tests {
                 r#"namespaces "x" not found"#,
             ),
             (
-                ApiError::modified(pools, "x"),
+                ApiError::modified(widgets, "x"),
                 409,
                 "Conflict",
-                r#"Operation cannot be fulfilled on ippools.ipam.metal3.io "x": the object has been modified; please apply your changes to the latest version and try again"#,
+                r#"Operation cannot be fulfilled on widgets.example.com "x": the object has been modified; please apply your changes to the latest version and try again"#,
             ),
             (
-                ApiError::namespace_terminating(pools, "x", "ns"),
+                ApiError::namespace_terminating(widgets, "x", "ns"),
                 403,
                 "Forbidden",
-                r#"ippools.ipam.metal3.io "x" is forbidden: unable to create new content in namespace ns because it is being terminated"#,
+                r#"widgets.example.com "x" is forbidden: unable to create new content in namespace ns because it is being terminated"#,
             ),
             (
                 ApiError::invalid(
-                    pools,
+                    widgets,
                     "x",
                     &[FieldError::invalid(
-                        "spec.pools[0].end",
+                        "spec.parts[0].end",
                         &json!("10.0.0.1"),
                         "too low",
                     )],
                 ),
                 422,
                 "Invalid",
-                r#"IPPool.ipam.metal3.io "x" is invalid: spec.pools[0].end: Invalid value: "10.0.0.1": too low"#,
+                r#"Widget.example.com "x" is invalid: spec.parts[0].end: Invalid value: "10.0.0.1": too low"#,
             ),
             (
                 ApiError::invalid(
-                    pools,
+                    widgets,
                     "x",
                     &[
                         FieldError::bare("a", FieldErrorKind::Required, ""),
@@ -528,7 +528,7 @@ mod tests {
                 ),
                 422,
                 "Invalid",
-                r#"IPPool.ipam.metal3.io "x" is invalid: [a: Required value, b: Forbidden: no]"#,
+                r#"Widget.example.com "x" is invalid: [a: Required value, b: Forbidden: no]"#,
             ),
         ];
         for (error, code, reason, message) in table {

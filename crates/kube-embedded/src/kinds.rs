@@ -386,21 +386,20 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn our_kinds_and_the_built_in_ones_are_found_by_path_and_by_kind() {
+    fn custom_and_built_in_kinds_are_found_by_path_and_by_kind() {
         let kinds = crate::testing::resources();
-        let pool = kinds.find("ipam.metal3.io", "v1alpha1", "ippools").unwrap();
-        assert!(pool.namespaced && pool.status_subresource && pool.schema.is_some());
-        assert_eq!(pool.qualified(), "ippools.ipam.metal3.io");
-        assert!(pool.short_names.iter().any(|s| s == "m3ipp"));
-        let address = kinds.by_kind("ipam.metal3.io", "IPAddress").unwrap();
-        assert!(!address.status_subresource);
-        assert_eq!(address.selectable, ["spec.address", "spec.pool.name"]);
+        let widget = kinds.find("example.com", "v1alpha1", "widgets").unwrap();
+        assert!(widget.namespaced && widget.status_subresource && widget.schema.is_some());
+        assert_eq!(widget.qualified(), "widgets.example.com");
+        assert!(widget.short_names.iter().any(|s| s == "wd"));
+        let gear = kinds.by_kind("example.com", "Gear").unwrap();
+        assert!(!gear.status_subresource);
+        assert_eq!(gear.selectable, ["spec.address", "spec.widget.name"]);
         for (group, version, plural) in [
             ("", "v1", "namespaces"),
             ("", "v1", "events"),
             ("coordination.k8s.io", "v1", "leases"),
-            ("cluster.x-k8s.io", "v1beta2", "clusters"),
-            ("ipam.cluster.x-k8s.io", "v1beta2", "ipaddressclaims"),
+            ("example.org", "v1beta2", "boxes"),
             ("apiextensions.k8s.io", "v1", "customresourcedefinitions"),
         ] {
             assert!(
@@ -408,7 +407,7 @@ mod tests {
                 "{group}/{version} {plural}"
             );
         }
-        assert!(kinds.find("ipam.metal3.io", "v1", "ippools").is_none());
+        assert!(kinds.find("example.com", "v1", "widgets").is_none());
         for (index, resource) in kinds.all().iter().enumerate() {
             assert_eq!(resource.index, index);
         }

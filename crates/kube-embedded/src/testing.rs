@@ -1,11 +1,8 @@
-//! What the tests of this crate serve: the definitions of the product that it was made for, as files, and no rules.
+//! What the tests of this crate serve: the kinds of `testdata/definitions.yaml`, without rules.
 
-use std::fs;
-use std::path::Path;
 use std::sync::{Arc, LazyLock};
 
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-
 use kube::CustomResource;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -14,28 +11,18 @@ use crate::kinds::Resources;
 use crate::product::Product;
 use crate::serves::Serves;
 
-/// The kinds of the definitions in `crds/`, and the built-in ones.
+/// The kinds of `testdata/definitions.yaml`, and the built-in ones.
 pub(crate) fn resources() -> Arc<Resources> {
     static RESOURCES: LazyLock<Arc<Resources>> = LazyLock::new(|| {
-        let crds = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../crds");
-        let mut paths: Vec<_> = [crds.clone(), crds.join("capi")]
-            .iter()
-            .flat_map(|folder| fs::read_dir(folder).unwrap())
-            .map(|entry| entry.unwrap().path())
-            .filter(|path| path.extension().is_some_and(|end| end == "yaml"))
-            .collect();
-        paths.sort();
-        let definitions: Vec<CustomResourceDefinition> = paths
-            .iter()
-            .map(|path| serde_saphyr::from_str(&fs::read_to_string(path).unwrap()).unwrap())
-            .collect();
-        assert_eq!(definitions.len(), 6);
+        let definitions: Vec<CustomResourceDefinition> =
+            serde_saphyr::from_multiple(include_str!("../testdata/definitions.yaml")).unwrap();
+        assert_eq!(definitions.len(), 4);
         Resources::of(definitions).unwrap()
     });
     Arc::clone(&RESOURCES)
 }
 
-/// These, under a name.
+/// These kinds, and the name of a product.
 pub(crate) fn serves() -> Serves {
     Serves {
         resources: resources(),
@@ -53,37 +40,37 @@ pub(crate) fn product() -> Product {
 
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
 #[kube(
-    group = "ipam.metal3.io",
+    group = "example.com",
     version = "v1alpha1",
-    kind = "IPPool",
+    kind = "Widget",
     namespaced,
-    status = "IPPoolStatus",
+    status = "WidgetStatus",
     derive = "PartialEq"
 )]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct IPPoolSpec {
-    pub(crate) name_prefix: String,
+pub(crate) struct WidgetSpec {
+    pub(crate) model: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) prefix: Option<i32>,
+    pub(crate) size: Option<i32>,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, Default, PartialEq)]
-pub(crate) struct IPPoolStatus {
+pub(crate) struct WidgetStatus {
     pub(crate) capacity: Option<i64>,
 }
 
 #[derive(CustomResource, Serialize, Deserialize, JsonSchema, Clone, Debug)]
 #[kube(
-    group = "ipam.metal3.io",
+    group = "example.com",
     version = "v1alpha1",
-    kind = "IPClaim",
+    kind = "Gadget",
     namespaced
 )]
-pub(crate) struct IPClaimSpec {
-    pub(crate) pool: PoolRef,
+pub(crate) struct GadgetSpec {
+    pub(crate) widget: WidgetRef,
 }
 
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug)]
-pub(crate) struct PoolRef {
+pub(crate) struct WidgetRef {
     pub(crate) name: String,
 }

@@ -28,7 +28,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::{Clock, InMemory, InMemoryOptions, Listening, Options, Server, ServerError};
-use crate::testing::{IPClaim, IPPool, IPPoolSpec};
+use crate::testing::{Gadget, Widget, WidgetSpec};
 
 /// Longest time that anything here may take before it counts as hanging.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -65,12 +65,12 @@ async fn outside(server: &Server, addr: SocketAddr) -> Client {
     Client::try_from(config).unwrap()
 }
 
-fn pool(name: &str) -> IPPool {
-    let spec = IPPoolSpec {
-        name_prefix: "p".to_owned(),
-        ..IPPoolSpec::default()
+fn widget(name: &str) -> Widget {
+    let spec = WidgetSpec {
+        model: "p".to_owned(),
+        ..WidgetSpec::default()
     };
-    IPPool::new(name, spec)
+    Widget::new(name, spec)
 }
 
 fn code(error: &kube::Error) -> u16 {
@@ -95,51 +95,54 @@ async fn event<K: ResourceExt>(
 
 /// What every client of these kinds does; over TLS and in process the same.
 async fn every_verb(client: Client) {
-    let pools: Api<IPPool> = Api::default_namespaced(client.clone());
-    let before = pools.list(&ListParams::default()).await.unwrap();
+    let widgets: Api<Widget> = Api::default_namespaced(client.clone());
+    let before = widgets.list(&ListParams::default()).await.unwrap();
     assert_eq!(before.items.len(), 0);
     let since = before.metadata.resource_version.unwrap();
-    let watching = pools.watch(&WatchParams::default(), &since).await.unwrap();
+    let watching = widgets
+        .watch(&WatchParams::default(), &since)
+        .await
+        .unwrap();
     let mut events = watching.boxed();
 
-    let made = pools
-        .create(&PostParams::default(), &pool("a"))
+    let made = widgets
+        .create(&PostParams::default(), &widget("a"))
         .await
         .unwrap();
     assert_eq!(made.metadata.generation, Some(1));
     assert_eq!(event(&mut events).await.unwrap(), ("added", "a".to_owned()));
-    let again = pools
-        .create(&PostParams::default(), &pool("a"))
+    let again = widgets
+        .create(&PostParams::default(), &widget("a"))
         .await
         .unwrap_err();
     assert_eq!(code(&again), 409);
 
-    let merge = json!({"spec": {"prefix": 24}});
+    let merge = json!({"spec": {"size": 24}});
     let params = PatchParams::default();
-    let patched = pools
+    let patched = widgets
         .patch("a", &params, &Patch::Merge(merge))
         .await
         .unwrap();
-    assert_eq!(patched.spec.prefix, Some(24));
+    assert_eq!(patched.spec.size, Some(24));
     let json: json_patch::Patch =
-        serde_json::from_value(json!([{"op": "test", "path": "/spec/prefix", "value": 24},
-        {"op": "replace", "path": "/spec/prefix", "value": 25}]))
+        serde_json::from_value(json!([{"op": "test", "path": "/spec/size", "value": 24},
+        {"op": "replace", "path": "/spec/size", "value": 25}]))
         .unwrap();
-    let patched = pools
+    let patched = widgets
         .patch("a", &params, &Patch::Json::<()>(json))
         .await
         .unwrap();
     assert_eq!(
-        (patched.spec.prefix, patched.metadata.generation),
+        (patched.spec.size, patched.metadata.generation),
         (Some(25), Some(3))
     );
-    let stale = pools
+    let stale = widgets
         .replace("a", &PostParams::default(), &made)
         .await
         .unwrap_err();
     assert_eq!(code(&stale), 409);
     let status = json!({"status": {"capacity": 9}});
-    let patched = pools
+    let patched = widgets
         .patch_status("a", &params, &Patch::Merge(status))
         .await
         .unwrap();
@@ -151,11 +154,14 @@ async fn every_verb(client: Client) {
         );
     }
 
-    let metadata = pools.get_metadata("a").await.unwrap();
+    let metadata = widgets.get_metadata("a").await.unwrap();
     assert_eq!(metadata.metadata.uid, made.metadata.uid);
     let labelled = ListParams::default().labels("a=b");
-    assert_eq!(pools.list_metadata(&labelled).await.unwrap().items.len(), 0);
-    assert!(pools.get_opt("none").await.unwrap().is_none());
+    assert_eq!(
+        widgets.list_metadata(&labelled).await.unwrap().items.len(),
+        0
+    );
+    assert!(widgets.get_opt("none").await.unwrap().is_none());
 
     let wrong = DeleteParams {
         preconditions: Some(Preconditions {
@@ -164,8 +170,8 @@ async fn every_verb(client: Client) {
         }),
         ..DeleteParams::default()
     };
-    assert_eq!(code(&pools.delete("a", &wrong).await.unwrap_err()), 409);
-    let gone = pools
+    assert_eq!(code(&widgets.delete("a", &wrong).await.unwrap_err()), 409);
+    let gone = widgets
         .delete("a", &DeleteParams::background())
         .await
         .unwrap();
@@ -199,10 +205,10 @@ async fn every_verb(client: Client) {
     );
     assert_eq!(client.apiserver_version().await.unwrap().major, "1");
     let group = client
-        .list_api_group_resources("ipam.metal3.io/v1alpha1")
+        .list_api_group_resources("example.com/v1alpha1")
         .await
         .unwrap();
-    assert!(group.resources.iter().any(|r| r.kind == IPClaim::kind(&())));
+    assert!(group.resources.iter().any(|r| r.kind == Gadget::kind(&())));
 }
 
 #[tokio::test]
@@ -232,14 +238,14 @@ async fn a_restart_keeps_objects_and_credentials_and_ends_watches() {
 
     let listening = listen(&server).await;
     let client = outside(&server, listening.addr).await;
-    let pools: Api<IPPool> = Api::default_namespaced(client);
-    let made = pools
-        .create(&PostParams::default(), &pool("kept"))
+    let widgets: Api<Widget> = Api::default_namespaced(client);
+    let made = widgets
+        .create(&PostParams::default(), &widget("kept"))
         .await
         .unwrap();
-    let inside: Api<IPPool> = Api::default_namespaced(server.client());
+    let inside: Api<Widget> = Api::default_namespaced(server.client());
     let mut watches = [
-        pools
+        widgets
             .watch(&WatchParams::default(), "0")
             .await
             .unwrap()
@@ -258,7 +264,7 @@ async fn a_restart_keeps_objects_and_credentials_and_ends_watches() {
     assert_eq!(event(&mut watches[0]).await, None, "a clean end, no error");
     soon("closing", server.close()).await;
     assert_eq!(event(&mut watches[1]).await, None);
-    drop((watches, pools, inside));
+    drop((watches, widgets, inside));
 
     let server = reopen(dir.path()).await;
     let listening = listen(&server).await;
@@ -271,8 +277,8 @@ async fn a_restart_keeps_objects_and_credentials_and_ends_watches() {
             .collect::<Vec<_>>()
     };
     assert_eq!(without_port(&kubeconfig), without_port(&again));
-    let pools: Api<IPPool> = Api::default_namespaced(client);
-    assert_eq!(pools.get("kept").await.unwrap(), made);
+    let widgets: Api<Widget> = Api::default_namespaced(client);
+    assert_eq!(widgets.get("kept").await.unwrap(), made);
     listening.stop().await;
     server.close().await;
 }
@@ -502,8 +508,8 @@ async fn a_client_that_reads_nothing_is_let_go_and_one_that_has_nothing_to_read_
         maps.create(&PostParams::default(), &map).await.unwrap();
     }
     let token = std::fs::read_to_string(dir.path().join("token")).unwrap();
-    let pools: Api<IPPool> = Api::default_namespaced(outside(&server, listening.addr).await);
-    let quiet = pools.watch(&WatchParams::default(), "0").await.unwrap();
+    let widgets: Api<Widget> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let quiet = widgets.watch(&WatchParams::default(), "0").await.unwrap();
     let mut quiet = std::pin::pin!(quiet);
 
     // HTTP/1.1.
@@ -547,8 +553,8 @@ async fn a_client_that_reads_nothing_is_let_go_and_one_that_has_nothing_to_read_
     let _ = soon("the end of the connection", connection).await;
 
     // The watch that had nothing to send all the time is still there.
-    pools
-        .create(&PostParams::default(), &pool("late"))
+    widgets
+        .create(&PostParams::default(), &widget("late"))
         .await
         .unwrap();
     let event = soon("an event", quiet.try_next()).await.unwrap();
@@ -570,11 +576,11 @@ async fn requests_watches_connections_and_commits_are_counted() {
     let server = open(dir.path()).await;
     let listening = listen(&server).await;
     let scrape = Scrape::of(&server);
-    let pools: Api<IPPool> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let widgets: Api<Widget> = Api::default_namespaced(outside(&server, listening.addr).await);
     let post = PostParams::default();
-    pools.create(&post, &pool("a")).await.unwrap();
-    assert!(pools.create(&post, &pool("a")).await.is_err());
-    let watch = pools.watch(&WatchParams::default(), "0").await.unwrap();
+    widgets.create(&post, &widget("a")).await.unwrap();
+    assert!(widgets.create(&post, &widget("a")).await.is_err());
+    let watch = widgets.watch(&WatchParams::default(), "0").await.unwrap();
     let mut watch = Box::pin(watch);
     soon("the first event", watch.try_next()).await.unwrap();
     say(
@@ -586,7 +592,7 @@ async fn requests_watches_connections_and_commits_are_counted() {
 
     let labels = |verb: &str| {
         format!(
-            "group=\"ipam.metal3.io\",resource=\"ippools\",subresource=\"\",verb=\"{verb}\",version=\"v1alpha1\""
+            "group=\"example.com\",resource=\"widgets\",subresource=\"\",verb=\"{verb}\",version=\"v1alpha1\""
         )
     };
     let requests = |verb: &str, code: &str, n: u64| {
@@ -597,7 +603,7 @@ async fn requests_watches_connections_and_commits_are_counted() {
     };
     let open = |n: u64| {
         format!(
-            "apiserver_longrunning_requests{{group=\"ipam.metal3.io\",resource=\"ippools\",verb=\"WATCH\",version=\"v1alpha1\"}} {n}"
+            "apiserver_longrunning_requests{{group=\"example.com\",resource=\"widgets\",verb=\"WATCH\",version=\"v1alpha1\"}} {n}"
         )
     };
     for line in [
@@ -853,11 +859,11 @@ async fn many_warnings_are_cut_to_what_clients_take() {
     let dir = tempfile::tempdir().unwrap();
     let server = open(dir.path()).await;
     let listening = listen(&server).await;
-    let claims: Api<IPClaim> = Api::default_namespaced(outside(&server, listening.addr).await);
+    let gadgets: Api<Gadget> = Api::default_namespaced(outside(&server, listening.addr).await);
     let finalizers: Vec<String> = (0..120).map(|n| format!("a{n}")).collect();
-    let claim = json!({"metadata": {"name": "c", "finalizers": finalizers}, "spec": {"pool": {"name": "p"}}});
-    let claim: IPClaim = serde_json::from_value(claim).unwrap();
-    let made = claims.create(&PostParams::default(), &claim).await;
+    let gadget = json!({"metadata": {"name": "c", "finalizers": finalizers}, "spec": {"widget": {"name": "p"}}});
+    let gadget: Gadget = serde_json::from_value(gadget).unwrap();
+    let made = gadgets.create(&PostParams::default(), &gadget).await;
     assert_eq!(made.unwrap().finalizers().len(), 120);
     listening.stop().await;
     server.close().await;
@@ -869,13 +875,13 @@ async fn many_writers_and_watchers_over_tls() {
     let server = open(dir.path()).await;
     let listening = listen(&server).await;
     let client = outside(&server, listening.addr).await;
-    let pools: Api<IPPool> = Api::default_namespaced(client);
-    let names: Vec<String> = (0..100).map(|n| format!("pool-{n:03}")).collect();
+    let widgets: Api<Widget> = Api::default_namespaced(client);
+    let names: Vec<String> = (0..100).map(|n| format!("widget-{n:03}")).collect();
     let watching = (0..10).map(async |_| {
-        let events = pools.watch(&WatchParams::default(), "0").await.unwrap();
+        let events = widgets.watch(&WatchParams::default(), "0").await.unwrap();
         let seen: Vec<String> = events
             .map_ok(|event| match event {
-                WatchEvent::Added(pool) => pool.name_any(),
+                WatchEvent::Added(widget) => widget.name_any(),
                 other => panic!("{other:?}"),
             })
             .take(names.len())
@@ -885,8 +891,8 @@ async fn many_writers_and_watchers_over_tls() {
         seen
     });
     let writing = names.iter().map(async |name| {
-        pools
-            .create(&PostParams::default(), &pool(name))
+        widgets
+            .create(&PostParams::default(), &widget(name))
             .await
             .unwrap();
     });
@@ -894,7 +900,7 @@ async fn many_writers_and_watchers_over_tls() {
         futures::future::join_all(watching),
         futures::future::join_all(writing),
     );
-    let (seen, _) = soon("a hundred pools", both).await;
+    let (seen, _) = soon("a hundred widgets", both).await;
     for mut seen in seen {
         seen.sort();
         assert_eq!(seen, names);
@@ -922,22 +928,22 @@ async fn in_memory(seed: u64) -> InMemory {
 async fn a_server_in_memory_does_the_same_twice() {
     let tell = async |seed| {
         let server = in_memory(seed).await;
-        let pools: Api<IPPool> = Api::namespaced(server.client(), "default");
-        let mut one = pool("a");
-        let made = pools.create(&PostParams::default(), &one).await.unwrap();
+        let widgets: Api<Widget> = Api::namespaced(server.client(), "default");
+        let mut one = widget("a");
+        let made = widgets.create(&PostParams::default(), &one).await.unwrap();
         tokio::time::sleep(Duration::from_hours(1)).await;
         one.metadata.name = None;
         one.metadata.generate_name = Some("b-".to_owned());
-        pools.create(&PostParams::default(), &one).await.unwrap();
-        pools.delete("a", &DeleteParams::default()).await.unwrap();
-        let told = pools
+        widgets.create(&PostParams::default(), &one).await.unwrap();
+        widgets.delete("a", &DeleteParams::default()).await.unwrap();
+        let told = widgets
             .watch(
                 &WatchParams::default().timeout(1),
                 &made.resource_version().unwrap(),
             )
             .await
             .unwrap();
-        let told: Vec<WatchEvent<IPPool>> = told.try_collect().await.unwrap();
+        let told: Vec<WatchEvent<Widget>> = told.try_collect().await.unwrap();
         server.close().await;
         serde_json::to_string(&told).unwrap()
     };

@@ -244,10 +244,10 @@ mod tests {
 
     #[test]
     fn a_key_that_stands_twice_is_found_and_the_last_one_counts() {
-        let doubled = r#"{"spec": {"pools": [{"a": 1, "a": 2}], "x": 1, "x": 2}}"#;
+        let doubled = r#"{"spec": {"parts": [{"a": 1, "a": 2}], "x": 1, "x": 2}}"#;
         for decoded in [json(doubled).unwrap(), yaml(doubled).unwrap()] {
             assert_eq!(decoded.value["spec"]["x"], 2);
-            assert_eq!(decoded.duplicates, ["spec.pools[0].a", "spec.x"]);
+            assert_eq!(decoded.duplicates, ["spec.parts[0].a", "spec.x"]);
         }
     }
 

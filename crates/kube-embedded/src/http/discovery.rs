@@ -191,7 +191,7 @@ mod tests {
             get("")["paths"]
                 .as_array()
                 .unwrap()
-                .contains(&json!("/apis/ipam.metal3.io/v1alpha1"))
+                .contains(&json!("/apis/example.com/v1alpha1"))
         );
         assert_eq!(discovery.get("apis/none"), None);
     }

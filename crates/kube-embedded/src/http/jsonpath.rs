@@ -120,7 +120,7 @@ mod tests {
     #[test]
     fn paths_of_printer_columns() {
         let object = json!({
-            "metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "c1"}},
+            "metadata": {"labels": {"example.org/team": "c1"}},
             "status": {
                 "capacity": 5,
                 "conditions": [{"type": "Paused", "status": "False"}, {"type": "Ready", "status": "True"}],
@@ -128,14 +128,8 @@ mod tests {
             "list": [{}, {"a": 1}, {"a": 2}],
         });
         let cases = [
-            (
-                r".metadata.labels.cluster\.x-k8s\.io/cluster-name",
-                json!("c1"),
-            ),
-            (
-                ".metadata.labels['cluster.x-k8s.io/cluster-name']",
-                json!("c1"),
-            ),
+            (r".metadata.labels.example\.org/team", json!("c1")),
+            (".metadata.labels['example.org/team']", json!("c1")),
             (".status.capacity", json!(5)),
             ("{.status.capacity}", json!(5)),
             (

@@ -376,16 +376,16 @@ mod tests {
     #[test]
     fn kubectl_finds_the_parameters_that_it_probes_for() {
         let resources = crate::testing::resources();
-        let path = "apis/ipam.metal3.io/v1alpha1";
+        let path = "apis/example.com/v1alpha1";
         let text = OpenApi::new()
             .document(path, &resources, &crate::testing::product())
             .unwrap();
         let document: Value = serde_json::from_slice(&text).unwrap();
-        let item = &document["paths"][format!("/{path}/namespaces/{{namespace}}/ippools/{{name}}")];
+        let item = &document["paths"][format!("/{path}/namespaces/{{namespace}}/widgets/{{name}}")];
         let parameters = item["patch"]["parameters"].as_array().unwrap();
         assert!(parameters.iter().any(|p| p["name"] == "fieldValidation"));
-        let spec = &document["components"]["schemas"]["io.metal3.ipam.v1alpha1.IPPool"]["properties"]
-            ["spec"];
-        assert!(spec["properties"]["namePrefix"]["description"].is_string());
+        let spec =
+            &document["components"]["schemas"]["com.example.v1alpha1.Widget"]["properties"]["spec"];
+        assert!(spec["properties"]["model"]["description"].is_string());
     }
 }

@@ -293,7 +293,7 @@ mod tests {
         ]
         .concat();
         assert_eq!(
-            decode(&body("ipam.metal3.io/v1alpha1", "DeleteOptions", &options)).unwrap()["preconditions"],
+            decode(&body("example.com/v1alpha1", "DeleteOptions", &options)).unwrap()["preconditions"],
             json!({"uid": "u"})
         );
     }

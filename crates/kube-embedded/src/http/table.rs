@@ -218,12 +218,12 @@ mod tests {
         let created = "2026-01-01T00:00:00Z";
         assert_eq!(
             row(
-                "ipam.metal3.io",
-                "IPPool",
+                "example.com",
+                "Widget",
                 json!({
                     "metadata": {"name": "p", "creationTimestamp": created,
-                        "labels": {"cluster.x-k8s.io/cluster-name": "c"}},
-                    "status": {"capacity": 7, "allocated": 0,
+                        "labels": {"example.org/team": "c"}},
+                    "status": {"capacity": 7, "used": 0,
                         "conditions": [{"type": "Ready", "status": "True"}]},
                 })
             ),
@@ -243,9 +243,9 @@ mod tests {
                 "",
                 "Event",
                 json!({"metadata": {"name": "e"}, "eventTime": created, "type": "Normal",
-                "reason": "R", "message": "hello", "involvedObject": {"kind": "IPPool", "name": "p"}})
+                "reason": "R", "message": "hello", "involvedObject": {"kind": "Widget", "name": "p"}})
             ),
-            json!(["10m", "Normal", "R", "ippool/p", "hello", "e"])
+            json!(["10m", "Normal", "R", "widget/p", "hello", "e"])
         );
     }
 

@@ -18,7 +18,7 @@ use super::service::Api;
 use crate::metrics::Metrics;
 use crate::registry::{Options, Registry};
 
-const POOLS: &str = "/apis/ipam.metal3.io/v1alpha1/namespaces/default/ippools";
+const WIDGETS: &str = "/apis/example.com/v1alpha1/namespaces/default/widgets";
 const MERGE: &str = "application/merge-patch+json";
 
 struct Door {
@@ -93,9 +93,9 @@ impl Door {
         self.ask("GET", path, &[], b"").await
     }
 
-    /// Creates a pool, which must succeed.
-    async fn pool(&self, name: &str) -> Value {
-        let made = self.json("POST", POOLS, &pool(name)).await;
+    /// Creates a widget, which must succeed.
+    async fn widget(&self, name: &str) -> Value {
+        let made = self.json("POST", WIDGETS, &widget(name)).await;
         assert_eq!(made.status, StatusCode::CREATED, "{:?}", made.text);
         made.json()
     }
@@ -112,11 +112,11 @@ impl Answer {
     }
 }
 
-fn pool(name: &str) -> Value {
+fn widget(name: &str) -> Value {
     json!({
-        "apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool",
+        "apiVersion": "example.com/v1alpha1", "kind": "Widget",
         "metadata": {"name": name},
-        "spec": {"namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]},
+        "spec": {"model": "p", "parts": [{"start": "10.0.0.1", "end": "10.0.0.9"}]},
     })
 }
 
@@ -145,14 +145,14 @@ async fn judge(door: &Door, table: &[Case<'_>]) {
 #[tokio::test]
 async fn bad_requests_end_in_a_status_with_code_and_reason() {
     let door = Door::open().await;
-    door.pool("a").await;
-    let one = format!("{POOLS}/a");
+    door.widget("a").await;
+    let one = format!("{WIDGETS}/a");
     let with = |change: fn(&mut Value)| {
-        let mut pool = pool("x");
-        change(&mut pool);
-        pool.to_string().into_bytes()
+        let mut widget = widget("x");
+        change(&mut widget);
+        widget.to_string().into_bytes()
     };
-    let good = pool("x").to_string().into_bytes();
+    let good = widget("x").to_string().into_bytes();
     let renamed = with(|p| p["metadata"]["name"] = "b".into());
     let deep = format!(
         "{{\"spec\":{}1{}}}",
@@ -169,19 +169,19 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
     let (json, yaml) = ("application/json", "application/yaml");
     let table: &[Case<'_>] = &[
         // What is no object at all.
-        ("POST", POOLS, json, b"", 400, "BadRequest"),
-        ("POST", POOLS, json, b"garbage", 400, "BadRequest"),
-        ("POST", POOLS, json, b"[]", 400, "BadRequest"),
-        ("POST", POOLS, json, b"\xff\xfe", 400, "BadRequest"),
-        ("POST", POOLS, yaml, b"a: [", 400, "BadRequest"),
-        ("POST", POOLS, yaml, b"just text", 400, "BadRequest"),
-        ("POST", POOLS, json, &deep, 400, "BadRequest"),
-        ("POST", POOLS, json, &huge, 413, "RequestEntityTooLarge"),
-        ("POST", POOLS, json, &large, 413, "RequestEntityTooLarge"),
+        ("POST", WIDGETS, json, b"", 400, "BadRequest"),
+        ("POST", WIDGETS, json, b"garbage", 400, "BadRequest"),
+        ("POST", WIDGETS, json, b"[]", 400, "BadRequest"),
+        ("POST", WIDGETS, json, b"\xff\xfe", 400, "BadRequest"),
+        ("POST", WIDGETS, yaml, b"a: [", 400, "BadRequest"),
+        ("POST", WIDGETS, yaml, b"just text", 400, "BadRequest"),
+        ("POST", WIDGETS, json, &deep, 400, "BadRequest"),
+        ("POST", WIDGETS, json, &huge, 413, "RequestEntityTooLarge"),
+        ("POST", WIDGETS, json, &large, 413, "RequestEntityTooLarge"),
         // Media types.
         (
             "POST",
-            POOLS,
+            WIDGETS,
             "application/vnd.kubernetes.protobuf",
             &good,
             415,
@@ -189,7 +189,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             "text/plain",
             &good,
             415,
@@ -243,23 +243,23 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         // An object for somewhere else.
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &with(|p| p["apiVersion"] = "ipam.metal3.io/v9".into()),
+            &with(|p| p["apiVersion"] = "example.com/v9".into()),
             400,
             "BadRequest",
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &with(|p| p["kind"] = "IPClaim".into()),
+            &with(|p| p["kind"] = "Gadget".into()),
             422,
             "Invalid",
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
             &with(|p| p["metadata"]["namespace"] = "b".into()),
             400,
@@ -268,7 +268,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ("PUT", &one, json, &renamed, 400, "BadRequest"),
         (
             "POST",
-            &POOLS.replace("default", "nowhere"),
+            &WIDGETS.replace("default", "nowhere"),
             json,
             &good,
             404,
@@ -276,16 +276,16 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &pool("a").to_string().into_bytes(),
+            &widget("a").to_string().into_bytes(),
             409,
             "AlreadyExists",
         ),
         // Queries.
         (
             "GET",
-            &format!("{POOLS}?limit=x"),
+            &format!("{WIDGETS}?limit=x"),
             json,
             b"",
             400,
@@ -293,7 +293,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?timeout=x"),
+            &format!("{WIDGETS}?timeout=x"),
             json,
             b"",
             400,
@@ -301,7 +301,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?labelSelector=a%3D%3D%3Db"),
+            &format!("{WIDGETS}?labelSelector=a%3D%3D%3Db"),
             json,
             b"",
             400,
@@ -309,7 +309,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?fieldSelector=spec.x%3Db"),
+            &format!("{WIDGETS}?fieldSelector=spec.x%3Db"),
             json,
             b"",
             400,
@@ -317,7 +317,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?continue=x"),
+            &format!("{WIDGETS}?continue=x"),
             json,
             b"",
             400,
@@ -325,7 +325,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?resourceVersion=x"),
+            &format!("{WIDGETS}?resourceVersion=x"),
             json,
             b"",
             400,
@@ -333,7 +333,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?resourceVersionMatch=Exact"),
+            &format!("{WIDGETS}?resourceVersionMatch=Exact"),
             json,
             b"",
             422,
@@ -341,7 +341,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "GET",
-            &format!("{POOLS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
+            &format!("{WIDGETS}?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan"),
             json,
             b"",
             422,
@@ -349,7 +349,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "POST",
-            &format!("{POOLS}?dryRun=Some"),
+            &format!("{WIDGETS}?dryRun=Some"),
             json,
             &good,
             422,
@@ -357,7 +357,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ),
         (
             "POST",
-            &format!("{POOLS}?fieldValidation=Odd"),
+            &format!("{WIDGETS}?fieldValidation=Odd"),
             json,
             &good,
             422,
@@ -385,18 +385,25 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ("GET", "/api/v1/pods", json, b"", 404, "NotFound"),
         (
             "GET",
-            "/apis/ipam.metal3.io/v9/ippools",
+            "/apis/example.com/v9/widgets",
             json,
             b"",
             404,
             "NotFound",
         ),
         ("GET", "/apis/none/v1", json, b"", 404, "NotFound"),
-        ("GET", &format!("{POOLS}/none"), json, b"", 404, "NotFound"),
+        (
+            "GET",
+            &format!("{WIDGETS}/none"),
+            json,
+            b"",
+            404,
+            "NotFound",
+        ),
         ("GET", &format!("{one}/scale"), json, b"", 404, "NotFound"),
         (
             "POST",
-            "/apis/ipam.metal3.io/v1alpha1/ippools",
+            "/apis/example.com/v1alpha1/widgets",
             json,
             &good,
             404,
@@ -410,7 +417,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
             404,
             "NotFound",
         ),
-        ("PUT", POOLS, json, &good, 400, "BadRequest"),
+        ("PUT", WIDGETS, json, &good, 400, "BadRequest"),
         (
             "DELETE",
             &format!("{one}/status"),
@@ -422,7 +429,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
         ("POST", "/apis", json, b"", 405, "MethodNotAllowed"),
         (
             "DELETE",
-            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/ippools.ipam.metal3.io",
+            "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/widgets.example.com",
             json,
             b"",
             405,
@@ -437,7 +444,7 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
 
     for accept in ["text/html", "application/vnd.kubernetes.protobuf"] {
         let answer = door
-            .ask("GET", POOLS, &[(ACCEPT.as_str(), accept)], b"")
+            .ask("GET", WIDGETS, &[(ACCEPT.as_str(), accept)], b"")
             .await;
         assert_eq!(answer.status, StatusCode::NOT_ACCEPTABLE);
         assert_eq!(answer.json()["reason"], "NotAcceptable");
@@ -447,17 +454,17 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
 #[tokio::test]
 async fn bad_contents_end_in_a_status_too() {
     let door = Door::open().await;
-    let strict = format!("{POOLS}?fieldValidation=Strict");
+    let strict = format!("{WIDGETS}?fieldValidation=Strict");
     let with = |change: fn(&mut Value)| {
-        let mut pool = pool("x");
-        change(&mut pool);
-        pool.to_string().into_bytes()
+        let mut widget = widget("x");
+        change(&mut widget);
+        widget.to_string().into_bytes()
     };
     let json = "application/json";
     let table: &[Case<'_>] = &[
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
             &with(|p| p["metadata"]["name"] = "A_b".into()),
             422,
@@ -465,17 +472,17 @@ async fn bad_contents_end_in_a_status_too() {
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &with(|p| p["spec"]["prefix"] = "x".into()),
+            &with(|p| p["spec"]["size"] = "x".into()),
             422,
             "Invalid",
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &with(|p| drop(p["spec"].as_object_mut().unwrap().remove("namePrefix"))),
+            &with(|p| drop(p["spec"].as_object_mut().unwrap().remove("model"))),
             422,
             "Invalid",
         ),
@@ -491,13 +498,13 @@ async fn bad_contents_end_in_a_status_too() {
             "POST",
             &strict,
             json,
-            b"{\"metadata\":{\"name\":\"x\"},\"spec\":{\"namePrefix\":\"p\",\"namePrefix\":\"p\"}}",
+            b"{\"metadata\":{\"name\":\"x\"},\"spec\":{\"model\":\"p\",\"model\":\"p\"}}",
             400,
             "BadRequest",
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
             &with(|p| p["metadata"]["annotations"] = json!({"a": "x".repeat(270_000)})),
             422,
@@ -505,22 +512,22 @@ async fn bad_contents_end_in_a_status_too() {
         ),
         (
             "POST",
-            POOLS,
+            WIDGETS,
             json,
-            &with(|p| p["spec"]["pools"][0]["end"] = "10.0.0.0".into()),
+            &with(|p| p["spec"]["parts"][0]["end"] = "10.0.0.0".into()),
             422,
             "Invalid",
         ),
     ];
     judge(&door, table).await;
-    assert_eq!(door.get(POOLS).await.json()["items"], json!([]));
+    assert_eq!(door.get(WIDGETS).await.json()["items"], json!([]));
 }
 
 #[tokio::test]
 async fn an_object_lives_through_every_verb() {
     let door = Door::open().await;
-    let one = format!("{POOLS}/a");
-    let made = door.pool("a").await;
+    let one = format!("{WIDGETS}/a");
+    let made = door.widget("a").await;
     assert_eq!(made["metadata"]["generation"], 1);
     assert_eq!(door.get(&one).await.json(), made);
 
@@ -532,7 +539,7 @@ async fn an_object_lives_through_every_verb() {
         "200 KiB of annotations are fine"
     );
 
-    let yaml = "apiVersion: ipam.metal3.io/v1alpha1\nkind: IPPool\nmetadata: {name: a}\nspec: {namePrefix: p, prefix: 24, pools: []}\n";
+    let yaml = "apiVersion: example.com/v1alpha1\nkind: Widget\nmetadata: {name: a}\nspec: {model: p, size: 24, parts: []}\n";
     let mut replaced = serde_saphyr::from_str::<Value>(yaml).unwrap();
     replaced["metadata"]["resourceVersion"] = patched.json()["metadata"]["resourceVersion"].clone();
     let text = serde_saphyr::to_string(&replaced).unwrap();
@@ -544,30 +551,30 @@ async fn an_object_lives_through_every_verb() {
     assert_eq!(put.status, StatusCode::OK, "{:?}", put.text);
     assert_eq!(put.headers["content-type"], "application/yaml");
     let put: Value = serde_saphyr::from_slice(&put.text).unwrap();
-    assert_eq!(put["spec"]["prefix"], 24);
+    assert_eq!(put["spec"]["size"], 24);
     assert_eq!(put["metadata"]["generation"], 2);
 
-    let status = json!({"status": {"capacity": 7}, "spec": {"prefix": 1}});
+    let status = json!({"status": {"capacity": 7}, "spec": {"size": 1}});
     let answer = door
         .json("PATCH", &format!("{one}/status"), &status)
         .await
         .json();
     assert_eq!(answer["status"]["capacity"], 7);
     assert_eq!(
-        answer["spec"]["prefix"], 24,
+        answer["spec"]["size"], 24,
         "the status path leaves the spec alone"
     );
 
-    let list = door.get(POOLS).await.json();
-    assert_eq!(list["kind"], "IPPoolList");
-    assert_eq!(list["apiVersion"], "ipam.metal3.io/v1alpha1");
+    let list = door.get(WIDGETS).await.json();
+    assert_eq!(list["kind"], "WidgetList");
+    assert_eq!(list["apiVersion"], "example.com/v1alpha1");
     assert_eq!(list["items"], json!([answer]));
     assert_eq!(
         list["metadata"]["resourceVersion"],
         answer["metadata"]["resourceVersion"]
     );
     let all = door
-        .get("/apis/ipam.metal3.io/v1alpha1/ippools?labelSelector=x")
+        .get("/apis/example.com/v1alpha1/widgets?labelSelector=x")
         .await
         .json();
     assert_eq!(all["items"], json!([]));
@@ -588,8 +595,8 @@ async fn an_object_lives_through_every_verb() {
 #[tokio::test]
 async fn warnings_stand_in_the_head() {
     let door = Door::open().await;
-    let body = br#"{"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPPool","metadata":{"name":"w"},"spec":{"namePrefix":"p","pools":[],"odd":1,"prefix":24,"prefix":25}}"#;
-    let answer = door.ask("POST", POOLS, &[], body).await;
+    let body = br#"{"apiVersion":"example.com/v1alpha1","kind":"Widget","metadata":{"name":"w"},"spec":{"model":"p","parts":[],"odd":1,"size":24,"size":25}}"#;
+    let answer = door.ask("POST", WIDGETS, &[], body).await;
     assert_eq!(answer.status, StatusCode::CREATED, "{:?}", answer.text);
     let warnings: Vec<&str> = answer
         .headers
@@ -599,7 +606,7 @@ async fn warnings_stand_in_the_head() {
         .collect();
     for field in [
         "unknown field \\\"spec.odd\\\"",
-        "duplicate field \\\"spec.prefix\\\"",
+        "duplicate field \\\"spec.size\\\"",
     ] {
         assert!(
             warnings
@@ -611,7 +618,7 @@ async fn warnings_stand_in_the_head() {
     let silent = door
         .ask(
             "POST",
-            &format!("{POOLS}?fieldValidation=Ignore&dryRun=All"),
+            &format!("{WIDGETS}?fieldValidation=Ignore&dryRun=All"),
             &[],
             body,
         )
@@ -623,14 +630,14 @@ async fn warnings_stand_in_the_head() {
 async fn pages_rows_and_metadata() {
     let door = Door::open().await;
     for name in ["a", "b", "c"] {
-        door.pool(name).await;
+        door.widget(name).await;
     }
-    let first = door.get(&format!("{POOLS}?limit=2")).await.json();
+    let first = door.get(&format!("{WIDGETS}?limit=2")).await.json();
     assert_eq!(first["items"].as_array().unwrap().len(), 2);
     let token = first["metadata"]["continue"].as_str().unwrap();
     let query: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
     let second = door
-        .get(&format!("{POOLS}?limit=2&continue={query}"))
+        .get(&format!("{WIDGETS}?limit=2&continue={query}"))
         .await
         .json();
     assert_eq!(second["items"][0]["metadata"]["name"], "c");
@@ -638,7 +645,7 @@ async fn pages_rows_and_metadata() {
 
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let rows = door
-        .ask("GET", POOLS, &[("accept", table)], b"")
+        .ask("GET", WIDGETS, &[("accept", table)], b"")
         .await
         .json();
     assert_eq!(rows["kind"], "Table");
@@ -650,15 +657,7 @@ async fn pages_rows_and_metadata() {
         .collect();
     assert_eq!(
         names,
-        [
-            "Name",
-            "Cluster",
-            "Capacity",
-            "Allocated",
-            "Available",
-            "Ready",
-            "Age"
-        ]
+        ["Name", "Team", "Capacity", "Used", "Free", "Ready", "Age"]
     );
     assert_eq!(rows["rows"].as_array().unwrap().len(), 3);
     assert_eq!(rows["rows"][1]["cells"][0], "b");
@@ -666,26 +665,26 @@ async fn pages_rows_and_metadata() {
     let one = door
         .ask(
             "GET",
-            &format!("{POOLS}/a?includeObject=Object"),
+            &format!("{WIDGETS}/a?includeObject=Object"),
             &[("accept", table)],
             b"",
         )
         .await
         .json();
-    assert_eq!(one["rows"][0]["object"]["kind"], "IPPool");
+    assert_eq!(one["rows"][0]["object"]["kind"], "Widget");
 
     let partial = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io";
     let list = door
-        .ask("GET", POOLS, &[("accept", partial)], b"")
+        .ask("GET", WIDGETS, &[("accept", partial)], b"")
         .await
         .json();
     assert_eq!(list["kind"], "PartialObjectMetadataList");
     assert_eq!(list["items"][2]["metadata"]["name"], "c");
     assert_eq!(list["items"][2].get("spec"), None);
 
-    let gone = door.ask("DELETE", POOLS, &[], b"").await;
+    let gone = door.ask("DELETE", WIDGETS, &[], b"").await;
     assert_eq!(gone.status, StatusCode::OK, "{:?}", gone.text);
-    assert_eq!(door.get(POOLS).await.json()["items"], json!([]));
+    assert_eq!(door.get(WIDGETS).await.json()["items"], json!([]));
 }
 
 /// The lines of a watch, as they come.
@@ -716,30 +715,30 @@ impl Lines {
 #[tokio::test]
 async fn a_watch_tells_what_happens_until_the_server_stops() {
     let door = Door::open().await;
-    door.pool("a").await;
-    let list = door.get(POOLS).await.json();
+    door.widget("a").await;
+    let list = door.get(WIDGETS).await.json();
     let since = list["metadata"]["resourceVersion"].as_str().unwrap();
-    let path = format!("{POOLS}?watch=true&resourceVersion={since}");
+    let path = format!("{WIDGETS}?watch=true&resourceVersion={since}");
     let mut whole = Lines::open(&door, &path, "application/json").await;
     let table = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
     let mut rows = Lines::open(&door, &path, table).await;
-    let mut only_b = Lines::open(&door, &format!("{POOLS}/b?watch=1"), "*/*").await;
+    let mut only_b = Lines::open(&door, &format!("{WIDGETS}/b?watch=1"), "*/*").await;
 
-    door.pool("b").await;
+    door.widget("b").await;
     door.json(
         "PATCH",
-        &format!("{POOLS}/a"),
+        &format!("{WIDGETS}/a"),
         &json!({"metadata": {"labels": {"x": "y"}}}),
     )
     .await;
-    door.ask("DELETE", &format!("{POOLS}/b"), &[], b"").await;
+    door.ask("DELETE", &format!("{WIDGETS}/b"), &[], b"").await;
     for (kind, name) in [("ADDED", "b"), ("MODIFIED", "a"), ("DELETED", "b")] {
         let event = whole.next().await.unwrap();
         assert_eq!(
             (&event["type"], &event["object"]["metadata"]["name"]),
             (&kind.into(), &name.into())
         );
-        assert_eq!(event["object"]["kind"], "IPPool");
+        assert_eq!(event["object"]["kind"], "Widget");
         let row = rows.next().await.unwrap();
         assert_eq!(
             (&row["type"], &row["object"]["rows"][0]["cells"][0]),
@@ -769,7 +768,7 @@ async fn documents_and_reviews() {
     }
     assert_eq!(door.get("/version").await.json()["major"], "1");
     assert_eq!(
-        door.get("/apis/ipam.metal3.io").await.json()["kind"],
+        door.get("/apis/example.com").await.json()["kind"],
         "APIGroup"
     );
     let index = door.get("/openapi/v3").await.json();
@@ -781,7 +780,7 @@ async fn documents_and_reviews() {
         .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
         .await
         .json();
-    assert_eq!(crds["items"].as_array().unwrap().len(), 6);
+    assert_eq!(crds["items"].as_array().unwrap().len(), 4);
     let who = json!({"kind": "SelfSubjectReview", "apiVersion": "authentication.k8s.io/v1"});
     let who = door
         .json(
@@ -818,7 +817,7 @@ async fn from_outside_only_health_and_version_are_open() {
     for path in ["/healthz", "/readyz", "/livez", "/version"] {
         assert_eq!(ask(path, None).await.status, StatusCode::OK, "{path}");
     }
-    for path in ["/", "/api", "/apis", "/nothing", "/openapi/v3", POOLS] {
+    for path in ["/", "/api", "/apis", "/nothing", "/openapi/v3", WIDGETS] {
         for wrong in [
             None,
             Some("Bearer wrong"),

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::*;
 
-const CHILD: &str = "METAL3_IPAM_TEST_STORE";
+const CHILD: &str = "KUBE_EMBEDDED_TEST_STORE";
 
 fn commits() -> Histogram {
     crate::metrics::commit_seconds(&crate::testing::product())

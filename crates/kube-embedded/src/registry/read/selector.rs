@@ -358,13 +358,13 @@ mod tests {
     #[test]
     fn field_selectors_know_the_resources_fields_only() {
         let kinds = crate::testing::resources();
-        let address = kinds.by_kind("ipam.metal3.io", "IPAddress").unwrap();
-        let object = json!({"spec": {"address": "10.0.0.1", "pool": {"name": "p"}}}).to_string();
+        let address = kinds.by_kind("example.com", "Gear").unwrap();
+        let object = json!({"spec": {"address": "10.0.0.1", "widget": {"name": "p"}}}).to_string();
         for (text, want) in [
             ("spec.address=10.0.0.1", true),
             ("spec.address==10.0.0.1,metadata.name=n", true),
             ("spec.address!=10.0.0.1", false),
-            ("spec.pool.name=q", false),
+            ("spec.widget.name=q", false),
             ("metadata.name!=n", false),
             ("metadata.namespace=ns", true),
             ("", true),

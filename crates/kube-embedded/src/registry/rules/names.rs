@@ -196,7 +196,7 @@ mod tests {
         let name = named(&long);
         assert_eq!(name.len(), 63);
         assert!(name.starts_with(&"x".repeat(58)));
-        assert!(is_object_name(&named("claim-")));
+        assert!(is_object_name(&named("gadget-")));
         assert_ne!(named("a"), named("a"));
     }
 
@@ -206,8 +206,8 @@ mod tests {
             "a",
             "a.b/c",
             "A_1",
-            "ipam.metal3.io/ipaddress",
-            "ippool.ipam.metal3.io",
+            "example.com/gear",
+            "widget.example.com",
         ] {
             assert!(key_faults(good).is_empty(), "{good}");
         }

@@ -10,12 +10,12 @@ async fn dependents_go_after_their_owner() {
         .create("configmaps", owned(config("b"), &[owner(&a)]))
         .await
         .unwrap();
-    bed.create("ipclaims", owned(claim("c"), &[owner(&b)]))
+    bed.create("gadgets", owned(gadget("c"), &[owner(&b)]))
         .await
         .unwrap();
     bed.delete("configmaps", "a").await.unwrap();
     bed.until_gone("configmaps", "b").await;
-    bed.until_gone("ipclaims", "c").await;
+    bed.until_gone("gadgets", "c").await;
 }
 
 #[tokio::test]
@@ -24,11 +24,12 @@ async fn a_dependent_stays_while_an_owner_is_left() {
     let a = bed.create("configmaps", config("a")).await.unwrap();
     let b = bed.create("configmaps", config("b")).await.unwrap();
     // Of what has an owner of a kind that is not served here, nothing can be told: it stays as it is.
-    let machine = json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Machine", "name": "m", "uid": "x"});
-    bed.create("ipclaims", owned(claim("c"), &[owner(&a), owner(&b)]))
+    let machine =
+        json!({"apiVersion": "example.org/v1beta2", "kind": "Machine", "name": "m", "uid": "x"});
+    bed.create("gadgets", owned(gadget("c"), &[owner(&a), owner(&b)]))
         .await
         .unwrap();
-    bed.create("ipclaims", owned(claim("d"), &[owner(&a), machine.clone()]))
+    bed.create("gadgets", owned(gadget("d"), &[owner(&a), machine.clone()]))
         .await
         .unwrap();
     bed.delete("configmaps", "a").await.unwrap();
@@ -37,10 +38,10 @@ async fn a_dependent_stays_while_an_owner_is_left() {
             object.unwrap()["metadata"]["ownerReferences"] == json!([want])
         }
     };
-    bed.until(&bed.one("ipclaims", "c"), left(owner(&b))).await;
+    bed.until(&bed.one("gadgets", "c"), left(owner(&b))).await;
     bed.delete("configmaps", "b").await.unwrap();
-    bed.until_gone("ipclaims", "c").await;
-    let kept = bed.get("ipclaims", "d").unwrap();
+    bed.until_gone("gadgets", "c").await;
+    let kept = bed.get("gadgets", "d").unwrap();
     assert_eq!(
         kept["metadata"]["ownerReferences"],
         json!([owner(&a), machine])
@@ -54,18 +55,18 @@ async fn something_new_with_an_owner_that_is_gone_goes() {
     bed.delete("configmaps", "a").await.unwrap();
     // The name is taken again, but the owner is meant by its UID.
     bed.create("configmaps", config("a")).await.unwrap();
-    bed.create("ipclaims", owned(claim("c"), &[owner(&a)]))
+    bed.create("gadgets", owned(gadget("c"), &[owner(&a)]))
         .await
         .unwrap();
-    bed.until_gone("ipclaims", "c").await;
-    bed.create("ipclaims", claim("d")).await.unwrap();
+    bed.until_gone("gadgets", "c").await;
+    bed.create("gadgets", gadget("d")).await.unwrap();
     bed.merge(
-        &bed.one("ipclaims", "d"),
+        &bed.one("gadgets", "d"),
         json!({"metadata": {"ownerReferences": [owner(&a)]}}),
     )
     .await
     .unwrap();
-    bed.until_gone("ipclaims", "d").await;
+    bed.until_gone("gadgets", "d").await;
 }
 
 #[tokio::test]
@@ -74,46 +75,46 @@ async fn in_the_foreground_the_owner_goes_last() {
     let a = bed.create("configmaps", config("a")).await.unwrap();
     let mut blocking = owner(&a);
     blocking["blockOwnerDeletion"] = true.into();
-    let held = with_finalizer(owned(claim("held"), &[blocking.clone()]), "x.io/hold");
-    bed.create("ipclaims", held).await.unwrap();
-    bed.create("ipclaims", owned(claim("free"), &[blocking]))
+    let held = with_finalizer(owned(gadget("held"), &[blocking.clone()]), "x.io/hold");
+    bed.create("gadgets", held).await.unwrap();
+    bed.create("gadgets", owned(gadget("free"), &[blocking]))
         .await
         .unwrap();
-    let loose = with_finalizer(owned(claim("loose"), &[owner(&a)]), "x.io/hold");
-    bed.create("ipclaims", loose).await.unwrap();
+    let loose = with_finalizer(owned(gadget("loose"), &[owner(&a)]), "x.io/hold");
+    bed.create("gadgets", loose).await.unwrap();
     let deleted = bed
         .delete_so("configmaps", "a", Propagation::Foreground)
         .await;
     assert!(matches!(deleted, Deleted::Marked(_)));
-    bed.until_gone("ipclaims", "free").await;
+    bed.until_gone("gadgets", "free").await;
     let deleting =
         |object: Option<&Value>| object.unwrap()["metadata"]["deletionTimestamp"].is_string();
-    bed.until(&bed.one("ipclaims", "held"), deleting).await;
+    bed.until(&bed.one("gadgets", "held"), deleting).await;
     let a = bed.get("configmaps", "a").unwrap();
     assert_eq!(a["metadata"]["finalizers"], json!(["foregroundDeletion"]));
     // A restart in the middle forgets nothing.
     let bed = bed.reopened().await;
     bed.merge(
-        &bed.one("ipclaims", "held"),
+        &bed.one("gadgets", "held"),
         json!({"metadata": {"finalizers": null}}),
     )
     .await
     .unwrap();
     // The one that does not block is not waited for.
     bed.until_gone("configmaps", "a").await;
-    bed.until(&bed.one("ipclaims", "loose"), deleting).await;
+    bed.until(&bed.one("gadgets", "loose"), deleting).await;
 }
 
 #[tokio::test]
 async fn orphans_stay_without_their_owner() {
     let bed = Bed::new().await;
     let a = bed.create("configmaps", config("a")).await.unwrap();
-    bed.create("ipclaims", owned(claim("c"), &[owner(&a)]))
+    bed.create("gadgets", owned(gadget("c"), &[owner(&a)]))
         .await
         .unwrap();
     bed.delete_so("configmaps", "a", Propagation::Orphan).await;
     bed.until_gone("configmaps", "a").await;
-    let orphan = bed.get("ipclaims", "c").unwrap();
+    let orphan = bed.get("gadgets", "c").unwrap();
     assert!(orphan["metadata"].get("ownerReferences").is_none());
     assert!(orphan["metadata"].get("deletionTimestamp").is_none());
 }
@@ -123,7 +124,7 @@ async fn many_dependents_and_those_that_a_stop_left_behind_go() {
     let bed = Bed::new().await;
     let a = bed.create("configmaps", config("a")).await.unwrap();
     let made =
-        (0..1500).map(|n| bed.create("ipclaims", owned(claim(&format!("c{n}")), &[owner(&a)])));
+        (0..1500).map(|n| bed.create("gadgets", owned(gadget(&format!("c{n}")), &[owner(&a)])));
     for result in futures::future::join_all(made).await {
         result.unwrap();
     }
@@ -131,14 +132,14 @@ async fn many_dependents_and_those_that_a_stop_left_behind_go() {
     bed.registry.close().await;
     bed.delete("configmaps", "a").await.unwrap();
     assert_eq!(
-        bed.names(&bed.all("ipclaims"), &ListOptions::default())
+        bed.names(&bed.all("gadgets"), &ListOptions::default())
             .len(),
         1500
     );
     let bed = bed.reopened().await;
     let mut watch = bed
         .registry
-        .watch(&bed.all("ipclaims"), &WatchOptions::default())
+        .watch(&bed.all("gadgets"), &WatchOptions::default())
         .unwrap();
     let gone = async {
         let mut gone = 0;
@@ -147,17 +148,17 @@ async fn many_dependents_and_those_that_a_stop_left_behind_go() {
         }
     };
     let left = bed
-        .names(&bed.all("ipclaims"), &ListOptions::default())
+        .names(&bed.all("gadgets"), &ListOptions::default())
         .len();
     if left == 1500 {
         tokio::time::timeout(PATIENCE, gone).await.unwrap();
     } else {
         for n in 0..1500 {
-            bed.until_gone("ipclaims", &format!("c{n}")).await;
+            bed.until_gone("gadgets", &format!("c{n}")).await;
         }
     }
     assert!(
-        bed.names(&bed.all("ipclaims"), &ListOptions::default())
+        bed.names(&bed.all("gadgets"), &ListOptions::default())
             .is_empty()
     );
 }

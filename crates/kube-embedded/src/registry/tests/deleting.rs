@@ -5,10 +5,10 @@ use super::*;
 #[tokio::test]
 async fn what_has_finalizers_is_marked_and_goes_with_the_last_of_them() {
     let bed = Bed::new().await;
-    bed.create("ipclaims", with_finalizer(claim("a"), "x.io/hold"))
+    bed.create("gadgets", with_finalizer(gadget("a"), "x.io/hold"))
         .await
         .unwrap();
-    let Deleted::Marked(marked) = bed.delete("ipclaims", "a").await.unwrap() else {
+    let Deleted::Marked(marked) = bed.delete("gadgets", "a").await.unwrap() else {
         panic!("it has a finalizer");
     };
     let marked = parse(&marked);
@@ -16,13 +16,13 @@ async fn what_has_finalizers_is_marked_and_goes_with_the_last_of_them() {
     assert_eq!(marked["metadata"]["deletionGracePeriodSeconds"], 0);
     assert_eq!(marked["metadata"]["generation"], 2);
     let before = bed.registry.revision();
-    let Deleted::Marked(again) = bed.delete("ipclaims", "a").await.unwrap() else {
+    let Deleted::Marked(again) = bed.delete("gadgets", "a").await.unwrap() else {
         panic!("it is still held");
     };
     assert_eq!(parse(&again), marked, "a second deletion changes nothing");
     assert_eq!(bed.registry.revision(), before);
 
-    let target = bed.one("ipclaims", "a");
+    let target = bed.one("gadgets", "a");
     let error = bed
         .merge(
             &target,
@@ -32,7 +32,7 @@ async fn what_has_finalizers_is_marked_and_goes_with_the_last_of_them() {
         .unwrap_err();
     assert_eq!(
         error.message,
-        r#"IPClaim.ipam.metal3.io "a" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"x.io/more"}"#
+        r#"Gadget.example.com "a" is invalid: metadata.finalizers: Forbidden: no new finalizers can be added if the object is being deleted, found new finalizers []string{"x.io/more"}"#
     );
     bed.merge(
         &target,
@@ -45,15 +45,15 @@ async fn what_has_finalizers_is_marked_and_goes_with_the_last_of_them() {
         .await
         .unwrap();
     assert!(last["metadata"]["deletionTimestamp"].is_string());
-    assert_eq!(bed.get("ipclaims", "a").unwrap_err().code, 404);
-    let recreated = bed.create("ipclaims", claim("a")).await.unwrap();
+    assert_eq!(bed.get("gadgets", "a").unwrap_err().code, 404);
+    let recreated = bed.create("gadgets", gadget("a")).await.unwrap();
     assert_ne!(recreated["metadata"]["uid"], marked["metadata"]["uid"]);
 }
 
 #[tokio::test]
 async fn preconditions_name_the_incarnation_and_the_version() {
     let bed = Bed::new().await;
-    let made = bed.create("ipclaims", claim("a")).await.unwrap();
+    let made = bed.create("gadgets", gadget("a")).await.unwrap();
     let uid = made["metadata"]["uid"].as_str().unwrap();
     let version = made["metadata"]["resourceVersion"].as_str().unwrap();
     let delete = async |uid: &str, version: &str| {
@@ -63,7 +63,7 @@ async fn preconditions_name_the_incarnation_and_the_version() {
             ..DeleteOptions::default()
         };
         bed.registry
-            .delete(&bed.one("ipclaims", "a"), &options)
+            .delete(&bed.one("gadgets", "a"), &options)
             .await
     };
     let error = delete("x", version).await.unwrap_err();
@@ -77,11 +77,11 @@ async fn preconditions_name_the_incarnation_and_the_version() {
     let error = delete(uid, "1").await.unwrap_err();
     assert!(error.message.contains(&format!("the ResourceVersion in the precondition (1) does not match the ResourceVersion in record ({version})")), "{error}");
     let gone = delete(uid, version).await.unwrap();
-    let status = parse(&gone.answer(&bed.kind("ipclaims")));
+    let status = parse(&gone.answer(&bed.kind("gadgets")));
     assert_eq!(status["status"], "Success");
     assert_eq!(
         status["details"],
-        json!({"name": "a", "group": "ipam.metal3.io", "kind": "ipclaims", "uid": uid})
+        json!({"name": "a", "group": "example.com", "kind": "gadgets", "uid": uid})
     );
     assert_eq!(delete(uid, version).await.unwrap_err().code, 404);
 }
@@ -90,9 +90,9 @@ async fn preconditions_name_the_incarnation_and_the_version() {
 async fn a_collection_goes_as_selected() {
     let bed = Bed::new().await;
     for name in ["a", "b", "c"] {
-        let mut object = claim(name);
+        let mut object = gadget(name);
         object["metadata"]["labels"] = json!({"keep": (name == "b").to_string()});
-        bed.create("ipclaims", object).await.unwrap();
+        bed.create("gadgets", object).await.unwrap();
     }
     let selectors = Selectors {
         labels: LabelSelector::parse("keep!=true").unwrap(),
@@ -100,12 +100,12 @@ async fn a_collection_goes_as_selected() {
     };
     let deleted = bed
         .registry
-        .delete_collection(&bed.all("ipclaims"), &DeleteOptions::default(), &selectors)
+        .delete_collection(&bed.all("gadgets"), &DeleteOptions::default(), &selectors)
         .await
         .unwrap();
     assert_eq!(deleted.len(), 2);
     assert_eq!(
-        bed.names(&bed.all("ipclaims"), &ListOptions::default()),
+        bed.names(&bed.all("gadgets"), &ListOptions::default()),
         ["b"]
     );
 }
@@ -116,14 +116,14 @@ async fn a_namespace_goes_after_everything_in_it() {
     bed.create("namespaces", json!({"metadata": {"name": "ns"}}))
         .await
         .unwrap();
-    let claims = bed.kind("ipclaims");
-    let inside = Target::all(&claims, Some("ns"));
+    let gadgets = bed.kind("gadgets");
+    let inside = Target::all(&gadgets, Some("ns"));
     for n in 0..20 {
-        bed.create_at(&inside, claim(&format!("c{n}")))
+        bed.create_at(&inside, gadget(&format!("c{n}")))
             .await
             .unwrap();
     }
-    bed.create_at(&inside, with_finalizer(claim("held"), "x.io/hold"))
+    bed.create_at(&inside, with_finalizer(gadget("held"), "x.io/hold"))
         .await
         .unwrap();
     let configs = Target::all(&bed.kind("configmaps"), Some("ns"));
@@ -133,7 +133,7 @@ async fn a_namespace_goes_after_everything_in_it() {
         panic!("it is not empty");
     };
     assert_eq!(parse(&namespace)["status"]["phase"], "Terminating");
-    let error = bed.create_at(&inside, claim("new")).await.unwrap_err();
+    let error = bed.create_at(&inside, gadget("new")).await.unwrap_err();
     assert_eq!((error.code, error.reason), (403, "Forbidden"));
     assert!(
         error.message.ends_with(
@@ -141,8 +141,8 @@ async fn a_namespace_goes_after_everything_in_it() {
         ),
         "{error}"
     );
-    let held = Target::one(&claims, Some("ns"), "held");
-    bed.until(&Target::one(&claims, Some("ns"), "c19"), |object| {
+    let held = Target::one(&gadgets, Some("ns"), "held");
+    bed.until(&Target::one(&gadgets, Some("ns"), "c19"), |object| {
         object.is_none()
     })
     .await;
@@ -159,7 +159,7 @@ async fn a_namespace_goes_after_everything_in_it() {
         .unwrap();
     bed.until_gone("namespaces", "ns").await;
     assert!(bed.names(&inside, &ListOptions::default()).is_empty());
-    let error = bed.create_at(&inside, claim("new")).await.unwrap_err();
+    let error = bed.create_at(&inside, gadget("new")).await.unwrap_err();
     assert_eq!(error.message, r#"namespaces "ns" not found"#);
     assert_eq!(
         bed.delete("namespaces", "default").await.unwrap_err().code,
@@ -198,11 +198,11 @@ async fn a_namespace_goes_though_the_client_of_the_last_deletion_in_it_went_away
     bed.create("namespaces", json!({"metadata": {"name": "ns"}}))
         .await
         .unwrap();
-    let claims = bed.kind("ipclaims");
-    let target = Target::one(&claims, Some("ns"), "last");
+    let gadgets = bed.kind("gadgets");
+    let target = Target::one(&gadgets, Some("ns"), "last");
     bed.create_at(
-        &Target::all(&claims, Some("ns")),
-        with_finalizer(claim("last"), "x.io/hold"),
+        &Target::all(&gadgets, Some("ns")),
+        with_finalizer(gadget("last"), "x.io/hold"),
     )
     .await
     .unwrap();

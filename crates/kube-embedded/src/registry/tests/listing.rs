@@ -14,18 +14,18 @@ fn page(limit: usize, token: Option<String>) -> ListOptions {
 async fn all_pages_are_of_one_revision() {
     let bed = Bed::new().await;
     for n in 0..10 {
-        bed.create("ipclaims", claim(&format!("c{n}")))
+        bed.create("gadgets", gadget(&format!("c{n}")))
             .await
             .unwrap();
     }
-    let target = bed.all("ipclaims");
+    let target = bed.all("gadgets");
     let first = bed.registry.list(&target, &page(4, None)).unwrap();
     assert_eq!((first.items.len(), first.remaining), (4, Some(6)));
     // What happens now is not in the later pages.
-    bed.delete("ipclaims", "c5").await.unwrap();
-    bed.create("ipclaims", claim("c55")).await.unwrap();
+    bed.delete("gadgets", "c5").await.unwrap();
+    bed.create("gadgets", gadget("c55")).await.unwrap();
     bed.merge(
-        &bed.one("ipclaims", "c9"),
+        &bed.one("gadgets", "c9"),
         json!({"metadata": {"labels": {"new": "yes"}}}),
     )
     .await
@@ -58,17 +58,17 @@ async fn all_pages_are_of_one_revision() {
 async fn a_page_after_a_restart_is_expired_and_tells_how_to_go_on() {
     let bed = Bed::new().await;
     for n in 0..4 {
-        bed.create("ipclaims", claim(&format!("c{n}")))
+        bed.create("gadgets", gadget(&format!("c{n}")))
             .await
             .unwrap();
     }
     let first = bed
         .registry
-        .list(&bed.all("ipclaims"), &page(2, None))
+        .list(&bed.all("gadgets"), &page(2, None))
         .unwrap();
-    bed.create("ipclaims", claim("c9")).await.unwrap();
+    bed.create("gadgets", gadget("c9")).await.unwrap();
     let bed = bed.reopened().await;
-    let target = bed.all("ipclaims");
+    let target = bed.all("gadgets");
     let error = bed
         .registry
         .list(&target, &page(2, first.continue_token))
@@ -89,15 +89,15 @@ async fn selectors_and_namespaces_choose() {
     bed.create("namespaces", json!({"metadata": {"name": "other"}}))
         .await
         .unwrap();
-    let other = Target::all(&bed.kind("ipclaims"), Some("other"));
+    let other = Target::all(&bed.kind("gadgets"), Some("other"));
     for name in ["a", "b"] {
-        let mut object = claim(name);
+        let mut object = gadget(name);
         object["metadata"]["labels"] = json!({"x": name});
-        bed.create("ipclaims", object.clone()).await.unwrap();
+        bed.create("gadgets", object.clone()).await.unwrap();
         bed.create_at(&other, object).await.unwrap();
     }
-    let all = bed.all("ipclaims");
-    let kind = bed.kind("ipclaims");
+    let all = bed.all("gadgets");
+    let kind = bed.kind("gadgets");
     let names = |target: &Target, labels: &str, fields: &str| {
         let selectors = Selectors {
             labels: LabelSelector::parse(labels).unwrap(),
@@ -127,7 +127,7 @@ async fn selectors_and_namespaces_choose() {
 #[tokio::test]
 async fn versions_of_lists_are_honoured() {
     let bed = Bed::new().await;
-    let target = bed.all("ipclaims");
+    let target = bed.all("gadgets");
     let now = bed.registry.revision();
     let list = |version: &str, version_match| {
         bed.registry.list(

@@ -196,15 +196,15 @@ fn name_of(object: &[u8]) -> String {
         .to_owned()
 }
 
-fn pool(name: &str) -> Value {
+fn widget(name: &str) -> Value {
     json!({
         "metadata": {"name": name},
-        "spec": {"namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.99"}]},
+        "spec": {"model": "p", "parts": [{"start": "10.0.0.1", "end": "10.0.0.99"}]},
     })
 }
 
-fn claim(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"pool": {"name": "pool"}}})
+fn gadget(name: &str) -> Value {
+    json!({"metadata": {"name": name}, "spec": {"widget": {"name": "widget"}}})
 }
 
 fn config(name: &str) -> Value {

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const API: &str = "ipam.metal3.io/v1alpha1";
+const API: &str = "example.com/v1alpha1";
 
 fn by(manager: &str) -> WriteOptions {
     WriteOptions {
@@ -60,50 +60,49 @@ fn owned(list: &[(&str, Value)]) -> Vec<(String, Value)> {
 #[tokio::test]
 async fn every_verb_tells_whose_fields_are() {
     let bed = Bed::new().await;
-    let target = bed.one("ippools", "a");
+    let target = bed.one("widgets", "a");
     let made = bed
         .registry
         .create(
-            &bed.all("ippools"),
-            bed.body("ippools", &pool("a")),
+            &bed.all("widgets"),
+            bed.body("widgets", &widget("a")),
             &by("maker"),
         )
         .await;
     // In a namespace of the path.
     assert_eq!(made.unwrap_err().code, 400);
-    let made = bed.create("ippools", pool("a")).await.unwrap();
-    let whole =
-        json!({"f:spec": {".": {}, "f:allocationStrategy": {}, "f:namePrefix": {}, "f:pools": {}}});
+    let made = bed.create("widgets", widget("a")).await.unwrap();
+    let whole = json!({"f:spec": {".": {}, "f:mode": {}, "f:model": {}, "f:parts": {}}});
     assert_eq!(
         owners(&made),
         owned(&[("unknown Update", whole.clone())]),
         "a default is the maker's too"
     );
-    let spec = json!({"spec": {"gateway": "10.0.0.1"}});
+    let spec = json!({"spec": {"release": "10.0.0.1"}});
     bed.patch_by(&target, "one", spec).await;
-    let status = json!({"status": {"capacity": 1}, "spec": {"prefix": 1}});
+    let status = json!({"status": {"capacity": 1}, "spec": {"size": 1}});
     let now = bed.patch_by(&target.clone().status(), "one", status).await;
     let mut found = owners(&now);
     found.sort_by(|a, b| a.0.cmp(&b.0));
-    let gateway = json!({"f:spec": {"f:gateway": {}}});
+    let release = json!({"f:spec": {"f:release": {}}});
     let capacity = json!({"f:status": {".": {}, "f:capacity": {}}});
     assert_eq!(
         found,
         owned(&[
-            ("one Update", gateway),
+            ("one Update", release),
             ("one Update/status", capacity.clone()),
             ("unknown Update", whole),
         ])
     );
     // What nobody changes is nobody's, and the whole write is none.
     let revision = bed.registry.revision();
-    let same = json!({"spec": {"gateway": "10.0.0.1"}});
+    let same = json!({"spec": {"release": "10.0.0.1"}});
     assert_eq!(bed.patch_by(&target, "idle", same).await, now);
     assert_eq!(bed.registry.revision(), revision);
     // Replaced: what is not there any more is nobody's.
-    let mut next = pool("a");
+    let mut next = widget("a");
     next["metadata"]["resourceVersion"] = now["metadata"]["resourceVersion"].clone();
-    let body = bed.body("ippools", &next);
+    let body = bed.body("widgets", &next);
     let written = bed.registry.update(&target, body, &by("two")).await;
     let mut found = owners(&parse(&written.unwrap().object));
     found.retain(|(who, _)| who != "unknown Update");
@@ -113,28 +112,28 @@ async fn every_verb_tells_whose_fields_are() {
 #[tokio::test]
 async fn an_apply_makes_changes_and_takes_away() {
     let bed = Bed::new().await;
-    let target = bed.one("ippools", "a");
+    let target = bed.one("widgets", "a");
     let config = |spec: Value| {
-        let mut pool = pool("a");
-        json_patch::merge(&mut pool["spec"], &spec);
-        pool
+        let mut widget = widget("a");
+        json_patch::merge(&mut widget["spec"], &spec);
+        widget
     };
-    let with_gateway = config(json!({"gateway": "10.0.0.1"}));
+    let with_release = config(json!({"release": "10.0.0.1"}));
     let made = bed
-        .apply(&target, "one", with_gateway.clone(), false)
+        .apply(&target, "one", with_release.clone(), false)
         .await
         .unwrap();
     assert!(made.created);
     let revision = bed.registry.revision();
     let again = bed
-        .apply(&target, "one", with_gateway, false)
+        .apply(&target, "one", with_release, false)
         .await
         .unwrap();
     assert!(!again.created);
     assert_eq!(again.object, made.object);
     assert_eq!(bed.registry.revision(), revision);
 
-    let other = json!({"metadata": {"name": "a"}, "spec": {"gateway": "10.0.0.2"}});
+    let other = json!({"metadata": {"name": "a"}, "spec": {"release": "10.0.0.2"}});
     let refused = bed
         .apply(&target, "two", other.clone(), false)
         .await
@@ -142,64 +141,64 @@ async fn an_apply_makes_changes_and_takes_away() {
     assert_eq!((refused.code, refused.reason), (409, "Conflict"));
     assert_eq!(
         refused.message,
-        r#"Apply failed with 1 conflict: conflict with "one": .spec.gateway"#
+        r#"Apply failed with 1 conflict: conflict with "one": .spec.release"#
     );
     let causes = &refused.details.unwrap().causes;
     assert_eq!(causes[0].reason, "FieldManagerConflict");
     assert_eq!(causes[0].message, r#"conflict with "one""#);
-    assert_eq!(causes[0].field, ".spec.gateway");
+    assert_eq!(causes[0].field, ".spec.release");
     bed.apply(&target, "two", other, true).await.unwrap();
 
     // The first one no longer says anything of it: it is the second one's alone, and goes with it.
     let written = bed.apply(&target, "one", config(json!({})), false).await;
     let object = parse(&written.unwrap().object);
-    assert_eq!(object["spec"]["gateway"], "10.0.0.2");
+    assert_eq!(object["spec"]["release"], "10.0.0.2");
     let nothing = json!({"metadata": {"name": "a"}});
     let written = bed.apply(&target, "two", nothing, false).await;
     let object = parse(&written.unwrap().object);
-    assert!(object["spec"].get("gateway").is_none());
-    let fields = json!({"f:spec": {"f:namePrefix": {}, "f:pools": {}}});
+    assert!(object["spec"].get("release").is_none());
+    let fields = json!({"f:spec": {"f:model": {}, "f:parts": {}}});
     assert_eq!(owners(&object), owned(&[("one Apply", fields)]));
 }
 
 #[tokio::test]
 async fn an_apply_meets_what_any_write_meets() {
     let bed = Bed::new().await;
-    let target = bed.one("ippools", "a");
+    let target = bed.one("widgets", "a");
     let status = json!({"metadata": {"name": "a"}, "status": {"capacity": 1}});
     let missing = bed
         .apply(&target.clone().status(), "one", status.clone(), false)
         .await;
     assert_eq!(missing.unwrap_err().code, 404);
-    bed.apply(&target, "one", pool("a"), false).await.unwrap();
+    bed.apply(&target, "one", widget("a"), false).await.unwrap();
     let written = bed.apply(&target.status(), "one", status, false).await;
     let object = parse(&written.unwrap().object);
     assert_eq!(object["status"]["capacity"], 1);
     assert_eq!(owners(&object).len(), 2);
 
-    let target = bed.one("ippools", "b");
+    let target = bed.one("widgets", "b");
     let table = [
         (json!({"metadata": {"uid": "x"}}), 409),
         (json!({"metadata": {"managedFields": []}}), 400),
         (json!({"metadata": {"name": "c"}}), 400),
         (json!({"metadata": {"namespace": "c"}}), 400),
-        (json!({"kind": "IPClaim"}), 400),
+        (json!({"kind": "Gadget"}), 400),
         (json!({"spec": {"gatway": "10.0.0.1"}}), 500),
-        (json!({"spec": {"gateway": "10.0.0"}}), 422),
+        (json!({"spec": {"release": "new"}}), 422),
     ];
     for (change, code) in table {
-        let mut config = pool("b");
+        let mut config = widget("b");
         json_patch::merge(&mut config, &change);
         let refused = bed.apply(&target, "one", config, false).await.unwrap_err();
         assert_eq!(refused.code, code, "{change}: {}", refused.message);
     }
     // Two at once make one object, which both own.
     let (one, two) = tokio::join!(
-        bed.apply(&target, "one", pool("b"), false),
-        bed.apply(&target, "two", pool("b"), false)
+        bed.apply(&target, "one", widget("b"), false),
+        bed.apply(&target, "two", widget("b"), false)
     );
     assert_ne!(one.unwrap().created, two.unwrap().created);
-    assert_eq!(owners(&bed.get("ippools", "b").unwrap()).len(), 2);
+    assert_eq!(owners(&bed.get("widgets", "b").unwrap()).len(), 2);
 }
 
 #[tokio::test]

@@ -26,10 +26,10 @@ fn since(version: &str) -> WatchOptions {
 #[tokio::test]
 async fn a_watch_begins_with_what_is_there_or_where_it_is_told() {
     let bed = Bed::new().await;
-    let all = bed.all("ippools");
-    let a = bed.create("ippools", pool("a")).await.unwrap();
-    bed.create("ipclaims", claim("other-kind")).await.unwrap();
-    bed.create("ippools", pool("b")).await.unwrap();
+    let all = bed.all("widgets");
+    let a = bed.create("widgets", widget("a")).await.unwrap();
+    bed.create("gadgets", gadget("other-kind")).await.unwrap();
+    bed.create("widgets", widget("b")).await.unwrap();
     let mut whole = bed.registry.watch(&all, &WatchOptions::default()).unwrap();
     let mut later = bed
         .registry
@@ -38,10 +38,10 @@ async fn a_watch_begins_with_what_is_there_or_where_it_is_told() {
             &since(a["metadata"]["resourceVersion"].as_str().unwrap()),
         )
         .unwrap();
-    bed.merge(&bed.one("ippools", "a"), json!({"spec": {"prefix": 24}}))
+    bed.merge(&bed.one("widgets", "a"), json!({"spec": {"size": 24}}))
         .await
         .unwrap();
-    bed.delete("ippools", "a").await.unwrap();
+    bed.delete("widgets", "a").await.unwrap();
     let text = |list: &[(&'static str, &str)]| {
         list.iter()
             .map(|(k, n)| (*k, (*n).to_owned()))
@@ -67,14 +67,14 @@ async fn revisions_of_a_watch_rise_and_the_deleted_object_has_that_of_its_deleti
     let bed = Bed::new().await;
     let mut watch = bed
         .registry
-        .watch(&bed.all("ipclaims"), &WatchOptions::default())
+        .watch(&bed.all("gadgets"), &WatchOptions::default())
         .unwrap();
     for n in 0..50 {
-        bed.create("ipclaims", claim(&format!("c{n}")))
+        bed.create("gadgets", gadget(&format!("c{n}")))
             .await
             .unwrap();
     }
-    bed.delete("ipclaims", "c7").await.unwrap();
+    bed.delete("gadgets", "c7").await.unwrap();
     let mut last = 0;
     for _ in 0..51 {
         let event = watch.next().await.unwrap();
@@ -100,9 +100,9 @@ async fn what_stops_matching_is_deleted_and_what_begins_to_is_added() {
         selectors,
         ..WatchOptions::default()
     };
-    let mut watch = bed.registry.watch(&bed.all("ipclaims"), &options).unwrap();
-    bed.create("ipclaims", claim("a")).await.unwrap();
-    let target = bed.one("ipclaims", "a");
+    let mut watch = bed.registry.watch(&bed.all("gadgets"), &options).unwrap();
+    bed.create("gadgets", gadget("a")).await.unwrap();
+    let target = bed.one("gadgets", "a");
     let label = |value: Value| bed.merge(&target, json!({"metadata": {"labels": {"x": value}}}));
     label("1".into()).await.unwrap();
     bed.merge(&target, json!({"metadata": {"annotations": {"n": "1"}}}))
@@ -113,7 +113,7 @@ async fn what_stops_matching_is_deleted_and_what_begins_to_is_added() {
         .await
         .unwrap();
     label("1".into()).await.unwrap();
-    bed.delete("ipclaims", "a").await.unwrap();
+    bed.delete("gadgets", "a").await.unwrap();
     let mut kinds = Vec::new();
     for _ in 0..5 {
         let event = watch.next().await.unwrap();
@@ -136,12 +136,12 @@ async fn a_watch_of_one_object_hears_of_no_other() {
     let bed = Bed::new().await;
     let mut watch = bed
         .registry
-        .watch(&bed.one("ipclaims", "a"), &WatchOptions::default())
+        .watch(&bed.one("gadgets", "a"), &WatchOptions::default())
         .unwrap();
     for name in ["aa", "a", "a-b"] {
-        bed.create("ipclaims", claim(name)).await.unwrap();
+        bed.create("gadgets", gadget(name)).await.unwrap();
     }
-    bed.delete("ipclaims", "a").await.unwrap();
+    bed.delete("gadgets", "a").await.unwrap();
     let taken = take(&mut watch, 2).await;
     assert_eq!(
         taken,
@@ -152,12 +152,12 @@ async fn a_watch_of_one_object_hears_of_no_other() {
 #[tokio::test]
 async fn a_watch_from_before_the_history_is_told_so() {
     let bed = Bed::new().await;
-    bed.create("ipclaims", claim("a")).await.unwrap();
+    bed.create("gadgets", gadget("a")).await.unwrap();
     let bed = bed.reopened().await;
     let now = bed.registry.revision();
     let mut old = bed
         .registry
-        .watch(&bed.all("ipclaims"), &since(&(now - 1).to_string()))
+        .watch(&bed.all("gadgets"), &since(&(now - 1).to_string()))
         .unwrap();
     let event = old.next().await.unwrap();
     assert_eq!(event.kind, WatchEventKind::Error);
@@ -173,13 +173,13 @@ async fn a_watch_from_before_the_history_is_told_so() {
     assert!(old.next().await.is_none());
     let mut current = bed
         .registry
-        .watch(&bed.all("ipclaims"), &since(&now.to_string()))
+        .watch(&bed.all("gadgets"), &since(&now.to_string()))
         .unwrap();
-    bed.create("ipclaims", claim("b")).await.unwrap();
+    bed.create("gadgets", gadget("b")).await.unwrap();
     assert_eq!(take(&mut current, 1).await, [("ADDED", "b".to_owned())]);
     let ahead = bed
         .registry
-        .watch(&bed.all("ipclaims"), &since(&(now + 100).to_string()));
+        .watch(&bed.all("gadgets"), &since(&(now + 100).to_string()));
     assert_eq!(ahead.err().unwrap().code, 504);
 }
 
@@ -194,15 +194,15 @@ async fn a_watch_that_is_too_slow_ends_and_holds_nothing() {
     };
     let mut watch = bed
         .registry
-        .watch(&bed.all("ipclaims"), &WatchOptions::default())
+        .watch(&bed.all("gadgets"), &WatchOptions::default())
         .unwrap();
     let mut other = bed
         .registry
-        .watch(&bed.all("ippools"), &WatchOptions::default())
+        .watch(&bed.all("widgets"), &WatchOptions::default())
         .unwrap();
-    bed.create("ippools", pool("p")).await.unwrap();
+    bed.create("widgets", widget("p")).await.unwrap();
     for n in 0..20 {
-        bed.create("ipclaims", claim(&format!("c{n}")))
+        bed.create("gadgets", gadget(&format!("c{n}")))
             .await
             .unwrap();
     }
@@ -217,15 +217,15 @@ async fn a_watch_that_is_too_slow_ends_and_holds_nothing() {
 #[tokio::test]
 async fn a_first_state_of_many_pages_is_whole() {
     let bed = Bed::new().await;
-    let made = (0..700).map(|n| bed.create("ipclaims", claim(&format!("c{n}"))));
+    let made = (0..700).map(|n| bed.create("gadgets", gadget(&format!("c{n}"))));
     for result in futures::future::join_all(made).await {
         result.unwrap();
     }
     let mut watch = bed
         .registry
-        .watch(&bed.all("ipclaims"), &WatchOptions::default())
+        .watch(&bed.all("gadgets"), &WatchOptions::default())
         .unwrap();
-    bed.create("ipclaims", claim("last")).await.unwrap();
+    bed.create("gadgets", gadget("last")).await.unwrap();
     let taken = take(&mut watch, 701).await;
     let names: std::collections::BTreeSet<_> = taken.iter().map(|(_, name)| name).collect();
     assert_eq!(names.len(), 701);
@@ -240,12 +240,12 @@ async fn bookmarks_come_every_minute_and_at_the_end_and_closing_ends_watches() {
         timeout: Some(Duration::from_secs(100)),
         ..WatchOptions::default()
     };
-    let all = bed.all("ippools");
+    let all = bed.all("widgets");
     let mut watch = bed.registry.watch(&all, &options(true)).unwrap();
     let mut silent = bed.registry.watch(&all, &options(false)).unwrap();
     let mut endless = bed.registry.watch(&all, &WatchOptions::default()).unwrap();
     // Another kind's write moves the revision on.
-    bed.create("ipclaims", claim("a")).await.unwrap();
+    bed.create("gadgets", gadget("a")).await.unwrap();
     tokio::time::pause();
     for _ in 0..2 {
         let event = watch.next().await.unwrap();
@@ -257,7 +257,7 @@ async fn bookmarks_come_every_minute_and_at_the_end_and_closing_ends_watches() {
         );
         assert_eq!(
             (&object["kind"], &object["apiVersion"]),
-            (&"IPPool".into(), &"ipam.metal3.io/v1alpha1".into())
+            (&"Widget".into(), &"example.com/v1alpha1".into())
         );
     }
     assert!(watch.next().await.is_none());

@@ -8,14 +8,14 @@ use crate::kinds::Resource;
 #[tokio::test]
 async fn an_object_gets_its_metadata_from_the_server() {
     let bed = Bed::new().await;
-    let mut body = pool("a");
+    let mut body = widget("a");
     body["metadata"]["uid"] = "mine".into();
     body["metadata"]["generation"] = 9.into();
     body["metadata"]["creationTimestamp"] = Value::Null;
     body["metadata"]["managedFields"] = json!([{"manager": "x"}]);
     body["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z".into();
     body["status"] = json!({"capacity": 1});
-    let made = bed.create("ippools", body).await.unwrap();
+    let made = bed.create("widgets", body).await.unwrap();
     let metadata = &made["metadata"];
     assert!(uuid::Uuid::try_parse(metadata["uid"].as_str().unwrap()).is_ok());
     assert_eq!(metadata["generation"], 1);
@@ -32,15 +32,15 @@ async fn an_object_gets_its_metadata_from_the_server() {
     }
     // The status has a path of its own, and the schema's default is stored.
     assert!(made.get("status").is_none());
-    assert_eq!(made["spec"]["allocationStrategy"], "sequential");
-    assert_eq!(bed.get("ippools", "a").unwrap(), made);
+    assert_eq!(made["spec"]["mode"], "sequential");
+    assert_eq!(bed.get("widgets", "a").unwrap(), made);
 }
 
 #[tokio::test]
 async fn generations_count_changes_of_the_spec() {
     let bed = Bed::new().await;
-    bed.create("ippools", pool("a")).await.unwrap();
-    let target = bed.one("ippools", "a");
+    bed.create("widgets", widget("a")).await.unwrap();
+    let target = bed.one("widgets", "a");
     let generation = |object: &Value| object["metadata"]["generation"].as_u64().unwrap();
     let labelled = bed
         .merge(&target, json!({"metadata": {"labels": {"a": "b"}}}))
@@ -50,19 +50,19 @@ async fn generations_count_changes_of_the_spec() {
     let status = bed
         .merge(
             &target.clone().status(),
-            json!({"status": {"capacity": 5}, "spec": {"prefix": 9}, "metadata": {"labels": {"a": "c"}}}),
+            json!({"status": {"capacity": 5}, "spec": {"size": 9}, "metadata": {"labels": {"a": "c"}}}),
         )
         .await
         .unwrap();
     // Status and the rest are apart, both ways.
     assert_eq!(generation(&status), 1);
     assert_eq!(status["status"]["capacity"], 5);
-    assert!(status["spec"].get("prefix").is_none());
+    assert!(status["spec"].get("size").is_none());
     assert_eq!(status["metadata"]["labels"]["a"], "b");
     let spec = bed
         .merge(
             &target,
-            json!({"spec": {"prefix": 24}, "status": {"capacity": 6}}),
+            json!({"spec": {"size": 24}, "status": {"capacity": 6}}),
         )
         .await
         .unwrap();
@@ -70,7 +70,7 @@ async fn generations_count_changes_of_the_spec() {
     assert_eq!(spec["status"]["capacity"], 5);
     let before = bed.registry.revision();
     let again = bed
-        .merge(&target, json!({"spec": {"prefix": 24}}))
+        .merge(&target, json!({"spec": {"size": 24}}))
         .await
         .unwrap();
     assert_eq!(again, spec, "a write that changes nothing is none");
@@ -80,36 +80,36 @@ async fn generations_count_changes_of_the_spec() {
 #[tokio::test]
 async fn refusals_have_the_real_servers_codes_and_texts() {
     let bed = Bed::new().await;
-    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let made = bed.create("widgets", widget("a")).await.unwrap();
     let uid = made["metadata"]["uid"].as_str().unwrap();
     let version = made["metadata"]["resourceVersion"].as_str().unwrap();
-    let elsewhere = Target::all(&bed.kind("ippools"), Some("nowhere"));
+    let elsewhere = Target::all(&bed.kind("widgets"), Some("nowhere"));
     let with = |mut object: Value, field: &str, value: Value| {
         object["metadata"][field] = value;
         object
     };
-    let mut kind = pool("b");
-    kind["kind"] = "IPClaim".into();
+    let mut kind = widget("b");
+    kind["kind"] = "Gadget".into();
     let cases = [
-        (bed.create("ippools", pool("a")).await, 409, "AlreadyExists", r#"ippools.ipam.metal3.io "a" already exists"#.to_owned()),
-        (bed.create("ippools", pool("A")).await, 422, "Invalid", r#"IPPool.ipam.metal3.io "A" is invalid: metadata.name: Invalid value: "A": a lowercase RFC 1123 subdomain"#.to_owned()),
-        (bed.create("ippools", json!({"spec": {"namePrefix": "p"}})).await, 422, "Invalid", "metadata.name: Required value: name or generateName is required".to_owned()),
-        (bed.create_at(&elsewhere, pool("a")).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
+        (bed.create("widgets", widget("a")).await, 409, "AlreadyExists", r#"widgets.example.com "a" already exists"#.to_owned()),
+        (bed.create("widgets", widget("A")).await, 422, "Invalid", r#"Widget.example.com "A" is invalid: metadata.name: Invalid value: "A": a lowercase RFC 1123 subdomain"#.to_owned()),
+        (bed.create("widgets", json!({"spec": {"model": "p"}})).await, 422, "Invalid", "metadata.name: Required value: name or generateName is required".to_owned()),
+        (bed.create_at(&elsewhere, widget("a")).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
         (bed.create_at(&elsewhere, json!({"metadata": {"name": "-"}})).await, 404, "NotFound", r#"namespaces "nowhere" not found"#.to_owned()),
-        (bed.create("ippools", with(pool("b"), "namespace", "other".into())).await, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request".to_owned()),
-        (bed.create("ippools", with(pool("b"), "labels", json!({"a": 1}))).await, 400, "BadRequest", "expected a string at metadata.labels.a, got the number 1".to_owned()),
-        (bed.create("ippools", with(pool("b"), "resourceVersion", "1".into())).await, 500, "", "resourceVersion should not be set on objects to be created".to_owned()),
-        (bed.create("ippools", kind).await, 422, "Invalid", "kind: Invalid value: \"IPClaim\": must be IPPool".to_owned()),
-        (bed.create("ippools", json!({"metadata": {"name": "b"}, "spec": {}})).await, 422, "Invalid", r#"IPPool.ipam.metal3.io "b" is invalid: [spec.namePrefix: Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#.to_owned()),
+        (bed.create("widgets", with(widget("b"), "namespace", "other".into())).await, 400, "BadRequest", "the namespace of the provided object does not match the namespace sent on the request".to_owned()),
+        (bed.create("widgets", with(widget("b"), "labels", json!({"a": 1}))).await, 400, "BadRequest", "expected a string at metadata.labels.a, got the number 1".to_owned()),
+        (bed.create("widgets", with(widget("b"), "resourceVersion", "1".into())).await, 500, "", "resourceVersion should not be set on objects to be created".to_owned()),
+        (bed.create("widgets", kind).await, 422, "Invalid", "kind: Invalid value: \"Gadget\": must be Widget".to_owned()),
+        (bed.create("widgets", json!({"metadata": {"name": "b"}, "spec": {}})).await, 422, "Invalid", r#"Widget.example.com "b" is invalid: [spec.model: Required value, <nil>: Invalid value: null: some validation rules were not checked because the object was invalid; correct the existing errors to complete validation]"#.to_owned()),
         (bed.create("customresourcedefinitions", json!({"metadata": {"name": "b"}})).await, 405, "MethodNotAllowed", "create is not supported on resources of kind \"customresourcedefinitions.apiextensions.k8s.io\"".to_owned()),
-        (bed.update("ippools", pool("a")).await, 422, "Invalid", r#"ippools.ipam.metal3.io "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#.to_owned()),
-        (bed.update("ippools", with(pool("a"), "resourceVersion", "1".into())).await, 409, "Conflict", r#"Operation cannot be fulfilled on ippools.ipam.metal3.io "a": the object has been modified; please apply your changes to the latest version and try again"#.to_owned()),
-        (bed.update("ippools", with(pool("b"), "resourceVersion", "1".into())).await, 404, "NotFound", r#"ippools.ipam.metal3.io "b" not found"#.to_owned()),
-        (bed.update("ippools", with(with(pool("a"), "resourceVersion", version.into()), "uid", "x".into())).await, 409, "Conflict", format!("Precondition failed: UID in precondition: x, UID in object meta: {uid}")),
-        (bed.merge(&bed.one("ippools", "a"), json!({"metadata": {"resourceVersion": "1"}})).await, 409, "Conflict", "the object has been modified".to_owned()),
-        (bed.merge(&bed.one("ippools", "a"), json!({"metadata": {"name": "b"}})).await, 400, "BadRequest", "does not match the name on the URL".to_owned()),
-        (bed.merge(&bed.one("ippools", "a"), json!({"spec": {"namePrefix": "other"}})).await, 422, "Invalid", "spec.namePrefix".to_owned()),
-        (bed.merge(&bed.one("ippools", "zzz"), json!({})).await, 404, "NotFound", r#"ippools.ipam.metal3.io "zzz" not found"#.to_owned()),
+        (bed.update("widgets", widget("a")).await, 422, "Invalid", r#"widgets.example.com "a" is invalid: metadata.resourceVersion: Invalid value: 0: must be specified for an update"#.to_owned()),
+        (bed.update("widgets", with(widget("a"), "resourceVersion", "1".into())).await, 409, "Conflict", r#"Operation cannot be fulfilled on widgets.example.com "a": the object has been modified; please apply your changes to the latest version and try again"#.to_owned()),
+        (bed.update("widgets", with(widget("b"), "resourceVersion", "1".into())).await, 404, "NotFound", r#"widgets.example.com "b" not found"#.to_owned()),
+        (bed.update("widgets", with(with(widget("a"), "resourceVersion", version.into()), "uid", "x".into())).await, 409, "Conflict", format!("Precondition failed: UID in precondition: x, UID in object meta: {uid}")),
+        (bed.merge(&bed.one("widgets", "a"), json!({"metadata": {"resourceVersion": "1"}})).await, 409, "Conflict", "the object has been modified".to_owned()),
+        (bed.merge(&bed.one("widgets", "a"), json!({"metadata": {"name": "b"}})).await, 400, "BadRequest", "does not match the name on the URL".to_owned()),
+        (bed.merge(&bed.one("widgets", "a"), json!({"spec": {"model": "other"}})).await, 422, "Invalid", "spec.model".to_owned()),
+        (bed.merge(&bed.one("widgets", "zzz"), json!({})).await, 404, "NotFound", r#"widgets.example.com "zzz" not found"#.to_owned()),
     ];
     for (number, (result, code, reason, text)) in cases.into_iter().enumerate() {
         let error = result.unwrap_err();
@@ -125,7 +125,7 @@ async fn refusals_have_the_real_servers_codes_and_texts() {
         );
     }
     assert_eq!(
-        bed.get("ippools", "a").unwrap(),
+        bed.get("widgets", "a").unwrap(),
         made,
         "nothing of all that was stored"
     );
@@ -134,11 +134,11 @@ async fn refusals_have_the_real_servers_codes_and_texts() {
 #[tokio::test]
 async fn unknown_fields_are_warned_of_refused_or_ignored() {
     let bed = Bed::new().await;
-    let target = Target::all(&bed.kind("ippools"), Some("default"));
-    let mut object = pool("a");
+    let target = Target::all(&bed.kind("widgets"), Some("default"));
+    let mut object = widget("a");
     object["spec"]["foo"] = 1.into();
     object["metadata"]["bar"] = 1.into();
-    let body = bed.body("ippools", &object);
+    let body = bed.body("widgets", &object);
     let create = async |field_validation| {
         let options = WriteOptions {
             dry_run: true,
@@ -173,11 +173,11 @@ async fn unknown_fields_are_warned_of_refused_or_ignored() {
         field_validation: FieldValidation::Strict,
         ..WriteOptions::default()
     };
-    bed.create("ippools", pool("a")).await.unwrap();
+    bed.create("widgets", widget("a")).await.unwrap();
     let patch = Patch::Merge(json!({"spec": {"foo": 1}}));
     let error = bed
         .registry
-        .patch(&bed.one("ippools", "a"), patch, &strict)
+        .patch(&bed.one("widgets", "a"), patch, &strict)
         .await
         .unwrap_err();
     assert_eq!(error.code, 422);
@@ -196,31 +196,31 @@ async fn a_dry_run_answers_and_stores_nothing() {
         ..WriteOptions::default()
     };
     let before = bed.registry.revision();
-    let target = Target::all(&bed.kind("ippools"), Some("default"));
-    let body = bed.body("ippools", &pool("a"));
+    let target = Target::all(&bed.kind("widgets"), Some("default"));
+    let body = bed.body("widgets", &widget("a"));
     let written = bed
         .registry
         .create(&target, body.clone(), &dry)
         .await
         .unwrap();
     assert_eq!(name_of(&written.object), "a");
-    assert_eq!(bed.get("ippools", "a").unwrap_err().code, 404);
+    assert_eq!(bed.get("widgets", "a").unwrap_err().code, 404);
     assert_eq!(bed.registry.revision(), before);
-    bed.create("ippools", pool("a")).await.unwrap();
+    bed.create("widgets", widget("a")).await.unwrap();
     let error = bed.registry.create(&target, body, &dry).await.unwrap_err();
     assert_eq!(error.reason, "AlreadyExists");
-    let one = bed.one("ippools", "a");
-    let patch = Patch::Merge(json!({"spec": {"prefix": 20}}));
+    let one = bed.one("widgets", "a");
+    let patch = Patch::Merge(json!({"spec": {"size": 20}}));
     let written = bed.registry.patch(&one, patch, &dry).await.unwrap();
-    assert_eq!(parse(&written.object)["spec"]["prefix"], 20);
+    assert_eq!(parse(&written.object)["spec"]["size"], 20);
     let options = DeleteOptions {
         dry_run: true,
         ..DeleteOptions::default()
     };
     bed.registry.delete(&one, &options).await.unwrap();
     assert!(
-        bed.get("ippools", "a").unwrap()["spec"]
-            .get("prefix")
+        bed.get("widgets", "a").unwrap()["spec"]
+            .get("size")
             .is_none()
     );
 }
@@ -228,14 +228,15 @@ async fn a_dry_run_answers_and_stores_nothing() {
 #[tokio::test]
 async fn names_are_generated() {
     let bed = Bed::new().await;
-    let object = json!({"metadata": {"generateName": "claim-"}, "spec": {"pool": {"name": "p"}}});
+    let object =
+        json!({"metadata": {"generateName": "gadget-"}, "spec": {"widget": {"name": "p"}}});
     for _ in 0..3 {
-        let made = bed.create("ipclaims", object.clone()).await.unwrap();
+        let made = bed.create("gadgets", object.clone()).await.unwrap();
         let name = made["metadata"]["name"].as_str().unwrap();
-        assert!(name.starts_with("claim-") && name.len() == 11, "{name}");
+        assert!(name.starts_with("gadget-") && name.len() == 12, "{name}");
     }
     assert_eq!(
-        bed.names(&bed.all("ipclaims"), &ListOptions::default())
+        bed.names(&bed.all("gadgets"), &ListOptions::default())
             .len(),
         3
     );
@@ -244,8 +245,8 @@ async fn names_are_generated() {
 #[tokio::test]
 async fn json_patches_test_change_and_are_bounded() {
     let bed = Bed::new().await;
-    bed.create("ippools", pool("a")).await.unwrap();
-    let target = bed.one("ippools", "a");
+    bed.create("widgets", widget("a")).await.unwrap();
+    let target = bed.one("widgets", "a");
     let patch = async |operations: Value| {
         let patch = Patch::Json(serde_json::from_value(operations).unwrap());
         bed.registry
@@ -253,17 +254,17 @@ async fn json_patches_test_change_and_are_bounded() {
             .await
     };
     let written = patch(json!([
-        {"op": "test", "path": "/spec/namePrefix", "value": "p"},
+        {"op": "test", "path": "/spec/model", "value": "p"},
         {"op": "add", "path": "/metadata/labels", "value": {"a": "b"}},
-        {"op": "replace", "path": "/spec/pools/0/end", "value": "10.0.0.50"},
+        {"op": "replace", "path": "/spec/parts/0/end", "value": "10.0.0.50"},
     ]))
     .await
     .unwrap();
     let object = parse(&written.object);
-    assert_eq!(object["spec"]["pools"][0]["end"], "10.0.0.50");
+    assert_eq!(object["spec"]["parts"][0]["end"], "10.0.0.50");
     assert_eq!(object["metadata"]["labels"]["a"], "b");
     for refused in [
-        json!([{"op": "test", "path": "/spec/namePrefix", "value": "q"}]),
+        json!([{"op": "test", "path": "/spec/model", "value": "q"}]),
         json!([{"op": "remove", "path": "/spec/none"}]),
         json!([{"op": "add", "path": "/a".repeat(200), "value": 1}]),
     ] {
@@ -275,18 +276,18 @@ async fn json_patches_test_change_and_are_bounded() {
         .map(|n| json!({"op": "copy", "from": "/spec", "path": format!("/spec/x{n}")}))
         .collect();
     assert_eq!(patch(doublings.into()).await.unwrap_err().code, 422);
-    let many = vec![json!({"op": "test", "path": "/kind", "value": "IPPool"}); 10_001];
+    let many = vec![json!({"op": "test", "path": "/kind", "value": "Widget"}); 10_001];
     assert_eq!(patch(many.into()).await.unwrap_err().code, 413);
-    assert_eq!(bed.get("ippools", "a").unwrap(), object);
+    assert_eq!(bed.get("widgets", "a").unwrap(), object);
 }
 
 #[tokio::test]
 async fn nothing_is_stored_that_could_not_be_read_again() {
     let bed = Bed::new().await;
-    bed.create("clusters", json!({"metadata": {"name": "a"}, "spec": {}}))
+    bed.create("boxes", json!({"metadata": {"name": "a"}, "spec": {}}))
         .await
         .unwrap();
-    let target = bed.one("clusters", "a");
+    let target = bed.one("boxes", "a");
     let deep = (0..90).fold(json!(1), |inner, _| json!({ "a": inner }));
     bed.merge(&target, json!({"spec": {"x": deep}}))
         .await
@@ -302,7 +303,7 @@ async fn nothing_is_stored_that_could_not_be_read_again() {
         .await
         .unwrap_err();
     assert_eq!(error.code, 422, "{error}");
-    bed.get("clusters", "a").unwrap();
+    bed.get("boxes", "a").unwrap();
     let odd = json!({"metadata": {"name": "s"}, "data": "x", "stringData": {"a": "b"}});
     assert_eq!(bed.create("secrets", odd).await.unwrap_err().code, 400);
 }
@@ -310,22 +311,22 @@ async fn nothing_is_stored_that_could_not_be_read_again() {
 #[tokio::test]
 async fn an_object_too_big_to_store_is_refused() {
     let bed = Bed::new().await;
-    let mut object = pool("a");
+    let mut object = widget("a");
     let owner = "x".repeat(MAX_OBJECT_BYTES);
     object["metadata"]["ownerReferences"] =
         json!([{"apiVersion": "v1", "kind": "Node", "name": owner, "uid": "u"}]);
-    let error = bed.create("ippools", object).await.unwrap_err();
+    let error = bed.create("widgets", object).await.unwrap_err();
     assert_eq!((error.code, error.reason), (413, "RequestEntityTooLarge"));
-    let mut object = pool("b");
+    let mut object = widget("b");
     object["metadata"]["annotations"] = json!({"note": "x".repeat(200 << 10)});
-    bed.create("ippools", object).await.unwrap();
+    bed.create("widgets", object).await.unwrap();
 }
 
 #[tokio::test]
 async fn patches_without_a_version_all_land() {
     let bed = Bed::new().await;
-    bed.create("ippools", pool("a")).await.unwrap();
-    let target = bed.one("ippools", "a");
+    bed.create("widgets", widget("a")).await.unwrap();
+    let target = bed.one("widgets", "a");
     let patches = (0..50).map(|n| {
         let patch = json!({"metadata": {"annotations": {format!("n{n}"): "x"}}});
         bed.merge(&target, patch)
@@ -333,7 +334,7 @@ async fn patches_without_a_version_all_land() {
     for result in futures::future::join_all(patches).await {
         result.unwrap();
     }
-    let object = bed.get("ippools", "a").unwrap();
+    let object = bed.get("widgets", "a").unwrap();
     assert_eq!(
         object["metadata"]["annotations"].as_object().unwrap().len(),
         50
@@ -343,11 +344,11 @@ async fn patches_without_a_version_all_land() {
 #[tokio::test]
 async fn of_updates_with_one_version_one_lands() {
     let bed = Bed::new().await;
-    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let made = bed.create("widgets", widget("a")).await.unwrap();
     let updates = (0..20).map(|n| {
         let mut object = made.clone();
-        object["spec"]["prefix"] = n.into();
-        bed.update("ippools", object)
+        object["spec"]["size"] = n.into();
+        bed.update("widgets", object)
     });
     let results = futures::future::join_all(updates).await;
     assert_eq!(results.iter().filter(|result| result.is_ok()).count(), 1);
@@ -359,30 +360,30 @@ async fn of_updates_with_one_version_one_lands() {
 #[tokio::test]
 async fn what_was_invalid_before_may_stay_so() {
     let bed = Bed::new().await;
-    bed.create("ippools", pool("a")).await.unwrap();
+    bed.create("widgets", widget("a")).await.unwrap();
     // As if stored under an older schema: written past the checks.
-    let key = bed.one("ippools", "a").key("a");
+    let key = bed.one("widgets", "a").key("a");
     bed.registry
         .change(&key, |object| {
-            object["spec"]["prefix"] = "wide".into();
+            object["spec"]["size"] = "wide".into();
         })
         .await
         .unwrap();
-    let target = bed.one("ippools", "a");
+    let target = bed.one("widgets", "a");
     bed.merge(&target, json!({"metadata": {"labels": {"a": "b"}}}))
         .await
         .unwrap();
     let error = bed
-        .merge(&target, json!({"spec": {"gateway": "nonsense"}}))
+        .merge(&target, json!({"spec": {"release": "nonsense"}}))
         .await
         .unwrap_err();
     assert!(
-        error.message.contains("spec.gateway") && !error.message.contains("spec.prefix"),
+        error.message.contains("spec.release") && !error.message.contains("spec.size"),
         "{error}"
     );
 }
 
-/// One address is one object's in its pool; pools are not to shrink below three ranges; claims are looked at.
+/// One address is one object's in its widget; widgets are not to shrink below three ranges; gadgets are looked at.
 struct Rules;
 
 impl Admission for Rules {
@@ -400,7 +401,7 @@ impl Admission for Rules {
             });
         };
         match &*request.resource.kind {
-            "IPAddress" => {
+            "Gear" => {
                 let held = objects.indexed(spec["address"].as_str().unwrap_or_default());
                 let held: Vec<String> = held.iter().map(named).collect();
                 if !held.is_empty() {
@@ -413,13 +414,13 @@ impl Admission for Rules {
                     .collect();
                 verdict.warnings.push(format!("near {near:?}"));
             }
-            "IPPool" if request.old.is_some() => {
-                let pools = objects.list(group, "IPPool", "default");
-                let own = objects.get(group, "IPPool", "default", &pools[0].0);
+            "Widget" if request.old.is_some() => {
+                let widgets = objects.list(group, "Widget", "default");
+                let own = objects.get(group, "Widget", "default", &widgets[0].0);
                 let before = own.and_then(|own| own.get("spec").cloned());
                 refuse(format!(
-                    "{} pools, this was {}",
-                    pools.len(),
+                    "{} widgets, this was {}",
+                    widgets.len(),
                     before.unwrap_or_default()
                 ));
             }
@@ -430,7 +431,7 @@ impl Admission for Rules {
 
     fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
         let address = object.get("spec")?.get("address")?.as_str()?;
-        (resource.kind == "IPAddress").then(|| address.to_owned())
+        (resource.kind == "Gear").then(|| address.to_owned())
     }
 }
 
@@ -446,25 +447,25 @@ async fn rules_are_asked_on_every_write_of_a_custom_resource_and_see_what_is_sto
         registry: registry.unwrap(),
         dir,
     };
-    bed.create("ippools", pool("pool")).await.unwrap();
-    let change = json!({"spec": {"prefix": 24}});
+    bed.create("widgets", widget("widget")).await.unwrap();
+    let change = json!({"spec": {"size": 24}});
     let error = bed
-        .merge(&bed.one("ippools", "pool"), change)
+        .merge(&bed.one("widgets", "widget"), change)
         .await
         .unwrap_err();
     assert_eq!(error.code, 422);
     assert!(
         error
             .message
-            .contains("spec: Forbidden: 1 pools, this was {"),
+            .contains("spec: Forbidden: 1 widgets, this was {"),
         "{error}"
     );
-    assert!(!error.message.contains("\"prefix\""), "{error}");
+    assert!(!error.message.contains("\"size\""), "{error}");
 
-    let target = Target::all(&bed.kind("ipaddresses.ipam.metal3.io"), Some("default"));
+    let target = Target::all(&bed.kind("gears"), Some("default"));
     let create = async |name: &str, at: &str| {
-        let address = json!({"metadata": {"name": name}, "spec": {"address": at, "pool": {"name": "pool"}, "claim": {"name": "c"}}});
-        let body = bed.body("ipaddresses.ipam.metal3.io", &address);
+        let address = json!({"metadata": {"name": name}, "spec": {"address": at, "widget": {"name": "widget"}, "gadget": {"name": "c"}}});
+        let body = bed.body("gears", &address);
         let options = WriteOptions::default();
         let written = bed.registry.create(&target, body, &options).await;
         written
@@ -479,9 +480,7 @@ async fn rules_are_asked_on_every_write_of_a_custom_resource_and_see_what_is_sto
     );
     let refused = create("p-3", "10.0.0.90").await.unwrap_err();
     assert!(refused.contains(r#"held by ["p-1"]"#), "{refused}");
-    bed.delete("ipaddresses.ipam.metal3.io", "p-1")
-        .await
-        .unwrap();
+    bed.delete("gears", "p-1").await.unwrap();
     assert_eq!(
         create("p-3", "10.0.0.90").await.unwrap(),
         [r#"near ["p-2"]"#]
@@ -518,7 +517,7 @@ async fn built_in_kinds_have_their_ways() {
         "default"
     );
     let crd = bed
-        .get("customresourcedefinitions", "ippools.ipam.metal3.io")
+        .get("customresourcedefinitions", "widgets.example.com")
         .unwrap();
     assert_eq!(crd["status"]["conditions"][1]["type"], "Established");
 }
@@ -558,11 +557,11 @@ async fn strategic_patches_merge_lists_of_metadata_by_key() {
         parse(&written.object)["metadata"]["finalizers"],
         json!(["x.io/b"])
     );
-    bed.create("ippools", pool("p")).await.unwrap();
+    bed.create("widgets", widget("p")).await.unwrap();
     let error = bed
         .registry
         .patch(
-            &bed.one("ippools", "p"),
+            &bed.one("widgets", "p"),
             Patch::Strategic(json!({})),
             &WriteOptions::default(),
         )
@@ -574,7 +573,7 @@ async fn strategic_patches_merge_lists_of_metadata_by_key() {
 #[tokio::test]
 async fn everything_is_there_after_a_restart_and_revisions_go_on() {
     let bed = Bed::new().await;
-    let made = bed.create("ippools", pool("a")).await.unwrap();
+    let made = bed.create("widgets", widget("a")).await.unwrap();
     let before = bed.registry.revision();
     let uid = bed.get("namespaces", "default").unwrap()["metadata"]["uid"].clone();
     // A start at another time than the first.
@@ -586,12 +585,12 @@ async fn everything_is_there_after_a_restart_and_revisions_go_on() {
         before,
         "a start writes nothing that is there"
     );
-    assert_eq!(bed.get("ippools", "a").unwrap(), made);
+    assert_eq!(bed.get("widgets", "a").unwrap(), made);
     assert_eq!(
         bed.get("namespaces", "default").unwrap()["metadata"]["uid"],
         uid
     );
-    bed.create("ippools", pool("b")).await.unwrap();
+    bed.create("widgets", widget("b")).await.unwrap();
     assert_eq!(bed.registry.revision(), before + 1);
 }
 

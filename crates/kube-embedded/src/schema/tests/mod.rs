@@ -4,10 +4,10 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn pool() -> std::sync::Arc<Schema> {
+fn widget() -> std::sync::Arc<Schema> {
     let kinds = crate::testing::resources();
-    let pool = kinds.by_kind("ipam.metal3.io", "IPPool").unwrap();
-    std::sync::Arc::clone(pool.schema.as_ref().unwrap())
+    let widget = kinds.by_kind("example.com", "Widget").unwrap();
+    std::sync::Arc::clone(widget.schema.as_ref().unwrap())
 }
 
 fn object(value: Value) -> Map<String, Value> {
@@ -23,25 +23,25 @@ fn findings(schema: &Schema, value: Value) -> Vec<String> {
 
 #[test]
 fn unknown_fields_go_and_are_named_by_their_paths() {
-    let mut pool_object = object(json!({
+    let mut widget_object = object(json!({
         "apiVersion": "x", "kind": "y", "metadata": {"name": "a"}, "extra": 1,
-        "spec": {"foo": 1, "namePrefix": "p", "pools": [{"start": "10.0.0.1", "bar": 2}], "preAllocations": {"any": "10.0.0.2"}},
+        "spec": {"foo": 1, "model": "p", "parts": [{"start": "10.0.0.1", "bar": 2}], "notes": {"any": "10.0.0.2"}},
     }));
     let mut unknown = Vec::new();
-    pool().prune(&mut pool_object, &mut unknown);
+    widget().prune(&mut widget_object, &mut unknown);
     assert_eq!(
         unknown,
         [
             r#"unknown field "extra""#,
             r#"unknown field "spec.foo""#,
-            r#"unknown field "spec.pools[0].bar""#
+            r#"unknown field "spec.parts[0].bar""#
         ]
     );
     assert_eq!(
-        Value::Object(pool_object),
+        Value::Object(widget_object),
         json!({
             "apiVersion": "x", "kind": "y", "metadata": {"name": "a"},
-            "spec": {"namePrefix": "p", "pools": [{"start": "10.0.0.1"}], "preAllocations": {"any": "10.0.0.2"}},
+            "spec": {"model": "p", "parts": [{"start": "10.0.0.1"}], "notes": {"any": "10.0.0.2"}},
         })
     );
 }
@@ -49,7 +49,7 @@ fn unknown_fields_go_and_are_named_by_their_paths() {
 #[test]
 fn a_cluster_keeps_what_is_not_known_of_it() {
     let kinds = crate::testing::resources();
-    let cluster = kinds.by_kind("cluster.x-k8s.io", "Cluster").unwrap();
+    let cluster = kinds.by_kind("example.org", "Box").unwrap();
     let mut whole = object(
         json!({"spec": {"paused": true, "topology": {"a": [1]}}, "status": {"x": {"y": 1}}}),
     );
@@ -66,110 +66,104 @@ fn a_cluster_keeps_what_is_not_known_of_it() {
 
 #[test]
 fn absent_fields_get_their_defaults_and_null_means_absent() {
-    let mut whole = object(json!({"spec": {"namePrefix": "p", "gateway": null, "prefix": null}}));
-    pool().fill_defaults(&mut whole);
-    assert_eq!(whole["spec"]["allocationStrategy"], "sequential");
-    let prefix_is_nullable = pool().root.properties["spec"].properties["prefix"].nullable;
+    let mut whole = object(json!({"spec": {"model": "p", "release": null, "size": null}}));
+    widget().fill_defaults(&mut whole);
+    assert_eq!(whole["spec"]["mode"], "sequential");
+    let size_is_nullable = widget().root.properties["spec"].properties["size"].nullable;
     assert_eq!(
-        whole["spec"].as_object().unwrap().contains_key("prefix"),
-        prefix_is_nullable
+        whole["spec"].as_object().unwrap().contains_key("size"),
+        size_is_nullable
     );
     let mut none = object(json!({}));
-    pool().fill_defaults(&mut none);
+    widget().fill_defaults(&mut none);
     assert!(none.is_empty());
 }
 
 #[test]
 fn findings_have_the_real_servers_paths_and_texts() {
     let spec = |spec: Value| json!({ "spec": spec });
-    let pattern = "/properties/spec/properties/gateway/pattern";
+    let pattern = "/properties/spec/properties/release/pattern";
     let should_match = format!(
-        "spec.gateway: Invalid value: \"x\": spec.gateway in body should match '{}'",
-        pool().raw().pointer(pattern).unwrap().as_str().unwrap()
+        "spec.release: Invalid value: \"x\": spec.release in body should match '{}'",
+        widget().raw().pointer(pattern).unwrap().as_str().unwrap()
     );
     let cases = [
-        (spec(json!({})), "spec.namePrefix: Required value"),
+        (spec(json!({})), "spec.model: Required value"),
         (json!({}), "spec: Required value"),
         (
-            spec(json!({"namePrefix": ""})),
-            r#"spec.namePrefix: Invalid value: "": spec.namePrefix in body should be at least 1 chars long"#,
+            spec(json!({"model": ""})),
+            r#"spec.model: Invalid value: "": spec.model in body should be at least 1 chars long"#,
         ),
         (
-            spec(json!({"namePrefix": 1})),
-            r#"spec.namePrefix: Invalid value: "integer": spec.namePrefix in body must be of type string: "integer""#,
+            spec(json!({"model": 1})),
+            r#"spec.model: Invalid value: "integer": spec.model in body must be of type string: "integer""#,
         ),
         (
-            spec(json!({"namePrefix": "p", "prefix": 129})),
-            "spec.prefix: Invalid value: 129: spec.prefix in body should be less than or equal to 128",
+            spec(json!({"model": "p", "size": 129})),
+            "spec.size: Invalid value: 129: spec.size in body should be less than or equal to 128",
         ),
         (
-            spec(json!({"namePrefix": "p", "prefix": -1})),
-            "spec.prefix: Invalid value: -1: spec.prefix in body should be greater than or equal to 0",
+            spec(json!({"model": "p", "size": -1})),
+            "spec.size: Invalid value: -1: spec.size in body should be greater than or equal to 0",
+        ),
+        (spec(json!({"model": "p", "release": "x"})), &should_match),
+        (
+            spec(json!({"model": "p", "release": "1".repeat(46)})),
+            "spec.release: Too long: may not be more than 39 bytes",
         ),
         (
-            spec(json!({"namePrefix": "p", "gateway": "x"})),
-            &should_match,
+            spec(json!({"model": "p", "mode": "x"})),
+            r#"spec.mode: Unsupported value: "x": supported values: "sequential", "random""#,
         ),
         (
-            spec(json!({"namePrefix": "p", "gateway": "1".repeat(46)})),
-            "spec.gateway: Too long: may not be more than 39 bytes",
+            spec(json!({"model": "p", "parts": {}})),
+            r#"spec.parts: Invalid value: "object": spec.parts in body must be of type array: "object""#,
         ),
         (
-            spec(json!({"namePrefix": "p", "allocationStrategy": "x"})),
-            r#"spec.allocationStrategy: Unsupported value: "x": supported values: "sequential", "random""#,
+            spec(json!({"model": "p", "parts": [{}, {"end": true}]})),
+            r#"spec.parts[1].end: Invalid value: "boolean": spec.parts[1].end in body must be of type string: "boolean""#,
         ),
         (
-            spec(json!({"namePrefix": "p", "pools": {}})),
-            r#"spec.pools: Invalid value: "object": spec.pools in body must be of type array: "object""#,
-        ),
-        (
-            spec(json!({"namePrefix": "p", "pools": [{}, {"end": true}]})),
-            r#"spec.pools[1].end: Invalid value: "boolean": spec.pools[1].end in body must be of type string: "boolean""#,
-        ),
-        (
-            spec(json!({"namePrefix": "p", "preAllocations": {"c": 1}})),
-            r#"spec.preAllocations.c: Invalid value: "integer": spec.preAllocations.c in body must be of type string: "integer""#,
+            spec(json!({"model": "p", "notes": {"c": 1}})),
+            r#"spec.notes.c: Invalid value: "integer": spec.notes.c in body must be of type string: "integer""#,
         ),
     ];
     for (value, want) in cases {
-        assert_eq!(findings(&pool(), value), [want]);
+        assert_eq!(findings(&widget(), value), [want]);
     }
     // Every check that can be made is made, whatever the one before found.
     assert_eq!(
-        findings(&pool(), spec(json!({"namePrefix": "p", "prefix": 1.5}))),
+        findings(&widget(), spec(json!({"model": "p", "size": 1.5}))),
         [
-            r#"spec.prefix: Invalid value: "number": spec.prefix in body must be of type integer: "number""#,
-            r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.prefix"#,
+            r#"spec.size: Invalid value: "number": spec.size in body must be of type integer: "number""#,
+            r#"<nil>: Invalid value: "": Checked value must be of type integer (default format) in spec.size"#,
         ]
     );
     assert_eq!(
-        findings(
-            &pool(),
-            spec(json!({"namePrefix": "p", "allocationStrategy": []}))
-        ),
+        findings(&widget(), spec(json!({"model": "p", "mode": []}))),
         [
-            r#"spec.allocationStrategy: Invalid value: "array": spec.allocationStrategy in body must be of type string: "array""#,
-            r#"spec.allocationStrategy: Unsupported value: []: supported values: "sequential", "random""#,
+            r#"spec.mode: Invalid value: "array": spec.mode in body must be of type string: "array""#,
+            r#"spec.mode: Unsupported value: []: supported values: "sequential", "random""#,
         ]
     );
-    let good = spec(json!({"namePrefix": "p", "prefix": 24, "pools": [{"start": "10.0.0.1"}]}));
-    assert_eq!(findings(&pool(), good), Vec::<String>::new());
+    let good = spec(json!({"model": "p", "size": 24, "parts": [{"start": "10.0.0.1"}]}));
+    assert_eq!(findings(&widget(), good), Vec::<String>::new());
     let condition = |kind: &str| json!({"type": kind, "status": "True", "reason": "R", "message": "", "lastTransitionTime": "2024-01-01T00:00:00Z"});
-    let twice = json!({"spec": {"namePrefix": "p"}, "status": {"conditions": [condition("Ready"), condition("A"), condition("Ready")]}});
+    let twice = json!({"spec": {"model": "p"}, "status": {"conditions": [condition("Ready"), condition("A"), condition("Ready")]}});
     assert_eq!(
-        findings(&pool(), twice),
+        findings(&widget(), twice),
         [r#"status.conditions[2]: Duplicate value: {"type":"Ready"}"#]
     );
 }
 
 #[test]
 fn an_integer_may_be_the_greatest_of_its_format() {
-    let status = |n: Value| json!({"spec": {"namePrefix": "p"}, "status": {"capacity": n}});
+    let status = |n: Value| json!({"spec": {"model": "p"}, "status": {"capacity": n}});
     for good in [json!(i64::MAX), json!(0)] {
-        assert_eq!(findings(&pool(), status(good)), Vec::<String>::new());
+        assert_eq!(findings(&widget(), status(good)), Vec::<String>::new());
     }
     assert_eq!(
-        findings(&pool(), status(json!(i64::MAX as u64 + 1))),
+        findings(&widget(), status(json!(i64::MAX as u64 + 1))),
         [
             // Above it a number has a point on a real server.
             r#"status.capacity: Invalid value: "float64": status.capacity in body must be of type int64: "float64""#,
@@ -230,10 +224,10 @@ fn every_keyword_is_carried_out_or_the_schema_is_not_taken() {
 #[test]
 fn findings_and_names_of_unknown_fields_are_bounded() {
     let many: Vec<Value> = (0..10_000).map(|i| json!({"end": i, "odd": i})).collect();
-    let mut whole = object(json!({"spec": {"namePrefix": "p", "pools": many}}));
-    assert!(pool().validate(&whole).len() <= 256);
+    let mut whole = object(json!({"spec": {"model": "p", "parts": many}}));
+    assert!(widget().validate(&whole).len() <= 256);
     let mut unknown = Vec::new();
-    pool().prune(&mut whole, &mut unknown);
+    widget().prune(&mut whole, &mut unknown);
     assert!(unknown.len() <= 64);
     assert!(!Value::Object(whole).to_string().contains("odd"));
 }
