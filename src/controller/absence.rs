@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::api::Kind;
 
-/// What discovery has said of absent kinds, and who wants to know it anew.
+/// When discovery found kinds absent, and how new an answer the waiting creates need.
 #[derive(Debug, Default)]
 pub(super) struct Absences {
     state: Mutex<State>,

@@ -23,7 +23,7 @@ const KEEPALIVE_IDLE: Duration = Duration::from_secs(30);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const KEEPALIVE_RETRIES: u32 = 3;
 
-/// A client without retries of its own: kube's would send a create again for minutes while nobody knows of it; here the
+/// A client without retries of its own: kube's would send a create again for minutes, unseen by the pools; here the
 /// pools decide what is sent again (R7). Connections are kept and used again. Use one for watches and another for writes,
 /// so that neither waits for the other's connections.
 ///

@@ -22,7 +22,7 @@ use crate::api::Kind;
 
 /// Time that a pool's worker gets. The webhook's own time is 3 s in our configurations.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// A worker that has just left is replaced when there is something to tell it: asked again, its successor answers.
+/// A worker that has just left is replaced with the next input of its pool: asked again, its successor answers.
 const TRIES: usize = 2;
 
 /// What a run knows of the cluster. Cheap to clone.

@@ -9,7 +9,8 @@
 //!       +-----------------------------------------------+                        +--> discovery
 //! ```
 //!
-//! A list is a set difference, so a missed end cannot leak, and one that is older than what the watch has told is not believed; one object that cannot be read delays no other (A12).
+//! What is known and not in a list is gone, so that a missed DELETED event leaks nothing. A list whose resourceVersion is older
+//! than the last watch event is ignored. An object that cannot be read delays no other (A12).
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -38,23 +39,23 @@ use crate::api::{Kind, Origin};
 const PAGE: usize = 500;
 /// Time that one page is waited for.
 const PAGE_PATIENCE: Duration = Duration::from_mins(1);
-/// Seconds after which the server shall end a watch, spread so that six watches do not end at once. Short, since the end of
-/// that time is what shows that a silent connection is dead: nobody waits for more than a minute for what was not told. A new
-/// watch from the last revision costs one request.
+/// Seconds after which the server shall end a watch, spread so that six watches do not end at once. Short, since a connection
+/// that died without a word is noticed only then: no event is missed for more than a minute. A new watch from the last
+/// revision costs one request.
 const WATCH_SECONDS: (u64, u64) = (40, 48);
-/// What a watch may last beyond that before it counts as dead (a stall, W6).
+/// Time beyond that after which a watch counts as dead.
 const GRACE: Duration = Duration::from_secs(8);
 /// Failures in a row after which the kind counts as not watched, and time after which it does with fewer.
 const BLIND_AFTER: u32 = 3;
 const BLIND_WITHIN: Duration = Duration::from_secs(30);
 /// Failures in a row after which the kind is listed anew: a list may be served where a watch is not.
 const LIST_AFTER: u32 = 6;
-/// A watch that ends sooner than this with nothing told is followed by a pause.
+/// A watch that ends sooner than this without an event is followed by a pause.
 const HASTY: Duration = Duration::from_secs(1);
 
-/// How long lists that are older than what was told before are asked for again (W1, W2). Kubernetes promises that a list is
-/// not older than anything told before it; a server that goes on answering so is one whose database was put back. Then all that
-/// is known here is of another history, and the process ends, so that a new one begins from what the server has.
+/// Time for which a list is asked for again while the server answers with one that is older than an event before it.
+/// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
+/// what is known here is of another history, and the process ends, so that a new one begins from what the server has.
 const OUTDATED: Duration = Duration::from_secs(30);
 
 /// The task of one kind.
@@ -71,11 +72,11 @@ pub(super) struct Intake {
     ever_seen: bool,
     /// Whether it was ever listed completely.
     ever_listed: bool,
-    /// The newest revision that a list or a watch of the kind has told; 0 as long as none was a number.
+    /// The newest revision of a list or an event of the kind; 0 as long as none was a number.
     newest: u64,
     /// Since when lists are older than that.
     outdated: Option<Instant>,
-    /// What is wrong, as it was last said in the log.
+    /// What is wrong, as it was logged last.
     said: Option<String>,
     /// Objects that one page of a list is asked for, and the most bytes that it may have.
     page: usize,
@@ -163,7 +164,7 @@ impl Intake {
         }
     }
 
-    /// Goes on for ever.
+    /// Never returns.
     pub(super) async fn run(mut self) {
         loop {
             let (asked, at) = (self.router.terms().current(), Instant::now());
@@ -320,7 +321,7 @@ impl Intake {
     }
 
     fn listed(&mut self, begun: Term) -> Listing {
-        // A list does not show that changes are heard of again.
+        // A list does not show that events come again.
         if !self.is_blind() {
             if self.said.take().is_some() || !self.ever_listed {
                 info!(kind = %self.kind, "listed and watched");
@@ -332,7 +333,7 @@ impl Intake {
         self.router.listed(self.kind, begun)
     }
 
-    /// The whole list, told to the router page by page; then what is no longer in it. Returns its revision.
+    /// Gives the router the whole list, page by page, and then what is no longer in it. Returns the list's revision.
     async fn list(&mut self, version: &'static str) -> Result<String, End> {
         let path = self.kind.collection(version, self.namespace.as_deref());
         let mut live: HashSet<Name> = HashSet::new();
@@ -391,8 +392,7 @@ impl Intake {
         }
     }
 
-    /// Whether a list of this revision can be taken for the truth: what is not in an older one may have been made since, and
-    /// would count as gone (W1).
+    /// Whether a list of this revision is used: what is not in an older one may have been made since, and would count as gone.
     async fn is_believed(&mut self, revision: &str) -> Result<(), End> {
         let listed: Option<u64> = revision.parse().ok();
         if listed.is_none_or(|listed| listed >= self.newest) {
@@ -482,7 +482,7 @@ impl Intake {
         warn!(%kind, object, error, "an object cannot be read; it is left alone");
     }
 
-    /// Says what is wrong, once per change: in the log and in the readiness.
+    /// Logs what is wrong and shows it in the readiness, once per change.
     fn trouble(&mut self, why: String) {
         let why = super::bounded(why);
         if self.said.as_ref() != Some(&why) {

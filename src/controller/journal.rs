@@ -5,7 +5,7 @@ use tracing::{info, warn};
 use crate::api::PoolKey;
 use crate::pool::Decision;
 
-/// Writes the line of one decision: at info what goes as it should, at warn what someone should look at.
+/// Logs one decision: at info what is normal, at warn what a person should look at.
 pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
     match decision {
         Decision::Allocated { claim, address } => {

@@ -110,7 +110,7 @@ pub(super) struct Contender {
 pub(super) enum Entry {
     /// It was free.
     Early,
-    /// Someone has it, or nobody knows: [`Contender::acquire`] goes on.
+    /// Another process has it, or that is not known: [`Contender::acquire`] goes on.
     Late,
 }
 
@@ -190,7 +190,7 @@ impl Contender {
         self.renewed.send_replace(Some(since));
     }
 
-    /// A period, and up to 1.2 more, so that contenders do not go in step.
+    /// The retry period times 1 to 2.2, at random, so that contenders do not try at the same moments.
     async fn pause(&mut self) {
         let period = self.settings.retry_period;
         let extra = self.jitter.between(0, 120);

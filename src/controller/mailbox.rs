@@ -1,4 +1,4 @@
-//! What one pool has yet to be told.
+//! Inputs that one pool has not taken yet.
 //!
 //! The router and the writer put things in and never wait; the pool's worker takes them out. So that neither a slow pool nor
 //! a busy server can make it grow, it keeps per object only what still matters: the newest version, and which incarnations
@@ -150,12 +150,12 @@ impl Mailbox {
         self.inner().since.take().map(|since| since.elapsed())
     }
 
-    /// The next thing to tell the pool, or to ask it.
+    /// The next input or question.
     pub(super) fn take(&self) -> Option<Taken> {
         self.inner().take()
     }
 
-    /// The next thing to tell the pool, where nobody asks anything.
+    /// The next input, where no question waits.
     #[cfg(test)]
     pub(super) fn take_input(&self) -> Option<Input> {
         self.take().map(|taken| match taken {
@@ -201,7 +201,7 @@ impl Mailbox {
         inner.is_empty() && inner.reserved == 0
     }
 
-    /// Things to tell: objects and answers.
+    /// Inputs in it: objects and answers.
     pub(super) fn depth(&self) -> usize {
         let inner = self.inner();
         inner.order.len() + inner.turn.len() + inner.answers.len()
@@ -242,7 +242,7 @@ impl Inner {
     }
 
     /// Drops what an answer with this object makes worthless: answers overtake objects, and the older version must not come
-    /// after the newer one. That another incarnation ended stays to be told.
+    /// after the newer one. The end of another incarnation stays in.
     fn supersede(&mut self, object: &Object) {
         let uid = &object.meta().uid;
         let is_older = |fact: &Input| match says(fact) {
@@ -328,7 +328,7 @@ enum Says<'a> {
     Gone(&'a Uid),
     /// This incarnation lives and leads elsewhere.
     Left(&'a Uid),
-    /// The newest word, whatever came before.
+    /// It replaces everything before it.
     Newest,
     /// The name is free.
     Freed,
@@ -354,7 +354,7 @@ fn says(input: &Input) -> Says<'_> {
 fn join(facts: &mut Vec<Input>, input: Input) {
     match says(&input) {
         Says::Newest => facts.clear(),
-        // Only the newest version counts; that another incarnation ended is told by itself.
+        // Only the newest version counts; the end of another incarnation is a fact of its own.
         Says::Seen(_) => facts.retain(|f| !matches!(says(f), Says::Seen(_))),
         Says::Left(uid) => {
             facts.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
@@ -396,7 +396,7 @@ impl ReplyPlace {
 
     fn fill(&mut self, outcome: Outcome) {
         self.stage = Stage::Answered;
-        // A poisoned lock means that the worker has panicked and the run is ending: nobody is left to tell.
+        // A poisoned lock means that the worker has panicked and the run is ending: no one waits for the answer.
         if let Ok(mut inner) = self.mailbox.inner.lock() {
             inner.reserved -= 1;
             if let Some(object) = newest(&outcome) {

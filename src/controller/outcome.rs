@@ -34,7 +34,7 @@ pub(super) enum Meaning {
     Conflict,
 }
 
-/// An error as Kubernetes says it.
+/// Kubernetes' Status object, as far as it is used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Status {
@@ -233,7 +233,7 @@ fn refused(refusal: Refusal, code: u16, reply: &Reply, message: String) -> Outco
     }
 }
 
-/// The server's own words: of its Status, else the beginning of whatever it sent.
+/// The server's message: of its Status, else the beginning of the body.
 fn words(message: String, reply: &Reply) -> String {
     if message.is_empty() {
         let start = &reply.body[..reply.body.len().min(200)];

@@ -1,4 +1,4 @@
-//! Bytes of lists and watches to objects, leniently: one object that cannot be read is told as such and delays no other (A12).
+//! Bytes of lists and watches to objects. An object that cannot be read is reported as such and delays no other (A12).
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -36,7 +36,7 @@ pub(super) enum Event {
     },
     /// DELETED.
     Ended(WireObject),
-    /// BOOKMARK, with the revision up to which everything was told.
+    /// BOOKMARK, with the revision up to which every event was sent.
     Bookmark(String),
     /// ERROR: the watch is over.
     Error { code: u16, message: String },
@@ -44,7 +44,7 @@ pub(super) enum Event {
     Odd { odd: Unreadable, ended: Option<Uid> },
 }
 
-/// What a pool is told of an object; `None` of a Cluster. `filter`: `--watch-filter`.
+/// The input for a pool that an object makes; `None` for a Cluster. `filter`: `--watch-filter`.
 pub(super) fn pool_input(kind: Kind, object: WireObject, filter: Option<&str>) -> Option<Object> {
     let scope = Scope::of(&object.metadata, filter);
     Some(match kind {

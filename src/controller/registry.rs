@@ -16,7 +16,7 @@ pub(super) struct PoolHandle {
     pub(super) board: Arc<Board>,
 }
 
-/// Where a worker shows its newest snapshot; others take it from here, nobody reaches into the pool.
+/// Where a worker shows its newest snapshot; readers take it from here and never reach into the pool.
 #[derive(Debug, Default)]
 pub(super) struct Board(Mutex<Option<Arc<Snapshot>>>);
 
@@ -89,7 +89,7 @@ impl Registry {
         load
     }
 
-    /// Things that the pools have yet to be told.
+    /// Inputs that the pools have not taken yet.
     pub(super) fn backlog(&self) -> usize {
         self.0.iter().map(|h| h.mailbox.depth()).sum()
     }

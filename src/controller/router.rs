@@ -50,7 +50,7 @@ const ABSENCE_PATIENCE: Duration = Duration::from_secs(5);
 /// What a complete list is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Listing {
-    /// It holds what everyone before us wrote.
+    /// It holds everything that a leader before this process wrote.
     Counts,
     /// It was begun in a term before this one: list again.
     Outdated,
@@ -59,12 +59,13 @@ pub(super) enum Listing {
 #[derive(Default)]
 struct State {
     kinds: Kinds,
-    /// A standby's pools are told nothing of the kinds, so they write nothing, and all go on at once when it leads.
+    /// While it is closed (on a standby) pools do not learn that the kinds are listed, so they write nothing; all begin when it
+    /// opens.
     barrier: Barrier,
     known: Known,
-    /// Clusters by namespace, for workers to come.
+    /// Clusters by namespace, for workers that are started later.
     clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
-    /// Pools with a worker, sorted: a Cluster is told to those of its namespace.
+    /// Pools with a worker, sorted: those of a Cluster's namespace get its changes.
     hired: BTreeSet<PoolKey>,
     /// Pools that wait for a name to become free (A12).
     watchers: BTreeMap<(Arc<str>, AddressKey), BTreeSet<Arc<str>>>,
@@ -330,7 +331,7 @@ impl Router {
         }
     }
 
-    /// What is wanted to be known anew of kinds that are absent.
+    /// Which absent kinds discovery is to be asked for anew.
     pub(super) fn absences(&self) -> &Absences {
         &self.absences
     }
@@ -361,7 +362,7 @@ impl Router {
         timeout(ABSENCE_PATIENCE, known).await.unwrap_or(false)
     }
 
-    /// Someone else led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
+    /// Another process led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
     /// until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be called before
     /// the barrier opens.
     pub(super) fn next_term(&self) {
@@ -377,7 +378,7 @@ impl Router {
         }
     }
 
-    /// We lead, or no longer do.
+    /// Opens or closes the barrier, when this process begins or ceases to lead.
     pub(super) fn barrier(&self, barrier: Barrier) {
         let mut state = self.state();
         if state.barrier != barrier {
@@ -402,7 +403,7 @@ impl Router {
         Some(name.pool(known.pool.as_ref()?))
     }
 
-    /// From now on this pool is told when the address object of this name goes.
+    /// From now on this pool gets [`Input::NameFreed`] when the address object of this name goes.
     pub(super) fn watch_name(&self, pool: &PoolKey, name: &AddressKey) {
         let mut state = self.state();
         let namespace = state.intern(&pool.namespace);
@@ -413,7 +414,7 @@ impl Router {
             .insert(pool.name.clone());
     }
 
-    /// No longer.
+    /// Ends that.
     pub(super) fn forget_name(&self, pool: &PoolKey, name: &AddressKey) {
         let mut state = self.state();
         let key = (pool.namespace.clone(), name.clone());
@@ -430,7 +431,7 @@ impl Router {
         let mut state = self.state();
         if self.registry.remove(pool, mailbox) {
             state.hired.remove(pool);
-            // An empty pool holds no name; this is for one that forgot to say so.
+            // An empty pool holds no name; this is a second line of defence.
             state.watchers.retain(|(namespace, _), pools| {
                 if *namespace == pool.namespace {
                     pools.remove(&pool.name);
@@ -452,7 +453,8 @@ impl Router {
         }
     }
 
-    /// Says where an object led to that it is gone, or leads elsewhere. `knows`: the pool that has this from its own answer.
+    /// Tells the pool that an object led to that it is gone or leads elsewhere, and the pools that wait for its name. `knows`: the
+    /// pool that has this from its own answer.
     fn tell_end(
         &self,
         state: &mut State,
@@ -502,7 +504,7 @@ impl Router {
         }
     }
 
-    /// Tells a pool, which gets a worker if it has none.
+    /// Puts an input into a pool's mailbox; a pool without a worker gets one.
     fn deliver(self: &Arc<Self>, state: &mut State, pool: &PoolKey, input: Input) {
         let Some(input) = self.put(pool, input) else {
             return;
@@ -530,7 +532,7 @@ impl Router {
         (self.hire)(self, pool, &handle);
     }
 
-    /// Tells a pool if it has a worker: without one there is nothing that this could change.
+    /// Puts an input into a pool's mailbox if it has a worker: without one there is nothing that this could change.
     fn tell(&self, pool: &PoolKey, input: Input) {
         let _ = self.put(pool, input);
     }

@@ -1,4 +1,4 @@
-//! What a run of the controller is told.
+//! Settings of a run of the controller.
 
 use std::sync::Arc;
 use std::time::Duration;

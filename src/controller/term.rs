@@ -4,13 +4,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
-/// Number of times that this process came to lead. What the leader before wrote last may not have come by the watches yet,
-/// so a new term begins with new lists.
+/// Number of times that this process came to lead. The watches may not have shown yet what the leader before wrote
+/// last, so a new term begins with new lists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Term(u64);
 
-/// The term of now. Who waits for the next one is woken in the order of waiting, which tokio's `watch` leaves to chance: a run
-/// from one seed is to happen twice alike.
+/// The current term. Tasks that wait for the next one are woken in the order of waiting, which tokio's `watch` leaves to
+/// chance: two runs from one seed are to be alike.
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     current: AtomicU64,
@@ -28,7 +28,7 @@ impl Terms {
         self.changed.notify_waiters();
     }
 
-    /// Returns once the term of now is a later one than this.
+    /// Returns once the current term is a later one than this.
     pub(super) async fn after(&self, term: Term) {
         loop {
             let changed = self.changed.notified();

@@ -1,4 +1,4 @@
-//! What others may see of a run: snapshots, states and counts. Nobody reaches further in.
+//! What metrics, CLI and tests may read of a run: snapshots, states and counts.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -29,7 +29,7 @@ pub struct Counters {
     pub requests: BTreeMap<(Verb, Kind, &'static str), u64>,
     /// Time that requests took, in total.
     pub request_time: Duration,
-    /// Objects that watches told of, by kind and event.
+    /// Events of the watches, by kind and event.
     pub events: BTreeMap<(Kind, &'static str), u64>,
     /// Watches started again, by kind and reason.
     pub restarts: BTreeMap<(Kind, &'static str), u64>,
@@ -108,7 +108,7 @@ impl View {
         self.is_synced() && self.registry.is_idle()
     }
 
-    /// Things that the pools have yet to be told: objects and answers, over all mailboxes.
+    /// Inputs that the pools have not taken yet: objects and answers, over all mailboxes.
     pub fn backlog(&self) -> usize {
         self.registry.backlog()
     }
@@ -141,7 +141,7 @@ impl View {
         }
     }
 
-    /// `Ok` once synced and as long as changes are heard of; else a line that says what is missing, for `/readyz`.
+    /// `Ok` once every kind is listed and as long as it is watched; else a line that says what is missing, for `/readyz`.
     ///
     /// # Errors
     /// The line.
@@ -216,7 +216,7 @@ impl Counts {
         &self.metrics
     }
 
-    /// A request went out and was answered with this HTTP status, or not at all.
+    /// A request was sent and answered with this HTTP status, or not answered.
     pub(super) fn sent(&self, subject: &Subject<'_>, code: Option<u16>, took: Duration) {
         if subject.verb.is_write() {
             let (verb, resource) = (subject.verb.name(), subject.kind.resource());

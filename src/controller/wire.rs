@@ -1,4 +1,4 @@
-//! From a request told as a value to the HTTP that says it (A13, R3).
+//! A pool's request as HTTP (A13, R3).
 //!
 //! | request | method | body |
 //! | --- | --- | --- |
@@ -23,13 +23,13 @@ use super::transport::{Call, escape};
 /// Time that the server gives a write before it gives up, in seconds. The lease counts on it: see `lease.rs`.
 pub(super) const WRITE_SECONDS: u64 = 4;
 /// A write of a pool has a second more for so many ranges and pre-allocations of it, since the server evaluates the rules of
-/// each (0.25 ms measured): one that it ended for the time would be repeated for ever. What lands late does no harm: it carries
-/// the resourceVersion, and nothing is given out by it.
+/// each (0.25 ms measured): a write that times out would be repeated for ever. One that is carried out late does no
+/// harm: it carries the resourceVersion, and nothing is given out by it.
 const ENTRIES_PER_SECOND: usize = 500;
 /// No write has more. A server gives none more than a minute.
 const MOST_SECONDS: u64 = 30;
 
-/// By whom fields were set, in `managedFields`.
+/// Our manager in `managedFields`.
 const FIELD_MANAGER: &str = "metal3-ipam";
 
 /// What a request does to its object.

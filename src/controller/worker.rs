@@ -57,7 +57,7 @@ impl Worker {
             {
                 match taken {
                     Taken::Input(input) => self.step(input, &mut wake),
-                    // Who asked may have stopped waiting.
+                    // The one that asked may have stopped waiting.
                     Taken::Asked(Asked { question, reply }) => {
                         let _ = reply.send(self.machine.fact(&question));
                     }
@@ -80,7 +80,7 @@ impl Worker {
                 return;
             }
             if self.machine.is_empty() && self.mailbox.close_if_idle() {
-                // From here on whoever wants to tell this pool something gets the message back and asks for a new worker.
+                // From here on the router gets every input back, and starts a new worker for it.
                 self.router.retire(&self.key, &self.mailbox);
                 return;
             }

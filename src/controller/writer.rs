@@ -2,7 +2,8 @@
 //!
 //! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
 //! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve one
-//! with 1. What tells how a pool stands comes after what claims wait for, but is not starved. Each request then runs in a task of its own and fills its reply place exactly once, whatever happens.
+//! with 1. Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write. Each request
+//! runs in its own task and fills its reply place exactly once, whatever happens.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -54,7 +55,7 @@ pub(super) struct Door {
     pub(super) absence_age: Duration,
 }
 
-/// Of so many requests one may tell how a pool stands, while others wait.
+/// One of so many requests may be a write of a pool's status while others wait.
 const ONE_STATUS_IN: u32 = 16;
 
 /// Longest time that a place stays taken because the server asked to wait.
@@ -72,7 +73,7 @@ fn pause_after(reply: &Reply) -> Option<Duration> {
 struct Queue {
     /// What claims wait for.
     work: Lane,
-    /// How pools stand. Every burst changes that of all its pools, so with many pools these would take the slots of the work.
+    /// Writes of pools' status. A burst changes that of all its pools, so with many pools these would take the slots of the work.
     status: Lane,
     /// Requests of the work since the last status.
     since_status: u32,
@@ -112,7 +113,7 @@ impl Queue {
         }
     }
 
-    /// The next of the work; a status when there is none, or when it is a status' turn.
+    /// The next request of the work; a write of a status when there is none, or when its turn has come.
     fn pop(&mut self) -> Option<Job> {
         if self.since_status + 1 < ONE_STATUS_IN
             && let Some(job) = self.work.pop()

@@ -1,0 +1,56 @@
+//! What the rules may ask about the namespace.
+
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use crate::api::PoolKey;
+use crate::api::metal3::IPPoolSpec;
+
+/// Who holds an address.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// The address.
+    pub address: IpAddr,
+    /// The address object, as people would look for it: `IPAddress default/x (claim y)`.
+    pub by: String,
+}
+
+/// Facts about the namespace as it is now. They are asked for only when a rule needs them, so an implementation may fetch
+/// on demand.
+pub trait Live {
+    /// Every address object of the pool, of either kind. Asked when a write takes addresses out of the pool's ranges.
+    fn holders(&self, pool: &PoolKey) -> Vec<Holder>;
+
+    /// The address objects of the pool that have this address. Asked when an IPAddress is created, so that a store with an
+    /// index by address should answer from it.
+    fn holders_of(&self, pool: &PoolKey, address: IpAddr) -> Vec<Holder> {
+        let mut holders = self.holders(pool);
+        holders.retain(|h| h.address == address);
+        holders
+    }
+
+    /// Name and spec of every other pool of the same namespace. Asked when a write adds a range.
+    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)>;
+
+    /// `spec.poolRef` of an IPAddressClaim of Cluster API, if it exists. Asked when such an IPAddress is created.
+    fn claim_pool_ref(&self, namespace: &str, claim: &str) -> Option<Value>;
+}
+
+/// Knows nothing: for judging an object by itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoFacts;
+
+impl Live for NoFacts {
+    fn holders(&self, _: &PoolKey) -> Vec<Holder> {
+        Vec::new()
+    }
+
+    fn other_pools(&self, _: &PoolKey) -> Vec<(String, IPPoolSpec)> {
+        Vec::new()
+    }
+
+    fn claim_pool_ref(&self, _: &str, _: &str) -> Option<Value> {
+        None
+    }
+}
