@@ -9,11 +9,10 @@ DENY := $(CARGO) deny --locked check --hide-inclusion-graph bans licenses source
 # What `make release` writes, and `make image`; OUT=folder for another.
 OUT ?= out
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
-# The image that the manifests name; IMG=registry.example.com/ipam:tag for another.
-DEFAULT_IMG := ghcr.io/metal3-ipam/metal3-ipam:v$(VERSION)
-IMG ?= $(DEFAULT_IMG)
+# Another image than the one that the manifests name, for `make release`: IMG=registry.example.com/ipam:tag.
+IMG ?=
 
-.PHONY: test check fmt lint deps bench kube crds docs dashboards chart guards release image image-root image-deps image-test
+.PHONY: test check fmt lint deps bench kube crds docs dashboards chart generate guards release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -66,11 +65,11 @@ kube:
 
 # What clusterctl installs from: the files of a release. The image is named by IMG.
 release:
-	@mkdir -p "$(OUT)"
-	kubectl kustomize deploy/clusterctl | sed 's|image: $(DEFAULT_IMG)$$|image: $(IMG)|' >"$(OUT)/ipam-components.yaml"
-	@grep -q 'image: $(IMG)$$' "$(OUT)/ipam-components.yaml"
-	cp metadata.yaml "$(OUT)/"
+	deploy/clusterctl/release.sh "$(OUT)" "$(IMG)"
 
+# The image is built by scripts alone, without xtask: the Dockerfile and the comparison of two builds start from an empty target
+# folder, where xtask would compile the program once more. `cargo xtask image` runs the same scripts.
+#
 # The container image as an OCI layout in OUT/image, with no Docker engine: a static program on an empty root. The same commit,
 # compilers and SOURCE_DATE_EPOCH give the same digest, wherever the tree lies.
 image: image-root
@@ -92,18 +91,7 @@ image-test:
 	deploy/image/twice.sh
 	METAL3_IPAM_IMAGE="$(abspath out)" $(CARGO) test --locked --test suite -- --ignored --nocapture image::
 
-# Dashboards, the operator's rules and the reference of metrics, from tests/dashboards.
-dashboards:
-	WRITE_DASHBOARDS=1 $(CARGO) test --locked --test dashboards the_
-
-# The pages docs/cli.md and docs/api.md, from the flags and the definitions.
-docs:
-	WRITE_DOCS=1 $(CARGO) test --locked --lib cli::tests::pages
-
-# What the Helm chart copies from crds/, dashboards/ and the rest of deploy/, and its README's table of values. Run it after those.
-chart:
-	WRITE_CHART=1 $(CARGO) test --locked --test suite install::chart::
-
-# The definitions in crds/ from the Rust types.
-crds:
-	WRITE_CRDS=1 $(CARGO) test --locked --lib cli::crds
+# What is generated (`cargo xtask --help`; the tests compare it): dashboards, the operator's rules and the reference of metrics;
+# docs/cli.md and docs/api.md; the Helm chart's copies and table; crds/. `generate` writes all of them.
+dashboards docs chart crds generate:
+	$(CARGO) xtask $@

@@ -182,16 +182,21 @@ fn rooms_use_only_what_the_table_allows() {
     );
 }
 
-/// What the crates are for stands in their own pages; no word of the product stands in their code.
+/// What the crates are for stands in their own pages; no word of the product stands in their code. `xtask` is not among them: it
+/// uses the product's library, and no crate uses it.
 #[test]
-fn no_crate_knows_the_product() {
+fn no_crate_below_the_product_has_a_word_of_it() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("crates");
     let mut faults = Vec::new();
     let mut seen = 0;
     for entry in fs::read_dir(&crates).unwrap() {
         let root = entry.unwrap().path();
+        if root.ends_with("xtask") {
+            continue;
+        }
         let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
-        assert!(!manifest.contains("metal3"), "{}", root.display());
+        let is_below = !manifest.contains("metal3") && !manifest.contains("xtask");
+        assert!(is_below, "{}", root.display());
         for file in rust_files(&root.join("src")) {
             seen += 1;
             let text = fs::read_to_string(&file).unwrap();

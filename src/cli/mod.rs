@@ -14,7 +14,7 @@ mod apply;
 mod bench;
 mod board;
 mod connect;
-mod crds;
+pub mod crds;
 mod documents;
 mod flags;
 mod follow;
@@ -36,7 +36,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 /// IP address management for bare-metal Kubernetes fleets.
 #[derive(Debug, Parser)]
@@ -57,6 +57,11 @@ enum Command {
     Crds(crds::Crds),
     /// Prints the version.
     Version,
+}
+
+/// The definition of the command line, of which `cargo xtask docs` makes `docs/cli.md`.
+pub fn command() -> clap::Command {
+    Arguments::command()
 }
 
 /// Runs the program with the process's arguments.

@@ -8,7 +8,6 @@
 
 mod table;
 
-use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -81,38 +80,6 @@ fn every_oracle_finds_a_missing_guard() {
     for oracle in ["O1", "O2", "O3", "O4", "O5", "O6", "O7", "O8"] {
         let finds = GUARDS.iter().any(|guard| guard.oracle == oracle);
         assert!(finds, "{oracle} finds no guard of the list");
-    }
-}
-
-/// The list as `docs/testing.md` shows it.
-fn written() -> String {
-    let mut text =
-        String::from("| guard | without it | found by | test |\n| --- | --- | --- | --- |\n");
-    for guard in GUARDS {
-        let Guard {
-            name, why, oracle, ..
-        } = guard;
-        let test = guard.test.rsplit("::").next().unwrap();
-        writeln!(text, "| {name} | {why} | {oracle} | `{test}` |").unwrap();
-    }
-    text
-}
-
-#[test]
-fn the_page_on_tests_shows_the_list() {
-    let path = root().join("docs/testing.md");
-    let page = fs::read_to_string(&path).unwrap();
-    let (head, rest) = page.split_once("guards` -->\n").unwrap();
-    let (shown, tail) = rest.split_once("<!-- guards end -->").unwrap();
-    if std::env::var_os("WRITE_GUARDS").is_some() {
-        let page = format!("{head}guards` -->\n{}<!-- guards end -->{tail}", written());
-        fs::write(&path, page).unwrap();
-    } else {
-        assert_eq!(
-            shown,
-            written(),
-            "WRITE_GUARDS=1 cargo test --test guards writes it"
-        );
     }
 }
 

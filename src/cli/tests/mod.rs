@@ -5,4 +5,3 @@ mod arguments;
 mod board;
 mod connect;
 mod documents;
-mod pages;

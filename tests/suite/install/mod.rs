@@ -10,13 +10,12 @@
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   backup.rs     objects saved with kubectl and put into an empty cluster, by the commands of docs/backup.md
 //!   moving.rs     clusterctl move between two real API servers
-//!   chart.rs      the files of the Helm chart: copies, table of values, schema
 //!   helm/         what Helm makes of the chart, without a server and on one
 //!   clusterctl.rs the files of a release, from `make release` to an upgrade's plan
 //! ```
+//! What the chart generates and copies is compared by `crates/xtask`.
 
 mod backup;
-mod chart;
 mod cluster;
 mod clusterctl;
 mod helm;
@@ -26,3 +25,11 @@ mod moving;
 mod overlays;
 mod rendered;
 mod shell;
+
+use std::path::{Path, PathBuf};
+
+/// A path in the folder of the Helm chart.
+fn chart(path: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    root.join("deploy/helm/metal3-ipam").join(path)
+}

@@ -17,7 +17,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::chart::chart;
+use super::chart;
 use super::cluster::NAMESPACE;
 use super::rendered::Rendered;
 use crate::real::{helm, say};

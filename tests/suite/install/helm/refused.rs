@@ -1,6 +1,6 @@
 //! Wrong values.
 
-use super::super::chart::chart;
+use super::super::chart;
 use super::{CASES, Helm, RELEASE};
 use crate::tally;
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::panel::{Page, Panel, SELECT};
+use super::panel::{Page, Panel, SELECT};
 
 /// The quantiles of a histogram that are shown.
 const QUANTILES: [(&str, &str); 3] = [("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99")];

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
+use anyhow::{Context, bail};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
 use metal3_ipam::api::PoolKey;
@@ -15,10 +16,10 @@ use metal3_ipam::standalone::{self, Server};
 use prometheus::Registry;
 use prometheus::proto::{MetricFamily, MetricType};
 
-use crate::generated;
+use crate::Files;
 
 /// A registry in which every family has a series.
-pub(crate) fn families() -> Vec<MetricFamily> {
+fn families() -> anyhow::Result<Vec<MetricFamily>> {
     let metrics = Metrics::new();
     metrics.requested("GET", "10.0.0.1:443", Some(200));
     metrics.written(
@@ -54,28 +55,27 @@ pub(crate) fn families() -> Vec<MetricFamily> {
         ..Sight::default()
     });
     let registry = Registry::new();
-    metrics::register(&registry, &metrics, look, PoolMetrics::All).unwrap();
-    embedded(&registry);
-    registry.gather()
+    metrics::register(&registry, &metrics, look, PoolMetrics::All)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    runtime.block_on(embedded(&registry))?;
+    Ok(registry.gather())
 }
 
-/// Adds those of an embedded server that has served a request and serves a watch.
-fn embedded(registry: &Registry) {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let dir = tempfile::tempdir().unwrap();
-    runtime.block_on(async {
-        let data_dir = dir.path().to_owned();
-        let server = Server::open(standalone::options(data_dir)).await.unwrap();
-        server.register(registry).unwrap();
-        let pools = Api::<IPPool>::default_namespaced(server.client());
-        pools.list(&ListParams::default()).await.unwrap();
-        let watch = pools.watch(&WatchParams::default(), "0").await.unwrap();
-        drop(watch);
-        server.close().await;
-    });
+/// Registers the metrics of an embedded server that has served a request and serves a watch.
+async fn embedded(registry: &Registry) -> anyhow::Result<()> {
+    let dir = tempfile::tempdir()?;
+    let options = standalone::options(dir.path().to_owned());
+    let server = Server::open(options).await?;
+    server.register(registry)?;
+    let pools = Api::<IPPool>::default_namespaced(server.client());
+    pools.list(&ListParams::default()).await?;
+    let watch = pools.watch(&WatchParams::default(), "0").await?;
+    drop(watch);
+    server.close().await;
+    Ok(())
 }
 
-/// Headings, and what the names under them begin with; of several beginnings the longest counts.
+/// Headings, and the prefixes of the names under them. A name stands where its longest prefix does.
 const PARTS: [(&str, &[&str]); 5] = [
     ("Of each pool", &["metal3_ipam_pool_"]),
     ("Over all pools, and of the controller", &["metal3_ipam_"]),
@@ -101,7 +101,7 @@ const PARTS: [(&str, &[&str]); 5] = [
 
 const HEAD: &str = "# Metrics
 
-Made from the registry by `make dashboards`; a test holds this page to it.
+Generated from the registry by `cargo xtask dashboards`; a test compares the two.
 
 `--diagnostics-address` (default `:8443`) serves `/metrics` over TLS to whom the API server allows (TokenReview, then
 SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to anyone with `--insecure-diagnostics`.
@@ -116,13 +116,16 @@ allocated + available + reserved = capacity; values are floats, exact to 2^53. P
 scraped pod, so a scrape needs `honorLabels: true` (`deploy/monitoring/podmonitor.yaml` has it) for the pools' to stay.
 ";
 
-fn row(family: &MetricFamily) -> String {
+fn row(family: &MetricFamily) -> anyhow::Result<String> {
     let kind = match family.get_field_type() {
         MetricType::COUNTER => "counter",
         MetricType::GAUGE => "gauge",
         MetricType::HISTOGRAM => "histogram",
         MetricType::SUMMARY | MetricType::UNTYPED => {
-            panic!("{} is of a type that nothing here makes", family.name())
+            bail!(
+                "{} is a summary or has no type; docs/metrics.md has no word for it",
+                family.name()
+            )
         }
     };
     let labels = family
@@ -131,35 +134,42 @@ fn row(family: &MetricFamily) -> String {
         .flat_map(prometheus::proto::Metric::get_label);
     let labels: BTreeSet<String> = labels.map(|l| format!("`{}`", l.name())).collect();
     let labels: Vec<String> = labels.into_iter().collect();
-    format!(
+    Ok(format!(
         "| `{}` | {kind} | {} | {} |\n",
         family.name(),
         labels.join(" "),
         family.help()
-    )
+    ))
 }
 
-#[test]
-fn the_page_of_the_metrics_is_the_registry() {
+/// The heading under which a metric stands.
+fn part_of(name: &str) -> Option<usize> {
+    let longest = |prefixes: &[&str]| {
+        let fitting = prefixes.iter().filter(|prefix| name.starts_with(**prefix));
+        fitting.map(|prefix| prefix.len()).max()
+    };
+    let parts = PARTS.iter().enumerate();
+    let fitting = parts.filter_map(|(n, (_, prefixes))| Some((longest(prefixes)?, n)));
+    fitting.max().map(|(_, n)| n)
+}
+
+/// `docs/metrics.md`.
+pub(crate) fn files() -> anyhow::Result<Files> {
     let mut parts: [Vec<MetricFamily>; PARTS.len()] = Default::default();
-    for family in families() {
-        let begins = |(_, prefixes): &(&str, &[&str])| {
-            let begins = prefixes.iter().filter(|p| family.name().starts_with(**p));
-            begins.map(|p| p.len()).max()
-        };
-        let part = (0..PARTS.len()).max_by_key(|part| begins(&PARTS[*part]));
-        let part = part.filter(|part| begins(&PARTS[*part]).is_some());
-        let part = part.unwrap_or_else(|| panic!("no part of the page is for {family:?}"));
+    for family in families()? {
+        let part = part_of(family.name())
+            .with_context(|| format!("{} has no heading in docs/metrics.md", family.name()))?;
         parts[part].push(family);
     }
     let mut page = HEAD.to_owned();
-    for ((heading, _), here) in PARTS.iter().zip(parts) {
+    for ((heading, _), families) in PARTS.iter().zip(parts) {
         write!(
             page,
             "\n## {heading}\n| name | type | labels | meaning |\n| --- | --- | --- | --- |\n"
-        )
-        .unwrap();
-        page.extend(here.iter().map(row));
+        )?;
+        for family in families {
+            page += &row(&family)?;
+        }
     }
-    generated("docs/metrics.md", &page);
+    Ok(Files::from([("docs/metrics.md".to_owned(), page)]))
 }

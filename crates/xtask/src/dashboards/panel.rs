@@ -1,11 +1,11 @@
-//! The bricks that the dashboards are made of: classic Grafana JSON.
+//! Panels and variables as classic Grafana JSON.
 
 use serde_json::{Value, json};
 
 /// Width of a dashboard, in Grafana's columns.
 const WIDTH: u64 = 24;
 
-/// What every expression is narrowed by.
+/// The label matchers of every expression.
 pub(crate) const SELECT: &str = r#"job=~"$job", instance=~"$instance""#;
 
 /// Panels in the order in which they are read, placed from left to right and from top to bottom.
@@ -19,6 +19,13 @@ pub(crate) struct Page {
 
 /// One panel under construction.
 pub(crate) struct Panel(Value);
+
+/// Adds an item to a list of the panel's JSON.
+fn push(list: &mut Value, item: Value) {
+    if let Value::Array(items) = list {
+        items.push(item);
+    }
+}
 
 impl Page {
     /// A heading over what follows; `repeat` names a variable that the row is repeated for.
@@ -184,17 +191,16 @@ impl Panel {
     }
 
     fn target(mut self, expr: &str, legend: &str, more: &Value) -> Self {
-        let targets = self.0["targets"].as_array_mut().unwrap();
-        let letter = char::from(b'A' + u8::try_from(targets.len()).unwrap());
+        let before = self.0["targets"].as_array().map_or(0, Vec::len);
+        let letter = char::from(b'A' + before as u8);
         let mut target = json!({
             "refId": letter.to_string(), "datasource": {"type": "prometheus", "uid": "$datasource"},
             "expr": expr, "legendFormat": legend,
         });
-        target
-            .as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
-        targets.push(target);
+        if let (Value::Object(target), Value::Object(more)) = (&mut target, more) {
+            target.extend(more.clone());
+        }
+        push(&mut self.0["targets"], target);
         self
     }
 
@@ -276,16 +282,15 @@ impl Panel {
             .iter()
             .map(|(id, value)| json!({"id": id, "value": value}))
             .collect();
-        let overrides = self.0["fieldConfig"]["overrides"].as_array_mut().unwrap();
-        overrides
-            .push(json!({"matcher": {"id": "byName", "options": name}, "properties": properties}));
+        let field = json!({"matcher": {"id": "byName", "options": name}, "properties": properties});
+        push(&mut self.0["fieldConfig"]["overrides"], field);
         self
     }
 
     /// A step that the data goes through before it is shown.
     pub(crate) fn transform(mut self, id: &str, options: &Value) -> Self {
-        let steps = self.0["transformations"].as_array_mut().unwrap();
-        steps.push(json!({"id": id, "options": options}));
+        let step = json!({"id": id, "options": options});
+        push(&mut self.0["transformations"], step);
         self
     }
 

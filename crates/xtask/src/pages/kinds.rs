@@ -1,163 +1,18 @@
-//! `docs/cli.md` from clap's definition of the command line, and `docs/api.md` from the CustomResourceDefinitions.
-//! `make docs` writes them.
+//! `docs/api.md`, from the CustomResourceDefinitions.
 
 use std::fmt::Write;
-use std::path::Path;
 
-use clap::{Arg, Command, CommandFactory};
+use anyhow::Context;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     CustomResourceDefinition, CustomResourceDefinitionVersion, JSONSchemaProps,
     JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
+use metal3_ipam::api::crds::metal3_crds;
 
-use crate::api::crds::metal3_crds;
-use crate::cli::Arguments;
+use super::{cell, sentence};
 
-/// Patterns longer than this help nobody; the rules beside them say the same in words.
+/// Patterns longer than this are left out: the CEL rules beside them say the same in words.
 const LONGEST_PATTERN: usize = 40;
-
-/// Compares a page with what it is generated from, or writes it (`WRITE_DOCS=1`).
-fn generated(path: &str, text: &str) {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
-    if std::env::var_os("WRITE_DOCS").is_some() {
-        std::fs::write(&file, text).unwrap();
-    }
-    let found = std::fs::read_to_string(&file).unwrap_or_default();
-    assert!(
-        found == text,
-        "{path} is not what it is generated from; run: make docs"
-    );
-}
-
-/// A text as one cell of a table.
-fn cell(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().collect();
-    words.join(" ").replace('|', "\\|")
-}
-
-/// A text as a whole sentence: clap takes the last full stop of a comment away.
-fn sentence(text: &str) -> String {
-    let text = cell(text);
-    if text.is_empty() || text.ends_with('.') {
-        text
-    } else {
-        format!("{text}.")
-    }
-}
-
-// --- the command line
-
-fn flag(arg: &Arg) -> String {
-    let long = arg.get_long().map(|long| format!("--{long}"));
-    let mut names: Vec<String> = arg
-        .get_short()
-        .map(|s| format!("-{s}"))
-        .into_iter()
-        .collect();
-    names.extend(long);
-    let value = arg.get_value_names().unwrap_or_default();
-    let takes = arg.get_action().takes_values();
-    let value: Vec<String> = value.iter().map(ToString::to_string).collect();
-    let value = match (takes, arg.is_require_equals_set()) {
-        (false, _) => String::new(),
-        (true, true) => format!("[={}]", value.join(" ")),
-        (true, false) => format!(" {}", value.join(" ")),
-    };
-    format!("`{}{value}`", names.join("`, `"))
-}
-
-fn default(arg: &Arg) -> String {
-    if arg.is_required_set() {
-        return "required".to_owned();
-    }
-    if arg.is_hide_default_value_set() || !arg.get_action().takes_values() {
-        return String::new();
-    }
-    let values = arg.get_default_values().iter();
-    let values: Vec<_> = values
-        .map(|v| format!("`{}`", v.to_string_lossy()))
-        .collect();
-    values.join(" ")
-}
-
-fn meaning(arg: &Arg) -> String {
-    let help = arg.get_long_help().or_else(|| arg.get_help());
-    let mut text = sentence(&help.map(ToString::to_string).unwrap_or_default());
-    let values = arg.get_possible_values();
-    let values = values.iter().filter(|value| !value.is_hide_set());
-    let values: Vec<String> = values
-        .map(|value| {
-            let help = value.get_help().map(ToString::to_string);
-            let help = help.map_or_else(String::new, |help| format!(" ({})", cell(&help)));
-            format!("`{}`{help}", value.get_name())
-        })
-        .collect();
-    if arg.get_action().takes_values() && !values.is_empty() {
-        write!(text, " One of {}.", values.join(", ")).unwrap();
-    }
-    text
-}
-
-fn section(page: &mut String, command: &Command) {
-    let about = command.get_long_about().or_else(|| command.get_about());
-    let about = about.map(ToString::to_string).unwrap_or_default();
-    write!(
-        page,
-        "\n## metal3-ipam {}\n{}\n",
-        command.get_name(),
-        about.lines().map(sentence).collect::<Vec<_>>().join("\n")
-    )
-    .unwrap();
-    let own = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");
-    let (hidden, shown): (Vec<&Arg>, Vec<&Arg>) = command
-        .get_arguments()
-        .filter(own)
-        .partition(|arg| arg.is_hide_set());
-    if !shown.is_empty() {
-        page.push_str("\n| flag | default | meaning |\n| --- | --- | --- |\n");
-    }
-    for arg in shown {
-        writeln!(
-            page,
-            "| {} | {} | {} |",
-            flag(arg),
-            default(arg),
-            meaning(arg)
-        )
-        .unwrap();
-    }
-    if !hidden.is_empty() {
-        let hidden = hidden.iter().filter_map(|arg| arg.get_long());
-        let hidden: Vec<String> = hidden.map(|long| format!("`--{long}`")).collect();
-        write!(
-            page,
-            "\nAccepted, so that command lines of upstream's manager start, and without effect (each logs what happens instead): {}.\n",
-            hidden.join(", ")
-        )
-        .unwrap();
-    }
-}
-
-#[test]
-fn the_page_of_the_command_line_is_claps_definition() {
-    let mut command = Arguments::command();
-    command.build();
-    let mut page = "# The command line
-
-Generated by `make docs` from the program's own definition; a test compares the two. `metal3-ipam COMMAND --help` prints the same.
-
-Under the name `manager`, or with a flag in the place of the command, the command is `manager`: so a Deployment of metal3-io/ip-address-manager starts it unchanged. Where a flag is given twice, `manager` and `standalone` take the last one. Durations are written as in Go: `10s`, `1m30s`. `RUST_LOG` sets the log's level by module.
-"
-    .to_owned();
-    for command in command.get_subcommands() {
-        if command.get_name() != "help" {
-            section(&mut page, command);
-        }
-    }
-    generated("docs/cli.md", &page);
-}
-
-// --- the kinds
 
 /// One row of a kind's table, before the rules that name its field from above are known.
 struct Field {
@@ -284,13 +139,13 @@ fn kind(
     page: &mut String,
     crd: &CustomResourceDefinition,
     version: &CustomResourceDefinitionVersion,
-) {
+) -> anyhow::Result<()> {
     let (spec, names) = (&crd.spec, &crd.spec.names);
     let schema = version
         .schema
         .as_ref()
         .and_then(|s| s.open_api_v3_schema.as_ref())
-        .unwrap();
+        .with_context(|| format!("{} {} has no schema", names.kind, version.name))?;
     let list = |names: &Option<Vec<String>>| {
         let names = names.iter().flatten().map(|name| format!("`{name}`"));
         names.collect::<Vec<_>>().join(" ")
@@ -306,8 +161,7 @@ fn kind(
         sentence(schema.description.as_deref().unwrap_or_default()),
         list(&names.short_names),
         list(&names.categories),
-    )
-    .unwrap();
+    )?;
     let subresources = version.subresources.as_ref();
     if subresources.is_some_and(|s| s.status.is_some()) {
         page.push_str(" Subresource: `status`.");
@@ -319,7 +173,7 @@ fn kind(
         .map(|field| format!("`{}`", field.json_path.trim_start_matches('.')))
         .collect();
     if !selectable.is_empty() {
-        write!(page, " Field selectors: {}.", selectable.join(" ")).unwrap();
+        write!(page, " Field selectors: {}.", selectable.join(" "))?;
     }
     let columns: Vec<String> = version
         .additional_printer_columns
@@ -331,8 +185,7 @@ fn kind(
         page,
         " Columns: {}.\n\n| field | type | default | bounds | meaning | refused with |\n| --- | --- | --- | --- | --- | --- |\n",
         columns.join(", ")
-    )
-    .unwrap();
+    )?;
     let mut fields = Vec::new();
     for part in ["spec", "status"] {
         if let Some(schema) = schema.properties.as_ref().and_then(|p| p.get(part)) {
@@ -353,16 +206,16 @@ fn kind(
         writeln!(
             page,
             "| `{path}` | {type_} | {default} | {bounds} | {meaning} | {rules} |"
-        )
-        .unwrap();
+        )?;
     }
+    Ok(())
 }
 
-#[test]
-fn the_page_of_the_kinds_is_their_definitions() {
+/// `docs/api.md`.
+pub(super) fn page() -> anyhow::Result<String> {
     let mut page = "# The kinds
 
-Generated by `make docs` from the CustomResourceDefinitions (`crds/`); a test compares the two. `kubectl explain` shows the same. What the fields do stands in [spec.md](spec.md), what else is refused in [admission.md](admission.md).
+Generated by `cargo xtask docs` from the CustomResourceDefinitions (`crds/`); a test compares the two. `kubectl explain` shows the same. What the fields do stands in [spec.md](spec.md), what else is refused in [admission.md](admission.md).
 
 A rule is not applied to what an update leaves unchanged. Texts of addresses and subnets also have a strict pattern. IPAddressClaim and the IPAddress of `ipam.cluster.x-k8s.io` are Cluster API's kinds; what of them is used stands in [section 8](spec.md#8-cluster-apis-ipam-contract-as-far-as-it-binds-us). Conditions are Kubernetes' own (`metav1.Condition`), merged by type; [troubleshooting.md](troubleshooting.md) has their reasons.
 
@@ -371,8 +224,8 @@ The annotation `ipAddress` on either kind of claim asks for one address.
     .to_owned();
     for crd in metal3_crds() {
         for version in &crd.spec.versions {
-            kind(&mut page, &crd, version);
+            kind(&mut page, &crd, version)?;
         }
     }
-    generated("docs/api.md", &page);
+    Ok(page)
 }

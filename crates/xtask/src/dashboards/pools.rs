@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::panel::{Page, Panel, choice, variable};
+use super::panel::{Page, Panel, choice, variable};
 
 /// What every expression here is narrowed by.
 const SELECT: &str =
@@ -215,7 +215,7 @@ fn which(page: &mut Page) {
 }
 
 fn happens(page: &mut Page) {
-    let select = crate::panel::SELECT;
+    let select = super::panel::SELECT;
     page.add(
         12,
         8,
