@@ -1,5 +1,5 @@
-//! Holds the pages to the code and to each other: every reason of a condition stands in `docs/troubleshooting.md`, every
-//! relative link leads to a file and a heading that exist, and the index names every page.
+//! Compares the pages with the code and with each other: every reason of a condition stands in `docs/troubleshooting.md`, every
+//! relative link leads to a file and a heading that exist, the index names every page, and lines are at most 120 characters.
 
 #![allow(
     clippy::unwrap_used,
@@ -283,15 +283,17 @@ fn links(page: &str) -> Vec<String> {
     links
 }
 
-/// Anchors of a page's headings, as GitHub makes them.
+/// The anchor of a heading, as GitHub makes it.
+fn slug(heading: &str) -> String {
+    let heading = heading.trim_start_matches('#').trim().to_lowercase();
+    let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
+    let kept: String = heading.chars().filter(kept).collect();
+    kept.replace(' ', "-")
+}
+
+/// Anchors of a page's headings.
 fn anchors(page: &str) -> BTreeSet<String> {
     let headings = prose(page).filter(|line| line.starts_with('#'));
-    let slug = |heading: &str| {
-        let heading = heading.trim_start_matches('#').trim().to_lowercase();
-        let kept = |c: &char| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_');
-        let kept: String = heading.chars().filter(kept).collect();
-        kept.replace(' ', "-")
-    };
     headings.map(slug).collect()
 }
 
@@ -340,6 +342,74 @@ fn the_index_names_every_page() {
         })
         .collect();
     assert!(missing.is_empty(), "docs/README.md lacks {missing:?}");
+}
+
+/// The widest line of a page, in characters.
+const WIDEST: usize = 120;
+
+/// A line without the targets of its links, which nobody can wrap.
+fn without_targets(line: &str) -> String {
+    let mut parts = line.split("](");
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        text.push_str("](");
+        text.push_str(part.split_once(')').map_or(part, |(_, rest)| rest));
+    }
+    text
+}
+
+/// Numbers of a page's lines that are too wide. Code, rows of tables and targets of links may be.
+fn wide_lines(page: &str) -> Vec<usize> {
+    let mut in_code = false;
+    let mut wide = Vec::new();
+    for (number, line) in (1..).zip(page.lines()) {
+        let is_fence = line.trim_start().starts_with("```");
+        in_code ^= is_fence;
+        let is_text = !in_code && !is_fence && !line.trim_start().starts_with('|');
+        if is_text && without_targets(line).chars().count() > WIDEST {
+            wide.push(number);
+        }
+    }
+    wide
+}
+
+#[test]
+fn no_line_of_a_page_is_wider_than_120_characters() {
+    let mut all = Vec::new();
+    // docs/standalone.md is not wrapped yet.
+    let pages = pages()
+        .into_iter()
+        .filter(|p| !p.ends_with("standalone.md"));
+    for path in pages {
+        for line in wide_lines(&fs::read_to_string(&path).unwrap()) {
+            all.push(format!("{}:{line}", path.display()));
+        }
+    }
+    assert!(
+        all.is_empty(),
+        "lines of over {WIDEST} characters: {all:#?}"
+    );
+}
+
+/// The headings of a page below its title, and those that the list at its head links to.
+fn index_of(page: &str) -> [Vec<String>; 2] {
+    let (head, _) = page.split_once("\n## ").unwrap();
+    let headings = prose(page).filter(|line| line.starts_with("## "));
+    let linked = links(head);
+    let linked = linked.iter().filter_map(|link| link.strip_prefix('#'));
+    [
+        headings.map(slug).collect(),
+        linked.map(str::to_owned).collect(),
+    ]
+}
+
+#[test]
+fn the_long_pages_begin_with_an_index_of_their_headings() {
+    for path in ["docs/design.md", "docs/spec.md", "docs/testing.md"] {
+        let [headings, linked] = index_of(&read(path));
+        assert!(headings.len() > 5, "{path}: {headings:?}");
+        assert_eq!(linked, headings, "{path}");
+    }
 }
 
 /// `systemd-analyze verify` wants the program at its place, which a test has not.
@@ -395,6 +465,11 @@ fn the_readers_see_what_they_are_for() {
         ["#a-heading-in-code", "LICENSE", "https://x.example/"]
     );
     assert_eq!(anchors(page), words(&["a-heading-in-code"]));
+    let wide = "w".repeat(121);
+    let page = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n[a](x/{wide})\n- {wide}\n");
+    assert_eq!(wide_lines(&page), [1, 7]);
+    let page = "# A\n- [b](#b-c)\n\n## B c\n### D\n## E\n";
+    assert_eq!(index_of(page), [vec!["b-c", "e"], vec!["b-c"]]);
     assert_eq!(
         broken(&here, "[a](none.md) [b](docs/spec.md#none)").len(),
         2

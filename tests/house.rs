@@ -1,5 +1,5 @@
-//! Holds the map of the house (`src/lib.rs`, `docs/design.md`) to the code: which room names which, and what a room must
-//! not know. Test code (`tests.rs`, `testing.rs`, and what follows `#[cfg(test)]`) may reach further and is left out.
+//! Compares the map of the house (`docs/design.md`) with the code: which room names which, and what a room must not know. Test
+//! code (`tests.rs`, `testing.rs`, and what follows `#[cfg(test)]`) may reach further and is left out.
 
 #![allow(
     clippy::unwrap_used,
@@ -180,6 +180,43 @@ fn rooms_use_only_what_the_table_allows() {
         "the house is crooked:\n{}",
         faults.join("\n")
     );
+}
+
+/// The rooms of the map in `docs/design.md`, in its order, each with the rooms that its cell `may use` names.
+fn rooms_of_the_map(page: &str) -> Vec<(String, BTreeSet<String>)> {
+    let (_, table) = page.split_once("| room (`src/...`) |").unwrap();
+    let rows = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'));
+    let mut rooms = Vec::<(String, BTreeSet<String>)>::new();
+    for row in rows {
+        let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+        let words = |cell: &str| -> BTreeSet<String> {
+            let words = cell.split('`').skip(1).step_by(2);
+            words
+                .map(|word| word.trim_end_matches('/').to_owned())
+                .collect()
+        };
+        let above = || rooms.iter().map(|(room, _)| room.clone()).collect();
+        let may_use = match cells[3] {
+            "all above" | "everything" => above(),
+            cell => words(cell),
+        };
+        rooms.push((words(cells[1]).pop_first().unwrap(), may_use));
+    }
+    rooms
+}
+
+#[test]
+fn the_map_in_the_pages_is_the_table() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
+    let shown = rooms_of_the_map(&fs::read_to_string(page).unwrap());
+    let table = HOUSE.map(|(room, may_use, _)| {
+        let may_use = may_use.iter().map(|room| (*room).to_owned());
+        (room.to_owned(), may_use.collect::<BTreeSet<_>>())
+    });
+    assert_eq!(shown, table);
 }
 
 /// What the crates are for stands in their own pages; no word of the product stands in their code. `xtask` is not among them: it

@@ -105,15 +105,16 @@ Generated from the registry by `cargo xtask dashboards`; a test compares the two
 
 `--diagnostics-address` (default `:8443`) serves `/metrics` over TLS to whom the API server allows (TokenReview, then
 SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to anyone with `--insecure-diagnostics`.
-`metal3-ipam standalone --diagnostics-address 127.0.0.1:8080` serves them plain, with those of its API server; their labels
-`group`, `version` and `resource` are empty where a path leads to no resource that is served.
+`metal3-ipam standalone --diagnostics-address 127.0.0.1:8080` serves them plain, with those of its API server; their
+labels `group`, `version` and `resource` are empty where a path leads to no resource that is served.
 
-Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No label carries an address, a claim or a machine.
-Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which pools have series:
-`all` shows 5,000 at most, those with waiting claims first, then the fullest; `metal3_ipam_pools_omitted` counts the others. A
-standby shows the same pools as the leader, so count each once: `sum(max by (namespace, pool) (...))`. In the ranges of a pool,
-allocated + available + reserved = capacity; values are floats, exact to 2^53. Prometheus' own label `namespace` is that of the
-scraped pod, so a scrape needs `honorLabels: true` (`deploy/monitoring/podmonitor.yaml` has it) for the pools' to stay.
+Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No label carries an address, a claim or a
+machine. Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which
+pools have series: `all` shows 5,000 at most, those with waiting claims first, then the fullest;
+`metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count each once:
+`sum(max by (namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values are
+floats, exact to 2^53. Prometheus' own label `namespace` is that of the scraped pod, so a scrape needs
+`honorLabels: true` (`deploy/monitoring/podmonitor.yaml` has it) for the pools' to stay.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

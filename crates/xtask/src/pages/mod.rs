@@ -8,9 +8,32 @@ use crate::Files;
 /// `docs/cli.md` and `docs/api.md`.
 pub(crate) fn files() -> anyhow::Result<Files> {
     Ok(Files::from([
-        ("docs/cli.md".to_owned(), command_line::page()?),
-        ("docs/api.md".to_owned(), kinds::page()?),
+        ("docs/cli.md".to_owned(), wrapped(&command_line::page()?)),
+        ("docs/api.md".to_owned(), wrapped(&kinds::page()?)),
     ]))
+}
+
+/// Where a line of text is broken, in characters.
+const WIDTH: usize = 120;
+
+/// The page with its long lines broken between words. Rows of tables stay as they are.
+fn wrapped(page: &str) -> String {
+    let mut out = String::new();
+    for line in page.lines() {
+        let mut column = 0;
+        for (n, word) in line.split(' ').enumerate() {
+            let width = word.chars().count();
+            if n > 0 {
+                let fits = line.starts_with('|') || column + 1 + width <= WIDTH;
+                out.push(if fits { ' ' } else { '\n' });
+                column = if fits { column + 1 } else { 0 };
+            }
+            out.push_str(word);
+            column += width;
+        }
+        out.push('\n');
+    }
+    out
 }
 
 /// A text as one cell of a table.
@@ -26,5 +49,19 @@ fn sentence(text: &str) -> String {
         text
     } else {
         format!("{text}.")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_broken_between_words_and_rows_of_tables_are_not() {
+        let word = "w".repeat(59);
+        let page = format!("# A\n\n{word} {word} b c\n| {word} {word} {word} |\n");
+        let broken = format!("# A\n\n{word} {word}\nb c\n| {word} {word} {word} |\n");
+        assert_eq!(wrapped(&page), broken);
+        assert_eq!(wrapped(&broken), broken);
     }
 }
