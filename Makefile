@@ -61,7 +61,7 @@ bench:
 
 # A real kube-apiserver to try things on and to measure against, until Ctrl-C.
 kube:
-	$(CARGO) test --locked --test suite -- --ignored --exact --nocapture plane::a_real_control_plane_to_try_things_on
+	$(CARGO) test --locked --test suite -- --ignored --exact --nocapture make_kube::a_real_control_plane_to_try_things_on
 
 # What clusterctl installs from: the files of a release. The image is named by IMG.
 release:

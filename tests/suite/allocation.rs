@@ -8,7 +8,7 @@ use metal3_ipam::api::capi::CapiIPAddress;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::world::{On, World, capi_claim_json, claim_json, scenarios_with_upstream};
+use crate::harness::{On, World, capi_claim_json, claim_json, scenarios_with_upstream};
 
 scenarios_with_upstream! {
     a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks,

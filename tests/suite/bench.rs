@@ -11,7 +11,7 @@ use kube::{Api, Client};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::real::{control_plane, skipped};
+use super::control_plane::{self, skipped};
 use super::tally;
 
 /// Runs it in a folder and reads its figures.
@@ -80,7 +80,7 @@ async fn a_burst_in_one_pool_is_measured_from_another() {
 /// What people apply is taken by a real server, word by word, and no policy is left without its binding.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rules_manifests_are_taken_by_a_real_server() {
-    let Some(plane) = control_plane().await else {
+    let Some(plane) = control_plane::started().await else {
         skipped("the_rules_manifests_are_taken_by_a_real_server");
         return;
     };
@@ -116,7 +116,7 @@ async fn the_rules_manifests_are_taken_by_a_real_server() {
 /// A claim costs two writes where the API server puts in its finalizer.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_rule_saves_a_write_on_a_real_server() {
-    let Some(plane) = control_plane().await else {
+    let Some(plane) = control_plane::started().await else {
         skipped("the_rule_saves_a_write_on_a_real_server");
         return;
     };

@@ -8,9 +8,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Verb;
 use serde_json::json;
 
+use crate::control_plane::say;
+use crate::harness::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound, scenarios};
 use crate::oracles::Recorder;
-use crate::real::say;
-use crate::world::{On, World, capi_claim_json, capi_is_bound, claim_json, is_bound, scenarios};
 
 scenarios! {
     a1_a_thousand_claims_of_both_kinds_over_ten_pools,

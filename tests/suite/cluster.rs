@@ -6,8 +6,8 @@ use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::{CLUSTER_NAME, range};
-use crate::world::{On, World, claim_json, scenarios};
+use crate::harness::{On, World, claim_json, scenarios};
+use crate::steps::{CLUSTER_NAME, range};
 
 scenarios! {
     p2_a_pool_waits_for_its_cluster_and_starts_the_moment_it_appears,
@@ -66,7 +66,7 @@ async fn p2_a_deleted_claim_whose_cluster_is_gone_is_released(on: On) {
     let mut claim = claim_json("a", "p");
     claim["metadata"]["labels"] = json!({CLUSTER_NAME: "c"});
     let _: IPClaim = world.create(claim).await;
-    let mut claim = crate::world::capi_claim_json("a", "p");
+    let mut claim = crate::harness::capi_claim_json("a", "p");
     claim["spec"]["clusterName"] = json!("c");
     let _: IPAddressClaim = world.create(claim).await;
     world.address_of("a").await;

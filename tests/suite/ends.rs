@@ -8,9 +8,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Settings;
 use serde_json::{Value, json};
 
+use crate::harness::{On, World, capi_claim_json, published, scenarios_with_upstream, until};
 use crate::oracles::Recorder;
-use crate::words::{address_json, capi_published, range};
-use crate::world::{On, World, capi_claim_json, published, scenarios_with_upstream, until};
+use crate::steps::{address_json, capi_published, range};
 
 scenarios_with_upstream! {
     r2_r3_a_foreign_finalizer_holds_what_it_is_on,

@@ -6,7 +6,7 @@ use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use metal3_ipam::controller::Settings;
 use serde_json::json;
 
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
 
 scenarios! {
     u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_while,

@@ -10,8 +10,8 @@ use kube::Client;
 use kube::client::Body;
 use serde_json::{Map, Value, json};
 
-use crate::world::{On, World};
-use crate::{real, tally};
+use crate::harness::{On, World};
+use crate::{control_plane, tally};
 
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
@@ -251,8 +251,10 @@ fn differences(path: &str, a: &Value, b: &Value, found: &mut Vec<String>) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_are_owned_on_the_embedded_server_as_on_the_real_one() {
-    if real::control_plane().await.is_none() {
-        real::say("SKIPPED: who owns which field cannot be compared without a real server");
+    if control_plane::started().await.is_none() {
+        control_plane::say(
+            "SKIPPED: who owns which field cannot be compared without a real server",
+        );
         tally::add("steps of field ownership SKIPPED: no Go", 1);
         return;
     }

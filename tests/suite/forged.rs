@@ -7,11 +7,11 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::{
+use crate::harness::{On, World, capi_is_bound, is_bound, published, ready, scenarios};
+use crate::steps::{
     ADDRESS_FINALIZER, CAPI_ADDRESS_FINALIZER, address_json, capi_address_json, capi_published,
     capi_ready, pool_condition, range,
 };
-use crate::world::{On, World, capi_is_bound, is_bound, published, ready, scenarios};
 
 scenarios! {
     a4_a13_owner_references_of_another_life_are_corrected,

@@ -12,9 +12,9 @@ use metal3_ipam::api::metal3::IPClaim;
 use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 
+use crate::control_plane::{free_port, say};
+use crate::harness::{World, is_bound};
 use crate::manager::answers;
-use crate::real::{free_port, say};
-use crate::world::{World, is_bound};
 
 /// Claims that are bound while the memory is looked at.
 const CLAIMS: usize = 1000;

@@ -13,8 +13,8 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real::say;
-use crate::world::{capi_claim_json, capi_is_bound, claim_json, is_bound, until};
+use crate::control_plane::say;
+use crate::harness::{capi_claim_json, capi_is_bound, claim_json, is_bound, until};
 
 /// The standalone program as a process of its own, ended when dropped.
 pub(crate) struct Process {

@@ -17,14 +17,14 @@ use metal3_ipam::controller::{Settings, Verb};
 use metal3_ipam::pool::KindState;
 use serde_json::{Value, json};
 
-use crate::oracles::Recorder;
-use crate::real::{Versions, capi_definitions, private_plane, skipped};
-use crate::tally;
-use crate::veil::{Shown, Veil};
-use crate::words::{capi_address_json, capi_published, range, until_view};
-use crate::world::{
+use crate::capi_visibility::{CapiVisibility, Shown};
+use crate::control_plane::{self, Versions, capi_definitions, skipped};
+use crate::harness::{
     DEADLINE, On, World, capi_claim_json, capi_is_bound, is_bound, published, scenarios,
 };
+use crate::oracles::Recorder;
+use crate::steps::{capi_address_json, capi_published, range, until_view};
+use crate::tally;
 
 scenarios! {
     a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_given_out,
@@ -40,15 +40,19 @@ fn quick() -> Settings {
     }
 }
 
-/// A world whose controller sees Cluster API's kinds through a veil, and starts so.
-async fn veiled(on: On, shown: Shown, settings: Settings) -> (World, std::sync::Arc<Veil>) {
+/// A server whose controller sees Cluster API's kinds as `shown` says, and a handle that changes that.
+async fn seeing(
+    on: On,
+    shown: Shown,
+    settings: Settings,
+) -> (World, std::sync::Arc<CapiVisibility>) {
     let mut world = World::without_controller(on).await;
     let server = world.client.clone();
-    let (client, veil) = Veil::over(server.clone(), shown);
+    let (client, visibility) = CapiVisibility::over(server.clone(), shown);
     world.client = client;
     world.start_controller_with(settings);
     world.client = server;
-    (world, veil)
+    (world, visibility)
 }
 
 async fn claims_are(world: &World, what: &str, state: KindState) {
@@ -77,7 +81,7 @@ async fn shown_of(world: &World) -> (BTreeMap<String, String>, BTreeMap<String, 
 }
 
 async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on: On) {
-    let (world, veil) = veiled(on, Shown::Nothing, quick()).await;
+    let (world, visibility) = seeing(on, Shown::Nothing, quick()).await;
     let recorder = Recorder::start(&world).await;
     world.pool("p", range("10.0.0.1", "10.0.0.4")).await;
     world.claim("first", "p").await;
@@ -87,7 +91,7 @@ async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on
     let early: IPAddressClaim = world.get("early").await;
     assert!(early.finalizers().is_empty(), "nobody sees it");
 
-    veil.show(Shown::V1Beta2);
+    visibility.show(Shown::V1Beta2);
     assert_eq!(world.capi_address_of("early").await, "10.0.0.2");
     world.capi_claim("second", "p").await;
     assert_eq!(world.capi_address_of("second").await, "10.0.0.3");
@@ -96,7 +100,7 @@ async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on
     let before = world.versions().await;
 
     // It goes: nothing of it is freed, its pool gives nothing out, and a pool that has none of it does not care.
-    veil.show(Shown::Nothing);
+    visibility.show(Shown::Nothing);
     let message = world
         .pool_says("p", "Ready", ("False", "KindUnavailable"))
         .await;
@@ -120,7 +124,7 @@ async fn a3_cluster_apis_kinds_come_and_go_and_come_back_and_nothing_is_freed(on
     );
     assert_eq!((before.len(), before), (2, after));
 
-    veil.show(Shown::V1Beta2);
+    visibility.show(Shown::V1Beta2);
     world
         .until::<IPAddressClaim>("what was deleted meanwhile to go", |all| all.len() == 1)
         .await;
@@ -142,7 +146,7 @@ async fn a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_give
         absence_age: Duration::ZERO,
         ..Settings::default()
     };
-    let (world, veil) = veiled(on, Shown::Nothing, settings).await;
+    let (world, visibility) = seeing(on, Shown::Nothing, settings).await;
     let recorder = Recorder::start(&world).await;
     world.pool("p", range("10.0.0.1", "10.0.0.4")).await;
     world.claim("first", "p").await;
@@ -152,7 +156,7 @@ async fn a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_give
     let address = capi_address_json("p-10-0-0-2", "p", "moved", "10.0.0.2");
     let _: CapiIPAddress = world.create(address).await;
 
-    veil.show(Shown::V1Beta2);
+    visibility.show(Shown::V1Beta2);
     world.claim("late", "p").await;
     assert_eq!(world.address_of("late").await, "10.0.0.3");
     assert_eq!(world.capi_address_of("moved").await, "10.0.0.2");
@@ -161,7 +165,7 @@ async fn a3_an_address_that_came_with_a_new_kind_is_held_before_the_next_is_give
 }
 
 async fn a3_a_change_of_cluster_apis_version_moves_no_bound_claim(on: On) {
-    let (world, veil) = veiled(on, Shown::V1Beta1, quick()).await;
+    let (world, visibility) = seeing(on, Shown::V1Beta1, quick()).await;
     let recorder = Recorder::start(&world).await;
     world.cluster("c", false).await;
     let mut spec = range("10.0.0.1", "10.0.0.99");
@@ -171,7 +175,7 @@ async fn a3_a_change_of_cluster_apis_version_moves_no_bound_claim(on: On) {
     // There and back: an upgrade of Cluster API, and one that is taken back.
     for shown in [Shown::V1Beta1, Shown::V1Beta2, Shown::V1Beta1] {
         let before = shown_of(&world).await;
-        veil.show(shown);
+        visibility.show(shown);
         for _ in 0..10 {
             world.claim(&format!("claim-{made:02}"), "p").await;
             world.capi_claim(&format!("claim-{made:02}"), "p").await;
@@ -311,7 +315,7 @@ fn shows(claim: &DynamicObject) -> Option<(String, String)> {
 /// The same with a real server's definitions: of one version, of both, of the other, of none, and back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a3_real_definitions_change_their_versions_while_claims_are_bound() {
-    let Some(server) = private_plane(&crds::metal3_crds()).await else {
+    let Some(server) = control_plane::private(&crds::metal3_crds()).await else {
         skipped("a3_real_definitions_change_their_versions_while_claims_are_bound");
         return;
     };

@@ -15,7 +15,7 @@ use std::time::Duration;
 use metal3_ipam::standalone::{self, Listening, Server};
 use tempfile::TempDir;
 
-use crate::real::say;
+use crate::control_plane::say;
 use crate::tally;
 
 const POOL1: &str = "ippool pool1 -n lab";

@@ -8,12 +8,12 @@ use metal3_ipam::controller::Settings;
 use metal3_ipam::pool::LeakRepair;
 use serde_json::{Value, json};
 
+use crate::harness::{On, World, claim_json, scenarios};
 use crate::oracles::Recorder;
-use crate::words::{
+use crate::steps::{
     ADDRESS_FINALIZER, CAPI_ADDRESS_FINALIZER, PAUSED, WATCH_FILTER, address_json,
     capi_address_json, pool_condition, range,
 };
-use crate::world::{On, World, claim_json, scenarios};
 
 scenarios! {
     r6_a11_leaks_are_found_and_released_and_serve_who_waits,

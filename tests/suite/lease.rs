@@ -4,9 +4,9 @@ use k8s_openapi::api::coordination::v1::Lease;
 use metal3_ipam::api::metal3::IPClaim;
 use metal3_ipam::controller::{LeaseSettings, Settings, View};
 
+use crate::harness::{On, World, is_bound, scenarios};
 use crate::oracles::Recorder;
-use crate::words::{range, until_view};
-use crate::world::{On, World, is_bound, scenarios};
+use crate::steps::{range, until_view};
 
 scenarios! {
     p5_a1_one_leads_and_the_next_takes_over_when_it_stops,

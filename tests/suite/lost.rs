@@ -11,9 +11,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use tokio::sync::watch;
 use tower::BoxError;
 
+use crate::harness::{DEADLINE, On, World, scenarios};
 use crate::oracles::Recorder;
-use crate::words::range;
-use crate::world::{DEADLINE, On, World, scenarios};
+use crate::steps::range;
 
 scenarios! {
     r7_r1_an_unanswered_create_that_was_carried_out_is_settled_before_anything_is_released,

@@ -9,7 +9,7 @@ use metal3_ipam::observe::metrics::{self, PoolMetrics};
 use prometheus::Registry;
 use serde_json::json;
 
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
 
 scenarios! {
     u5_what_a_pool_has_is_told_from_its_first_moment_to_its_end,

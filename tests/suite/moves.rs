@@ -14,8 +14,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::words::{capi_published, range};
-use crate::world::{On, World, capi_is_bound, published, scenarios_with_upstream};
+use crate::harness::{On, World, capi_is_bound, published, scenarios_with_upstream};
+use crate::steps::{capi_published, range};
 
 scenarios_with_upstream! {
     p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_address_object,

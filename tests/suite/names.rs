@@ -6,9 +6,9 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
+use crate::harness::{On, World, capi_is_bound, is_bound, ready, scenarios};
 use crate::oracles::Recorder;
-use crate::words::{capi_ready, range};
-use crate::world::{On, World, capi_is_bound, is_bound, ready, scenarios};
+use crate::steps::{capi_ready, range};
 
 scenarios! {
     a12_a1_two_pools_of_one_prefix_and_range_share_it_and_hear_of_each_others_names,

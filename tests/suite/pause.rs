@@ -7,8 +7,8 @@ use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::{CLUSTER_NAME, PAUSED, capi_published, range};
-use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios_with_upstream};
+use crate::harness::{On, World, capi_claim_json, claim_json, published, scenarios_with_upstream};
+use crate::steps::{CLUSTER_NAME, PAUSED, capi_published, range};
 
 scenarios_with_upstream! {
     p1_a_paused_cluster_stops_everything_of_its_pool,

@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tower::BoxError;
 
-use crate::words::{asking_for, range};
-use crate::world::{On, World, capi_claim_json, claim_json, scenarios};
+use crate::harness::{On, World, capi_claim_json, claim_json, scenarios};
+use crate::steps::{asking_for, range};
 
 scenarios! {
     u1_u2_a8_a9_every_reason_is_said_by_both_kinds_once,

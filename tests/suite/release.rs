@@ -9,10 +9,10 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::oracles::Recorder;
-use crate::world::{
+use crate::harness::{
     On, World, capi_claim_json, capi_is_bound, claim_json, scenarios_with_upstream,
 };
+use crate::oracles::Recorder;
 
 scenarios_with_upstream! {
     r1_claims_created_and_deleted_at_once_leave_nothing,

@@ -11,11 +11,11 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use metal3_ipam::standalone::{self, Listening};
 use serde_json::{Value, json};
 
-use crate::oracles::Recorder;
-use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plane};
-use crate::world::{
+use crate::control_plane::{self, ApiServer, Versions, capi_definitions, free_port};
+use crate::harness::{
     On, World, capi_claim_json, capi_is_bound, claim_json, door_of, is_bound, scenarios,
 };
+use crate::oracles::Recorder;
 
 /// Creates an object, again and again while the server does not answer; one that an unheard try made counts.
 async fn create_in_the_end<K>(api: &Api<K>, object: Value)
@@ -64,7 +64,7 @@ impl Server {
             On::Real | On::Upstream | On::WebhookDown => {
                 let mut definitions = crds::metal3_crds();
                 definitions.extend(capi_definitions(Versions::Stored));
-                let started = private_plane(&definitions).await;
+                let started = control_plane::private(&definitions).await;
                 let server = started.expect("the macro has looked");
                 let config = server.config.clone();
                 (Self::Real(Box::new(server)), config)

@@ -5,9 +5,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{LeaseSettings, Settings, View};
 use serde_json::{Value, json};
 
+use crate::harness::{On, World, capi_claim_json, claim_json, published, scenarios};
 use crate::oracles::Recorder;
-use crate::words::{WATCH_FILTER, address_json, range, until_view};
-use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios};
+use crate::steps::{WATCH_FILTER, address_json, range, until_view};
 
 scenarios! {
     p4_the_watch_filter_leaves_others_objects_alone_but_holds_their_addresses,
@@ -109,7 +109,7 @@ async fn p4_p5_two_managers_by_label_share_a_namespace_with_a_lease_each(on: On)
     }
     let claims = world
         .until::<IPClaim>("40 claims bound", |all| {
-            all.len() == 40 && all.values().all(crate::world::is_bound)
+            all.len() == 40 && all.values().all(crate::harness::is_bound)
         })
         .await;
     let mut names: Vec<_> = claims.values().filter_map(published).collect();

@@ -7,9 +7,9 @@ use kube::api::{WatchEvent, WatchParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real::{is_there, say};
-use crate::words::{ADDRESS_FINALIZER, address_json, pool_condition, range, until_view};
-use crate::world::{On, World, claim_json, is_bound, published, ready};
+use crate::control_plane::{is_there, say};
+use crate::harness::{On, World, claim_json, is_bound, published, ready};
+use crate::steps::{ADDRESS_FINALIZER, address_json, pool_condition, range, until_view};
 
 /// Claims that are taken over.
 const CLAIMS: u16 = 10_000;

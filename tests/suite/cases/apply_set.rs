@@ -6,8 +6,8 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::json;
 
-use crate::words::{address_json, capi_published, range};
-use crate::world::{On, World, capi_claim_json, claim_json, published, scenarios};
+use crate::harness::{On, World, capi_claim_json, claim_json, published, scenarios};
+use crate::steps::{address_json, capi_published, range};
 
 use super::with;
 

@@ -5,8 +5,8 @@ use kube::api::PostParams;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::json;
 
-use crate::words::range;
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
+use crate::steps::range;
 
 use super::refusal;
 

@@ -4,10 +4,10 @@
 use metal3_ipam::api::metal3::IPClaim;
 use serde_json::json;
 
-use crate::real::is_there;
+use crate::control_plane::is_there;
+use crate::harness::{On, World};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{On, World};
 
 /// Levels of the nesting; serde_json reads 128.
 const LEVELS: usize = 150;

@@ -3,8 +3,8 @@
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::range;
-use crate::world::{On, World, published, scenarios};
+use crate::harness::{On, World, published, scenarios};
+use crate::steps::range;
 
 use super::refusal;
 

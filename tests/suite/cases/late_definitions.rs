@@ -12,10 +12,10 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Settings;
 use serde_json::json;
 
-use crate::real::{ApiServer, Versions, capi_definitions, private_plane, skipped};
+use crate::control_plane::{self, ApiServer, Versions, capi_definitions, skipped};
+use crate::harness::{World, until};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{World, until};
 
 fn quick() -> Settings {
     Settings {
@@ -26,7 +26,7 @@ fn quick() -> Settings {
 
 /// A server of the test's own with these definitions, or the skip said.
 async fn server(definitions: &[CustomResourceDefinition], test: &str) -> Option<ApiServer> {
-    let server = private_plane(definitions).await;
+    let server = control_plane::private(definitions).await;
     if server.is_none() {
         skipped(test);
     }

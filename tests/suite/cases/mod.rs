@@ -21,8 +21,8 @@ use kube::api::{Patch, PatchParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::Value;
 
-use crate::words::pool_condition;
-use crate::world::{World, ready};
+use crate::harness::{World, ready};
+use crate::steps::pool_condition;
 
 /// Adds a label or an annotation to a claim's JSON and the like.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {

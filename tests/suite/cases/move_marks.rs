@@ -10,8 +10,8 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::words::range;
-use crate::world::{On, World, published, scenarios};
+use crate::harness::{On, World, published, scenarios};
+use crate::steps::range;
 
 scenarios! {
     r4_a1_objects_marked_for_a_move_go_from_the_addresses_to_the_pool,

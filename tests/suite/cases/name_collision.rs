@@ -5,7 +5,7 @@ use kube::ResourceExt;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::world::{On, World, published, scenarios};
+use crate::harness::{On, World, published, scenarios};
 
 scenarios! {
     a1_a12_u1_one_object_name_for_two_addresses_is_said_and_served_when_it_is_free,

@@ -3,7 +3,7 @@
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
 
 use super::{refusal, with};
 

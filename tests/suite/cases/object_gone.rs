@@ -6,8 +6,8 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::json;
 
-use crate::words::{capi_published, range};
-use crate::world::{On, World, published, scenarios};
+use crate::harness::{On, World, published, scenarios};
+use crate::steps::{capi_published, range};
 
 scenarios! {
     a1_a2_u3_an_address_that_a_living_claim_shows_is_given_to_nobody_else,

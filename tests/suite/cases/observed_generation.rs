@@ -4,8 +4,8 @@ use metal3_ipam::api::capi::Cluster;
 use metal3_ipam::api::metal3::IPPool;
 use serde_json::{Value, json};
 
-use crate::words::{PAUSED, pool_condition, range};
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
+use crate::steps::{PAUSED, pool_condition, range};
 
 scenarios! {
     u1_every_condition_follows_the_generation,

@@ -10,10 +10,10 @@ use kube::api::{Api, DeleteParams, PostParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real::is_there;
+use crate::control_plane::is_there;
+use crate::harness::{On, World, claim_json};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{On, World, claim_json};
 
 use super::with;
 
@@ -72,7 +72,7 @@ impl Policy {
 
 /// Asks until it is so: what a server does in the background it does not announce.
 async fn until<F: Future<Output = bool>>(so: impl Fn() -> F) {
-    let asked = tokio::time::timeout(crate::world::DEADLINE, async {
+    let asked = tokio::time::timeout(crate::harness::DEADLINE, async {
         let mut tick = tokio::time::interval(std::time::Duration::from_millis(100));
         while !so().await {
             tick.tick().await;
@@ -153,7 +153,7 @@ async fn a_pool_whose_finalizer_is_denied_says_so() {
     world.start_controller();
     world
         .until::<IPPool>("the pool to quote the server", |all| {
-            crate::words::pool_condition(&all["p"], "Ready")
+            crate::steps::pool_condition(&all["p"], "Ready")
                 .is_some_and(|c| c.status == "False" && c.message.contains(WORDS))
         })
         .await;

@@ -4,8 +4,8 @@ use kube::ResourceExt;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::range;
-use crate::world::{On, World, published, scenarios};
+use crate::harness::{On, World, published, scenarios};
+use crate::steps::range;
 
 use super::refusal;
 

@@ -4,8 +4,8 @@
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::range;
-use crate::world::{On, World, scenarios};
+use crate::harness::{On, World, scenarios};
+use crate::steps::range;
 
 scenarios! {
     a2_a8_a11_reservations_rotate_under_a_rolling_rebuild,

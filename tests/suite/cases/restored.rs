@@ -10,10 +10,10 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use metal3_ipam::standalone::{self, Listening, Server};
 use serde_json::json;
 
-use crate::real::free_port;
+use crate::control_plane::free_port;
+use crate::harness::{World, door_of, published};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{World, door_of, published};
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();

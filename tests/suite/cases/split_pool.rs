@@ -6,8 +6,8 @@ use kube::api::{Patch, PatchParams, PostParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
-use crate::words::{asking_for, range};
-use crate::world::{On, World, claim_json, scenarios};
+use crate::harness::{On, World, claim_json, scenarios};
+use crate::steps::{asking_for, range};
 
 scenarios! {
     a11_u1_a_range_moves_to_another_pool_after_a_dry_run_that_changes_nothing,

@@ -47,7 +47,7 @@ use metal3_ipam::standalone::{self, Server};
 
 use self::generate::Generator;
 use self::run::{Divergence, Outcome, Servers, Stop};
-use crate::real::{control_plane, say};
+use crate::control_plane::{self, say};
 
 /// Requests of a run when nothing is said.
 const REQUESTS: u64 = 2_400;
@@ -71,7 +71,7 @@ fn asked(name: &str, otherwise: u64) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_embedded_server_answers_as_a_real_one_does() {
-    let Some(plane) = control_plane().await else {
+    let Some(plane) = control_plane::started().await else {
         say("SKIPPED: the differential test, for there is no real kube-apiserver to compare with");
         crate::tally::add("differential tests SKIPPED: no Go", 1);
         return;

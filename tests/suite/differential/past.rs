@@ -9,7 +9,7 @@ use metal3_ipam::standalone::{self, Server};
 
 use super::run::{self, Servers};
 use super::script::{Request, Step, What};
-use crate::real::{control_plane, say};
+use crate::control_plane::{self, say};
 
 const PAST: &[(&str, &str)] = &[
     (
@@ -306,7 +306,7 @@ fn request(method: &'static str, rest: &'static str) -> Request {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_once_told_the_servers_apart_does_not_any_more() {
-    let Some(plane) = control_plane().await else {
+    let Some(plane) = control_plane::started().await else {
         say(
             "SKIPPED: the scripts of past differences, for there is no real kube-apiserver to compare with",
         );

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::run::{Servers, Stop};
 use super::{compared, play, summary, tell};
-use crate::real::say;
+use crate::control_plane::say;
 use crate::tally;
 
 /// Most requests of the new seed, and the time after which none of its episodes begins.

@@ -8,7 +8,7 @@ use super::plan::{Fate, Plan};
 use super::run::{Leased, Report};
 use super::script::Script;
 use super::scripts;
-use crate::real::say;
+use crate::control_plane::say;
 
 /// Writes of the new leader before the late one lands, in turn.
 const LANDINGS: [u64; 4] = [0, 1, 3, 8];

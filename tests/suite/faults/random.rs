@@ -6,7 +6,7 @@ use super::plan::Plan;
 use super::run::{Leased, Report};
 use super::script::Script;
 use super::scripts;
-use crate::real::say;
+use crate::control_plane::say;
 
 /// Runs of each script in `make test`.
 const RUNS: u64 = 12;

@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use super::layer::Layer;
 use super::plan::Mischief;
 use super::script::Script;
+use crate::harness::World;
 use crate::oracles::ByHand;
 use crate::oracles::end::{End, Likeness};
 use crate::oracles::history::history;
 use crate::oracles::rest::is_at_rest;
-use crate::world::World;
 
 /// The wall clock at the start of every run: 2026-01-01T00:00:00Z.
 const BEGIN: i64 = 1_767_225_600;

@@ -4,9 +4,9 @@
 use futures::future::LocalBoxFuture;
 use metal3_ipam::controller::Settings;
 
+use crate::harness::World;
 use crate::oracles::ByHand;
 use crate::oracles::end::Likeness;
-use crate::world::World;
 
 /// What is done, from an empty server to an end that can be compared.
 pub(crate) type Play = for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>;

@@ -9,7 +9,7 @@ use super::plan::{EventFate, ListFate, Plan};
 use super::run::Report;
 use super::script::Script;
 use super::scripts;
-use crate::real::say;
+use crate::control_plane::say;
 
 /// Watches that are cut, told twice, stalled and blind: the n-th event of a kind meets the n-th of these, each kind begins at
 /// another. With `FAULT_ALL` every event meets all of them.

@@ -6,7 +6,7 @@ use super::plan::{Fate, Loss, Plan, When};
 use super::run::Report;
 use super::script::Script;
 use super::scripts;
-use crate::real::say;
+use crate::control_plane::say;
 use crate::tally;
 
 /// Each of these at each of the clean run's writes.

@@ -4,11 +4,11 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::{Value, json};
 
 use super::{Guard, Tenant};
+use crate::control_plane::is_there;
 use crate::dry::{CAPI, METAL3, Write, attempt};
-use crate::real::is_there;
+use crate::harness::{DEADLINE, On, World, capi_claim_json, claim_json};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{DEADLINE, On, World, capi_claim_json, claim_json};
 
 fn address(name: &str, address: &str, claim: &str) -> Value {
     json!({"apiVersion": METAL3, "kind": "IPAddress", "metadata": {"name": name},

@@ -17,9 +17,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::real::control_plane;
+use crate::control_plane;
+use crate::harness::{World, claim_json};
 use crate::webhook::until;
-use crate::world::{World, claim_json};
 
 /// The policies in force in one namespace.
 pub(crate) struct Guard {
@@ -136,7 +136,7 @@ impl Tenant {
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": user},
             "subjects": [{"kind": "User", "name": user}]});
         create(&Api::<ClusterRoleBinding>::all(admin.clone()), binding).await;
-        let plane = control_plane().await.unwrap();
+        let plane = control_plane::started().await.unwrap();
         let mut config = plane.shared.config.clone();
         config.auth_info.impersonate = Some(user.clone());
         Self {

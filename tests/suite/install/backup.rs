@@ -11,11 +11,11 @@ use super::cluster::Cluster;
 use super::kubelet::Pod;
 use super::rendered::has_kubectl;
 use super::shell::{Shell, commands};
-use crate::real::{control_plane, say};
+use crate::control_plane::{self, say};
+use crate::harness::{On, World, capi_is_bound, is_bound};
+use crate::steps::range;
 use crate::tally;
 use crate::webhook::until;
-use crate::words::range;
-use crate::world::{On, World, capi_is_bound, is_bound};
 
 const PAGE: &str = "docs/backup.md";
 /// Bound claims of each kind; the pool has no address more.
@@ -63,7 +63,7 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
     let Some(target) = Cluster::start(name).await else {
         return;
     };
-    let source = &control_plane().await.unwrap().shared;
+    let source = &control_plane::started().await.unwrap().shared;
     let folder = target.dir.path();
     let mut world = World::without_controller(On::Real).await;
     let namespace = world.namespace.clone();

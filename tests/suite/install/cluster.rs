@@ -29,15 +29,15 @@ use tempfile::TempDir;
 
 use super::kubelet::{Container, Pod};
 use super::rendered::Rendered;
+use crate::control_plane::{
+    self, ApiServer, Versions, capi_definitions, kubeconfig_of, say, skipped,
+};
+use crate::harness::{World, capi_claim_json, claim_json};
 use crate::kubectl::kubectl;
 use crate::manager::{assert_none_refused, token};
 use crate::proxy::Proxy;
-use crate::real::{
-    self, ApiServer, Versions, capi_definitions, kubeconfig_of, private_plane, say, skipped,
-};
 use crate::tally;
 use crate::webhook::until;
-use crate::world::{World, capi_claim_json, claim_json};
 
 pub(super) const NAMESPACE: &str = "metal3-ipam-system";
 pub(super) const DEPLOYMENT: &str = "ipam-controller-manager";
@@ -85,11 +85,11 @@ fn certificate(names: &Value, folder: &Path) -> String {
 impl Cluster {
     /// A server of the caller's own, with Cluster API's definitions and none of ours; says so where there is none.
     pub(super) async fn start(test: &str) -> Option<Self> {
-        let definitions = match real::control_plane().await {
+        let definitions = match control_plane::started().await {
             Some(_) => capi_definitions(Versions::Stored),
             None => Vec::new(),
         };
-        let server = private_plane(&definitions).await;
+        let server = control_plane::private(&definitions).await;
         if server.is_none() {
             skipped(test);
             tally::add("tests of what is installed SKIPPED: no kubectl or no Go", 1);
@@ -406,7 +406,7 @@ async fn claims_are_served(world: &World, judged: bool) {
         .await;
     world
         .until::<IPAddressClaim>("every IPAddressClaim to be bound", |all| {
-            all.len() == CLAIMS && all.values().all(crate::world::capi_is_bound)
+            all.len() == CLAIMS && all.values().all(crate::harness::capi_is_bound)
         })
         .await;
     let addresses = world.until::<IPAddress>("a list", |_| true).await;

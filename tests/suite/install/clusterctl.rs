@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::cluster::{Cluster, SERVER_SIDE};
 use super::rendered::{Rendered, has_kubectl};
-use crate::real::{capi_source, clusterctl};
+use crate::control_plane::{capi_source, clusterctl};
 use crate::tally;
 
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));

@@ -10,8 +10,8 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::NamedTempFile;
 
+use crate::control_plane::{free_port, say};
 use crate::manager::answers;
-use crate::real::{free_port, say};
 
 /// Port names of the container, the flag that says where the port is served, and what it says in front of the number.
 const PORTS: [(&str, &str, &str); 3] = [

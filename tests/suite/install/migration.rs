@@ -16,7 +16,7 @@ use super::cluster::{Cluster, DEPLOYMENT, NAMESPACE};
 use super::kubelet::Pod;
 use super::rendered::has_kubectl;
 use super::shell::{Shell, commands};
-use crate::real::say;
+use crate::control_plane::say;
 use crate::tally;
 use crate::upstream;
 use crate::webhook::until;

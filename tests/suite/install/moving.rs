@@ -18,13 +18,11 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
+use crate::control_plane::{self, ApiServer, Versions, capi_definitions, clusterctl, say, skipped};
+use crate::harness::{On, World, capi_claim_json, claim_json, published};
 use crate::proxy::{Asked, Proxy};
-use crate::real::{
-    ApiServer, Versions, capi_definitions, clusterctl, control_plane, private_plane, say, skipped,
-};
+use crate::steps::{address_json, capi_published, range};
 use crate::tally;
-use crate::words::{address_json, capi_published, range};
-use crate::world::{On, World, capi_claim_json, claim_json, published};
 
 /// Claims of each kind that have an address.
 const CLAIMS: usize = 50;
@@ -43,14 +41,14 @@ struct Two {
 impl Two {
     async fn start(test: &str) -> Option<Self> {
         let mut definitions = metal3_crds();
-        if control_plane().await.is_some() {
+        if control_plane::started().await.is_some() {
             definitions.extend(capi_definitions(Versions::Stored));
         }
-        let Some(target) = private_plane(&definitions).await else {
+        let Some(target) = control_plane::private(&definitions).await else {
             skipped(test);
             return None;
         };
-        let source = &control_plane().await?.shared;
+        let source = &control_plane::started().await?.shared;
         for server in [source, &target] {
             label(&client(server.config.clone()).unwrap()).await;
         }

@@ -6,8 +6,8 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::control_plane::say;
 use crate::kubectl::kubectl;
-use crate::real::say;
 use crate::tally;
 
 const PROVIDER: &str = "cluster.x-k8s.io/provider";

@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 
 use super::refused;
 use super::rows::{Must, rows};
+use crate::control_plane::{self, Versions, capi_definitions, skipped};
 use crate::dry::{Write, api};
-use crate::real::{Versions, capi_definitions, private_plane, skipped};
+use crate::harness::World;
+use crate::steps::{pool_condition, range};
 use crate::tally;
 use crate::webhook::until;
-use crate::words::{pool_condition, range};
-use crate::world::World;
 
 /// Our definitions without what they refuse but the types.
 fn lenient() -> Vec<CustomResourceDefinition> {
@@ -79,7 +79,7 @@ fn objects() -> Vec<(String, Value)> {
 #[tokio::test(flavor = "multi_thread")]
 async fn section_6_what_was_stored_before_the_rules_stays_editable_and_is_named() {
     let name = "section_6_what_was_stored_before_the_rules_stays_editable_and_is_named";
-    let Some(server) = private_plane(&lenient()).await else {
+    let Some(server) = control_plane::private(&lenient()).await else {
         skipped(name);
         return;
     };

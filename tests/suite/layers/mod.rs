@@ -11,13 +11,13 @@ use std::net::{Ipv4Addr, SocketAddr};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::Value;
 
+use crate::control_plane::{free_port, is_there};
 use crate::dry::{Write, attempt};
 use crate::guard::Guard;
-use crate::real::{free_port, is_there};
+use crate::harness::{On, World, claim_json};
+use crate::steps::range;
 use crate::tally;
 use crate::webhook::{At, Registered, Serving, deployed, until};
-use crate::words::range;
-use crate::world::{On, World, claim_json};
 
 use rows::{Must, Row};
 

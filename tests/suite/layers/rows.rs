@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::dry::{METAL3, Write};
-use crate::world::{capi_claim_json, claim_json};
+use crate::harness::{capi_claim_json, claim_json};
 
 /// What shall come of it where the webhook answers.
 #[derive(Clone, Copy, PartialEq, Eq)]

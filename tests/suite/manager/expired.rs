@@ -8,10 +8,10 @@ use metal3_ipam::api::metal3::IPClaim;
 use serde_json::json;
 
 use super::Manager;
+use crate::control_plane::say;
+use crate::harness::{On, World, capi_is_bound, is_bound, scenarios};
 use crate::oracles::Recorder;
 use crate::proxy::{Asked, Proxy, Watches};
-use crate::real::say;
-use crate::world::{On, World, capi_is_bound, is_bound, scenarios};
 
 scenarios! {
     a3_r1_every_watch_ends_with_410_again_and_again,

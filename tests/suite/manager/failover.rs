@@ -10,9 +10,9 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::Manager;
 use super::lease::leader_other_than;
+use crate::control_plane::say;
+use crate::harness::{On, World, is_bound, scenarios};
 use crate::oracles::Recorder;
-use crate::real::say;
-use crate::world::{On, World, is_bound, scenarios};
 
 /// Time between two claims.
 const BETWEEN: Duration = Duration::from_millis(50);

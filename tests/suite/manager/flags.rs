@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::Manager;
-use crate::world::{On, World, is_bound, scenarios};
+use crate::harness::{On, World, is_bound, scenarios};
 
 scenarios! {
     a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy,

@@ -6,9 +6,9 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::json;
 
 use super::Manager;
+use crate::control_plane::say;
+use crate::harness::{On, World, capi_is_bound, is_bound, scenarios};
 use crate::oracles::Recorder;
-use crate::real::say;
-use crate::world::{On, World, capi_is_bound, is_bound, scenarios};
 
 scenarios! {
     a1_a3_kill_9_of_the_manager_in_the_middle_of_500_claims_ten_times,

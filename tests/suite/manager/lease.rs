@@ -10,11 +10,11 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
 use super::Manager;
+use crate::control_plane::{self, say, skipped};
+use crate::harness::{On, World, is_bound, scenarios};
 use crate::oracles::Recorder;
 use crate::proxy::Proxy;
-use crate::real::{control_plane, say, skipped};
 use crate::tally;
-use crate::world::{On, World, is_bound, scenarios};
 
 const LEASE: &str = "controller-leader-election-ipam-capm3";
 /// Time that a lease lasts without renewal.
@@ -224,7 +224,7 @@ async fn p5_a_leader_that_was_frozen_past_its_lease_starts_no_write(on: On) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn p5_client_go_and_the_manager_exclude_each_other() {
-    let Some(plane) = control_plane().await else {
+    let Some(plane) = control_plane::started().await else {
         skipped("p5_client_go_and_the_manager_exclude_each_other");
         return;
     };

@@ -13,7 +13,7 @@ mod rights;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use crate::world::World;
+use crate::harness::World;
 
 pub(crate) use flags::answers;
 pub(crate) use rights::{assert_none_refused, token};

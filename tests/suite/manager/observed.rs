@@ -5,9 +5,9 @@ use metal3_ipam::api::metal3::IPPool;
 use serde_json::json;
 
 use super::Manager;
+use crate::harness::{On, World, scenarios};
 use crate::proxy::{Proxy, Writes};
-use crate::words::range;
-use crate::world::{On, World, scenarios};
+use crate::steps::range;
 
 scenarios! {
     a8_a_spec_is_observed_when_no_create_under_an_older_one_is_unanswered,

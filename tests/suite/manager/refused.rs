@@ -9,10 +9,10 @@ use tokio::time::{interval, timeout};
 
 use super::Manager;
 use super::flags::get;
+use crate::control_plane::free_port;
+use crate::harness::{DEADLINE, On, World, scenarios};
 use crate::proxy::{Proxy, Writes};
-use crate::real::free_port;
-use crate::words::range;
-use crate::world::{DEADLINE, On, World, scenarios};
+use crate::steps::range;
 
 scenarios! {
     u1_refused_statuses_are_counted_and_logged_and_written_once_the_refusal_ends,

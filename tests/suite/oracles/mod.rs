@@ -33,7 +33,7 @@ use serde::de::DeserializeOwned;
 use tokio::task::JoinHandle;
 
 use self::replay::{Seen, replay};
-use crate::world::World;
+use crate::harness::World;
 
 pub(crate) use self::replay::{ByHand, Findings};
 

@@ -14,8 +14,8 @@ use tokio::time::timeout;
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::IPClaim;
 
-use crate::words::{capi_published, until_view};
-use crate::world::{DEADLINE, World, published};
+use crate::harness::{DEADLINE, World, published};
+use crate::steps::{capi_published, until_view};
 
 /// One group of an IPv6 address.
 const GROUP: &str = "[0-9a-fA-F]{1,4}";

@@ -11,10 +11,10 @@ use metal3_ipam::api::Kind;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::json;
 
-use crate::real;
+use crate::control_plane;
+use crate::harness::{On, World};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{On, World};
 
 /// The pool's status was rewritten once a second for ever: so long without a write is rest.
 const REST: Duration = Duration::from_secs(5);
@@ -65,8 +65,10 @@ fn written(world: &World, kind: Kind) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pool_and_its_claims_come_to_rest() {
-    if real::control_plane().await.is_none() {
-        real::say("SKIPPED with upstream's definitions: a_pool_and_its_claims_come_to_rest");
+    if control_plane::started().await.is_none() {
+        control_plane::say(
+            "SKIPPED with upstream's definitions: a_pool_and_its_claims_come_to_rest",
+        );
         tally::add("scenarios SKIPPED with upstream's definitions: no Go", 1);
         return;
     }

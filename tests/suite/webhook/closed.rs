@@ -17,7 +17,7 @@ use tokio::net::TcpSocket;
 use tokio::sync::OnceCell;
 
 use super::{Serving, deployed, lead_to, until};
-use crate::real::ControlPlane;
+use crate::control_plane::ControlPlane;
 
 /// Members write pools without an answer of the webhook.
 const GROUP: &str = "scenarios-of-a-closed-webhook";

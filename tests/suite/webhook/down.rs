@@ -9,10 +9,10 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
 use super::{At, Dry, Registered, Serving, deployed, refusal, try_pool};
-use crate::real::{free_port, is_there};
+use crate::control_plane::{free_port, is_there};
+use crate::harness::{On, World};
+use crate::steps::range;
 use crate::tally;
-use crate::words::range;
-use crate::world::{On, World};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn with_the_webhook_down_claims_are_bound_and_released_and_pools_are_refused() {

@@ -9,8 +9,8 @@ use metal3_ipam::webhook::{Answer, Facts, Question};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::words::{capi_address_json, range, until_view};
-use crate::world::{On, World, is_bound, scenarios};
+use crate::harness::{On, World, is_bound, scenarios};
+use crate::steps::{capi_address_json, range, until_view};
 
 scenarios! {
     s6_a_controller_and_its_standby_know_who_holds_what,

@@ -27,7 +27,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use crate::world::{DEADLINE, World, claim_json};
+use crate::harness::{DEADLINE, World, claim_json};
 
 /// A webhook server over a world's controller, ended when dropped.
 pub(crate) struct Serving {

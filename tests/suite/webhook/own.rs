@@ -21,9 +21,9 @@ use tokio_rustls::TlsConnector;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{At, Judged, Registered, Serving, judged, until};
-use crate::real::is_there;
+use crate::control_plane::is_there;
+use crate::harness::{DEADLINE, On, World, scenarios};
 use crate::tally;
-use crate::world::{DEADLINE, On, World, scenarios};
 
 scenarios! {
     s6_three_replicas_share_one_authority_and_heal_their_secret,

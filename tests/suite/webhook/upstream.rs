@@ -8,10 +8,10 @@ use metal3_ipam::controller::View;
 use serde_json::{Value, json};
 
 use super::{At, Dry, Registered, Serving, post_pool, refusal, try_create, try_pool};
-use crate::real::is_there;
+use crate::control_plane::is_there;
+use crate::harness::{On, World, claim_json, is_bound};
+use crate::steps::{address_json, asking_for, range, until_view};
 use crate::tally;
-use crate::words::{address_json, asking_for, range, until_view};
-use crate::world::{On, World, claim_json, is_bound};
 
 /// The shape of upstream's configurations: every webhook must answer, v1beta1 is offered too, no condition.
 fn configurations() -> Vec<Value> {

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::words::{all_bound, nothing_left, range};
 use crate::faults::script::Script;
-use crate::world::World;
+use crate::harness::World;
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new("burst of both kinds", &["A1", "A6", "A10", "A13"], "Eight claims of both kinds arrive at once and share one pool without one address twice.", |w| Box::pin(burst(w))).racing(),

@@ -11,8 +11,8 @@ use super::words::{
     range, so_many_held, wanting,
 };
 use crate::faults::script::Script;
+use crate::harness::World;
 use crate::oracles::ByHand;
-use crate::world::World;
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new("an address object before its claim", &["A4"], "Users make the address objects first; the claims are bound to them, and the objects go with the claims.", |w| {

@@ -11,8 +11,8 @@ use super::words::{
     pool_says, range,
 };
 use crate::faults::script::Script;
+use crate::harness::{World, capi_claim_json, claim_json};
 use crate::oracles::ByHand;
-use crate::world::{World, capi_claim_json, claim_json};
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new("pause and its end", &["P1", "R8"], "A Cluster is paused, then its pool: nothing is written meanwhile, all of it afterwards.", |w| Box::pin(pause(w))),

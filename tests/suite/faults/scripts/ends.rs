@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::words::{all_bound, delete, entry, nothing_left, patch, range};
 use crate::faults::script::Script;
-use crate::world::{World, claim_json};
+use crate::harness::{World, claim_json};
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new(

@@ -11,7 +11,7 @@ use super::words::{
     so_many_bound,
 };
 use crate::faults::script::Script;
-use crate::world::{World, capi_is_bound};
+use crate::harness::{World, capi_is_bound};
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new("a full pool with waiting claims", &["A11", "A12", "U1"], "Claims wait in a full pool, and every address that is freed goes to one of them.", |w| Box::pin(full(w))).racing(),

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::words::{entry, in_force, patch, range, wanting};
 use crate::faults::script::Script;
-use crate::world::World;
+use crate::harness::World;
 
 pub(super) const SCRIPTS: &[Script] = &[
     Script::new(

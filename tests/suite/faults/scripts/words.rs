@@ -11,7 +11,7 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use crate::world::{World, capi_is_bound, claim_json, is_bound};
+use crate::harness::{World, capi_is_bound, claim_json, is_bound};
 
 /// A merge patch of an object.
 pub(super) async fn patch<K>(world: &World, name: &str, patch: Value)

@@ -10,9 +10,9 @@ use super::super::cluster::{Cluster, NAMESPACE, SERVER_SIDE};
 use super::super::overlays::upstreams;
 use super::super::rendered::has_kubectl;
 use super::{CASES, DEFAULTS, Helm, RELEASE};
+use crate::harness::claim_json;
 use crate::tally;
 use crate::webhook::until;
-use crate::world::claim_json;
 
 /// Secrets and trusted authorities of the webhook, which the manager wrote.
 async fn certificates(cluster: &Cluster) -> Value {

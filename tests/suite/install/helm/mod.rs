@@ -20,7 +20,7 @@ use tempfile::TempDir;
 use super::chart;
 use super::cluster::NAMESPACE;
 use super::rendered::Rendered;
-use crate::real::{helm, say};
+use crate::control_plane::{helm, say};
 use crate::tally;
 
 const RELEASE: &str = "metal3-ipam";

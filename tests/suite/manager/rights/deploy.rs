@@ -9,7 +9,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::harness::World;
 
 /// For which namespaces the manager has rights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

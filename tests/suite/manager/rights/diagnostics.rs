@@ -8,10 +8,10 @@ use kube::{Api, Client, Config};
 use serde_json::json;
 
 use super::deploy::{Form, bind, create_cluster_wide, deploy, token_of};
+use crate::control_plane::{free_port, is_there};
+use crate::harness::{On, World};
 use crate::manager::Manager;
-use crate::real::{free_port, is_there};
 use crate::tally;
-use crate::world::{On, World};
 
 /// Asks a manager's diagnostics server, and returns what it answers.
 pub(super) async fn ask(port: u16, token: Option<String>, path: &str) -> (StatusCode, String) {

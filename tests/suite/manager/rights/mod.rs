@@ -21,10 +21,10 @@ use self::deploy::{Form, create_cluster_wide, create_namespaced, deploy, deploye
 use self::diagnostics::ask;
 use self::equal::{UNUSED, Victim, assert_equal};
 use super::Manager;
+use crate::control_plane::{self, ApiServer, Versions, capi_definitions, free_port, say, skipped};
+use crate::harness::{Door, World, until};
 use crate::proxy::{Asked, Proxy, Writes};
-use crate::real::{ApiServer, Versions, capi_definitions, free_port, private_plane, say, skipped};
 use crate::tally;
-use crate::world::{Door, World, until};
 
 pub(crate) use self::deploy::token;
 pub(crate) use self::equal::assert_none_refused;
@@ -49,7 +49,7 @@ fn the_role_of_one_namespace_has_the_rules_of_the_role_of_all() {
 async fn p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else() {
     let mut definitions = crds::metal3_crds();
     definitions.extend(capi_definitions(Versions::Stored));
-    let Some(server) = private_plane(&definitions).await else {
+    let Some(server) = control_plane::private(&definitions).await else {
         skipped("p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else");
         return;
     };

@@ -36,26 +36,26 @@ fn whole(bytes: impl Into<Bytes>) -> Answer {
     Full::new(bytes.into()).map_err(Into::into).boxed_unsync()
 }
 
-/// The layer.
-pub(crate) struct Veil {
+/// The handle of the layer.
+pub(crate) struct CapiVisibility {
     shown: watch::Sender<Shown>,
 }
 
-impl Veil {
-    /// A client of the server that sees so much of it.
+impl CapiVisibility {
+    /// A client of the server that sees Cluster API's kinds as `shown` says.
     pub(crate) fn over(server: Client, shown: Shown) -> (Client, Arc<Self>) {
-        let veil = Arc::new(Self {
+        let visibility = Arc::new(Self {
             shown: watch::Sender::new(shown),
         });
-        let of_service = Arc::clone(&veil);
+        let of_service = Arc::clone(&visibility);
         let service = tower::service_fn(move |request| {
-            let (veil, server) = (Arc::clone(&of_service), server.clone());
-            async move { veil.pass(&server, request).await }
+            let (visibility, server) = (Arc::clone(&of_service), server.clone());
+            async move { visibility.pass(&server, request).await }
         });
-        (Client::new(service, "default"), veil)
+        (Client::new(service, "default"), visibility)
     }
 
-    /// From now on so much is seen.
+    /// Changes what the client sees.
     pub(crate) fn show(&self, shown: Shown) {
         self.shown.send_replace(shown);
     }

@@ -3,17 +3,17 @@
 use std::fs;
 use std::path::Path;
 
-use super::real;
+use super::control_plane;
 
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "serves until Ctrl-C: make kube"]
 async fn a_real_control_plane_to_try_things_on() {
-    let plane = real::control_plane().await;
+    let plane = control_plane::started().await;
     let plane = plane.expect("Go on the path, to build kube-apiserver with");
     // Where it is found again; it stops to lead anywhere when this ends.
     let kubeconfig = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/kubeconfig");
     fs::copy(&plane.shared.kubeconfig, &kubeconfig).unwrap();
-    real::say(&format!(
+    control_plane::say(&format!(
         "A real kube-apiserver serves the definitions of this project and Cluster API's until Ctrl-C.\nexport KUBECONFIG={}",
         kubeconfig.display()
     ));

@@ -70,7 +70,7 @@ pub(crate) struct Process {
 static PLANE: OnceCell<Option<ControlPlane>> = OnceCell::const_new();
 
 /// The control plane, built and started on first use; `None` where there is no Go to build it with, which is said loudly.
-pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
+pub(crate) async fn started() -> Option<&'static ControlPlane> {
     let start = || async {
         let Some(go) = go_version() else {
             say(
@@ -87,7 +87,7 @@ pub(crate) async fn control_plane() -> Option<&'static ControlPlane> {
 
 /// Whether there is a real server for this test; where there is none the test is [`skipped`].
 pub(crate) async fn is_there(test: &str) -> bool {
-    let there = control_plane().await.is_some();
+    let there = started().await.is_some();
     if !there {
         skipped(test);
     }
@@ -102,10 +102,10 @@ pub(crate) fn skipped(test: &str) {
 
 /// A kube-apiserver of the caller's own, for what concerns a whole cluster: definitions that change, a server that ends. One
 /// at a time, for each costs 400 MB. `None` without Go.
-pub(crate) async fn private_plane(definitions: &[CustomResourceDefinition]) -> Option<ApiServer> {
+pub(crate) async fn private(definitions: &[CustomResourceDefinition]) -> Option<ApiServer> {
     static ONE: Semaphore = Semaphore::const_new(1);
     static NUMBER: AtomicU32 = AtomicU32::new(0);
-    let plane = control_plane().await?;
+    let plane = started().await?;
     let turn = ONE.acquire().await.unwrap();
     let name = format!("private-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     Some(ApiServer::start(&plane.site, &name, definitions, Some(turn)).await)

@@ -1,5 +1,5 @@
-//! One server with the controller on it, and the words that scenarios are told in. Nothing here waits for time to pass: every
-//! wait is for a state of objects, told by a watch, with a deadline that only a failure meets.
+//! The harness of scenarios: a server, a namespace of it, a controller, and the basic steps. Nothing here waits for time to pass:
+//! every wait is for a state of objects that a watch shows, with a deadline that only a failure reaches. More steps: `steps.rs`.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -23,7 +23,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::real::{self, kubeconfig_of};
+use crate::control_plane::{self, kubeconfig_of};
 use crate::webhook::closed;
 
 /// A controller at work, and what it comes to.
@@ -61,7 +61,7 @@ macro_rules! scenarios {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    super::$name($crate::world::On::Embedded).await;
+                    super::$name($crate::harness::On::Embedded).await;
                     $crate::tally::add("scenarios passed on the embedded server", 1);
                 }
             )+
@@ -70,8 +70,8 @@ macro_rules! scenarios {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    if $crate::real::is_there(stringify!($name)).await {
-                        super::$name($crate::world::On::Real).await;
+                    if $crate::control_plane::is_there(stringify!($name)).await {
+                        super::$name($crate::harness::On::Real).await;
                         $crate::tally::add("scenarios passed on a real kube-apiserver", 1);
                     }
                 }
@@ -85,16 +85,16 @@ pub(crate) use scenarios;
 /// upstream's definitions, unless a reason is given why it needs a field that they do not have.
 macro_rules! scenarios_with_upstream {
     ($($name:ident $(=> $why:literal)?),+ $(,)?) => {
-        $crate::world::scenarios!($($name),+);
+        $crate::harness::scenarios!($($name),+);
         mod upstream {
-            $($crate::world::on_upstream!($name $(, $why)?);)+
+            $($crate::harness::on_upstream!($name $(, $why)?);)+
         }
         mod webhook_down {
             $(
                 #[tokio::test(flavor = "multi_thread")]
                 async fn $name() {
-                    if $crate::real::is_there(concat!("with the webhook down: ", stringify!($name))).await {
-                        super::$name($crate::world::On::WebhookDown).await;
+                    if $crate::control_plane::is_there(concat!("with the webhook down: ", stringify!($name))).await {
+                        super::$name($crate::harness::On::WebhookDown).await;
                         $crate::tally::add("scenarios passed with the webhook down", 1);
                     }
                 }
@@ -109,11 +109,11 @@ macro_rules! on_upstream {
     ($name:ident) => {
         #[tokio::test(flavor = "multi_thread")]
         async fn $name() {
-            if $crate::real::control_plane().await.is_some() {
-                super::$name($crate::world::On::Upstream).await;
+            if $crate::control_plane::started().await.is_some() {
+                super::$name($crate::harness::On::Upstream).await;
                 $crate::tally::add("scenarios passed with upstream's definitions", 1);
             } else {
-                $crate::real::say(concat!(
+                $crate::control_plane::say(concat!(
                     "SKIPPED with upstream's definitions: ",
                     stringify!($name)
                 ));
@@ -124,7 +124,7 @@ macro_rules! on_upstream {
     ($name:ident, $why:literal) => {
         #[test]
         fn $name() {
-            $crate::real::say(concat!(
+            $crate::control_plane::say(concat!(
                 "LEFT OUT with upstream's definitions: ",
                 stringify!($name),
                 ": ",
@@ -199,17 +199,23 @@ impl World {
                 }
             }
             On::Real => {
-                let plane = real::control_plane().await.expect("the macro has looked");
+                let plane = control_plane::started()
+                    .await
+                    .expect("the macro has looked");
                 Self::at(&plane.shared.config).await
             }
             On::Upstream => {
-                let plane = real::control_plane().await.expect("the macro has looked");
+                let plane = control_plane::started()
+                    .await
+                    .expect("the macro has looked");
                 let mut world = Self::at(&plane.upstream().await.config).await;
                 world.definitions = Definitions::Upstream;
                 world
             }
             On::WebhookDown => {
-                let plane = real::control_plane().await.expect("the macro has looked");
+                let plane = control_plane::started()
+                    .await
+                    .expect("the macro has looked");
                 let scenario = closed::client(plane).await;
                 let controllers = metal3_ipam::controller::client(plane.shared.config.clone());
                 Self::with_the_webhook_down(scenario, controllers.unwrap()).await
@@ -365,14 +371,14 @@ impl World {
     /// lease of a manager that comes through it lies in the scenario's namespace (P5).
     pub(crate) async fn door(&self) -> Door {
         let Some((server, _)) = &self.embedded else {
-            let plane = real::control_plane()
+            let plane = control_plane::started()
                 .await
                 .expect("the scenario runs on it");
             let config = match self.definitions {
                 Definitions::Ours => plane.shared.config.clone(),
                 Definitions::Upstream => plane.upstream().await.config.clone(),
             };
-            return Door::new(&self.namespace, config, real::TOKEN, None);
+            return Door::new(&self.namespace, config, control_plane::TOKEN, None);
         };
         let listening = server
             .listen((Ipv4Addr::LOCALHOST, 0).into())
@@ -572,7 +578,7 @@ pub(crate) struct Door {
 impl Door {
     /// A door to a real server, with the administrator's token.
     pub(crate) fn to(namespace: &str, config: &Config) -> Self {
-        Self::new(namespace, config.clone(), real::TOKEN, None)
+        Self::new(namespace, config.clone(), control_plane::TOKEN, None)
     }
 
     fn new(namespace: &str, config: Config, token: &str, listening: Option<Listening>) -> Self {

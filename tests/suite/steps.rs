@@ -1,5 +1,5 @@
-//! More words that scenarios are told in: changes of objects, what they say, and a probe that shows that the controller has
-//! looked at everything written so far.
+//! More steps of scenarios: changes of objects, reads of their conditions, and a probe that returns when the controller has
+//! processed everything written so far.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::world::{DEADLINE, World, capi_claim_json, claim_json};
+use crate::harness::{DEADLINE, World, capi_claim_json, claim_json};
 
 /// The annotation of a pause, set and taken off.
 pub(crate) const PAUSED: &str = "cluster.x-k8s.io/paused";
