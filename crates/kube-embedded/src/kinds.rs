@@ -42,7 +42,7 @@ pub struct Resource {
     /// Fields that a field selector may name, beside `metadata.name` and `metadata.namespace`. Without a leading dot.
     pub selectable: Vec<String>,
     /// How it behaves where kinds differ.
-    pub conduct: Conduct,
+    pub strategy: Strategy,
     /// Decides which fields of its objects are owned separately (`metadata.managedFields`).
     pub(crate) layout: Layout,
     /// Index in [`Resources::all`].
@@ -51,7 +51,7 @@ pub struct Resource {
 
 /// How the objects of a resource behave where resources differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Conduct {
+pub enum Strategy {
     /// A custom resource: has a schema and a generation; an update needs a resourceVersion.
     Custom,
     /// CustomResourceDefinitions: can only be read.
@@ -148,7 +148,7 @@ impl Resource {
 
     /// Whether clients can only read its objects.
     pub fn is_read_only(&self) -> bool {
-        self.conduct == Conduct::Definition
+        self.strategy == Strategy::Definition
     }
 
     /// The verbs that discovery lists for it.
@@ -222,7 +222,7 @@ impl Resource {
             schema: None,
             columns: kind.columns.iter().map(column).collect(),
             selectable: owned(kind.selectable),
-            conduct: kind.conduct,
+            strategy: kind.strategy,
             layout: builtin::layout(kind),
             index: 0,
         }
@@ -302,7 +302,7 @@ impl Resource {
                 .flatten()
                 .map(|field| field.json_path.trim_start_matches('.').to_owned())
                 .collect(),
-            conduct: Conduct::Custom,
+            strategy: Strategy::Custom,
             layout,
             index: 0,
         })
@@ -366,12 +366,12 @@ impl Resources {
         &self.definitions
     }
 
-    /// The resource with this conduct, for a conduct that exactly one resource has.
-    pub(crate) fn of_conduct(&self, conduct: Conduct) -> &Arc<Resource> {
+    /// The resource with this strategy, for a strategy that exactly one resource has.
+    pub(crate) fn of_strategy(&self, strategy: Strategy) -> &Arc<Resource> {
         self.all
             .iter()
-            .find(|r| r.conduct == conduct)
-            .expect("the table of built-in kinds has one of each conduct")
+            .find(|r| r.strategy == strategy)
+            .expect("the table of built-in kinds has one of each strategy")
     }
 }
 

@@ -1,7 +1,7 @@
 //! ConfigMap.
 
 use super::{AGE, BOOL, BYTES_MAP, Kind, Owned, Struct, TEXT_MAP, fields};
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static CONFIG_MAP: Kind = Kind {
     group: "",
@@ -11,7 +11,7 @@ pub(super) static CONFIG_MAP: Kind = Kind {
     categories: &[],
     namespaced: true,
     status_subresource: false,
-    conduct: Conduct::Plain,
+    strategy: Strategy::Plain,
     selectable: &[],
     columns: &[("Data", "integer", ".data"), AGE],
     object: Some(&Struct {

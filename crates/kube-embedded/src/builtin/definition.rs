@@ -1,7 +1,7 @@
 //! CustomResourceDefinition: what is served, to be read only. Its objects are kept as they come.
 
 use super::Kind;
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static DEFINITION: Kind = Kind {
     group: "apiextensions.k8s.io",
@@ -11,7 +11,7 @@ pub(super) static DEFINITION: Kind = Kind {
     categories: &["api-extensions"],
     namespaced: false,
     status_subresource: false,
-    conduct: Conduct::Definition,
+    strategy: Strategy::Definition,
     selectable: &[],
     columns: &[("Created At", "date", ".metadata.creationTimestamp")],
     object: None,

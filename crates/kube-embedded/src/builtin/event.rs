@@ -1,7 +1,7 @@
 //! Event.
 
 use super::{Form, INT32, Kind, MICRO_TIME, Owned, Struct, TEXT, TIME, fields};
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static EVENT: Kind = Kind {
     group: "",
@@ -11,7 +11,7 @@ pub(super) static EVENT: Kind = Kind {
     categories: &[],
     namespaced: true,
     status_subresource: false,
-    conduct: Conduct::Event,
+    strategy: Strategy::Event,
     selectable: &[
         "involvedObject.kind",
         "involvedObject.namespace",

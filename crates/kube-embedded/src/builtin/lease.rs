@@ -1,7 +1,7 @@
 //! Lease.
 
 use super::{AGE, Form, INT32, Kind, MICRO_TIME, Owned, Struct, TEXT, fields};
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static LEASE: Kind = Kind {
     group: "coordination.k8s.io",
@@ -11,7 +11,7 @@ pub(super) static LEASE: Kind = Kind {
     categories: &[],
     namespaced: true,
     status_subresource: false,
-    conduct: Conduct::Lease,
+    strategy: Strategy::Lease,
     selectable: &[],
     columns: &[("Holder", "string", ".spec.holderIdentity"), AGE],
     object: Some(&Struct {

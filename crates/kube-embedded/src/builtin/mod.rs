@@ -30,7 +30,7 @@ pub(crate) use review::{ACCESS_REVIEW, RULES_REVIEW, SELF_REVIEW};
 pub(crate) use schema::{custom_layout, layout, of_field, schema};
 pub(crate) use times::seconds as time;
 
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 /// Every built-in kind that is served as a resource.
 pub(crate) const KINDS: [&Kind; 6] = [
@@ -52,7 +52,7 @@ pub(crate) struct Kind {
     pub(crate) categories: &'static [&'static str],
     pub(crate) namespaced: bool,
     pub(crate) status_subresource: bool,
-    pub(crate) conduct: Conduct,
+    pub(crate) strategy: Strategy,
     /// Fields that a field selector may name, beside the name and the namespace.
     pub(crate) selectable: &'static [&'static str],
     /// Columns of a table after NAME: name, type, JSON path.

@@ -1,7 +1,7 @@
 //! Namespace.
 
 use super::{AGE, Form, Kind, Merge, Owned, Struct, TEXT, TEXT_LIST, TIME, fields};
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static NAMESPACE: Kind = Kind {
     group: "",
@@ -11,7 +11,7 @@ pub(super) static NAMESPACE: Kind = Kind {
     categories: &[],
     namespaced: false,
     status_subresource: true,
-    conduct: Conduct::Namespace,
+    strategy: Strategy::Namespace,
     selectable: &["status.phase"],
     columns: &[("Status", "string", ".status.phase"), AGE],
     object: Some(&Struct {

@@ -1,7 +1,7 @@
 //! Secret.
 
 use super::{AGE, BOOL, BYTES_MAP, Kind, Owned, Struct, TEXT, TEXT_MAP, fields};
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 
 pub(super) static SECRET: Kind = Kind {
     group: "",
@@ -11,7 +11,7 @@ pub(super) static SECRET: Kind = Kind {
     categories: &[],
     namespaced: true,
     status_subresource: false,
-    conduct: Conduct::Plain,
+    strategy: Strategy::Plain,
     selectable: &["type"],
     columns: &[
         ("Type", "string", ".type"),

@@ -8,7 +8,7 @@ use super::decode::{Decoded, Notation};
 use super::options;
 use crate::error::ApiError;
 use crate::field::{expected, found};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::Patch;
 
 /// Media types that objects are read and written in. A real server has Protobuf too for answers; here it is read, for built-in
@@ -49,13 +49,13 @@ pub(super) enum Notations {
 
 impl Notations {
     pub(super) fn of(resource: &Resource) -> Self {
-        match resource.conduct {
-            Conduct::Custom => Self::Text,
-            Conduct::Definition
-            | Conduct::Namespace
-            | Conduct::Event
-            | Conduct::Lease
-            | Conduct::Plain => Self::Binary,
+        match resource.strategy {
+            Strategy::Custom => Self::Text,
+            Strategy::Definition
+            | Strategy::Namespace
+            | Strategy::Event
+            | Strategy::Lease
+            | Strategy::Plain => Self::Binary,
         }
     }
 }
@@ -119,7 +119,7 @@ impl PatchType {
 
     /// Repeated keys and unknown fields of a body that can be carried out, as the texts of warnings.
     pub(super) fn findings(self, body: &Decoded) -> Vec<String> {
-        let doubled = options::doubled(body);
+        let doubled = options::repeated_keys(body);
         if self != Self::Json {
             return doubled;
         }

@@ -20,7 +20,7 @@ use super::service::{Asked, Caller};
 use super::show;
 use crate::error::ApiError;
 use crate::field::{expected, found, truncated};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::{
     DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,
 };
@@ -69,7 +69,7 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
     let resource = resources
         .find(&path.group, &path.version, &path.plural)
         .ok_or_else(ApiError::no_such_path)?;
-    if path.has_more && resource.conduct != Conduct::Custom {
+    if path.has_more && resource.strategy != Strategy::Custom {
         return Err(ApiError::no_such_path());
     }
     let subresource = match path.subresource.as_deref() {
@@ -77,7 +77,7 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
         Some("status") if resource.status_subresource => Some(Subresource::Status),
         // With a real server this part of a custom resource is asked for by the object's name.
         Some(_)
-            if resource.conduct == Conduct::Custom
+            if resource.strategy == Strategy::Custom
                 && resource.namespaced == path.namespace.is_some() =>
         {
             let name = path.name.as_deref().unwrap_or_default();
@@ -87,7 +87,7 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
     };
     let everywhere = path.namespace.is_none() && path.name.is_none();
     let over_all = everywhere && asked.method == Method::GET;
-    if resource.namespaced && everywhere && !over_all && resource.conduct != Conduct::Custom {
+    if resource.namespaced && everywhere && !over_all && resource.strategy != Strategy::Custom {
         return Err(ApiError::method_not_allowed_here());
     }
     if resource.namespaced != path.namespace.is_some() && !(resource.namespaced && over_all) {
@@ -113,9 +113,11 @@ where
 {
     let resource = &target.resource;
     let refused = |action: &str| {
-        Err(match resource.conduct {
-            Conduct::Custom | Conduct::Definition => ApiError::method_not_allowed(resource, action),
-            Conduct::Namespace | Conduct::Event | Conduct::Lease | Conduct::Plain => {
+        Err(match resource.strategy {
+            Strategy::Custom | Strategy::Definition => {
+                ApiError::method_not_allowed(resource, action)
+            }
+            Strategy::Namespace | Strategy::Event | Strategy::Lease | Strategy::Plain => {
                 ApiError::method_not_allowed_here()
             }
         })
@@ -131,7 +133,7 @@ where
         (method @ ("POST" | "PUT" | "PATCH" | "DELETE"), named) if resource.is_read_only() => {
             refused(verb(method, named))
         }
-        ("POST", named) if !is_status && (!named || resource.conduct == Conduct::Custom) => {
+        ("POST", named) if !is_status && (!named || resource.strategy == Strategy::Custom) => {
             // For custom resources a name in the path says nothing here, as with a real server.
             let target = Target {
                 name: None,
@@ -142,7 +144,7 @@ where
             let bytes = collect(asked, body).await?;
             let mut options = options::write(asked, "CreateOptions", None)?;
             let body = object(resource, &bytes, notation, options.field_validation)?;
-            options.findings = options::doubled(&body);
+            options.findings = options::repeated_keys(&body);
             let written = asked.registry.create(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
@@ -151,7 +153,7 @@ where
             let mut options = options::write(asked, "UpdateOptions", None)?;
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
             let body = object(resource, &bytes, notation, options.field_validation)?;
-            options.findings = options::doubled(&body);
+            options.findings = options::repeated_keys(&body);
             let written = asked.registry.update(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
@@ -209,7 +211,7 @@ where
             };
             show::items(asked, resource, form, page).await
         }
-        ("PUT" | "PATCH", false) if resource.conduct == Conduct::Custom => {
+        ("PUT" | "PATCH", false) if resource.strategy == Strategy::Custom => {
             Err(ApiError::bad_request("name must be provided"))
         }
         (method, named) => refused(verb(method, named)),
@@ -312,7 +314,7 @@ fn object(
             summary(bytes)
         ))
     };
-    let is_custom = resource.conduct == Conduct::Custom;
+    let is_custom = resource.strategy == Strategy::Custom;
     let read = decode::decode(bytes, notation).and_then(typed_body);
     let Decoded {
         mut value,

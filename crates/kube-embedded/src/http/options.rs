@@ -77,7 +77,7 @@ pub(super) fn write(
 }
 
 /// What a body has that stands twice, in the words in which it is told.
-pub(super) fn doubled(body: &Decoded) -> Vec<String> {
+pub(super) fn repeated_keys(body: &Decoded) -> Vec<String> {
     let doubled = body.duplicates.iter();
     doubled
         .map(|path| format!("duplicate field {path:?}"))

@@ -14,7 +14,7 @@ use super::reply::{self, ListHead, Reply};
 use super::service::Asked;
 use super::table::{Columns, metadata_only};
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::{Listed, Target};
 
 /// One object.
@@ -82,7 +82,7 @@ pub(super) async fn items(
     let stream = match form.view {
         View::Object => {
             let head = head(&resource.list_kind, &api_version);
-            if resource.conduct == Conduct::Custom {
+            if resource.strategy == Strategy::Custom {
                 head.stream("items", "", page.items.into_iter())
             } else {
                 // A list of a built-in kind says once what its items are.

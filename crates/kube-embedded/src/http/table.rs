@@ -5,11 +5,11 @@ use serde_json::{Value, json};
 
 use super::jsonpath::Path;
 use super::query::IncludeObject;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 
 /// The columns of one kind, ready to be applied.
 pub(super) struct Columns {
-    conduct: Conduct,
+    strategy: Strategy,
     /// Whether the object's name stands behind the other cells, not before them.
     named_last: bool,
     cells: Vec<Cell>,
@@ -39,7 +39,7 @@ const NAME: &str = "Name must be unique within a namespace. Is required when cre
 impl Columns {
     pub(super) fn of(resource: &Resource) -> Self {
         // Of an Event nobody cares for the name.
-        let named_last = resource.conduct == Conduct::Event;
+        let named_last = resource.strategy == Strategy::Event;
         let name = json!({
             "name": "Name", "type": "string", "format": "name",
             "priority": i32::from(named_last),
@@ -52,11 +52,11 @@ impl Columns {
                 "name": column.name, "type": column.kind, "format": column.format,
                 "description": column.description, "priority": column.priority,
             }));
-            let kind = match (column.kind.as_str(), resource.conduct) {
+            let kind = match (column.kind.as_str(), resource.strategy) {
                 ("integer", _) => Kind::Integer,
                 ("number", _) => Kind::Number,
                 ("boolean", _) => Kind::Boolean,
-                ("date", Conduct::Definition) => Kind::Date,
+                ("date", Strategy::Definition) => Kind::Date,
                 ("date", _) => Kind::Age,
                 _ => Kind::Text,
             };
@@ -65,7 +65,7 @@ impl Columns {
         }
         definitions.insert(if named_last { definitions.len() } else { 0 }, name);
         Self {
-            conduct: resource.conduct,
+            strategy: resource.strategy,
             named_last,
             cells,
             definitions: definitions.into(),
@@ -96,7 +96,7 @@ impl Columns {
     fn cell(&self, kind: Kind, found: Option<&Value>, object: &Value, now: Timestamp) -> Value {
         match (kind, found) {
             // An Event's reporter may give the time of the last one or of the only one.
-            (Kind::Age, None | Some(Value::Null)) if self.conduct == Conduct::Event => {
+            (Kind::Age, None | Some(Value::Null)) if self.strategy == Strategy::Event => {
                 let time = [&object["eventTime"], &object["firstTimestamp"]]
                     .into_iter()
                     .find(|time| time.is_string());
@@ -116,7 +116,7 @@ impl Columns {
             (Kind::Number | Kind::Boolean, Some(_)) => Value::Null,
             (Kind::Date | Kind::Text, Some(Value::String(text))) => text.as_str().into(),
             // The object that an Event is about.
-            (Kind::Text, Some(value)) if self.conduct == Conduct::Event => {
+            (Kind::Text, Some(value)) if self.strategy == Strategy::Event => {
                 let text = |key: &str| value[key].as_str().unwrap_or_default();
                 format!("{}/{}", text("kind").to_lowercase(), text("name")).into()
             }

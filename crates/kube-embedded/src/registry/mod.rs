@@ -10,7 +10,7 @@
 //!     apply            what a manager wants, by managed_fields: who owns which field
 //!     commit           an object's new state -> a change of the store
 //!   rules/        on metadata; names; metadata: read and changed; check: the rest; admit: the program's own rules;
-//!                 conduct: what built-in kinds do differently
+//!                 strategy: what built-in kinds do differently
 //!   read/         get, list in pages of one snapshot; watch: a place in the kind's history; selector, label_selector: which
 //!                 objects; continue_token: where a page ended
 //!   controllers/  garbage_collector, namespace_controller, expiry of Events; bootstrap: what every cluster begins with
@@ -120,7 +120,7 @@ impl Registry {
             }),
         };
         registry
-            .furnish()
+            .bootstrap()
             .await
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
         registry

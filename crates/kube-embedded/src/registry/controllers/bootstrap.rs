@@ -5,7 +5,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::{FieldValidation, Target, WriteOptions};
 use crate::registry::rules::metadata;
 use crate::registry::write::body::{self, Came};
@@ -18,8 +18,8 @@ const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kub
 
 impl Registry {
     /// Puts in what every cluster begins with, where it is missing.
-    pub(crate) async fn furnish(&self) -> Result<(), ApiError> {
-        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+    pub(crate) async fn bootstrap(&self) -> Result<(), ApiError> {
+        let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
         let options = WriteOptions {
             field_manager: Some("kube-apiserver".to_owned()),
             ..WriteOptions::default()
@@ -38,12 +38,12 @@ impl Registry {
                     .await?;
             }
         }
-        self.furnish_definitions().await
+        self.create_definitions().await
     }
 
     /// The CRDs of what is served, as objects to read. A newer program replaces an older one's.
-    async fn furnish_definitions(&self) -> Result<(), ApiError> {
-        let resource = self.inner.kinds.of_conduct(Conduct::Definition);
+    async fn create_definitions(&self) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_strategy(Strategy::Definition);
         for crd in self.inner.kinds.definitions() {
             let mut want = serde_json::to_value(crd).map_err(ApiError::internal)?;
             let names = want["spec"]["names"].clone();
@@ -58,13 +58,13 @@ impl Registry {
                     condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
                 ],
             });
-            self.put_served(resource, want).await?;
+            self.put_definition(resource, want).await?;
         }
         Ok(())
     }
 
     /// Makes or replaces what this server itself serves to be read.
-    async fn put_served(&self, resource: &Arc<Resource>, want: Value) -> Result<(), ApiError> {
+    async fn put_definition(&self, resource: &Arc<Resource>, want: Value) -> Result<(), ApiError> {
         let options = WriteOptions {
             field_validation: FieldValidation::Ignore,
             ..WriteOptions::default()
@@ -76,7 +76,7 @@ impl Registry {
         let committed = match stored {
             None => {
                 let uid = self.new_uid();
-                let new = update::first(resource, wanted, &uid, &self.now());
+                let new = update::created(resource, wanted, &uid, &self.now());
                 self.store(resource, &key, None, &new, Left::Kept).await
             }
             Some(stored) => {
@@ -86,7 +86,7 @@ impl Registry {
                 if let Some(status) = old.object.get("status") {
                     wanted.insert("status".to_owned(), status.clone());
                 }
-                let new = update::next(resource, &old.object, wanted, None, None);
+                let new = update::successor(resource, &old.object, wanted, None, None);
                 if !update::differs(&old.object, &new) {
                     return Ok(());
                 }

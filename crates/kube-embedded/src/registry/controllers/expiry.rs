@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 use crate::registry::request::{DeleteOptions, Target};
 use crate::registry::{Inner, Registry};
 
@@ -33,7 +33,7 @@ pub(crate) async fn run(inner: Weak<Inner>) {
         let Ok(horizon) = inner.clock.now().checked_sub(EVENTS) else {
             continue;
         };
-        if let Err(error) = (Registry { inner }).forget_events(horizon).await {
+        if let Err(error) = (Registry { inner }).delete_old_events(horizon).await {
             tracing::warn!(%error, "old Events cannot be removed");
         }
     }
@@ -41,8 +41,8 @@ pub(crate) async fn run(inner: Weak<Inner>) {
 
 impl Registry {
     /// Deletes the Events that nobody wrote since then, also when some cannot be; the first error is returned.
-    pub(crate) async fn forget_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
-        let resource = self.inner.kinds.of_conduct(Conduct::Event);
+    pub(crate) async fn delete_old_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
+        let resource = self.inner.kinds.of_strategy(Strategy::Event);
         let mut old = Vec::new();
         self.inner
             .store

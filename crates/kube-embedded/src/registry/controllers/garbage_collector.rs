@@ -364,7 +364,7 @@ impl Registry {
                 return Ok(());
             }
             let by = By::controllers(self.now());
-            managed_fields::account(&target.resource, Some(&old.object), &mut new, None, &by);
+            managed_fields::track(&target.resource, Some(&old.object), &mut new, None, &by);
             let stored = self.store_next(&target.resource, key, &old, &new).await;
             if unless_changed(stored)?.is_some() {
                 return Ok(());

@@ -12,7 +12,7 @@ use std::time::Duration;
 use futures::{StreamExt, stream};
 
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::{DeleteOptions, Target};
 use crate::registry::{Inner, Registry};
 use crate::store::StoreError;
@@ -60,7 +60,7 @@ struct Unfinished;
 impl Registry {
     /// Puts those on the work list that were being deleted when the store was closed.
     pub(crate) fn find_terminating(&self) -> Result<(), StoreError> {
-        let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let resource = self.inner.kinds.of_strategy(Strategy::Namespace);
         let snapshot = self.inner.store.snapshot()?;
         snapshot.scan(&resource.prefix(), None, |key, stored| {
             if stored.deleting {
@@ -93,7 +93,7 @@ impl Registry {
         id: u128,
         told: &mut BTreeSet<u128>,
     ) -> Result<(), ApiError> {
-        let resource = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let resource = self.inner.kinds.of_strategy(Strategy::Namespace);
         let (_, name) = resource.split_key(namespace);
         if !told.contains(&id) {
             self.empty(name).await?;

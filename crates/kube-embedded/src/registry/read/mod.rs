@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::error::ApiError;
 use crate::field::truncated;
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 use crate::registry::Registry;
 use crate::registry::read::continue_token::{Token, VERSION};
 use crate::registry::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
@@ -90,21 +90,21 @@ impl Registry {
     pub fn get(&self, target: &Target, resource_version: Option<&str>) -> Result<Bytes, ApiError> {
         let name = target.name()?;
         let snapshot = self.inner.store.snapshot()?;
-        let least = match target.resource.conduct {
+        let least = match target.resource.strategy {
             // Not served from a cache, whose words differ.
-            Conduct::Event => {
+            Strategy::Event => {
                 parse_version(resource_version).map_err(|error| invalid_version(&error))?
             }
-            Conduct::Custom
-            | Conduct::Definition
-            | Conduct::Namespace
-            | Conduct::Lease
-            | Conduct::Plain => parse_version(resource_version)?,
+            Strategy::Custom
+            | Strategy::Definition
+            | Strategy::Namespace
+            | Strategy::Lease
+            | Strategy::Plain => parse_version(resource_version)?,
         };
         if let Some(least) = least {
             reached(least, snapshot.revision()).map_err(|mut error| {
-                if let (Conduct::Event, Some(details)) =
-                    (target.resource.conduct, &mut error.details)
+                if let (Strategy::Event, Some(details)) =
+                    (target.resource.strategy, &mut error.details)
                 {
                     details.retry_after_seconds = None;
                 }

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::field::truncated;
-use crate::kinds::{Conduct, Resource, at_path};
+use crate::kinds::{Resource, Strategy, at_path};
 use crate::registry::read::label_selector;
 
 /// Most requirements of one selector, and the longest text of one; more is no selection but an attack.
@@ -189,10 +189,10 @@ fn terms(text: &str) -> Vec<&str> {
 /// What is said of a field that nothing is selected by: kinds with selectors of their own say it in other words.
 fn not_selectable(resource: &Resource, path: &str) -> String {
     let path = truncated(path, 128);
-    let is_plain = match resource.conduct {
-        Conduct::Custom | Conduct::Event | Conduct::Namespace => false,
-        Conduct::Lease | Conduct::Definition => true,
-        Conduct::Plain => resource.selectable.is_empty(),
+    let is_plain = match resource.strategy {
+        Strategy::Custom | Strategy::Event | Strategy::Namespace => false,
+        Strategy::Lease | Strategy::Definition => true,
+        Strategy::Plain => resource.selectable.is_empty(),
     };
     if is_plain {
         format!(

@@ -88,7 +88,7 @@ impl Watch {
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
             // Also between events that were read at once: a client that reads slowly gets none of them after the end.
-            self.look_at_the_time(Instant::now());
+            self.check_deadline(Instant::now());
             if let Some((_, event)) = self.ready.pop_front() {
                 return Some(event);
             }
@@ -127,7 +127,7 @@ impl Watch {
     }
 
     /// Ends the watch when it is time, and says how far it is when a bookmark is due.
-    fn look_at_the_time(&mut self, now: Instant) {
+    fn check_deadline(&mut self, now: Instant) {
         if self.over {
             return;
         }
@@ -159,7 +159,7 @@ impl Watch {
     fn read_first_state(&mut self, snapshot: &Snapshot) {
         let mut found = VecDeque::new();
         let scanned = snapshot.scan(&self.prefix, None, |key, stored| {
-            if self.is_meant(key, &stored.object) {
+            if self.is_selected(key, &stored.object) {
                 let event = WatchEvent {
                     kind: WatchEventKind::Added,
                     object: stored.object,
@@ -175,7 +175,7 @@ impl Watch {
     }
 
     /// Whether the object of this key and text is one that is watched.
-    fn is_meant(&self, key: &str, object: &[u8]) -> bool {
+    fn is_selected(&self, key: &str, object: &[u8]) -> bool {
         // A watch of one object has its key as prefix; another's key may begin alike.
         if !(self.prefix.ends_with('/') || key == self.prefix) {
             return false;
@@ -191,9 +191,9 @@ impl Watch {
         if !event.key.starts_with(&self.prefix) {
             return None;
         }
-        let is = self.is_meant(&event.key, &event.object);
+        let is = self.is_selected(&event.key, &event.object);
         let was = match &event.prior {
-            Some(prior) if self.selectors.needs_object() => self.is_meant(&event.key, prior),
+            Some(prior) if self.selectors.needs_object() => self.is_selected(&event.key, prior),
             _ => is,
         };
         let told = |kind, object: &Bytes| {

@@ -2,7 +2,7 @@
 
 use crate::admission::{Objects, Request};
 use crate::field::FieldError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::Registry;
 use crate::registry::rules::metadata::Object;
 
@@ -18,7 +18,7 @@ impl Registry {
         let Some(admission) = self.inner.admission.as_deref() else {
             return Vec::new();
         };
-        if resource.conduct != Conduct::Custom {
+        if resource.strategy != Strategy::Custom {
             return Vec::new();
         }
         let objects = Objects::new(&self.inner.kinds, &self.inner.store);
@@ -38,7 +38,7 @@ impl Registry {
         let Some(admission) = self.inner.admission.as_deref() else {
             return (None, None);
         };
-        if resource.conduct != Conduct::Custom {
+        if resource.strategy != Strategy::Custom {
             return (None, None);
         }
         let index = |object: Option<&Object>| admission.index(resource, object?);

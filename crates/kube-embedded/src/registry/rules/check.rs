@@ -4,13 +4,13 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind, expected, truncated};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::Registry;
 use crate::registry::request::{Subresource, Target};
 use crate::registry::rules;
-use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::names;
+use crate::registry::rules::strategy;
 use crate::registry::write::commit::Old;
 use crate::schema::Schema;
 
@@ -32,12 +32,12 @@ impl Registry {
         if of_another_kind.is_empty() {
             // A real API server reports changed metadata twice: by the rules for all objects, and by the kind's own.
             let core = rules::check_core(resource, new);
-            if resource.conduct != Conduct::Event {
+            if resource.strategy != Strategy::Event {
                 errors.extend(changed);
                 errors.extend(core.iter().cloned());
             }
-            if resource.conduct == Conduct::Plain {
-                errors.extend(conduct::check_change(resource, &old.object, new));
+            if resource.strategy == Strategy::Plain {
+                errors.extend(strategy::check_change(resource, &old.object, new));
                 errors.extend(names::check_names(resource, new));
                 errors.extend(general);
                 errors.extend(core);
@@ -57,7 +57,7 @@ impl Registry {
             errors = self.admit(resource, Some(&old.object), new, warnings);
         }
         if errors.is_empty() {
-            warnings.extend(conduct::warnings(resource, Some(&old.object), new));
+            warnings.extend(strategy::warnings(resource, Some(&old.object), new));
             Ok(())
         } else {
             Err(ApiError::invalid_as(
@@ -76,7 +76,7 @@ pub(crate) fn check_version(target: &Target, old: &Old, wanted: &Object) -> Resu
     let name = metadata::text(&old.object, "name");
     let version = metadata::text(wanted, "resourceVersion");
     if version.is_empty() || version == "0" {
-        if conduct::is_updated_unconditionally(resource) {
+        if strategy::allows_unconditional_update(resource) {
             return Ok(());
         }
         return Err(ApiError::invalid_resource(
@@ -106,13 +106,13 @@ pub(crate) fn no_number(version: &str) -> ApiError {
 pub(crate) fn other_uid(target: &Target, wanted: &str, found: &str) -> ApiError {
     let resource = &target.resource;
     let name = target.name.as_deref().unwrap_or_default();
-    let place = match resource.conduct {
-        Conduct::Custom => format!("{}/{}", resource.group, resource.plural),
-        Conduct::Definition
-        | Conduct::Namespace
-        | Conduct::Event
-        | Conduct::Lease
-        | Conduct::Plain => resource.plural.clone(),
+    let place = match resource.strategy {
+        Strategy::Custom => format!("{}/{}", resource.group, resource.plural),
+        Strategy::Definition
+        | Strategy::Namespace
+        | Strategy::Event
+        | Strategy::Lease
+        | Strategy::Plain => resource.plural.clone(),
     };
     let within = match target.namespace() {
         "" => String::new(),
@@ -144,7 +144,7 @@ pub(crate) fn check_contents(
     new: &Object,
 ) -> Vec<FieldError> {
     let Some(schema) = &resource.schema else {
-        return conduct::check(resource, new);
+        return strategy::check(resource, new);
     };
     let mut errors = schema.validate(new);
     if let (Some(old), false) = (old, errors.is_empty()) {

@@ -2,16 +2,16 @@
 
 pub(crate) mod admit;
 pub(crate) mod check;
-pub(crate) mod conduct;
 pub(crate) mod metadata;
 pub(crate) mod names;
+pub(crate) mod strategy;
 
 use std::collections::BTreeSet;
 
 use serde_json::Value;
 
 use crate::field::{FieldError, FieldErrorKind};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::rules::metadata::{Object, field, finalizers, is_deleting, owners, text};
 use crate::registry::rules::names::{check_name, check_names, key_faults, value_faults};
 use crate::registry::write::managed_fields;
@@ -35,7 +35,7 @@ pub(crate) fn check_changed(
     new: &Object,
 ) -> (Vec<FieldError>, Vec<FieldError>) {
     let mut general = Vec::new();
-    if resource.conduct == Conduct::Event {
+    if resource.strategy == Strategy::Event {
         check_name(
             resource,
             "name",
@@ -128,7 +128,7 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
 
 /// What kinds of the core group say beyond that: a finalizer names who holds the object.
 pub(crate) fn check_core(resource: &Resource, object: &Object) -> Vec<FieldError> {
-    if !matches!(resource.conduct, Conduct::Plain | Conduct::Namespace) {
+    if !matches!(resource.strategy, Strategy::Plain | Strategy::Namespace) {
         return Vec::new();
     }
     let standard = ["kubernetes", "orphan", "foregroundDeletion"];

@@ -6,7 +6,7 @@ use rand::rngs::StdRng;
 use serde_json::Value;
 
 use crate::field::{FieldError, FieldErrorKind};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::rules::metadata::{Object, text};
 
 const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
@@ -137,8 +137,8 @@ pub(crate) fn check_name(
     let value = Value::from(shown);
     let path = format!("metadata.{field}");
     let mut add = |why: &str| errors.push(FieldError::invalid(path.as_str(), &value, why));
-    match resource.conduct {
-        Conduct::Event => {
+    match resource.strategy {
+        Strategy::Event => {
             // Its name need only fit into a path.
             if name == "." || name == ".." {
                 add(&format!("may not be '{name}'"));
@@ -147,7 +147,7 @@ pub(crate) fn check_name(
                 add(&format!("may not contain '{part}'"));
             }
         }
-        Conduct::Namespace => {
+        Strategy::Namespace => {
             if name.len() > 63 {
                 add("must be no more than 63 characters");
             }
@@ -157,7 +157,7 @@ pub(crate) fn check_name(
                 add(LABEL);
             }
         }
-        Conduct::Custom | Conduct::Definition | Conduct::Lease | Conduct::Plain => {
+        Strategy::Custom | Strategy::Definition | Strategy::Lease | Strategy::Plain => {
             if name.len() > 253 {
                 add("must be no more than 253 characters");
             }

@@ -234,9 +234,9 @@ async fn events_are_forgotten_when_nobody_writes_them_any_more() {
         Timestamp::now().checked_sub(span).unwrap()
     };
     let names = || bed.names(&bed.all("events"), &ListOptions::default());
-    bed.registry.forget_events(ago(1)).await.unwrap();
+    bed.registry.delete_old_events(ago(1)).await.unwrap();
     assert_eq!(names(), ["e"]);
-    bed.registry.forget_events(ago(-1)).await.unwrap();
+    bed.registry.delete_old_events(ago(-1)).await.unwrap();
     assert!(names().is_empty());
 }
 

@@ -5,14 +5,14 @@ use serde_json::Value;
 
 use crate::builtin;
 use crate::error::ApiError;
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 use crate::registry::Registry;
 use crate::registry::request::{FieldValidation, Target, WriteOptions, Written};
 use crate::registry::rules::check::no_number;
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::write::body::{self, Came};
 use crate::registry::write::managed_fields::{self, By};
-use crate::registry::write::{ATTEMPTS, place};
+use crate::registry::write::{ATTEMPTS, match_path};
 
 impl Registry {
     /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
@@ -35,16 +35,16 @@ impl Registry {
         let mut plain = options.clone();
         let findings = std::mem::take(&mut plain.findings);
         let decode = |applied: Object, warnings: &mut Vec<String>| {
-            tell_doubled(&findings, options.field_validation, warnings)?;
+            report_repeated_keys(&findings, options.field_validation, warnings)?;
             let mut applied = applied;
-            if resource.conduct == Conduct::Custom {
-                forget_odd_times(&mut applied);
+            if resource.strategy == Strategy::Custom {
+                remove_unreadable_times(&mut applied);
             }
             let applied = Value::Object(applied);
             let decoded = body::decode(resource, applied, Came::Applied, &plain, warnings);
             let mut wanted =
                 decoded.map_err(|error| managed_fields::not_converted(error, &config))?;
-            place(target, &mut wanted)?;
+            match_path(target, &mut wanted)?;
             body::merge_owners(&mut wanted, Came::Applied, warnings);
             Ok(wanted)
         };
@@ -104,7 +104,7 @@ impl Registry {
 
 /// Of a custom resource that someone applies, times of the metadata that are none are not there. Those that are, the server knows
 /// better.
-fn forget_odd_times(object: &mut Object) {
+fn remove_unreadable_times(object: &mut Object) {
     for field in ["creationTimestamp", "deletionTimestamp"] {
         let text = metadata::field(object, field).and_then(Value::as_str);
         if text.is_some_and(|text| builtin::time(text).is_none()) {
@@ -114,7 +114,7 @@ fn forget_odd_times(object: &mut Object) {
 }
 
 /// Keys that stood twice in an applied configuration.
-fn tell_doubled(
+fn report_repeated_keys(
     findings: &[String],
     validation: FieldValidation,
     warnings: &mut Vec<String>,

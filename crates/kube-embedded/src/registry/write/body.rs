@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use crate::builtin::{self, Source};
 use crate::error::ApiError;
 use crate::field::{FieldError, expected, truncated};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::{FieldValidation, WriteOptions};
 use crate::registry::rules::metadata::{self, Object};
 use crate::schema::Schema;
@@ -193,7 +193,7 @@ fn check_version(resource: &Resource, object: &mut Object) -> Result<(), ApiErro
     let want = resource.api_version();
     let text = |name: &str| object.get(name).and_then(Value::as_str).unwrap_or_default();
     let (version, kind) = (text("apiVersion"), text("kind"));
-    let may_lack = resource.conduct != Conduct::Custom;
+    let may_lack = resource.strategy != Strategy::Custom;
     if version != want && !(version.is_empty() && may_lack) {
         return Err(ApiError::bad_request(format!(
             "the API version in the data ({}) does not match the expected API version ({want})",

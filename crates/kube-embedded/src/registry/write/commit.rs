@@ -7,9 +7,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource, at_path};
-use crate::registry::rules::conduct;
+use crate::kinds::{Resource, Strategy, at_path};
 use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::strategy;
 use crate::registry::{MAX_OBJECT_BYTES, Registry};
 use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
 
@@ -39,15 +39,15 @@ impl Old {
 /// What a write leaves when this is an object's next state: nothing, when the object was being deleted, had no time left (which
 /// one that a client made with a deletionTimestamp never had) and nothing holds it any more.
 pub(crate) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
-    let held = !metadata::finalizers(new).is_empty() || conduct::is_held(resource, new);
+    let held = !metadata::finalizers(new).is_empty() || strategy::is_held(resource, new);
     let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
-    let is_over = match resource.conduct {
-        Conduct::Namespace => metadata::is_deleting(new),
-        Conduct::Custom
-        | Conduct::Definition
-        | Conduct::Event
-        | Conduct::Lease
-        | Conduct::Plain => {
+    let is_over = match resource.strategy {
+        Strategy::Namespace => metadata::is_deleting(new),
+        Strategy::Custom
+        | Strategy::Definition
+        | Strategy::Event
+        | Strategy::Lease
+        | Strategy::Plain => {
             metadata::is_deleting(&old.object) && grace.and_then(Value::as_i64).unwrap_or(0) == 0
         }
     };
@@ -123,7 +123,7 @@ impl Registry {
             key: Arc::from(key),
             expected: old.map(|old| old.stored.revision),
             action,
-            container: resource.conduct == Conduct::Namespace,
+            container: resource.strategy == Strategy::Namespace,
             within: resource.namespaced.then(|| self.namespace_key(new)),
             linked,
             unlinked,
@@ -140,7 +140,7 @@ impl Registry {
 
     /// Where the namespace of an object lies.
     fn namespace_key(&self, object: &Object) -> Arc<str> {
-        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
         Arc::from(namespaces.key("", metadata::text(object, "namespace")))
     }
 
@@ -151,7 +151,7 @@ impl Registry {
         new: &Object,
         before: &BTreeSet<u128>,
     ) -> Vec<(u128, Option<String>)> {
-        if resource.conduct == Conduct::Event {
+        if resource.strategy == Strategy::Event {
             // They go by their age, whatever becomes of their owners.
             return Vec::new();
         }

@@ -3,18 +3,18 @@
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::kinds::Conduct;
+use crate::kinds::Strategy;
 use crate::registry::request::{Target, WriteOptions, Written};
 use crate::registry::rules;
 use crate::registry::rules::check::{check_contents, check_kind, with_rules};
-use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::names;
+use crate::registry::rules::strategy;
 use crate::registry::write::body::{self, Came};
 use crate::registry::write::commit::Left;
 use crate::registry::write::managed_fields::By;
 use crate::registry::write::update;
-use crate::registry::write::{place, too_large_to_account};
+use crate::registry::write::{fits_without_entries, match_path};
 use crate::registry::{Registry, commit_failed};
 use crate::store::{CommitError, Refused};
 
@@ -51,13 +51,13 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
         let mut object = body::decode(resource, body, Came::Whole, options, warnings)?;
-        place(target, &mut object)?;
+        match_path(target, &mut object)?;
         body::merge_owners(&mut object, Came::Whole, warnings);
-        update::revive(&mut object);
+        update::prepare_for_post(&mut object);
         let generate = metadata::text(&object, "name").is_empty()
             && !metadata::text(&object, "generateName").is_empty();
         let by = By::new(options, self.now());
-        update::claim(resource, &mut object, &by);
+        update::prepare_for_create(resource, &mut object, &by);
         let mut tried = 0;
         loop {
             if generate {
@@ -91,7 +91,7 @@ impl Registry {
     ) -> Result<Written, ApiError> {
         let resource = &target.resource;
         let uid = self.new_uid();
-        let mut object = update::first(resource, object, &uid, &self.now());
+        let mut object = update::created(resource, object, &uid, &self.now());
         // A selfLink is accepted and not stored; only a dry run shows it.
         let link = metadata::of(&mut object).remove("selfLink");
         // What is no number says no version.
@@ -99,7 +99,7 @@ impl Registry {
         let is_versioned = version.is_ok_and(|version| version > 0);
         let name = metadata::text(&object, "name").to_owned();
         let within = resource.namespaced.then(|| {
-            let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+            let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
             namespaces.key("", target.namespace())
         });
         let kind = metadata::kind(&object).to_owned();
@@ -107,7 +107,7 @@ impl Registry {
         if errors.is_empty() {
             errors = check_contents(resource, None, &object);
             // Of an Event, what any object may be wrong in is looked at last.
-            if resource.conduct != Conduct::Event || errors.is_empty() {
+            if resource.strategy != Strategy::Event || errors.is_empty() {
                 let mut first = rules::check_new(resource, &object);
                 first.extend(rules::check_core(resource, &object));
                 first.append(&mut errors);
@@ -128,7 +128,7 @@ impl Registry {
         if !errors.is_empty() {
             return Err(ApiError::invalid_as(&resource.group, &kind, &name, &errors));
         }
-        warnings.extend(conduct::warnings(resource, None, &object));
+        warnings.extend(strategy::warnings(resource, None, &object));
         if options.dry_run {
             self.check_free(target, &object)?;
             if let Some(link) = link {
@@ -145,7 +145,7 @@ impl Registry {
         let store =
             async |object: &Object| self.store(resource, &key, None, object, Left::Kept).await;
         let mut committed = store(&object).await;
-        if too_large_to_account(&committed, by, &mut object) {
+        if fits_without_entries(&committed, by, &mut object) {
             committed = store(&object).await;
         }
         let committed = committed.map_err(|error| match error {
@@ -214,7 +214,7 @@ impl Registry {
     }
 
     fn no_namespace(&self, target: &Target) -> ApiError {
-        let namespaces = self.inner.kinds.of_conduct(Conduct::Namespace);
+        let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
         ApiError::not_found(namespaces, target.namespace())
     }
 }

@@ -7,11 +7,11 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
 
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::Registry;
 use crate::registry::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
-use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::strategy;
 use crate::registry::write::commit::{Left, Old};
 use crate::registry::write::{ATTEMPTS, unless_changed, update};
 
@@ -33,7 +33,7 @@ impl Registry {
             return Err(ApiError::method_not_allowed(resource, "delete"));
         }
         let name = target.name()?;
-        if resource.conduct == Conduct::Namespace && is_everlasting(name) {
+        if resource.strategy == Strategy::Namespace && is_everlasting(name) {
             return Err(ApiError::forbidden(
                 resource,
                 name,
@@ -48,16 +48,16 @@ impl Registry {
             let old = Old::read(stored)?;
             check_preconditions(resource, name, &old, options)?;
             // The garbage collector has nothing to do with Events.
-            let propagation = match resource.conduct {
-                Conduct::Event => Some(Propagation::Background),
-                Conduct::Custom
-                | Conduct::Definition
-                | Conduct::Namespace
-                | Conduct::Lease
-                | Conduct::Plain => options.propagation,
+            let propagation = match resource.strategy {
+                Strategy::Event => Some(Propagation::Background),
+                Strategy::Custom
+                | Strategy::Definition
+                | Strategy::Namespace
+                | Strategy::Lease
+                | Strategy::Plain => options.propagation,
             };
             let new = marked(resource, &old.object, propagation, &self.now());
-            let held = !metadata::finalizers(&new).is_empty() || conduct::is_held(resource, &new);
+            let held = !metadata::finalizers(&new).is_empty() || strategy::is_held(resource, &new);
             if options.dry_run {
                 let object = Bytes::from(Value::Object(new).to_string());
                 return Ok(if held {
@@ -190,13 +190,13 @@ fn marked(
     }
     if !metadata::is_deleting(old) {
         // A real server deletes a Namespace by a way of its own, which leaves the generation as it is.
-        if resource.conduct != Conduct::Namespace {
+        if resource.strategy != Strategy::Namespace {
             update::raise_generation(&mut new);
         }
         let metadata = metadata::of(&mut new);
         metadata.insert("deletionTimestamp".to_owned(), now.into());
         metadata.insert("deletionGracePeriodSeconds".to_owned(), 0.into());
-        if resource.conduct == Conduct::Namespace {
+        if resource.strategy == Strategy::Namespace {
             new.insert(
                 "status".to_owned(),
                 serde_json::json!({"phase": "Terminating"}),

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::error::ApiError;
 use crate::field::{FieldError, FieldErrorKind, truncated};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::{Subresource, WriteOptions};
 use crate::registry::rules;
 use crate::registry::rules::metadata::{self, Object};
@@ -60,24 +60,26 @@ impl By {
 
 /// Fields of the object itself that this path never changes, whatever is sent.
 fn untouched(resource: &Resource, subresource: Option<Subresource>) -> &'static [&'static str] {
-    match (resource.conduct, subresource) {
-        (Conduct::Custom, Some(Subresource::Status)) => &["metadata", "spec"],
-        (Conduct::Namespace, Some(Subresource::Status)) => &["spec"],
-        (Conduct::Custom | Conduct::Namespace, None) if resource.status_subresource => &["status"],
+    match (resource.strategy, subresource) {
+        (Strategy::Custom, Some(Subresource::Status)) => &["metadata", "spec"],
+        (Strategy::Namespace, Some(Subresource::Status)) => &["spec"],
+        (Strategy::Custom | Strategy::Namespace, None) if resource.status_subresource => {
+            &["status"]
+        }
         (
-            Conduct::Custom
-            | Conduct::Namespace
-            | Conduct::Definition
-            | Conduct::Event
-            | Conduct::Lease
-            | Conduct::Plain,
+            Strategy::Custom
+            | Strategy::Namespace
+            | Strategy::Definition
+            | Strategy::Event
+            | Strategy::Lease
+            | Strategy::Plain,
             Some(Subresource::Status) | None,
         ) => &[],
     }
 }
 
 /// Puts into `new`, as a client wants it, who owns what after this write. What the client sent there is gone by then.
-pub(crate) fn account(
+pub(crate) fn track(
     resource: &Resource,
     old: Option<&Object>,
     new: &mut Object,
@@ -95,13 +97,13 @@ pub(crate) fn account(
     let managed = Managed::settle(live, sent.as_ref(), subresource.is_some());
     // What is not of this kind, or says that it is of a version that cannot be read, cannot be compared: then nobody owns
     // anything. Built-in kinds only mind what is no version at all; entries of others are dropped below.
-    let is_unreadable = |found: &str| match resource.conduct {
-        Conduct::Custom => found != version,
-        Conduct::Namespace
-        | Conduct::Definition
-        | Conduct::Event
-        | Conduct::Lease
-        | Conduct::Plain => found.matches('/').count() > 1,
+    let is_unreadable = |found: &str| match resource.strategy {
+        Strategy::Custom => found != version,
+        Strategy::Namespace
+        | Strategy::Definition
+        | Strategy::Event
+        | Strategy::Lease
+        | Strategy::Plain => found.matches('/').count() > 1,
     };
     if metadata::kind(new) != resource.kind || managed.has_version(is_unreadable) {
         return;
@@ -123,12 +125,12 @@ fn put(object: &mut Object, managed: Managed) {
 }
 
 /// Takes the entries away: an object that would be too big with them is stored without.
-pub(crate) fn forget(object: &mut Object) -> bool {
+pub(crate) fn drop_entries(object: &mut Object) -> bool {
     metadata::of(object).remove(ENTRIES).is_some()
 }
 
 /// The entries of `from`, put into `object`.
-pub(crate) fn carry(from: &mut Object, object: &mut Object) {
+pub(crate) fn move_entries(from: &mut Object, object: &mut Object) {
     match metadata::of(from).remove(ENTRIES) {
         Some(entries) => metadata::of(object).insert(ENTRIES.to_owned(), entries),
         None => metadata::of(object).remove(ENTRIES),
@@ -182,17 +184,17 @@ pub(crate) fn apply(
     let live = old.unwrap_or(&nothing);
     let applied = managed_fields::apply(&resource.layout, live, config, &writer, force);
     let applied = applied.map_err(|error| match error {
-        ApplyError::Misfit(why) => plain_failure(format!(
+        ApplyError::Misfit(why) => ApiError::unreasoned(format!(
             "failed to create typed patch object ({}): {}",
             what_of(config),
             truncated(&why, 4096)
         )),
-        ApplyError::Stored(why) => plain_failure(format!(
+        ApplyError::Stored(why) => ApiError::unreasoned(format!(
             "failed to create manager for existing fields: failed to convert new object ({}) to smd typed: {}",
             what_of(live),
             truncated(&why, 4096)
         )),
-        ApplyError::Unreadable => plain_failure("failed to decode managed fields".to_owned()),
+        ApplyError::Unreadable => ApiError::unreasoned("failed to decode managed fields".to_owned()),
         ApplyError::Conflicts(conflicts) => conflict(&conflicts),
     })?;
     let mut object = applied.object.unwrap_or_else(|| live.clone());
@@ -248,13 +250,6 @@ fn kind_of(object: &Object) -> String {
     let version = text("apiVersion");
     let slash = if version.contains('/') { "" } else { "/" };
     format!("{slash}{version}, Kind={}", text("kind"))
-}
-
-/// 500 without a reason: what the real server answers where it has no better word.
-fn plain_failure(message: String) -> ApiError {
-    let mut error = ApiError::bad_request(message);
-    (error.code, error.reason) = (500, "");
-    error
 }
 
 fn conflict(conflicts: &[Conflict]) -> ApiError {

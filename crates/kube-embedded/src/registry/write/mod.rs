@@ -20,8 +20,8 @@ use self::managed_fields::By;
 use crate::error::ApiError;
 use crate::registry::request::{Patch, Target, WriteOptions, Written};
 use crate::registry::rules::check::{check_version, no_number, other_uid};
-use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::strategy;
 use crate::registry::write::commit::{Left, Old, left_of};
 use crate::registry::{Registry, commit_failed};
 use crate::store::{CommitError, Committed};
@@ -72,10 +72,10 @@ impl Registry {
         let resource = &target.resource;
         let name = target.name()?;
         let mut wanted = body::decode(resource, body, Came::Whole, options, warnings)?;
-        place(target, &mut wanted)?;
+        match_path(target, &mut wanted)?;
         body::merge_owners(&mut wanted, Came::Whole, warnings);
         if target.subresource.is_none()
-            && conduct::is_made_by_update(resource)
+            && strategy::allows_create_on_update(resource)
             && self
                 .inner
                 .store
@@ -95,7 +95,7 @@ impl Registry {
             let by = By::new(options, self.now());
             let mut new = wanted.clone();
             metadata::of(&mut new).remove("resourceVersion");
-            update::claim(resource, &mut new, &by);
+            update::prepare_for_create(resource, &mut new, &by);
             match self
                 .create_named(target, new, options, Some(&by), warnings)
                 .await
@@ -151,7 +151,7 @@ impl Registry {
             |old, warnings| {
                 let patched = patch::apply(resource, &patch, old.object.clone())?;
                 let mut wanted = body::decode(resource, patched, came, options, warnings)?;
-                place(target, &mut wanted)?;
+                match_path(target, &mut wanted)?;
                 body::merge_owners(&mut wanted, came, warnings);
                 Ok(wanted)
             },
@@ -183,7 +183,7 @@ impl Registry {
             let wanted = want(&old, warnings)?;
             check_version(target, &old, &wanted)?;
             let kind = metadata::kind(&wanted).to_owned();
-            let mut new = update::next(resource, &old.object, wanted, target.subresource, by);
+            let mut new = update::successor(resource, &old.object, wanted, target.subresource, by);
             managed_fields::keep_times(&old.object, &mut new);
             // Nobody links to objects this way any more: it is taken, and not kept.
             let link = metadata::of(&mut new).remove("selfLink");
@@ -210,7 +210,7 @@ impl Registry {
                 return Ok(self.not_stored(&new, false, std::mem::take(warnings)));
             }
             let mut stored = self.store_next(resource, &key, &old, &new).await;
-            if too_large_to_account(&stored, by, &mut new) {
+            if fits_without_entries(&stored, by, &mut new) {
                 stored = self.store_next(resource, &key, &old, &new).await;
             }
             let Some(committed) = unless_changed(stored)? else {
@@ -246,16 +246,18 @@ impl Registry {
 }
 
 /// An object that is too big is stored without its entries, if it is not too big then; whoever applies is told instead.
-pub(crate) fn too_large_to_account(
+pub(crate) fn fits_without_entries(
     stored: &Result<Committed, CommitError>,
     by: Option<&By>,
     object: &mut Object,
 ) -> bool {
-    matches!(stored, Err(CommitError::TooLarge)) && by.is_some() && managed_fields::forget(object)
+    matches!(stored, Err(CommitError::TooLarge))
+        && by.is_some()
+        && managed_fields::drop_entries(object)
 }
 
 /// Name and namespace of the body must be those of the path, where it has them.
-pub(crate) fn place(target: &Target, object: &mut Object) -> Result<(), ApiError> {
+pub(crate) fn match_path(target: &Target, object: &mut Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     if let Some(name) = target.name.as_deref() {
         let found = metadata::text(object, "name");

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::builtin;
 use crate::error::ApiError;
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::Patch;
 use crate::registry::rules::metadata::Object;
 use crate::registry::write::json_patch;
@@ -28,7 +28,7 @@ pub(crate) fn check(resource: &Resource, patch: &Patch) -> Result<(), ApiError> 
             Err(error)
         }
         // How lists of custom resources merge is not known.
-        Patch::Strategic(_) if resource.conduct == Conduct::Custom => {
+        Patch::Strategic(_) if resource.strategy == Strategy::Custom => {
             Err(ApiError::unsupported_media_type(MEDIA_TYPES))
         }
         Patch::Json(_) | Patch::Merge(_) | Patch::Strategic(_) | Patch::Apply { .. } => Ok(()),

@@ -2,21 +2,21 @@
 
 use serde_json::Value;
 
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::request::Subresource;
-use crate::registry::rules::conduct;
 use crate::registry::rules::metadata::{self, Object};
+use crate::registry::rules::strategy;
 use crate::registry::write::managed_fields::{self, By};
 
 /// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
-pub(crate) fn claim(resource: &Resource, object: &mut Object, by: &By) {
-    wipe(resource, object);
-    conduct::complete(resource, object, false);
-    managed_fields::account(resource, None, object, None, by);
+pub(crate) fn prepare_for_create(resource: &Resource, object: &mut Object, by: &By) {
+    clear_generation(resource, object);
+    strategy::complete(resource, object, false);
+    managed_fields::track(resource, None, object, None, by);
 }
 
 /// Removes what a POST cannot set: deletion, and the old selfLink. A PUT or an apply that creates an object can.
-pub(crate) fn revive(object: &mut Object) {
+pub(crate) fn prepare_for_post(object: &mut Object) {
     let metadata = metadata::of(object);
     for field in [
         "deletionTimestamp",
@@ -28,18 +28,18 @@ pub(crate) fn revive(object: &mut Object) {
 }
 
 /// Generations are counted here, where they are counted at all.
-fn wipe(resource: &Resource, object: &mut Object) {
+fn clear_generation(resource: &Resource, object: &mut Object) {
     if counts_generations(resource) {
         metadata::of(object).remove("generation");
     }
 }
 
 /// The first state of an object that a client sent.
-pub(crate) fn first(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
+pub(crate) fn created(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
     if resource.status_subresource {
         object.remove("status");
     }
-    wipe(resource, &mut object);
+    clear_generation(resource, &mut object);
     let metadata = metadata::of(&mut object);
     metadata.insert("uid".to_owned(), uid.into());
     metadata.insert("creationTimestamp".to_owned(), now.into());
@@ -49,13 +49,13 @@ pub(crate) fn first(resource: &Resource, mut object: Object, uid: &str, now: &st
     if !resource.namespaced {
         metadata.remove("namespace");
     }
-    conduct::complete(resource, &mut object, true);
+    strategy::complete(resource, &mut object, true);
     object
 }
 
 /// The successor of `old`, when a client wants `wanted` through the main path or a subresource. `by`: whose the changes are;
 /// none: that is settled already.
-pub(crate) fn next(
+pub(crate) fn successor(
     resource: &Resource,
     old: &Object,
     wanted: Object,
@@ -64,15 +64,15 @@ pub(crate) fn next(
 ) -> Object {
     let mut wanted = wanted;
     if subresource.is_none() {
-        conduct::complete(resource, &mut wanted, false);
+        strategy::complete(resource, &mut wanted, false);
     }
     if let Some(by) = by {
-        managed_fields::account(resource, Some(old), &mut wanted, subresource, by);
+        managed_fields::track(resource, Some(old), &mut wanted, subresource, by);
     }
     match subresource {
         Some(Subresource::Status) => {
             let mut new = old.clone();
-            managed_fields::carry(&mut wanted, &mut new);
+            managed_fields::move_entries(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
             // What the body says of itself and of the metadata is not looked at.
             new
@@ -86,7 +86,7 @@ pub(crate) fn next(
             if resource.kind == "Secret" && !new.contains_key("type") {
                 replace(&mut new, "type", old.get("type").cloned());
             }
-            if resource.conduct == Conduct::Namespace {
+            if resource.strategy == Strategy::Namespace {
                 // What holds a namespace is let go by its own path alone.
                 replace(&mut new, "spec", old.get("spec").cloned());
             }
@@ -126,9 +126,9 @@ fn keep_identity(old: &Object, new: &mut Object) {
 }
 
 fn counts_generations(resource: &Resource) -> bool {
-    match resource.conduct {
-        Conduct::Custom | Conduct::Definition => true,
-        Conduct::Namespace | Conduct::Event | Conduct::Lease | Conduct::Plain => false,
+    match resource.strategy {
+        Strategy::Custom | Strategy::Definition => true,
+        Strategy::Namespace | Strategy::Event | Strategy::Lease | Strategy::Plain => false,
     }
 }
 

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use crate::field::{FieldError, FieldErrorKind};
-use crate::kinds::{Conduct, Resource};
+use crate::kinds::{Resource, Strategy};
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::names;
 
@@ -17,8 +17,8 @@ const FILE_NAME: &str = "a valid config key must consist of alphanumeric charact
 
 /// What the server fills in beyond a schema.
 pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
-    match resource.conduct {
-        Conduct::Namespace => {
+    match resource.strategy {
+        Strategy::Namespace => {
             let name = metadata::text(object, "name").to_owned();
             if !name.is_empty() {
                 let labels = metadata::of(object)
@@ -31,7 +31,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
                 object.insert("status".to_owned(), json!({"phase": "Active"}));
             }
         }
-        Conduct::Plain if resource.kind == "Secret" => {
+        Strategy::Plain if resource.kind == "Secret" => {
             object
                 .entry("type")
                 .or_insert_with(|| Value::from("Opaque"));
@@ -50,22 +50,22 @@ pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
                 }
             }
         }
-        Conduct::Custom
-        | Conduct::Definition
-        | Conduct::Event
-        | Conduct::Lease
-        | Conduct::Plain => {}
+        Strategy::Custom
+        | Strategy::Definition
+        | Strategy::Event
+        | Strategy::Lease
+        | Strategy::Plain => {}
     }
 }
 
 /// What is wrong with an object of a built-in kind, beyond its metadata and the form of its fields.
 pub(crate) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
-    match resource.conduct {
-        Conduct::Plain => check_keys(&resource.kind, object, &mut errors),
-        Conduct::Lease => check_lease(object, &mut errors),
-        Conduct::Event => check_event(object, &mut errors),
-        Conduct::Namespace | Conduct::Custom | Conduct::Definition => {}
+    match resource.strategy {
+        Strategy::Plain => check_keys(&resource.kind, object, &mut errors),
+        Strategy::Lease => check_lease(object, &mut errors),
+        Strategy::Event => check_event(object, &mut errors),
+        Strategy::Namespace | Strategy::Custom | Strategy::Definition => {}
     }
     errors
 }
@@ -251,7 +251,7 @@ fn check_event(object: &Object, errors: &mut Vec<FieldError>) {
 
 /// What whoever wrote this object should know, though it was taken.
 pub(crate) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) -> Vec<String> {
-    if resource.conduct != Conduct::Custom {
+    if resource.strategy != Strategy::Custom {
         return Vec::new();
     }
     let before = old.map(metadata::finalizers).unwrap_or_default();
@@ -277,24 +277,24 @@ pub(crate) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) 
 }
 
 /// Whether PUT of something that does not exist makes it.
-pub(crate) fn is_made_by_update(resource: &Resource) -> bool {
-    match resource.conduct {
-        Conduct::Event | Conduct::Lease => true,
-        Conduct::Custom | Conduct::Definition | Conduct::Namespace | Conduct::Plain => false,
+pub(crate) fn allows_create_on_update(resource: &Resource) -> bool {
+    match resource.strategy {
+        Strategy::Event | Strategy::Lease => true,
+        Strategy::Custom | Strategy::Definition | Strategy::Namespace | Strategy::Plain => false,
     }
 }
 
 /// Whether PUT without a resourceVersion overwrites whatever is there.
-pub(crate) fn is_updated_unconditionally(resource: &Resource) -> bool {
-    match resource.conduct {
-        Conduct::Event | Conduct::Namespace | Conduct::Plain => true,
-        Conduct::Custom | Conduct::Definition | Conduct::Lease => false,
+pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
+    match resource.strategy {
+        Strategy::Event | Strategy::Namespace | Strategy::Plain => true,
+        Strategy::Custom | Strategy::Definition | Strategy::Lease => false,
     }
 }
 
 /// Whether the object is kept by something else than `metadata.finalizers`: a namespace by its contents.
 pub(crate) fn is_held(resource: &Resource, object: &Object) -> bool {
-    resource.conduct == Conduct::Namespace
+    resource.strategy == Strategy::Namespace
         && object
             .get("spec")
             .and_then(|spec| spec["finalizers"].as_array())
