@@ -222,7 +222,7 @@ async fn write(
     path.push_str(&kind.plural);
     path.push('/');
     path.extend(escape(&manifest.name));
-    // Strict: a field that the kind does not have is a mistake to report, not to drop. Forced: the file says what is wanted.
+    // Strict: a field that the kind does not have is a mistake to report, not to drop. Forced: the file has the last word over other field managers.
     let query = format!("?fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=true");
     let apply = async || {
         let body = Some(("application/apply-patch+yaml", &manifest.object));
@@ -314,7 +314,7 @@ impl Answer {
         Some(status.get(field)?.as_str()?.to_owned())
     }
 
-    /// The server's no, in its own words.
+    /// The server's refusal, with its message.
     fn refusal(&self) -> anyhow::Error {
         let message = self
             .status_text("message")

@@ -32,7 +32,7 @@ impl Kind {
     ];
 }
 
-/// One thing that a watch tells.
+/// One event of a watch.
 #[derive(Debug)]
 pub(super) enum Change {
     /// These are all there are.
@@ -75,14 +75,14 @@ enum Standing<'a> {
     Aside(&'static str),
     /// Nothing is written to it, so that it waits stands nowhere but here (P1).
     Paused(String),
-    /// Has no address, and was told why: the controller's reason, and what to show.
+    /// Has no address, and its status says why: the controller's reason, and what to show.
     Told(&'a str, String),
-    /// Has no address, and was not told yet.
+    /// Has no address, and its status does not say why yet.
     Open,
 }
 
 impl Board {
-    /// Takes in what a watch tells.
+    /// Takes in an event.
     pub(super) fn take(&mut self, change: Change) {
         match change {
             Change::All(kind, objects) => {
@@ -186,7 +186,7 @@ impl Board {
         if stuck.is_empty() {
             return Verdict::Bound;
         }
-        // The controller may know better than what a claim was told: it was just bound, or waits for something else by now.
+        // The controller may know more than the claim's status says: it was just bound, or waits for something else by now.
         let pools: BTreeMap<&PoolKey, &Snapshot> =
             snapshots.iter().map(|s| (&s.key, s.as_ref())).collect();
         let known = |key: &PoolKey, reason: &str| {

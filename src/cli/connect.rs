@@ -38,7 +38,7 @@ pub(super) async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow
 }
 
 /// Asks the server for its version and for our kinds, so that a wrong address, wrong credentials and missing definitions are
-/// told at once and in plain words. Tells the version, and whether our kinds are there.
+/// told at once and in plain words. Returns the version, and whether the server has our kinds.
 pub(super) async fn greet(client: &Client, url: &str) -> anyhow::Result<(String, bool)> {
     let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
         Ok(Ok(version)) => version.git_version,

@@ -100,7 +100,7 @@ async fn follow(
     }
 }
 
-/// One watch, until the server closes it. Tells whether the next can go on where this one ended.
+/// One watch, until the server closes it. Returns whether the next can go on where this one ended.
 async fn watch(
     client: &Client,
     kind: Kind,

@@ -11,10 +11,10 @@ use crate::observe::logs::{self, Dial, Format, Level};
 use crate::observe::metrics::PoolMetrics;
 use crate::pool::{self, LeakRepair};
 
-/// How the log looks and how much it tells.
+/// Format and level of the log.
 #[derive(Debug, Args)]
 pub(super) struct Logging {
-    /// How much the log tells: 0 decisions and problems, 1 also steps, 4 everything. Alone it means 0.
+    /// How much is logged: 0 decisions and problems, 1 also steps, 4 everything. Alone it means 0.
     #[arg(short = 'v', long = "v", value_name = "N", num_args = 0..=1, default_missing_value = "0")]
     pub(super) verbosity: Option<u32>,
     /// How a line of the log is written.
@@ -82,7 +82,7 @@ impl Serving {
 }
 
 impl Logging {
-    /// Sets up the log; without `-v` it tells what `quietest` tells. What is returned changes that later.
+    /// Sets up the log; without `-v` its level is `quietest`. The returned value changes the level later.
     pub(super) fn start(&self, quietest: Level) -> anyhow::Result<Dial> {
         let format = match self.logging_format {
             LogFormat::Text => Format::Text,

@@ -40,12 +40,12 @@ pub(super) struct Shown {
     pub(super) server: Option<Server>,
 }
 
-/// Says where something is served. One place for both, so that the lines read alike.
+/// Logs or prints where something is served. One place for both, so that the lines read alike.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Tell {
     /// In the log.
     Log,
-    /// To whoever sits before the terminal.
+    /// On the terminal.
     Terminal,
 }
 
@@ -112,7 +112,7 @@ impl Seen {
         let found = first("the webhook", "--webhook-port", address, Webhook::bind).await?;
         let Some(webhook) = found else { return Ok(()) };
         tracing::info!(address = %webhook.addr(), "the webhook is served");
-        // What is missing is logged here, and not only when someone asks.
+        // What is missing is logged here, and not only at a request.
         let _ = certificates.ready();
         let facts = Arc::new(facts);
         let serve = webhook.serve(certificates, facts, scope, metrics, self.stop.clone());
@@ -126,7 +126,7 @@ impl Seen {
         self.servers.push(("the webhook's certificates", keeping));
     }
 
-    /// Ends them, and tells when one had broken off. A client that does not take its answer in time does not delay the end.
+    /// Ends them, and reports when one had broken off. A client that does not take its answer in time does not delay the end.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         let ends = async {

@@ -28,12 +28,12 @@ use crate::standalone::{self, Listening, Server, ServerError};
 /// Time between two looks at how far the claims are.
 const LOOK: Duration = Duration::from_millis(100);
 /// How long nothing may have happened, here or in the controller, before claims that wait count as waiting for good. The
-/// controller tells when it is idle; this covers the moment in which it has taken a change in and not yet told of it.
+/// controller reports when it is idle; this covers the moment in which it has taken a change in and not reported it yet.
 const QUIET: Duration = Duration::from_millis(300);
-/// Most reasons that are told one by one; the table has them all.
+/// Most reasons that are printed one by one; the table has them all.
 const MAX_REASONS: usize = 20;
 
-/// Runs an API server of its own with the controller in it: no cluster needed.
+/// Runs an embedded API server and the controller in one process: no cluster is needed.
 ///
 /// Serves the objects in the data folder over TLS, writes a kubeconfig for kubectl there, applies the files, waits for their
 /// claims, prints who got which address, and goes on serving.
@@ -263,7 +263,7 @@ impl Standalone {
     }
 }
 
-/// Tells how fast it went, when this run has bound anything.
+/// Prints the rate, when this run has bound anything.
 fn summarize(view: &View, took: Duration) {
     let counters = view.counters();
     let bound: u64 = counters.bound.values().sum();
@@ -287,7 +287,7 @@ fn failed(
     bail!("the controller ended by itself")
 }
 
-/// Reads the files to apply. On a thread that nobody waits for when the program ends: standard input may never end.
+/// Reads the files to apply, on a thread that the end of the program does not wait for: standard input may never end.
 async fn read(files: Vec<String>) -> anyhow::Result<Vec<Manifest>> {
     let (sent, read) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
@@ -296,7 +296,7 @@ async fn read(files: Vec<String>) -> anyhow::Result<Vec<Manifest>> {
             manifests.extend(documents::load(file)?);
             Ok(())
         });
-        // Nobody waits for it any more when the program is ending.
+        // Not awaited any more when the program is ending.
         let _ = sent.send(all.map(|()| manifests));
     });
     read.await.context("reading the files to apply broke off")?

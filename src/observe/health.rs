@@ -1,6 +1,6 @@
 //! `/healthz` and `/readyz` (`--health-addr`), and `/readyz/NAME` for each check alone.
 //!
-//! Healthy: the process answers. Ready: every check says so; until then the answer is 503 with a line that says why.
+//! Healthy: the process answers. Ready: every check passes; until then the answer is 503 with a line that says why.
 //! `/healthz/ping` and `/readyz/ping` are there as in controller-runtime: the process answers.
 //! Anyone who reaches the port may ask, so a connection gets one answer and little time, and a new one takes the
 //! place of the oldest that has asked nothing.

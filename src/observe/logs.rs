@@ -63,7 +63,7 @@ pub struct AlreadySet;
 pub struct Dial(Arc<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
 
 impl Dial {
-    /// From now on the log tells what `level` lets through, whatever it was set up with.
+    /// From now on the log has this level, whatever it was set up with.
     ///
     /// # Errors
     /// When the log is gone, which happens while the process ends.
@@ -88,7 +88,7 @@ impl std::fmt::Debug for Dial {
     }
 }
 
-/// Sets up the log of this process. `RUST_LOG`, when it is set and can be read, says what is let through instead of `level`.
+/// Sets up the log of this process. `RUST_LOG`, when it is set and can be read, replaces `level`.
 ///
 /// # Errors
 /// When it is set up already.

@@ -157,7 +157,7 @@ fn value(object: DynamicObject) -> Value {
     Value::Object(whole)
 }
 
-/// What the rules said, as Kubernetes says it of its own kinds.
+/// The verdict in the form that Kubernetes gives for its built-in kinds.
 fn said(
     hook: &Hook,
     response: AdmissionResponse,

@@ -1,5 +1,5 @@
 //! The server itself: TLS, HTTP/1.1 or HTTP/2, one AdmissionReview a request. Anyone who reaches the port may ask (the API
-//! server shows no certificate of its own unless an administrator gives it one), so everything is bounded: connections, time,
+//! server shows no client certificate unless an administrator gives it one), so everything is bounded: connections, time,
 //! requests at one time, and memory.
 
 use std::io;

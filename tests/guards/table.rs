@@ -233,4 +233,30 @@ pub(crate) const GUARDS: &[Guard] = &[
         oracle: "webhook",
         says: "right: Foreign",
     },
+    Guard {
+        name: "a late event of the object before is dropped",
+        why: "it ends the object that our create has made under its name, and the address counts as free",
+        edits: &[Edit {
+            file: "src/pool/known.rs",
+            take: "            Some(known) => seen.is_older_than(known),\n",
+            put: "            Some(_) => false,\n",
+        }],
+        test: "controller::tests::router::a1_a_late_event_of_the_object_before_does_not_end_the_one_that_our_create_made",
+        script: "",
+        oracle: "router",
+        says: "assertion failed: world.told",
+    },
+    Guard {
+        name: "an answer takes the place of older facts in the mailbox",
+        why: "the pool takes an older version of an object after a newer one",
+        edits: &[Edit {
+            file: "src/controller/mailbox.rs",
+            take: "                inner.supersede(object);\n",
+            put: "                let _ = object;\n",
+        }],
+        test: "controller::tests::mailbox::an_answer_takes_the_place_of_older_facts_of_its_object",
+        script: "",
+        oracle: "mailbox",
+        says: "assertion `left == right` failed",
+    },
 ];

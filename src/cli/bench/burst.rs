@@ -29,7 +29,7 @@ struct Times {
     controller: Vec<Duration>,
 }
 
-/// Runs all rounds. Tells what to print, and how many addresses were given twice.
+/// Runs all rounds. Returns what to print, and how many addresses were given out twice.
 pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<(String, usize)> {
     let mut rounds = Vec::new();
     let mut duplicates = 0;

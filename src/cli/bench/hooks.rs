@@ -38,7 +38,7 @@ const FIGURES: &str = "apiserver_admission_webhook_admission_duration_seconds";
 /// The time that is wanted, and the bucket of it.
 const WANTED: (&str, &str) = ("5 ms", "0.005");
 
-/// The server takes configurations up some time after they are stored, and tells nobody when.
+/// The server takes configurations up some time after they are stored, and does not report when.
 const LOOKS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -113,7 +113,7 @@ mod tests {
     fn only_lives_that_overlap_are_duplicates() {
         let mut lives = Lifetimes::default();
         lives.seen(&object(ClaimKind::Metal3, "a", 10, "10.0.0.1"));
-        // The successor's watch is ahead of the watch that tells the end of what was there before.
+        // The successor's watch may be ahead of the watch that shows the end of the pool before it.
         lives.seen(&object(ClaimKind::Capi, "b", 21, "10.0.0.1"));
         lives.seen(&object(ClaimKind::Metal3, "a", 15, "10.0.0.1"));
         lives.gone(&object(ClaimKind::Metal3, "a", 20, "10.0.0.1"));

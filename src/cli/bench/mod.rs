@@ -5,7 +5,7 @@
 //! controller; same client, same cap of requests in flight, same watches, same creators. What counts is the ratio.
 //!
 //! ```text
-//!   site.rs      which server: an embedded one of its own, or the one that --kubeconfig names
+//!   site.rs      which server: an embedded one, or the one that --kubeconfig names
 //!   load.rs      a namespace, pools and claims, and their end        rule.rs   finalizers put in by the server
 //!   hooks.rs     webhooks that the server asks
 //!   observer.rs  watches the claims: when each was created and bound      lifetimes.rs  and no address is given twice
@@ -240,7 +240,7 @@ impl Bench {
                 eprintln!("{}", round.line(n, rounds));
                 report.add(round);
             }
-            // Whoever comes later finds a fuller store: they take turns.
+            // The later one finds a fuller store: they take turns.
             all.rotate_left(1);
         }
         Ok(report)
@@ -321,7 +321,7 @@ impl Added {
         Ok(Self::Hooks(hooks))
     }
 
-    /// Removes it, and tells which reviews the API server has asked for.
+    /// Removes it, and returns which reviews the API server has asked for.
     async fn remove(self) -> anyhow::Result<Option<Reviews>> {
         match self {
             Self::Nothing => Ok(None),

@@ -1,4 +1,4 @@
-//! What happens to the claims of a round, and when: told by watches of the bench's own, the same for all sides.
+//! What happens to the claims of a round, and when: seen by the bench's own watches, the same for all sides.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use crate::api::{Address, Claim, ClaimKey, ClaimKind, WireObject};
 /// Time in which something must happen to some claim, or the round has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// What is known of a claim: moments at which the watch told it.
+/// What is known of a claim: the moments of its events.
 #[derive(Debug, Clone)]
 struct Moments {
     version: Arc<str>,
@@ -41,11 +41,11 @@ pub(super) struct Observer {
     claims: HashMap<ClaimKey, Moments>,
     pools: usize,
     bound: usize,
-    /// When the first write of whoever binds the claims showed.
+    /// When the first write of the side that binds the claims was seen.
     begun: Option<Instant>,
     lifetimes: Lifetimes,
     done: Done,
-    /// What [`Self::next`] has not handed out yet: a list may tell much at once.
+    /// What [`Self::next`] has not returned yet: a list may show much at once.
     steps: VecDeque<Step>,
 }
 

@@ -139,18 +139,18 @@ impl Report {
         self.rounds.iter().filter(move |r| r.who == who)
     }
 
-    /// Someone's rate as a share of the ceiling's, round by round.
+    /// A side's rate as a share of the ceiling's, round by round.
     fn share(&self, who: Who) -> Option<Spread> {
         self.share_of(Who::Ceiling, who)
     }
 
-    /// Someone's rate as a share of another's, round by round.
+    /// A side's rate as a share of another's, round by round.
     fn share_of(&self, other: Who, who: Who) -> Option<Spread> {
         let pairs = self.of(other).zip(self.of(who));
         Spread::of(pairs.map(|(other, ours)| ours.rate() / other.rate()))
     }
 
-    /// Reviews of all of someone's rounds.
+    /// Reviews of all rounds of a side.
     fn reviews(&self, who: Who) -> Option<Reviews> {
         self.of(who)
             .filter_map(|round| round.reviews)

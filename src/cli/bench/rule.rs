@@ -20,7 +20,7 @@ const KINDS: [&str; 2] = [
     "mutatingadmissionpolicybindings",
 ];
 
-/// The server takes policies up some time after they are stored, and tells nobody when.
+/// The server takes policies up some time after they are stored, and does not report when.
 const LOOKS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_mins(1);
 

@@ -114,14 +114,14 @@ impl Side {
         Ok(Self { stop, task, view })
     }
 
-    /// Stops it and tells what the controller has sent.
+    /// Stops it and returns what the controller has sent.
     pub(super) async fn stop(self) -> anyhow::Result<Option<Sent>> {
         self.stop.cancel();
         self.task.await.context("it broke off")??;
         Ok(self.view.map(|view| Sent::of(&view.counters())))
     }
 
-    /// Returns when it ends though nobody has stopped it.
+    /// Returns when it ends without having been stopped.
     pub(super) async fn failed(&mut self) -> anyhow::Error {
         match (&mut self.task).await {
             Ok(Ok(())) => anyhow!("it ended by itself"),

@@ -44,7 +44,7 @@ impl Sites {
         Ok(Self { main, embedded })
     }
 
-    /// Where someone takes part.
+    /// Where a side takes part.
     pub(super) fn of(&self, who: Who) -> &Site {
         match (who, &self.embedded) {
             (Who::Embedded, Some(embedded)) => embedded,

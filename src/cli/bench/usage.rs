@@ -1,4 +1,4 @@
-//! What this process has used, as Linux tells it; nothing elsewhere.
+//! CPU time and memory of this process, from Linux' `/proc`; zero on other systems.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Load for others to see: claims come and go in waves, so that pools run dry and recover. Whoever serves the API server binds
+//! Load for others to see: claims come and go in waves, so that pools run dry and recover. The controller that serves the API server binds
 //! them; nothing is measured here.
 
 use std::f64::consts::TAU;
@@ -29,7 +29,7 @@ struct Crowd {
     next: u32,
 }
 
-/// Goes on for so long, or until it is stopped, and removes everything then. Tells what to print, and how many addresses were
+/// Goes on for so long, or until it is stopped, and removes everything then. Returns what to print, and how many addresses were
 /// given twice.
 pub(super) async fn run(
     site: &Site,

@@ -33,7 +33,7 @@ use self::report::Report;
 use super::{connect, print};
 use crate::controller;
 
-/// Reads a running cluster and tells what would change if the manager served it, and what stands in the way.
+/// Reads a running cluster and reports what would change if the manager served it, and what stands in the way.
 ///
 /// Nothing is written. Exit code 0: nothing stands in the way (there may be warnings); 1: something does; 2: not everything could
 /// be read, so that more may stand in the way.
@@ -76,7 +76,7 @@ enum Output {
 pub(super) enum Level {
     /// It must be settled before the manager serves the cluster.
     Blocks,
-    /// The manager works, and someone should look.
+    /// The manager works, and a person should look.
     Warns,
     /// Good to know.
     Notes,
@@ -100,7 +100,7 @@ pub(super) struct Finding {
     pub(super) check: &'static str,
     /// The object, as people would look for it.
     pub(super) object: String,
-    /// What is there.
+    /// Numbers of the cluster's objects.
     pub(super) message: String,
     /// What to do.
     pub(super) action: String,

@@ -39,7 +39,7 @@ pub(super) struct Survey {
     pub(super) services: BTreeSet<String>,
     /// `namespace/name` of the manager's ServiceAccount and the rights that it lacks; `None` when it does not exist.
     pub(super) account: (String, Option<Vec<String>>),
-    /// What could not be read, with the server's words.
+    /// What could not be read, with the server's message.
     pub(super) unread: Vec<String>,
     /// Objects that cannot be understood, with why.
     pub(super) strange: Vec<(String, String)>,
@@ -125,7 +125,7 @@ impl Reader<'_> {
     }
 }
 
-/// The server's own words, or what is wrong with the way to it.
+/// The server's message, or why there was no answer.
 fn words(error: kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message,
@@ -268,7 +268,7 @@ impl Survey {
             .collect();
     }
 
-    /// Objects that nobody understands.
+    /// Objects that cannot be read.
     pub(super) fn unreadable(&self) -> Vec<Finding> {
         let finding = |(object, why): &(String, String)| {
             let action = "mend or delete the object; until then whatever it holds is not known";

@@ -24,7 +24,7 @@ pub(super) struct Rehearsal {
     invalid: Vec<String>,
     /// The first requests, by what they are.
     pub(super) writes: BTreeMap<&'static str, u64>,
-    /// Whether the manager acts on the pool; a pool that does not exist is nobody's.
+    /// Whether the manager acts on the pool; it acts on none that does not exist.
     scope: Scope,
     /// Claims that the manager acts on, and those of others.
     claims: usize,

@@ -8,7 +8,7 @@
 //!       -> GET /metrics, PUT /debug/flags/v   server.rs      GET /metrics only
 //! ```
 //!
-//! It fails closed: whoever cannot be reviewed gets no answer but the error.
+//! It fails closed: a caller that cannot be reviewed gets no answer but the error.
 
 mod access;
 mod rate;

@@ -27,7 +27,7 @@ use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics;
 use listen::{Full, Guest, Held, Limits, Listener};
 
-/// Time for the head of a request, which also ends a connection that says nothing more, and for a body.
+/// Time for the head of a request, which also ends an idle connection, and for a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time for a TLS handshake and the first request that may be served.
 const GREETING: Duration = Duration::from_secs(15);
@@ -55,7 +55,7 @@ pub struct Served {
 pub enum Guard {
     /// Anyone who reaches the port, for metrics only (`--insecure-diagnostics`).
     Open,
-    /// Over TLS, whoever the API server knows and allows.
+    /// Over TLS, for callers that the API server knows and allows.
     Reviewed {
         /// Certificate and versions.
         tls: Arc<rustls::ServerConfig>,
@@ -129,7 +129,7 @@ impl Desk {
                 Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
             }
         });
-        // Who talks nonsense or too slowly is left; there is nobody to tell.
+        // A broken or slow client is dropped; an error of its connection is of no use to anyone.
         let _ = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)

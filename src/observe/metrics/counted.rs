@@ -557,7 +557,7 @@ impl Metrics {
         });
     }
 
-    /// A watch told of something.
+    /// An event of a watch came.
     pub fn watch_event(&self, kind: &str, event: &str) {
         self.watch_events.with_label_values(&[kind, event]).inc();
     }

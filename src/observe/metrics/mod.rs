@@ -39,7 +39,7 @@ pub struct Sight {
     pub busy: usize,
     /// Pools with something to take in.
     pub queued: usize,
-    /// Things that the pools have yet to be told.
+    /// Inputs that the pools have not taken yet.
     pub backlog: usize,
 }
 

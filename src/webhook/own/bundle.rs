@@ -51,7 +51,7 @@ pub(super) fn authorities(configuration: &Value) -> Vec<String> {
     bundles.flat_map(|bundle| split(&bundle)).collect()
 }
 
-/// Whether someone else is asked, by annotation, to keep the `caBundle` of this configuration.
+/// Whether an annotation asks cert-manager or another controller to keep the `caBundle` of this configuration.
 pub(super) fn is_kept_by_others(configuration: &Value) -> bool {
     let annotations = configuration.pointer("/metadata/annotations");
     let annotations = annotations.and_then(Value::as_object);

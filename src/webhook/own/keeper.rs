@@ -253,7 +253,7 @@ impl Keeper {
                     Ok(()) => {}
                     Err(why) => raced = why,
                 }
-                // What the server holds now counts, whoever wrote it.
+                // What the server holds now counts, also when another replica wrote it.
                 continue;
             };
             let (why, repair) = match Content::read(&secret, &self.own.names, now) {
@@ -304,7 +304,7 @@ impl Keeper {
         if last.is_some_and(|last| content.is_trusted_by(&last.content.bundle, names, now)) {
             return Ok(Origin::Ours);
         }
-        // What has expired meanwhile says nothing: others may have made something new.
+        // Of an expired certificate nothing follows: another replica may have made a new one.
         let known = last.filter(|last| last.content.standing(names, now).is_ok());
         let validating = self.in_force::<ValidatingWebhookConfiguration>(&self.own.validating);
         let mut in_force = validating.await?;
