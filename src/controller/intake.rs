@@ -24,10 +24,11 @@ use tracing::{debug, error, info, warn};
 use crate::pool::{By, KindState, Name};
 
 use super::backoff::Backoff;
+use super::barrier::Listing;
 use super::discovery;
 use super::failure::Failures;
 use super::reading::{self, Event, Unreadable};
-use super::router::{Listing, Router};
+use super::router::Router;
 use super::served::Served;
 use super::term::Term;
 use super::transport::{self, Call, Fault};

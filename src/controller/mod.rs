@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   watch (one task per kind)                     intake.rs    discovery.rs  watch.rs  lines.rs  reading.rs
-//!     -> router: which pool? barrier until listed router.rs    registry.rs  (pool::Known: is it new?)
+//!     -> router: which pool? barrier until listed router.rs    barrier.rs  registry.rs  (pool::Known: is it new?)
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
@@ -20,6 +20,7 @@
 
 mod absence;
 mod backoff;
+mod barrier;
 mod bucket;
 mod ceiling;
 mod client;

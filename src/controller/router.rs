@@ -7,24 +7,20 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
-
-use tokio::time::{Instant, timeout};
 
 use crate::api::{
     AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ReferenceFault, Uid,
     WireObject,
 };
 use crate::pool::{
-    By, Freshness, Incarnation, Input, KindState, Kinds, Known, Name, Object, Outcome, Outdated,
-    Reread,
+    By, Freshness, Incarnation, Input, Kinds, Known, Name, Object, Outcome, Outdated, Reread,
 };
 
 use super::absence::Absences;
 use super::mailbox::ReplyPlace;
 use super::reading;
 use super::registry::{PoolHandle, Registry};
-use super::term::{Term, Terms};
+use super::term::Terms;
 use super::view::Counts;
 use super::wire::Subject;
 
@@ -35,33 +31,22 @@ pub(super) type Hire = Box<dyn Fn(&Arc<Router>, &PoolKey, &PoolHandle) + Send + 
 pub(super) struct Router {
     state: Mutex<State>,
     registry: Arc<Registry>,
-    counts: Arc<Counts>,
+    pub(super) counts: Arc<Counts>,
     /// `--watch-filter`.
     filter: Option<String>,
     hire: Hire,
     /// Changed under the lock only.
-    terms: Terms,
-    absences: Absences,
+    pub(super) terms: Terms,
+    pub(super) absences: Absences,
 }
 
-/// Time that a create waits for discovery's answer about kinds that are absent.
-const ABSENCE_PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a complete list is good for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Listing {
-    /// It holds everything that a leader before this process wrote.
-    Counts,
-    /// It was begun in a term before this one: list again.
-    Outdated,
-}
-
+/// What is behind the router's lock.
 #[derive(Default)]
-struct State {
-    kinds: Kinds,
+pub(super) struct State {
+    pub(super) kinds: Kinds,
     /// While it is closed (on a standby) pools do not learn that the kinds are listed, so they write nothing; all begin when it
     /// opens.
-    barrier: Barrier,
+    pub(super) barrier: Barrier,
     known: Known,
     /// Clusters by namespace, for workers that are started later.
     clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
@@ -79,12 +64,6 @@ struct State {
 
 /// The least [`State::namespaces_bound`].
 const FEW_NAMESPACES: usize = 64;
-
-/// Kinds that may be absent and whose objects hold addresses: address objects, and claims by their status (A2).
-const HOLDERS: [Kind; 2] = [
-    Kind::Addresses(ClaimKind::Capi),
-    Kind::Claims(ClaimKind::Capi),
-];
 
 /// Whether pools may be told that the kinds are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -116,7 +95,7 @@ impl Router {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect(super::LOCK)
     }
 
@@ -284,107 +263,9 @@ impl Router {
         }
     }
 
-    /// The state of a kind changed, other than by a list.
-    pub(super) fn kind_is(&self, kind: Kind, to: KindState) {
-        self.set(&mut self.state(), kind, to);
-    }
-
-    fn set(&self, state: &mut State, kind: Kind, to: KindState) {
-        let place = &mut state.kinds[kind];
-        if *place == to {
-            return;
-        }
-        *place = to;
-        self.absences.changed();
-        self.counts.kinds(state.kinds);
-        if state.barrier == Barrier::Open {
-            self.tell_all(state);
-        }
-    }
-
     #[cfg(test)]
     pub(super) fn namespaces_for_tests(&self) -> usize {
         self.state().namespaces.len()
-    }
-
-    /// The term that a list is begun in, and when the next one comes.
-    pub(super) fn terms(&self) -> &Terms {
-        &self.terms
-    }
-
-    /// A list that was begun in this term is complete and was put in.
-    pub(super) fn listed(&self, kind: Kind, begun: Term) -> Listing {
-        let mut state = self.state();
-        if begun < self.terms.current() {
-            return Listing::Outdated;
-        }
-        self.set(&mut state, kind, KindState::Listed);
-        Listing::Counts
-    }
-
-    /// Discovery that was asked in this term, at `at`, says that the server does not have the kind.
-    pub(super) fn absent(&self, kind: Kind, asked: Term, at: Instant) {
-        let mut state = self.state();
-        if asked == self.terms.current() {
-            self.set(&mut state, kind, KindState::Absent);
-            self.absences.confirm(kind, at);
-        }
-    }
-
-    /// Which absent kinds discovery is to be asked for anew.
-    pub(super) fn absences(&self) -> &Absences {
-        &self.absences
-    }
-
-    /// Whether an address object may be created now (A3): every kind whose objects hold addresses is known, and those that are
-    /// absent were absent no longer than `age` ago. Waits until discovery has said so.
-    pub(super) async fn knows_who_holds(&self, age: Duration) -> bool {
-        let since = Instant::now();
-        let since = since.checked_sub(age).unwrap_or(since);
-        let known = async {
-            loop {
-                let answered = self.absences.answered();
-                let kinds = self.state().kinds;
-                let mut confirmed = true;
-                for kind in HOLDERS {
-                    match kinds[kind] {
-                        KindState::Listed | KindState::Unavailable => {}
-                        KindState::Pending => return false,
-                        KindState::Absent => confirmed &= self.absences.is_confirmed(kind, since),
-                    }
-                }
-                if confirmed {
-                    return true;
-                }
-                answered.await;
-            }
-        };
-        timeout(ABSENCE_PATIENCE, known).await.unwrap_or(false)
-    }
-
-    /// Another process led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
-    /// until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be called before
-    /// the barrier opens.
-    pub(super) fn next_term(&self) {
-        let mut state = self.state();
-        self.terms.begin();
-        for kind in Kind::ALL {
-            match state.kinds[kind] {
-                KindState::Listed | KindState::Absent => {
-                    self.set(&mut state, kind, KindState::Pending);
-                }
-                KindState::Pending | KindState::Unavailable => {}
-            }
-        }
-    }
-
-    /// Opens or closes the barrier, when this process begins or ceases to lead.
-    pub(super) fn barrier(&self, barrier: Barrier) {
-        let mut state = self.state();
-        if state.barrier != barrier {
-            state.barrier = barrier;
-            self.tell_all(&state);
-        }
     }
 
     /// The pools of a namespace that have a worker.
@@ -556,7 +437,7 @@ impl Router {
         self.tell_all(&self.state());
     }
 
-    fn tell_all(&self, state: &State) {
+    pub(super) fn tell_all(&self, state: &State) {
         let kinds = state.kinds_for_pools();
         for pool in &state.hired {
             let _ = self.put(pool, Input::Kinds(kinds));

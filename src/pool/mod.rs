@@ -21,6 +21,8 @@
 //! Nothing is assumed done before its answer or the object itself is seen.
 
 mod answer;
+mod answer_address;
+mod answer_claim;
 mod assess;
 mod attempt;
 mod bind;

@@ -12,6 +12,7 @@
 //! that by [`PoolMetrics`]. Everything is registered in a registry that is handed in; there is no global one.
 
 mod counted;
+mod defined;
 mod family;
 mod fleet;
 mod pools;

@@ -1,7 +1,13 @@
 //! The state machine against a fake API server: rule by rule, and as a model under random faults.
 
+mod clusters;
+mod door;
 mod edges;
-mod ends;
+mod missing;
 mod model;
+mod release;
+mod requests;
 mod rules;
+mod server;
+mod steps;
 mod world;

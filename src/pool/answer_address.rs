@@ -1,0 +1,225 @@
+//! Answers to reads and writes of an address object, its create among them (R7, A12).
+
+use jiff::SignedDuration;
+
+use crate::api::{Address, AddressKey, ClaimKey, Uid};
+
+use super::case::AttemptState;
+use super::input::{Freshness, Object, Outcome, Refusal, Reread, Scope};
+use super::machine::Pool;
+use super::record::Course;
+use super::request::{Decision, Effect};
+use super::space::Holder;
+use super::time::{Failure, later};
+
+/// Time for which nothing is created in a namespace that refused a create because it is being deleted.
+const TERMINATING: SignedDuration = SignedDuration::from_mins(1);
+
+impl Pool {
+    pub(super) fn answered_create(&mut self, key: &ClaimKey, outcome: Outcome) {
+        let what = "create the address object";
+        let doubt = self.doubt(key);
+        // Back to where it was before this create was sent.
+        let undone = doubt.map_or(AttemptState::Planned, |since| AttemptState::Unanswered {
+            since,
+        });
+        match outcome {
+            Outcome::Stored(Object::Address { address, scope }, freshness) => {
+                self.succeeded(key);
+                self.created(key, address, scope, freshness);
+            }
+            Outcome::NameTaken => {
+                self.succeeded(key);
+                if let Some(name) = self.attempt_name(key) {
+                    self.effect(Effect::WatchName(name));
+                }
+                self.set_attempt(key, AttemptState::Taken { freed: false });
+            }
+            Outcome::Unknown { message } => {
+                let since = self.now;
+                self.set_attempt(key, AttemptState::Unanswered { since });
+                self.failed(key, Failure::Lost, what, &message);
+            }
+            Outcome::NotSent { retry_after } => {
+                self.set_attempt(key, undone);
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Refused { refusal, message } => {
+                self.failed(key, Failure::Refused, what, &message);
+                self.create_refused(key, refusal, &message);
+            }
+            Outcome::Gone => {
+                let message = "the namespace does not exist".to_owned();
+                self.failed(key, Failure::Refused, what, &message);
+                self.create_refused(key, Refusal::Other, &message);
+            }
+            Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::Cluster(_) => {
+                self.set_attempt(key, undone);
+                self.failed(key, Failure::Lost, what, "no address object came back");
+            }
+        }
+    }
+
+    /// The object exists: it holds the address from now on, not the attempt.
+    pub(super) fn created(
+        &mut self,
+        key: &ClaimKey,
+        address: Box<Address>,
+        scope: Scope,
+        freshness: Freshness,
+    ) {
+        if let Ok(address) = address.address {
+            self.decided(Decision::Allocated {
+                claim: key.clone(),
+                address,
+            });
+        }
+        let object = address.key();
+        self.take_in(Object::Address { address, scope }, freshness);
+        if let Some(case) = self.cases.get_mut(key) {
+            case.vanished = None;
+            case.refusal = None;
+            if case.claim.is_none()
+                && let Some(record) = self.addresses.get_mut(&object)
+            {
+                // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with
+                // our finalizer: a DELETE that has found no finalizer yet removes what it finds at the end.
+                record.course = Course::Goes;
+                case.confirmed = false;
+            }
+        }
+        self.drop_attempt(key);
+    }
+
+    pub(super) fn create_refused(&mut self, key: &ClaimKey, refusal: Refusal, message: &str) {
+        match refusal {
+            Refusal::NamespaceTerminating => {
+                let first = !self.is_terminating();
+                self.terminating_until = Some(later(self.now, TERMINATING));
+                if first {
+                    self.mark_all();
+                }
+            }
+            Refusal::Forbidden | Refusal::Invalid | Refusal::Other => {
+                self.refused_write(key, "the address object", message);
+            }
+        }
+        if let Some(since) = self.doubt(key) {
+            // An earlier one may have been carried out: that it is refused now says nothing about it.
+            self.set_attempt(key, AttemptState::Barred { since });
+        } else if self.cases.get(key).is_some_and(|c| c.vanished.is_some()) {
+            self.set_attempt(key, AttemptState::Planned);
+        } else {
+            // Somebody else may have more luck with the address meanwhile.
+            self.drop_attempt(key);
+        }
+    }
+
+    /// Whose object has the name that we asked for (A12).
+    pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
+        let what = "read the address object";
+        match outcome {
+            Outcome::Stored(Object::Address { address, scope }, freshness) => {
+                self.succeeded(key);
+                self.name_read(key, name, address, scope, freshness);
+            }
+            Outcome::Gone => {
+                self.succeeded(key);
+                self.effect(Effect::ForgetName(name.clone()));
+                self.set_attempt(key, AttemptState::Planned);
+            }
+            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Stored(..)
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no object came back"),
+        }
+    }
+
+    pub(super) fn name_read(
+        &mut self,
+        key: &ClaimKey,
+        name: &AddressKey,
+        address: Box<Address>,
+        scope: Scope,
+        freshness: Freshness,
+    ) {
+        let attempt = self.cases.get(key).and_then(|c| c.attempt.as_deref());
+        let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
+            return;
+        };
+        if state == (AttemptState::Taken { freed: true }) {
+            // It went while it was read; asked again.
+            self.set_attempt(key, AttemptState::Taken { freed: false });
+            return;
+        }
+        let here = address.pool_key() == self.key;
+        if here && address.claim == key.name {
+            self.effect(Effect::ForgetName(name.clone()));
+            self.created(key, address, scope, freshness);
+            return;
+        }
+        self.take_in(Object::Address { address, scope }, freshness);
+        self.foreign.insert(name.clone(), addr);
+        self.space.hold(addr, Holder::Foreign(name.clone()));
+        self.report_foreign(name, Some(addr));
+        self.drop_attempt(key);
+    }
+
+    pub(super) fn answered_address(
+        &mut self,
+        key: &ClaimKey,
+        object: &AddressKey,
+        uid: &Uid,
+        outcome: Outcome,
+    ) {
+        let what = "write the address object";
+        match outcome {
+            Outcome::Stored(address @ Object::Address { .. }, freshness) => {
+                self.succeeded(key);
+                self.take_in(address, freshness);
+            }
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
+                self.succeeded(key);
+                self.address_gone(object, uid);
+                self.name_freed(object);
+            }
+            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, freshness)) => {
+                let version = self.addresses.get(object).map(|a| a.version.clone());
+                self.take_in(address, freshness);
+                self.spare(object, uid);
+                if self.addresses.get(object).map(|a| a.version.clone()) == version {
+                    self.failed(key, Failure::Lost, what, "it changed meanwhile");
+                }
+            }
+            Outcome::Refused { message, .. } => {
+                self.spare(object, uid);
+                self.failed(key, Failure::Refused, what, &message);
+                self.refused_write(key, "a write of the address object", &message);
+            }
+            Outcome::NotSent { retry_after } => {
+                self.spare(object, uid);
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Conflict(Reread::Unread | Reread::Found(..))
+            | Outcome::Stored(..)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    /// The DELETE certainly did nothing: the object may be bound again.
+    pub(super) fn spare(&mut self, object: &AddressKey, uid: &Uid) {
+        if let Some(record) = self.addresses.get_mut(object)
+            && record.uid == *uid
+            && !record.deleting
+        {
+            record.delete_sent = false;
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Answers to reads and writes of a claim.
+
+use crate::api::{Claim, ClaimKey, Uid};
+
+use super::answer::ClaimWrite;
+use super::case::Refused;
+use super::input::{Freshness, Object, Outcome, Reread, Scope};
+use super::machine::Pool;
+use super::request::{ClaimStatus, Decision};
+use super::time::Failure;
+
+impl Pool {
+    pub(super) fn failed(&mut self, key: &ClaimKey, failure: Failure, what: &str, why: &str) {
+        let now = self.now;
+        if let Some(case) = self.cases.get_mut(key) {
+            case.backoff.fail(failure, now, &mut self.rng);
+        }
+        self.decided(Decision::Retrying {
+            what: format!("{what} of {key}"),
+            why: why.to_owned(),
+        });
+    }
+
+    pub(super) fn succeeded(&mut self, key: &ClaimKey) {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.refusal = None;
+            case.backoff.reset();
+        }
+    }
+
+    /// A write of this case was refused: its claim is to say so (U1).
+    pub(super) fn refused_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.refusal = Some(Box::new(Refused {
+                what,
+                message: message.chars().take(1024).collect(),
+                explained: false,
+            }));
+        }
+    }
+
+    /// The claim's own object came or went with an answer to a patch of it.
+    pub(super) fn answered_claim(
+        &mut self,
+        key: &ClaimKey,
+        uid: &Uid,
+        write: &ClaimWrite,
+        outcome: Outcome,
+    ) {
+        let what = "write";
+        match outcome {
+            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
+                // A status that explains a refused write does not hasten the next try.
+                let explains = self.cases.get(key).is_some_and(|c| c.refusal.is_some());
+                if !(explains && matches!(write, ClaimWrite::Status(None))) {
+                    self.succeeded(key);
+                }
+                let created = claim.meta.created();
+                self.take_in(Object::Claim { claim, scope }, freshness);
+                if let ClaimWrite::Status(Some(address)) = *write {
+                    self.decided(Decision::Bound {
+                        claim: key.clone(),
+                        address,
+                        created,
+                    });
+                }
+            }
+            Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
+                self.succeeded(key);
+                self.claim_gone(key, uid);
+            }
+            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, freshness)) => {
+                let version = self.claim_version(key);
+                self.take_in(claim, freshness);
+                if self.claim_version(key) == version {
+                    self.failed(key, Failure::Lost, what, "it changed meanwhile");
+                }
+            }
+            Outcome::Refused { message, .. } => {
+                self.failed(key, Failure::Refused, what, &message);
+                if let ClaimWrite::Finalizer(what) = *write {
+                    self.refused_write(key, what, &message);
+                    if self.doubt(key).is_none() {
+                        // Nothing was created: another claim may have the address meanwhile (A12).
+                        self.drop_attempt(key);
+                    }
+                }
+            }
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Conflict(Reread::Unread | Reread::Found(..))
+            | Outcome::Stored(..)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    /// What the server has kept of a status that was written; `None` when it is not known whether it was written.
+    pub(super) fn learn_claim(
+        &mut self,
+        key: &ClaimKey,
+        sent: &ClaimStatus,
+        stored: Option<&Claim>,
+    ) {
+        let fields = self.fields.entry(key.kind).or_default();
+        let before = (fields.dropped.clone(), fields.are_known);
+        let asked = fields.asked_by.take_if(|by| by == key).is_some();
+        if let Some(stored) = stored {
+            fields.dropped.learn_claim(sent, stored);
+            fields.are_known |= sent.conditions.is_some();
+        }
+        if asked || before != (fields.dropped.clone(), fields.are_known) {
+            self.mark_all();
+        }
+    }
+
+    pub(super) fn claim_version(&self, key: &ClaimKey) -> Option<std::sync::Arc<str>> {
+        let claim = self.cases.get(key)?.claim.as_deref()?;
+        Some(claim.version.clone())
+    }
+
+    pub(super) fn answered_confirm(&mut self, key: &ClaimKey, outcome: Outcome) {
+        let what = "read";
+        match outcome {
+            Outcome::Gone => self.confirm_gone(key),
+            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
+                self.confirm_claim(key, claim, scope, freshness);
+            }
+            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Stored(..)
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no claim came back"),
+        }
+    }
+
+    /// There is such a claim after all; one that leads to another pool is none of ours.
+    pub(super) fn confirm_claim(
+        &mut self,
+        key: &ClaimKey,
+        claim: Box<Claim>,
+        scope: Scope,
+        freshness: Freshness,
+    ) {
+        if claim.pool_key() != self.key || claim.fault.is_some() {
+            self.confirm_gone(key);
+            return;
+        }
+        self.take_in(Object::Claim { claim, scope }, freshness);
+        let known = self.cases.get(key).is_some_and(|c| c.claim.is_some());
+        if !known {
+            self.failed(
+                key,
+                Failure::Lost,
+                "read",
+                "watch and read contradict each other",
+            );
+        }
+    }
+}

@@ -1,0 +1,246 @@
+//! The address object of a living claim is missing: deleted, moved away, or shown by a forged status (R4, A1, U3).
+
+use super::steps::{bound_world, kinds};
+use serde_json::json;
+
+use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use crate::api::AddressKey;
+use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
+
+#[test]
+fn r4_what_vanishes_under_a_living_claim_is_put_back() {
+    let mut world = World::new();
+    world.create_address(C, "by-hand", "prov", "a", "10.0.0.7", |a| {
+        a.prefix = Some(23);
+        a.gateway = Some("10.0.0.9".parse().unwrap());
+    });
+    world.create_pool(small(3));
+    world.create_claim(C, "a");
+    world.settle();
+    let object = address_key(C, "by-hand");
+    world.delete_address(&object);
+    world.create_claim(C, "b");
+    world.pass(2);
+    assert_eq!(world.bound(C, "a").as_deref(), Some("10.0.0.7"));
+    let back = &world.addresses[&object];
+    assert_eq!(back.prefix, Some(23));
+    assert!(back.gateway.is_some() && back.has_our_finalizer());
+    // With our finalizer it does not vanish any more.
+    world.delete_address(&object);
+    world.pass(2);
+    assert!(world.addresses[&object].meta.is_deleting());
+    world.delete_claim(C, "a");
+    world.pass(2);
+    assert!(!world.addresses.contains_key(&object));
+}
+
+#[test]
+fn r4_a_restart_gives_back_the_address_that_the_status_names() {
+    let mut world = bound_world();
+    world.create_claim(M, "b");
+    world.settle();
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
+    world.delete_claim(M, "a");
+    world.settle();
+    let object = address_key(M, "p-10-0-0-2");
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.restart();
+    world.pass(2);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
+}
+
+/// Takes an address object away as `clusterctl move` does.
+fn move_away(world: &mut World, object: &AddressKey) {
+    world.edit_address(object, |a| {
+        let all = &mut a.meta.annotations;
+        all.insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+    });
+    world.settle();
+    strip(world, object);
+}
+
+/// Takes an address object away by force.
+fn strip(world: &mut World, object: &AddressKey) {
+    let now = world.now;
+    world.edit_address(object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.settle();
+}
+
+#[test]
+fn a1_the_address_of_a_living_claim_whose_object_was_moved_away_is_given_to_nobody() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(small(2));
+        world.create_claim(kind, "a");
+        world.settle();
+        let object = address_key(kind, "p-10-0-0-1");
+        move_away(&mut world, &object);
+        world.create_claim(kind, "b");
+        world.create_claim(kind, "c");
+        world.request_address(kind, "d", "10.0.0.1");
+        world.pass(5);
+        assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.2"));
+        assert!(world.claim(kind, "c").published.is_none());
+        assert!(world.claim(kind, "d").published.is_none());
+        assert!(!world.addresses.contains_key(&object), "a move may go on");
+        let ready = world.claim(kind, "a").condition("Ready").unwrap().clone();
+        assert_eq!(ready.status, "False");
+        let says = "the address object p-10-0-0-1 was taken away by clusterctl move; 10.0.0.1 stays held for this claim";
+        assert!(ready.message.contains(says), "{}", ready.message);
+        assert_eq!(
+            world.pool_condition("Consistent"),
+            ("False".into(), "AddressMissing".into())
+        );
+        let status = &world.pool.as_ref().unwrap().status;
+        assert_eq!(
+            (status.allocated, status.available, status.waiting_claims),
+            (Some(2), Some(0), Some(3))
+        );
+        world.pass(600);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        let ready = world.claim(kind, "a").condition("Ready").unwrap();
+        assert_eq!(ready.status, "True");
+        assert_eq!(world.pool_condition("Consistent").0, "True");
+        assert!(world.claim(kind, "d").published.is_none());
+        world.delete_claim(kind, "a");
+        world.pass(5);
+        let next = [world.bound(kind, "c"), world.bound(kind, "d")];
+        assert_eq!(next.iter().flatten().count(), 1, "{next:?}");
+    }
+}
+
+#[test]
+fn a1_a_restart_gives_the_address_of_a_missing_object_to_nobody_else() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(small(2));
+        // Its own name, so that only the pool's indexes say which address it had.
+        world.create_address(kind, "by-hand", "prov", "a", "10.0.0.1", |_| {});
+        world.create_claim(kind, "a");
+        world.pass(2);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        move_away(&mut world, &address_key(kind, "by-hand"));
+        // An edited request and a reservation of another claim ask for nothing that it shows.
+        world.edit_claim(&claim_key(kind, "a"), |claim| {
+            let all = &mut claim.meta.annotations;
+            all.insert("ipAddress".into(), "10.0.0.2".into());
+        });
+        world.request_address(kind, "b", "10.0.0.1");
+        world.restart();
+        world.pass(5);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        assert!(world.claim(kind, "b").published.is_none());
+    }
+}
+
+#[test]
+fn r4_a_claim_that_is_marked_for_a_move_is_left_as_it_is_until_the_mark_goes() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(small(1));
+        world.create_claim(kind, "a");
+        world.settle();
+        let key = claim_key(kind, "a");
+        world.edit_claim(&key, |claim| {
+            let all = &mut claim.meta.annotations;
+            all.insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+            claim.meta.finalizers.clear();
+        });
+        world.pass(60);
+        assert!(
+            !world.claim(kind, "a").has_our_finalizer(),
+            "the mover took it off and waits to delete the claim"
+        );
+        strip(&mut world, &address_key(kind, "p-10-0-0-1"));
+        world.create_claim(kind, "b");
+        world.pass(3600);
+        assert!(world.addresses.is_empty());
+        let message = world.message(kind, "a");
+        let says = "remove the annotation clusterctl.cluster.x-k8s.io/delete-for-move";
+        assert!(message.contains(says), "{message}");
+        world.edit_claim(&key, |claim| claim.meta.annotations.clear());
+        world.pass(5);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        assert!(world.claim(kind, "b").published.is_none());
+    }
+}
+
+#[test]
+fn r4_a_pool_that_is_marked_for_a_move_gets_no_finalizer_back() {
+    let mut world = bound_world();
+    world.edit_pool(|pool| {
+        let all = &mut pool.meta.annotations;
+        all.insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+        pool.meta.finalizers.clear();
+    });
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert!(!world.has_pool_finalizer());
+    assert_eq!(
+        world.pool_condition("Ready"),
+        ("False".into(), "Moving".into())
+    );
+    assert_eq!(world.reason(M, "b"), "PoolNotReady");
+    world.edit_pool(|pool| pool.meta.annotations.clear());
+    world.pass(5);
+    assert!(world.has_pool_finalizer());
+    assert!(world.bound(M, "b").is_some());
+}
+
+#[test]
+fn u3_a_forged_status_is_corrected_whatever_state_the_pool_is_in() {
+    let forge = |world: &mut World, kind| {
+        world.create_claim_with(kind, "f", |claim| {
+            claim.published = Some("p-10-0-0-5".into());
+        });
+    };
+    for kind in [M, C] {
+        let mut missing = World::new();
+        forge(&mut missing, kind);
+        missing.pass(20);
+        assert_eq!(missing.claim(kind, "f").published, None);
+        assert!(!missing.message(kind, "f").is_empty());
+        let mut waits = World::new();
+        waits.create_pool(spec(
+            json!({"namePrefix": "p", "pools": [], "clusterName": "nope"}),
+        ));
+        forge(&mut waits, kind);
+        waits.pass(20);
+        assert_eq!(waits.claim(kind, "f").published, None);
+        let mut deleting = World::new();
+        deleting.create_address(kind, "ext", "prov", "nobody", "10.0.0.9", |_| {});
+        deleting.create_pool(small(9));
+        deleting.settle();
+        deleting.delete_pool();
+        forge(&mut deleting, kind);
+        deleting.pass(20);
+        assert_eq!(deleting.claim(kind, "f").published, None);
+        assert_eq!(deleting.reason(kind, "f"), "PoolNotReady");
+    }
+}
+
+#[test]
+fn r4_never_in_a_terminating_namespace() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    let now = world.now;
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.deliver_all();
+    world.carry_out(0, Fate::Terminating);
+    world.answer(0);
+    let since = world.sent.len();
+    world.delete_claim(M, "a");
+    world.pass(5);
+    assert!(world.claims.is_empty());
+    assert_eq!(kinds(&world, since), ["claim off"]);
+}

@@ -1,0 +1,334 @@
+//! Refused, lost and late answers, and how many requests are sent (R7, R8, A12).
+
+use super::steps::{before_create, bound_world};
+use serde_json::json;
+
+use super::super::{Config, Input, Outcome, Request};
+use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, small, spec};
+
+#[test]
+fn r7_a_lost_answer_is_settled_by_the_same_create() {
+    for fate in [Fate::Vanished, Fate::Unheard] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, fate);
+        world.answer(0);
+        // Nothing is seen of it, and the claim and the pool go meanwhile.
+        world.events[3].clear();
+        world.delete_claim(M, "a");
+        world.delete_pool();
+        world.deliver_all();
+        assert!(world.claims.len() == 1 && world.has_pool_finalizer());
+        assert_eq!(world.machine.snapshot().allocated, 1);
+        world.pass(60);
+        assert!(world.claims.is_empty() && world.addresses.is_empty() && world.pool.is_none());
+        let creates: Vec<_> = world
+            .sent
+            .iter()
+            .filter(|r| matches!(r, Request::CreateAddress(_)))
+            .collect();
+        assert!(creates.len() >= 2 && creates.iter().all(|c| *c == creates[0]));
+    }
+}
+
+/// A DELETE of kube-apiserver that has found no finalizer on the claim removes it though ours was stored meanwhile.
+#[test]
+fn r1_r7_a_claim_that_vanishes_while_its_create_is_under_way_leaves_no_object() {
+    for fate in [Fate::Fine, Fate::Vanished, Fate::Unheard] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, fate);
+        world.edit_claim(&claim_key(M, "a"), |claim| claim.meta.finalizers.clear());
+        world.delete_claim(M, "a");
+        assert!(world.claims.is_empty());
+        world.deliver_all();
+        world.answer(0);
+        // Long before any audit would find it (R6).
+        world.pass(60);
+        assert!(world.addresses.is_empty(), "{fate:?} leaves its object");
+        world.create_claim(M, "b");
+        world.pass(1);
+        assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    }
+}
+
+#[test]
+fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Unheard);
+    world.answer(0);
+    world.events[3].clear();
+    world.now = world.wake.unwrap();
+    world.step(Input::Tick);
+    world.carry_out(0, Fate::Refused);
+    world.answer(0);
+    world.pass(120);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.addresses.len(), 1);
+}
+
+#[test]
+fn r8_a_deleting_claim_without_object_is_let_go_whatever_its_pool() {
+    let mut world = World::new();
+    world.create_claim_with(M, "a", |c| {
+        c.meta.finalizers.push("ipclaim.ipam.metal3.io".into());
+    });
+    world.delete_claim(M, "a");
+    world.pass(2);
+    assert!(world.claims.is_empty());
+    // One that is deleting already gets no finalizer.
+    world.create_claim_with(C, "b", |c| c.meta.finalizers.push("x/y".into()));
+    world.delete_claim(C, "b");
+    world.create_pool(small(3));
+    world.pass(2);
+    assert_eq!(world.claim(C, "b").meta.finalizers, ["x/y"]);
+}
+
+#[test]
+fn a12_a_refused_create_is_explained_and_delays_no_other() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Refused);
+    world.answer(0);
+    world.create_claim(M, "b");
+    world.settle();
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.reason(M, "a"), "AllocationFailed");
+    assert_eq!(
+        world.message(M, "a"),
+        "the API server refused the address object: no"
+    );
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+}
+
+#[test]
+fn a4_wrong_uids_of_owners_are_corrected() {
+    let mut world = bound_world();
+    let object = address_key(M, "p-10-0-0-1");
+    world.edit_address(&object, |a| {
+        a.meta.owner_references[0].uid = "old-claim".into();
+        a.meta.owner_references[1].uid = "old-pool".into();
+    });
+    world.settle();
+    let owners = &world.addresses[&object].meta.owner_references;
+    assert_eq!(*owners[0].uid, *world.claim(M, "a").meta.uid);
+    assert_eq!(*owners[1].uid, *world.pool.as_ref().unwrap().meta.uid);
+}
+
+#[test]
+fn a1_a_publishing_whose_answer_is_not_there_yet_counts_against_rivals() {
+    for lost in [false, true] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        assert!(matches!(world.requests[0].1, Request::ClaimStatus { .. }));
+        world.carry_out(0, if lost { Fate::Unheard } else { Fate::Fine });
+        if lost {
+            world.answer(0);
+        }
+        // By hand, older, for the same address, and told of by streams of its own.
+        world.create_claim(C, "b");
+        world.create_address(C, "dup", "prov", "b", "10.0.0.1", |object| {
+            object.meta.creation_timestamp = Some(jiff::Timestamp::UNIX_EPOCH);
+        });
+        world.deliver(2);
+        world.deliver(4);
+        // All but the first claim's answer arrives.
+        let others = usize::from(!lost);
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+            world.answer(others);
+        }
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+        assert_eq!(world.bound(C, "b"), None);
+        world.pass(5);
+        assert_eq!(world.bound(C, "b"), None);
+    }
+}
+
+#[test]
+fn a_watch_that_lags_behind_the_answers_costs_no_write() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.deliver_all();
+    let rest = |world: &mut World| {
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+    };
+    rest(&mut world);
+    assert!(world.bound(M, "a").is_some());
+    // Every step of what is long past, one by one.
+    while (0..super::world::STREAMS).any(|stream| world.deliver(stream)) {
+        rest(&mut world);
+    }
+    assert_eq!(world.writes(), 3);
+    world.delete_claim(M, "a");
+    world.deliver_all();
+    rest(&mut world);
+    assert!(world.claims.is_empty());
+    while (0..super::world::STREAMS).any(|stream| world.deliver(stream)) {
+        rest(&mut world);
+    }
+    assert_eq!(world.writes(), 6);
+    assert_eq!(world.machine.snapshot().claims, 0);
+}
+
+#[test]
+fn late_and_repeated_views_change_nothing() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    let early = world.events[1][0].clone();
+    world.settle();
+    let object = world.addresses[&address_key(M, "p-10-0-0-1")].clone();
+    world.delete_claim(M, "a");
+    world.settle();
+    assert!(world.machine.is_empty() || world.pool.is_some());
+    // The watch of an earlier life: the claim and the object as they once were.
+    world.create_claim(M, "a");
+    world.settle();
+    world.show(early);
+    world.show(Event::Seen(address_object(object)));
+    world.pass(3 * 3600);
+    let snapshot = world.machine.snapshot();
+    assert_eq!((snapshot.claims, snapshot.allocated), (1, 1));
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn an_answer_that_comes_after_the_watch_told_of_the_end_brings_nothing_back() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Fine);
+    // Created, seen, and taken away by hand before the answer arrives.
+    let now = world.now;
+    world.edit_address(&address_key(M, "p-10-0-0-1"), |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.deliver_all();
+    world.answer(0);
+    world.pass(5);
+    assert_eq!(world.addresses.len(), 1);
+    assert_eq!(world.machine.snapshot().allocated, 1);
+    assert!(world.bound(M, "a").is_some());
+}
+
+#[test]
+fn one_claims_backoff_honours_retry_after_and_delays_no_other() {
+    let mut world = World::new();
+    before_create(&mut world);
+    let (id, _) = world.requests.pop_front().unwrap();
+    world.step(Input::Answer {
+        id,
+        outcome: Outcome::NotSent {
+            retry_after: Some(std::time::Duration::from_secs(7)),
+        },
+    });
+    world.create_claim(M, "b");
+    world.pass(6);
+    assert!(world.bound(M, "a").is_none() && world.bound(M, "b").is_some());
+    world.pass(5);
+    assert!(world.bound(M, "a").is_some());
+}
+
+#[test]
+fn the_same_seed_and_inputs_give_the_same_requests() {
+    let run = || {
+        let mut world = World::new();
+        world.create_pool(spec(json!({
+            "namePrefix": "p", "allocationStrategy": "random",
+            "pools": [{ "start": "10.0.0.1", "end": "10.0.9.255" }],
+        })));
+        for number in 0..200 {
+            world.create_claim(if number % 2 == 0 { M } else { C }, &format!("c{number}"));
+        }
+        world.pass(10);
+        world.sent
+    };
+    assert_eq!(run(), run());
+}
+
+#[test]
+fn requests_in_flight_are_bounded_and_go_by_age() {
+    let mut world = World::with(Config {
+        in_flight: 3,
+        ..Config::default()
+    });
+    world.create_pool(small(200));
+    world.settle();
+    for number in 0..50 {
+        world.create_claim(M, &format!("c{number:02}"));
+    }
+    let mut most = 0;
+    while !world.requests.is_empty() || world.events.iter().any(|e| !e.is_empty()) {
+        world.deliver_all();
+        most = most.max(world.requests.len());
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    assert_eq!(most, 3);
+    assert_eq!(world.bound(M, "c00").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "c49").as_deref(), Some("10.0.0.50"));
+}
+
+/// With upstream's own definitions on the server our conditions are dropped in silence.
+#[test]
+fn u1_a_server_that_keeps_no_conditions_is_not_written_to_without_end() {
+    let mut world = World::new();
+    world.drops = ["conditions"].into();
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(
+        world.claim(M, "b").error_message.as_deref(),
+        Some("Exhausted IP Pools")
+    );
+    let sent = world.sent.len();
+    assert!(sent < 16, "{sent} requests: {:?}", world.sent);
+    world.pass(600);
+    assert_eq!(world.sent.len(), sent, "at rest nothing is written");
+    world.delete_claim(M, "a");
+    world.pass(60);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+}
+
+/// The fault layer's find (script "status wiped", seed 7): the watch told of the wiped status before the answer to the write
+/// came, and that was taken for a server that keeps no status.
+#[test]
+fn u3_a_status_wiped_before_its_write_is_answered_is_written_again() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.pass(5);
+    world.create_claim(M, "a");
+    world.deliver_all();
+    // Everything up to the claim's status; that is carried out and not answered yet.
+    let is_status = |(_, request): &(_, Request)| matches!(request, Request::ClaimStatus { .. });
+    let place = loop {
+        if let Some(place) = world.requests.iter().position(is_status) {
+            break place;
+        }
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        world.deliver_all();
+    };
+    assert_eq!(world.bound(M, "a"), None);
+    world.carry_out(place, Fate::Fine);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.published = None;
+        claim.conditions.clear();
+    });
+    world.deliver_all();
+    world.answer(0);
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}

@@ -1,0 +1,45 @@
+//! Worlds that several files begin with.
+
+use super::super::Request;
+use super::world::{Fate, M, World, small};
+
+/// Kinds of the requests sent since, in order.
+pub(super) fn kinds(world: &World, since: usize) -> Vec<&'static str> {
+    let kind = |request: &Request| match request {
+        Request::PoolMeta { .. } => "pool",
+        Request::PoolStatus { .. } => "",
+        Request::ClaimFinalizers { finalizers, .. } if finalizers.is_empty() => "claim off",
+        Request::ClaimFinalizers { .. } => "claim on",
+        Request::ClaimStatus { .. } => "status",
+        Request::CreateAddress(_) => "create",
+        Request::DeleteAddress { .. } => "delete",
+        Request::AddressMeta { .. } => "address",
+        Request::ReadCluster { .. } => "read cluster",
+        Request::ReadClaim { .. } => "read claim",
+        Request::ReadAddress { .. } => "read address",
+    };
+    let all = world.sent[since..].iter().map(kind);
+    all.filter(|k| !k.is_empty()).collect()
+}
+
+/// One bound claim in a pool of three.
+pub(super) fn bound_world() -> World {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.pass(2);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world
+}
+
+/// A pool of three and a claim whose create is the next request.
+pub(super) fn before_create(world: &mut World) {
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.deliver_all();
+    while !matches!(world.requests[0].1, Request::CreateAddress(_)) {
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        world.deliver_all();
+    }
+}

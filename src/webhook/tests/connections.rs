@@ -1,0 +1,199 @@
+//! Clients that send nonsense, too much, too slowly or nothing, and what is counted.
+
+use super::harness::{CLAIM, POOL, Running, claim, of_claim, of_pool, pool, post};
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Method, StatusCode};
+use http_body_util::{Full, StreamBody};
+use hyper::body::Frame;
+use hyper_util::rt::TokioIo;
+use serde_json::{Value, json};
+use tokio::net::TcpStream;
+
+use super::super::body::{MOST, PATIENCE, Places, SMALL};
+use super::super::*;
+use crate::observe::metrics::{self, PoolMetrics, Sight};
+
+#[tokio::test]
+async fn garbage_gets_a_sentence() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let good = of_pool(None, &pool("10.0.0.1", "10.0.0.9"));
+    let with = |pointer: &str, value: Value| {
+        let mut review = good.clone();
+        *review.pointer_mut(pointer).unwrap() = value;
+        review.to_string()
+    };
+    let deep = with("/request/object/spec", "DEEP".into());
+    let deep = deep.replace(
+        "\"DEEP\"",
+        &format!("{}{}", "[".repeat(100_000), "]".repeat(100_000)),
+    );
+    let update = with("/request/operation", "UPDATE".into());
+    let bodies = [
+        (String::new(), "is no AdmissionReview"),
+        ("null".to_owned(), "is no AdmissionReview"),
+        ("[]".to_owned(), "is no AdmissionReview"),
+        ("{}".to_owned(), "is no AdmissionReview"),
+        (good.to_string()[..100].to_owned(), "is no AdmissionReview"),
+        (deep, "recursion limit exceeded"),
+        (
+            with("/request/object", Value::Null),
+            "the request has no object",
+        ),
+        (with("/request/object", json!([])), "is no AdmissionReview"),
+        (with("/request/object", json!("x")), "is no AdmissionReview"),
+        (
+            with("/request/operation", "PATCH".into()),
+            "is no AdmissionReview",
+        ),
+        (update, "the update has no oldObject"),
+        (with("/request", Value::Null), "has no request"),
+        (
+            with("/request/kind/kind", "IPClaim".into()),
+            "is about IPClaim.ipam.metal3.io",
+        ),
+        (
+            with("/request/kind/group", "example.com".into()),
+            "is about IPPool.example.com",
+        ),
+        (
+            with("/request/kind/kind", "x".repeat(10_000).into()),
+            "xxx...",
+        ),
+        (
+            with("/apiVersion", "admission.k8s.io/v1beta1".into()),
+            "put v1 first",
+        ),
+        (with("/kind", "Pod".into()), "the body is Pod"),
+    ];
+    for (body, sentence) in bodies {
+        let (status, text) = server.send(post(POOL, body.clone())).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{body:.200}: {text}");
+        assert!(
+            text.contains(sentence) && text.len() < 1_000,
+            "{body:.200}: {text:.1000}"
+        );
+    }
+
+    let mut get = post(POOL, good.to_string());
+    *get.method_mut() = Method::GET;
+    assert_eq!(server.send(get).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    for kind in ["application/yaml", "text/plain", ""] {
+        let mut other = post(POOL, good.to_string());
+        other
+            .headers_mut()
+            .insert("content-type", kind.parse().unwrap());
+        assert_eq!(
+            server.send(other).await.0,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "{kind}"
+        );
+    }
+    for path in ["/", "/validate", "/validate-ipam-metal3-io-v1alpha2-ippool"] {
+        assert_eq!(
+            server.send(post(path, good.to_string())).await.0,
+            StatusCode::NOT_FOUND,
+            "{path}"
+        );
+    }
+    let answer = server.review(POOL, &good).await;
+    assert_eq!(answer["allowed"], true, "it goes on");
+}
+
+#[tokio::test]
+async fn an_object_as_large_as_any_is_judged_and_a_larger_body_is_not_read() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let mut large = pool("10.0.0.1", "10.0.0.9");
+    let note = "x".repeat(3 << 20);
+    large["metadata"]["annotations"] = json!({"note": note});
+    let answer = server.review(POOL, &of_pool(Some(&large), &large)).await;
+    assert_eq!(answer["allowed"], true);
+    let (status, text) = server.send(post(POOL, vec![b' '; MOST + 1])).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up_and_gives_its_place_back() {
+    let places = Places::new();
+    let begun = |size: usize| {
+        let first = futures::stream::once(async move {
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b' '; size])))
+        });
+        StreamBody::new(Box::pin(futures::StreamExt::chain(
+            first,
+            futures::stream::pending(),
+        )))
+    };
+    let start = tokio::time::Instant::now();
+    let slow = (0..100).map(|_| places.read(begun(SMALL + 1)));
+    for read in futures::future::join_all(slow).await {
+        assert_eq!(read.unwrap_err().0, StatusCode::REQUEST_TIMEOUT);
+    }
+    assert_eq!(start.elapsed(), PATIENCE, "they were given up together");
+    let whole = Full::new(Bytes::from(vec![b' '; SMALL + 1]));
+    let read = places.read(whole).await.unwrap();
+    assert!(read.place.is_some());
+}
+
+#[tokio::test]
+async fn clients_that_say_nothing_keep_no_api_server_out() {
+    rlimit::increase_nofile_limit(3_000).unwrap();
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let mut silent = Vec::new();
+    for _ in 0..600 {
+        silent.push(TcpStream::connect(server.addr).await.unwrap());
+    }
+    let answer = server
+        .review(CLAIM, &of_claim(&claim(&json!({"name": "c"}))))
+        .await;
+    assert_eq!(answer["allowed"], true);
+}
+
+#[tokio::test]
+async fn http_1_is_spoken_too() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let stream = server.connect().await.unwrap();
+    // Of ALPN only h2 was offered; a client that speaks HTTP/1.1 all the same is heard.
+    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let body = of_claim(&claim(&json!({"name": "c"}))).to_string();
+    let answer = sender.send_request(post(CLAIM, body)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn requests_are_counted_by_path_and_status_and_other_paths_make_no_series() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let good = of_pool(None, &pool("10.0.0.1", "10.0.0.9"));
+    let bad = of_pool(None, &pool("10.0.0.9", "10.0.0.1"));
+    for review in [&good, &bad] {
+        server.review(POOL, review).await;
+    }
+    server.send(post(POOL, "garbage")).await;
+    server.send(post("/made-up", good.to_string())).await;
+    let registry = prometheus::Registry::new();
+    metrics::register(
+        &registry,
+        &server.metrics,
+        Box::new(Sight::default),
+        PoolMetrics::Off,
+    )
+    .unwrap();
+    let text = String::from_utf8(metrics::text(&registry).unwrap()).unwrap();
+    let name = "controller_runtime_webhook";
+    for line in [
+        format!("{name}_requests_total{{code=\"200\",webhook=\"{POOL}\"}} 2"),
+        format!("{name}_requests_total{{code=\"400\",webhook=\"{POOL}\"}} 1"),
+        format!("{name}_requests_total{{code=\"200\",webhook=\"{CLAIM}\"}} 0"),
+        format!("{name}_latency_seconds_count{{webhook=\"{POOL}\"}} 3"),
+        format!("{name}_requests_in_flight{{webhook=\"{POOL}\"}} 0"),
+    ] {
+        assert!(text.contains(&line), "{line}\n{text}");
+    }
+    assert!(!text.contains("made-up"));
+}
+
+// === certificates ===

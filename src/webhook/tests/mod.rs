@@ -1,0 +1,6 @@
+//! The server from outside, over TLS, with certificates in a folder; what lives in the cluster is what the test says.
+
+mod certificates;
+mod connections;
+mod harness;
+mod verdicts;
