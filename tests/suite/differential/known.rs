@@ -124,7 +124,7 @@ pub(super) fn level(
 
 /// Reads every text for people in a `Status`.
 fn read_texts(answer: &mut Answer, read: fn(&str) -> String) {
-    for text in texts(answer) {
+    for text in answer.object_mut().map(texts).into_iter().flatten() {
         *text = read(text);
     }
 }
@@ -185,7 +185,16 @@ const GO_TEXTS: &[&str] = &[
 /// How the two servers say that they cannot read something. Code, reason and what stands before the sentence must be equal, in
 /// the message and in each cause, and both must be such sentences.
 fn decoder_text(_: &Request, embedded: &mut Answer, real: &mut Answer) {
-    if embedded.code != real.code || embedded.reason() != real.reason() {
+    if embedded.code == real.code
+        && let (Some(embedded), Some(real)) = (embedded.object_mut(), real.object_mut())
+    {
+        level_decoder_texts(embedded, real);
+    }
+}
+
+/// The same for two bodies, of which both must be a `Status`.
+pub(crate) fn level_decoder_texts(embedded: &mut Value, real: &mut Value) {
+    if embedded["code"] != real["code"] || embedded["reason"] != real["reason"] {
         return;
     }
     for (ours, theirs) in texts(embedded).into_iter().zip(texts(real)) {
@@ -217,9 +226,9 @@ fn cut(text: &str, marks: &[&str]) -> String {
 }
 
 /// The texts of a `Status`: its message, and those of its causes.
-fn texts(answer: &mut Answer) -> Vec<&mut String> {
+fn texts(status: &mut Value) -> Vec<&mut String> {
     let mut texts = Vec::new();
-    let status = answer.object_mut().filter(|o| o["kind"] == "Status");
+    let status = Some(status).filter(|status| status["kind"] == "Status");
     for (name, value) in status.and_then(Value::as_object_mut).into_iter().flatten() {
         match name.as_str() {
             "message" => texts.extend(as_text(value)),

@@ -45,6 +45,8 @@ use std::time::{Duration, Instant};
 use futures::future::join_all;
 use metal3_ipam::standalone::{self, Server};
 
+pub(crate) use self::known::level_decoder_texts;
+
 use self::generate::Generator;
 use self::run::{Divergence, Outcome, Servers, Stop};
 use crate::control_plane::{self, say};
