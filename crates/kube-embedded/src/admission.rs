@@ -1,4 +1,4 @@
-//! Admission: rules on custom resources that a definition cannot say. The program that embeds the server brings them.
+//! Admission: rules on custom resources that a definition cannot express. The embedding program implements them.
 
 use std::cell::OnceCell;
 use std::fmt;
@@ -16,34 +16,34 @@ pub type Object = Map<String, Value>;
 /// Rules on objects, asked at each create and update of a custom resource after everything that Kubernetes itself would refuse.
 /// They run within the write: they must not block.
 pub trait Admission: Send + Sync + 'static {
-    /// What is wrong with `request.new` in place of `request.old`.
+    /// The violations by `request.new` in place of `request.old`.
     fn review(&self, request: &Request<'_>, objects: &Objects<'_>) -> Verdict;
 
-    /// A text by which the object can be found beside its name ([`Objects::indexed`]); it is kept in the store with the object.
-    /// A change of what this returns for a stored object is not noticed before the object is written again.
+    /// A text by which the object can be found ([`Objects::indexed`]). It is stored with the object: when the implementation
+    /// changes, stored objects keep their text until they are written again.
     fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
         let _ = (resource, object);
         None
     }
 }
 
-/// A write that is to be judged.
+/// A write to check.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Of what.
+    /// The resource.
     pub resource: &'a Resource,
-    /// The object as it is stored; none at a create.
+    /// The stored object. `None` at a create.
     pub old: Option<&'a Object>,
     /// The object as it will be stored.
     pub new: &'a Object,
 }
 
-/// What the rules say of a write.
+/// The outcome of the rules on a write.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Verdict {
-    /// Why the write is refused; empty where it is carried out.
+    /// Why the write is refused. Empty when it is carried out.
     pub errors: Vec<FieldError>,
-    /// Warnings that the client gets where the write is carried out.
+    /// Warnings for the client when the write is carried out.
     pub warnings: Vec<String>,
 }
 
@@ -52,7 +52,7 @@ pub struct Verdict {
 pub struct Objects<'a> {
     resources: &'a Resources,
     store: &'a Store,
-    /// Taken when it is first asked: most writes are judged by themselves.
+    /// Taken at the first question, since most rules need no other object.
     snapshot: OnceCell<Option<Snapshot>>,
 }
 
@@ -72,7 +72,7 @@ impl<'a> Objects<'a> {
         snapshot.as_ref()
     }
 
-    /// The object of this kind by this name.
+    /// The object of this kind with this name.
     pub fn get(&self, group: &str, kind: &str, namespace: &str, name: &str) -> Option<Object> {
         let (resource, snapshot) = self.resource(group, kind)?;
         let stored = snapshot.get(&resource.key(namespace, name)).ok()??;
@@ -100,7 +100,7 @@ impl<'a> Objects<'a> {
         self.found(|snapshot| snapshot.found_exactly_by(text))
     }
 
-    /// The objects whose [`Admission::index`] begins with this text, each with the whole of it.
+    /// The objects whose [`Admission::index`] begins with this text, each with its whole text.
     pub fn indexed_under(&self, prefix: &str) -> Vec<(String, Object)> {
         self.found(|snapshot| snapshot.found_by(prefix))
     }

@@ -1,5 +1,5 @@
-//! What goes wrong in a request, as Kubernetes says it: one `Status` with a code, a reason and a message. Clients compare
-//! reasons and people search for the texts, so both are those of a real API server.
+//! Errors of requests, as a Kubernetes `Status` with code, reason and message. Clients compare reasons and people search for the
+//! texts, so both are those of a real API server.
 
 use std::fmt;
 
@@ -9,31 +9,31 @@ use serde_json::{Map, Value, json};
 use crate::field::FieldError;
 use crate::kinds::Resource;
 
-/// An answer that is not the object asked for: a Kubernetes `Status`.
+/// An error of a request, which the client gets as a Kubernetes `Status`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ApiError {
     /// HTTP status code.
     pub code: u16,
-    /// `NotFound`, `Conflict`, ... : what clients branch on. Empty where the real server leaves it out.
+    /// `NotFound`, `Conflict`, ... : what clients branch on. Empty where a real API server leaves it out.
     pub reason: &'static str,
     /// The text for people.
     pub message: String,
-    /// What it is about.
+    /// The object, and the single findings.
     pub details: Option<Box<Details>>,
-    /// Of a list that cannot be continued: how to go on all the same.
+    /// For an expired list: the token that continues with the newest objects.
     pub continue_token: Option<Box<str>>,
-    /// For the one who asked, beside the error: what was found in the body before it.
+    /// Warnings about the body that were found before the error.
     pub warnings: Vec<String>,
 }
 
-/// What an error is about.
+/// The details of an error.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Details {
     /// Name of the object.
     pub name: String,
     /// API group.
     pub group: String,
-    /// Kind, or (as the real server does for most reasons) the plural of the resource.
+    /// Kind, or (as on a real API server for most reasons) the plural of the resource.
     pub kind: String,
     /// UID of the object, where known.
     pub uid: String,
@@ -54,7 +54,7 @@ pub struct StatusCause {
     pub field: String,
 }
 
-/// Most findings that one answer carries.
+/// Most findings of one answer.
 const FINDINGS: usize = 64;
 
 // === impl ApiError ===
@@ -71,12 +71,12 @@ impl ApiError {
         }
     }
 
-    /// An error of a server's code rather than of a rule: 500 without a reason.
+    /// 500 without a reason, where a real API server's own code fails.
     pub(crate) fn unreasoned(message: impl Into<String>) -> Self {
         Self::new(500, "", message)
     }
 
-    /// The same error with these warnings before its own.
+    /// Adds these warnings before its own.
     #[must_use]
     pub(crate) fn after(mut self, warnings: &[String]) -> Self {
         self.warnings.splice(0..0, warnings.iter().cloned());
@@ -116,7 +116,7 @@ impl ApiError {
         Self::new(409, "AlreadyExists", message).about(resource, name)
     }
 
-    /// 409: an object of this name exists, and other names made of the same prefix might not.
+    /// 409: an object with this generated name exists. The client can try again, for another name.
     pub fn no_unique_name(resource: &Resource, name: &str) -> Self {
         let mut error = Self::already_exists(resource, name);
         error
@@ -134,7 +134,7 @@ impl ApiError {
         Self::new(409, "Conflict", message).about(resource, name)
     }
 
-    /// 409: someone else wrote the object since the caller read it.
+    /// 409: the object was written since the client read it.
     pub fn modified(resource: &Resource, name: &str) -> Self {
         Self::conflict(
             resource,
@@ -143,7 +143,7 @@ impl ApiError {
         )
     }
 
-    /// 409: others own some of what is applied. For each: the field, and what is said of it.
+    /// 409: other managers own applied fields. `causes`: each field and its message.
     pub fn apply_conflict(
         message: impl Into<String>,
         causes: impl Iterator<Item = (String, String)>,
@@ -168,7 +168,7 @@ impl ApiError {
         Self::invalid_as(&resource.group, &resource.kind, name, findings)
     }
 
-    /// 422 as the generic registry words it: with the plural where validation has the kind.
+    /// 422 with the plural of the resource instead of the kind, as a real API server's generic registry writes it.
     pub fn invalid_resource(resource: &Resource, name: &str, findings: &[FieldError]) -> Self {
         Self::invalid_as(&resource.group, &resource.plural, name, findings)
     }
@@ -217,7 +217,7 @@ impl ApiError {
         error
     }
 
-    /// 400: the request itself makes no sense.
+    /// 400: the request cannot be read, or contradicts itself.
     pub fn bad_request(message: impl Into<String>) -> Self {
         Self::new(400, "BadRequest", message)
     }
@@ -227,7 +227,7 @@ impl ApiError {
         Self::new(401, "Unauthorized", "Unauthorized")
     }
 
-    /// 403: understood, but not allowed now.
+    /// 403: the request is not allowed.
     pub fn forbidden(resource: &Resource, name: &str, why: impl fmt::Display) -> Self {
         let message = if name.is_empty() {
             format!("{} is forbidden: {why}", resource.qualified())
@@ -237,7 +237,7 @@ impl ApiError {
         Self::new(403, "Forbidden", message).about(resource, name)
     }
 
-    /// 403: nothing new is made in a namespace that is being deleted.
+    /// 403: the namespace is being deleted.
     pub fn namespace_terminating(resource: &Resource, name: &str, namespace: &str) -> Self {
         let why = format!(
             "unable to create new content in namespace {namespace} because it is being terminated"
@@ -253,7 +253,7 @@ impl ApiError {
         error
     }
 
-    /// 405: this resource cannot be asked that.
+    /// 405: the resource does not have this verb.
     pub fn method_not_allowed(resource: &Resource, action: &str) -> Self {
         let message = format!(
             "{action} is not supported on resources of kind {:?}",
@@ -273,7 +273,7 @@ impl ApiError {
         error
     }
 
-    /// 406: none of the media types that the client takes is made here.
+    /// 406: the server writes none of the media types that the client accepts.
     pub fn not_acceptable(accepted: &str) -> Self {
         Self::new(
             406,
@@ -282,12 +282,12 @@ impl ApiError {
         )
     }
 
-    /// 410: too old a revision, list or watch again from the start.
+    /// 410: the revision is too old; the client has to list again.
     pub fn expired(message: impl Into<String>) -> Self {
         Self::new(410, "Expired", message)
     }
 
-    /// 410 of a watch that asks for what the history no longer has.
+    /// 410 of a watch from a revision before the history.
     pub fn too_old(asked: u64, oldest: u64) -> Self {
         Self::expired(format!("too old resource version: {asked} ({oldest})"))
     }
@@ -301,7 +301,7 @@ impl ApiError {
         )
     }
 
-    /// 415: a body in a form that is not read here.
+    /// 415: the server does not read this media type.
     pub fn unsupported_media_type(accepted: &str) -> Self {
         Self::new(
             415,
@@ -312,17 +312,17 @@ impl ApiError {
         )
     }
 
-    /// 415 with a text of its own.
+    /// 415 with this message.
     pub fn unsupported(message: impl Into<String>) -> Self {
         Self::new(415, "UnsupportedMediaType", message)
     }
 
-    /// 429: come back later.
+    /// 429: the client shall try again after this time.
     pub fn too_many_requests(message: impl Into<String>, retry_after_seconds: u32) -> Self {
         Self::new(429, "TooManyRequests", message).retry_after(retry_after_seconds)
     }
 
-    /// 500: the fault is ours.
+    /// 500: the server failed.
     pub fn internal(why: impl fmt::Display) -> Self {
         let mut error = Self::new(
             500,
@@ -340,7 +340,7 @@ impl ApiError {
         error
     }
 
-    /// 503: shutting down.
+    /// 503: the server is shutting down.
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(503, "ServiceUnavailable", message)
     }
@@ -371,7 +371,7 @@ impl ApiError {
         self
     }
 
-    /// The same error with UID in its details.
+    /// Adds the object's UID to the details.
     #[must_use]
     pub fn with_uid(mut self, uid: &str) -> Self {
         uid.clone_into(&mut self.details.get_or_insert_default().uid);
@@ -436,7 +436,7 @@ impl Details {
 }
 
 impl StatusCause {
-    /// A finding about a field.
+    /// The cause of a field error.
     pub(super) fn of(finding: &FieldError) -> Self {
         Self {
             reason: finding.kind.reason(),

@@ -1,4 +1,4 @@
-//! Findings about fields, in the words of Kubernetes' `field.Error`.
+//! Errors of fields, with the texts of Kubernetes' `field.Error`.
 
 use std::fmt;
 
@@ -7,38 +7,38 @@ use serde_json::Value;
 /// The kinds of field errors, as `field.Error` has them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FieldErrorKind {
-    /// The value has the wrong form.
+    /// The value is wrong.
     Invalid,
     /// The value has the wrong JSON type.
     TypeInvalid,
     /// A value is missing.
     Required,
-    /// A value stands twice where it may stand once.
+    /// The value is repeated.
     Duplicate,
-    /// May not be changed or set.
+    /// The field cannot be set or changed.
     Forbidden,
-    /// Not one of the values known.
+    /// The value is none of those supported.
     NotSupported,
-    /// Longer than allowed.
+    /// The value is too long.
     TooLong,
-    /// More items than allowed.
+    /// The value has too many items.
     TooMany,
 }
 
-/// One finding about one field.
+/// One error of one field.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FieldError {
-    /// Path: `spec.pools[0].end`.
+    /// Path: `spec.parts[0].end`.
     pub field: String,
-    /// What kind of finding.
+    /// The kind of the error.
     pub kind: FieldErrorKind,
-    /// The value found, echoed (truncated) where the kind's text has it.
+    /// The value, which the text shows, cut, for some kinds of errors.
     pub value: Option<Value>,
     /// What was expected.
     pub detail: String,
 }
 
-/// Longest echo of a value in a message, in characters: a message must not grow with the input.
+/// Longest text of a value in a message, in characters, so that a message does not grow with the input.
 const ECHO: usize = 256;
 
 // === impl FieldErrorKind ===
@@ -104,7 +104,7 @@ impl FieldError {
         }
     }
 
-    /// The finding without its field.
+    /// The text without the field.
     pub fn body(&self) -> String {
         let mut text = self.kind.text().to_owned();
         if self.kind.echoes()

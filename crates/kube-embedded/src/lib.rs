@@ -3,15 +3,15 @@
 //! # The house
 //!
 //! ```text
-//!   serves.rs   what is served, and admission.rs: by whose rules
+//!   serves.rs   the resources and rules of a server; admission.rs: the trait for rules
 //!   server.rs   Server: open a folder, client(), listen()
 //!     tls.rs      certificate authority, token           http/   requests and answers; TLS and in process alike
 //!                                                          |
-//!     kinds.rs    what is served   <---------------------- registry/   what objects mean
+//!     kinds.rs    the resources    <---------------------- registry/   the semantics of objects
 //!     builtin/    built-in kinds, each described once <----|
-//!     schema/     what a custom resource may hold <--------|
+//!     schema/     schemas of custom resources <------------|
 //!     managed_fields, a crate: who owns which field <------|
-//!     error.rs, field.rs  Status, and findings about fields                                store/  durable, revisions, history
+//!     error.rs, field.rs  Status, and errors of fields                                     store/  durable, revisions, history
 //! ```
 
 mod admission;

@@ -1,4 +1,4 @@
-//! What the embedded server counts of itself, under kube-apiserver's names where that has the same thing.
+//! Metrics of the server, with the names of kube-apiserver's metrics where it has the same ones.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -28,10 +28,10 @@ const COMMIT: [f64; 12] = [
 
 const CONSTANT: &str = "names and labels are constants, and a test registers them all";
 
-/// Labels of what a request asks for.
+/// Labels of a request.
 const ASKED: [&str; 5] = ["verb", "group", "version", "resource", "subresource"];
 
-/// Everything that is counted. It counts whether it is registered or not.
+/// The metrics. They are counted also while they are not registered.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     requests: IntCounterVec,
@@ -41,11 +41,11 @@ pub(crate) struct Metrics {
     commits: Histogram,
 }
 
-/// What a request asks for, as it is counted.
+/// The labels of a request.
 #[derive(Debug)]
 pub(super) struct Asked {
     verb: &'static str,
-    /// `None` for what is no resource that is served: anyone can make such paths up.
+    /// `None` for a resource that is not served, since clients can invent any number of paths.
     resource: Option<Arc<Resource>>,
     subresource: &'static str,
 }
@@ -54,7 +54,7 @@ pub(super) struct Asked {
 #[derive(Debug)]
 pub(super) struct Open(IntGauge);
 
-/// What is read when a scrape comes.
+/// Metrics that are read at a scrape.
 #[derive(Debug, Clone)]
 struct Scraped {
     connections: Arc<Connections>,
@@ -63,11 +63,11 @@ struct Scraped {
     open: IntGaugeVec,
     closed: IntCounterVec,
     size: IntGauge,
-    /// One scrape at a time.
+    /// Held during a scrape.
     turn: Arc<Mutex<()>>,
 }
 
-/// How long commits take; kept by the store.
+/// The histogram of commits, which the store observes.
 pub(super) fn commit_seconds(product: &Product) -> Histogram {
     let opts = HistogramOpts::new(
         product.metric("store_commit_seconds"),
@@ -79,7 +79,7 @@ pub(super) fn commit_seconds(product: &Product) -> Histogram {
 // === impl Metrics ===
 
 impl Metrics {
-    /// Of a product's store in this file, with its own count of commits.
+    /// Metrics of a product's store in this file, with the store's histogram of commits.
     pub(super) fn new(product: &Product, file: Option<PathBuf>, commits: Histogram) -> Self {
         let counter = |name: &str, help: &str, labels: &[&str]| {
             IntCounterVec::new(Opts::new(name, help), labels).expect(CONSTANT)
@@ -130,12 +130,12 @@ impl Metrics {
         }
     }
 
-    /// Where a listener counts its connections.
+    /// The counters of connections, for a listener.
     pub(super) fn connections(&self) -> &Arc<Connections> {
         &self.scraped.connections
     }
 
-    /// Puts them where they are scraped.
+    /// Registers the metrics.
     pub(super) fn register(&self, registry: &Registry) -> prometheus::Result<()> {
         registry.register(Box::new(self.requests.clone()))?;
         registry.register(Box::new(self.seconds.clone()))?;
@@ -144,7 +144,7 @@ impl Metrics {
         registry.register(Box::new(self.scraped.clone()))
     }
 
-    /// A request has been answered.
+    /// Counts an answered request.
     pub(super) fn answered(&self, asked: &Asked, status: StatusCode, took: Duration) {
         let [verb, group, version, resource, subresource] = asked.labels();
         self.requests
@@ -157,7 +157,7 @@ impl Metrics {
         }
     }
 
-    /// A watch begins.
+    /// Counts a watch that begins.
     pub(super) fn watch_opens(&self, resource: &Resource) -> Open {
         let labels = [WATCH, &resource.group, &resource.version, &resource.plural];
         let open = self.long.with_label_values(&labels);
@@ -177,7 +177,7 @@ impl Drop for Open {
 const WATCH: &str = "WATCH";
 
 impl Asked {
-    /// Of a request for this resource, or for one of its objects.
+    /// The labels of a request for this resource, or for one of its objects.
     pub(super) fn new(
         parts: &Parts,
         resource: Option<Arc<Resource>>,

@@ -18,8 +18,8 @@ pub(super) fn names() -> Vec<String> {
         .collect()
 }
 
-/// The address by which clients should come: the one listened on, or where that is every address, the first that answers of
-/// those that others can reach and of loopback. (`::1` is missing in many containers.)
+/// The address for clients: the one listened on, or where that is every address, the first one that answers of those that other
+/// machines can reach, and of loopback. (`::1` is missing in many containers.)
 pub(super) fn address(listening: SocketAddr) -> SocketAddr {
     if !listening.ip().is_unspecified() {
         return listening;
@@ -36,9 +36,9 @@ pub(super) fn address(listening: SocketAddr) -> SocketAddr {
     SocketAddr::new(ip.unwrap_or(loopback[0]), listening.port())
 }
 
-/// The addresses from which this machine would talk to the world, as its routes have it; nothing is sent.
+/// The source addresses of this machine for other networks, by its routes. Nothing is sent.
 fn outward() -> impl Iterator<Item = IpAddr> {
-    // Addresses of documentation: no machine has them, and a default route leads to them.
+    // Addresses for documentation, which no machine has: only a default route leads to them.
     let v4 = (
         IpAddr::from(Ipv4Addr::UNSPECIFIED),
         IpAddr::from([192, 0, 2, 1]),

@@ -1,8 +1,8 @@
-//! The server as a whole: a data folder opened, and two doors to it: in process, and over TLS.
+//! The server as a whole: an open data folder, with clients in process and over TLS.
 //!
 //! Who owns what: [`Server`] is a handle; the folder is closed (and may be opened again) once the server is closed and the
 //! last client of it is dropped. [`Listening`] owns the accept loop, and dropping it ends the loop. [`InMemory`] is the same
-//! server without a folder and without a door to the network.
+//! server without a folder and without a listener.
 
 use std::net::{IpAddr, SocketAddr};
 use std::panic::AssertUnwindSafe;
@@ -28,23 +28,23 @@ use super::store;
 use super::tls::{self, Credentials, TlsError};
 use listen::Listener;
 
-/// Where a server keeps what it knows.
+/// Options of a server.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// Folder of the objects, the certificate authority, the token and the kubeconfig; made when it is not there. One server
-    /// at a time has it open.
+    /// Folder of the objects, the certificate authority, the token and the kubeconfig. It is created if it is missing, and can be
+    /// open in one server at a time.
     pub data_dir: PathBuf,
     /// What is served.
     pub serves: Serves,
 }
 
-/// What can go wrong with a server as a whole.
+/// Why a server cannot be opened or listen.
 #[derive(Debug, Error)]
 pub enum ServerError {
     /// The objects cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
-    /// The credentials cannot be read or made.
+    /// The credentials cannot be read or created.
     #[error(transparent)]
     Tls(#[from] TlsError),
     /// The address cannot be listened on.
@@ -52,7 +52,7 @@ pub enum ServerError {
     Listen {
         /// The address.
         addr: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
     /// The kubeconfig cannot be written.
@@ -60,7 +60,7 @@ pub enum ServerError {
     Kubeconfig {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: std::io::Error,
     },
 }
@@ -76,9 +76,8 @@ pub struct Server {
     closing: CancellationToken,
 }
 
-/// A server that keeps everything in memory and is reached in process only: for whoever wants the API for the length of a
-/// program, and for tests, which can hand it time and randomness and then see the same run twice. Everything is gone once
-/// it and its clients are dropped.
+/// A server that keeps everything in memory and has clients in process only. Tests can give it a clock and a seed, and then see
+/// the same run twice. Its objects are dropped with it and its clients.
 #[derive(Clone)]
 pub struct InMemory {
     api: Api,
@@ -86,23 +85,23 @@ pub struct InMemory {
     closing: CancellationToken,
 }
 
-/// What an [`InMemory`] server is given.
+/// Options of an [`InMemory`] server.
 #[derive(Debug, Clone)]
 pub struct InMemoryOptions {
     /// What is served.
     pub serves: Serves,
-    /// Where the time of objects comes from.
+    /// The source of the times in objects.
     pub clock: Clock,
-    /// Seed of UIDs and generated names; without one they are nobody's guess.
+    /// Seed of UIDs and generated names. `None` for a random one.
     pub seed: Option<u64>,
-    /// Bounds of what it keeps for watches.
+    /// Bounds of the history for watches.
     pub limits: Limits,
 }
 
-/// A server's TLS door. Dropped, it stops taking connections.
+/// A TLS listener. It accepts no more connections when it is dropped.
 #[derive(Debug)]
 pub struct Listening {
-    /// Where it listens; the port is a real one also when 0 was asked for.
+    /// The address listened on, with the actual port when 0 was asked for.
     pub addr: SocketAddr,
     task: JoinHandle<()>,
     stopping: CancellationToken,
@@ -112,15 +111,15 @@ pub struct Listening {
 // === impl Server ===
 
 impl Server {
-    /// Opens the folder, and recovers what a crash left.
+    /// Opens the folder, and recovers it after a crash.
     ///
     /// # Errors
-    /// When the folder cannot be made or read, is damaged, or is open in another process.
+    /// When the folder cannot be created or read, is damaged, or is open in another process.
     pub async fn open(options: Options) -> Result<Self, ServerError> {
         let Options { data_dir, serves } = options;
         let product = serves.product.clone();
         let options = registry::Options::new(&data_dir, serves);
-        // First, for its lock: two servers must not make credentials for one folder.
+        // First, because of its lock: two servers must not create credentials in one folder.
         let registry = Registry::open(options).await?;
         let credentials = Credentials::open(&data_dir, product.name)?;
         let closing = CancellationToken::new();
@@ -144,7 +143,7 @@ impl Server {
         })
     }
 
-    /// Puts what this server counts of itself where it is scraped.
+    /// Registers the server's metrics.
     ///
     /// # Errors
     /// When the registry holds one of the names already.
@@ -157,7 +156,7 @@ impl Server {
         kube::Client::new(self.api.clone(), "default")
     }
 
-    /// Serves TLS on this address, with the folder's certificate and token, until the answer is stopped or dropped.
+    /// Serves TLS on this address, with the folder's certificate and token, until the listener is stopped or dropped.
     ///
     /// # Errors
     /// When the address cannot be listened on.
@@ -165,10 +164,10 @@ impl Server {
         self.listen_as(addr, &[]).await
     }
 
-    /// As [`Self::listen`], with a certificate that is good for these names and addresses, too.
+    /// As [`Self::listen`], with a certificate that is also valid for these names and addresses.
     ///
     /// # Errors
-    /// As [`Self::listen`], and for a name that no certificate can hold.
+    /// As [`Self::listen`], and for a name that no certificate can have.
     pub async fn listen_as(
         &self,
         addr: SocketAddr,
@@ -177,8 +176,8 @@ impl Server {
         self.listen_with(addr, addr.ip(), names, UNREAD).await
     }
 
-    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`, for clients that may read nothing
-    /// for as long as `unread`.
+    /// As [`Self::listen_as`], with the certificate of a server that listens on `reached_at`. `unread`: how long a client may read
+    /// nothing.
     pub(super) async fn listen_with(
         &self,
         addr: SocketAddr,
@@ -231,8 +230,8 @@ impl Server {
         }
     }
 
-    /// Returns when the server cannot go on, with the reason: its disk failed, or one of its own tasks panicked. Nothing can be
-    /// written from then on; the folder has to be opened anew.
+    /// Returns when the server cannot go on, with the reason: its disk failed, or one of its tasks panicked. Nothing can be written
+    /// from then on; the folder has to be opened again.
     pub async fn failed(&self) -> String {
         self.registry.failure().happened().await.to_owned()
     }
@@ -249,7 +248,7 @@ impl Server {
         self.registry.snapshots()
     }
 
-    /// Ends watches and listeners, and closes the folder once every write taken is on disk.
+    /// Ends watches and listeners, and closes the folder once every accepted write is on disk.
     pub async fn close(self) {
         self.closing.cancel();
         self.registry.close().await;
@@ -258,7 +257,7 @@ impl Server {
 
 fn kubeconfig(host: &str, credentials: &Credentials) -> String {
     let server = format!("https://{host}");
-    // JSON is YAML, and needs no rules on quoting.
+    // As JSON, which is YAML.
     let config = json!({
         "apiVersion": "v1",
         "kind": "Config",
@@ -281,7 +280,7 @@ impl InMemory {
     /// An empty server, with the namespaces that every cluster has.
     ///
     /// # Errors
-    /// When these cannot be put in.
+    /// When these cannot be created.
     pub async fn open(options: InMemoryOptions) -> Result<Self, ServerError> {
         let InMemoryOptions {
             serves,
@@ -310,12 +309,12 @@ impl InMemory {
         })
     }
 
-    /// A client of this server: the routes and answers that others get over TLS.
+    /// A client of this server, with the routes and answers of a client over TLS.
     pub fn client(&self) -> kube::Client {
         kube::Client::new(self.api.clone(), "default")
     }
 
-    /// Ends its watches and its own tasks.
+    /// Ends its watches and its tasks.
     pub async fn close(self) {
         self.closing.cancel();
         self.registry.close().await;
@@ -323,7 +322,7 @@ impl InMemory {
 }
 
 impl InMemoryOptions {
-    /// The usual ones, at the system's time.
+    /// The defaults, with the system's clock.
     pub fn new(serves: Serves) -> Self {
         Self {
             serves,
@@ -337,7 +336,7 @@ impl InMemoryOptions {
 // === impl Listening ===
 
 impl Listening {
-    /// Takes no more connections, ends watches, lets other requests end, and returns when all is quiet.
+    /// Accepts no more connections, ends watches, and returns when the other requests have ended.
     pub async fn stop(self) {
         self.stopping.cancel();
         if let Err(error) = self.task.await {

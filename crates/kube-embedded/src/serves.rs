@@ -1,4 +1,4 @@
-//! What a server serves, by whose rules, and under which name.
+//! The resources of a server, its rules, and the embedding program's name.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,11 +10,11 @@ use crate::product::Product;
 /// What a server serves. Cheap to clone.
 #[derive(Clone)]
 pub struct Serves {
-    /// The kinds.
+    /// The resources.
     pub resources: Arc<Resources>,
-    /// The rules on custom resources beyond their definitions; with none it serves as a real API server without webhooks does.
+    /// The rules on custom resources beyond their definitions. `None`: as a real API server without admission webhooks.
     pub admission: Option<Arc<dyn Admission>>,
-    /// The program that embeds it.
+    /// The embedding program.
     pub product: Product,
 }
 

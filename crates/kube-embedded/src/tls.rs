@@ -1,11 +1,11 @@
-//! Who may talk to the server, and how they know it: a certificate authority of the folder's own, a server certificate signed
-//! by it, and one token. All of it is made once and kept; a client that has the kubeconfig works over restarts.
+//! The credentials of a data folder: a certificate authority, a server certificate signed by it, and one token. Authority and
+//! token are created once and kept, so that a kubeconfig works after restarts.
 //!
 //! ```text
 //!   D/ca.crt  D/ca.key   the authority; it does not expire
 //!   D/token              256 random bits in hexadecimal
 //! ```
-//! The server's own key never touches the disk: a new one is signed at every start, for loopback and the address listened on.
+//! The server's key is never on the disk: a new one is signed at every start, for loopback and the address listened on.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -26,10 +26,10 @@ use listen::authority::{self, Life, Made};
 
 use super::reach;
 
-/// Days that a server certificate is good for: longer than any process runs.
+/// Days that a server certificate is valid: longer than any process runs.
 const DAYS: i32 = 3650;
 
-/// What can be wrong with the credentials of a data folder.
+/// Why the credentials of a data folder cannot be used.
 #[derive(Debug, Error)]
 pub enum TlsError {
     /// A file cannot be read or written.
@@ -39,10 +39,10 @@ pub enum TlsError {
         action: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is there and is not what it should be.
+    /// A file exists and is malformed.
     #[error("{} is damaged ({why}); restore it, or delete ca.crt, ca.key and token beside it to have new ones made (old kubeconfigs stop working)", path.display())]
     Damaged {
         /// The file.
@@ -50,10 +50,10 @@ pub enum TlsError {
         /// What was found.
         why: String,
     },
-    /// Making a certificate failed.
+    /// A certificate could not be created.
     #[error("making a certificate: {0}")]
     Generate(#[from] rcgen::Error),
-    /// The certificate made cannot be served.
+    /// TLS cannot be set up with the certificate.
     #[error("setting up TLS: {0}")]
     Tls(#[from] rustls::Error),
 }
@@ -68,7 +68,7 @@ pub(super) struct Credentials {
 }
 
 impl Credentials {
-    /// Reads the folder's credentials, or makes them where there are none.
+    /// Reads the folder's credentials, or creates them.
     pub(super) fn open(dir: &Path, product: &str) -> Result<Self, TlsError> {
         let [ca_path, key_path, token_path] = ["ca.crt", "ca.key", "token"].map(|n| dir.join(n));
         let damaged = |path: &Path, why: String| TlsError::Damaged {
@@ -81,13 +81,13 @@ impl Credentials {
                     .map_err(|error| damaged(&key_path, error.to_string()))?;
                 (ca_pem, key)
             }
-            // The token is written after the key: where there is one, kubeconfigs may name this authority.
+            // The token is written after the key, so where a token exists, kubeconfigs may name this authority.
             (Some(_), None) if read(&token_path)?.is_some() => {
                 return Err(damaged(&key_path, "it is missing".to_owned()));
             }
-            // A crash while they were made: nothing can have been signed by the certificate that lies there.
+            // After a crash during their creation: the stored certificate has signed nothing.
             (_, None) => {
-                // A server that runs for years must not end with its certificate.
+                // A server that runs for years must not end because its certificate expired.
                 let Made { certificate, key } =
                     authority::authority(&of_authority(product), Life::Endless)?;
                 let ca_pem = certificate.pem();
@@ -115,12 +115,12 @@ impl Credentials {
             ca_path,
             product: product.to_owned(),
         };
-        // Now, not when the first client comes: do certificate and key belong together?
+        // Checks now, and not at the first connection, that certificate and key belong together.
         credentials.server_config(IpAddr::from([127, 0, 0, 1]), &[])?;
         Ok(credentials)
     }
 
-    /// The certificate authority, as clients need it.
+    /// The certificate of the authority, in PEM.
     pub(super) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
@@ -165,7 +165,7 @@ impl Credentials {
         Ok(config)
     }
 
-    /// Looks at the server certificate as a client with `ca.crt` does.
+    /// Verifies the server certificate as a client with `ca.crt` does.
     fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), TlsError> {
         let damaged = |why: String| TlsError::Damaged {
             path: self.ca_path.clone(),
@@ -195,7 +195,7 @@ fn new_token() -> String {
         })
 }
 
-/// A file's text; `None` when it is not there or empty (a crash between creating and filling it).
+/// The text of a file. `None` when it is missing or empty, after a crash between creating and filling it.
 fn read(path: &Path) -> Result<Option<String>, TlsError> {
     match fs::read_to_string(path) {
         Ok(text) if text.trim().is_empty() => Ok(None),
@@ -217,12 +217,12 @@ fn write(path: &Path, text: &str) -> Result<(), TlsError> {
     })
 }
 
-/// Puts a file in place whole or not at all, readable by its owner only from the first moment.
+/// Writes a file as a whole or not at all, and readable by its owner only from the start.
 pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let beside = path.with_file_name(name);
-    // A leftover of a crash might have other permissions.
+    // A file that a crash left may have other permissions.
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}
@@ -232,7 +232,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
         .create_new(true)
         .mode(0o600)
         .open(&beside)?;
-    // Whatever the umask is.
+    // Independent of the umask.
     file.set_permissions(fs::Permissions::from_mode(0o600))?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;

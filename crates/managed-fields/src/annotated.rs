@@ -1,5 +1,5 @@
-//! kubectl's own apply keeps what it applied in an annotation. Whoever goes over from it to server-side apply is spared the
-//! conflicts with itself.
+//! Client-side `kubectl apply` stores its configuration in an annotation. The first server-side apply of the same user must not
+//! conflict with the fields that the annotation has.
 
 use super::Object;
 use super::check::check;
@@ -10,10 +10,10 @@ use super::shape::Layout;
 
 /// The annotation.
 pub const ANNOTATION: &str = "kubectl.kubernetes.io/last-applied-configuration";
-/// The manager whose applies go by it: `kubectl apply --server-side` without another name.
+/// The manager for whose applies the annotation counts: `kubectl apply --server-side` without another name.
 pub const KUBECTL: &str = "kubectl";
 
-/// The paths that were applied according to the annotation and are still so: no conflict with them counts.
+/// The paths in the annotation whose values have not changed since. Conflicts with them do not count.
 pub(super) fn allowed(layout: &Layout, live: &Object, version: &str) -> Set {
     let last = live
         .get("metadata")

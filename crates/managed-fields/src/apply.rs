@@ -1,5 +1,5 @@
-//! Server-side apply: a manager says which fields it wants, and owns those. What it wanted before and no longer wants goes,
-//! unless someone else wants it. What someone else owns and has with another value is a conflict.
+//! Server-side apply: a manager sends the fields that it wants, and owns them. Fields that it applied before and no longer sends
+//! are removed, unless another manager owns them. A field that another manager owns with another value is a conflict.
 
 use std::fmt::Write as _;
 
@@ -18,42 +18,42 @@ use super::set::Set;
 use super::shape::Layout;
 use super::update::{Update, follow, stripped};
 
-/// Who owns what nobody was known to own when the first apply came.
+/// The manager of the fields of an object that had no entries at its first apply.
 const BEFORE: &str = "before-first-apply";
 
-/// What was applied.
+/// The outcome of an apply.
 #[derive(Debug)]
 pub struct Applied {
-    /// The object after, without entries; none: it is as it was.
+    /// The object after the apply, without entries. `None` when it did not change.
     pub object: Option<Object>,
-    /// The entries after.
+    /// The entries after the apply.
     pub managed: Managed,
 }
 
-/// A field that someone else owns with another value.
+/// A field that another manager owns with another value.
 #[derive(Debug, Clone)]
 pub struct Conflict {
     pub(super) with: Key,
     pub(super) path: Vec<Element>,
 }
 
-/// Why nothing was applied.
+/// Why an apply failed.
 #[derive(Debug)]
 pub enum ApplyError {
     /// The live object does not fit the kind and has no entries, so that who owns its fields cannot be computed.
     Stored(String),
-    /// What was to be applied does not fit the kind.
+    /// The configuration does not fit the kind.
     Misfit(String),
     /// The entries of the live object cannot be read.
     Unreadable,
-    /// Others own some of it.
+    /// Other managers own fields of the configuration with other values.
     Conflicts(Vec<Conflict>),
 }
 
-/// Applies `config` to `live`, which is an object with nothing in it when there is none yet.
+/// Applies `config` to `live`, which is an empty object when it is to be created.
 ///
 /// # Errors
-/// The configuration does not fit the kind; or, without `force`, fields that others own.
+/// The configuration or the live object does not fit the kind; or, without `force`, conflicts.
 pub fn apply(
     layout: &Layout,
     live: &Object,
@@ -174,7 +174,7 @@ impl Apply<'_> {
 }
 
 impl Managed {
-    /// What others own of what changed.
+    /// The changed fields that other managers own.
     fn conflicts(&self, changed: &Set, but: &Key) -> Vec<Conflict> {
         let mut conflicts = Vec::new();
         let mut others: Vec<&Entry> = self.entries.iter().filter(|e| e.key != *but).collect();
@@ -190,21 +190,21 @@ impl Managed {
     }
 }
 
-/// The merged object without what its manager applied the last time and nobody has applied now.
+/// The merged object without the fields of the manager's last apply that nobody owns now.
 fn prune(layout: &Layout, merged: &Object, last: Set, managed: &Managed) -> Object {
     let shape = &layout.root;
     let named = |set: Set| set.with_named_fields(Some(shape));
     let last = named(last);
     let pruned = remove(shape, merged, &last);
     let all = named(mentioned(shape, merged));
-    // Back comes what anyone owns ...
+    // Fields that any manager owns stay ...
     let owned = managed
         .entries
         .iter()
         .fold(Set::default(), |all, entry| all.union(&entry.set()));
     let kept = named(mentioned(shape, &pruned)).union(&named(owned));
     let pruned = remove(shape, merged, &all.difference(&kept));
-    // ... and what was never the manager's.
+    // ... and so do those that were not in the manager's last apply.
     let left = named(mentioned(shape, &pruned));
     remove(shape, merged, &all.difference(&left).intersection(&last))
 }
@@ -217,7 +217,7 @@ impl Conflict {
         self.path.iter().map(ToString::to_string).collect()
     }
 
-    /// Who has it: `"kubectl" using v1`.
+    /// The manager that owns it: `"kubectl" using v1`.
     pub fn with(&self) -> String {
         let Key {
             manager,
@@ -235,7 +235,7 @@ impl Conflict {
         text
     }
 
-    /// All of them in one text.
+    /// The message about all conflicts.
     pub fn message(conflicts: &[Self]) -> String {
         if let [conflict] = conflicts {
             return format!(

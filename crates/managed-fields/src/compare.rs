@@ -1,4 +1,4 @@
-//! What changed from one object to another, as paths.
+//! The differences between two objects, as paths.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::element::{Element, same};
 use super::set::{Node, Set};
 use super::shape::{By, Form, List, Shape, list, map};
 
-/// The difference of two values. No path is in two of the three.
+/// The differences between two values. No path is in two of the three sets.
 #[derive(Debug, Default)]
 pub(super) struct Delta {
     pub(super) removed: Set,
@@ -17,7 +17,7 @@ pub(super) struct Delta {
     pub(super) added: Set,
 }
 
-/// The difference of two values that lie at one path: the path itself, and what is below it.
+/// The differences between two values at one path: the path itself, and the paths below it.
 #[derive(Default)]
 struct Change {
     removed: bool,
@@ -36,7 +36,7 @@ pub(super) fn compare(shape: &Shape, live: &Object, new: &Object) -> Delta {
 // === impl Delta ===
 
 impl Delta {
-    /// Without these fields of the object itself.
+    /// Without these top-level fields.
     pub(super) fn without(self, fields: &[&str]) -> Self {
         Self {
             removed: self.removed.without(fields),
@@ -45,7 +45,7 @@ impl Delta {
         }
     }
 
-    /// What is new or has another value.
+    /// The paths that are new or have another value.
     pub(super) fn changed(&self) -> Set {
         if self.modified.is_empty() {
             self.added.clone()
@@ -98,7 +98,7 @@ fn walk(shape: &Shape, live: Option<&Value>, new: Option<&Value>) -> Change {
     }
     let mut change = Change::default();
     let forms = (shape.form(live), shape.form(new));
-    // Something that turned from one form into another is looked at in both.
+    // A value of another type is walked as both types.
     if live.is_some() && new.is_some() && forms.0 != forms.1 {
         walk_as(shape, forms.0, live, new, &mut change);
     }
@@ -111,7 +111,7 @@ fn walk(shape: &Shape, live: Option<&Value>, new: Option<&Value>) -> Change {
     change
 }
 
-/// Whether it was taken as one value.
+/// Walks both values as this type. Returns whether they are values without parts.
 fn walk_as(
     shape: &Shape,
     form: Form,
@@ -135,7 +135,7 @@ fn walk_as(
     match (form, shape) {
         (Form::Map, _) => walk_map(shape, map(live), map(new), &mut change.below),
         (Form::List, Shape::List(list)) => walk_list(list, live, new, &mut change.below),
-        // One value, seen to above.
+        // A value without parts was handled above.
         (Form::Scalar | Form::List, _) => {}
     }
     false
@@ -165,7 +165,7 @@ fn walk_map(shape: &Shape, live: Option<&Object>, new: Option<&Object>, delta: &
     }
 }
 
-/// The items of both lists that are the same one.
+/// The items of both lists with one key.
 #[derive(Default)]
 struct Pair<'a> {
     live: Vec<&'a Value>,
@@ -186,7 +186,7 @@ fn walk_list(shape: &List, live: Option<&Value>, new: Option<&Value>, delta: &mu
             ([] | [_], [] | [_]) => {
                 change = walk(&shape.items, live.first().copied(), new.first().copied());
             }
-            // Items that stand more than once are one value together.
+            // Items with the same key count as one value.
             ([_, _, ..], [_, _, ..]) => {
                 change.modified =
                     live.len() != new.len() || live.iter().zip(&new).any(|(a, b)| !same(a, b));
@@ -214,7 +214,7 @@ fn pair<'a>(
     item: &'a Value,
     side: impl for<'p> Fn(&'p mut Pair<'a>) -> &'p mut Vec<&'a Value>,
 ) {
-    // An item that nothing tells apart is nobody's.
+    // An item without a key has no owner.
     if let Ok(element) = by.element(item) {
         side(pairs.entry(element).or_default()).push(item);
     }

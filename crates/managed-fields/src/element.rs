@@ -1,4 +1,4 @@
-//! One step of a path into an object, and the order and texts of steps.
+//! The elements of paths into an object: their order, their text in FieldsV1 and in messages.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -7,25 +7,25 @@ use serde_json::{Map, Value};
 
 use super::Object;
 
-/// How a value is chosen from what contains it.
+/// One element of a path.
 #[derive(Debug, Clone)]
 pub(super) enum Element {
-    /// The field of a map.
+    /// A field of a map.
     Field(String),
-    /// The item of a list that has these values in its key fields; sorted by field.
+    /// The item of a list with these values in its key fields; sorted by field.
     Key(Vec<(String, Value)>),
-    /// The item of a list that is this value.
+    /// The item of a set with this value.
     Value(Value),
-    /// The item at this place. No list here is indexed so; entries of other servers may be.
+    /// The item at this index. It is not used here, but entries of other servers may have it.
     Index(i64),
 }
 
-/// A text that is no step of a path.
+/// Why a text is no element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unread {
-    /// Of a kind that only a later version knows: to be passed by.
+    /// It has a type that only a later version knows, and is to be ignored.
     Unknown,
-    /// Malformed.
+    /// It is malformed.
     Bad,
 }
 
@@ -61,7 +61,7 @@ impl Element {
         }
     }
 
-    /// As it stands in FieldsV1.
+    /// The text in FieldsV1.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Field(name) => format!("f:{name}"),
@@ -78,7 +78,7 @@ impl Element {
     }
 }
 
-/// JSON as Go writes it: whole numbers without a point, and what HTML minds escaped.
+/// JSON as Go writes it: whole numbers without a point; `<`, `>`, `&` and line separators escaped.
 pub fn json(value: &Value) -> String {
     let text = match value {
         Value::Number(_) => display(value),
@@ -106,12 +106,12 @@ fn display(value: &Value) -> String {
             let items: Vec<String> = list.iter().map(display).collect();
             format!("[{}]", items.join(","))
         }
-        // No key is a map; this is for entries that no server of this kind writes.
+        // A key is no map, except in malformed entries of other servers.
         Value::Null | Value::Bool(_) | Value::String(_) | Value::Object(_) => value.to_string(),
     }
 }
 
-/// As messages have it: `.spec`, `[uid="a"]`, `[="a"]`, `[0]`.
+/// The text in messages: `.spec`, `[uid="a"]`, `[="a"]`, `[0]`.
 impl fmt::Display for Element {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -167,7 +167,7 @@ impl PartialEq for Element {
 
 impl Eq for Element {}
 
-/// Item by item; the shorter one first.
+/// Compares item by item. A prefix is less.
 fn in_turn<T>(a: &[T], b: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Ordering {
     a.iter()
         .zip(b)
@@ -176,7 +176,7 @@ fn in_turn<T>(a: &[T], b: &[T], compare: impl Fn(&T, &T) -> Ordering) -> Orderin
         .unwrap_or_else(|| a.len().cmp(&b.len()))
 }
 
-/// A total order of JSON values: numbers, texts, booleans, lists, maps, null. 1 and 1.0 are the same.
+/// A total order of JSON values: numbers, strings, booleans, lists, maps, null. 1 equals 1.0.
 pub(super) fn order(a: &Value, b: &Value) -> Ordering {
     let rank = |value: &Value| match value {
         Value::Number(_) => 0,
@@ -205,14 +205,14 @@ pub(super) fn order(a: &Value, b: &Value) -> Ordering {
     }
 }
 
-/// Whether two objects mean the same.
+/// Whether two objects are equal, where 1 equals 1.0.
 pub(super) fn same_fields(a: &Object, b: &Object) -> bool {
     a.len() == b.len()
         && a.iter()
             .all(|(name, a)| b.get(name).is_some_and(|b| same(a, b)))
 }
 
-/// Whether two values mean the same: 1 is 1.0, whatever contains it.
+/// Whether two values are equal, where 1 equals 1.0 at any depth.
 pub(super) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {

@@ -5,19 +5,19 @@
 //! Every walk goes down an object beside its shape:
 //!
 //! ```text
-//!   element.rs   one step of a path: a field, an item by its keys, an item by its value
+//!   element.rs   one element of a path: a field, an item by its keys, an item by its value
 //!   set.rs       a set of paths, as a tree                       text.rs   the same as FieldsV1
 //!   shape.rs     a kind's OpenAPI schema -> Shape
 //!
 //!   compare.rs   live, new     -> what was removed, modified, added
-//!   mention.rs   value         -> the paths that it has
+//!   mention.rs   value         -> its paths
 //!   check.rs     value         -> what does not fit its shape
-//!   merge.rs     live, applied -> both in one                    remove.rs   value, set -> value without these items
+//!   merge.rs     live, applied -> the merged object              remove.rs   value, set -> value without these paths
 //!
 //!   managed.rs   the entries of managedFields, read and written
 //!     update.rs  live, new, entries            -> entries        create, update, patch
 //!     apply.rs   live, applied, entries, force -> object, entries, or the conflicts
-//!       annotated.rs   what kubectl's annotation of the last apply lets pass
+//!       annotated.rs   the conflicts that kubectl's annotation of the last apply prevents
 //! ```
 
 mod annotated;

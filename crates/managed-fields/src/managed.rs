@@ -1,7 +1,7 @@
-//! The entries of `metadata.managedFields`: who wrote how, in which version, through which path, when, and what is theirs.
+//! The entries of `metadata.managedFields`: manager, operation, version, subresource, time, and the set of owned paths.
 //!
-//! Most writes touch one entry or none of those that an object has. So what is stored is not read into sets before it is seen
-//! to be touched, and goes back as it came: a third of the cost of reading and writing all of it.
+//! Most writes change one entry of an object or none. So a stored entry is parsed only when a write touches it, and is otherwise
+//! written back as it was: a third of the cost of parsing and writing all entries.
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
@@ -12,36 +12,36 @@ use serde_json::{Map, Value};
 use super::set::Set;
 use super::text;
 
-/// Most entries of writes other than applies; older ones are put together.
+/// Most entries of updates. The oldest are merged beyond that.
 const UPDATES: usize = 10;
-/// The manager of those that were put together.
+/// The manager of merged entries.
 const ANCIENT: &str = "ancient-changes";
-/// The manager of whoever does not say who it is.
+/// The manager of a client without a name.
 const UNKNOWN: &str = "unknown";
 
-/// Who makes a write, through what, when.
+/// The manager, path and time of a write.
 #[derive(Debug, Clone)]
 pub struct Writer<'a> {
     /// The field manager; empty is `unknown`.
     pub manager: &'a str,
     /// `group/version` in which the object is written.
     pub version: &'a str,
-    /// The subresource's name; empty for the main path.
+    /// The subresource's name; empty for the object's own path.
     pub subresource: &'a str,
     /// RFC 3339 with seconds and `Z`.
     pub now: &'a str,
-    /// Fields of the object itself that this path never changes.
+    /// Top-level fields that a write through this path cannot change.
     pub untouched: &'a [&'a str],
 }
 
-/// How a write is made.
+/// The operation of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Operation {
     Apply,
     Update,
 }
 
-/// What one entry is found by.
+/// What identifies an entry.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key {
     pub(super) manager: String,
@@ -55,17 +55,17 @@ pub(super) struct Key {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Entry {
     pub(super) key: Key,
-    /// `group/version` that the paths are of.
+    /// `group/version` in which the paths are named.
     pub(super) version: String,
     /// RFC 3339 with seconds and `Z`: such texts sort as times do.
     pub(super) time: Option<String>,
     fields: Fields,
 }
 
-/// What is someone's.
+/// The owned paths of an entry.
 #[derive(Debug, Clone, PartialEq)]
 enum Fields {
-    /// As the store has it: the whole entry. Not empty.
+    /// The whole entry as it is stored. Its set is not empty.
     Stored(Value),
     Set(Set),
 }
@@ -76,7 +76,7 @@ pub struct Managed {
     pub(super) entries: Vec<Entry>,
 }
 
-/// An entry that is none.
+/// An entry that cannot be read.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Malformed;
 
@@ -104,9 +104,8 @@ impl Writer<'_> {
 // === impl Managed ===
 
 impl Managed {
-    /// Which entries count: those that were sent with a new object, or else the live object's. Who does not know of them
-    /// must not delete them; who sends one empty entry, or (where the kind tells them from none) no entries, resets them.
-    /// A subresource never changes them.
+    /// The entries to start from: those that the client sent, or the live object's when it sent none or unreadable ones. One empty
+    /// entry, or an empty list where the kind keeps it, resets them. A write of a subresource never changes them.
     pub fn settle(live: Option<&Value>, sent: Option<&Value>, is_subresource: bool) -> Self {
         if is_subresource || sent.is_some() && sent == live {
             return Self::stored(live);
@@ -120,7 +119,7 @@ impl Managed {
         }
     }
 
-    /// The entries of an object in the store, which this server wrote.
+    /// The entries of a stored object, which this server wrote.
     fn stored(entries: Option<&Value>) -> Self {
         let entries = entries.and_then(Value::as_array).into_iter().flatten();
         let entries = entries.map(Entry::stored).collect::<Result<_, Malformed>>();
@@ -137,7 +136,7 @@ impl Managed {
         Ok(managed)
     }
 
-    /// As the object has them: applies first, then by time and name; none when there are no entries.
+    /// The list for the object: applies first, then by time and name. `None` when there are no entries.
     pub fn write(mut self) -> Option<Value> {
         if self.is_empty() {
             return None;
@@ -147,12 +146,12 @@ impl Managed {
         Some(Value::Array(entries.collect()))
     }
 
-    /// Whether nobody owns anything.
+    /// Whether there are no entries.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether any of them is of a version that satisfies this.
+    /// Whether the version of any entry satisfies this.
     pub fn has_version(&self, is_meant: impl Fn(&str) -> bool) -> bool {
         self.entries.iter().any(|entry| is_meant(&entry.version))
     }
@@ -162,7 +161,7 @@ impl Managed {
         Some(self.entries.remove(at))
     }
 
-    /// Puts the oldest updates together until there are not too many.
+    /// Merges the oldest updates until there are at most [`UPDATES`].
     pub(super) fn cap(&mut self) {
         let mut updates: Vec<(Option<String>, Key)> = self
             .entries
@@ -175,7 +174,7 @@ impl Managed {
             return;
         }
         updates.sort();
-        // The oldest of each version stays alone until there is another to put it together with.
+        // The oldest entry of a version stays until there is another one of that version to merge with.
         let mut oldest: Vec<Key> = Vec::new();
         for (_, key) in updates {
             if count <= UPDATES {
@@ -204,7 +203,7 @@ impl Managed {
     }
 }
 
-/// Whether these entries, as sent, mean that there shall be none.
+/// Whether the entries that a client sent remove all entries.
 fn resets(sent: &Value) -> bool {
     match sent.as_array().map(Vec::as_slice) {
         Some([]) => true,
@@ -247,7 +246,7 @@ impl Entry {
         self.set().into_owned()
     }
 
-    /// Takes these paths away. Whether nothing is left.
+    /// Removes these paths. Returns whether none is left.
     pub(super) fn lose(&mut self, paths: &Set) -> bool {
         if let Fields::Stored(entry) = &self.fields
             && !text::shares(&entry["fieldsV1"], paths)
@@ -335,7 +334,7 @@ impl Entry {
 
 /// A time in UTC and whole seconds.
 fn in_seconds(time: &str) -> Option<String> {
-    // What this server wrote is so already.
+    // Entries that this server wrote have this form.
     if time.len() == 20 && time.ends_with('Z') {
         return Some(time.to_owned());
     }

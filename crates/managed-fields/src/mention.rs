@@ -1,4 +1,4 @@
-//! The paths that a value has: every leaf, every item, and every part of a map that has no name of its own.
+//! The paths of a value: every leaf, every item, and every field of a map that is not in the schema's `properties`.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn walk_list(shape: &List, value: &Value) -> Set {
     }
     let mut set = Set::default();
     for (element, (item, again)) in items {
-        // Items that stand more than once are one value together.
+        // Items with the same key count as one value.
         let mut node = if again {
             Node::leaf()
         } else {
@@ -70,7 +70,7 @@ fn walk_list(shape: &List, value: &Value) -> Set {
 }
 
 impl Set {
-    /// With the fields that have names of their own and something below them: a set that has `a.b` has `a` then.
+    /// Adds each field of the schema's `properties` that has a path below it: a set with `a.b` then has `a` as well.
     pub(super) fn with_named_fields(mut self, shape: Option<&Shape>) -> Self {
         self.retain(|element, node| {
             let inner = match element {

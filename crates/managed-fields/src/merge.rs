@@ -1,4 +1,4 @@
-//! An applied value put into a live one. Nothing goes away here; what is in both is as applied.
+//! Merges an applied value into a live one. Nothing is removed; an applied value replaces a live one.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::Object;
 use super::element::Element;
 use super::shape::{Form, List, Shape, list, map};
 
-/// Both in one; of lists whose items have names, in an order that keeps the applied one.
+/// The merged object. Lists that are maps or sets keep the applied order.
 pub(super) fn merge(shape: &Shape, live: &Object, applied: &Object) -> Object {
     walk_map(shape, Some(live), Some(applied))
 }
@@ -35,7 +35,7 @@ fn walk(shape: &Shape, live: Option<&Value>, applied: Option<&Value>) -> Option<
             let (live, applied) = (list(live).unwrap_or(&none), list(applied).unwrap_or(&none));
             walk_list(shape, live, applied)
         }
-        // One value, seen to above.
+        // A value without parts was handled above.
         (Form::Scalar | Form::List, _) => applied.or(live).cloned(),
     }
 }
@@ -51,7 +51,7 @@ fn walk_map(shape: &Shape, live: Option<&Object>, applied: Option<&Object>) -> O
             live.and_then(|live| live.get(name)),
             applied.and_then(|applied| applied.get(name)),
         );
-        // Nothing is known of a field that is not in the shape: it stays as it is.
+        // A field that is not in the shape stays as it is.
         let merged = match shape.field(name) {
             Some(shape) => walk(shape, live, applied),
             None => applied.or(live).cloned(),
@@ -63,12 +63,12 @@ fn walk_map(shape: &Shape, live: Option<&Object>, applied: Option<&Object>) -> O
     both
 }
 
-/// One side of a list: its items in order, and each by what tells it apart.
+/// One of the two lists: its items in order, and by key.
 struct Side<'a> {
     items: Vec<(Element, &'a Value)>,
 }
 
-/// The items of one side by what tells them apart; one that stands more than once is nothing to merge with.
+/// The items of one list by key. Items whose key is repeated are missing, since they are not merged.
 type Index<'a> = BTreeMap<&'a Element, &'a Value>;
 
 impl<'a> Side<'a> {
@@ -93,8 +93,8 @@ impl<'a> Side<'a> {
     }
 }
 
-/// Goes through both lists at once. The applied order holds for what is applied; what is live alone stays where it was among
-/// its neighbours.
+/// Merges two lists. Applied items have the applied order; items that only the live list has keep their place between their
+/// neighbours.
 fn walk_list(shape: &List, live: &[Value], applied: &[Value]) -> Option<Value> {
     let (live, applied) = (Side::of(shape, live), Side::of(shape, applied));
     let (in_live, in_applied) = (live.index(), applied.index());
@@ -102,7 +102,7 @@ fn walk_list(shape: &List, live: &[Value], applied: &[Value]) -> Option<Value> {
         let (live, applied) = (in_live.get(element), in_applied.get(element));
         walk(&shape.items, live.copied(), applied.copied())
     };
-    // The applied items that are live too, in the applied order: the next one is what the live side is heading for.
+    // The items that are in both lists, in the applied order. The live list is taken up to the next of them.
     let mut shared = applied
         .items
         .iter()
@@ -123,7 +123,7 @@ fn walk_list(shape: &List, live: &[Value], applied: &[Value]) -> Option<Value> {
                 continue;
             }
             if in_applied.contains_key(left) && next.is_some_and(|next| next != left) {
-                // In both, but its turn comes later.
+                // It is in both lists, and comes later in the applied order.
                 l += 1;
                 continue;
             }

@@ -7,7 +7,7 @@ use super::element::Element;
 use super::set::Set;
 use super::shape::{By, Form, List, Shape, list, map};
 
-/// The object without what is in the set; a map or list in it that nothing is left of is null.
+/// The object without the paths of the set. A map or list of which nothing is left becomes null.
 pub(super) fn remove(shape: &Shape, object: &Object, gone: &Set) -> Object {
     remove_fields(shape, object, gone)
 }
@@ -22,7 +22,7 @@ fn walk(shape: &Shape, value: &Value, gone: &Set) -> Value {
                 .map_or(Value::Null, Value::Object)
         }
         (Form::List, Shape::List(shape)) if !is_whole(shape) => remove_items(shape, value, gone),
-        // Something below one value cannot be taken away alone.
+        // Parts of a value without parts cannot be removed.
         (Form::Map | Form::List, _) => Value::Null,
     }
 }

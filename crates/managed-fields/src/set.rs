@@ -1,21 +1,21 @@
-//! A set of paths, kept as a tree. A path that is in it says nothing of those above and below it.
+//! A set of paths, as a tree. A path can be in the set without those above and below it.
 
 use std::cmp::Ordering;
 
 use super::element::Element;
 
-/// Paths into one object. Steps are sorted; nothing in the tree is empty.
+/// Paths into one object. Elements are sorted; no node of the tree is empty.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Set {
     nodes: Vec<(Element, Node)>,
 }
 
-/// What is in the set at a step and below it.
+/// The paths at an element and below it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Node {
-    /// The path that ends here.
+    /// Whether the path that ends here is in the set.
     pub(super) own: bool,
-    /// Those that go on.
+    /// The paths that go on.
     pub(super) below: Set,
 }
 
@@ -45,12 +45,12 @@ impl Set {
         &self.nodes
     }
 
-    /// Puts in everything that is in `node`, at this step.
+    /// Adds the paths of `node` at this element.
     pub(super) fn put(&mut self, element: Element, node: Node) {
         if node.is_empty() {
             return;
         }
-        // Walks go in order, mostly.
+        // Elements are mostly added in order.
         if self.nodes.last().is_none_or(|(last, _)| *last < element) {
             self.nodes.push((element, node));
             return;
@@ -74,7 +74,7 @@ impl Set {
         Some(&self.nodes[at].1)
     }
 
-    /// Whether this very path is in the set.
+    /// Whether this path is in the set.
     pub(super) fn has(&self, path: &[Element]) -> bool {
         match path {
             [] => false,
@@ -83,10 +83,10 @@ impl Set {
         }
     }
 
-    /// Every path, those above before those below.
+    /// Every path, each before those below it.
     pub(super) fn paths(&self) -> Vec<Vec<Element>> {
         fn collect(set: &Set, above: &mut Vec<Element>, paths: &mut Vec<Vec<Element>>) {
-            // Paths that end at one level come before those that go on.
+            // Paths that end at this level come before those that go on.
             for (element, _) in set.nodes.iter().filter(|(_, node)| node.own) {
                 above.push(element.clone());
                 paths.push(above.clone());
@@ -103,7 +103,7 @@ impl Set {
         paths
     }
 
-    /// What is in one of both.
+    /// The paths that are in one of the two sets or in both.
     pub(super) fn union(&self, other: &Self) -> Self {
         self.zip(other, |a, b| match (a, b) {
             (Some(node), None) | (None, Some(node)) => node.clone(),
@@ -115,7 +115,7 @@ impl Set {
         })
     }
 
-    /// What is in both.
+    /// The paths that are in both sets.
     pub(super) fn intersection(&self, other: &Self) -> Self {
         self.zip(other, |a, b| match (a, b) {
             (Some(a), Some(b)) => Node {
@@ -126,7 +126,7 @@ impl Set {
         })
     }
 
-    /// What is in this one alone.
+    /// The paths that are only in this set.
     pub(super) fn difference(&self, other: &Self) -> Self {
         self.zip(other, |a, b| match (a, b) {
             (Some(a), Some(b)) => Node {
@@ -138,7 +138,7 @@ impl Set {
         })
     }
 
-    /// Without these fields of the object itself, and without everything below them.
+    /// Without these top-level fields, and without everything below them.
     pub(super) fn without(mut self, fields: &[&str]) -> Self {
         self.nodes.retain(|(element, _)| match element {
             Element::Field(name) => !fields.contains(&name.as_str()),
@@ -147,7 +147,7 @@ impl Set {
         self
     }
 
-    /// Lets `change` have every node of this level; what it empties goes.
+    /// Calls `change` for every node of this level, and removes nodes that are empty then.
     pub(super) fn retain(&mut self, mut change: impl FnMut(&Element, &mut Node)) {
         self.nodes.retain_mut(|(element, node)| {
             change(element, node);

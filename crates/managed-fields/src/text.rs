@@ -1,14 +1,14 @@
-//! Sets of paths as FieldsV1 has them: `{"f:spec": {".": {}, "f:pool": {}}}`.
+//! Reads and writes sets of paths as FieldsV1: `{"f:spec": {".": {}, "f:size": {}}}`.
 
 use serde_json::{Map, Value};
 
 use super::element::{Element, Unread};
 use super::set::{Node, Set};
 
-/// Where a path ends that others go on from.
+/// Marks a path that ends here while others go on.
 const HERE: &str = ".";
 
-/// Reads FieldsV1; none when it is malformed. Steps that only a later version knows are passed by.
+/// Reads FieldsV1. `None` when it is malformed. Elements that only a later version knows are ignored.
 pub(super) fn read(fields: &Value) -> Option<Set> {
     Some(read_node(fields)?.below)
 }
@@ -31,12 +31,12 @@ fn read_node(fields: &Value) -> Option<Node> {
             Err(Unread::Bad) => return None,
         }
     }
-    // What nothing goes on from ends here.
+    // A path from which none goes on ends here.
     node.own |= node.below.is_empty();
     Some(node)
 }
 
-/// Whether any path of the set stands in FieldsV1.
+/// Whether FieldsV1 has any path of the set.
 pub(super) fn shares(fields: &Value, set: &Set) -> bool {
     let Value::Object(fields) = fields else {
         return false;

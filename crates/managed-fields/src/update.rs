@@ -1,4 +1,4 @@
-//! Who owns what after a write that is no apply: whoever wrote owns what it changed.
+//! The entries after a create, update or patch: the manager owns what it changed.
 
 use super::Object;
 use super::compare::{Delta, compare};
@@ -7,7 +7,7 @@ use super::managed::{Entry, Key, Managed, Operation, Writer};
 use super::set::Set;
 use super::shape::Layout;
 
-/// Metadata that is never anyone's.
+/// Fields of the metadata that nobody owns.
 const NOBODYS: [&str; 9] = [
     "name",
     "namespace",
@@ -20,20 +20,20 @@ const NOBODYS: [&str; 9] = [
     "resourceVersion",
 ];
 
-/// A write that is no apply.
+/// A write other than an apply.
 #[derive(Debug)]
 pub struct Update<'a> {
-    /// What the objects are made of.
+    /// The layout of the kind.
     pub layout: &'a Layout,
-    /// The object before; none: it is new.
+    /// The object before. `None` when it is created.
     pub live: Option<&'a Object>,
-    /// The object after, as whoever writes it wants it.
+    /// The object after, as the client sent it.
     pub new: &'a Object,
-    /// Who writes.
+    /// The manager, and how it writes.
     pub writer: &'a Writer<'a>,
 }
 
-/// The entries after a write. An object whose entries were taken away is not followed again before its first apply.
+/// The entries after a write. An object without entries gets none before its first apply.
 pub fn update(update: &Update<'_>, managed: Managed) -> Managed {
     if managed.is_empty() && update.live.is_some() {
         return managed;
@@ -41,7 +41,7 @@ pub fn update(update: &Update<'_>, managed: Managed) -> Managed {
     follow(update, managed)
 }
 
-/// As [`update`], whether there are entries or not.
+/// As [`update`], also for an object without entries.
 pub(super) fn follow(update: &Update<'_>, mut managed: Managed) -> Managed {
     let Update {
         layout,
@@ -72,12 +72,12 @@ pub(super) fn follow(update: &Update<'_>, mut managed: Managed) -> Managed {
 }
 
 impl Managed {
-    /// Paths are told by what they are in one version; a version that is not served has no meaning any more.
+    /// Removes the entries of versions that are not served: what their paths mean is not known.
     pub(super) fn forget_other_versions(&mut self, served: &str) {
         self.entries.retain(|entry| entry.version == served);
     }
 
-    /// Takes what changed and what is gone from everyone but this one.
+    /// Removes changed and removed paths from all entries but this one.
     pub(super) fn take(&mut self, changed: &Set, delta: &Delta, but: Option<&Key>) {
         self.entries.retain_mut(|entry| {
             Some(&entry.key) == but || !(entry.lose(changed) || entry.lose(&delta.removed))
@@ -85,7 +85,7 @@ impl Managed {
     }
 }
 
-/// Without what is never anyone's.
+/// Without the fields that nobody owns.
 pub(super) fn stripped(set: Set) -> Set {
     let mut set = set.without(&["apiVersion", "kind"]);
     set.retain(|element, node| {

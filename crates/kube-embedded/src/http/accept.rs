@@ -1,9 +1,9 @@
-//! Which form of an answer the client asked for: the object, its metadata alone, or rows of a table; JSON or YAML.
+//! The form of an answer, by the `Accept` header: the object, its metadata, or a table; JSON or YAML.
 
-/// What to make of the objects.
+/// The view of objects.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(super) enum View {
-    /// As they are.
+    /// The whole objects.
     Object,
     /// Metadata alone (`PartialObjectMetadata`).
     Metadata,
@@ -11,7 +11,7 @@ pub(super) enum View {
     Table(&'static str),
 }
 
-/// How to write it down.
+/// The encoding.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(super) enum Encoding {
     Json,
@@ -25,15 +25,15 @@ pub(super) struct Form {
     pub(super) encoding: Encoding,
 }
 
-/// Plain JSON: errors are written so whatever was asked for.
+/// Whole objects in JSON. Errors are always written in this form.
 pub(super) const JSON: Form = Form {
     view: View::Object,
     encoding: Encoding::Json,
 };
 
-/// The first clause of an `Accept` header, by weight and then by order, that this server can answer with; `None` when there
-/// is none. Protobuf is refused here as it is for every custom resource, and clients that list JSON behind it get JSON.
-/// Discovery in its aggregated form is not offered: `as=APIGroupDiscoveryList` falls through to the next clause.
+/// The first clause of an `Accept` header, by weight and then by order, that this server can serve. `None` when there is none.
+/// Protobuf is refused, as for every custom resource, and clients that list JSON after it get JSON. Aggregated discovery is not
+/// served: `as=APIGroupDiscoveryList` falls through to the next clause.
 pub(super) fn choose(accept: Option<&str>) -> Option<Form> {
     let Some(accept) = accept.filter(|text| !text.trim().is_empty()) else {
         return Some(JSON);
@@ -57,7 +57,7 @@ fn clause(text: &str) -> Option<(u32, Form)> {
             continue;
         };
         match key.trim() {
-            // In thousandths, as HTTP writes them; nonsense counts as full weight.
+            // In thousandths. A weight that cannot be read counts as 1.
             "q" => {
                 let q: f32 = value.trim().parse().unwrap_or(1.0);
                 weight = if q >= 1.0 {

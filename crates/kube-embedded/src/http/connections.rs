@@ -1,4 +1,4 @@
-//! From a listening socket to requests: TLS, then HTTP/1.1 or HTTP/2. Who may connect and for how long is `listen`'s.
+//! Connections: TLS, then HTTP/1.1 or HTTP/2. The crate `listen` decides which connections are served and for how long.
 //!
 //! ```text
 //!   listen -> TLS handshake -> hyper, one task a connection -> Api
@@ -12,11 +12,11 @@ use tokio_util::sync::CancellationToken;
 use super::service::Api;
 use listen::{Full, Guest, Heads, Held, Http, Limits, Listener, Stream};
 
-/// A client that reads nothing of what is sent to it for so long is let go: what it does not read is kept in memory.
+/// A client that reads nothing of an answer for so long is disconnected, since the answer is kept in memory.
 pub(crate) const UNREAD: Duration = Duration::from_mins(1);
 
-/// A connection has this long for its handshake and its first request with the right token; then it is closed. Watches of
-/// clients that have shown the token keep their places.
+/// A connection without a request with the token is closed after this time, handshake included. Connections with the token keep
+/// their places.
 const LIMITS: Limits = Limits {
     connections: 512,
     greeting: Duration::from_secs(15),
@@ -45,9 +45,9 @@ pub(crate) async fn serve(
     listener.serve("API", limits, talk, stopping).await;
 }
 
-/// One connection, to its end.
+/// Serves one connection until it ends.
 async fn talk(stream: Stream, guest: Guest, http: Http, tls: TlsAcceptor, api: Api) {
-    // The listener ends one that takes too long.
+    // The listener closes the connection when this takes too long.
     let stream = match tls.accept(stream).await {
         Ok(stream) => stream,
         Err(error) => {

@@ -1,4 +1,4 @@
-//! From a request's body to a value, within bounds: size, depth, time, and what YAML's anchors may unfold to.
+//! Parses the body of a request, within bounds on size, depth, time, and the expansion of YAML anchors.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use super::protobuf;
 use crate::error::ApiError;
 use crate::field::truncated;
 
-/// Most bytes of a body, as in the real server.
+/// Most bytes of a body, as on a real API server.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
-/// Deepest nesting of a body. No object of ours comes near it, and everything behind it may recurse.
+/// Deepest nesting of a body. Walks through objects are recursive.
 const MAX_DEPTH: usize = 100;
-/// A client that takes longer to send a body is given up.
+/// How long a client may take to send a body.
 const BODY_TIMEOUT: Duration = Duration::from_mins(1);
-/// Most duplicate keys that one answer names.
+/// Most repeated keys that one answer names.
 const MAX_DUPLICATES: usize = 16;
 
-/// The forms a body can have.
+/// The notations of a body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Notation {
     Json,
@@ -31,21 +31,21 @@ pub(super) enum Notation {
     Protobuf,
 }
 
-/// A body as a value.
+/// A parsed body.
 #[derive(Debug)]
 pub(super) struct Decoded {
     pub(super) value: Value,
-    /// Paths of keys that stood twice; the last value counts.
+    /// Paths of repeated keys, of which the last value counts.
     pub(super) duplicates: Vec<String>,
 }
 
-/// Reads a whole body. In process there is no slow client, and the clock may be a test's: no timeout there.
+/// Reads a whole body. In process without a timeout, since the clock may be a test's.
 pub(super) async fn collect<B>(body: B, remote: bool) -> Result<Bytes, ApiError>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    // Said before anything is read, so that a client which announces too much need not send it.
+    // Refused before it is read, so that a client need not send it.
     if body.size_hint().lower() > MAX_BODY as u64 {
         return Err(ApiError::too_large(MAX_BODY));
     }
@@ -66,7 +66,7 @@ where
     }
 }
 
-/// Reads a body as a value.
+/// Parses a body.
 pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiError> {
     let decoded = match notation {
         Notation::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
@@ -76,7 +76,7 @@ pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiErr
         }),
         Notation::Yaml => {
             let mut options = serde_saphyr::Options::default();
-            // Last one wins here; what was found twice is reported by the same rule for both notations.
+            // The last value counts; repeated keys are reported in the same way for both notations.
             options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
             options.with_snippet = false;
             serde_saphyr::from_slice_with_options(bytes, options).map_err(|error| error.to_string())
@@ -105,7 +105,7 @@ impl<'de> Deserialize<'de> for Decoded {
     }
 }
 
-/// Where in the document we are; a list back to the root, so that a path becomes text only when it is needed.
+/// The path to a value, as a list back to the root, so that its text is made only when it is needed.
 enum Trail<'a> {
     Root,
     Key(&'a Trail<'a>, &'a str),

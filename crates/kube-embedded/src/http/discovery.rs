@@ -1,5 +1,5 @@
-//! What is served, as clients ask before anything else: versions, groups and resources, in the plain (not aggregated) form.
-//! Made once: it does not change while the server runs.
+//! Discovery: versions, groups and resources, not aggregated. The documents are made once, since they do not change while the
+//! server runs.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use super::review;
 use crate::kinds::{Resource, Resources};
 use crate::product::Product;
 
-/// The version of Kubernetes whose behaviour is followed; clients compare the number.
+/// The version of Kubernetes that this server behaves like. Clients read it.
 const KUBERNETES: &str = "v1.36.0";
 
-/// Every discovery document by its path without the leading slash.
+/// The discovery documents, by path without the leading slash.
 pub(super) struct Discovery(BTreeMap<String, Bytes>);
 
 impl Discovery {

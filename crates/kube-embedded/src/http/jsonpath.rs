@@ -1,9 +1,9 @@
-//! The part of JSONPath that printer columns use: names (with `\.` for a dot within one), `['name']`, `[0]`, `[*]`, and
-//! `[?(@.type=="Ready")]`. A path finds its first match; one that this part of the language cannot say finds nothing.
+//! The subset of JSONPath that printer columns use: names (with `\.` for a dot in a name), `['name']`, `[0]`, `[*]`, and
+//! `[?(@.type=="Ready")]`. A path finds its first match. A path outside of the subset finds nothing.
 
 use serde_json::Value;
 
-/// A path, taken apart once.
+/// A parsed path.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Path(Vec<Step>);
 
@@ -12,7 +12,7 @@ enum Step {
     Field(String),
     Index(usize),
     Every,
-    /// Every element where the value at the path equals the text.
+    /// Every item whose value at the path equals the text.
     Where {
         path: Vec<String>,
         equals: String,
@@ -20,7 +20,7 @@ enum Step {
 }
 
 impl Path {
-    /// `None` for what the subset does not have.
+    /// Parses a path. `None` for one outside of the subset.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let text = text.trim().trim_start_matches('{').trim_end_matches('}');
         let mut steps = Vec::new();
@@ -75,7 +75,7 @@ fn find<'a>(steps: &[Step], value: &'a Value) -> Option<&'a Value> {
     }
 }
 
-/// A name up to the next `.` or `[`, with escapes undone, and what follows.
+/// The unescaped name up to the next `.` or `[`, and the rest of the path.
 fn name(text: &str) -> Option<(String, &str)> {
     let mut name = String::new();
     let mut chars = text.char_indices();

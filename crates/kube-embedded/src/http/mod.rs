@@ -1,7 +1,7 @@
-//! The API over HTTP: one service, reached in process and over TLS alike.
+//! The API over HTTP: one service, for clients in process and over TLS.
 //!
-//! May use `registry`, `kinds` and `error` beside it; hyper for the wire. It decides what a request says and how the answer
-//! looks; what objects mean is the registry's.
+//! It may use `registry`, `kinds`, `builtin`, `error` and hyper. It parses requests and renders answers; the semantics of objects
+//! are the registry's.
 //!
 //! ```text
 //!   connections.rs  TCP, TLS, HTTP/1 and 2, permits ----+

@@ -1,4 +1,4 @@
-//! Requests on objects: which verb it is, what it needs from query and body, and the registry's answer in the form asked for.
+//! Requests on objects: verb, query and body in, the registry's answer out, in the form that the client asked for.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::registry::{
     DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,
 };
 
-/// How long a request from outside may take at most; a shorter `?timeout=` counts.
+/// Longest time of a request from the network. A shorter `?timeout=` counts.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Answers a request on the objects at this path.
@@ -44,7 +44,7 @@ where
     if asked.method == Method::GET && asked.query.flag("watch") == Some(true) {
         return super::watch::serve(asked, &target, form);
     }
-    // In process the clock may be a test's, and runs ahead while the disk works: only a limit that was asked for counts.
+    // In process the clock may be a test's, which runs ahead while the disk works, so there is no limit by default.
     let limit = match asked.caller {
         Caller::InProcess if asked.query.said("timeout").is_none() => None,
         Caller::InProcess | Caller::Remote => Some(asked.query.timeout(REQUEST_TIMEOUT)?),
@@ -63,7 +63,7 @@ where
     }
 }
 
-/// The resource, object and part that a path names, if this server has them.
+/// The resource, object and subresource of a path, if they are served.
 fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
     let resources = asked.registry.resources();
     let resource = resources
@@ -75,7 +75,7 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
     let subresource = match path.subresource.as_deref() {
         None => None,
         Some("status") if resource.status_subresource => Some(Subresource::Status),
-        // With a real server this part of a custom resource is asked for by the object's name.
+        // For an unknown subresource of a custom resource a real API server answers that the object is not found.
         Some(_)
             if resource.strategy == Strategy::Custom
                 && resource.namespaced == path.namespace.is_some() =>
@@ -134,12 +134,12 @@ where
             refused(verb(method, named))
         }
         ("POST", named) if !is_status && (!named || resource.strategy == Strategy::Custom) => {
-            // For custom resources a name in the path says nothing here, as with a real server.
+            // As on a real API server, a name in the path of a POST of a custom resource is ignored.
             let target = Target {
                 name: None,
                 ..target.clone()
             };
-            // In the order in which a real server looks: of several faults the same one is told.
+            // In the order of a real API server, so that of several faults the same one is reported.
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
             let bytes = collect(asked, body).await?;
             let mut options = options::write(asked, "CreateOptions", None)?;
@@ -171,7 +171,7 @@ where
             let patch = match read {
                 Ok(patch) => patch,
                 Err(error) => {
-                    // A patch of nothing is not read; an apply may be of something new.
+                    // A missing object is reported before a patch that cannot be read, except for an apply, which can create it.
                     if kind != PatchType::Apply {
                         asked.registry.get(&target, None)?;
                     }
@@ -218,7 +218,7 @@ where
     }
 }
 
-/// What Kubernetes calls a method.
+/// The Kubernetes verb of a method.
 fn verb(method: &str, named: bool) -> &'static str {
     match (method, named) {
         ("POST", _) => "create",
@@ -226,7 +226,7 @@ fn verb(method: &str, named: bool) -> &'static str {
         ("PATCH", _) => "patch",
         ("DELETE", true) => "delete",
         ("DELETE", false) => "deletecollection",
-        // What no verb has.
+        // Another method has no verb.
         _ => "",
     }
 }
@@ -264,7 +264,7 @@ where
     let body = if bytes.is_empty() {
         None
     } else {
-        // The options are a built-in type, whatever is deleted.
+        // The options are a built-in type, also for a custom resource.
         let notation = negotiate::notation(asked.headers, Notations::Binary)?;
         let read = decode::decode(&bytes, notation).and_then(typed_body);
         let body = read.map_err(|error| ApiError::bad_request(error.message))?;
@@ -273,7 +273,7 @@ where
     options::delete(asked.query, body)
 }
 
-/// What a body says it is must be texts, where it says it.
+/// Checks that a body is an object, and that its apiVersion and kind are strings if they are present.
 fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
     let unreadable = |wanted: &str, path: &str, value: &Value| {
         let why = expected(wanted, path, &found(value));
@@ -282,7 +282,7 @@ fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
         )))
     };
     let Value::Object(map) = &body.value else {
-        // YAML of no text is null; JSON of none was refused before.
+        // Empty YAML is null. Empty JSON was refused before.
         if body.value.is_null() {
             return Ok(Decoded {
                 value: Value::Object(serde_json::Map::new()),
@@ -300,7 +300,7 @@ fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
     Ok(body)
 }
 
-/// An object from a body, of the kind that the path leads to.
+/// Parses a body as an object of the resource's kind.
 fn object(
     resource: &Resource,
     bytes: &Bytes,
@@ -341,7 +341,7 @@ fn object(
             let body = truncated(&String::from_utf8_lossy(bytes), 4096);
             let why = format!("Object 'Kind' is missing in '{body}'");
             return Err(match validation {
-                // Where nothing is looked for, the kind was put in before it was missed.
+                // With `fieldValidation=Ignore` a real API server fills in the kind before it finds that it is missing.
                 FieldValidation::Ignore => ApiError::bad_request(format!(
                     "{} in version {:?} cannot be handled as a {}: {why}",
                     resource.kind, resource.version, resource.kind
@@ -376,7 +376,7 @@ fn object(
     Ok(Decoded { value, duplicates })
 }
 
-/// The beginning of a body, as errors show it.
+/// The beginning of a body, for errors.
 fn summary(bytes: &[u8]) -> String {
     const SHOWN: usize = 30;
     let head = &bytes[..bytes.len().min(SHOWN)];

@@ -1,4 +1,4 @@
-//! Options of requests, from query and body into the registry's words.
+//! Reads the options of requests from query and body.
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
@@ -18,7 +18,7 @@ use crate::registry::{
     Selectors, VersionMatch, WriteOptions,
 };
 
-/// 422 on options: `DeleteOptions.meta.k8s.io "" is invalid: ...`; nothing when there are no findings.
+/// 422 about options, `DeleteOptions.meta.k8s.io "" is invalid: ...`, if there are findings.
 fn refuse(kind: &str, findings: &[FieldError]) -> Result<(), ApiError> {
     if findings.is_empty() {
         return Ok(());
@@ -36,7 +36,7 @@ fn unsupported(field: &str, found: impl Into<Value>, known: &[&str]) -> FieldErr
     }
 }
 
-/// `dryRun` knows one value.
+/// Reads `dryRun`, whose only value is `All`.
 fn dry_run(values: &[&str], findings: &mut Vec<FieldError>) -> bool {
     if values.iter().any(|value| *value != "All") {
         findings.push(unsupported("dryRun", values.to_vec(), &["All"]));
@@ -44,7 +44,7 @@ fn dry_run(values: &[&str], findings: &mut Vec<FieldError>) -> bool {
     !values.is_empty()
 }
 
-/// How to write; `kind` is what the options are called in errors, `patch` the form of the patch if it is one.
+/// Reads the options of a write. `kind`: the name of the options in errors. `patch`: the form of the patch, if it is one.
 pub(super) fn write(
     asked: &Asked<'_>,
     kind: &str,
@@ -76,7 +76,7 @@ pub(super) fn write(
     })
 }
 
-/// What a body has that stands twice, in the words in which it is told.
+/// The texts of the warnings about repeated keys.
 pub(super) fn repeated_keys(body: &Decoded) -> Vec<String> {
     let doubled = body.duplicates.iter();
     doubled
@@ -84,7 +84,7 @@ pub(super) fn repeated_keys(body: &Decoded) -> Vec<String> {
         .collect()
 }
 
-/// Whose fields they are: who says so, else who the client is.
+/// The field manager: `fieldManager`, or else the beginning of `User-Agent`.
 fn manager(query: &Query, headers: &HeaderMap, findings: &mut Vec<FieldError>) -> Option<String> {
     if let Some(manager) = query.said("fieldManager") {
         findings.extend(managed_fields::check_manager("fieldManager", manager));
@@ -106,7 +106,7 @@ fn manager(query: &Query, headers: &HeaderMap, findings: &mut Vec<FieldError>) -
     (!manager.is_empty()).then_some(manager)
 }
 
-/// What an apply must say, and others may not.
+/// Checks the options that an apply requires, and those that other patches cannot have.
 fn check_patch(query: &Query, patch: PatchType) -> Option<FieldError> {
     match patch {
         PatchType::Apply if query.said("fieldManager").is_none() => Some(FieldError::bare(
@@ -127,7 +127,7 @@ fn check_patch(query: &Query, patch: PatchType) -> Option<FieldError> {
     }
 }
 
-/// How to delete: what the body says, and without one what the query says.
+/// Reads the options of a deletion, from the body, or without a body from the query.
 pub(super) fn delete(query: &Query, body: Option<Value>) -> Result<DeleteOptions, ApiError> {
     let options = match body {
         Some(body) => delete_body(body)?,
@@ -163,7 +163,7 @@ pub(super) fn delete(query: &Query, body: Option<Value>) -> Result<DeleteOptions
         .collect();
     let dry_run = dry_run(&values, &mut findings);
     refuse("DeleteOptions", &findings)?;
-    // Nothing served here has a life to end gently: any grace is none.
+    // Every grace period counts as zero, as for every kind but Pods.
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let preconditions = &options["preconditions"];
     Ok(DeleteOptions {
@@ -215,7 +215,7 @@ fn delete_query(query: &Query) -> Result<Value, ApiError> {
     Ok(options)
 }
 
-/// Which objects of a collection.
+/// Reads the selectors of a collection.
 pub(super) fn selectors(query: &Query, resource: &Resource) -> Result<Selectors, ApiError> {
     Ok(Selectors {
         labels: LabelSelector::parse(query.said("labelSelector").unwrap_or_default())?,
@@ -223,10 +223,10 @@ pub(super) fn selectors(query: &Query, resource: &Resource) -> Result<Selectors,
     })
 }
 
-/// What to list.
+/// Reads the options of a list.
 pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, ApiError> {
     let limit = query.number("limit")?.unwrap_or(0);
-    // What cannot be read is told before what makes no sense.
+    // A selector that cannot be parsed is reported before options that contradict each other.
     LabelSelector::parse(query.said("labelSelector").unwrap_or_default())?;
     FieldSelector::read(query.said("fieldSelector").unwrap_or_default())?;
     let mut findings = Vec::new();
@@ -282,7 +282,7 @@ pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, Ap
     })
 }
 
-/// A watch cannot begin with the objects there are, as on every server where that feature is off: clients list first.
+/// Refuses `sendInitialEvents`, as a server without the feature gate WatchList does: clients list first.
 pub(super) fn no_initial_events(query: &Query) -> Result<(), ApiError> {
     let mut findings = Vec::new();
     let mut forbidden = |field: &str, why: &str| {

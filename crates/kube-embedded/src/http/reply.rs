@@ -1,4 +1,4 @@
-//! Answers: the body type, `Status` errors, warnings, and lists that are written piece by piece.
+//! Answers: their body, `Status` errors, warnings, and lists that are rendered piece by piece.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -15,20 +15,20 @@ use serde_json::{Value, json};
 use super::accept::{Encoding, Form};
 use crate::error::ApiError;
 
-/// Size of the pieces that a long list is sent in, in bytes.
+/// Size of a piece of a long list, in bytes.
 const PIECE: usize = 64 * 1024;
 
-/// Characters of all warnings of one answer, and of each when they are more than that.
+/// Most characters of all warnings of an answer; beyond that, also of each warning.
 const WARNINGS: usize = 4096;
 const WARNING: usize = 256;
-/// Warnings of one answer: HTTP clients take 100 headers.
+/// Most warnings of an answer: HTTP clients accept 100 headers.
 const MAX_WARNINGS: usize = 80;
 
 /// The body of an answer.
 pub(crate) enum Body {
-    /// All of it; taken by the first poll.
+    /// The whole body, which the first poll takes.
     Whole(Option<Bytes>),
-    /// As it comes: long lists, watches.
+    /// A stream: long lists and watches.
     Pieces(BoxStream<'static, Bytes>),
 }
 
@@ -74,12 +74,12 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Reply {
     reply
 }
 
-/// JSON text that is all there.
+/// A whole JSON text.
 pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
     with(status, "application/json", Body::Whole(Some(text.into())))
 }
 
-/// Plain text, as the health paths give it.
+/// Plain text, for health checks.
 pub(super) fn text(text: &'static str) -> Reply {
     let body = Body::Whole(Some(Bytes::from_static(text.as_bytes())));
     with(StatusCode::OK, "text/plain; charset=utf-8", body)
@@ -119,8 +119,8 @@ pub(super) fn refused(error: &ApiError) -> Reply {
     reply
 }
 
-/// Puts warnings into the answer's head, as kubectl prints them; as a real server does, not more than clients take: when all of
-/// them are too long together, each is cut, and those beyond the limit are left out.
+/// Adds warnings as headers, which kubectl prints. As on a real API server, each is cut when all of them together are too long,
+/// and those beyond the limit are left out.
 pub(super) fn warn(reply: &mut Reply, warnings: &[String]) {
     let length = |warning: &String| warning.chars().count();
     let cut = if warnings.iter().map(length).sum::<usize>() > WARNINGS {
@@ -134,7 +134,7 @@ pub(super) fn warn(reply: &mut Reply, warnings: &[String]) {
             break;
         }
         written += length(warning).min(cut);
-        // What a header cannot carry becomes a blank: a warning is for people, and must not end the request.
+        // A character that a header cannot have becomes a blank, so that the request does not fail.
         let mut text = String::with_capacity(warning.len() + 10);
         for c in warning.chars().take(cut) {
             match c {
@@ -149,7 +149,7 @@ pub(super) fn warn(reply: &mut Reply, warnings: &[String]) {
     }
 }
 
-/// The head of a list: everything before its items.
+/// The fields of a list before its items.
 pub(super) struct ListHead<'a> {
     pub(super) kind: &'a str,
     pub(super) api_version: &'a str,
@@ -171,7 +171,7 @@ impl ListHead<'_> {
         metadata
     }
 
-    /// A list, written while it is sent: what was sent is freed. `extra` stands between `metadata` and the items.
+    /// A list that is rendered while it is sent, so that sent items are freed. `extra`: text between `metadata` and the items.
     pub(super) fn stream(
         &self,
         items_key: &str,
@@ -209,7 +209,7 @@ impl ListHead<'_> {
     }
 }
 
-/// A stream of pieces as an answer; a short one is sent whole, with its length.
+/// An answer from a stream of pieces. A short one is sent whole, with its length.
 pub(super) async fn pieces(
     form: Form,
     mut pieces: BoxStream<'static, Bytes>,

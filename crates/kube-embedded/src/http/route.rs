@@ -1,4 +1,4 @@
-//! From a request's path to what it names. Pure: whether the thing exists is for others to say.
+//! Parses the path of a request. Pure: it does not know which resources are served.
 
 use percent_encoding::percent_decode_str;
 
@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 pub(super) enum Route {
     /// `/`: the list of paths.
     Index,
-    /// `/healthz`, `/readyz`, `/livez`, also with one check's name behind.
+    /// `/healthz`, `/readyz`, `/livez`, also with the name of a check.
     Health,
     /// `/version`.
     Version,
@@ -25,15 +25,15 @@ pub(super) enum Route {
     },
     /// `/openapi/v3`.
     OpenApiIndex,
-    /// `/openapi/v3/...`: what follows, as in the index.
+    /// `/openapi/v3/...`: the rest of the path, as in the index.
     OpenApiDocument(String),
     /// Objects, or one object.
     Objects(ObjectPath),
-    /// Nothing that any server of this kind has.
+    /// No path of an API server.
     Unknown,
 }
 
-/// The path of a collection, of an object or of a part of an object.
+/// The path of a collection, an object or a subresource.
 #[derive(Debug, PartialEq, Eq, Default, Clone)]
 pub(super) struct ObjectPath {
     /// Empty for the core group.
@@ -43,7 +43,7 @@ pub(super) struct ObjectPath {
     pub(super) plural: String,
     pub(super) name: Option<String>,
     pub(super) subresource: Option<String>,
-    /// More follows. A real server does not look at it where the object is a custom resource.
+    /// Whether more segments follow, which a real API server ignores for custom resources.
     pub(super) has_more: bool,
 }
 
@@ -84,7 +84,7 @@ impl Route {
 fn objects(group: &str, version: &str, rest: &[&str]) -> Route {
     let owned = |text: &&str| Some((*text).to_owned());
     let (namespace, rest) = match rest {
-        // A namespace's own parts, not a kind called "status" within it.
+        // Subresources of the namespace, not resources in it.
         ["namespaces", _, "status" | "finalize"] => (None, rest),
         ["namespaces", namespace, rest @ ..] if !rest.is_empty() => (owned(namespace), rest),
         _ => (None, rest),

@@ -1,4 +1,4 @@
-//! One request, from its head to its answer: who asks, which door leads there, and what keeps one request from harming others.
+//! One request from head to answer: authentication, routing, and the bounds that keep a request from harming others.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -34,17 +34,17 @@ use crate::error::ApiError;
 use crate::metrics::{self, Metrics};
 use crate::registry::Registry;
 
-/// Requests from outside that are worked on at one time, watches not counted: each may hold a body and an answer.
+/// Most requests from the network that are worked on at one time, without watches. Each may hold a body and an answer.
 const MAX_IN_FLIGHT: usize = 256;
 
-/// Bytes of a body from which on a request is worked on beside the others' threads.
+/// Size of a body from which on a request is worked on in a thread for blocking work, in bytes.
 const HEAVY: u64 = 64 * 1024;
 
-/// The API as a service: clone it, give it requests.
+/// The API as a tower service. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Api {
     shared: Arc<Shared>,
-    /// Ends the watches of whoever came through this door.
+    /// Ends the watches of the clients of this listener.
     closing: CancellationToken,
 }
 
@@ -52,9 +52,9 @@ struct Shared {
     registry: Registry,
     discovery: Discovery,
     openapi: OpenApi,
-    /// By the resource's place in the table of kinds.
+    /// By [`Resource::index`](crate::kinds::Resource).
     columns: Vec<Arc<Columns>>,
-    /// What opens the API to the network; without one nobody comes in from there.
+    /// The token for the network. `None` refuses every request from there.
     token: Option<Box<str>>,
     in_flight: Semaphore,
     metrics: Arc<Metrics>,
@@ -63,17 +63,17 @@ struct Shared {
 /// Where a request comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Caller {
-    /// This process: trusted, and its clock may be a test's.
+    /// In this process: trusted; the clock may be a test's.
     InProcess,
-    /// The network: shows a token, and may be slow, many or broken.
+    /// From the network: needs the token.
     Remote,
 }
 
-/// What a request's handlers need beside its body.
+/// A request without its body, for the handlers.
 pub(super) struct Asked<'a> {
     pub(super) registry: &'a Registry,
     pub(super) metrics: &'a Metrics,
-    /// By the resource's place in the table of kinds.
+    /// By [`Resource::index`](crate::kinds::Resource).
     pub(super) columns: &'a [Arc<Columns>],
     pub(super) closing: &'a CancellationToken,
     pub(super) method: &'a Method,
@@ -109,7 +109,7 @@ impl Api {
         }
     }
 
-    /// The same API, whose watches end when `closing` is cancelled.
+    /// The same API, with watches that end when `closing` is cancelled.
     pub(crate) fn until(&self, closing: CancellationToken) -> Self {
         Self {
             shared: Arc::clone(&self.shared),
@@ -134,7 +134,7 @@ impl Api {
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.clone().counted(request, Caller::Remote, known);
         let mut reply = if is_heavy {
-            // Reading, merging and checking it takes long: not on a thread that others wait for, the controller among them.
+            // Parsing and checking a large body takes long, so it runs on a thread for blocking work.
             let here = Handle::current();
             tokio::task::spawn_blocking(move || here.block_on(answer))
                 .await
@@ -144,13 +144,13 @@ impl Api {
         };
         tracing::debug!(%method, path, status = reply.status().as_u16(), took = ?begun.elapsed(), "answered");
         if head_only {
-            // HTTP/1 would cut the body off by itself, HTTP/2 sends it, which breaks the stream.
+            // The body of an answer to HEAD. HTTP/1 drops it, but HTTP/2 would send it, which breaks the stream.
             *reply.body_mut() = Body::Whole(None);
         }
         reply
     }
 
-    /// Answers a request, whatever happens, and counts it.
+    /// Answers a request, also when its handler fails, and counts it.
     async fn counted<B>(self, request: Request<B>, caller: Caller, known: impl FnOnce()) -> Reply
     where
         B: body::Body<Data = Bytes>,
@@ -187,7 +187,7 @@ impl Api {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         match (&route, caller) {
-            // Open to everyone, as on a real server.
+            // Without a token, as on a real API server.
             (Route::Health | Route::Version, _) | (_, Caller::InProcess) => {}
             (_, Caller::Remote) => {
                 self.admit(&parts.headers)?;
@@ -199,7 +199,7 @@ impl Api {
         };
         let query = Query::parse(parts.uri.query());
         let is_watch = parts.method == Method::GET && query.flag("watch") == Some(true);
-        // Held until the answer's head is made; what is still sent after that is paced by the client.
+        // Held until the head of the answer is made; the client paces the rest.
         let _permit = match caller {
             Caller::Remote if !is_watch => {
                 Some(self.shared.in_flight.try_acquire().map_err(|_| {
@@ -235,7 +235,7 @@ impl Api {
             return Err(ApiError::unauthorized());
         };
         let (shown, right) = (shown.as_bytes(), right.as_bytes());
-        // Takes the same time whatever the first wrong byte is.
+        // In constant time, so that the time does not show where the first wrong byte is.
         let same = shown.len() == right.len()
             && shown.iter().zip(right).fold(0, |odd, (a, b)| odd | (a ^ b)) == 0;
         if same {
@@ -245,7 +245,7 @@ impl Api {
         }
     }
 
-    /// Everything that is not objects: it is only read, and does not change.
+    /// Answers a request for a document, which does not change.
     fn document(&self, parts: &Parts, route: &Route) -> Result<Reply, ApiError> {
         let Shared {
             registry,
@@ -283,7 +283,7 @@ impl Api {
     }
 }
 
-/// Whether the store answers. What it says stays in the log: anyone may ask for health.
+/// Health: whether the store works. The reason is only logged, since health needs no token.
 fn health(registry: &Registry) -> Reply {
     match registry.check() {
         Ok(()) => reply::text("ok"),
@@ -323,7 +323,7 @@ where
     reply::encoded(StatusCode::CREATED, JSON, answer.into())
 }
 
-/// Turns errors into answers, and a panic into the answer 500: the next request finds a server.
+/// Turns errors into answers, and a panic into 500, so that the server goes on.
 async fn guarded(answer: impl Future<Output = Result<Reply, ApiError>>) -> Reply {
     match AssertUnwindSafe(answer).catch_unwind().await {
         Ok(Ok(reply)) => reply,
@@ -340,7 +340,7 @@ async fn guarded(answer: impl Future<Output = Result<Reply, ApiError>>) -> Reply
     }
 }
 
-/// In process: what `kube::Client` takes. Never busy, never fails: errors are answers.
+/// The service for `kube::Client` in process. It is always ready and never fails: errors are answers.
 impl<B> Service<Request<B>> for Api
 where
     B: body::Body<Data = Bytes> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Objects in the form that was asked for: as they are, as metadata, as rows; alone or as a list.
+//! Renders objects and lists in the form that the client asked for: whole, metadata only, or a table.
 
 use std::sync::Arc;
 
@@ -43,7 +43,7 @@ pub(super) fn one(
     reply::encoded(status, form, text)
 }
 
-/// A list, from the query to its end.
+/// Answers a list.
 pub(super) async fn list(
     asked: &Asked<'_>,
     target: &Target,
@@ -53,7 +53,7 @@ pub(super) async fn list(
     let page = if asked.registry.is_in_memory() {
         asked.registry.list(target, &options)?
     } else {
-        // Reads from disk, and may read much: not on a thread that others wait for.
+        // It reads from disk, and may read much, so it runs on a thread for blocking work.
         let (registry, goal) = (asked.registry.clone(), target.clone());
         tokio::task::spawn_blocking(move || registry.list(&goal, &options))
             .await
@@ -77,7 +77,7 @@ pub(super) async fn items(
         continue_token: page.continue_token.as_deref(),
         remaining: page.remaining,
     };
-    // An object that cannot be read stands in no view: what is stored was once written by this program as JSON.
+    // An object that cannot be parsed is left out; this program stores JSON only.
     let values = |items: Vec<Bytes>| items.into_iter().filter_map(|item| parse(&item).ok());
     let stream = match form.view {
         View::Object => {
@@ -85,7 +85,7 @@ pub(super) async fn items(
             if resource.strategy == Strategy::Custom {
                 head.stream("items", "", page.items.into_iter())
             } else {
-                // A list of a built-in kind says once what its items are.
+                // Items of a built-in kind have no apiVersion and kind in a list.
                 let items = values(page.items).map(|item| untyped(item).to_string().into());
                 head.stream("items", "", items)
             }
@@ -93,7 +93,7 @@ pub(super) async fn items(
         View::Metadata => {
             let head = head("PartialObjectMetadataList", "meta.k8s.io/v1");
             if page.items.is_empty() {
-                // No list at all, as with a real server.
+                // `null` instead of an empty list, as on a real API server.
                 let list = json!({
                     "kind": head.kind, "apiVersion": head.api_version, "metadata": head.metadata(), "items": null,
                 });
@@ -125,7 +125,7 @@ fn untyped(mut item: Value) -> Value {
     item
 }
 
-/// A table with one row: a get's answer, or a watch's event, of which only the first brings the headings.
+/// A table with one row: the answer to a get, or an event of a watch, of which only the first has the columns.
 pub(super) fn table_of_one(
     columns: &Columns,
     version: &str,

@@ -1,4 +1,4 @@
-//! Tables, as `kubectl get` asks for them: one row an object, with the columns of its kind.
+//! Tables for `kubectl get`: one row for each object, with the columns of its kind.
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -7,10 +7,10 @@ use super::jsonpath::Path;
 use super::query::IncludeObject;
 use crate::kinds::{Resource, Strategy};
 
-/// The columns of one kind, ready to be applied.
+/// The columns of one kind, with parsed paths.
 pub(super) struct Columns {
     strategy: Strategy,
-    /// Whether the object's name stands behind the other cells, not before them.
+    /// Whether the object's name is the last cell and not the first.
     named_last: bool,
     cells: Vec<Cell>,
     /// `columnDefinitions`.
@@ -29,16 +29,16 @@ enum Kind {
     Number,
     Boolean,
     Age,
-    /// A date that is shown as it stands.
+    /// A date that is shown as it is, not as an age.
     Date,
 }
 
-/// What is said of every object's name, as a real server says it.
+/// The description of the column Name, as on a real API server.
 const NAME: &str = "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a client to request the generation of an appropriate name automatically. Name is primarily intended for creation idempotence and configuration definition. Cannot be updated. More info: https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names";
 
 impl Columns {
     pub(super) fn of(resource: &Resource) -> Self {
-        // Of an Event nobody cares for the name.
+        // The name of an Event is the last column, in wide output only.
         let named_last = resource.strategy == Strategy::Event;
         let name = json!({
             "name": "Name", "type": "string", "format": "name",
@@ -76,7 +76,7 @@ impl Columns {
         &self.definitions
     }
 
-    /// The row of one object; `include` says what stands beside the cells.
+    /// The row of one object. `include`: what it has beside the cells.
     pub(super) fn row(&self, object: Value, include: IncludeObject, now: Timestamp) -> Value {
         let mut cells = Vec::with_capacity(self.cells.len() + 1);
         for cell in &self.cells {
@@ -95,7 +95,7 @@ impl Columns {
 
     fn cell(&self, kind: Kind, found: Option<&Value>, object: &Value, now: Timestamp) -> Value {
         match (kind, found) {
-            // An Event's reporter may give the time of the last one or of the only one.
+            // An Event that happened once has eventTime or firstTimestamp only.
             (Kind::Age, None | Some(Value::Null)) if self.strategy == Strategy::Event => {
                 let time = [&object["eventTime"], &object["firstTimestamp"]]
                     .into_iter()
@@ -104,7 +104,7 @@ impl Columns {
             }
             (_, None | Some(Value::Null)) => Value::Null,
             (Kind::Age, Some(value)) => age(value, now),
-            // How many entries a ConfigMap or a Secret has.
+            // The number of entries of a ConfigMap or a Secret.
             (Kind::Integer, Some(Value::Object(map))) => map.len().into(),
             (Kind::Integer, Some(value)) => match value.as_f64() {
                 Some(_) if value.is_i64() || value.is_u64() => value.clone(),
@@ -115,7 +115,7 @@ impl Columns {
             (Kind::Boolean, Some(value)) if value.is_boolean() => value.clone(),
             (Kind::Number | Kind::Boolean, Some(_)) => Value::Null,
             (Kind::Date | Kind::Text, Some(Value::String(text))) => text.as_str().into(),
-            // The object that an Event is about.
+            // The object of an Event.
             (Kind::Text, Some(value)) if self.strategy == Strategy::Event => {
                 let text = |key: &str| value[key].as_str().unwrap_or_default();
                 format!("{}/{}", text("kind").to_lowercase(), text("name")).into()
@@ -144,9 +144,9 @@ fn age(time: &Value, now: Timestamp) -> Value {
     }
 }
 
-/// Seconds as people read them: two figures at most, and fewer the older it is. The real server's steps.
+/// A duration with at most two units, less precise the longer it is; as a real API server writes it.
 fn human(seconds: i64) -> String {
-    // Clocks differ a little; an object from the far future is odd.
+    // Clocks may differ by a second.
     if seconds < -1 {
         return "<invalid>".to_owned();
     }

@@ -1,4 +1,4 @@
-//! Watches: the registry's events as lines of JSON, in the view that was asked for.
+//! Watches: the registry's events as lines of JSON, in the view that the client asked for.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::registry::{FieldSelector, Registry, Target, WatchEvent, WatchEventKin
 pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Reply, ApiError> {
     let (query, resource) = (asked.query, &target.resource);
     if form.encoding == Encoding::Yaml {
-        // Nothing tells where one YAML document of a stream ends.
+        // A stream of YAML documents has no marked ends.
         return Err(negotiate::not_acceptable());
     }
     let timeout = query.number("timeoutSeconds")?;
@@ -70,7 +70,7 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
     Ok(reply::lines(lines))
 }
 
-/// How events are looked at.
+/// The view of the objects in events.
 enum Lens {
     Object,
     Metadata,
@@ -78,9 +78,9 @@ enum Lens {
         columns: Arc<Columns>,
         include: IncludeObject,
         version: &'static str,
-        /// Only the first table of a stream has them.
+        /// Whether the columns are still to be sent: only the first table of a stream has them.
         headings: bool,
-        /// Ages are by its clock.
+        /// Its clock gives the ages.
         registry: Registry,
     },
 }

@@ -1,19 +1,18 @@
-//! What objects mean, the same for every kind: metadata, generations, finalizers, owners, namespaces, selectors, watches.
-//! Durable state is the store's; what is served is told by `kinds`; what a field may hold by `schema` and `admission`.
+//! The semantics of objects, the same for every kind: metadata, generations, finalizers, owners, namespaces, selectors, watches.
+//! `store` keeps them, `kinds` lists the resources, `schema`, `builtin` and `admission` decide what a field may hold.
 //!
 //! ```text
 //!   HTTP or in process -> Target + body + options (request.rs)
-//!   write/        read -> compute -> commit, again when someone else was faster
-//!     body             JSON -> object: kind, metadata's form, pruning, defaults, unknown fields
-//!     create update    old + new -> what would be stored          delete       finalizers first, then gone
+//!   write/        read -> compute -> commit; again when the object was written meanwhile
+//!     body             JSON -> object: kind, types, pruning, defaults, unknown fields
+//!     create update    old + new -> what would be stored          delete       waits for finalizers
 //!     patch            old + patch -> new: json_patch, strategic_merge
-//!     apply            what a manager wants, by managed_fields: who owns which field
+//!     apply            server-side apply; managed_fields: who owns which field
 //!     commit           an object's new state -> a change of the store
-//!   rules/        on metadata; names; metadata: read and changed; check: the rest; admit: the program's own rules;
-//!                 strategy: what built-in kinds do differently
-//!   read/         get, list in pages of one snapshot; watch: a place in the kind's history; selector, label_selector: which
-//!                 objects; continue_token: where a page ended
-//!   controllers/  garbage_collector, namespace_controller, expiry of Events; bootstrap: what every cluster begins with
+//!   rules/        mod, names: on metadata; check: on the rest; strategy: of built-in kinds; admit: the embedding program's;
+//!                 metadata: reads and changes metadata
+//!   read/         get, list in pages of one snapshot; watch; selector, label_selector; continue_token
+//!   controllers/  garbage_collector, namespace_controller, expiry of Events; bootstrap: what every cluster has from the start
 //! ```
 
 mod controllers;
@@ -50,10 +49,10 @@ use crate::serves::Serves;
 use crate::store::{CommitError, Failure, Store, StoreError};
 pub use crate::store::{Limits, OpenError};
 
-/// Largest object that is stored, in bytes of JSON; what a real API server's store takes by default.
+/// Largest object that is stored, in bytes of JSON: what etcd takes by default.
 pub const MAX_OBJECT_BYTES: usize = 1_572_864;
 
-/// The objects. Cheap to clone; the data folder is free again when the last clone, watch and pending list is gone.
+/// The objects. Cheap to clone. The data folder can be opened again when the last clone, watch and list is dropped.
 #[derive(Clone)]
 pub struct Registry {
     inner: Arc<Inner>,
@@ -66,7 +65,7 @@ struct Inner {
     clock: Clock,
     admission: Option<Arc<dyn Admission>>,
     product: Product,
-    /// Of UIDs and generated names.
+    /// For UIDs and generated names.
     random: Mutex<StdRng>,
     closed: CancellationToken,
     tasks: TaskTracker,
@@ -78,7 +77,7 @@ impl Registry {
     /// Opens the data folder, or makes it with the namespaces that every cluster has, and starts the garbage collector.
     ///
     /// # Errors
-    /// A folder that is in use, cannot be read, or was written by another layout of the store.
+    /// A folder that is in use, cannot be read, or was written in another format.
     pub async fn open(options: Options) -> Result<Self, OpenError> {
         let Options {
             serves,
@@ -126,7 +125,7 @@ impl Registry {
         registry
             .find_terminating()
             .map_err(|error| OpenError::Prepare(error.to_string()))?;
-        // They hold the registry weakly: whoever drops the last clone ends them.
+        // They hold the registry weakly, so they end when its last clone is dropped.
         let weak = || Arc::downgrade(&registry.inner);
         registry.supervise("the garbage collector", garbage_collector::run(weak()));
         registry.supervise(
@@ -137,22 +136,22 @@ impl Registry {
         Ok(registry)
     }
 
-    /// What is served.
+    /// The resources that are served.
     pub fn resources(&self) -> &Resources {
         &self.inner.kinds
     }
 
-    /// Under which name it is served.
+    /// The program that embeds the server.
     pub(crate) fn product(&self) -> &Product {
         &self.inner.product
     }
 
-    /// What ends the server: an error of the disk, or a panic of a task in the background.
+    /// Why the server has ended: an error of the disk, or a panic of a task in the background.
     pub(crate) fn failure(&self) -> Failure {
         self.inner.store.failure().clone()
     }
 
-    /// Whether the store still answers; else why not.
+    /// Whether the store still works. The error is the reason why not.
     pub(crate) fn check(&self) -> Result<(), String> {
         self.inner.store.check()
     }
@@ -174,7 +173,7 @@ impl Registry {
         self.inner.store.snapshots()
     }
 
-    /// Runs a task of the registry's own. A panic ends the server.
+    /// Spawns a controller. A panic in it ends the server.
     fn supervise(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let failure = self.failure();
         self.inner.tasks.spawn(async move {
@@ -189,7 +188,7 @@ impl Registry {
         self.inner.store.revision()
     }
 
-    /// Ends the collector and every watch. Reads and writes still work: who is in the middle of one may end it.
+    /// Ends the controllers and every watch. Reads and writes still work, so that requests under way can be completed.
     pub async fn close(&self) {
         self.inner.closed.cancel();
         self.inner.tasks.close();
@@ -197,7 +196,7 @@ impl Registry {
         self.inner.pages.clear();
     }
 
-    /// The time, by the clock that objects' times come from.
+    /// The time by the clock from which the times in objects come.
     pub(crate) fn clock(&self) -> Timestamp {
         self.inner.clock.now()
     }
@@ -206,13 +205,13 @@ impl Registry {
         timestamp(self.inner.clock.now())
     }
 
-    /// Whether nothing here ever waits for a disk.
+    /// Whether the objects are in memory, so that no call waits for a disk.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.inner.store.is_in_memory()
     }
 
     fn random(&self) -> MutexGuard<'_, StdRng> {
-        // Numbers are whole whatever happened to who drew the last one.
+        // A panic elsewhere cannot leave the generator in a bad state.
         let random = self.inner.random.lock();
         random.unwrap_or_else(PoisonError::into_inner)
     }
@@ -237,7 +236,7 @@ impl From<StoreError> for ApiError {
     }
 }
 
-/// The disk's part of why a commit failed; what the state refused is the caller's to say.
+/// The error of a commit that failed. Callers handle a refused one themselves where they can say more.
 fn commit_failed(error: &CommitError) -> ApiError {
     match error {
         CommitError::Refused(refused) => ApiError::internal(format_args!("{refused:?}")),

@@ -1,4 +1,4 @@
-//! What the registry is asked and what it answers.
+//! Requests to the registry, and its answers.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -22,13 +22,13 @@ use crate::store::Limits;
 pub struct Options {
     /// What is served.
     pub serves: Serves,
-    /// Where the objects lie.
+    /// Where the objects are kept.
     pub place: Place,
     /// Bounds of memory.
     pub limits: Limits,
-    /// Where the time comes from.
+    /// The source of time.
     pub clock: Clock,
-    /// Seed of UIDs and generated names; without one they are nobody's guess.
+    /// Seed of UIDs and generated names. `None` for a random one.
     pub seed: Option<u64>,
 }
 
@@ -37,35 +37,35 @@ pub struct Options {
 pub enum Place {
     /// In this folder, durable.
     Folder(PathBuf),
-    /// In memory, gone with the registry.
+    /// In memory, dropped with the registry.
     Memory,
 }
 
-/// Where the time comes from.
+/// A source of time.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
-/// What a request is about.
+/// The object or the collection of a request.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// The resource.
     pub resource: Arc<Resource>,
-    /// The namespace; none for cluster-scoped resources and for lists over all namespaces.
+    /// The namespace. `None` for cluster-scoped resources and for lists over all namespaces.
     pub namespace: Option<Arc<str>>,
-    /// The object; none for create, list and watch.
+    /// The name of the object. `None` for create, list and watch.
     pub name: Option<String>,
-    /// The part of it.
+    /// The subresource.
     pub subresource: Option<Subresource>,
 }
 
-/// A part of an object with a path of its own.
+/// A subresource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Subresource {
     /// `/status`.
     Status,
 }
 
-/// What is done with fields that the schema does not know.
+/// What happens to fields that the schema does not have (`fieldValidation`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum FieldValidation {
     /// Dropped silently.
@@ -77,30 +77,29 @@ pub enum FieldValidation {
     Strict,
 }
 
-/// How a write is made.
+/// Options of a write.
 #[derive(Debug, Clone, Default)]
 pub struct WriteOptions {
     /// Check and answer, store nothing.
     pub dry_run: bool,
     /// Who writes: the name that the fields are recorded under.
     pub field_manager: Option<String>,
-    /// What is done with unknown fields.
+    /// What happens to unknown fields.
     pub field_validation: FieldValidation,
-    /// What whoever read the body found in it that JSON values cannot show: `duplicate field "spec.x"`. Treated as unknown
-    /// fields are.
+    /// Findings of the parser that a JSON value cannot show: `duplicate field "spec.x"`. They are treated as unknown fields are.
     pub findings: Vec<String>,
 }
 
-/// An object as it was stored.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub struct Written {
     /// The object, whole.
     pub object: Bytes,
-    /// Its revision; of a dry run the newest one.
+    /// Its revision. For a dry run: the newest revision.
     pub revision: u64,
-    /// Whether it is new.
+    /// Whether the object was created.
     pub created: bool,
-    /// For the one who wrote.
+    /// Warnings for the client.
     pub warnings: Vec<String>,
 }
 
@@ -111,7 +110,7 @@ pub enum Patch {
     Json(json_patch::Patch),
     /// RFC 7386.
     Merge(Value),
-    /// As merge, but finalizers and owner references are merged by value and by UID, as is conditions by type.
+    /// As merge, but some lists of built-in kinds are merged item by item.
     Strategic(Value),
     /// Server-side apply.
     Apply {
@@ -122,14 +121,14 @@ pub enum Patch {
     },
 }
 
-/// What becomes of an object's dependents.
+/// What happens to the dependents of a deleted object (`propagationPolicy`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Propagation {
-    /// They go after it.
+    /// They are deleted after it.
     Background,
-    /// They go before it.
+    /// They are deleted before it.
     Foreground,
-    /// They stay, without the owner reference.
+    /// They stay, and lose the owner reference.
     Orphan,
 }
 
@@ -140,25 +139,24 @@ pub struct DeleteOptions {
     pub uid: Option<String>,
     /// Only the object in this version.
     pub resource_version: Option<String>,
-    /// What becomes of dependents; none: background, or what the object's finalizers already say.
+    /// What happens to dependents. `None`: what the object's finalizers say, or else background.
     pub propagation: Option<Propagation>,
-    /// Whether the client said, in the old words, that no dependent may be orphaned: then a deletion that has to wait is
-    /// answered as accepted.
+    /// Whether the client sent `orphanDependents: false`. A deletion that has to wait is then answered 202.
     pub orphans_none: bool,
     /// Check and answer, delete nothing.
     pub dry_run: bool,
 }
 
-/// What a deletion led to.
+/// The outcome of a deletion.
 #[derive(Debug, Clone)]
 pub enum Deleted {
-    /// The object is gone; its last state.
+    /// The object was deleted; its last state.
     Gone(Bytes),
-    /// It has finalizers and is marked; its state now.
+    /// The object has finalizers and was marked; its new state.
     Marked(Bytes),
 }
 
-/// Which objects of a collection are meant.
+/// Selectors of a collection's objects.
 #[derive(Debug, Clone, Default)]
 pub struct Selectors {
     /// By label.
@@ -167,77 +165,77 @@ pub struct Selectors {
     pub fields: FieldSelector,
 }
 
-/// How `resourceVersion` of a list is meant.
+/// `resourceVersionMatch` of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum VersionMatch {
-    /// This one exactly.
+    /// Exactly this revision.
     Exact,
-    /// This one or a newer one.
+    /// This revision or a newer one.
     NotOlderThan,
 }
 
-/// What is listed.
+/// Options of a list.
 #[derive(Debug, Clone, Default)]
 pub struct ListOptions {
     /// Which objects.
     pub selectors: Selectors,
-    /// Most items of an answer; none: all.
+    /// Most items of a page. `None` for all.
     pub limit: Option<usize>,
     /// Where the last page ended.
     pub continue_token: Option<String>,
-    /// As in the query; empty is none.
+    /// As in the query. An empty one counts as absent.
     pub resource_version: Option<String>,
-    /// How it is meant.
+    /// How the resourceVersion is meant.
     pub version_match: Option<VersionMatch>,
 }
 
 /// A page of objects, all of one revision.
 #[derive(Debug, Clone)]
 pub struct Listed {
-    /// The revision: where a watch goes on.
+    /// Revision of the list, from which a watch can start.
     pub revision: u64,
     /// The objects, whole.
     pub items: Vec<Bytes>,
-    /// For the next page.
+    /// Token for the next page.
     pub continue_token: Option<String>,
-    /// How many are left, where that is known.
+    /// How many objects follow, if that is known.
     pub remaining: Option<u64>,
 }
 
-/// What is watched.
+/// Options of a watch.
 #[derive(Debug, Clone, Default)]
 pub struct WatchOptions {
     /// Which objects.
     pub selectors: Selectors,
-    /// From where; none, empty or `0`: the objects there are come first.
+    /// The revision to start from. `None`, empty or `0`: the existing objects are sent first.
     pub resource_version: Option<String>,
     /// Whether to send bookmarks.
     pub bookmarks: bool,
-    /// How long; none: half an hour.
+    /// How long the watch runs. `None` for half an hour.
     pub timeout: Option<Duration>,
 }
 
-/// One message of a watch: `{"type": kind, "object": object}`.
+/// One event of a watch: `{"type": kind, "object": object}`.
 #[derive(Debug, Clone)]
 pub struct WatchEvent {
     /// What happened.
     pub kind: WatchEventKind,
-    /// The object; of a bookmark one that is empty but for its resourceVersion; of an error a `Status`.
+    /// The object. A bookmark's has a resourceVersion only; an error's is a `Status`.
     pub object: Bytes,
 }
 
-/// What a watch tells.
+/// The types of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WatchEventKind {
-    /// New, or new to the selector.
+    /// Created, or newly selected.
     Added,
     /// Changed.
     Modified,
-    /// Gone, or no longer of the selector.
+    /// Deleted, or no longer selected.
     Deleted,
-    /// Nothing happened up to here.
+    /// All events up to this revision were sent.
     Bookmark,
-    /// The watch cannot go on; it is the last message.
+    /// The watch cannot go on. This is the last event.
     Error,
 }
 
@@ -247,7 +245,7 @@ pub type WatchStream = Pin<Box<dyn Stream<Item = WatchEvent> + Send>>;
 // === impl Options ===
 
 impl Options {
-    /// The usual ones for this folder.
+    /// The defaults, for this folder.
     pub fn new(data_dir: impl Into<PathBuf>, serves: Serves) -> Self {
         Self {
             serves,
@@ -267,7 +265,7 @@ impl Clock {
         Self(Arc::new(read))
     }
 
-    /// What it shows.
+    /// The time.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }
@@ -322,7 +320,7 @@ impl Target {
         self.resource.key(self.namespace(), name)
     }
 
-    /// Everything under this prefix is meant.
+    /// Prefix of the keys of the objects.
     pub(super) fn prefix(&self) -> String {
         let mut prefix = self.resource.prefix();
         if let (true, Some(namespace)) = (self.resource.namespaced, &self.namespace) {
@@ -336,7 +334,7 @@ impl Target {
 // === impl Deleted ===
 
 impl Deleted {
-    /// What a client is answered: the object while it stays, else a `Status` that says which object went.
+    /// The body of the answer: the object while it stays, else a `Status` that names it.
     pub fn answer(&self, resource: &Resource) -> Bytes {
         match self {
             Self::Marked(object) => object.clone(),
@@ -366,7 +364,7 @@ impl Deleted {
 // === impl WatchEventKind ===
 
 impl WatchEventKind {
-    /// The word on the wire.
+    /// The type as it is sent.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Added => "ADDED",

@@ -1,10 +1,10 @@
 //! Rules in CEL (`x-kubernetes-validations`), evaluated as a real API server evaluates them.
 //!
 //! The interpreter and Kubernetes' functions (`isIP`, `cidr`, ...) are kube-cel's. The walk is here, because two things that
-//! kube-cel's own validator does not have decide what a client sees: on an update a rule whose part stands is not held
-//! against the object (ratcheting), and `oldSelf` of a rule with `optionalOldSelf` is an optional value.
+//! kube-cel's own validator does not have decide what a client sees: on an update a rule does not fail for a value that did not
+//! change (ratcheting), and `oldSelf` of a rule with `optionalOldSelf` is an optional value.
 //!
-//! Costs are not counted: a real server estimates them when the definition is stored, and the definitions here are ours.
+//! Costs are not counted: a real API server estimates them when a definition is stored, and clients cannot store any here.
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -21,7 +21,7 @@ use crate::field::{FieldError, FieldErrorKind};
 /// Functions and macros, without variables. Each evaluation adds its own in a scope.
 static FUNCTIONS: LazyLock<Context<'static>> = LazyLock::new(|| Context::default().with_all());
 
-/// Words that CEL keeps for itself; a field of such a name is `__name__`.
+/// Reserved words of CEL. A field with such a name is `__name__` in an expression.
 const RESERVED: [&str; 21] = [
     "true",
     "false",
@@ -50,10 +50,10 @@ const RESERVED: [&str; 21] = [
 #[derive(Debug)]
 pub(super) struct Rule {
     program: Program,
-    /// What is said when it does not hold.
+    /// The message when the rule fails.
     message: String,
     kind: FieldErrorKind,
-    /// The field to name, within the node.
+    /// The field that the error names, within the node.
     field: Option<String>,
     old_self: OldSelf,
 }
@@ -61,30 +61,30 @@ pub(super) struct Rule {
 /// How a rule uses the value before the update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum OldSelf {
-    /// It does not.
+    /// The rule does not use it.
     Unused,
-    /// It is evaluated only where there is one.
+    /// The rule is evaluated only when there is an old value.
     Needed,
-    /// It is evaluated always, `oldSelf` being an optional value.
+    /// The rule is always evaluated; `oldSelf` is an optional value.
     Optional,
 }
 
-/// The value before the update, for one place of the walk.
+/// The value before the update, at one place of the walk.
 #[derive(Clone, Copy)]
 struct Before<'a> {
     /// The old value of this place, where old and new places correspond.
     value: Option<&'a Value>,
-    /// Whether this place, or the nearest place around it that corresponds to an old one, has the value that it had.
+    /// Whether the value at this place, or at the nearest place above it that has an old value, is unchanged.
     stands: bool,
 }
 
-/// Reads the rules of one node.
+/// Compiles the rules of one node.
 pub(super) fn rules(raw: &Value, path: &str) -> Result<Vec<Rule>, SchemaError> {
     let list = raw.as_array().map(Vec::as_slice).unwrap_or_default();
     list.iter().map(|rule| Rule::read(rule, path)).collect()
 }
 
-/// Everything that is wrong with an object by its rules.
+/// The violations of the rules by an object.
 pub(super) fn check(
     root: &Node,
     object: &Map<String, Value>,
@@ -112,7 +112,7 @@ fn walk(node: &Node, value: &Value, before: Before<'_>, path: &str, found: &mut 
     if !node.has_rules || value.is_null() || found.is_full() {
         return;
     }
-    // What stands is held only to rules that compare it with what it was.
+    // An unchanged value is checked only by rules that compare it with its old value.
     if before.stands && !node.has_transitions {
         return;
     }
@@ -139,7 +139,7 @@ fn walk(node: &Node, value: &Value, before: Before<'_>, path: &str, found: &mut 
     }
 }
 
-/// Holds one value to the rules of its node.
+/// Evaluates the rules of a node on one value.
 fn evaluate(node: &Node, value: &Value, before: Before<'_>, path: &str, found: &mut Found) {
     if node.rules.is_empty() {
         return;
@@ -182,7 +182,7 @@ fn evaluate(node: &Node, value: &Value, before: Before<'_>, path: &str, found: &
 // === impl Rule ===
 
 impl Rule {
-    /// Whether it compares a value with what it was.
+    /// Whether the rule compares a value with its old value.
     pub(super) fn is_transition(&self) -> bool {
         self.old_self != OldSelf::Unused
     }
@@ -228,7 +228,7 @@ impl Rule {
             Some(field) => child(path, field),
             None => path.to_owned(),
         };
-        // A real server leaves out what is no single value.
+        // A real API server shows no lists and maps.
         let shows_value = matches!(
             self.kind,
             FieldErrorKind::Invalid | FieldErrorKind::Duplicate
@@ -263,7 +263,7 @@ impl Rule {
 // === impl Before ===
 
 impl<'a> Before<'a> {
-    /// Of a part that was not there.
+    /// For a part that is new.
     const NOTHING: Self = Self {
         value: None,
         stands: false,
@@ -276,7 +276,7 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// Of a field or a map's value.
+    /// For a field or a map's value.
     fn field(self, name: &str, new: &Value) -> Self {
         match self.value {
             None => self,
@@ -284,7 +284,7 @@ impl<'a> Before<'a> {
         }
     }
 
-    /// Of an item: only those of a list that is a map correspond, by their keys.
+    /// For an item. Only items of a list that is a map have an old value, the one with the same key.
     fn item(self, list: &List, new: &Value) -> Self {
         let beside = Self {
             value: None,
@@ -300,7 +300,7 @@ impl<'a> Before<'a> {
     }
 }
 
-/// A value as CEL sees it through its schema: fields by their escaped names, keys of maps as they are.
+/// A value for CEL, by its schema: fields have escaped names, keys of maps stay as they are.
 fn to_cel(node: &Node, value: &Value) -> Cel {
     match value {
         Value::Null => Cel::Null,

@@ -1,14 +1,14 @@
-//! From a CRD's JSON to a tree of nodes.
+//! Compiles the schema of a CustomResourceDefinition into a tree of nodes.
 
 use regex::RegexBuilder;
 use serde_json::Value;
 
 use super::{Additional, Format, Kind, Limits, List, Node, SchemaError, cel, child};
 
-/// Compiled size of one pattern, in bytes.
+/// Largest compiled size of one pattern, in bytes.
 const PATTERN: usize = 1 << 20;
 
-/// Keywords that say nothing about which values are valid, or that OpenAPI documents alone look at.
+/// Keywords that do not restrict values, or that only OpenAPI documents use.
 const ANNOTATIONS: [&str; 6] = [
     "description",
     "example",
@@ -92,7 +92,7 @@ pub(super) fn node(raw: &Value, path: &str) -> Result<Node, SchemaError> {
     Ok(node)
 }
 
-/// Takes the keyword if it bounds a value.
+/// Reads the keyword if it restricts a value.
 fn limit(
     limits: &mut Limits,
     keyword: &str,

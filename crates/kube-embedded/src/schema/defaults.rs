@@ -1,4 +1,4 @@
-//! What absent fields mean.
+//! Fills in the defaults of absent fields.
 
 use serde_json::{Map, Value};
 
@@ -27,7 +27,7 @@ fn fill_object(node: &Node, object: &mut Map<String, Value>, whole: bool, nulls:
         if whole && is_type_or_metadata(name) {
             continue;
         }
-        // `null` in a field that cannot hold it is how clients say "not set".
+        // Clients send `null` in a field that is not nullable for "not set".
         let means_absent = nulls == Nulls::Absent || property.default.is_some();
         if !property.nullable && means_absent && object.get(name).is_some_and(Value::is_null) {
             object.remove(name);

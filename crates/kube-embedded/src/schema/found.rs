@@ -1,4 +1,4 @@
-//! What a walk through an object has found wrong so far, and the words in which that is told.
+//! The violations that a walk through an object has found so far, and their texts.
 
 use serde_json::Value;
 
@@ -11,14 +11,14 @@ const FINDINGS: usize = 256;
 #[derive(Default)]
 pub(super) struct Found {
     pub(super) errors: Vec<FieldError>,
-    /// What is wrong with lists as sets and maps, which is told last.
+    /// Violations of lists that are sets or maps. They are reported last.
     lists: Vec<FieldError>,
-    /// How much of a path's beginning is outside of what is looked at.
+    /// Length of the path prefix to strip before reporting, when a part of an object is checked alone.
     outer: usize,
 }
 
 impl Found {
-    /// Nothing yet, of a part whose path is so long.
+    /// No violations yet, for a part of an object whose path has this length.
     pub(super) fn within(outer: usize) -> Self {
         Self {
             outer,
@@ -46,18 +46,18 @@ impl Found {
         self.errors.append(&mut self.lists);
     }
 
-    /// As [`Self::within`], of what this one is of.
+    /// No violations yet, for the same part.
     pub(super) fn beside(&self) -> Self {
         Self::within(self.outer)
     }
 
-    /// A path, as texts within what is looked at have it.
+    /// The path within the part.
     pub(super) fn inner<'a>(&self, path: &'a str) -> &'a str {
         let inner = path.get(self.outer..).unwrap_or(path);
         inner.strip_prefix('.').unwrap_or(inner)
     }
 
-    /// The path of what is looked at, which is all of an object or a part of it.
+    /// The path of the part; `<nil>` for a whole object.
     pub(super) fn whole<'a>(&self, path: &'a str) -> &'a str {
         match path.get(..self.outer) {
             Some(part) if !part.is_empty() => part,
@@ -107,7 +107,7 @@ impl Found {
     }
 }
 
-/// Of a list or map that is too long.
+/// The error of a list or map with too many items.
 pub(super) fn too_many(path: &str, count: u64, most: u64) -> FieldError {
     FieldError {
         field: path.to_owned(),

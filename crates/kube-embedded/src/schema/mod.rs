@@ -1,17 +1,17 @@
-//! Structural schemas of custom resources: what a field may hold, which fields there are, what absent ones mean.
+//! Structural schemas of custom resources: the fields, the values that they may have, and their defaults.
 //!
-//! A pure room: JSON in, JSON or findings out. It reads what a CRD carries (`openAPIV3Schema`) into a tree of [`Node`]s, in
-//! which four walks go down beside an object:
+//! A pure room: JSON in, JSON or errors out. It compiles the `openAPIV3Schema` of a definition into a tree of [`Node`]s. Four
+//! walks go down an object beside its node:
 //!
 //! ```text
 //!   compile.rs   CRD's JSON -> Node
 //!   prune.rs     object, Node -> object without unknown fields, and their paths     (fieldValidation, warnings)
-//!   defaults.rs  object, Node -> object with what absent fields mean
+//!   defaults.rs  object, Node -> object with defaults
 //!   validate.rs  object, Node -> findings with a real API server's texts and paths     (found.rs: the texts)
 //!   cel.rs       old and new object, Node -> findings of the rules in CEL
 //! ```
 //!
-//! `apiVersion`, `kind` and `metadata` are not the schema's; the walks pass them by.
+//! The walks leave out `apiVersion`, `kind` and `metadata`, which are not in the schema.
 
 mod cel;
 mod compile;
@@ -27,11 +27,11 @@ use serde_json::{Map, Value};
 
 use crate::field::FieldError;
 
-/// Why a schema is not taken.
+/// Why a schema cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {why}")]
 pub struct SchemaError {
-    /// Where in the schema.
+    /// Path in the schema.
     pub path: String,
     /// What is wrong.
     pub why: String,
@@ -44,7 +44,7 @@ pub struct Schema {
     root: Node,
 }
 
-/// What one value may be.
+/// The schema of one value.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "a schema is a record of independent switches"
@@ -54,9 +54,9 @@ struct Node {
     kind: Option<Kind>,
     nullable: bool,
     int_or_string: bool,
-    /// Unknown fields stay.
+    /// Whether unknown fields are kept.
     preserve: bool,
-    /// A whole object with metadata of its own.
+    /// Whether the value is an object with metadata (`x-kubernetes-embedded-resource`).
     embedded: bool,
     properties: BTreeMap<String, Node>,
     additional: Additional,
@@ -69,11 +69,11 @@ struct Node {
     any_of: Vec<Node>,
     one_of: Vec<Node>,
     not: Option<Box<Node>>,
-    /// Rules in CEL about this value.
+    /// Rules in CEL on this value.
     rules: Vec<cel::Rule>,
     /// Whether this node or one below it has rules.
     has_rules: bool,
-    /// Whether one of these compares a value with what it was.
+    /// Whether one of these compares a value with its old value.
     has_transitions: bool,
 }
 
@@ -88,27 +88,27 @@ enum Kind {
     Boolean,
 }
 
-/// What may stand in an object beside its properties.
+/// The fields that an object may have beside its properties.
 #[derive(Debug, Default)]
 enum Additional {
-    /// Nothing.
+    /// None.
     #[default]
     None,
-    /// Anything.
+    /// Any.
     Any,
-    /// Values like this.
+    /// Fields with this schema.
     Of(Box<Node>),
 }
 
-/// What tells the items of a list apart.
+/// What identifies the items of a list.
 #[derive(Debug, Default)]
 enum List {
-    /// Their place.
+    /// Their index.
     #[default]
     Atomic,
-    /// Themselves.
+    /// Their values.
     Set,
-    /// These fields.
+    /// The values of these fields.
     Map(Vec<String>),
 }
 
@@ -132,16 +132,16 @@ struct Limits {
     max_properties: Option<u64>,
 }
 
-/// What `null` says of a field that is not nullable and has no default.
+/// The meaning of `null` in a field that is not nullable and has no default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nulls {
-    /// That it is not there.
+    /// The field is absent.
     Absent,
-    /// Nothing good.
+    /// The value is wrong.
     Wrong,
 }
 
-/// Formats that are looked at; a real API server ignores those that it does not know.
+/// Formats that are checked. As on a real API server, others are ignored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     DateTime,
@@ -152,7 +152,7 @@ enum Format {
 // === impl Schema ===
 
 impl Schema {
-    /// Reads the schema of a CRD version (`openAPIV3Schema`).
+    /// Compiles the schema of a version (`openAPIV3Schema`).
     ///
     /// # Errors
     /// The first part that is not structural.
@@ -175,27 +175,27 @@ impl Schema {
         &self.raw
     }
 
-    /// Takes unknown fields away and names them, as `unknown field "spec.x"`.
+    /// Removes unknown fields and adds their texts: `unknown field "spec.x"`.
     pub fn prune(&self, object: &mut Map<String, Value>, unknown: &mut Vec<String>) {
         prune::root(&self.root, object, unknown);
     }
 
-    /// As [`Self::prune`] for a version that is not there: nothing in the object is known.
+    /// As [`Self::prune`] for a version that is not served: every field is unknown.
     pub fn prune_all(object: &mut Map<String, Value>, unknown: &mut Vec<String>) {
         prune::root(&Node::default(), object, unknown);
     }
 
-    /// Puts in defaults, and takes `null` away where a field is not nullable: it means absent.
+    /// Fills in defaults, and removes `null` from a field that is not nullable, where it means absent.
     pub fn fill_defaults(&self, object: &mut Map<String, Value>) {
         defaults::root(&self.root, object, Nulls::Absent);
     }
 
-    /// Puts in defaults, for `null` too where a field is not nullable; without a default it stays, for validation to find.
+    /// Fills in defaults, also for `null` in a field that is not nullable. Without a default the `null` stays and is a violation.
     pub(super) fn fill_defaults_of_applied(&self, object: &mut Map<String, Value>) {
         defaults::root(&self.root, object, Nulls::Wrong);
     }
 
-    /// Everything that is wrong with one part of an object, as if that part were all there is.
+    /// The violations by one top-level field of an object, with paths as if it were the whole object.
     pub fn validate_part(&self, name: &str, value: &Value) -> Vec<FieldError> {
         match self.root.properties.get(name) {
             Some(node) => validate::part(node, name, value),
@@ -208,8 +208,7 @@ impl Schema {
         self.root.has_rules
     }
 
-    /// Everything that is wrong by the rules in CEL, up to a bound. Of an update, what is wrong with a part that stands is let
-    /// through.
+    /// The violations of the rules in CEL, up to a bound. In an update, those by unchanged parts are left out.
     pub fn check_rules(
         &self,
         object: &Map<String, Value>,
@@ -218,18 +217,18 @@ impl Schema {
         cel::check(&self.root, object, old)
     }
 
-    /// Everything that is wrong, up to a bound.
+    /// The violations, up to a bound.
     pub fn validate(&self, object: &Map<String, Value>) -> Vec<FieldError> {
         validate::root(&self.root, object)
     }
 }
 
-/// Fields of every object that are not the schema's.
+/// Whether this is a field of every object, which is not in the schema.
 fn is_type_or_metadata(name: &str) -> bool {
     matches!(name, "apiVersion" | "kind" | "metadata")
 }
 
-/// The path of a field of what lies at `path`.
+/// The path of a field of the value at `path`.
 fn child(path: &str, name: &str) -> String {
     if path.is_empty() {
         name.to_owned()

@@ -1,11 +1,11 @@
-//! Unknown fields go, and are named.
+//! Removes unknown fields and names them.
 
 use serde_json::{Map, Value};
 
 use super::{Additional, Node, child, is_type_or_metadata};
 use crate::field::truncated;
 
-/// Most unknown fields that are named; all go.
+/// Most unknown fields that are named. All are removed.
 const NAMED: usize = 64;
 
 pub(super) fn root(node: &Node, object: &mut Map<String, Value>, unknown: &mut Vec<String>) {

@@ -1,4 +1,4 @@
-//! What is wrong with an object, in a real API server's words.
+//! Validates an object, with the texts of a real API server.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -9,12 +9,12 @@ use super::found::{Found, too_many};
 use super::{Additional, Format, Kind, Limits, List, Node, child, is_type_or_metadata};
 use crate::field::{FieldError, FieldErrorKind};
 
-/// What `int32` holds.
+/// The range of `int32`.
 const I32: RangeInclusive<f64> = i32::MIN as f64..=i32::MAX as f64;
-/// What `int64` holds, as far as numbers with a point tell: the upper end is the first that it does not.
+/// The range of `int64` in floats. The end is the first float beyond it.
 const I64: std::ops::Range<f64> = i64::MIN as f64..9_223_372_036_854_775_808.0;
 
-/// 2^53.
+/// 2^53: up to here every whole number is a float.
 const EXACT: f64 = 9_007_199_254_740_992.0;
 
 pub(super) fn root(node: &Node, object: &Map<String, Value>) -> Vec<FieldError> {
@@ -24,7 +24,7 @@ pub(super) fn root(node: &Node, object: &Map<String, Value>) -> Vec<FieldError> 
     found.errors
 }
 
-/// One part of an object alone: paths in texts are those within it.
+/// Validates one top-level field of an object alone; texts have the paths within it.
 pub(super) fn part(node: &Node, name: &str, value: &Value) -> Vec<FieldError> {
     let mut found = Found::within(name.len());
     validate(node, value, name, &mut found);
@@ -32,8 +32,7 @@ pub(super) fn part(node: &Node, name: &str, value: &Value) -> Vec<FieldError> {
     found.errors
 }
 
-/// What is wrong with one value. As on a real server every check that the value can be held to is made, whatever an earlier one
-/// found, and in this order.
+/// Validates one value. As on a real API server all checks that apply are made, in this order, whatever earlier ones found.
 fn validate(node: &Node, value: &Value, path: &str, found: &mut Found) {
     if found.is_full() {
         return;
@@ -67,11 +66,11 @@ fn validate(node: &Node, value: &Value, path: &str, found: &mut Found) {
     }
 }
 
-/// Tells of a value that is of another type than wanted.
+/// Reports a value of a wrong type.
 fn validate_type(node: &Node, value: &Value, path: &str, found: &mut Found) {
     let is_list = value.is_array();
     match node.limits.format {
-        // A real server holds no list against a format of texts.
+        // A real API server does not check the format of a list.
         Some(Format::DateTime) if is_list => return,
         Some(format) if !is_list && !value.is_string() && !value.is_null() => {
             found.wrong_type(path, format_of(value), format.name());
@@ -86,7 +85,7 @@ fn validate_type(node: &Node, value: &Value, path: &str, found: &mut Found) {
     found.wrong_type(path, name_of(value), wanted);
 }
 
-/// Tells of a value that is none of those that may be.
+/// Reports a value that is not in `enum`.
 fn validate_choice(node: &Node, value: &Value, path: &str, found: &mut Found) {
     let choice = &node.limits.one_of;
     if choice.is_empty() || choice.contains(value) {
@@ -116,7 +115,7 @@ fn fits(node: &Node, value: &Value) -> bool {
     }
 }
 
-/// A number with a point counts where it is whole and no other whole number has the same value as one.
+/// A float counts as an integer when it is whole and below 2^53, so that it stands for one integer only.
 fn is_integer(value: &Value) -> bool {
     let is_exact = |n: f64| n.fract() == 0.0 && n.abs() < EXACT;
     value.is_i64() || value.as_f64().is_some_and(is_exact)
@@ -157,7 +156,7 @@ fn name_of(value: &Value) -> &'static str {
     }
 }
 
-/// The format that a value has by itself.
+/// The format of a number, for an error.
 fn format_of(value: &Value) -> &'static str {
     match value {
         Value::Number(number) if number.is_i64() => "int64",
@@ -191,7 +190,7 @@ fn validate_object(
             (None, Additional::Any | Additional::None) => {}
         }
     }
-    // What is missing is told after what is wrong.
+    // Missing fields are reported after wrong ones.
     for name in &node.required {
         if !object.contains_key(name) {
             found.bare(&child(path, name), FieldErrorKind::Required, "");
@@ -203,7 +202,7 @@ fn validate_list(node: &Node, value: &Value, list: &[Value], path: &str, found: 
     let count = list.len() as u64;
     if let Some(most) = node.limits.max_items.filter(|most| count > *most) {
         found.push(too_many(path, count, most));
-        // What is too long is not walked through.
+        // The items of a list that is too long are not checked.
         return;
     }
     if let Some(least) = node.limits.min_items.filter(|least| count < *least) {
@@ -231,7 +230,7 @@ fn validate_list(node: &Node, value: &Value, list: &[Value], path: &str, found: 
                 return;
             }
             find_duplicates(list, path, found, |item| {
-                // An absent key counts as such: two items without it are two of the same.
+                // Two items without a key field have the same key.
                 let key = |key: &String| item.get(key).map(|value| (key.clone(), value.clone()));
                 Value::Object(keys.iter().filter_map(key).collect())
             });
@@ -245,7 +244,7 @@ fn find_duplicates(list: &[Value], path: &str, found: &mut Found, key: impl Fn(&
         let key = key(item);
         let times = seen.entry(key.to_string()).or_default();
         *times += 1;
-        // Told once, however often it stands there.
+        // Reported once, however often it is repeated.
         if *times == 2 {
             found.of_list(FieldError {
                 field: format!("{path}[{index}]"),
@@ -268,7 +267,7 @@ fn validate_text(limits: &Limits, value: &Value, text: &str, path: &str, found: 
             FieldErrorKind::TooLong,
             &format!("may not be more than {most} bytes"),
         );
-        // A pattern is not run over what is too long anyway.
+        // A pattern is not matched against a string that is too long.
         return;
     }
     if let Some(least) = limits.min_length.filter(|least| length() < *least) {
@@ -293,7 +292,7 @@ fn validate_text(limits: &Limits, value: &Value, text: &str, path: &str, found: 
 fn validate_number(node: &Node, value: &Value, number: f64, path: &str, found: &mut Found) {
     let limits = &node.limits;
     if node.kind == Some(Kind::Integer) {
-        // The greatest one is above the range once it has become a number with a point.
+        // The greatest int64 is beyond the range as a float.
         let is_i64 = value.is_i64() || I64.contains(&number);
         let (is_within, format) = match limits.format {
             Some(Format::Int32) => (I32.contains(&number), "with format int32"),

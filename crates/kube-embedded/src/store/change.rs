@@ -1,4 +1,4 @@
-//! One write: what it expects to find, what it leaves, and how it can be refused.
+//! One write: the state that it expects, what it stores, and why it can be refused.
 
 use std::sync::Arc;
 
@@ -7,35 +7,35 @@ use serde_json::{Map, Value};
 
 use super::disk::{HEADER, Header};
 
-/// A write of one key, carried out if what it expects still holds.
+/// A write of one key, which is carried out if the expected state still holds.
 #[derive(Debug)]
 pub(crate) struct Change {
-    /// Which history hears of it.
+    /// The history that records it.
     pub(crate) kind: usize,
     /// `/group/plural/[namespace/]name`.
     pub(crate) key: Arc<str>,
-    /// Revision of the object that this was computed from; none: there must be no object.
+    /// Revision of the object from which the write was computed. `None`: there must be no object.
     pub(crate) expected: Option<u64>,
-    /// What it leaves.
+    /// What it stores.
     pub(crate) action: Action,
-    /// Whether other objects may lie in this one (a namespace): while it is being deleted it is [`Emptying`](super::Emptying).
+    /// Whether the object contains others (a namespace). While it is being deleted it is in [`Emptying`](super::Emptying).
     pub(crate) container: bool,
-    /// Key of the container in which the object lies. It must exist and not be deleting when the object is new.
+    /// Key of the object's namespace. For a new object it must exist and not be deleted.
     pub(crate) within: Option<Arc<str>>,
-    /// Owners that the object names from now on: id, and the key under which the owner should be (none: of a kind that is
-    /// not served here, so never missed).
+    /// Owners that the object newly names: id and key. `None` instead of a key for a kind that is not served, whose objects count
+    /// as existing.
     pub(crate) linked: Vec<(u128, Option<String>)>,
-    /// Owners that it names no more.
+    /// Owners that the object no longer names.
     pub(crate) unlinked: Vec<u128>,
-    /// What the object is found by beside its key, before and after.
+    /// The index texts of the object before and after.
     pub(crate) index: (Option<String>, Option<String>),
-    /// Whether the garbage collector has work with the object itself (it waits for or lets go of its dependents).
+    /// Whether the garbage collector has to serve a finalizer of the object (`foregroundDeletion`, `orphan`).
     pub(crate) collect: bool,
-    /// The object before, when a selector may have matched it and not match it now, or the reverse.
+    /// The object before, when a selector may match only one of the two states.
     pub(crate) prior: Option<Bytes>,
 }
 
-/// What a write leaves.
+/// What a write stores.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// This object.
@@ -47,7 +47,7 @@ pub(crate) enum Action {
         /// The object.
         draft: Draft,
     },
-    /// Nothing; watches are told the last state.
+    /// Nothing. Watches get the last state.
     Remove {
         /// Id of the object's UID.
         id: u128,
@@ -56,15 +56,15 @@ pub(crate) enum Action {
     },
 }
 
-/// An object as JSON text, but for its resourceVersion, which only the commit knows.
+/// An object as JSON text without its resourceVersion, which the commit fills in.
 #[derive(Debug)]
 pub(crate) struct Draft {
     text: Vec<u8>,
-    /// Where the digits go.
+    /// Offset of the resourceVersion's digits.
     gap: usize,
 }
 
-/// A write that was carried out.
+/// The outcome of a write.
 #[derive(Debug, Clone)]
 pub(crate) struct Committed {
     /// Its revision.
@@ -73,12 +73,12 @@ pub(crate) struct Committed {
     pub(crate) object: Bytes,
 }
 
-/// Why a write was not carried out.
+/// Why a write was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// There is an object where none was expected.
+    /// An object exists where none was expected.
     Exists,
-    /// The object is another than expected, or gone.
+    /// The object has another revision than expected, or was removed.
     Changed,
     /// The namespace does not exist.
     NoNamespace,
@@ -89,7 +89,7 @@ pub(crate) enum Refused {
 // === impl Draft ===
 
 impl Draft {
-    /// The text of `object`, with a gap where its `metadata.resourceVersion` goes.
+    /// The text of `object`, with a gap for `metadata.resourceVersion`.
     pub(crate) fn of(object: &Map<String, Value>) -> Self {
         fn quote(text: &mut Vec<u8>, key: &str) {
             serde_json::to_writer(&mut *text, key).expect("writing to memory cannot fail");
@@ -107,7 +107,7 @@ impl Draft {
             match value {
                 Value::Object(metadata) if key == "metadata" => {
                     text.push(b'{');
-                    // Keys stay sorted, as everywhere: a reader of the text sees no difference to a plain object.
+                    // Keys stay sorted, so that the text is that of a serialized object.
                     let (before, after): (Vec<_>, Vec<_>) = metadata
                         .iter()
                         .filter(|(key, _)| *key != "resourceVersion")
@@ -139,7 +139,7 @@ impl Draft {
         Self { text, gap }
     }
 
-    /// Bytes of text, but for the revision's digits.
+    /// Length of the text in bytes, without the revision's digits.
     pub(crate) fn len(&self) -> usize {
         self.text.len()
     }
@@ -155,12 +155,12 @@ impl Draft {
     }
 }
 
-/// A UID as the number by which owners and dependents are linked. UIDs that this server gives are UUIDs; any other text
-/// that a client writes into an owner reference is hashed.
+/// The number by which owners and dependents are linked: a UUID as it is, any other UID that a client writes into an owner
+/// reference as its hash.
 pub(crate) fn owner_id(uid: &str) -> u128 {
     uuid::Uuid::try_parse(uid).map_or_else(
         |_| {
-            // FNV-1a, 128 bits: a stable spread over restarts is all that is asked of it.
+            // FNV-1a with 128 bits: it has to be the same after a restart, and to spread.
             uid.bytes().fold(
                 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d,
                 |hash: u128, byte| {

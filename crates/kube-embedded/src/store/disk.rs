@@ -1,11 +1,11 @@
-//! What lies on the disk: redb's tables, how an object is laid out in them, and snapshots to read from.
+//! The tables on the disk (redb), the format of an object in them, and snapshots to read from.
 //!
 //! | table | key | value |
 //! | --- | --- | --- |
 //! | `objects` | `/group/plural/[namespace/]name` | [`Header`], then the object as JSON text |
 //! | `owned` | owner's id, dependent's key | - |
-//! | `found_by` | what an object is found by beside its key, its key | - |
-//! | `collect` | owner's id | the owner's key, or empty: the owner is gone and its dependents are to be looked at |
+//! | `found_by` | an object's index text, its key | - |
+//! | `collect` | owner's id | the owner's key; empty when the owner is gone and its dependents are to be checked |
 //! | `facts` | `revision`, `format` | a number |
 
 use std::path::{Path, PathBuf};
@@ -28,29 +28,29 @@ pub(super) const FOUND_BY: TableDefinition<'static, (&str, &str), ()> =
 pub(super) const COLLECT: TableDefinition<'static, u128, &str> = TableDefinition::new("collect");
 pub(super) const FACTS: TableDefinition<'static, &str, u64> = TableDefinition::new("facts");
 
-/// The layout written here; a folder with another one is not touched.
+/// The format that this version writes. A folder in another format is not touched.
 const FORMAT: u64 = 1;
 pub(crate) const FILE: &str = "store.redb";
 
 /// Why a data folder cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// Two servers on one folder would each believe to own it.
+    /// Another server has the folder open.
     #[error(
         "the data folder {0} is in use by another process; stop it, or give this one a folder of its own"
     )]
     InUse(PathBuf),
-    /// Written by a version of this program with another layout.
+    /// The folder was written in another format.
     #[error(
         "the data folder {dir} has layout {found}, this program reads and writes layout {FORMAT}"
     )]
     Format {
         /// The folder.
         dir: PathBuf,
-        /// Its layout.
+        /// Its format.
         found: u64,
     },
-    /// The folder cannot be made or read.
+    /// The folder cannot be created or read.
     #[error("the data folder {dir} cannot be opened: {source}")]
     Io {
         /// The folder.
@@ -66,12 +66,12 @@ pub enum OpenError {
         /// What redb said.
         source: Box<redb::Error>,
     },
-    /// What the server needs to begin with could not be written.
+    /// The objects that every server has could not be written.
     #[error("the store cannot be prepared: {0}")]
     Prepare(String),
 }
 
-/// The disk failed under a read or a write.
+/// The disk failed in a read or a write.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("the store failed: {0}")]
 pub(crate) struct StoreError(pub(super) Arc<redb::Error>);
@@ -88,11 +88,11 @@ pub(super) struct Disk {
     pub(super) failure: Failure,
     /// How long transactions took to be synced.
     pub(super) commits: Histogram,
-    /// Each snapshot has a clone.
+    /// Every snapshot has a clone, so that they can be counted.
     pub(super) held: Arc<()>,
 }
 
-/// What stands before an object's text: enough to check a write against it without parsing.
+/// The bytes before an object's text, with which a write can be checked without parsing the object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
     /// Revision of its last write.
@@ -103,10 +103,10 @@ pub(super) struct Header {
     pub(super) deleting: bool,
 }
 
-/// Bytes of a [`Header`].
+/// Size of a [`Header`] in bytes.
 pub(super) const HEADER: usize = 8 + 16 + 1;
 
-/// An object as stored.
+/// A stored object.
 #[derive(Debug, Clone)]
 pub(crate) struct Stored {
     /// Revision of its last write.
@@ -119,7 +119,7 @@ pub(crate) struct Stored {
     pub(crate) object: Bytes,
 }
 
-/// A consistent view of everything at one revision.
+/// A consistent view of all objects at one revision.
 pub(crate) struct Snapshot {
     objects: ReadOnlyTable<&'static str, &'static [u8]>,
     owned: ReadOnlyTable<(u128, &'static str), ()>,
@@ -133,7 +133,7 @@ pub(crate) struct Snapshot {
 // === impl Disk ===
 
 impl Disk {
-    /// Opens or makes the file, and returns the last revision.
+    /// Opens or creates the file, and returns the last revision.
     pub(super) fn open(
         dir: &Path,
         cache_bytes: usize,
@@ -150,12 +150,12 @@ impl Disk {
             .set_cache_size(cache_bytes)
             .create_with_backend(file)
             .map_err(|source| open_failed(dir, source))?;
-        // Only now is it sure that the folder is no other server's.
+        // Not before the file is locked: the folder could be another server's.
         private::tighten_files(dir);
         Self::begun(db, dir, commits)
     }
 
-    /// Tables in memory, empty.
+    /// Empty tables in memory.
     pub(super) fn in_memory(
         cache_bytes: usize,
         commits: Histogram,
@@ -190,7 +190,7 @@ impl Disk {
         Ok((disk, revision))
     }
 
-    /// Makes the tables where they are missing; returns layout and revision.
+    /// Creates missing tables; returns format and revision.
     fn begin(&self) -> Result<(u64, u64), StoreError> {
         let transaction = self.db.begin_write()?;
         let (format, revision) = {
@@ -298,7 +298,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// Whether anything lies under `prefix`.
+    /// Whether any key has this prefix.
     pub(crate) fn any(&self, prefix: &str) -> Result<bool, StoreError> {
         let read = || {
             Ok(match self.objects.range(prefix..)?.next() {
@@ -309,7 +309,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// Objects under `prefix` after the key `after`, in key order, until `take` says that it has enough.
+    /// Objects whose key has this prefix and comes after `after`, in the order of keys, until `take` breaks.
     pub(crate) fn scan(
         &self,
         prefix: &str,
@@ -342,7 +342,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// Objects under `prefix` after the key `after`, counted without reading them.
+    /// The number of objects whose key has this prefix and comes after `after`.
     pub(crate) fn count(&self, prefix: &str, after: &str) -> Result<u64, StoreError> {
         let read = || {
             let mut count = 0;
@@ -392,7 +392,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// As [`Self::found_by`], for exactly this text: others may begin with it.
+    /// As [`Self::found_by`], for exactly this text.
     pub(crate) fn found_exactly_by(&self, by: &str) -> Result<Vec<(String, String)>, StoreError> {
         let read = || {
             let mut found = Vec::new();
@@ -409,7 +409,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// What objects are found by, and their keys, for everything that begins with `prefix`.
+    /// The index texts that begin with `prefix`, with the keys of their objects.
     pub(crate) fn found_by(&self, prefix: &str) -> Result<Vec<(String, String)>, StoreError> {
         let read = || {
             let mut found = Vec::new();
@@ -426,7 +426,7 @@ impl Snapshot {
         self.failure.note(read())
     }
 
-    /// The garbage collector's work: owners' ids with their keys (empty: gone).
+    /// The garbage collector's work list: ids of owners with their keys, which are empty for owners that are gone.
     pub(crate) fn collect(&self) -> Result<Vec<(u128, String)>, StoreError> {
         let read = || {
             self.collect

@@ -1,5 +1,5 @@
-//! What ends the server: an error of the disk, or a panic of a task that nothing works without. redb refuses everything after
-//! its first I/O error until the file is opened anew, so a server that goes on would only say no.
+//! Records why the server cannot go on: an error of the disk, or a panic of a necessary task. After its first I/O error redb
+//! refuses everything until the file is opened again, so the server has to end.
 
 use std::any::Any;
 use std::sync::{Arc, OnceLock};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::disk::StoreError;
 
-/// The first failure of a store and its tasks. Clones are the same.
+/// The first failure of a store and its tasks. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Failure(Arc<Inner>);
 
@@ -22,14 +22,14 @@ struct Inner {
 pub(super) struct OnPanic(pub(super) Failure, pub(super) &'static str);
 
 impl Failure {
-    /// Records why the server cannot go on; only the first reason counts.
+    /// Records why the server cannot go on. Only the first reason is kept.
     pub(crate) fn set(&self, why: String) {
         if self.0.why.set(why).is_ok() {
             self.0.happened.cancel();
         }
     }
 
-    /// Records that a task panicked, with what it said.
+    /// Records that a task panicked, with the panic's message.
     pub(crate) fn panicked(&self, task: &str, panic: &(dyn Any + Send)) {
         let text = panic
             .downcast_ref::<&str>()
@@ -39,7 +39,7 @@ impl Failure {
         self.set(format!("{task} panicked: {text}"));
     }
 
-    /// Passes a result on, and records its error.
+    /// Returns the result, and records its error.
     pub(super) fn note<T>(&self, result: Result<T, StoreError>) -> Result<T, StoreError> {
         if let Err(error) = &result {
             self.set(error.to_string());

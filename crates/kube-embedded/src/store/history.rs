@@ -1,5 +1,5 @@
-//! What happened lately, for watches: one bounded log per kind. A watch is a place in the log, not a queue of its own, so
-//! a slow watcher costs nothing and is told `410` once the log has moved on past it.
+//! Recent events for watches: one bounded log per kind. A watch is a position in the log and has no queue, so a slow watch costs
+//! nothing, and ends with 410 when the events after its position were dropped.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::Limits;
 
-/// One write, as watches hear of it.
+/// One write, for watches.
 #[derive(Debug, Clone)]
 pub(crate) struct Event {
     /// Its revision.
@@ -19,9 +19,9 @@ pub(crate) struct Event {
     pub(crate) key: Arc<str>,
     /// What happened.
     pub(crate) kind: EventKind,
-    /// The object afterwards; of a removed one its last state, with the removal's revision.
+    /// The object after the write. For a removed object: its last state, with the revision of the removal.
     pub(crate) object: Bytes,
-    /// The object before, where a selector may tell the two apart.
+    /// The object before, when a selector may match only one of the two states.
     pub(crate) prior: Option<Bytes>,
 }
 
@@ -37,28 +37,28 @@ pub(crate) enum EventKind {
 pub(super) struct Histories {
     logs: Vec<Log>,
     limits: Limits,
-    /// Every event up to here is in its log.
+    /// Every event up to this revision is in its log.
     published: AtomicU64,
     collect: watch::Sender<Wakes>,
     emptying: watch::Sender<Emptying>,
 }
 
-/// How often the garbage collector was called.
+/// Counters of the garbage collector's work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Wakes {
-    /// There is new work: an owner that is new to it, or a new dependent of one that it knows.
+    /// Increases with new work: an owner that is new on its work list, or a new dependent of one.
     pub(crate) work: u64,
-    /// An owner that it waits for has a dependent less.
+    /// Increases when an owner on its work list loses a dependent.
     pub(crate) progress: u64,
 }
 
-/// The containers (namespaces) that are being deleted: the work list of the namespace controller. The writer keeps it with
-/// each commit, so that nothing depends on who asked for the write still being there.
+/// The containers (namespaces) that are being deleted: the work list of the namespace controller. The writer updates it with
+/// each commit, so that it does not depend on the client of the write.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Emptying {
-    /// By key: the id of the container's UID.
+    /// The ids of the containers' UIDs, by key.
     pub(crate) containers: BTreeMap<Arc<str>, u128>,
-    /// How often something in one of them went.
+    /// Increases when an object in one of them is removed.
     pub(crate) progress: u64,
 }
 
@@ -67,46 +67,46 @@ pub(crate) struct Emptying {
 pub(super) enum Contained {
     /// It is being deleted.
     Deleting(Arc<str>, u128),
-    /// It is gone.
+    /// It was removed.
     Gone(Arc<str>),
-    /// Something in it is gone.
+    /// An object in it was removed.
     Less(Arc<str>),
 }
 
 struct Log {
     events: Mutex<Window>,
-    /// Revision of the newest event; what watches wait for.
+    /// Revision of the newest event. Watches wait for its change.
     newest: watch::Sender<u64>,
 }
 
 struct Window {
     events: VecDeque<Event>,
     bytes: usize,
-    /// Events up to here are forgotten.
+    /// Events up to this revision were dropped.
     floor: u64,
 }
 
-/// A watch's place in one kind's log.
+/// The position of a watch in one kind's log.
 pub(crate) struct Tail {
     histories: Arc<Histories>,
     kind: usize,
-    /// Everything up to here was handed out.
+    /// Events up to this revision were returned.
     at: u64,
     newest: watch::Receiver<u64>,
 }
 
-/// What a [`Tail`] finds.
+/// What [`Tail::next`] returns.
 #[derive(Debug)]
 pub(crate) enum Next {
-    /// These, in order; not empty.
+    /// Events in order; not empty.
     Events(Vec<Event>),
-    /// Nothing yet.
+    /// No new event.
     Nothing,
-    /// Events were forgotten that this tail has not seen; the log goes back to this revision.
+    /// Events after the position were dropped; the log begins after this revision.
     TooOld(u64),
 }
 
-/// Most events that are taken from a log at once, so that its lock is held shortly.
+/// Most events that are read from a log at once, so that its lock is held for a short time.
 const BATCH: usize = 256;
 
 // === impl Histories ===
@@ -144,8 +144,7 @@ impl Histories {
         self.emptying.subscribe()
     }
 
-    /// Takes in what one commit did to containers. Those who wait are woken when one of them is new to the list, or has less
-    /// in it.
+    /// Updates the work list by one commit. Wakes the namespace controller when a container is new or lost an object.
     pub(super) fn contained(&self, changes: Vec<Contained>) {
         if changes.is_empty() {
             return;
@@ -171,7 +170,7 @@ impl Histories {
         });
     }
 
-    /// Called by the writer alone, with the events of one commit in order.
+    /// Adds the events of one commit, in order. Only the writer calls it.
     pub(super) fn publish(&self, events: Vec<(usize, Event)>, revision: u64, collect: Wakes) {
         let mut touched = vec![false; self.logs.len()];
         for (kind, event) in events {
@@ -227,9 +226,9 @@ impl Tail {
         }
     }
 
-    /// Takes what there is.
+    /// Returns the next events.
     pub(crate) fn next(&mut self) -> Next {
-        // Read before the log: whatever is published meanwhile is seen at the next call, never skipped.
+        // Read before the log, so that an event that is published meanwhile is returned by the next call, and not skipped.
         let published = self.histories.revision();
         self.newest.mark_unchanged();
         let window = self.histories.logs[self.kind]
@@ -252,14 +251,14 @@ impl Tail {
         }
     }
 
-    /// The revision up to which this tail has handed everything out.
+    /// The revision up to which events were returned.
     pub(crate) fn at(&self) -> u64 {
         self.at
     }
 
-    /// Waits until there may be something.
+    /// Waits until there may be a new event.
     pub(crate) async fn changed(&mut self) {
-        // The sender lives in `histories`, which this tail holds: it cannot be gone.
+        // The sender is in `histories`, which this tail holds, so it is not dropped.
         let _ = self.newest.changed().await;
     }
 }

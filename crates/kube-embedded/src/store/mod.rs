@@ -1,17 +1,17 @@
-//! The durable store: objects as JSON text under keys, a revision per write, and what happened lately for watches.
+//! The durable store: objects as JSON text by key, a revision per write, and recent events for watches.
 //!
-//! It knows nothing of kinds or rules; that is `registry`. May use redb and tokio. A write takes this way:
+//! It knows nothing of kinds or rules, which are the registry's. It may use redb and tokio. The path of a write:
 //!
 //! ```text
 //!   registry --Change--> queue --> writer thread: one redb transaction for all that wait, one fsync
-//!                                      |-> histories, one per kind (bounded)  --> watches read on from where they are
+//!                                      |-> histories, one per kind (bounded)  --> watches read from their positions
 //!                                      `-> answers, one per write
-//!   a store in memory has no thread: who writes carries it out
+//!   a store in memory has no thread: the caller carries out its write
 //!   reads: a redb snapshot each, on the caller's thread; they see every write that was answered
 //! ```
 //!
-//! An answered write is on the disk: `kill -9` loses none and leaves no half. A write that was not answered is either
-//! there as a whole or not at all. Revisions rise by one per write and go on after a restart.
+//! An answered write is on the disk, also after `kill -9`. A write that was not answered is stored as a whole or not at all.
+//! Revisions increase by one per write and continue after a restart.
 //!
 //! Objects are not held in memory: redb's cache is bounded, so are the histories (by count and by bytes).
 
@@ -49,9 +49,9 @@ pub struct Limits {
     pub cache_bytes: usize,
 }
 
-/// The store. Cheap to share behind an `Arc`; the folder is free again when the last one is dropped.
+/// The store. The folder can be opened again when it is dropped.
 pub(crate) struct Store {
-    // Dropped first: its end is what makes the writer thread let go of the disk.
+    // Dropped first: its end makes the writer thread close the disk.
     writer: Writer,
     disk: Arc<disk::Disk>,
     histories: Arc<Histories>,
@@ -72,7 +72,7 @@ impl Default for Limits {
 // === impl Store ===
 
 impl Store {
-    /// Opens the folder, or makes it. `kinds` is the number of histories, `commits` counts how long transactions take.
+    /// Opens or creates the folder. `kinds`: the number of histories. `commits`: observes how long transactions take.
     pub(crate) fn open(
         dir: &Path,
         kinds: usize,
@@ -90,8 +90,7 @@ impl Store {
         })
     }
 
-    /// A store in memory, gone when it is dropped. The same tables and rules; each write is carried out where it is asked
-    /// for, without a thread, so that nothing runs beside the caller.
+    /// A store in memory. Tables and rules are the same. The caller carries out its write itself, so that nothing runs beside it.
     pub(crate) fn in_memory(
         kinds: usize,
         limits: Limits,
@@ -108,27 +107,27 @@ impl Store {
         })
     }
 
-    /// Whether it is gone when it is dropped; then reads and writes never wait for a disk.
+    /// Whether it is in memory, so that reads and writes never wait for a disk.
     pub(crate) fn is_in_memory(&self) -> bool {
         self.writer.is_inline()
     }
 
-    /// Writes, and answers when the write is on the disk.
+    /// Carries out a write, and returns when it is on the disk.
     pub(crate) async fn commit(&self, change: Change) -> Result<Committed, CommitError> {
         self.writer.commit(change).await
     }
 
-    /// The state as of now. While it lives, the disk space of what was overwritten since is not used again.
+    /// The newest state. While a snapshot lives, the disk space of objects that are overwritten is not reused.
     pub(crate) fn snapshot(&self) -> Result<Snapshot, StoreError> {
         self.disk.snapshot()
     }
 
-    /// What ends the server.
+    /// Why the server cannot go on, if so.
     pub(crate) fn failure(&self) -> &Failure {
         &self.disk.failure
     }
 
-    /// Reads something, to see whether the disk still answers.
+    /// Reads from the disk to find out whether it works. The error is the reason why not.
     pub(crate) fn check(&self) -> Result<(), String> {
         let read = self.snapshot().and_then(|snapshot| snapshot.get(""));
         match (self.failure().why(), read) {
@@ -155,17 +154,17 @@ impl Store {
         Arc::strong_count(&self.disk.held) - 1
     }
 
-    /// The newest revision of which watches can have heard.
+    /// The newest revision whose event watches can read.
     pub(crate) fn revision(&self) -> u64 {
         self.histories.revision()
     }
 
-    /// Follows one kind's events after `revision`.
+    /// The events of a kind after `revision`.
     pub(crate) fn follow(&self, kind: usize, revision: u64) -> Tail {
         Tail::new(Arc::clone(&self.histories), kind, revision)
     }
 
-    /// The containers that are being deleted. Woken whenever a commit added one, or took something out of one.
+    /// The containers that are being deleted. It changes when a commit adds one, or removes an object from one.
     pub(crate) fn emptying(&self) -> tokio::sync::watch::Receiver<Emptying> {
         self.histories.emptying()
     }
@@ -176,7 +175,7 @@ impl Store {
             .contained(vec![history::Contained::Deleting(Arc::from(key), id)]);
     }
 
-    /// Woken whenever a commit left work for the garbage collector.
+    /// Counters that change when a commit makes work for the garbage collector.
     pub(crate) fn collect_wakes(&self) -> tokio::sync::watch::Receiver<Wakes> {
         self.histories.collect_wakes()
     }

@@ -1,4 +1,4 @@
-//! A folder and files that are their owner's alone: Secrets, the token and the authority's key lie there.
+//! A folder and files that only their owner can read: they hold Secrets, the token and the authority's key.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io;
@@ -10,7 +10,7 @@ const FILE: u32 = 0o600;
 /// The bit of folders such as `/tmp`, in which everyone has files.
 const STICKY: u32 = 0o1000;
 
-/// Makes the folder where it is missing. One that is there is closed to others.
+/// Creates the folder if it is missing, and closes an existing one to other users.
 pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(FOLDER).create(dir)?;
     let mode = fs::metadata(dir)?.permissions().mode();
@@ -25,7 +25,7 @@ pub(super) fn make_dir(dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens a file to read and write, or makes it.
+/// Opens or creates a file, to read and write.
 pub(super) fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .read(true)
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Closes every file in the folder to others, also those that an older version or a restored backup left open.
+/// Closes every file in the folder to other users, also those that an older version or a restored backup left open.
 pub(super) fn tighten_files(dir: &Path) {
     let Ok(entries) = fs::read_dir(dir) else {
         return; // What is needed from it is opened by name, with an error that says why it cannot be.
@@ -51,7 +51,7 @@ pub(super) fn tighten_files(dir: &Path) {
     }
 }
 
-/// Takes every right off that is not in `most`. A file system or an owner that does not allow it is no reason not to serve.
+/// Removes every permission that is not in `most`. It is no error when the file system or the owner does not allow it.
 fn tighten(path: &Path, mode: u32, most: u32) {
     let wanted = mode & most;
     if mode & 0o7777 == wanted {

@@ -1,7 +1,6 @@
-//! The writer: one thread that owns the right to write. It takes all changes that wait, carries them out in one redb
-//! transaction, syncs once, tells the histories, then answers each. It ends when the last [`super::Store`] is dropped,
-//! which closes the queue. A store in memory has no thread: there is no disk to share a sync on, so each write is carried
-//! out by whoever asks for it.
+//! The writer: the one thread that writes. It takes all changes that wait, carries them out in one redb transaction, syncs once,
+//! publishes the events, and answers each change. It ends when the store is dropped, which closes the queue. A store in memory
+//! has no thread, since there is no sync to share: the caller carries out its write.
 
 use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
@@ -18,19 +17,19 @@ use super::disk::{
 use super::failure::OnPanic;
 use super::history::{Contained, Event, EventKind, Histories, Wakes};
 
-/// Most changes in one transaction; bounds what a crash can leave unanswered and what one commit holds in memory.
+/// Most changes in one transaction. Bounds the changes that a crash leaves unanswered, and the memory of a commit.
 const BATCH: usize = 512;
-/// How long a commit waits for the rest of the writers that were there for the last one. They were answered together and
-/// come back together; without this the first of them would be synced alone and all others after it.
+/// How long a commit waits for as many changes as the last one had. Their callers were answered together and send their next
+/// changes together; without this pause the first of these would be synced alone.
 const GATHER: Duration = Duration::from_micros(300);
 
-/// Why a write was not made.
+/// Why a write failed.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum CommitError {
-    /// What it expected does not hold.
+    /// The expected state does not hold.
     #[error("the store is not in the state that was expected: {0:?}")]
     Refused(Refused),
-    /// The object is bigger than what is stored.
+    /// The object is larger than objects may be.
     #[error("the object is too large")]
     TooLarge,
     /// The disk failed.
@@ -43,13 +42,13 @@ pub(crate) enum CommitError {
 
 /// The sending side.
 pub(super) enum Writer {
-    /// To the thread.
+    /// The queue to the thread.
     Thread {
-        // Unbounded, but a caller waits for its answer: there are never more changes than requests in flight.
+        // Unbounded, but each caller waits for its answer, so it holds at most one change per request in flight.
         queue: Option<mpsc::Sender<Job>>,
         thread: Option<thread::JoinHandle<()>>,
     },
-    /// To nobody else.
+    /// No thread: the caller writes.
     Inline(Mutex<Loop>),
 }
 
@@ -60,14 +59,14 @@ pub(super) struct Job {
     answer: oneshot::Sender<Answer>,
 }
 
-/// The state of the thread, or of whoever takes its place.
+/// The state of the thread, or of the callers in its place.
 pub(super) struct Loop {
     disk: Arc<Disk>,
     histories: Arc<Histories>,
     revision: u64,
 }
 
-/// What one transaction did, to be told once it is durable.
+/// The outcome of one transaction, which is published once it is durable.
 #[derive(Default)]
 struct Done {
     events: Vec<(usize, Event)>,
@@ -126,7 +125,7 @@ impl Writer {
                 let queue = queue.as_ref().ok_or(CommitError::Closed)?;
                 queue.send(job).map_err(|_| CommitError::Closed)?;
             }
-            // What a panic of another writer left undone was one transaction, and is as if it had not been begun.
+            // A panic of another caller aborted its transaction, and left no partial state.
             Self::Inline(state) => state
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
@@ -143,7 +142,7 @@ impl Drop for Writer {
         };
         *queue = None;
         if let Some(thread) = thread.take() {
-            // The folder must be free for the next one who opens it; a panic was reported by the thread itself.
+            // So that the folder can be opened again. The thread reports its own panic.
             let _ = thread.join();
         }
     }
@@ -176,7 +175,7 @@ impl Loop {
                     .publish(done.events, self.revision, done.collect);
                 self.histories.contained(done.containers);
                 for (answer, result) in answers.into_iter().zip(results) {
-                    // Nobody waits any more when the request was cut off; the write stands.
+                    // When the request was cancelled nobody waits for the answer; the write stays.
                     let _ = answer.send(result.map_err(CommitError::Refused));
                 }
             }
@@ -236,7 +235,7 @@ impl Loop {
     }
 }
 
-/// Fills the batch with what waits; and waits shortly for as many as there were last time.
+/// Fills the batch with the changes that wait, and waits up to [`GATHER`] for as many as the last batch had.
 fn gather(jobs: &mpsc::Receiver<Job>, batch: &mut Vec<Job>, last: usize) {
     let until = Instant::now() + GATHER;
     while batch.len() < BATCH {
@@ -380,8 +379,8 @@ impl Tables<'_> {
         })
     }
 
-    /// One dependent less. Returns whether the collector must look: an owner that waits for its dependents may go on. An
-    /// owner that is gone and has none left is done with.
+    /// Removes a dependent of an owner. Returns whether the garbage collector has to check the owner, because it waits for its
+    /// dependents. An owner that is gone and has no dependent left is removed from the work list.
     fn let_go(&mut self, owner: u128) -> Result<bool, StoreError> {
         let Some(gone) = self
             .collect
@@ -396,8 +395,8 @@ impl Tables<'_> {
         Ok(!gone)
     }
 
-    /// A new link to an owner. Returns whether the collector must look at the dependent: there is no such owner, or one
-    /// that waits for its dependents.
+    /// Adds a dependent of an owner. Returns whether the garbage collector has to check the dependent, because the owner does not
+    /// exist or waits for its dependents.
     fn missed(&mut self, owner: u128, owner_key: Option<&str>) -> Result<bool, StoreError> {
         if self.collect.get(owner)?.is_some() {
             return Ok(true);

@@ -1,4 +1,4 @@
-//! What every cluster begins with: its namespaces, and the definitions of what is served, to be read.
+//! Creates what every cluster has from the start: its namespaces, and the CustomResourceDefinitions that are served.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::registry::{Registry, commit_failed};
 const NAMESPACES: [&str; 4] = ["default", "kube-node-lease", "kube-public", "kube-system"];
 
 impl Registry {
-    /// Puts in what every cluster begins with, where it is missing.
+    /// Creates these objects where they are missing.
     pub(crate) async fn bootstrap(&self) -> Result<(), ApiError> {
         let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
         let options = WriteOptions {
@@ -41,7 +41,7 @@ impl Registry {
         self.create_definitions().await
     }
 
-    /// The CRDs of what is served, as objects to read. A newer program replaces an older one's.
+    /// Stores the CustomResourceDefinitions, which clients can only read. Those of an older version of the program are replaced.
     async fn create_definitions(&self) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_strategy(Strategy::Definition);
         for crd in self.inner.kinds.definitions() {
@@ -63,7 +63,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Makes or replaces what this server itself serves to be read.
+    /// Creates or replaces one of these objects.
     async fn put_definition(&self, resource: &Arc<Resource>, want: Value) -> Result<(), ApiError> {
         let options = WriteOptions {
             field_validation: FieldValidation::Ignore,
@@ -81,7 +81,7 @@ impl Registry {
             }
             Some(stored) => {
                 let old = Old::read(stored)?;
-                // Its conditions keep the time at which they came true.
+                // Conditions keep their lastTransitionTime.
                 let mut wanted = wanted;
                 if let Some(status) = old.object.get("status") {
                     wanted.insert("status".to_owned(), status.clone());

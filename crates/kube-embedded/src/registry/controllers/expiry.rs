@@ -1,4 +1,4 @@
-//! What time takes away: Events after an hour, snapshots of lists that nobody goes on with.
+//! Deletes Events after an hour, and snapshots of lists of which no further page was read.
 
 use std::ops::ControlFlow;
 use std::sync::Weak;
@@ -12,11 +12,11 @@ use crate::kinds::Strategy;
 use crate::registry::request::{DeleteOptions, Target};
 use crate::registry::{Inner, Registry};
 
-/// How often it is looked.
+/// Pause between two passes.
 const EVERY: Duration = Duration::from_mins(1);
-/// How long an Event is kept after it was written last, whenever it says that it happened; a real API server's default.
+/// How long an Event is kept after its last write; a real API server's default. The times in the Event do not count.
 const EVENTS: Duration = Duration::from_hours(1);
-/// Runs until the registry is closed or gone.
+/// Runs until the registry is closed or dropped.
 pub(crate) async fn run(inner: Weak<Inner>) {
     let Some(closed) = inner.upgrade().map(|inner| inner.closed.clone()) else {
         return;
@@ -40,7 +40,7 @@ pub(crate) async fn run(inner: Weak<Inner>) {
 }
 
 impl Registry {
-    /// Deletes the Events that nobody wrote since then, also when some cannot be; the first error is returned.
+    /// Deletes the Events whose last write was before `horizon`. It goes on after an error, and returns the first one.
     pub(crate) async fn delete_old_events(&self, horizon: Timestamp) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_strategy(Strategy::Event);
         let mut old = Vec::new();
@@ -64,7 +64,7 @@ impl Registry {
                 ..DeleteOptions::default()
             };
             match self.delete(&target, &options).await {
-                // Gone, or it happened again meanwhile.
+                // It was deleted or written meanwhile.
                 Err(error) if ![404, 409].contains(&error.code) => passed = passed.and(Err(error)),
                 _ => {}
             }
@@ -73,7 +73,7 @@ impl Registry {
     }
 }
 
-/// When an Event was written last, by what this server itself says in it: it came into being then, or someone changed a field.
+/// When an Event was last written, by the times that this server puts into it: its creation, and its managedFields.
 fn written(event: &[u8]) -> Option<Timestamp> {
     let event: Value = serde_json::from_slice(event).ok()?;
     let metadata = event.get("metadata")?;

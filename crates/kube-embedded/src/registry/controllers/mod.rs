@@ -1,4 +1,4 @@
-//! What a server does by itself, all through the same writes as clients: it holds the registry weakly, and ends with it.
+//! The controllers that run in the server. They write as clients do, hold the registry weakly, and end with it.
 
 pub(crate) mod bootstrap;
 pub(crate) mod expiry;

@@ -1,8 +1,8 @@
-//! The deletion of namespaces: their contents first, then they themselves. Nothing new comes into a namespace that is
-//! being deleted (the store sees to it), so telling everything in it once to go is enough; after that it is waited for.
+//! Deletes namespaces: first what is in them, then the namespaces themselves. The store refuses new objects in a namespace that
+//! is being deleted, so one pass over its objects deletes all of them; the namespace then waits for those with finalizers.
 //!
-//! The work list is kept by the store's writer with each commit (`store::Emptying`), not by the requests: a client that goes
-//! away in the middle of its request takes nothing with it.
+//! The store's writer keeps the work list with each commit (`store::Emptying`), not the requests: a client that disconnects in
+//! the middle of its request takes no work with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -17,12 +17,12 @@ use crate::registry::request::{DeleteOptions, Target};
 use crate::registry::{Inner, Registry};
 use crate::store::StoreError;
 
-/// Deletions at once: they share commits.
+/// Deletions under way at one time: they share commits.
 const AT_ONCE: usize = 64;
-/// Pause after a pass that could not do everything.
+/// Pause after a pass of which something failed.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Runs until the registry is closed or gone.
+/// Runs until the registry is closed or dropped.
 pub(crate) async fn run(inner: Weak<Inner>) {
     let Some((closed, mut emptying)) = inner
         .upgrade()
@@ -30,14 +30,14 @@ pub(crate) async fn run(inner: Weak<Inner>) {
     else {
         return;
     };
-    // Ids of the namespaces in which everything was deleted or marked.
-    let mut told = BTreeSet::new();
+    // Ids of the namespaces in which every object was deleted or marked.
+    let mut emptied = BTreeSet::new();
     loop {
         let work = emptying.borrow_and_update().containers.clone();
-        told.retain(|told| work.values().any(|id| id == told));
+        emptied.retain(|emptied| work.values().any(|id| id == emptied));
         let passed = match inner.upgrade() {
             None => return,
-            Some(inner) => Registry { inner }.terminate(&work, &mut told).await,
+            Some(inner) => Registry { inner }.terminate(&work, &mut emptied).await,
         };
         let pause = async {
             if passed.is_ok() {
@@ -54,11 +54,11 @@ pub(crate) async fn run(inner: Weak<Inner>) {
     }
 }
 
-/// Some of a pass could not be done; it was logged.
+/// Something in a pass failed, which was logged.
 struct Unfinished;
 
 impl Registry {
-    /// Puts those on the work list that were being deleted when the store was closed.
+    /// Puts the namespaces on the work list that were being deleted when the store was closed.
     pub(crate) fn find_terminating(&self) -> Result<(), StoreError> {
         let resource = self.inner.kinds.of_strategy(Strategy::Namespace);
         let snapshot = self.inner.store.snapshot()?;
@@ -70,15 +70,15 @@ impl Registry {
         })
     }
 
-    /// One pass over the work list. A namespace that fails does not keep the others from going.
+    /// One pass over the work list. It goes on after a namespace that fails.
     async fn terminate(
         &self,
         work: &BTreeMap<Arc<str>, u128>,
-        told: &mut BTreeSet<u128>,
+        emptied: &mut BTreeSet<u128>,
     ) -> Result<(), Unfinished> {
         let mut passed = Ok(());
         for (namespace, id) in work {
-            let done = self.terminate_one(namespace, *id, told).await;
+            let done = self.terminate_one(namespace, *id, emptied).await;
             if let Err(error) = done {
                 tracing::warn!(%error, %namespace, "the deletion of a namespace failed and is tried again");
                 passed = Err(Unfinished);
@@ -91,13 +91,13 @@ impl Registry {
         &self,
         namespace: &str,
         id: u128,
-        told: &mut BTreeSet<u128>,
+        emptied: &mut BTreeSet<u128>,
     ) -> Result<(), ApiError> {
         let resource = self.inner.kinds.of_strategy(Strategy::Namespace);
         let (_, name) = resource.split_key(namespace);
-        if !told.contains(&id) {
+        if !emptied.contains(&id) {
             self.empty(name).await?;
-            told.insert(id);
+            emptied.insert(id);
         }
         if self.is_empty(name)? {
             self.change(namespace, |object| {
@@ -128,7 +128,7 @@ impl Registry {
         Ok(true)
     }
 
-    /// Deletes or marks everything in the namespace, also when some of it cannot be; the first error is returned.
+    /// Deletes or marks every object in the namespace. It goes on after an error, and returns the first one.
     async fn empty(&self, namespace: &str) -> Result<(), ApiError> {
         let mut emptied = Ok(());
         for resource in self.contained() {

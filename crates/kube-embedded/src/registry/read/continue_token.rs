@@ -15,13 +15,13 @@ pub(crate) const VERSION: &str = "meta.k8s.io/v1";
 pub(crate) struct Token {
     #[serde(default)]
     pub(crate) v: String,
-    /// Revision of the list; -1: whatever is newest.
+    /// Revision of the list; -1 for the newest.
     #[serde(default)]
     pub(crate) rv: i64,
     /// The last key that was looked at, after the collection's prefix.
     #[serde(default)]
     pub(crate) start: String,
-    /// How many objects were left, if that was counted.
+    /// How many objects follow, if that was counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) left: Option<u64>,
 }
@@ -32,7 +32,7 @@ impl Token {
     /// Reads what a client sent back.
     ///
     /// # Errors
-    /// 400 for what is no token of this server.
+    /// 400 for a text that is no token of this server.
     pub(crate) fn read(text: &str) -> Result<Self, ApiError> {
         let bad = |why: &str| {
             Err(ApiError::bad_request(format!(
@@ -61,7 +61,7 @@ impl Token {
         }
     }
 
-    /// As clients get it.
+    /// The text that clients get.
     pub(crate) fn write(&self) -> String {
         let json = serde_json::to_vec(self).expect("writing to memory cannot fail");
         URL_SAFE_NO_PAD.encode(json)

@@ -1,5 +1,4 @@
-//! From the text of a label selector to its requirements: words first, then what they say. Of a text that says nothing the same is
-//! told as by a real server.
+//! Parses a label selector: text -> tokens -> requirements. Errors have the texts of a real API server.
 
 use crate::field::truncated;
 use crate::registry::read::selector::{LabelRequirement, LabelTest, MOST};
@@ -13,13 +12,13 @@ enum Token<'a> {
     End,
 }
 
-/// The tokens of a selector, and how far they are read.
+/// The tokens of a selector, and the position among them.
 struct Parser<'a> {
     tokens: Vec<Token<'a>>,
     at: usize,
 }
 
-/// Reads a selector.
+/// Parses a selector.
 pub(crate) fn requirements(text: &str) -> Result<Vec<LabelRequirement>, String> {
     let mut parser = Parser {
         tokens: tokens(text),
@@ -85,7 +84,7 @@ fn tokens(text: &str) -> Vec<Token<'_>> {
 }
 
 impl<'a> Token<'a> {
-    /// As messages have it.
+    /// The token in an error.
     fn shown(self) -> String {
         match self {
             Self::Word(text) | Self::Sign(text) => truncated(text, 64),
@@ -173,7 +172,7 @@ impl<'a> Parser<'a> {
         self.next().word("identifier").map(str::to_owned)
     }
 
-    /// `(a,b)`; nothing between commas is the empty value.
+    /// `(a,b)`. An empty string between commas is a value.
     fn values(&mut self) -> Result<Vec<String>, String> {
         match self.next() {
             Token::Sign("(") => {}

@@ -1,5 +1,5 @@
-//! Reads: one object, or a collection in pages. All pages of a list are of one snapshot, which is kept for a minute
-//! between them; a list that waits longer is told `410` with a token by which it can go on in the present.
+//! Reads one object, or a collection in pages. All pages of a list come from one snapshot, which is kept for a minute after
+//! each page. A later request for the next page is answered 410, with a token that continues with the newest objects.
 
 pub(crate) mod continue_token;
 pub(crate) mod label_selector;
@@ -24,7 +24,7 @@ use crate::store::Snapshot;
 
 /// How long a snapshot is kept for the next page.
 const KEPT: Duration = Duration::from_mins(1);
-/// Most snapshots kept; each holds the disk space of what was overwritten since.
+/// Most snapshots that are kept. Each keeps the disk space of everything that was overwritten since.
 const SNAPSHOTS: usize = 32;
 
 const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
@@ -63,7 +63,7 @@ impl Pages {
             .map(|k| Arc::clone(&k.snapshot))
     }
 
-    /// Lets go of those that nobody came back for.
+    /// Drops the snapshots that were not read for [`KEPT`].
     pub(crate) fn sweep(&self) {
         let now = Instant::now();
         self.0
@@ -83,7 +83,7 @@ impl Pages {
 // === impl Registry ===
 
 impl Registry {
-    /// One object as of now. `resource_version`, where given, is the least that the answer must reflect.
+    /// The newest state of one object, at least as new as `resource_version`.
     ///
     /// # Errors
     /// `NotFound`, or a failing store.
@@ -91,7 +91,7 @@ impl Registry {
         let name = target.name()?;
         let snapshot = self.inner.store.snapshot()?;
         let least = match target.resource.strategy {
-            // Not served from a cache, whose words differ.
+            // A real API server reads Events from etcd, not from its cache, with another error.
             Strategy::Event => {
                 parse_version(resource_version).map_err(|error| invalid_version(&error))?
             }
@@ -120,7 +120,7 @@ impl Registry {
     /// A collection, or a page of it.
     ///
     /// # Errors
-    /// `BadRequest` for options that make no sense together, `Expired` when the snapshot of the list is gone.
+    /// `BadRequest` for options that contradict each other, `Expired` when the snapshot of the list was dropped.
     pub fn list(&self, target: &Target, options: &ListOptions) -> Result<Listed, ApiError> {
         let prefix = target.prefix();
         let token = options
@@ -138,7 +138,7 @@ impl Registry {
         };
         if let (Some(asked), None) = (asked, &token) {
             reached(asked, snapshot.revision())?;
-            // A page of a list at a revision is of exactly that one, unless something else is said.
+            // `limit` with a resourceVersion means exactly that revision, unless resourceVersionMatch says otherwise.
             let is_page = options.limit.is_some() && options.version_match.is_none();
             let is_exact = is_page || options.version_match == Some(VersionMatch::Exact);
             if is_exact && asked != snapshot.revision() {
@@ -197,7 +197,7 @@ impl Registry {
         let mut more = false;
         let after = token.map(|token| format!("{prefix}{}", token.start));
         let selectors = &options.selectors;
-        // One name in one namespace is no collection to walk through.
+        // A selector for one name in one namespace is a read of one key.
         let scanned = match (
             selectors.fields.name(),
             target.namespace.as_deref().or(selectors.fields.namespace()),
@@ -215,7 +215,7 @@ impl Registry {
                 Ok(())
             }
             _ => snapshot.scan(prefix, after.as_deref(), |key, stored| {
-                // A full page has a next one when anything is left to look at, whether it is meant or not.
+                // A full page has a next one when any object follows, selected or not.
                 if limit.is_some_and(|limit| items.len() == limit) {
                     more = true;
                     return ControlFlow::Break(());
@@ -238,7 +238,7 @@ impl Registry {
         };
         if let (true, Some(start)) = (more, last) {
             if selectors.is_empty() {
-                // Counted once per list: later pages subtract what they hold.
+                // Counted once per list; later pages subtract the number of their items.
                 let left = match token.and_then(|token| token.left) {
                     Some(left) => left.saturating_sub(listed.items.len() as u64),
                     None => snapshot.count(prefix, &format!("{prefix}{start}"))?,
@@ -257,7 +257,7 @@ impl Registry {
         Ok(listed)
     }
 
-    /// Namespaces, names and objects of what is selected, as of now.
+    /// Namespaces, names and newest states of the selected objects.
     pub(crate) fn selected(
         &self,
         target: &Target,
@@ -278,7 +278,7 @@ impl Registry {
     }
 }
 
-/// A resourceVersion of a query: none where it asks for nothing in particular.
+/// The resourceVersion of a query. `None` for an empty one and for `0`.
 pub(crate) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError> {
     match text {
         None | Some("" | "0") => Ok(None),
@@ -291,7 +291,7 @@ pub(crate) fn parse_version(text: Option<&str>) -> Result<Option<u64>, ApiError>
     }
 }
 
-/// The error of a resourceVersion as whoever asked for a list is told.
+/// The error of a list's resourceVersion.
 fn invalid_version(error: &ApiError) -> ApiError {
     ApiError::bad_request(format!("invalid resource version: {}", error.message))
 }

@@ -1,4 +1,4 @@
-//! Label and field selectors: read once per request, matched against objects.
+//! Label and field selectors: parsed once per request, matched against objects.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,7 +11,7 @@ use crate::field::truncated;
 use crate::kinds::{Resource, Strategy, at_path};
 use crate::registry::read::label_selector;
 
-/// Most requirements of one selector, and the longest text of one; more is no selection but an attack.
+/// Most requirements of one selector, and the longest text of one. A bound against attacks.
 pub(crate) const MOST: usize = 1024;
 
 /// `a=b,c!=d,e in (f,g),h notin (i),j,!k`: all must hold.
@@ -48,10 +48,10 @@ struct FieldRequirement {
 // === impl LabelSelector ===
 
 impl LabelSelector {
-    /// Reads `labelSelector` of a query.
+    /// Parses `labelSelector` of a query.
     ///
     /// # Errors
-    /// `BadRequest` with the place that cannot be read.
+    /// `BadRequest` that shows what cannot be parsed.
     pub fn parse(text: &str) -> Result<Self, ApiError> {
         match label_selector::requirements(text) {
             Ok(requirements) => Ok(Self(requirements)),
@@ -87,10 +87,10 @@ impl LabelSelector {
 // === impl FieldSelector ===
 
 impl FieldSelector {
-    /// Reads `fieldSelector` of a query; which fields may be named is the resource's.
+    /// Parses `fieldSelector` of a query, for a resource, which decides the fields that can be selected by.
     ///
     /// # Errors
-    /// `BadRequest` for a field that the resource does not select by, or text that cannot be read.
+    /// `BadRequest` for a field that the resource does not select by, or text that cannot be parsed.
     pub fn parse(text: &str, resource: &Resource) -> Result<Self, ApiError> {
         let mut requirements = Vec::new();
         for (path, equal, value) in Self::read(text)? {
@@ -112,7 +112,7 @@ impl FieldSelector {
         Ok(Self(requirements))
     }
 
-    /// The terms: path, whether it must be equal, value.
+    /// The terms: path, whether the value must be equal or not, value.
     ///
     /// # Errors
     /// `BadRequest` for text that cannot be read.
@@ -129,12 +129,12 @@ impl FieldSelector {
         self.0.is_empty()
     }
 
-    /// The one name that is wanted, if that is what it says.
+    /// The name, if the selector is for one name.
     pub(crate) fn name(&self) -> Option<&str> {
         self.equals("metadata.name")
     }
 
-    /// The one namespace that is wanted, if that is what it says.
+    /// The namespace, if the selector is for one namespace.
     pub(crate) fn namespace(&self) -> Option<&str> {
         self.equals("metadata.namespace")
     }
@@ -146,7 +146,7 @@ impl FieldSelector {
             .map(|r| r.value.as_str())
     }
 
-    /// Whether it looks at more than the key tells.
+    /// Whether it selects by more than name and namespace, which the key has.
     fn needs_object(&self) -> bool {
         self.0.iter().any(|r| !r.path.starts_with("metadata."))
     }
@@ -186,7 +186,7 @@ fn terms(text: &str) -> Vec<&str> {
     terms
 }
 
-/// What is said of a field that nothing is selected by: kinds with selectors of their own say it in other words.
+/// The error of a field that cannot be selected by. Events and Secrets have another text.
 fn not_selectable(resource: &Resource, path: &str) -> String {
     let path = truncated(path, 128);
     let is_plain = match resource.strategy {
@@ -243,7 +243,7 @@ fn field_requirement<'a>(text: &str, term: &'a str) -> Result<(&'a str, bool, St
     Ok((path, equal, plain))
 }
 
-/// A field as a selector compares it: absent is empty.
+/// The value of a field for a selector. An absent field is the empty string.
 pub(crate) fn field_text<'a>(object: &'a Value, path: &str) -> Cow<'a, str> {
     // `source` of an Event is short for its component, as in core/v1's own conversion.
     let found = match path {
@@ -262,7 +262,7 @@ pub(crate) fn field_text<'a>(object: &'a Value, path: &str) -> Cow<'a, str> {
 
 // === matching ===
 
-/// Just what label selectors look at.
+/// The part of an object that label selectors read.
 #[derive(Deserialize)]
 struct Labelled<'a> {
     #[serde(borrow)]
@@ -276,17 +276,17 @@ struct Labels<'a> {
 }
 
 impl crate::registry::Selectors {
-    /// Whether every object is meant.
+    /// Whether every object is selected.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty() && self.fields.is_empty()
     }
 
-    /// Whether an object's text must be looked at, beyond its key.
+    /// Whether the key of an object is not enough to decide.
     pub(crate) fn needs_object(&self) -> bool {
         !self.labels.is_empty() || self.fields.needs_object()
     }
 
-    /// Whether the object of this key and text is meant.
+    /// Whether the object with this key and text is selected.
     pub(crate) fn matches(&self, namespace: &str, name: &str, object: &[u8]) -> bool {
         if !self.fields.matches_key(namespace, name) {
             return false;

@@ -1,5 +1,5 @@
-//! Watches: a place in a kind's history, seen through a selector. What stops matching is told as deleted, what begins to
-//! match as added.
+//! Watches: a position in the history of a kind, and a selector. An object that stops matching is sent as deleted, one that
+//! begins to match as added.
 
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
@@ -22,9 +22,9 @@ use crate::store::{Event, EventKind, Next, Snapshot, Tail};
 
 /// How long a watch runs when the client does not say.
 const TIMEOUT: Duration = Duration::from_mins(30);
-/// How often a quiet watch is told how far it is.
+/// Pause between bookmarks of a watch without events.
 const BOOKMARKS: Duration = Duration::from_mins(1);
-/// The longest that a watch runs, whatever the client says.
+/// Longest that a watch runs, whatever timeout the client asks for.
 const MOST: Duration = Duration::from_hours(24);
 
 struct Watch {
@@ -32,10 +32,10 @@ struct Watch {
     prefix: String,
     selectors: Selectors,
     bookmarks: bool,
-    /// Where the first state is read from, until it is. Not longer: a client that stops reading must not hold a snapshot.
+    /// The snapshot of the first state, until it was read. Not longer: a client that stops reading must not keep a snapshot.
     begin: Option<Snapshot>,
     tail: Tail,
-    /// What was read and not sent yet, with the revision of each; the first state has none.
+    /// Events that were read and not sent yet, each with its revision. Those of the first state have none.
     ready: VecDeque<(Option<u64>, WatchEvent)>,
     ends: Instant,
     next_bookmark: Instant,
@@ -44,7 +44,7 @@ struct Watch {
 }
 
 impl Registry {
-    /// Follows a collection, or one object. An error that is known at once comes as such; later ones end the stream.
+    /// Watches a collection or one object. An error that is known at once is returned; a later one is the stream's last event.
     ///
     /// # Errors
     /// A resourceVersion that cannot be read or that was not reached yet.
@@ -87,7 +87,7 @@ impl Registry {
 impl Watch {
     async fn next(&mut self) -> Option<WatchEvent> {
         loop {
-            // Also between events that were read at once: a client that reads slowly gets none of them after the end.
+            // Also between events that were read together: a slow client gets none of them after the timeout.
             self.check_deadline(Instant::now());
             if let Some((_, event)) = self.ready.pop_front() {
                 return Some(event);
@@ -115,7 +115,7 @@ impl Watch {
         }
     }
 
-    /// Waits for something to happen, or for the time of a bookmark or of the end.
+    /// Waits for an event, or for the time of a bookmark or of the timeout.
     async fn wait(&mut self) {
         let bookmark = self.bookmarks.then_some(self.next_bookmark);
         let until = bookmark.map_or(self.ends, |at| at.min(self.ends));
@@ -126,19 +126,19 @@ impl Watch {
         }
     }
 
-    /// Ends the watch when it is time, and says how far it is when a bookmark is due.
+    /// Ends the watch at its timeout, and sends a bookmark when one is due.
     fn check_deadline(&mut self, now: Instant) {
         if self.over {
             return;
         }
         let ends = now >= self.ends;
         self.over = ends || self.closed.is_cancelled();
-        // The last word of a watch says from where the next one can go on: what is left unsent is that one's.
+        // The last bookmark says where the next watch can start: before the events that were not sent.
         let reached = match self.ready.front() {
             _ if self.begin.is_some() => None,
             None => Some(self.tail.at()),
             Some((first, _)) if self.over => first.map(|first| first - 1),
-            // Not ahead of events.
+            // No bookmark before events that are to be sent.
             Some(_) => None,
         };
         if self.over {
@@ -155,7 +155,7 @@ impl Watch {
         }
     }
 
-    /// Reads all of it at once, as a list does.
+    /// Reads all selected objects at once, as a list does.
     fn read_first_state(&mut self, snapshot: &Snapshot) {
         let mut found = VecDeque::new();
         let scanned = snapshot.scan(&self.prefix, None, |key, stored| {
@@ -174,9 +174,9 @@ impl Watch {
         }
     }
 
-    /// Whether the object of this key and text is one that is watched.
+    /// Whether the object with this key and text is watched.
     fn is_selected(&self, key: &str, object: &[u8]) -> bool {
-        // A watch of one object has its key as prefix; another's key may begin alike.
+        // A watch of one object has its key as prefix, with which other keys may begin.
         if !(self.prefix.ends_with('/') || key == self.prefix) {
             return false;
         }

@@ -1,4 +1,4 @@
-//! Asks the program's own rules ([`crate::Admission`]) about a write, after everything that Kubernetes itself would refuse.
+//! Asks the embedding program's rules ([`crate::Admission`]) about a write that Kubernetes itself would accept.
 
 use crate::admission::{Objects, Request};
 use crate::field::FieldError;
@@ -7,7 +7,7 @@ use crate::registry::Registry;
 use crate::registry::rules::metadata::Object;
 
 impl Registry {
-    /// What the rules say of `new` in place of `old`.
+    /// The violations by `new` in place of `old`.
     pub(crate) fn admit(
         &self,
         resource: &Resource,
@@ -28,7 +28,7 @@ impl Registry {
         verdict.errors
     }
 
-    /// What the object before and the object after are found by, where the two differ.
+    /// The index texts of the old and the new object, where the two differ.
     pub(crate) fn index_change(
         &self,
         resource: &Resource,

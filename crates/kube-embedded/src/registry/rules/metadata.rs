@@ -1,4 +1,4 @@
-//! The metadata of an object, read and changed. Whether it may be so is told by `rules.rs`, names by `names.rs`.
+//! Reads and changes the metadata of an object. The rules on it are in `rules/mod.rs` and `names.rs`.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use crate::store::owner_id;
 /// An object, whole.
 pub(crate) type Object = Map<String, Value>;
 
-/// A text of the metadata; empty when it is not there.
+/// A string of the metadata; empty when it is absent.
 pub(crate) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
     object
         .get("metadata")
@@ -18,7 +18,7 @@ pub(crate) fn text<'a>(object: &'a Object, field: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// What the object says it is.
+/// The object's kind.
 pub(crate) fn kind(object: &Object) -> &str {
     object
         .get("kind")
@@ -34,7 +34,7 @@ pub(crate) fn field<'a>(object: &'a Object, field: &str) -> Option<&'a Value> {
         .filter(|value| !value.is_null())
 }
 
-/// The metadata, to change it. Every object that came through `body` has it.
+/// The metadata, to change it. Every object that was read by `body` has it.
 pub(crate) fn of(object: &mut Object) -> &mut Map<String, Value> {
     let metadata = object
         .entry("metadata")
@@ -60,7 +60,7 @@ pub(crate) fn finalizers(object: &Object) -> Vec<&str> {
         .unwrap_or_default()
 }
 
-/// Puts this list of finalizers; an empty one takes the field away.
+/// Sets the finalizers. An empty list removes the field.
 pub(crate) fn set_finalizers(object: &mut Object, finalizers: &[&str]) {
     let metadata = of(object);
     if finalizers.is_empty() {
@@ -87,7 +87,7 @@ pub(crate) fn owner_ids(object: &Object) -> BTreeSet<u128> {
         .collect()
 }
 
-/// `v1` and group `a/v1` of an owner reference's apiVersion: the group.
+/// The group of an apiVersion: `a` of `a/v1`, empty of `v1`.
 pub(crate) fn group_of(api_version: &str) -> &str {
     api_version.split_once('/').map_or("", |(group, _)| group)
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the metadata of an object, with the texts of a real API server.
+//! The rules on the metadata of objects, with the texts of a real API server.
 
 pub(crate) mod admit;
 pub(crate) mod check;
@@ -19,16 +19,15 @@ use crate::registry::write::managed_fields;
 /// Bytes that all annotations of an object may have together.
 const ANNOTATIONS: usize = 256 << 10;
 
-/// Everything that is wrong with the metadata of a new object.
+/// Checks the metadata of a new object.
 pub(crate) fn check_new(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = check_names(resource, object);
     check_common(object, &mut errors);
     errors
 }
 
-/// Everything that is wrong with the metadata of `new` as the successor of `old`: what would be wrong with any object, and what
-/// may not change. What the server itself keeps (UID, times) was put in by then, so whatever differs is what the client wants
-/// changed.
+/// Checks the metadata of `new` as the successor of `old`: the violations that any object can have, and those of rules on
+/// changes. Fields that the server keeps (UID, times) were put in before, so a difference is one that the client wants.
 pub(crate) fn check_changed(
     resource: &Resource,
     old: &Object,
@@ -126,7 +125,7 @@ fn check_common(object: &Object, errors: &mut Vec<FieldError>) {
     errors.extend(managed_fields::check(object));
 }
 
-/// What kinds of the core group say beyond that: a finalizer names who holds the object.
+/// The additional rule of core kinds: a finalizer is a standard one or has a domain.
 pub(crate) fn check_core(resource: &Resource, object: &Object) -> Vec<FieldError> {
     if !matches!(resource.strategy, Strategy::Plain | Strategy::Namespace) {
         return Vec::new();
@@ -185,7 +184,7 @@ fn check_owners(owners: &[Value], errors: &mut Vec<FieldError>) {
             ("uid", "must not be empty"),
         ] {
             let text = owner[name].as_str().unwrap_or_default();
-            // What is no `group/version` has no version.
+            // An apiVersion with more than one slash has no version.
             let is_empty =
                 text.is_empty() || (name == "apiVersion" && text.matches('/').count() > 1);
             if is_empty {

@@ -1,5 +1,4 @@
-//! Names of objects and keys and values of labels: how they may look, with the texts of a real API server, and names that are
-//! made here.
+//! The rules on names of objects and on keys and values of labels, with the texts of a real API server; and generated names.
 
 use rand::RngExt as _;
 use rand::rngs::StdRng;
@@ -32,7 +31,7 @@ fn is_object_name(name: &str) -> bool {
 
 /// A name from `generateName`: five characters more, cut to 63.
 pub(crate) fn generated_name(base: &str, random: &mut StdRng) -> String {
-    // No vowels and no digits that read like letters: no words, no mix-ups.
+    // Without vowels and without digits that look like letters, so that no words come out.
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     const SUFFIX: usize = 5;
     const LONGEST: usize = 63;
@@ -57,7 +56,7 @@ fn is_name_part(text: &str) -> bool {
             .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(b))
 }
 
-/// What is wrong with a label's key (or an annotation's, or a finalizer): `[prefix/]name`.
+/// Checks the key of a label or an annotation, or a finalizer: `[prefix/]name`.
 pub(crate) fn key_faults(key: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let name = match key.split_once('/') {
@@ -90,7 +89,7 @@ pub(crate) fn key_faults(key: &str) -> Vec<String> {
     faults
 }
 
-/// What is wrong with a label's value.
+/// Checks the value of a label.
 pub(crate) fn value_faults(value: &str) -> Vec<String> {
     let mut faults = Vec::new();
     if value.len() > 63 {
@@ -102,12 +101,12 @@ pub(crate) fn value_faults(value: &str) -> Vec<String> {
     faults
 }
 
-/// What is wrong with the name and with what it is made from.
+/// Checks name and generateName.
 pub(crate) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     let base = text(object, "generateName");
     if !base.is_empty() {
-        // A dash at the end is fine where more follows.
+        // A dash at the end is allowed, because more characters follow.
         let full = base
             .strip_suffix('-')
             .map_or_else(|| base.to_owned(), |base| format!("{base}a"));
@@ -126,7 +125,7 @@ pub(crate) fn check_names(resource: &Resource, object: &Object) -> Vec<FieldErro
     errors
 }
 
-/// `name` is what is judged, `shown` what the field has.
+/// `name`: what is checked. `shown`: the value of the field, for the error.
 pub(crate) fn check_name(
     resource: &Resource,
     field: &str,
@@ -139,7 +138,7 @@ pub(crate) fn check_name(
     let mut add = |why: &str| errors.push(FieldError::invalid(path.as_str(), &value, why));
     match resource.strategy {
         Strategy::Event => {
-            // Its name need only fit into a path.
+            // The name of an Event only has to fit into a path.
             if name == "." || name == ".." {
                 add(&format!("may not be '{name}'"));
             }

@@ -1,4 +1,4 @@
-//! What built-in kinds do differently.
+//! What built-in kinds do differently, as the strategies of a kube-apiserver's registry.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use crate::kinds::{Resource, Strategy};
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::names;
 
-/// Bytes that a ConfigMap or a Secret may hold.
+/// Most bytes in a ConfigMap or a Secret.
 const CONTENTS: usize = 1 << 20;
 const FILE_NAME: &str = "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or 'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')";
 
@@ -39,7 +39,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
                 let data = object
                     .entry("data")
                     .or_insert_with(|| Value::Object(Map::new()));
-                // What is no map of texts stays as it is, for the check to find.
+                // `data` of another type stays as it is and is refused by the check.
                 if let Value::Object(data) = data {
                     for (key, value) in plain {
                         let value = value
@@ -58,7 +58,7 @@ pub(crate) fn complete(resource: &Resource, object: &mut Object, is_new: bool) {
     }
 }
 
-/// What is wrong with an object of a built-in kind, beyond its metadata and the form of its fields.
+/// Checks an object of a built-in kind, beyond its metadata and the types of its fields.
 pub(crate) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     match resource.strategy {
@@ -70,7 +70,7 @@ pub(crate) fn check(resource: &Resource, object: &Object) -> Vec<FieldError> {
     errors
 }
 
-/// What a ConfigMap or a Secret may not become.
+/// Checks the change of a ConfigMap or a Secret.
 pub(crate) fn check_change(resource: &Resource, old: &Object, new: &Object) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if resource.kind == "Secret" && old.get("type") != new.get("type") {
@@ -81,7 +81,7 @@ pub(crate) fn check_change(resource: &Resource, old: &Object, new: &Object) -> V
     errors
 }
 
-/// Once `immutable` is set, nothing of the contents changes.
+/// Once `immutable` is set, the contents cannot change.
 fn check_frozen(kind: &str, old: &Object, new: &Object, errors: &mut Vec<FieldError>) {
     let is_frozen = |object: &Object| object.get("immutable") == Some(&Value::Bool(true));
     if !is_frozen(old) {
@@ -105,7 +105,7 @@ fn check_frozen(kind: &str, old: &Object, new: &Object, errors: &mut Vec<FieldEr
     }
 }
 
-/// Keys of a ConfigMap or a Secret become names of files.
+/// The keys of a ConfigMap or a Secret must be names of files.
 fn check_keys(kind: &str, object: &Object, errors: &mut Vec<FieldError>) {
     let map = |field: &str| object.get(field).and_then(Value::as_object);
     let mut bytes = 0;
@@ -200,7 +200,7 @@ fn check_event(object: &Object, errors: &mut Vec<FieldError>) {
         .unwrap_or_default();
     let here = metadata::text(object, "namespace");
     let is_new_form = object.get("eventTime").is_some_and(Value::is_string);
-    // An Event about something without a namespace lies in `default`.
+    // An Event about an object without a namespace is in the namespace `default`.
     let lies_right = match (about.is_empty(), is_new_form) {
         (true, false) => here == "default",
         (true, true) => here == "default" || here == "kube-system",
@@ -249,7 +249,7 @@ fn check_event(object: &Object, errors: &mut Vec<FieldError>) {
     }
 }
 
-/// What whoever wrote this object should know, though it was taken.
+/// Warnings about an object that is accepted.
 pub(crate) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) -> Vec<String> {
     if resource.strategy != Strategy::Custom {
         return Vec::new();
@@ -276,7 +276,7 @@ pub(crate) fn warnings(resource: &Resource, old: Option<&Object>, new: &Object) 
     .collect()
 }
 
-/// Whether PUT of something that does not exist makes it.
+/// Whether PUT creates an object that does not exist.
 pub(crate) fn allows_create_on_update(resource: &Resource) -> bool {
     match resource.strategy {
         Strategy::Event | Strategy::Lease => true,
@@ -284,7 +284,7 @@ pub(crate) fn allows_create_on_update(resource: &Resource) -> bool {
     }
 }
 
-/// Whether PUT without a resourceVersion overwrites whatever is there.
+/// Whether PUT without a resourceVersion overwrites the stored object.
 pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     match resource.strategy {
         Strategy::Event | Strategy::Namespace | Strategy::Plain => true,
@@ -292,7 +292,7 @@ pub(crate) fn allows_unconditional_update(resource: &Resource) -> bool {
     }
 }
 
-/// Whether the object is kept by something else than `metadata.finalizers`: a namespace by its contents.
+/// Whether something else than `metadata.finalizers` keeps the object: a namespace has `spec.finalizers`.
 pub(crate) fn is_held(resource: &Resource, object: &Object) -> bool {
     resource.strategy == Strategy::Namespace
         && object

@@ -1,5 +1,4 @@
-//! Server-side apply, as a write: what is applied to, in which form, and that the object may come into being by it. Who owns
-//! what then is told by `ownership`.
+//! Server-side apply as a write: it changes the stored object, or creates it. `managed_fields` computes who owns which field.
 
 use serde_json::Value;
 
@@ -15,7 +14,7 @@ use crate::registry::write::managed_fields::{self, By};
 use crate::registry::write::{ATTEMPTS, match_path};
 
 impl Registry {
-    /// Server-side apply: the object gets the fields of `config`, or comes into being with them.
+    /// Applies `config` to the stored object, or creates an object with its fields.
     pub(crate) async fn apply(
         &self,
         target: &Target,
@@ -31,7 +30,7 @@ impl Registry {
             ));
         };
         let by = By::new(options, self.now());
-        // Nothing is dropped from what was applied: a field that is not in the schema was refused.
+        // An applied field that is not in the schema was refused before, so none is left out here.
         let mut plain = options.clone();
         let findings = std::mem::take(&mut plain.findings);
         let decode = |applied: Object, warnings: &mut Vec<String>| {
@@ -67,7 +66,7 @@ impl Registry {
                     });
                 let applied = applied.await;
                 match applied.map_err(|error| error.after(&warnings)) {
-                    // Gone meanwhile: then it is made.
+                    // It was deleted meanwhile, and is created.
                     Err(error) if error.reason == "NotFound" && part.is_none() => continue,
                     done => return done,
                 }
@@ -76,7 +75,7 @@ impl Registry {
             let applied = managed_fields::apply(resource, None, &config, None, force, &by)?;
             let mut wanted = decode(applied, &mut warnings)?;
             let version = metadata::text(&wanted, "resourceVersion");
-            // Any version will do, for there is none to compare it with.
+            // There is no object whose version it could be compared with.
             if !version.is_empty() && version.parse::<u64>().is_err() {
                 return Err(no_number(version));
             }
@@ -93,7 +92,7 @@ impl Registry {
             }
             let made = self.create_named(target, wanted, options, None, &mut warnings);
             match made.await {
-                // Someone was faster: then it is changed.
+                // It was created meanwhile, and is changed.
                 Err(error) if error.reason == "AlreadyExists" => {}
                 done => return done.map_err(|error| error.after(&warnings)),
             }
@@ -102,8 +101,8 @@ impl Registry {
     }
 }
 
-/// Of a custom resource that someone applies, times of the metadata that are none are not there. Those that are, the server knows
-/// better.
+/// Removes times in the metadata that cannot be read, as a real API server does for an applied custom resource. The server sets
+/// these times itself.
 fn remove_unreadable_times(object: &mut Object) {
     for field in ["creationTimestamp", "deletionTimestamp"] {
         let text = metadata::field(object, field).and_then(Value::as_str);
@@ -113,7 +112,7 @@ fn remove_unreadable_times(object: &mut Object) {
     }
 }
 
-/// Keys that stood twice in an applied configuration.
+/// Reports keys that an applied configuration repeats, as `fieldValidation` says.
 fn report_repeated_keys(
     findings: &[String],
     validation: FieldValidation,

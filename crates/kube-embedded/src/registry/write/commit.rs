@@ -1,4 +1,5 @@
-//! From an object's new state to a change of the store: what it is linked to, found by, and told to watches with.
+//! Turns the new state of an object into a change of the store, with the links to its owners, its index text, and its old state
+//! where watches need it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -13,18 +14,18 @@ use crate::registry::rules::strategy;
 use crate::registry::{MAX_OBJECT_BYTES, Registry};
 use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
 
-/// An object as read: what a write is computed from.
+/// The stored object from which a write is computed.
 pub(crate) struct Old {
     pub(crate) stored: Stored,
     pub(crate) object: Object,
 }
 
-/// What a write leaves.
+/// What is stored after a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Left {
     /// The object.
     Kept,
-    /// Nothing: its last state is told to watches.
+    /// Nothing. Watches get the last state.
     Gone,
 }
 
@@ -36,8 +37,8 @@ impl Old {
     }
 }
 
-/// What a write leaves when this is an object's next state: nothing, when the object was being deleted, had no time left (which
-/// one that a client made with a deletionTimestamp never had) and nothing holds it any more.
+/// Whether the object stays when `new` is its next state. It does not when it was being deleted without a grace period (an object
+/// that a client created with a deletionTimestamp has none) and no finalizer is left.
 pub(crate) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
     let held = !metadata::finalizers(new).is_empty() || strategy::is_held(resource, new);
     let grace = metadata::field(&old.object, "deletionGracePeriodSeconds");
@@ -59,7 +60,7 @@ pub(crate) fn left_of(resource: &Resource, old: &Old, new: &Object) -> Left {
 }
 
 impl Registry {
-    /// Commits the successor of an object; one that is deleted and that nothing holds any more goes.
+    /// Commits the successor of an object, or the removal of one that is being deleted and has no finalizer left.
     pub(crate) async fn store_next(
         &self,
         resource: &Resource,
@@ -69,7 +70,7 @@ impl Registry {
     ) -> Result<Committed, CommitError> {
         match left_of(resource, old, new) {
             Left::Kept => self.store(resource, key, Some(old), new, Left::Kept).await,
-            // The write that lets go of it is not stored any more: watches are told what was.
+            // The write that removes the last finalizer is not stored; watches get the state before it.
             Left::Gone => {
                 let last = &old.object;
                 self.store(resource, key, Some(old), last, Left::Gone).await
@@ -88,7 +89,7 @@ impl Registry {
     ) -> Result<Committed, CommitError> {
         let id = owner_id(metadata::text(new, "uid"));
         let draft = Draft::of(new);
-        // What is there already may be marked and let go of, however big it is.
+        // A stored object can be marked and lose finalizers, however big it is.
         let room = old.map_or(0, |old| old.stored.object.len() + 1024);
         if draft.len() > room.max(MAX_OBJECT_BYTES) {
             return Err(CommitError::TooLarge);
@@ -138,13 +139,13 @@ impl Registry {
         self.inner.store.commit(change).await
     }
 
-    /// Where the namespace of an object lies.
+    /// Key of the object's namespace.
     fn namespace_key(&self, object: &Object) -> Arc<str> {
         let namespaces = self.inner.kinds.of_strategy(Strategy::Namespace);
         Arc::from(namespaces.key("", metadata::text(object, "namespace")))
     }
 
-    /// The owners that `new` names and that are not in `before`, with the keys under which they should be.
+    /// The owners of `new` that are not in `before`, each with its key in the store.
     fn links(
         &self,
         resource: &Resource,
@@ -152,7 +153,7 @@ impl Registry {
         before: &BTreeSet<u128>,
     ) -> Vec<(u128, Option<String>)> {
         if resource.strategy == Strategy::Event {
-            // They go by their age, whatever becomes of their owners.
+            // Events are deleted by their age, not with their owners.
             return Vec::new();
         }
         let namespace = metadata::text(new, "namespace");
@@ -165,8 +166,8 @@ impl Registry {
             .collect()
     }
 
-    /// Where an owner that is named by something in `namespace` should be; none when its kind is not served here, or when
-    /// something without a namespace names something that lies in one.
+    /// Key of an owner that an object in `namespace` names. `None` when the owner's kind is not served here, or when a
+    /// cluster-scoped object names a namespaced owner.
     pub(crate) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
         let text = |name: &str| owner[name].as_str().unwrap_or_default();
         let group = metadata::group_of(text("apiVersion"));
@@ -181,7 +182,7 @@ impl Registry {
     }
 }
 
-/// The old text, when a selector may tell old from new.
+/// The old object, when a selector may match only one of old and new.
 fn prior(resource: &Resource, old: &Old, new: &Object) -> Option<Bytes> {
     let labels_changed = metadata::field(&old.object, "labels") != metadata::field(new, "labels");
     let changed = labels_changed

@@ -1,4 +1,4 @@
-//! Something new: by POST, by PUT where that makes what is missing, and by the first apply.
+//! Creates objects: by POST, by PUT of a kind that allows it, and by the first apply.
 
 use serde_json::Value;
 
@@ -22,10 +22,10 @@ use crate::store::{CommitError, Refused};
 const NAMES: usize = 8;
 
 impl Registry {
-    /// Makes an object.
+    /// Creates an object.
     ///
     /// # Errors
-    /// `AlreadyExists`, `Invalid`, `BadRequest`, or what the namespace does not allow.
+    /// `AlreadyExists`, `Invalid`, `BadRequest`, or the error of a namespace that is missing or being deleted.
     pub async fn create(
         &self,
         target: &Target,
@@ -94,7 +94,7 @@ impl Registry {
         let mut object = update::created(resource, object, &uid, &self.now());
         // A selfLink is accepted and not stored; only a dry run shows it.
         let link = metadata::of(&mut object).remove("selfLink");
-        // What is no number says no version.
+        // A version that is no number is ignored.
         let version = metadata::text(&object, "resourceVersion").parse::<u64>();
         let is_versioned = version.is_ok_and(|version| version > 0);
         let name = metadata::text(&object, "name").to_owned();
@@ -106,7 +106,7 @@ impl Registry {
         let mut errors = check_kind(resource, &object);
         if errors.is_empty() {
             errors = check_contents(resource, None, &object);
-            // Of an Event, what any object may be wrong in is looked at last.
+            // For an Event a real API server checks the metadata last.
             if resource.strategy != Strategy::Event || errors.is_empty() {
                 let mut first = rules::check_new(resource, &object);
                 first.extend(rules::check_core(resource, &object));
@@ -122,7 +122,7 @@ impl Registry {
             errors = self.admit(resource, None, &object, warnings);
         }
         if !errors.is_empty() || options.dry_run || is_versioned {
-            // A namespace that is not there is told before anything about the object in it.
+            // A missing namespace is reported before anything about the object.
             self.check_within(target, &name, within.as_deref())?;
         }
         if !errors.is_empty() {
@@ -166,7 +166,7 @@ impl Registry {
         })
     }
 
-    /// Whether the namespace takes something new, for what is not committed.
+    /// Whether the namespace exists and is not being deleted, for a create that is not committed.
     fn check_within(
         &self,
         target: &Target,
@@ -187,7 +187,7 @@ impl Registry {
         }
     }
 
-    /// Whether the name is free, for what is not committed.
+    /// Whether the name is free, for a create that is not committed.
     fn check_free(&self, target: &Target, new: &Object) -> Result<(), ApiError> {
         let name = metadata::text(new, "name");
         let snapshot = self.inner.store.snapshot()?;
@@ -197,7 +197,7 @@ impl Registry {
         Ok(())
     }
 
-    /// The error of a name that is taken; by something on its way out, that is said too.
+    /// The error of a name that exists. It says so when that object is being deleted.
     fn exists(&self, target: &Target, new: &Object) -> ApiError {
         let name = metadata::text(new, "name");
         let mut error = if metadata::text(new, "generateName").is_empty() {

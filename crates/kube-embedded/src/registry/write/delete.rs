@@ -1,4 +1,4 @@
-//! Deletion: what has finalizers is marked and waits for them, the rest goes at once.
+//! Deletion. An object with finalizers is marked and waits for them; others are removed at once.
 
 use std::fmt;
 
@@ -15,11 +15,11 @@ use crate::registry::rules::strategy;
 use crate::registry::write::commit::{Left, Old};
 use crate::registry::write::{ATTEMPTS, unless_changed, update};
 
-/// Deletions of a collection that are under way at once.
+/// Deletions of a collection that are under way at one time.
 const AT_ONCE: usize = 64;
 
 impl Registry {
-    /// Deletes an object, or marks it when something holds it.
+    /// Deletes an object, or marks one that has finalizers.
     ///
     /// # Errors
     /// `NotFound`, `Conflict` when a precondition does not hold, or a failing store.
@@ -47,7 +47,7 @@ impl Registry {
             };
             let old = Old::read(stored)?;
             check_preconditions(resource, name, &old, options)?;
-            // The garbage collector has nothing to do with Events.
+            // The garbage collector ignores Events.
             let propagation = match resource.strategy {
                 Strategy::Event => Some(Propagation::Background),
                 Strategy::Custom
@@ -69,7 +69,7 @@ impl Registry {
             if held && !update::differs(&old.object, &new) {
                 return Ok(Deleted::Marked(old.stored.object));
             }
-            // Something that was never marked goes as it was: watches see its last real state.
+            // An object that was never marked is removed as it was: watches get the state that was stored.
             let (last, left) = match (held, metadata::is_deleting(&old.object)) {
                 (true, _) => (&new, Left::Kept),
                 (false, true) => (&new, Left::Gone),
@@ -86,7 +86,7 @@ impl Registry {
         Err(ApiError::modified(resource, name))
     }
 
-    /// Deletes everything of a collection that is selected, and returns it as it was before. What comes into being meanwhile may
+    /// Deletes the selected objects of a collection, and returns their states before that. Objects that are created meanwhile may
     /// stay.
     ///
     /// # Errors
@@ -104,14 +104,14 @@ impl Registry {
         let found = if self.is_in_memory() {
             self.selected(target, selectors)?
         } else {
-            // Reads from disk, and may read much: not on a thread that others wait for.
+            // It reads from disk, and may read much, so it runs on a thread for blocking work.
             let (registry, target) = (self.clone(), target.clone());
             let selectors = selectors.clone();
             tokio::task::spawn_blocking(move || registry.selected(&target, &selectors))
                 .await
                 .map_err(ApiError::internal)??
         };
-        // In order, but many under way: they share commits.
+        // The outcomes are in order; many deletions are under way and share commits.
         stream::iter(found)
             .map(|(namespace, name, object)| async move {
                 let namespace = resource.namespaced.then_some(namespace.as_str());
@@ -127,7 +127,7 @@ impl Registry {
     }
 }
 
-/// Namespaces without which the server is none.
+/// Namespaces that cannot be deleted.
 fn is_everlasting(name: &str) -> bool {
     matches!(name, "default" | "kube-system" | "kube-public")
 }
@@ -141,7 +141,7 @@ fn check_preconditions(
     let uid = metadata::text(&old.object, "uid");
     let conflict = |why: fmt::Arguments<'_>| {
         let mut error = ApiError::conflict(resource, name, why);
-        // Told by what has the kind at hand, not the resource.
+        // This error names the kind, not the resource, as a real API server's does.
         if let Some(details) = &mut error.details {
             details.kind.clone_from(&resource.kind);
         }
@@ -166,7 +166,7 @@ fn check_preconditions(
     Ok(())
 }
 
-/// The object as it is once its deletion was asked for.
+/// The object with the marks of a requested deletion.
 fn marked(
     resource: &Resource,
     old: &Object,
@@ -189,7 +189,7 @@ fn marked(
         metadata::set_finalizers(&mut new, &finalizers);
     }
     if !metadata::is_deleting(old) {
-        // A real server deletes a Namespace by a way of its own, which leaves the generation as it is.
+        // A real API server's deletion of a Namespace leaves the generation as it is.
         if resource.strategy != Strategy::Namespace {
             update::raise_generation(&mut new);
         }

@@ -1,4 +1,4 @@
-//! Who owns which field: what is asked of `managed_fields` for each verb, and the rules on the entries themselves.
+//! Calls the crate `managed_fields` for each verb, and checks the entries of `metadata.managedFields`.
 
 use serde_json::Value;
 
@@ -31,7 +31,7 @@ impl By {
         }
     }
 
-    /// This server's own controllers, under the name that they have elsewhere.
+    /// The controllers in this server, under the name that they have in a cluster.
     pub(crate) fn controllers(now: String) -> Self {
         Self {
             manager: "kube-controller-manager".to_owned(),
@@ -58,7 +58,7 @@ impl By {
     }
 }
 
-/// Fields of the object itself that this path never changes, whatever is sent.
+/// Top-level fields that a write through this path cannot change.
 fn untouched(resource: &Resource, subresource: Option<Subresource>) -> &'static [&'static str] {
     match (resource.strategy, subresource) {
         (Strategy::Custom, Some(Subresource::Status)) => &["metadata", "spec"],
@@ -78,7 +78,7 @@ fn untouched(resource: &Resource, subresource: Option<Subresource>) -> &'static 
     }
 }
 
-/// Puts into `new`, as a client wants it, who owns what after this write. What the client sent there is gone by then.
+/// Replaces the entries that the client sent in `new` by those after this write.
 pub(crate) fn track(
     resource: &Resource,
     old: Option<&Object>,
@@ -90,13 +90,13 @@ pub(crate) fn track(
     let writer = by.writer(resource, &version, subresource);
     let sent = metadata::of(new).remove(ENTRIES);
     if !managed_fields::fits(&resource.layout, new) {
-        // Of a part that is refused or not looked at further down: a real server gives up all entries then.
+        // A later check refuses or ignores what does not fit. A real API server drops all entries then.
         return;
     }
     let live = old.and_then(|old| metadata::field(old, ENTRIES));
     let managed = Managed::settle(live, sent.as_ref(), subresource.is_some());
-    // What is not of this kind, or says that it is of a version that cannot be read, cannot be compared: then nobody owns
-    // anything. Built-in kinds only mind what is no version at all; entries of others are dropped below.
+    // An object of another kind, or with an entry of a version that cannot be read, cannot be compared, so all entries are
+    // dropped. For built-in kinds only an apiVersion with two slashes cannot be read; entries of other versions are dropped below.
     let is_unreadable = |found: &str| match resource.strategy {
         Strategy::Custom => found != version,
         Strategy::Namespace
@@ -124,12 +124,12 @@ fn put(object: &mut Object, managed: Managed) {
     };
 }
 
-/// Takes the entries away: an object that would be too big with them is stored without.
+/// Removes the entries, for an object that would be too big with them.
 pub(crate) fn drop_entries(object: &mut Object) -> bool {
     metadata::of(object).remove(ENTRIES).is_some()
 }
 
-/// The entries of `from`, put into `object`.
+/// Moves the entries of `from` into `object`.
 pub(crate) fn move_entries(from: &mut Object, object: &mut Object) {
     match metadata::of(from).remove(ENTRIES) {
         Some(entries) => metadata::of(object).insert(ENTRIES.to_owned(), entries),
@@ -137,7 +137,7 @@ pub(crate) fn move_entries(from: &mut Object, object: &mut Object) {
     };
 }
 
-/// An object that differs from the old one in nothing but the times of its entries is the old one: gives it those times.
+/// Restores the times of the entries when nothing else differs from the old object, so that the write changes nothing.
 pub(crate) fn keep_times(old: &Object, new: &mut Object) {
     let entries = |object| metadata::field(object, ENTRIES).and_then(Value::as_array);
     let (Some(before), Some(after)) = (entries(old), entries(new)) else {
@@ -165,7 +165,7 @@ pub(crate) fn keep_times(old: &Object, new: &mut Object) {
     }
 }
 
-/// The object after an apply, with who owns what. What it is applied to is an empty object when there is none.
+/// The object after an apply, with its entries. Without an old object the configuration is applied to an empty one.
 pub(crate) fn apply(
     resource: &Resource,
     old: Option<&Object>,
@@ -205,7 +205,7 @@ pub(crate) fn apply(
     Ok(object)
 }
 
-/// What can be said of a configuration before it is looked at beside an object.
+/// Checks a configuration without the object that it is applied to.
 fn check_config(resource: &Resource, version: &str, config: &Object) -> Result<(), ApiError> {
     let text = |name: &str| config.get(name).and_then(Value::as_str);
     if text("apiVersion") != Some(version) || text("kind") != Some(&resource.kind) {
@@ -223,7 +223,7 @@ fn check_config(resource: &Resource, version: &str, config: &Object) -> Result<(
     Ok(())
 }
 
-/// The error of what was applied and, as part of the object, cannot be read: with what it was said of.
+/// Adds the name of the object to the error of an outcome that cannot be read as the kind.
 pub(crate) fn not_converted(error: ApiError, config: &Object) -> ApiError {
     let mut error = error;
     if error.code == 500 {
@@ -234,7 +234,7 @@ pub(crate) fn not_converted(error: ApiError, config: &Object) -> ApiError {
     error
 }
 
-/// Which object a configuration is of.
+/// Namespace, name, version and kind of a configuration, for errors.
 fn what_of(config: &Object) -> String {
     format!(
         "{}/{}; {}",
@@ -262,7 +262,7 @@ fn conflict(conflicts: &[Conflict]) -> ApiError {
     ApiError::apply_conflict(Conflict::message(conflicts), causes)
 }
 
-/// kubectl goes on to find in its annotation what was applied the last time, whichever way.
+/// Updates kubectl's annotation of the last applied configuration, so that client-side apply can go on from it.
 fn renew_annotation(object: &mut Object, config: &Object) {
     let annotation = metadata::field(object, "annotations").and_then(|all| all.get(ANNOTATION));
     if annotation.is_none_or(|text| text == "") {
@@ -272,7 +272,7 @@ fn renew_annotation(object: &mut Object, config: &Object) {
     if let Some(Value::Object(annotations)) = metadata::of(&mut applied).get_mut("annotations") {
         annotations.remove(ANNOTATION);
     }
-    // As Go writes it: with a line's end, and with what HTML minds escaped.
+    // As Go writes JSON: with a line feed at the end, and `<`, `>` and `&` escaped.
     let text = format!("{}\n", go_json(&Value::Object(applied)));
     if let Some(Value::Object(annotations)) = metadata::of(object).get_mut("annotations") {
         annotations.insert(ANNOTATION.to_owned(), text.into());
@@ -284,7 +284,7 @@ fn renew_annotation(object: &mut Object, config: &Object) {
     }
 }
 
-/// What is wrong with the entries of an object.
+/// Checks the entries of an object.
 pub(crate) fn check(object: &Object) -> Vec<FieldError> {
     let entries = metadata::field(object, ENTRIES).and_then(Value::as_array);
     let mut errors = Vec::new();
@@ -299,7 +299,7 @@ pub(crate) fn check(object: &Object) -> Vec<FieldError> {
     errors
 }
 
-/// What is wrong with the name of a manager.
+/// Checks the name of a manager.
 pub(crate) fn check_manager(path: &str, manager: &str) -> Vec<FieldError> {
     let mut errors = Vec::new();
     if manager.len() > MANAGER {
@@ -321,7 +321,7 @@ pub(crate) fn check_manager(path: &str, manager: &str) -> Vec<FieldError> {
     errors
 }
 
-/// Of all white space only the plain one may stand in a manager's name.
+/// Whether a character can be in a manager's name: no control character, and no white space but U+0020.
 pub(crate) fn is_printable(c: char) -> bool {
     c == ' ' || !(c.is_control() || c.is_whitespace())
 }

@@ -1,5 +1,5 @@
-//! Writes: read the object, compute its successor, commit it if the object is still the one that was read. Nothing is
-//! locked meanwhile; whoever was slower computes again.
+//! Writes: read the object, compute its successor, commit it if the object was not written meanwhile, else start again. Nothing
+//! is locked.
 
 pub(crate) mod apply;
 pub(crate) mod body;
@@ -88,7 +88,7 @@ impl Registry {
                 return Err(other_uid(target, uid, ""));
             }
             let version = metadata::text(&wanted, "resourceVersion");
-            // Any version will do, for there is none to compare it with.
+            // There is no object whose version it could be compared with.
             if !version.is_empty() && version.parse::<u64>().is_err() {
                 return Err(no_number(version));
             }
@@ -100,7 +100,7 @@ impl Registry {
                 .create_named(target, new, options, Some(&by), warnings)
                 .await
             {
-                // Someone was faster: then it is an update.
+                // It was created meanwhile, and is updated.
                 Err(error) if error.reason == "AlreadyExists" => {}
                 other => return other,
             }
@@ -118,7 +118,7 @@ impl Registry {
         .await
     }
 
-    /// Changes an object; an apply makes it where there is none.
+    /// Changes an object. An apply creates one that does not exist.
     ///
     /// # Errors
     /// `NotFound`, `Conflict`, `Invalid` or `BadRequest`.
@@ -160,8 +160,8 @@ impl Registry {
         patched.map_err(|error| error.after(&warnings))
     }
 
-    /// Reads, lets `want` say what is wanted, and writes it; again when the object changed meanwhile. `by`: who owns what is
-    /// told by what changed; none: `want` has said it.
+    /// Reads the object, asks `want` for its successor, and commits it; again when the object was written meanwhile. `by`: the
+    /// manager to record as the owner of the changes. `None` when `want` returns managedFields (server-side apply).
     pub(crate) async fn replace(
         &self,
         target: &Target,
@@ -185,10 +185,10 @@ impl Registry {
             let kind = metadata::kind(&wanted).to_owned();
             let mut new = update::successor(resource, &old.object, wanted, target.subresource, by);
             managed_fields::keep_times(&old.object, &mut new);
-            // Nobody links to objects this way any more: it is taken, and not kept.
+            // A selfLink is accepted and not stored.
             let link = metadata::of(&mut new).remove("selfLink");
             self.check_update(target, &old, &new, &kind, warnings)?;
-            // What a real server stores of a status of null is read back as absent.
+            // A status of null counts as absent, as a real API server reads it back.
             if new.get("status").is_some_and(Value::is_null) {
                 new.remove("status");
             }
@@ -245,7 +245,8 @@ impl Registry {
     }
 }
 
-/// An object that is too big is stored without its entries, if it is not too big then; whoever applies is told instead.
+/// Removes the entries of managedFields from an object that was too big to store, and returns whether to try again. Not for an
+/// apply, which fails instead.
 pub(crate) fn fits_without_entries(
     stored: &Result<Committed, CommitError>,
     by: Option<&By>,
@@ -256,7 +257,7 @@ pub(crate) fn fits_without_entries(
         && managed_fields::drop_entries(object)
 }
 
-/// Name and namespace of the body must be those of the path, where it has them.
+/// Checks that name and namespace of the body are those of the path, and sets the namespace.
 pub(crate) fn match_path(target: &Target, object: &mut Object) -> Result<(), ApiError> {
     let resource = &target.resource;
     if let Some(name) = target.name.as_deref() {

@@ -1,4 +1,4 @@
-//! What would be stored: the successor of an object, computed from the old one and what a client wants. Pure.
+//! Computes the successor of an object from the stored one and from what a client sent. Pure.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::strategy;
 use crate::registry::write::managed_fields::{self, By};
 
-/// Takes out what no client says of a new object, and tells whose the rest is. Its name may still be missing.
+/// Removes what a client cannot set in a new object, and records the owner of the rest. The name may still be missing.
 pub(crate) fn prepare_for_create(resource: &Resource, object: &mut Object, by: &By) {
     clear_generation(resource, object);
     strategy::complete(resource, object, false);
@@ -27,14 +27,14 @@ pub(crate) fn prepare_for_post(object: &mut Object) {
     }
 }
 
-/// Generations are counted here, where they are counted at all.
+/// Removes the generation that a client sent, for a kind that has generations.
 fn clear_generation(resource: &Resource, object: &mut Object) {
     if counts_generations(resource) {
         metadata::of(object).remove("generation");
     }
 }
 
-/// The first state of an object that a client sent.
+/// The first state of a new object.
 pub(crate) fn created(resource: &Resource, mut object: Object, uid: &str, now: &str) -> Object {
     if resource.status_subresource {
         object.remove("status");
@@ -53,8 +53,8 @@ pub(crate) fn created(resource: &Resource, mut object: Object, uid: &str, now: &
     object
 }
 
-/// The successor of `old`, when a client wants `wanted` through the main path or a subresource. `by`: whose the changes are;
-/// none: that is settled already.
+/// The successor of `old`, when a client sends `wanted` to the object's path or to a subresource. `by`: the manager to record as
+/// the owner of the changes. `None` when `wanted` already has managedFields (server-side apply).
 pub(crate) fn successor(
     resource: &Resource,
     old: &Object,
@@ -74,7 +74,7 @@ pub(crate) fn successor(
             let mut new = old.clone();
             managed_fields::move_entries(&mut wanted, &mut new);
             replace(&mut new, "status", wanted.remove("status"));
-            // What the body says of itself and of the metadata is not looked at.
+            // A write of the status ignores everything else in the body.
             new
         }
         None => {
@@ -87,7 +87,7 @@ pub(crate) fn successor(
                 replace(&mut new, "type", old.get("type").cloned());
             }
             if resource.strategy == Strategy::Namespace {
-                // What holds a namespace is let go by its own path alone.
+                // `spec.finalizers` of a namespace is changed by the namespace controller alone.
                 replace(&mut new, "spec", old.get("spec").cloned());
             }
             count_generation(resource, old, &mut new);
@@ -103,9 +103,9 @@ fn replace(object: &mut Object, name: &str, value: Option<Value>) {
     };
 }
 
-/// What a client may leave out, but not change; and what it may not touch at all.
+/// Keeps what a client may omit but not change, and what it cannot set.
 fn keep_identity(old: &Object, new: &mut Object) {
-    // Times of the server's own are kept whatever the client says of them; UID and grace when it says nothing.
+    // The server's times are always kept; UID and grace period only when the client omits them.
     for (name, always) in [
         ("uid", false),
         ("creationTimestamp", true),
@@ -132,7 +132,7 @@ fn counts_generations(resource: &Resource) -> bool {
     }
 }
 
-/// One more when anything but metadata (and status, where that has a path of its own) changed.
+/// Increments the generation when anything but metadata changed, and but status where that is a subresource.
 fn count_generation(resource: &Resource, old: &Object, new: &mut Object) {
     if !counts_generations(resource) {
         return;
@@ -151,7 +151,7 @@ fn count_generation(resource: &Resource, old: &Object, new: &mut Object) {
     }
 }
 
-/// One more, where generations are counted.
+/// Increments the generation, for a kind that has generations.
 pub(crate) fn raise_generation(object: &mut Object) {
     if let Some(generation) = metadata::field(object, "generation").and_then(Value::as_i64)
         && generation > 0
