@@ -13,7 +13,7 @@ use metal3_ipam::api::Kind;
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::crds;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::{Settings, Verb};
+use metal3_ipam::controller::{Settings, Verb, View};
 use metal3_ipam::pool::KindState;
 use serde_json::{Value, json};
 
@@ -211,6 +211,7 @@ async fn a3_a_change_of_cluster_apis_version_moves_no_bound_claim(on: On) {
             })
             .await;
     }
+    until_view(world.view(), "every request to be answered", View::is_idle).await;
     let counters = world.view().counters();
     let created = (Verb::Create, Kind::Addresses(ClaimKind::Capi), "stored");
     let made_for_them = counters.requests.get(&created);

@@ -10,12 +10,13 @@ use metal3_ipam::api::ClaimKind;
 use metal3_ipam::api::Kind;
 use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use metal3_ipam::controller::View;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use crate::harness::{On, World, capi_is_bound, published, scenarios_with_upstream};
-use crate::steps::{capi_published, range};
+use crate::steps::{capi_published, range, until_view};
 
 scenarios_with_upstream! {
     p3_after_a_move_every_claim_has_its_old_address_without_a_write_to_any_address_object,
@@ -211,6 +212,7 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
         })
         .await;
     assert_eq!(versions_of_addresses(&world).await, objects);
+    until_view(world.view(), "every request to be answered", View::is_idle).await;
     let counters = world.view().counters();
     let written = |kind: Kind| -> u64 {
         let of_kind = counters
