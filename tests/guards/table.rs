@@ -31,7 +31,7 @@ const LATE: &str = "suite::faults::failover::f6_every_write_lands_late_under_a_n
 const LEASES: &str =
     "suite::faults::failover::o8_a_leader_that_cannot_renew_begins_no_write_after_its_lease";
 const EVENTS: &str = "suite::faults::watches::w2_to_w8_w11_to_w13_every_event_meets_a_fault";
-const KEPT: &str = "suite::faults::kept::what_found_a_bug_once_finds_none_now";
+const KEPT: &str = "suite::faults::regressions::every_run_that_found_a_bug_once_passes";
 
 /// All of them.
 pub(crate) const GUARDS: &[Guard] = &[

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 /// A request with its body read.
 #[derive(Debug, Clone)]
-pub(crate) struct Asked {
+pub(crate) struct ApiRequest {
     /// Method, path, query and headers.
     parts: Parts,
     /// The body.
@@ -31,7 +31,7 @@ pub(crate) enum About {
     Documents,
 }
 
-impl Asked {
+impl ApiRequest {
     pub(crate) fn new(parts: Parts, body: Bytes) -> Self {
         let path = parts.uri.path().to_owned();
         // /apis/GROUP/VERSION[/namespaces/NS]/PLURAL[/NAME[/status]]
@@ -102,7 +102,7 @@ impl Asked {
     }
 
     /// The request as it goes on to the server.
-    pub(crate) fn request(&self) -> Request<Body> {
+    pub(crate) fn to_http(&self) -> Request<Body> {
         Request::from_parts(self.parts.clone(), Body::from(self.body.to_vec()))
     }
 }

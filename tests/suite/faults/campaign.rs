@@ -1,21 +1,21 @@
-//! Many runs: every script without faults first, then each case against that, over a few threads; what fails is told so that
-//! it can be repeated.
+//! Many runs over a few threads: every script without faults first, then each trial, compared with that. A failure is printed
+//! with what repeats it.
 
 use std::fmt::Write;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::plan::{Calm, Plan};
-use super::run::{Case, Leased, Report};
+use super::plan::{NoFaults, Plan};
+use super::run::{Leased, Report, RunSetup};
 use super::script::Script;
 use crate::tally;
 
 /// Threads of one campaign. Every run has a thread of its own; cargo runs several campaigns at once.
 const THREADS: usize = 2;
-/// Failures that are told.
-const TOLD: usize = 100;
-/// Lines of a trace that are told.
+/// Failures that are printed.
+const SHOWN: usize = 100;
+/// Lines of a trace that are printed.
 const LINES: usize = 120;
 /// The seed of all runs that have nothing to draw.
 pub(crate) const SEED: u64 = 1;
@@ -41,15 +41,15 @@ impl Trial {
         }
     }
 
-    /// Runs it; what is against the oracles is in the report, O7 included.
+    /// Runs it; violations of the oracles are in the report, O7 included.
     pub(crate) fn run(&self, clean: &Report) -> Report {
-        let mut case = Case::new(&self.script, self.seed, self.plan.clone());
-        case.leased = self.leased;
-        case.remembers = self.remembers;
-        case.patience = self.plan.lasts();
-        let mut report = case.run();
-        let unlike = report.unlike(&self.script, clean);
-        report.violations.extend(unlike);
+        let mut setup = RunSetup::new(&self.script, self.seed, self.plan.clone());
+        setup.leased = self.leased;
+        setup.remembers = self.remembers;
+        setup.patience = self.plan.lasts();
+        let mut report = setup.run();
+        let differences = report.differences(&self.script, clean);
+        report.violations.extend(differences);
         report
     }
 }
@@ -64,9 +64,9 @@ pub(crate) struct Sum {
     pub(crate) old_lists: u64,
 }
 
-/// The run of a script without faults, which must be flawless.
+/// The run of a script without faults, which must violate nothing.
 pub(crate) fn clean(script: &Script, seed: u64) -> Report {
-    let report = Case::new(script, seed, Calm).run();
+    let report = RunSetup::new(script, seed, NoFaults).run();
     assert!(
         report.violations.is_empty(),
         "{} without any fault: {:#?}\n{}",
@@ -77,13 +77,13 @@ pub(crate) fn clean(script: &Script, seed: u64) -> Report {
     report
 }
 
-/// Makes for every script its trials, from its clean run, and makes them. Panics when one is against an oracle.
+/// Runs every script's trials, which are made from its clean run. Panics when one violates an oracle.
 pub(crate) fn campaign(
     scripts: &[Script],
     trials: impl Fn(&Script, &Report) -> Vec<Trial> + Sync,
 ) -> Sum {
     let next = AtomicUsize::new(0);
-    // A missing guard is found by its first failure.
+    // `make guards` needs the first failure only.
     let first_only = std::env::var_os("FAULT_FIRST").is_some();
     let sum = Mutex::new((Sum::default(), Vec::<String>::new()));
     thread::scope(|scope| {
@@ -99,7 +99,7 @@ pub(crate) fn campaign(
                         sum.crashes += report.crashes;
                         sum.old_lists += report.old_lists;
                         if !report.violations.is_empty() {
-                            failures.push(told(&trial, &report));
+                            failures.push(failure(&trial, &report));
                             if first_only {
                                 next.store(scripts.len(), Ordering::SeqCst);
                                 return;
@@ -118,13 +118,13 @@ pub(crate) fn campaign(
         "{} of {} runs failed:\n{}",
         failures.len(),
         sum.runs,
-        failures[..failures.len().min(TOLD)].join("\n")
+        failures[..failures.len().min(SHOWN)].join("\n")
     );
     sum
 }
 
-/// All that is needed to repeat and to understand a run.
-pub(crate) fn told(trial: &Trial, report: &Report) -> String {
+/// All that is needed to repeat and to understand a failure.
+pub(crate) fn failure(trial: &Trial, report: &Report) -> String {
     let lines: Vec<&str> = report.tail.lines().collect();
     let tail = lines[lines.len().saturating_sub(LINES)..].join("\n");
     let mut text = String::new();
@@ -133,7 +133,7 @@ pub(crate) fn told(trial: &Trial, report: &Report) -> String {
         "script {:?} ({}: {}), seed {}, with\n{}",
         trial.script.name,
         trial.script.rules.join(" "),
-        trial.script.tells,
+        trial.script.summary,
         trial.seed,
         trial.plan
     );

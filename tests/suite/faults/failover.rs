@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use super::campaign::{Trial, campaign};
-use super::plan::{Fate, Plan};
+use super::plan::{Plan, RequestFault};
 use super::run::{Leased, Report};
 use super::script::Script;
 use super::scripts;
@@ -29,7 +29,7 @@ const FULL: &str = "the random strategy";
 fn late_at_every_write(script: &Script, clean: &Report) -> Vec<Trial> {
     let writes = 1..=clean.writes;
     let each = writes.map(|n| {
-        let mut plan = Plan::write(n, Fate::Held);
+        let mut plan = Plan::write(n, RequestFault::Held);
         plan.landing = LANDINGS[usize::try_from(n + n / 3).unwrap() % LANDINGS.len()];
         leased(*script, plan)
     });

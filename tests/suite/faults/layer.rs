@@ -1,8 +1,8 @@
-//! The layer between a controller and the server, a tower service: everything that the controller sends and hears passes here,
-//! is numbered and written down, and meets what the [`Mischief`] has decided.
+//! The layer between a controller and the server, a tower service: every request, answer and event of the controller passes here,
+//! is numbered and traced, and gets the fault that [`Faults`] chooses.
 //!
 //! ```text
-//!   controller --kube::Client--> Life (one process; dead or alive) --> Layer (numbers, trace, oracle O8) --> server
+//!   controller --kube::Client--> Process (one process; dead or alive) --> Layer (numbers, trace, oracle O8) --> server
 //!                                                                        `-- watching.rs: events    held writes (F6)
 //! ```
 
@@ -16,10 +16,10 @@ use metal3_ipam::api::Kind;
 use tokio::time::{Instant, sleep};
 use tower::BoxError;
 
-use super::asked::Asked;
-use super::life::Life;
-use super::plan::{ListFate, Mischief};
-use super::tenure::Tenures;
+use super::api_request::ApiRequest;
+use super::lease_check::LeaseCheck;
+use super::plan::{Faults, ListFault};
+use super::process::Process;
 use super::trace::Trace;
 use super::watching::Streams;
 
@@ -30,7 +30,7 @@ const LATEST: Duration = Duration::from_secs(20);
 pub(crate) struct Layer {
     /// Without the layer.
     pub(crate) server: Client,
-    mischief: Mutex<Box<dyn Mischief>>,
+    faults: Mutex<Box<dyn Faults>>,
     state: Mutex<State>,
     start: Instant,
     pub(super) remember_lists: bool,
@@ -44,8 +44,8 @@ pub(super) struct State {
     pub(super) reads: u64,
     pub(super) leases: u64,
     pub(super) lists: BTreeMap<Kind, u64>,
-    /// How to name a list's kind when its second page is asked for.
-    pub(super) midway: BTreeMap<Kind, ListFate>,
+    /// The fault of a kind's list whose second page is still to come.
+    pub(super) midway: BTreeMap<Kind, ListFault>,
     /// Lists as they stood before each write.
     pub(super) remembered: BTreeMap<Kind, VecDeque<Bytes>>,
     pub(super) streams: Streams,
@@ -58,19 +58,19 @@ pub(super) struct State {
     /// Times that the process died.
     pub(super) crashes: u64,
     /// Writes that are on their way while nobody waits for them any more, with their numbers.
-    pub(super) held: Vec<(u64, Asked)>,
+    pub(super) held: Vec<(u64, ApiRequest)>,
     /// Whether there ever was one that creates an address object.
     pub(super) has_held_create: bool,
-    pub(super) tenures: Tenures,
+    pub(super) lease_check: LeaseCheck,
     pub(super) trace: Trace,
-    lives: u32,
+    processes: u32,
 }
 
 impl Layer {
-    pub(crate) fn new(server: Client, mischief: Box<dyn Mischief>) -> Arc<Self> {
+    pub(crate) fn new(server: Client, faults: Box<dyn Faults>) -> Arc<Self> {
         Arc::new(Self {
             server,
-            mischief: Mutex::new(mischief),
+            faults: Mutex::new(faults),
             state: Mutex::default(),
             start: Instant::now(),
             remember_lists: false,
@@ -78,35 +78,35 @@ impl Layer {
     }
 
     /// A layer that can tell how lists stood earlier (W1).
-    pub(crate) fn remembering(server: Client, mischief: Box<dyn Mischief>) -> Arc<Self> {
+    pub(crate) fn remembering(server: Client, faults: Box<dyn Faults>) -> Arc<Self> {
         Arc::new(Self {
             remember_lists: true,
-            ..Arc::into_inner(Self::new(server, mischief)).expect("nobody has it yet")
+            ..Arc::into_inner(Self::new(server, faults)).expect("nobody has it yet")
         })
     }
 
     /// The next process.
-    pub(crate) fn life(self: &Arc<Self>) -> Arc<Life> {
+    pub(crate) fn process(self: &Arc<Self>) -> Arc<Process> {
         let mut state = self.state();
-        state.lives += 1;
-        Arc::new(Life::new(Arc::clone(self), state.lives))
+        state.processes += 1;
+        Arc::new(Process::new(Arc::clone(self), state.processes))
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
 
-    pub(super) fn mischief(&self) -> MutexGuard<'_, Box<dyn Mischief>> {
-        self.mischief.lock().unwrap()
+    pub(super) fn faults(&self) -> MutexGuard<'_, Box<dyn Faults>> {
+        self.faults.lock().unwrap()
     }
 
     pub(super) fn elapsed(&self) -> Duration {
         self.start.elapsed()
     }
 
-    pub(super) fn line(&self, life: u32, text: impl FnOnce() -> String) {
+    pub(super) fn line(&self, process: u32, text: impl FnOnce() -> String) {
         let at = self.elapsed();
-        self.state().trace.line(at, life, text());
+        self.state().trace.line(at, process, text());
     }
 
     pub(super) fn fault(&self) {
@@ -122,7 +122,7 @@ impl Layer {
 
     /// Everything that was found against O8.
     pub(crate) fn late_writes(&self) -> Vec<String> {
-        self.state().tenures.violations().to_vec()
+        self.state().lease_check.violations().to_vec()
     }
 
     /// Whether a write is held back.
@@ -132,7 +132,7 @@ impl Layer {
 
     /// F6: the writes that were held back land when their time has come.
     pub(super) async fn land_what_is_due(&self) {
-        let landing = self.mischief().landing();
+        let landing = self.faults().landing();
         let is_due = {
             let state = self.state();
             let mut held = state.held.iter();
@@ -155,12 +155,12 @@ impl Layer {
     /// F6: the writes that were held back land now.
     pub(crate) async fn land(&self) {
         let held = std::mem::take(&mut self.state().held);
-        for (_, asked) in held {
+        for (_, request) in held {
             self.fault();
-            let answer = self.server.send(asked.request()).await.unwrap();
+            let answer = self.server.send(request.to_http()).await.unwrap();
             let code = answer.status().as_u16();
             self.line(0, || {
-                format!("landed: {} {} {code}", asked.method(), asked.target())
+                format!("landed: {} {} {code}", request.method(), request.target())
             });
         }
     }
@@ -168,9 +168,9 @@ impl Layer {
     /// Sends a request to the server and reads the whole answer.
     pub(super) async fn carry_out(
         &self,
-        asked: &Asked,
+        request: &ApiRequest,
     ) -> Result<(http::response::Parts, Bytes), BoxError> {
-        let (parts, body) = self.server.send(asked.request()).await?.into_parts();
+        let (parts, body) = self.server.send(request.to_http()).await?.into_parts();
         Ok((parts, body.collect_bytes().await?))
     }
 }

@@ -1,5 +1,4 @@
-//! What can happen to what a controller sends and hears, with the numbers that `docs/testing.md` gives each fault, and plans of
-//! when it happens.
+//! Faults of requests, events and lists, with the numbers of `docs/testing.md`, and plans of when they happen.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,11 +9,11 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
 
-use super::asked::Asked;
+use super::api_request::ApiRequest;
 
 /// What happens to one request.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Fate {
+pub(crate) enum RequestFault {
     /// Nothing: it is carried out and answered.
     Pass,
     /// F1, F10, F11: answered with this code (429 with Retry-After), not carried out.
@@ -25,7 +24,7 @@ pub(crate) enum Fate {
     Lost(Loss),
     /// F3, F4, F5: the process dies.
     Crash(When),
-    /// F6: on its way when the process dies; it lands when the test says so.
+    /// F6: in flight when the process dies; the layer sends it later.
     Held,
 }
 
@@ -49,39 +48,38 @@ pub(crate) enum When {
     Sending,
     /// F4: after the commit, before the answer.
     Answer,
-    /// F5: the answer is there and has not been taken in.
+    /// F5: the answer has arrived and is not processed yet.
     Memory,
 }
 
 /// What happens to one event of a watch.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum EventFate {
+pub(crate) enum EventFault {
     /// Nothing.
     Pass,
-    /// W3: not told. A while later the watch breaks and cannot go on from where it was, which is how a server that has lost
-    /// events says so.
+    /// W3: lost. A while later the watch ends and cannot go on from where it was: so a server reports that it has lost events.
     Dropped,
-    /// W4: told twice.
+    /// W4: sent twice.
     Twice,
-    /// W2: told, and then the last ones are told again.
+    /// W2: sent, and then the last ones are sent again.
     Again,
-    /// W5, W6: this and what follows of the kind is told so much later.
+    /// W5, W6: this and the following events of the kind are sent so much later.
     Stalled(Duration),
-    /// W7: told, then the stream ends in an orderly way.
+    /// W7: sent, then the stream ends without an error.
     Closed,
-    /// W8: told, then the stream ends, and 410 answers who goes on from there.
+    /// W8: sent, then the stream ends, and the next watch is answered 410.
     Expired,
-    /// W11: told, then an ERROR event of this code.
+    /// W11: sent, then an ERROR event of this code.
     Failed(u16),
     /// W12: a bookmark with the newest revision comes before it.
     AfterBookmark,
-    /// W13: from here on the end of an object is not told when its successor of the same name comes soon.
+    /// W13: from here on the deletion of an object is not sent when an object of the same name follows soon.
     Replaced,
 }
 
 /// What happens to one list.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum ListFate {
+pub(crate) enum ListFault {
     /// Nothing.
     Pass,
     /// W1: as things stood so many writes of the controller ago.
@@ -92,39 +90,39 @@ pub(crate) enum ListFate {
     PageMissing,
 }
 
-/// Decides on everything that passes. Asked once for each, in order.
-pub(crate) trait Mischief: Send {
-    /// On a write, numbered from 1 over all lives of the controller. Leases are not among them.
-    fn write(&mut self, _n: u64, _asked: &Asked) -> Fate {
-        Fate::Pass
+/// Chooses the fault of each request, event and list. Called once for each, in order.
+pub(crate) trait Faults: Send {
+    /// On a write, numbered from 1 over all processes of the controller. Leases are not among them.
+    fn write(&mut self, _n: u64, _request: &ApiRequest) -> RequestFault {
+        RequestFault::Pass
     }
 
     /// On a read of an object, a list or a document, numbered from 1.
-    fn read(&mut self, _n: u64, _asked: &Asked) -> Fate {
-        Fate::Pass
+    fn read(&mut self, _n: u64, _request: &ApiRequest) -> RequestFault {
+        RequestFault::Pass
     }
 
     /// On a write of the lease, numbered from 1.
-    fn lease(&mut self, _n: u64, _asked: &Asked) -> Fate {
-        Fate::Pass
+    fn lease(&mut self, _n: u64, _request: &ApiRequest) -> RequestFault {
+        RequestFault::Pass
     }
 
-    /// How many writes the next process has made when those that are held back land (F6).
+    /// After how many writes of the next process the held ones are sent (F6).
     fn landing(&self) -> u64 {
         0
     }
 
     /// On an event, numbered from 1 for each kind.
-    fn event(&mut self, _kind: Kind, _n: u64) -> EventFate {
-        EventFate::Pass
+    fn event(&mut self, _kind: Kind, _n: u64) -> EventFault {
+        EventFault::Pass
     }
 
     /// On a list (its first page), numbered from 1 for each kind.
-    fn list(&mut self, _kind: Kind, _n: u64) -> ListFate {
-        ListFate::Pass
+    fn list(&mut self, _kind: Kind, _n: u64) -> ListFault {
+        ListFault::Pass
     }
 
-    /// Time that a request is under way, before it is carried out and after.
+    /// Time that a request takes to the server, and its answer back.
     fn delay(&mut self) -> Duration {
         Duration::ZERO
     }
@@ -133,22 +131,22 @@ pub(crate) trait Mischief: Send {
 /// Identity of a run's first process.
 pub(crate) const FIRST: &str = "manager-1";
 
-/// Nothing happens.
-pub(crate) struct Calm;
+/// No fault at all.
+pub(crate) struct NoFaults;
 
-impl Mischief for Calm {}
+impl Faults for NoFaults {}
 
 /// Faults by number.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Plan {
     /// Of writes.
-    pub(crate) writes: BTreeMap<u64, Fate>,
+    pub(crate) writes: BTreeMap<u64, RequestFault>,
     /// Of reads.
-    pub(crate) reads: BTreeMap<u64, Fate>,
+    pub(crate) reads: BTreeMap<u64, RequestFault>,
     /// Of events.
-    pub(crate) events: BTreeMap<(Kind, u64), EventFate>,
+    pub(crate) events: BTreeMap<(Kind, u64), EventFault>,
     /// Of lists.
-    pub(crate) lists: BTreeMap<(Kind, u64), ListFate>,
+    pub(crate) lists: BTreeMap<(Kind, u64), ListFault>,
     /// F6: held writes land after so many writes of the next process.
     pub(crate) landing: u64,
     /// From this write on the first process cannot renew its lease.
@@ -163,33 +161,33 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// One fault, at the n-th write.
-    pub(crate) fn write(n: u64, fate: Fate) -> Self {
+    pub(crate) fn write(n: u64, fault: RequestFault) -> Self {
         Self {
-            writes: BTreeMap::from([(n, fate)]),
+            writes: BTreeMap::from([(n, fault)]),
             ..Self::default()
         }
     }
 
     /// One fault, at the n-th event of a kind.
-    pub(crate) fn event(kind: Kind, n: u64, fate: EventFate) -> Self {
+    pub(crate) fn event(kind: Kind, n: u64, fault: EventFault) -> Self {
         Self {
-            events: BTreeMap::from([((kind, n), fate)]),
+            events: BTreeMap::from([((kind, n), fault)]),
             ..Self::default()
         }
     }
 
     /// One fault, at the n-th list of a kind.
-    pub(crate) fn list(kind: Kind, n: u64, fate: ListFate) -> Self {
+    pub(crate) fn list(kind: Kind, n: u64, fault: ListFault) -> Self {
         Self {
-            lists: BTreeMap::from([((kind, n), fate)]),
+            lists: BTreeMap::from([((kind, n), fault)]),
             ..Self::default()
         }
     }
 
     /// How long its longest fault lasts.
     pub(crate) fn lasts(&self) -> Duration {
-        let stalls = self.events.values().map(|fate| match fate {
-            EventFate::Stalled(time) => *time,
+        let stalls = self.events.values().map(|fault| match fault {
+            EventFault::Stalled(time) => *time,
             _ => Duration::ZERO,
         });
         stalls.max().unwrap_or_default()
@@ -201,31 +199,35 @@ impl Plan {
         let mut plan = Self::default();
         let reach = writes.max(4) * 3 / 2;
         for _ in 0..rng.random_range(0..=writes.max(4) / 4) {
-            let fate = random_fate(&mut rng);
-            plan.writes.insert(rng.random_range(1..=reach), fate);
+            let fault = random_fault(&mut rng);
+            plan.writes.insert(rng.random_range(1..=reach), fault);
         }
         for _ in 0..rng.random_range(0..4) {
             let whens = [When::Sending, When::Answer, When::Memory];
             let when = *whens.choose(&mut rng).unwrap();
             plan.writes
-                .insert(rng.random_range(1..=reach), Fate::Crash(when));
+                .insert(rng.random_range(1..=reach), RequestFault::Crash(when));
         }
         for _ in 0..rng.random_range(0..3) {
-            let fates = [Fate::Refused(500), Fate::Unconnected, Fate::Refused(429)];
-            let fate = fates.choose(&mut rng).unwrap().clone();
-            plan.reads.insert(rng.random_range(1..=40), fate);
+            let faults = [
+                RequestFault::Refused(500),
+                RequestFault::Unconnected,
+                RequestFault::Refused(429),
+            ];
+            let fault = faults.choose(&mut rng).unwrap().clone();
+            plan.reads.insert(rng.random_range(1..=40), fault);
         }
         for _ in 0..rng.random_range(0..5) {
             let kind = *Kind::ALL.choose(&mut rng).unwrap();
-            let fate = random_event_fate(&mut rng);
+            let fault = random_event_fault(&mut rng);
             plan.events
-                .insert((kind, rng.random_range(1..=writes.max(4) / 2)), fate);
+                .insert((kind, rng.random_range(1..=writes.max(4) / 2)), fault);
         }
         for _ in 0..rng.random_range(0..2) {
             let kind = *Kind::ALL.choose(&mut rng).unwrap();
-            let fates = [ListFate::ExpiredMidway, ListFate::PageMissing];
-            let fate = fates.choose(&mut rng).unwrap().clone();
-            plan.lists.insert((kind, rng.random_range(1..=3)), fate);
+            let faults = [ListFault::ExpiredMidway, ListFault::PageMissing];
+            let fault = faults.choose(&mut rng).unwrap().clone();
+            plan.lists.insert((kind, rng.random_range(1..=3)), fault);
         }
         if rng.random_bool(0.6) {
             let longest = *[1, 20, 300, 3_000].choose(&mut rng).unwrap();
@@ -235,56 +237,56 @@ impl Plan {
     }
 }
 
-fn random_fate(rng: &mut StdRng) -> Fate {
-    let fates = [
-        Fate::Refused(409),
-        Fate::Refused(429),
-        Fate::Refused(500),
-        Fate::Refused(503),
-        Fate::Refused(403),
-        Fate::Refused(401),
-        Fate::Refused(413),
-        Fate::Unconnected,
-        Fate::Lost(Loss::Error),
-        Fate::Lost(Loss::Reset),
-        Fate::Lost(Loss::Timeout),
-        Fate::Lost(Loss::Cut),
+fn random_fault(rng: &mut StdRng) -> RequestFault {
+    let faults = [
+        RequestFault::Refused(409),
+        RequestFault::Refused(429),
+        RequestFault::Refused(500),
+        RequestFault::Refused(503),
+        RequestFault::Refused(403),
+        RequestFault::Refused(401),
+        RequestFault::Refused(413),
+        RequestFault::Unconnected,
+        RequestFault::Lost(Loss::Error),
+        RequestFault::Lost(Loss::Reset),
+        RequestFault::Lost(Loss::Timeout),
+        RequestFault::Lost(Loss::Cut),
     ];
-    fates.choose(rng).unwrap().clone()
+    faults.choose(rng).unwrap().clone()
 }
 
-fn random_event_fate(rng: &mut StdRng) -> EventFate {
-    let fates = [
-        EventFate::Dropped,
-        EventFate::Twice,
-        EventFate::Again,
-        EventFate::Stalled(Duration::from_millis(rng.random_range(1..20_000))),
-        EventFate::Closed,
-        EventFate::Expired,
-        EventFate::Failed(410),
-        EventFate::Failed(500),
-        EventFate::AfterBookmark,
-        EventFate::Replaced,
+fn random_event_fault(rng: &mut StdRng) -> EventFault {
+    let faults = [
+        EventFault::Dropped,
+        EventFault::Twice,
+        EventFault::Again,
+        EventFault::Stalled(Duration::from_millis(rng.random_range(1..20_000))),
+        EventFault::Closed,
+        EventFault::Expired,
+        EventFault::Failed(410),
+        EventFault::Failed(500),
+        EventFault::AfterBookmark,
+        EventFault::Replaced,
     ];
-    fates.choose(rng).unwrap().clone()
+    faults.choose(rng).unwrap().clone()
 }
 
-impl Mischief for Plan {
-    fn write(&mut self, n: u64, _asked: &Asked) -> Fate {
+impl Faults for Plan {
+    fn write(&mut self, n: u64, _request: &ApiRequest) -> RequestFault {
         self.written = n;
-        self.writes.get(&n).cloned().unwrap_or(Fate::Pass)
+        self.writes.get(&n).cloned().unwrap_or(RequestFault::Pass)
     }
 
-    fn read(&mut self, n: u64, _asked: &Asked) -> Fate {
-        self.reads.get(&n).cloned().unwrap_or(Fate::Pass)
+    fn read(&mut self, n: u64, _request: &ApiRequest) -> RequestFault {
+        self.reads.get(&n).cloned().unwrap_or(RequestFault::Pass)
     }
 
-    fn lease(&mut self, _n: u64, asked: &Asked) -> Fate {
+    fn lease(&mut self, _n: u64, request: &ApiRequest) -> RequestFault {
         let is_cut_off = self.cut_off.is_some_and(|from| self.written >= from);
-        if is_cut_off && asked.json()["spec"]["holderIdentity"] == FIRST {
-            Fate::Unconnected
+        if is_cut_off && request.json()["spec"]["holderIdentity"] == FIRST {
+            RequestFault::Unconnected
         } else {
-            Fate::Pass
+            RequestFault::Pass
         }
     }
 
@@ -292,16 +294,16 @@ impl Mischief for Plan {
         self.landing
     }
 
-    fn event(&mut self, kind: Kind, n: u64) -> EventFate {
-        let fate = self.events.get(&(kind, n));
-        fate.cloned().unwrap_or(EventFate::Pass)
+    fn event(&mut self, kind: Kind, n: u64) -> EventFault {
+        let fault = self.events.get(&(kind, n));
+        fault.cloned().unwrap_or(EventFault::Pass)
     }
 
-    fn list(&mut self, kind: Kind, n: u64) -> ListFate {
+    fn list(&mut self, kind: Kind, n: u64) -> ListFault {
         self.lists
             .get(&(kind, n))
             .cloned()
-            .unwrap_or(ListFate::Pass)
+            .unwrap_or(ListFault::Pass)
     }
 
     fn delay(&mut self) -> Duration {
@@ -317,17 +319,17 @@ impl Mischief for Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (n, fate) in &self.writes {
-            writeln!(f, "  write {n}: {fate:?}")?;
+        for (n, fault) in &self.writes {
+            writeln!(f, "  write {n}: {fault:?}")?;
         }
-        for (n, fate) in &self.reads {
-            writeln!(f, "  read {n}: {fate:?}")?;
+        for (n, fault) in &self.reads {
+            writeln!(f, "  read {n}: {fault:?}")?;
         }
-        for ((kind, n), fate) in &self.events {
-            writeln!(f, "  event {n} of {kind}: {fate:?}")?;
+        for ((kind, n), fault) in &self.events {
+            writeln!(f, "  event {n} of {kind}: {fault:?}")?;
         }
-        for ((kind, n), fate) in &self.lists {
-            writeln!(f, "  list {n} of {kind}: {fate:?}")?;
+        for ((kind, n), fault) in &self.lists {
+            writeln!(f, "  list {n} of {kind}: {fault:?}")?;
         }
         if self.landing > 0 {
             writeln!(f, "  what is held lands after {} writes", self.landing)?;

@@ -1,4 +1,4 @@
-//! One process of the controller: what it sends meets its fate here.
+//! One process of the controller: its requests get their faults here.
 
 use std::sync::Arc;
 
@@ -14,25 +14,25 @@ use tokio_util::sync::CancellationToken;
 use tower::BoxError;
 
 use super::answers::{Answer, refusal, unconnected, whole};
-use super::asked::{About, Asked};
+use super::api_request::{About, ApiRequest};
 use super::layer::Layer;
-use super::plan::{Fate, ListFate, Loss, When};
+use super::plan::{ListFault, Loss, RequestFault, When};
 use super::watching;
 
 /// Objects of a page when a list is to have several.
 const SMALL_PAGE: usize = 2;
-/// Lists that are remembered of a kind, to be told again as stale ones.
+/// Lists of a kind that are kept, to be returned again as stale ones.
 const REMEMBERED: usize = 64;
 
 /// One process of the controller.
-pub(crate) struct Life {
+pub(crate) struct Process {
     layer: Arc<Layer>,
     number: u32,
-    /// Cancelled when it is dead: nothing of it gets through any more, and it hears nothing.
+    /// Cancelled when it has died: no request of it reaches the server any more, and no answer reaches it.
     pub(crate) dead: CancellationToken,
 }
 
-impl Life {
+impl Process {
     pub(super) fn new(layer: Arc<Layer>, number: u32) -> Self {
         Self {
             layer,
@@ -43,15 +43,15 @@ impl Life {
 
     /// A client of this process.
     pub(crate) fn client(self: &Arc<Self>) -> Client {
-        let life = Arc::clone(self);
+        let process = Arc::clone(self);
         let service = tower::service_fn(move |request: Request<Body>| {
-            let life = Arc::clone(&life);
-            async move { life.pass(request).await }
+            let process = Arc::clone(&process);
+            async move { process.pass(request).await }
         });
         Client::new(service, "default")
     }
 
-    /// The process is gone, as after kill -9.
+    /// Ends the process, as kill -9 does.
     pub(crate) fn kill(&self) {
         if !self.dead.is_cancelled() {
             self.dead.cancel();
@@ -74,112 +74,113 @@ impl Life {
 
     async fn pass(self: Arc<Self>, request: Request<Body>) -> Result<Response<Answer>, BoxError> {
         let (parts, body) = request.into_parts();
-        let asked = Asked::new(parts, body.collect().await?.to_bytes());
+        let request = ApiRequest::new(parts, body.collect().await?.to_bytes());
         if self.dead.is_cancelled() {
             return Err(unconnected());
         }
         let answer = tokio::select! {
             biased;
             () = self.dead.cancelled() => Err(unconnected()),
-            answer = self.answer(&asked) => answer,
+            answer = self.answer(&request) => answer,
         };
         self.layer.line(self.number, || match &answer {
             Ok(answer) => format!(
                 "<- {} {} {}",
-                asked.method(),
-                asked.target(),
+                request.method(),
+                request.target(),
                 answer.status().as_u16()
             ),
-            Err(error) => format!("<- {} {} {error}", asked.method(), asked.target()),
+            Err(error) => format!("<- {} {} {error}", request.method(), request.target()),
         });
         answer
     }
 
-    async fn answer(self: &Arc<Self>, asked: &Asked) -> Result<Response<Answer>, BoxError> {
-        let fate = self.fate(asked);
-        if fate != Fate::Pass {
-            self.layer.line(self.number, || format!("   {fate:?}"));
+    async fn answer(self: &Arc<Self>, request: &ApiRequest) -> Result<Response<Answer>, BoxError> {
+        let fault = self.fault(request);
+        if fault != RequestFault::Pass {
+            self.layer.line(self.number, || format!("   {fault:?}"));
         }
-        if asked.is_watch() && fate == Fate::Pass {
-            return watching::watch(self, asked).await;
+        if request.is_watch() && fault == RequestFault::Pass {
+            return watching::watch(self, request).await;
         }
-        let delay = self.layer.mischief().delay();
+        let delay = self.layer.faults().delay();
         if !delay.is_zero() {
             sleep(delay).await;
         }
-        let answer = if asked.is_list() && fate == Fate::Pass {
-            self.list(asked).await
+        let answer = if request.is_list() && fault == RequestFault::Pass {
+            self.list(request).await
         } else {
-            self.meet(fate, asked).await
+            self.meet(fault, request).await
         };
-        let delay = self.layer.mischief().delay();
+        let delay = self.layer.faults().delay();
         if !delay.is_zero() {
             sleep(delay).await;
         }
         answer
     }
 
-    /// Numbers the request, writes it down, and asks what happens to it.
-    fn fate(&self, asked: &Asked) -> Fate {
-        let mut mischief = self.layer.mischief();
+    /// Numbers the request, adds it to the trace, and returns its fault.
+    fn fault(&self, request: &ApiRequest) -> RequestFault {
+        let mut faults = self.layer.faults();
         let mut state = self.layer.state();
-        let (label, fate) = match (asked.about, asked.is_read()) {
+        let (label, fault) = match (request.about, request.is_read()) {
             (About::Lease, false) => {
                 state.leases += 1;
-                let fate = mischief.lease(state.leases, asked);
-                (format!("-> lease {}", state.leases), fate)
+                let fault = faults.lease(state.leases, request);
+                (format!("-> lease {}", state.leases), fault)
             }
             (_, true) => {
                 state.reads += 1;
-                ("->".to_owned(), mischief.read(state.reads, asked))
+                ("->".to_owned(), faults.read(state.reads, request))
             }
             (_, false) => {
                 state.writes += 1;
-                state.tenures.started(self.number, asked);
-                let fate = mischief.write(state.writes, asked);
-                (format!("-> write {}", state.writes), fate)
+                state.lease_check.started(self.number, request);
+                let fault = faults.write(state.writes, request);
+                (format!("-> write {}", state.writes), fault)
             }
         };
-        if fate != Fate::Pass {
+        if fault != RequestFault::Pass {
             state.faults += 1;
             state.last_fault = Some(Instant::now());
         }
         let text = format!(
             "{label} {} {} {}",
-            asked.method(),
-            asked.target(),
-            String::from_utf8_lossy(&asked.body)
+            request.method(),
+            request.target(),
+            String::from_utf8_lossy(&request.body)
         );
         state.trace.line(self.layer.elapsed(), self.number, text);
-        fate
+        fault
     }
 
     async fn meet(
         self: &Arc<Self>,
-        fate: Fate,
-        asked: &Asked,
+        fault: RequestFault,
+        request: &ApiRequest,
     ) -> Result<Response<Answer>, BoxError> {
         let started = Instant::now();
-        match fate {
-            Fate::Pass => {
-                if !asked.is_read() && asked.about != About::Lease {
+        match fault {
+            RequestFault::Pass => {
+                if !request.is_read() && request.about != About::Lease {
                     self.layer.land_what_is_due().await;
                 }
-                self.remember(asked).await?;
-                let (parts, bytes) = self.layer.carry_out(asked).await?;
-                if asked.about == About::Lease && !asked.is_read() && parts.status.is_success() {
+                self.remember(request).await?;
+                let (parts, bytes) = self.layer.carry_out(request).await?;
+                if request.about == About::Lease && !request.is_read() && parts.status.is_success()
+                {
                     self.layer
                         .state()
-                        .tenures
-                        .renewed(self.number, started, asked);
+                        .lease_check
+                        .renewed(self.number, started, request);
                 }
                 self.trace_body(&bytes);
                 Ok(Response::from_parts(parts, whole(bytes)))
             }
-            Fate::Refused(code) => Ok(refusal(code)),
-            Fate::Unconnected => Err(unconnected()),
-            Fate::Lost(loss) => {
-                let (parts, bytes) = self.layer.carry_out(asked).await?;
+            RequestFault::Refused(code) => Ok(refusal(code)),
+            RequestFault::Unconnected => Err(unconnected()),
+            RequestFault::Lost(loss) => {
+                let (parts, bytes) = self.layer.carry_out(request).await?;
                 match loss {
                     Loss::Error => Ok(refusal(500)),
                     Loss::Reset => Err("connection reset by the test".into()),
@@ -190,24 +191,24 @@ impl Life {
                     )),
                 }
             }
-            Fate::Crash(When::Sending) => {
+            RequestFault::Crash(When::Sending) => {
                 self.kill();
                 Err(unconnected())
             }
-            Fate::Crash(When::Answer) => {
-                self.layer.carry_out(asked).await?;
+            RequestFault::Crash(When::Answer) => {
+                self.layer.carry_out(request).await?;
                 self.kill();
                 Err(unconnected())
             }
-            Fate::Crash(When::Memory) => {
-                let (parts, bytes) = self.layer.carry_out(asked).await?;
-                let life = Arc::clone(self);
-                // The last byte is handed over, and the process dies.
+            RequestFault::Crash(When::Memory) => {
+                let (parts, bytes) = self.layer.carry_out(request).await?;
+                let process = Arc::clone(self);
+                // The controller gets the last byte, and the process dies.
                 let frames = stream::unfold(Some(bytes), move |left| {
-                    let life = Arc::clone(&life);
+                    let process = Arc::clone(&process);
                     async move {
                         let Some(bytes) = left else {
-                            life.kill();
+                            process.kill();
                             return None;
                         };
                         Some((Ok::<_, BoxError>(Frame::data(bytes)), None))
@@ -218,12 +219,12 @@ impl Life {
                     StreamBody::new(frames).boxed_unsync(),
                 ))
             }
-            Fate::Held => {
+            RequestFault::Held => {
                 {
                     let mut state = self.layer.state();
                     let n = state.writes;
-                    state.held.push((n, asked.clone()));
-                    state.has_held_create |= asked.is_create();
+                    state.held.push((n, request.clone()));
+                    state.has_held_create |= request.is_create();
                 }
                 self.layer.land_at_last();
                 self.kill();
@@ -232,41 +233,42 @@ impl Life {
         }
     }
 
-    async fn list(self: &Arc<Self>, asked: &Asked) -> Result<Response<Answer>, BoxError> {
-        let About::Kind(kind) = asked.about else {
-            return self.meet(Fate::Pass, asked).await;
+    async fn list(self: &Arc<Self>, request: &ApiRequest) -> Result<Response<Answer>, BoxError> {
+        let About::Kind(kind) = request.about else {
+            return self.meet(RequestFault::Pass, request).await;
         };
-        if asked.query().contains("continue=") {
-            let fate = self.layer.state().midway.remove(&kind);
-            return match fate {
-                Some(ListFate::ExpiredMidway) => Ok(refusal(410)),
-                Some(ListFate::PageMissing) => Err("connection reset by the test".into()),
-                Some(ListFate::Pass | ListFate::Stale(_)) | None => {
-                    self.meet(Fate::Pass, asked).await
+        if request.query().contains("continue=") {
+            let fault = self.layer.state().midway.remove(&kind);
+            return match fault {
+                Some(ListFault::ExpiredMidway) => Ok(refusal(410)),
+                Some(ListFault::PageMissing) => Err("connection reset by the test".into()),
+                Some(ListFault::Pass | ListFault::Stale(_)) | None => {
+                    self.meet(RequestFault::Pass, request).await
                 }
             };
         }
-        let fate = {
-            let mut mischief = self.layer.mischief();
+        let fault = {
+            let mut faults = self.layer.faults();
             let mut state = self.layer.state();
             let n = state.lists.entry(kind).or_default();
             *n += 1;
-            mischief.list(kind, *n)
+            faults.list(kind, *n)
         };
-        if fate != ListFate::Pass {
+        if fault != ListFault::Pass {
             self.layer.fault();
-            self.layer.line(self.number, || format!("   {fate:?}"));
+            self.layer.line(self.number, || format!("   {fault:?}"));
         }
-        match fate {
-            ListFate::Pass => self.meet(Fate::Pass, asked).await,
-            ListFate::ExpiredMidway | ListFate::PageMissing => {
-                self.layer.state().midway.insert(kind, fate);
-                let target = asked
+        match fault {
+            ListFault::Pass => self.meet(RequestFault::Pass, request).await,
+            ListFault::ExpiredMidway | ListFault::PageMissing => {
+                self.layer.state().midway.insert(kind, fault);
+                let target = request
                     .target()
                     .replace("limit=500", &format!("limit={SMALL_PAGE}"));
-                self.meet(Fate::Pass, &asked.redirected(&target)).await
+                self.meet(RequestFault::Pass, &request.redirected(&target))
+                    .await
             }
-            ListFate::Stale(age) => {
+            ListFault::Stale(age) => {
                 let earlier = {
                     let state = self.layer.state();
                     let lists = state.remembered.get(&kind);
@@ -278,21 +280,21 @@ impl Life {
                         state.old_lists += u64::from(state.streams.is_older(kind, &bytes));
                         Ok(Response::new(whole(bytes)))
                     }
-                    None => self.meet(Fate::Pass, asked).await,
+                    None => self.meet(RequestFault::Pass, request).await,
                 }
             }
         }
     }
 
-    /// Before a write of a kind its list is taken, to be told as a stale one later.
-    async fn remember(&self, asked: &Asked) -> Result<(), BoxError> {
-        if !self.layer.remember_lists || asked.is_read() {
+    /// Before a write of a kind its list is read, to be returned as a stale one later.
+    async fn remember(&self, request: &ApiRequest) -> Result<(), BoxError> {
+        if !self.layer.remember_lists || request.is_read() {
             return Ok(());
         }
-        let About::Kind(kind) = asked.about else {
+        let About::Kind(kind) = request.about else {
             return Ok(());
         };
-        let target = asked.target();
+        let target = request.target();
         let version = target.split('/').nth(3).unwrap_or_default();
         let target = format!(
             "/apis/{}/{version}/{}?limit=500",

@@ -24,7 +24,7 @@ fn number(name: &str, without: u64) -> u64 {
 pub(super) fn drawn(script: &Script, clean: &Report, seed: u64) -> Trial {
     let mut trial = Trial::new(*script, Plan::draw(seed, clean.writes));
     trial.seed = seed;
-    // Every fourth with leader election, so that a life ends with its lease too.
+    // Every fourth with leader election, so that a process ends with its lease too.
     if seed.is_multiple_of(4) {
         trial.leased = Leased::Yes;
     }

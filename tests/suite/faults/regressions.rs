@@ -4,7 +4,7 @@ use metal3_ipam::api::ClaimKind;
 use metal3_ipam::api::Kind;
 
 use super::campaign::{Trial, campaign};
-use super::plan::{EventFate, Fate, ListFate, Plan};
+use super::plan::{EventFault, ListFault, Plan, RequestFault};
 use super::random::drawn;
 use super::run::Report;
 use super::script::Script;
@@ -16,14 +16,14 @@ const OLD_LISTS: [(&str, u64); 2] = [("one after the other", 4), ("pre-allocatio
 
 fn an_old_list(after: u64) -> Plan {
     let addresses = Kind::Addresses(ClaimKind::Metal3);
-    let mut plan = Plan::event(addresses, after, EventFate::Expired);
-    plan.lists.insert((addresses, 2), ListFate::Stale(2));
+    let mut plan = Plan::event(addresses, after, EventFault::Expired);
+    plan.lists.insert((addresses, 2), ListFault::Stale(2));
     plan
 }
 
 /// The pool's first status was refused as too large, and the end was not that of the run without it (F10).
 fn a_status_that_is_too_large() -> Plan {
-    Plan::write(2, Fate::Refused(413))
+    Plan::write(2, RequestFault::Refused(413))
 }
 
 type Draw = fn() -> Plan;
@@ -33,7 +33,7 @@ const PLANS: [(&str, Draw); 1] = [("pause and its end", a_status_that_is_too_lar
 
 /// By script, the seeds of plans that are drawn.
 const SEEDS: [(&str, u64); 1] = [
-    // The watch told of a wiped status before the write of it was answered.
+    // The watch showed a wiped status before the write of it was answered.
     ("status wiped", 7),
 ];
 
@@ -57,7 +57,7 @@ fn kept(script: &Script, clean: &Report) -> Vec<Trial> {
 }
 
 #[test]
-fn what_found_a_bug_once_finds_none_now() {
+fn every_run_that_found_a_bug_once_passes() {
     let names: Vec<&str> = OLD_LISTS
         .iter()
         .map(|(name, _)| *name)

@@ -1,5 +1,5 @@
 //! One run: a script on a server of its own, with a controller behind the layer that is started again whenever it dies, in
-//! virtual time on one thread. Everything in it comes from the script, the seed and the mischief.
+//! virtual time on one thread. Everything in it comes from the script, the seed and the faults.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
@@ -15,11 +15,11 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use super::layer::Layer;
-use super::plan::Mischief;
+use super::plan::Faults;
 use super::script::Script;
 use crate::harness::World;
 use crate::oracles::ByHand;
-use crate::oracles::end::{End, Likeness};
+use crate::oracles::end::{Comparison, End};
 use crate::oracles::history::history;
 use crate::oracles::rest::is_at_rest;
 
@@ -28,21 +28,21 @@ const BEGIN: i64 = 1_767_225_600;
 /// How long nothing may have happened before a run counts as being at rest. Longer than any pause of a controller that
 /// has something to do and was not refused for long.
 const QUIET: Duration = Duration::from_secs(4);
-/// O5: the longest that anything may take, from the last fault or from a wish of the script on: the longest backoff, the lease,
+/// O5: the longest that anything may take, from the last fault or change by the script on: the longest backoff, the lease,
 /// two audits and the age of a leak.
 const BOUND: Duration = Duration::from_mins(4);
 /// Time between two looks for leaks, and the least age of one, in place of 10 min and 1 h.
 const AUDIT: i64 = 20;
 const LEAK_AGE: i64 = 30;
 
-/// What is told of a panic, in characters: a wait that failed shows objects.
-const SAID: usize = 300;
+/// How much of a panic's message is kept, in characters: a wait that failed shows objects.
+const MESSAGE: usize = 300;
 
 /// What a run is made of.
-pub(crate) struct Case<'a> {
+pub(crate) struct RunSetup<'a> {
     pub(crate) script: &'a Script,
     pub(crate) seed: u64,
-    pub(crate) mischief: Box<dyn Mischief>,
+    pub(crate) faults: Box<dyn Faults>,
     pub(crate) leased: Leased,
     /// Whether the layer keeps earlier lists, to tell them as stale ones.
     pub(crate) remembers: bool,
@@ -61,7 +61,7 @@ pub(crate) enum Leased {
 pub(crate) struct Report {
     /// Against the oracles; nothing else fails a run.
     pub(crate) violations: Vec<String>,
-    /// Writes of the controller, over all its lives.
+    /// Writes of the controller, over all its processes.
     pub(crate) writes: u64,
     pub(crate) faults: u64,
     pub(crate) crashes: u64,
@@ -77,12 +77,12 @@ pub(crate) struct Report {
     pub(crate) tail: String,
 }
 
-impl<'a> Case<'a> {
-    pub(crate) fn new(script: &'a Script, seed: u64, mischief: impl Mischief + 'static) -> Self {
+impl<'a> RunSetup<'a> {
+    pub(crate) fn new(script: &'a Script, seed: u64, faults: impl Faults + 'static) -> Self {
         Self {
             script,
             seed,
-            mischief: Box::new(mischief),
+            faults: Box::new(faults),
             leased: Leased::No,
             remembers: false,
             patience: Duration::ZERO,
@@ -108,9 +108,9 @@ impl<'a> Case<'a> {
             .await
             .unwrap();
             let layer = if self.remembers {
-                Layer::remembering(server.client(), self.mischief)
+                Layer::remembering(server.client(), self.faults)
             } else {
-                Layer::new(server.client(), self.mischief)
+                Layer::new(server.client(), self.faults)
             };
             let mut settings = Settings::default();
             settings.pool.seed = seed;
@@ -124,9 +124,9 @@ impl<'a> Case<'a> {
             if let Some(found) = script.found {
                 found(&world).await;
             }
-            let keeper = Keeper::start(&layer, settings, leased);
-            let report = judge(&script, &world, &from, &layer, &keeper).await;
-            keeper.stop().await;
+            let supervisor = Supervisor::start(&layer, settings, leased);
+            let report = check(&script, &world, &from, &layer, &supervisor).await;
+            supervisor.stop().await;
             server.close().await;
             report
         })
@@ -134,21 +134,24 @@ impl<'a> Case<'a> {
 }
 
 /// Plays the script, waits until all is at rest, and asks the oracles.
-async fn judge(
+async fn check(
     script: &Script,
     world: &World,
     from: &str,
     layer: &Arc<Layer>,
-    keeper: &Keeper,
+    supervisor: &Supervisor,
 ) -> Report {
     let mut violations = Vec::new();
     let played = AssertUnwindSafe((script.play)(world)).catch_unwind().await;
     if let Err(panic) = &played {
-        violations.push(format!("O5 the script did not go on: {}", said(&**panic)));
+        violations.push(format!(
+            "O5 the script did not go on: {}",
+            panic_message(&**panic)
+        ));
     }
     let mut end = None;
     if played.is_ok() {
-        match rest(world, layer, keeper).await {
+        match rest(world, layer, supervisor).await {
             Ok(at_rest) => end = Some(at_rest),
             Err(why) => violations.extend(why),
         }
@@ -156,13 +159,13 @@ async fn judge(
     let findings = history(&world.client, from).await;
     let mut excused = script.by_hand.to_vec();
     if layer.state().has_held_create {
-        // A1: the one thing that may be there twice for a while. O7 tells if it stays.
+        // A1: the one thing that may be there twice for a while. O7 summary if it stays.
         excused.push(ByHand::Objects);
     }
     violations.extend(findings.all(&excused));
     let late = layer.late_writes();
     violations.extend(late.into_iter().map(|w| format!("O8 {w}")));
-    violations.extend(keeper.failures());
+    violations.extend(supervisor.failures());
     let state = layer.state();
     Report {
         violations,
@@ -179,7 +182,11 @@ async fn judge(
 }
 
 /// Waits until nothing happens any more and memory equals the objects (O4, O3).
-async fn rest(world: &World, layer: &Arc<Layer>, keeper: &Keeper) -> Result<End, Vec<String>> {
+async fn rest(
+    world: &World,
+    layer: &Arc<Layer>,
+    supervisor: &Supervisor,
+) -> Result<End, Vec<String>> {
     let since = Instant::now();
     let mut wrong = None;
     loop {
@@ -193,9 +200,9 @@ async fn rest(world: &World, layer: &Arc<Layer>, keeper: &Keeper) -> Result<End,
             .last_fault
             .map_or(since, |fault| fault.max(since))
             .elapsed();
-        let quiet = keeper.is_leased() || layer.passed() == before;
+        let quiet = supervisor.is_leased() || layer.passed() == before;
         let end = End::read(&world.client).await;
-        let view = keeper.view();
+        let view = supervisor.view();
         let open = if quiet && view.is_idle() {
             is_at_rest(&end, &view)
         } else {
@@ -222,34 +229,34 @@ async fn rest(world: &World, layer: &Arc<Layer>, keeper: &Keeper) -> Result<End,
 
 impl Report {
     /// O7: what differs from the end of the run without faults.
-    pub(crate) fn unlike(&self, script: &Script, clean: &Self) -> Vec<String> {
+    pub(crate) fn differences(&self, script: &Script, clean: &Self) -> Vec<String> {
         match (&clean.end, &self.end) {
             (Some(clean), Some(end)) => {
-                let likeness = if self.late_create {
-                    Likeness::Claims
+                let comparison = if self.late_create {
+                    Comparison::Claims
                 } else {
-                    script.likeness
+                    script.comparison
                 };
-                clean.differences(end, likeness)
+                clean.differences(end, comparison)
             }
-            // Why there is no end has been told.
+            // The violations say why there is no end.
             (None, _) | (_, None) => Vec::new(),
         }
     }
 }
 
 /// What a panic said.
-fn said(panic: &(dyn Any + Send)) -> String {
+fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let text = text.unwrap_or("a panic without a message");
-    text.chars().take(SAID).collect()
+    text.chars().take(MESSAGE).collect()
 }
 
 /// Keeps a controller running: when one dies the next is started.
-struct Keeper {
+struct Supervisor {
     running: Arc<Mutex<Option<View>>>,
     failures: Arc<Mutex<Vec<String>>>,
     stop: CancellationToken,
@@ -257,12 +264,12 @@ struct Keeper {
     leased: Leased,
 }
 
-impl Keeper {
+impl Supervisor {
     fn start(layer: &Arc<Layer>, settings: Settings, leased: Leased) -> Self {
         let running = Arc::new(Mutex::new(None));
         let failures = Arc::new(Mutex::new(Vec::new()));
         let stop = CancellationToken::new();
-        let keep = keep(
+        let supervise = supervise(
             Arc::clone(layer),
             settings,
             leased,
@@ -274,7 +281,7 @@ impl Keeper {
             running,
             failures,
             stop,
-            task: tokio::spawn(keep),
+            task: tokio::spawn(supervise),
             leased,
         }
     }
@@ -301,7 +308,7 @@ impl Keeper {
     }
 }
 
-async fn keep(
+async fn supervise(
     layer: Arc<Layer>,
     settings: Settings,
     leased: Leased,
@@ -312,7 +319,7 @@ async fn keep(
     let mut number = 0;
     while !stop.is_cancelled() {
         number += 1;
-        let life = layer.life();
+        let process = layer.process();
         let mut settings = settings.clone();
         if leased == Leased::Yes {
             settings.lease = Some(LeaseSettings {
@@ -320,16 +327,16 @@ async fn keep(
                 ..LeaseSettings::new("default")
             });
         }
-        let controller = Controller::new(life.client(), life.client(), settings);
+        let controller = Controller::new(process.client(), process.client(), settings);
         *running.lock().unwrap() = Some(controller.view());
         let ending = CancellationToken::new();
         let mut run = tokio::spawn(controller.run(ending.clone()));
         tokio::select! {
             biased;
-            () = life.dead.cancelled() => run.abort(),
+            () = process.dead.cancelled() => run.abort(),
             ended = &mut run => match ended {
                 // As in a cluster: the process ends and is started again.
-                Ok(Err(ControllerError::Lease(_))) => life.kill(),
+                Ok(Err(ControllerError::Lease(_))) => process.kill(),
                 Ok(Ok(())) => failures.lock().unwrap().push("the controller ended by itself".to_owned()),
                 Ok(Err(error)) => failures.lock().unwrap().push(format!("the controller failed: {error}")),
                 Err(error) => failures.lock().unwrap().push(format!("the controller panicked: {error}")),

@@ -1,12 +1,12 @@
-//! A script: what users do to a server in a fixed order, with the states that they wait for. It is told in [`World`]'s words
-//! and never looks at the controller, so it runs to its end whether that lives, dies or starts anew.
+//! A script: what users do to a server in a fixed order, with the states that they wait for. It uses the steps of [`World`] and
+//! never reads the controller, so it runs to its end whether the controller runs, dies or starts anew.
 
 use futures::future::LocalBoxFuture;
 use metal3_ipam::controller::Settings;
 
 use crate::harness::World;
 use crate::oracles::ByHand;
-use crate::oracles::end::Likeness;
+use crate::oracles::end::Comparison;
 
 /// What is done, from an empty server to an end that can be compared.
 pub(crate) type Play = for<'a> fn(&'a World) -> LocalBoxFuture<'a, ()>;
@@ -17,15 +17,15 @@ pub(crate) struct Script {
     pub(crate) name: &'static str,
     /// The rules of `docs/spec.md` that it is about.
     pub(crate) rules: &'static [&'static str],
-    /// What happens, in a sentence.
-    pub(crate) tells: &'static str,
-    /// What stands already when the controller is started for the first time.
+    /// What users do and what must come of it, in a sentence.
+    pub(crate) summary: &'static str,
+    /// Objects that exist before the controller is started for the first time.
     pub(crate) found: Option<Play>,
     pub(crate) play: Play,
     /// Changes the controller's settings.
     pub(crate) settings: fn(&mut Settings),
-    pub(crate) likeness: Likeness,
-    /// What its users do that would be a finding otherwise.
+    pub(crate) comparison: Comparison,
+    /// What users do by hand, which would be a violation otherwise.
     pub(crate) by_hand: &'static [ByHand],
 }
 
@@ -33,24 +33,24 @@ impl Script {
     pub(crate) const fn new(
         name: &'static str,
         rules: &'static [&'static str],
-        tells: &'static str,
+        summary: &'static str,
         play: Play,
     ) -> Self {
         Self {
             name,
             rules,
-            tells,
+            summary,
             found: None,
             play,
             settings: |_| {},
-            likeness: Likeness::Same,
+            comparison: Comparison::Same,
             by_hand: &[],
         }
     }
 
     /// Claims race for addresses in it.
     pub(crate) const fn racing(mut self) -> Self {
-        self.likeness = Likeness::OrderAside;
+        self.comparison = Comparison::OrderAside;
         self
     }
 

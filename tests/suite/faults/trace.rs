@@ -18,14 +18,14 @@ const LONGEST: usize = 600;
 pub(crate) struct Trace {
     lines: VecDeque<Line>,
     passed: u64,
-    /// Hasher without a key of its own: the same in every process.
+    /// A hasher without a random key: the same in every process.
     print: DefaultHasher,
 }
 
 #[derive(Debug)]
 struct Line {
     at: Duration,
-    life: u32,
+    process: u32,
     what: What,
 }
 
@@ -46,31 +46,31 @@ impl Default for Trace {
 }
 
 impl Trace {
-    /// A request, an answer or what happened to one, with the moment since the start and the process that it is of.
-    pub(crate) fn line(&mut self, at: Duration, life: u32, text: String) {
+    /// A request, an answer or a fault, with the time since the start and the process that it is of.
+    pub(crate) fn line(&mut self, at: Duration, process: u32, text: String) {
         self.print.write(text.as_bytes());
-        self.add(at, life, What::Text(text));
+        self.add(at, process, What::Text(text));
     }
 
-    /// An event that was told.
-    pub(crate) fn event(&mut self, at: Duration, life: u32, kind: Kind, line: Bytes) {
+    /// An event that was sent to the controller.
+    pub(crate) fn event(&mut self, at: Duration, process: u32, kind: Kind, line: Bytes) {
         self.print.write(&line);
-        self.add(at, life, What::Event(kind, line));
+        self.add(at, process, What::Event(kind, line));
     }
 
-    /// The body of an answer; only its print is kept.
+    /// The body of an answer; only its hash is kept.
     pub(crate) fn body(&mut self, bytes: &[u8]) {
         self.print.write(bytes);
     }
 
-    fn add(&mut self, at: Duration, life: u32, what: What) {
+    fn add(&mut self, at: Duration, process: u32, what: What) {
         self.passed += 1;
         self.print.write_u128(at.as_nanos());
-        self.print.write_u32(life);
+        self.print.write_u32(process);
         if self.lines.len() == KEPT {
             self.lines.pop_front();
         }
-        self.lines.push_back(Line { at, life, what });
+        self.lines.push_back(Line { at, process, what });
     }
 
     /// Lines so far.
@@ -91,7 +91,7 @@ impl Trace {
 
 impl Line {
     fn show(&self) -> String {
-        let (at, life) = (self.at.as_secs_f64(), self.life);
+        let (at, process) = (self.at.as_secs_f64(), self.process);
         let mut text = match &self.what {
             What::Text(text) => text.clone(),
             What::Event(kind, line) => {
@@ -107,6 +107,6 @@ impl Line {
             text.truncate(end.unwrap_or(0));
             text.push_str("...");
         }
-        format!("{at:>10.3}s life {life} {text}\n")
+        format!("{at:>10.3}s process {process} {text}\n")
     }
 }

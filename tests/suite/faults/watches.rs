@@ -5,33 +5,33 @@ use std::time::Duration;
 use metal3_ipam::api::Kind;
 
 use super::campaign::{Trial, campaign};
-use super::plan::{EventFate, ListFate, Plan};
+use super::plan::{EventFault, ListFault, Plan};
 use super::run::Report;
 use super::script::Script;
 use super::scripts;
 use crate::control_plane::say;
 
-/// Watches that are cut, told twice, stalled and blind: the n-th event of a kind meets the n-th of these, each kind begins at
-/// another. With `FAULT_ALL` every event meets all of them.
-const EVENT_FATES: [EventFate; 12] = [
-    EventFate::Dropped,
-    EventFate::Twice,
-    EventFate::Expired,
-    EventFate::Replaced,
-    EventFate::Again,
-    EventFate::Closed,
-    EventFate::Stalled(Duration::from_secs(3)),
-    EventFate::Failed(410),
-    EventFate::AfterBookmark,
-    EventFate::Dropped,
-    EventFate::Failed(500),
-    EventFate::Stalled(Duration::from_secs(400)),
+/// Watches that end, repeat, stall and lose events: the n-th event of a kind gets the n-th of these faults; each kind begins at
+/// another one. With `FAULT_ALL` every event meets all of them.
+const EVENT_FAULTS: [EventFault; 12] = [
+    EventFault::Dropped,
+    EventFault::Twice,
+    EventFault::Expired,
+    EventFault::Replaced,
+    EventFault::Again,
+    EventFault::Closed,
+    EventFault::Stalled(Duration::from_secs(3)),
+    EventFault::Failed(410),
+    EventFault::AfterBookmark,
+    EventFault::Dropped,
+    EventFault::Failed(500),
+    EventFault::Stalled(Duration::from_secs(400)),
 ];
 
 /// A fault at every event of every kind.
 fn at_every_event(script: &Script, clean: &Report) -> Vec<Trial> {
     let each = if std::env::var_os("FAULT_ALL").is_some() {
-        EVENT_FATES.len()
+        EVENT_FAULTS.len()
     } else {
         1
     };
@@ -39,8 +39,8 @@ fn at_every_event(script: &Script, clean: &Report) -> Vec<Trial> {
     let all = kinds.flat_map(|(place, (kind, events))| {
         (1..=*events).flat_map(move |n| {
             let turn = usize::try_from(n).unwrap() + 5 * place;
-            let fates = (turn..turn + each).map(|turn| &EVENT_FATES[turn % EVENT_FATES.len()]);
-            fates.map(move |fate| Plan::event(*kind, n, fate.clone()))
+            let faults = (turn..turn + each).map(|turn| &EVENT_FAULTS[turn % EVENT_FAULTS.len()]);
+            faults.map(move |fault| Plan::event(*kind, n, fault.clone()))
         })
     });
     all.map(|plan| Trial::new(*script, plan)).collect()
@@ -61,21 +61,21 @@ fn w2_to_w8_w11_to_w13_every_event_meets_a_fault() {
 fn at_every_list(script: &Script, clean: &Report) -> Vec<Trial> {
     let mut all = Vec::new();
     for (kind, events) in &clean.events {
-        for fate in [
-            ListFate::Stale(1),
-            ListFate::Stale(3),
-            ListFate::ExpiredMidway,
-            ListFate::PageMissing,
+        for fault in [
+            ListFault::Stale(1),
+            ListFault::Stale(3),
+            ListFault::ExpiredMidway,
+            ListFault::PageMissing,
         ] {
-            let mut plan = Plan::event(*kind, events.div_ceil(2), EventFate::Expired);
-            plan.lists.insert((*kind, 2), fate);
+            let mut plan = Plan::event(*kind, events.div_ceil(2), EventFault::Expired);
+            plan.lists.insert((*kind, 2), fault);
             let mut trial = Trial::new(*script, plan);
             trial.remembers = true;
             all.push(trial);
         }
     }
     for kind in Kind::ALL {
-        let plan = Plan::list(kind, 1, ListFate::ExpiredMidway);
+        let plan = Plan::list(kind, 1, ListFault::ExpiredMidway);
         all.push(Trial::new(*script, plan));
     }
     all

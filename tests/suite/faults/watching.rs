@@ -1,4 +1,4 @@
-//! Watches through the layer: every line is an event, numbered by kind, that meets its fate before it is told.
+//! Watches through the layer: every line is an event, numbered by kind, and gets its fault before it is sent on.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use tokio::time::{Instant, sleep_until};
 use tower::BoxError;
 
 use super::answers::{Answer, refusal};
-use super::asked::{About, Asked};
-use super::life::Life;
-use super::plan::EventFate;
+use super::api_request::{About, ApiRequest};
+use super::plan::EventFault;
+use super::process::Process;
 
-/// How long a stream that has lost an event goes on before it breaks.
+/// How long a stream that has lost an event goes on before it ends.
 const BLIND: Duration = Duration::from_secs(8);
 /// How long the end of an object is held back for its successor (W13).
 const SUCCESSION: Duration = Duration::from_millis(1500);
-/// Events that are told again (W2).
+/// Events that are sent again (W2).
 const AGAIN: usize = 4;
 
-/// What is known of the streams of every kind, over the lives of the controller.
+/// What is known of the streams of every kind, over the processes of the controller.
 #[derive(Default)]
 pub(crate) struct Streams(BTreeMap<Kind, OfKind>);
 
@@ -38,7 +38,7 @@ struct OfKind {
     events: u64,
     /// The next watch is answered 410.
     expired: bool,
-    /// Nothing is told before.
+    /// No event is sent before.
     stalled: Option<Instant>,
     /// The last events.
     lately: VecDeque<Bytes>,
@@ -65,12 +65,12 @@ impl Streams {
 
 /// One stream.
 struct Stream {
-    life: Arc<Life>,
+    process: Arc<Process>,
     kind: Kind,
     server: BoxStream<'static, Result<Bytes, BoxError>>,
     /// What came of the server and is no whole line yet.
     partial: Vec<u8>,
-    /// To be told, in order.
+    /// Lines to send, in order.
     ready: VecDeque<Bytes>,
     /// Ends that wait for a successor of the name, and until when.
     ended: VecDeque<(Instant, String, Bytes)>,
@@ -81,18 +81,21 @@ struct Stream {
 }
 
 /// Opens a watch.
-pub(super) async fn watch(life: &Arc<Life>, asked: &Asked) -> Result<Response<Answer>, BoxError> {
-    let About::Kind(kind) = asked.about else {
+pub(super) async fn watch(
+    process: &Arc<Process>,
+    request: &ApiRequest,
+) -> Result<Response<Answer>, BoxError> {
+    let About::Kind(kind) = request.about else {
         return Err("a watch of no kind".into());
     };
-    let layer = life.layer();
+    let layer = process.layer();
     if std::mem::take(&mut layer.state().streams.of(kind).expired) {
         return Ok(refusal(410));
     }
-    let (parts, body) = layer.server.send(asked.request()).await?.into_parts();
+    let (parts, body) = layer.server.send(request.to_http()).await?.into_parts();
     let server = body.into_data_stream().map(|r| r.map_err(Into::into));
     let stream = Stream {
-        life: Arc::clone(life),
+        process: Arc::clone(process),
         kind,
         server: server.boxed(),
         partial: Vec::new(),
@@ -116,14 +119,14 @@ impl Stream {
     /// The next bytes to tell; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
-            if self.life.dead.is_cancelled() {
+            if self.process.dead.is_cancelled() {
                 return None;
             }
-            let stalled = self.life.layer().state().streams.of(self.kind).stalled;
+            let stalled = self.process.layer().state().streams.of(self.kind).stalled;
             if let Some(until) = stalled
                 && until > Instant::now()
             {
-                let dead = self.life.dead.clone();
+                let dead = self.process.dead.clone();
                 tokio::select! {
                     biased;
                     () = dead.cancelled() => return None,
@@ -139,7 +142,7 @@ impl Stream {
             }
             let flush = self.ended.front().map(|(at, ..)| *at);
             let due = [flush, self.breaks].into_iter().flatten().min();
-            let dead = self.life.dead.clone();
+            let dead = self.process.dead.clone();
             tokio::select! {
                 biased;
                 () = dead.cancelled() => return None,
@@ -176,7 +179,7 @@ impl Stream {
     /// The stream ends, and the next one cannot go on from here.
     fn expire(&mut self) {
         self.over = true;
-        self.life.layer().state().streams.of(self.kind).expired = true;
+        self.process.layer().state().streams.of(self.kind).expired = true;
     }
 
     async fn take(&mut self, bytes: &[u8]) {
@@ -199,9 +202,9 @@ impl Stream {
             }
             return;
         }
-        let layer = Arc::clone(self.life.layer());
-        let fate = {
-            let mut mischief = layer.mischief();
+        let layer = Arc::clone(self.process.layer());
+        let fault = {
+            let mut faults = layer.faults();
             let mut state = layer.state();
             let of = state.streams.of(self.kind);
             of.events += 1;
@@ -210,41 +213,41 @@ impl Stream {
             if of.lately.len() > AGAIN {
                 of.lately.pop_front();
             }
-            mischief.event(self.kind, n)
+            faults.event(self.kind, n)
         };
-        if fate != EventFate::Pass {
+        if fault != EventFault::Pass {
             layer.fault();
             let kind = self.kind;
-            layer.line(self.life.number(), || format!("   {kind}: {fate:?}"));
+            layer.line(self.process.number(), || format!("   {kind}: {fault:?}"));
         }
-        match fate {
-            EventFate::Pass => self.tell(line),
-            EventFate::Dropped => {
+        match fault {
+            EventFault::Pass => self.tell(line),
+            EventFault::Dropped => {
                 self.breaks.get_or_insert_with(|| Instant::now() + BLIND);
             }
-            EventFate::Twice => {
+            EventFault::Twice => {
                 self.tell(line.clone());
                 self.tell(line);
             }
-            EventFate::Again => {
+            EventFault::Again => {
                 let lately = layer.state().streams.of(self.kind).lately.clone();
                 self.tell(line);
                 self.ready.extend(lately);
             }
-            EventFate::Stalled(time) => {
+            EventFault::Stalled(time) => {
                 layer.state().streams.of(self.kind).stalled = Some(Instant::now() + time);
                 self.tell(line);
             }
-            EventFate::Closed => {
+            EventFault::Closed => {
                 self.tell(line);
                 self.end();
             }
-            EventFate::Expired => {
+            EventFault::Expired => {
                 self.tell(line);
                 self.end();
                 self.expire();
             }
-            EventFate::Failed(code) => {
+            EventFault::Failed(code) => {
                 self.tell(line);
                 self.end();
                 let status = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": code,
@@ -252,7 +255,7 @@ impl Stream {
                 let line = format!("{}\n", json!({"type": "ERROR", "object": status}));
                 self.ready.push_back(line.into());
             }
-            EventFate::AfterBookmark => {
+            EventFault::AfterBookmark => {
                 let newest = newest(layer.server.clone(), self.kind).await;
                 let bookmark =
                     json!({"metadata": {"resourceVersion": newest, "creationTimestamp": null}});
@@ -260,7 +263,7 @@ impl Stream {
                 self.ready.push_back(line_before.into());
                 self.tell(line);
             }
-            EventFate::Replaced => {
+            EventFault::Replaced => {
                 self.replaced = true;
                 self.tell(line);
             }
@@ -289,9 +292,12 @@ impl Stream {
     }
 
     fn write_down(&self, line: &Bytes) {
-        let layer = self.life.layer();
-        let (at, life) = (layer.elapsed(), self.life.number());
-        layer.state().trace.event(at, life, self.kind, line.clone());
+        let layer = self.process.layer();
+        let (at, process) = (layer.elapsed(), self.process.number());
+        layer
+            .state()
+            .trace
+            .event(at, process, self.kind, line.clone());
     }
 }
 

@@ -26,7 +26,7 @@ const KINDS: [(&str, &str); 6] = [
 
 /// How far two runs must end alike (O7).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Likeness {
+pub(crate) enum Comparison {
     /// Every claim has the same address.
     Same,
     /// Which of several claims that asked at one time has which address is open.
@@ -256,11 +256,11 @@ impl End {
     }
 
     /// O7: what differs from the end of another run.
-    pub(crate) fn differences(&self, other: &Self, likeness: Likeness) -> Vec<String> {
-        let (these, those) = match likeness {
-            Likeness::Same => (self.comparable(), other.comparable()),
-            Likeness::OrderAside => (self.order_aside(), other.order_aside()),
-            Likeness::Claims => (self.claims_alone(), other.claims_alone()),
+    pub(crate) fn differences(&self, other: &Self, comparison: Comparison) -> Vec<String> {
+        let (these, those) = match comparison {
+            Comparison::Same => (self.comparable(), other.comparable()),
+            Comparison::OrderAside => (self.order_aside(), other.order_aside()),
+            Comparison::Claims => (self.claims_alone(), other.claims_alone()),
         };
         let keys: BTreeSet<_> = these.keys().chain(those.keys()).collect();
         keys.into_iter()

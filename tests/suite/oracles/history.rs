@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::replay::{Findings, Seen, replay};
 
-/// The collections that are told of, in all namespaces.
+/// The collections that are read, in all namespaces.
 const KINDS: [(&str, ClaimKind, Part); 4] = [
     (
         "/apis/ipam.metal3.io/v1alpha1/ipclaims",

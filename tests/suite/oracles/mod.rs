@@ -9,7 +9,7 @@
 //!   replay.rs   O1, O2, O3             end.rs       O7: what stands at the end
 //!                                      rest.rs      O3, O4, with ranges.rs
 //! ```
-//! O5 and O6 are the deadlines of what a scenario waits for; O8 is told where requests pass (`faults/tenure.rs`).
+//! O5 and O6 are the deadlines of what a scenario waits for; O8 is checked where requests pass (`faults/lease_check.rs`).
 
 pub(crate) mod end;
 pub(crate) mod history;
@@ -195,9 +195,9 @@ impl Recorder {
         }));
     }
 
-    /// Waits until every stream has told all that was written before this call, then replays and judges.
+    /// Waits until every stream has shown all that was written before this call, then replays and checks.
     pub(crate) async fn finish(self) -> Findings {
-        // What the server holds now must have been told by the streams; then they are complete up to here.
+        // What the server holds now must have been shown by the streams; then they are complete up to here.
         let claims = Api::<IPClaim>::namespaced(self.client.clone(), &self.namespace)
             .list(&ListParams::default())
             .await

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use metal3_ipam::api::{Address, Claim, ClaimKind, Uid};
 
-/// One write, as the watch of its kind told it.
+/// One write, as the watch of its kind showed it.
 #[derive(Debug, Clone)]
 pub(crate) enum Seen {
     Claim(Box<Claim>),

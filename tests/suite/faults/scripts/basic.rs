@@ -7,7 +7,7 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::json;
 
-use super::words::{all_bound, nothing_left, range};
+use super::steps::{all_bound, nothing_left, range};
 use crate::faults::script::Script;
 use crate::harness::World;
 

@@ -6,7 +6,7 @@ use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::json;
 
-use super::words::{
+use super::steps::{
     address_json, all_bound, capi_address_json, nothing_left, patch, patch_status, pool_says,
     range, so_many_held, wanting,
 };

@@ -6,7 +6,7 @@ use metal3_ipam::api::capi::{CapiIPAddress, Cluster, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
-use super::words::{
+use super::steps::{
     address_json, all_bound, capi_address_json, entry, nothing_left, patch, patch_status,
     pool_says, range,
 };

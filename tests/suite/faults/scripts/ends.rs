@@ -8,7 +8,7 @@ use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::json;
 
-use super::words::{all_bound, delete, entry, nothing_left, patch, range};
+use super::steps::{all_bound, delete, entry, nothing_left, patch, range};
 use crate::faults::script::Script;
 use crate::harness::{World, claim_json};
 

@@ -5,8 +5,8 @@ mod by_hand;
 mod clusters;
 mod ends;
 mod pools;
-mod wishes;
-mod words;
+mod requested;
+mod steps;
 
 use super::script::Script;
 
@@ -16,7 +16,7 @@ pub(crate) fn all() -> Vec<Script> {
     let mut scripts = [
         basic::SCRIPTS,
         pools::SCRIPTS,
-        wishes::SCRIPTS,
+        requested::SCRIPTS,
         clusters::SCRIPTS,
         by_hand::SCRIPTS,
         ends::SCRIPTS,

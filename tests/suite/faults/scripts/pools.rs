@@ -6,7 +6,7 @@ use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::json;
 
-use super::words::{
+use super::steps::{
     all_bound, capi_address_json, entry, in_force, nothing_left, patch, pool_says, range,
     so_many_bound,
 };
@@ -125,7 +125,7 @@ async fn one_prefix(world: &World) {
     let spec = json!({"namePrefix": "shared", "pools": [entry(1, 3)]});
     world.pool("p", spec.clone()).await;
     world.pool("q", spec).await;
-    // Three names for six addresses: whoever comes second waits until the other pool lets go of the name.
+    // Three names for six addresses: the second claim waits until the other pool releases the name.
     for n in 0..2 {
         world.claim(&format!("p-{n}"), "p").await;
         world.claim(&format!("q-{n}"), "q").await;

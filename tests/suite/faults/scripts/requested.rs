@@ -4,7 +4,7 @@ use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::json;
 
-use super::words::{entry, in_force, patch, range, wanting};
+use super::steps::{entry, in_force, patch, range, wanting};
 use crate::faults::script::Script;
 use crate::harness::World;
 
@@ -65,13 +65,13 @@ async fn requested(world: &World) {
         .await;
     wanting(world, "far", "p", "10.9.9.9").await;
     world.waits_for("far", "RequestedAddressOutOfRange").await;
-    let wish = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.7"}}});
-    patch::<IPClaim>(world, "far", wish).await;
+    let annotation = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.7"}}});
+    patch::<IPClaim>(world, "far", annotation).await;
     assert_eq!(world.address_of("far").await, "10.0.0.7");
     // From then on no clock wakes it.
     let gave_up = |c: &IPClaim| {
-        let told = c.status.as_ref().and_then(|s| s.error_message.as_deref());
-        told == Some("Requested IP not available")
+        let text = c.status.as_ref().and_then(|s| s.error_message.as_deref());
+        text == Some("Requested IP not available")
     };
     world
         .until::<IPClaim>("also-five to say so to its machine", |all| {

@@ -1,4 +1,4 @@
-//! A few more words to tell scripts in.
+//! More steps of scripts.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
