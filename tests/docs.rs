@@ -242,6 +242,17 @@ fn every_function_on_the_way_of_a_claim_is_in_its_file() {
     assert!(seen >= 8 + 7, "{seen} functions");
 }
 
+#[test]
+fn the_scenario_that_contributing_shows_is_one_of_the_suite() {
+    let page = read("CONTRIBUTING.md");
+    let shown = between(&page, "```rust\n", "```");
+    let source = read("tests/suite/example.rs");
+    assert!(
+        source.ends_with(shown),
+        "tests/suite/example.rs is:\n{source}"
+    );
+}
+
 /// Pages for people: those at the top and those in docs/.
 fn pages() -> Vec<PathBuf> {
     let mut pages = Vec::new();

@@ -1,7 +1,5 @@
 //! Scenarios of `docs/spec.md` section 2, by the id of the rule.
 
-use std::collections::BTreeMap;
-
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use metal3_ipam::api::capi::CapiIPAddress;
@@ -9,6 +7,11 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::{Value, json};
 
 use crate::harness::{On, World, capi_claim_json, claim_json, scenarios_with_upstream};
+use crate::steps::{address_json, asking_for, range};
+use crate::table::{
+    capi_claim, capi_deleted, claim, deleted, later, now_asking, object_deleted, play, play_in,
+    pool, pool_changes,
+};
 
 scenarios_with_upstream! {
     a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks,
@@ -42,11 +45,6 @@ fn guide_pool() -> Value {
         "gateway": "192.168.1.1",
         "preAllocations": {"claim1": "192.168.0.12"},
     })
-}
-
-fn with_annotation(mut claim: Value, address: &str) -> Value {
-    claim["metadata"]["annotations"] = json!({"ipAddress": address});
-    claim
 }
 
 async fn a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks(on: On) {
@@ -119,10 +117,7 @@ async fn a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks(on: On) {
     );
 
     let _: IPClaim = world
-        .create(with_annotation(
-            claim_json("wants", "pool1"),
-            "192.168.1.200",
-        ))
+        .create(asking_for(claim_json("wants", "pool1"), "192.168.1.200"))
         .await;
     assert_eq!(world.address_of("wants").await, "192.168.1.200");
     let object = world
@@ -139,94 +134,67 @@ async fn a6_a8_a9_a13_the_guides_pool_serves_each_claim_as_it_asks(on: On) {
 
 async fn a4_an_address_object_made_before_its_claim_is_the_claims_and_goes_with_it(on: On) {
     let world = World::start(on).await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}], "prefix": 24}),
-        )
-        .await;
-    let _: IPAddress = world
-        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "by-hand"},
-            "spec": {"address": "10.0.0.5", "prefix": 28, "pool": {"name": "p"}, "claim": {"name": "c"}}}))
-        .await;
-    world.claim("c", "p").await;
-    assert_eq!(world.address_of("c").await, "10.0.0.5");
-    assert_eq!(
-        world
-            .api::<IPAddress>()
-            .get("by-hand")
-            .await
-            .unwrap()
-            .spec
-            .prefix,
-        Some(28)
-    );
+    let mut by_hand = address_json("by-hand", "p", "c", "10.0.0.5");
+    by_hand["spec"]["prefix"] = json!(28);
+    let _: IPAddress = world.create(by_hand).await;
+    play_in(
+        &world,
+        vec![
+            pool(
+                "p",
+                json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}], "prefix": 24}),
+            ),
+            claim("c").gets("10.0.0.5"),
+        ],
+    )
+    .await;
+    let object: IPAddress = world.get("by-hand").await;
+    assert_eq!(object.spec.prefix, Some(28), "its values are kept");
     world.delete_and_wait::<IPClaim>("c").await;
-    world
-        .until::<IPAddress>("the object to go with its claim", BTreeMap::is_empty)
-        .await;
+    world.none::<IPAddress>().await;
     world.end().await;
 }
 
 async fn a5_a11_an_external_address_is_held_untouched_and_its_end_wakes_a_waiting_claim(on: On) {
     let world = World::start(on).await;
-    let external: IPAddress = world
-        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "external"},
-            "spec": {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "router"}}}))
-        .await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}),
-        )
-        .await;
-    world.claim("a", "p").await;
-    assert_eq!(world.address_of("a").await, "10.0.0.2");
-    world.claim("b", "p").await;
-    let message = world.waits_for("b", "PoolExhausted").await;
-    assert!(
-        !world.keeps_conditions() || message.contains(&format!("{}/p", world.namespace)),
-        "the message names the pool: {message}"
-    );
-    let now = world.api::<IPAddress>().get("external").await.unwrap();
+    let external = address_json("external", "p", "router", "10.0.0.1");
+    let external: IPAddress = world.create(external).await;
+    let steps = vec![
+        pool("p", range("10.0.0.1", "10.0.0.2")),
+        claim("a").gets("10.0.0.2"),
+        claim("b").waits_saying("PoolExhausted", "/p has no free address"),
+    ];
+    play_in(&world, steps).await;
+    let now: IPAddress = world.get("external").await;
     assert_eq!(
         now.resource_version(),
         external.resource_version(),
         "external address objects are never written to"
     );
-    world.delete::<IPAddress>("external").await;
-    assert_eq!(world.address_of("b").await, "10.0.0.1");
+    let steps = vec![object_deleted("external"), later("b").gets("10.0.0.1")];
+    play_in(&world, steps).await;
     world.end().await;
 }
 
 async fn a7_gateways_network_broadcast_and_excluded_addresses_are_skipped(on: On) {
     let world = World::start(on).await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.7"}], "prefix": 29, "gateway": "10.0.0.1", "excludedAddresses": ["10.0.0.2-10.0.0.3"]}),
-        )
-        .await;
-    for (name, want) in [("a", "10.0.0.4"), ("b", "10.0.0.5"), ("c", "10.0.0.6")] {
-        world.claim(name, "p").await;
-        assert_eq!(world.address_of(name).await, want);
-    }
-    world.claim("d", "p").await;
-    world.waits_for("d", "PoolExhausted").await;
-    for (name, address) in [("gw", "10.0.0.1"), ("net", "10.0.0.0"), ("bc", "10.0.0.7")] {
-        let _: IPClaim = world
-            .create(with_annotation(claim_json(name, "p"), address))
-            .await;
-        assert_eq!(
-            world.address_of(name).await,
-            address,
-            "a requested address may be a reserved one"
-        );
-    }
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("ex", "p"), "10.0.0.3"))
-        .await;
-    world.waits_for("ex", "RequestedAddressOutOfRange").await;
+    let spec = json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.7"}], "prefix": 29, "gateway": "10.0.0.1",
+        "excludedAddresses": ["10.0.0.2-10.0.0.3"]});
+    let steps = vec![
+        pool("p", spec),
+        claim("a").gets("10.0.0.4"),
+        claim("b").gets("10.0.0.5"),
+        claim("c").gets("10.0.0.6"),
+        claim("d").waits_for("PoolExhausted"),
+        // A requested address may be a reserved one, but not an excluded one.
+        claim("gateway").asking_for("10.0.0.1").gets("10.0.0.1"),
+        claim("network").asking_for("10.0.0.0").gets("10.0.0.0"),
+        claim("broadcast").asking_for("10.0.0.7").gets("10.0.0.7"),
+        claim("excluded")
+            .asking_for("10.0.0.3")
+            .waits_for("RequestedAddressOutOfRange"),
+    ];
+    play_in(&world, steps).await;
     let pools = world
         .until::<IPPool>("the pool's counts to say full", |all| {
             all["p"]
@@ -237,57 +205,47 @@ async fn a7_gateways_network_broadcast_and_excluded_addresses_are_skipped(on: On
         .await;
     let status = pools["p"].status.clone().unwrap();
     assert_eq!((status.capacity, status.reserved), (Some(6), Some(0)));
-    // Lifting the exclusion serves both waiting claims (A11).
-    let patch = json!({"spec": {"excludedAddresses": null}});
-    world
-        .api::<IPPool>()
-        .patch("p", &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
-    assert_eq!(world.address_of("d").await, "10.0.0.2");
-    assert_eq!(world.address_of("ex").await, "10.0.0.3");
+    let steps = vec![
+        pool_changes("p", json!({"excludedAddresses": null})),
+        later("d").gets("10.0.0.2"),
+        later("excluded").gets("10.0.0.3"),
+    ];
+    play_in(&world, steps).await;
     world.end().await;
 }
 
 async fn a7_an_ipv6_subnets_router_anycast_address_and_an_entrys_gateway_are_skipped(on: On) {
-    let world = World::start(on).await;
-    let six = json!({"pools": [{"start": "fd00::", "end": "fd00::3", "gateway": "fd00::1"}], "prefix": 64, "gateway": "fd00::3"});
-    world.pool("six", six).await;
-    world.claim("six", "six").await;
-    assert_eq!(world.address_of("six").await, "fd00::2");
-    // The pool's own gateway is skipped too.
-    world.capi_claim("full", "six").await;
-    world.capi_waits_for("full", "PoolExhausted").await;
+    let six = json!({"pools": [{"start": "fd00::", "end": "fd00::3", "gateway": "fd00::1"}], "prefix": 64,
+        "gateway": "fd00::3"});
     let four = json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.2", "gateway": "10.0.0.1"}], "prefix": 24});
-    world.pool("four", four).await;
-    world.claim("four", "four").await;
-    assert_eq!(world.address_of("four").await, "10.0.0.2");
-    world.end().await;
+    let steps = vec![
+        pool("six", six),
+        claim("six").of("six").gets("fd00::2"),
+        // The pool's own gateway is skipped too.
+        capi_claim("full").of("six").waits_for("PoolExhausted"),
+        pool("four", four),
+        claim("four").of("four").gets("10.0.0.2"),
+    ];
+    play(on, steps).await;
 }
 
 async fn a7_reserved_addresses_are_handed_out_where_the_pool_says_so(on: On) {
-    let world = World::start(on).await;
     let six = json!({"pools": [{"start": "fd00::", "end": "fd00::2", "gateway": "fd00::1"}], "prefix": 64,
         "allocateReservedIPAddresses": true});
-    world.pool("six", six).await;
     let four = json!({"pools": [{"start": "10.0.0.0", "end": "10.0.0.3", "gateway": "10.0.0.1"}], "prefix": 30,
         "allocateReservedIPAddresses": true, "excludedAddresses": ["10.0.0.2"]});
-    world.pool("four", four).await;
-    for (pool, addresses) in [
-        ("six", ["fd00::", "fd00::2"]),
-        ("four", ["10.0.0.0", "10.0.0.3"]),
-    ] {
-        for (n, address) in addresses.into_iter().enumerate() {
-            let name = format!("{pool}-{n}");
-            world.claim(&name, pool).await;
-            assert_eq!(world.address_of(&name).await, address);
-        }
-        // A gateway stays one, and what is excluded too.
-        let name = format!("{pool}-full");
-        world.claim(&name, pool).await;
-        world.waits_for(&name, "PoolExhausted").await;
-    }
-    world.end().await;
+    let steps = vec![
+        pool("six", six),
+        claim("six-0").of("six").gets("fd00::"),
+        claim("six-1").of("six").gets("fd00::2"),
+        // The gateway is still skipped, and so is an excluded address.
+        claim("six-full").of("six").waits_for("PoolExhausted"),
+        pool("four", four),
+        claim("four-0").of("four").gets("10.0.0.0"),
+        claim("four-1").of("four").gets("10.0.0.3"),
+        claim("four-full").of("four").waits_for("PoolExhausted"),
+    ];
+    play(on, steps).await;
 }
 
 async fn section_1_a_capacity_that_no_integer_holds_saturates(on: On) {
@@ -324,94 +282,42 @@ async fn section_1_a_capacity_that_no_integer_holds_saturates(on: On) {
 }
 
 async fn a8_a10_a_pre_allocation_is_held_by_value_for_the_first_claim_of_its_name(on: On) {
-    let world = World::start(on).await;
-    world
-        .pool("p", json!({"pools": [{"start": "fd00::5", "end": "fd00::7"}], "prefix": 64, "preAllocations": {"named": "fd00::0005"}}))
-        .await;
-    world.claim("other", "p").await;
-    assert_eq!(world.address_of("other").await, "fd00::6");
-    world.capi_claim("named", "p").await;
-    assert_eq!(world.capi_address_of("named").await, "fd00::5");
-    world.claim("named", "p").await;
-    let message = world.waits_for("named", "PreAllocationConflict").await;
-    assert!(
-        !world.keeps_conditions() || message.contains("fd00::5"),
-        "{message}"
-    );
-    world
-        .delete_and_wait::<metal3_ipam::api::capi::IPAddressClaim>("named")
-        .await;
-    assert_eq!(world.address_of("named").await, "fd00::5");
-    world.end().await;
+    let spec = json!({"pools": [{"start": "fd00::5", "end": "fd00::7"}], "prefix": 64,
+        "preAllocations": {"named": "fd00::0005"}});
+    let steps = vec![
+        pool("p", spec),
+        claim("other").gets("fd00::6"),
+        capi_claim("named").gets("fd00::5"),
+        claim("named").waits_saying("PreAllocationConflict", "fd00::5"),
+        capi_deleted("named"),
+        later("named").gets("fd00::5"),
+    ];
+    play(on, steps).await;
 }
 
 async fn a9_a_requested_address_that_is_held_is_given_when_it_is_freed_and_the_annotation_counts_while_waiting(
     on: On,
 ) {
-    let world = World::start(on).await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
-        )
-        .await;
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("a", "p"), "10.0.0.3"))
-        .await;
-    assert_eq!(world.address_of("a").await, "10.0.0.3");
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("b", "p"), "10.0.0.3"))
-        .await;
-    world.waits_for("b", "RequestedAddressUnavailable").await;
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("c", "p"), "10.9.9.9"))
-        .await;
-    world.waits_for("c", "RequestedAddressOutOfRange").await;
-    let claims = world
-        .until::<IPClaim>("the error text of what cannot heal", |all| {
-            all["c"]
-                .status
-                .as_ref()
-                .is_some_and(|s| s.error_message.is_some())
-        })
-        .await;
-    assert_eq!(
-        claims["c"]
-            .status
-            .as_ref()
-            .unwrap()
-            .error_message
-            .as_deref(),
-        Some("Requested IP out of bounds of the pool")
-    );
-    world.delete::<IPClaim>("a").await;
-    assert_eq!(world.address_of("b").await, "10.0.0.3");
-    let patch = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.7"}}});
-    world
-        .api::<IPClaim>()
-        .patch("c", &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
-    assert_eq!(world.address_of("c").await, "10.0.0.7");
-    let claim = world.api::<IPClaim>().get("c").await.unwrap();
-    assert_eq!(
-        claim.status.unwrap().error_message,
-        None,
-        "binding removes the error text (U2)"
-    );
-    // Bound: the annotation is ignored from now on (A2, A9).
-    let patch = json!({"metadata": {"annotations": {"ipAddress": "10.0.0.8"}}});
-    world
-        .api::<IPClaim>()
-        .patch("c", &PatchParams::default(), &Patch::Merge(patch))
-        .await
-        .unwrap();
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("d", "p"), "10.0.0.8"))
-        .await;
-    assert_eq!(world.address_of("d").await, "10.0.0.8");
-    assert_eq!(world.address_of("c").await, "10.0.0.7");
-    world.end().await;
+    let steps = vec![
+        pool("p", range("10.0.0.1", "10.0.0.9")),
+        claim("a").asking_for("10.0.0.3").gets("10.0.0.3"),
+        claim("b")
+            .asking_for("10.0.0.3")
+            .waits_for("RequestedAddressUnavailable"),
+        claim("c")
+            .asking_for("10.9.9.9")
+            .waits_for("RequestedAddressOutOfRange"),
+        later("c").has_error(Some("Requested IP out of bounds of the pool")),
+        deleted("a"),
+        later("b").gets("10.0.0.3"),
+        now_asking("c", "10.0.0.7").gets("10.0.0.7"),
+        // Binding removes the error text (U2), and the annotation of a bound claim is ignored (A2).
+        later("c").has_error(None),
+        now_asking("c", "10.0.0.8").gets("10.0.0.7"),
+        claim("d").asking_for("10.0.0.8").gets("10.0.0.8"),
+        later("c").gets("10.0.0.7"),
+    ];
+    play(on, steps).await;
 }
 
 async fn a10_claims_of_both_kinds_with_one_name_are_two_claims(on: On) {
@@ -484,66 +390,45 @@ async fn a11_a_full_pools_waiting_claims_are_bound_oldest_first(on: On) {
 }
 
 async fn a11_claims_made_before_their_pool_are_bound_when_it_appears(on: On) {
-    let world = World::start(on).await;
-    world.claim("early", "p").await;
-    let message = world.waits_for("early", "PoolNotFound").await;
-    assert!(
-        !world.keeps_conditions() || message.contains(&format!("{}/p", world.namespace)),
-        "{message}"
-    );
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]}),
-        )
-        .await;
-    assert_eq!(world.address_of("early").await, "10.0.0.1");
-    world.end().await;
+    let steps = vec![
+        claim("early").waits_saying("PoolNotFound", "/p does not exist"),
+        pool("p", range("10.0.0.1", "10.0.0.9")),
+        later("early").gets("10.0.0.1"),
+    ];
+    play(on, steps).await;
 }
 
 async fn a12_a_squatted_object_name_costs_one_address_and_is_free_again_when_the_squatter_goes(
     on: On,
 ) {
     let world = World::start(on).await;
-    let _: IPAddress = world
-        .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPAddress", "metadata": {"name": "p-10-0-0-1"},
-            "spec": {"address": "172.16.0.1", "pool": {"name": "another"}, "claim": {"name": "x"}}}))
-        .await;
-    world
-        .pool(
-            "p",
-            json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}),
-        )
-        .await;
-    world.claim("a", "p").await;
-    assert_eq!(world.address_of("a").await, "10.0.0.2");
-    world.claim("b", "p").await;
-    world.waits_for("b", "PoolExhausted").await;
-    world.delete::<IPAddress>("p-10-0-0-1").await;
-    assert_eq!(world.address_of("b").await, "10.0.0.1");
+    let squatter = address_json("p-10-0-0-1", "another", "x", "172.16.0.1");
+    let _: IPAddress = world.create(squatter).await;
+    let steps = vec![
+        pool("p", range("10.0.0.1", "10.0.0.2")),
+        claim("a").gets("10.0.0.2"),
+        claim("b").waits_for("PoolExhausted"),
+        object_deleted("p-10-0-0-1"),
+        later("b").gets("10.0.0.1"),
+    ];
+    play_in(&world, steps).await;
     world.end().await;
 }
 
 async fn a14_addresses_are_canonical_and_two_never_share_a_name(on: On) {
     let world = World::start(on).await;
-    world
-        .pool("p", json!({"pools": [{"start": "1:2:3:4::", "end": "1:2:3:4::3"}, {"start": "1.2.3.4", "end": "1.2.3.4"}]}))
-        .await;
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("six", "p"), "1:2:3:4:0:0:0:0"))
-        .await;
-    assert_eq!(world.address_of("six").await, "1:2:3:4::");
-    let _: IPClaim = world
-        .create(with_annotation(claim_json("four", "p"), "1.2.3.4"))
-        .await;
-    assert_eq!(world.address_of("four").await, "1.2.3.4");
-    let names = world
+    let spec = json!({"pools": [{"start": "1:2:3:4::", "end": "1:2:3:4::3"}, {"start": "1.2.3.4", "end": "1.2.3.4"}]});
+    let steps = vec![
+        pool("p", spec),
+        claim("six").asking_for("1:2:3:4:0:0:0:0").gets("1:2:3:4::"),
+        claim("four").asking_for("1.2.3.4").gets("1.2.3.4"),
+    ];
+    play_in(&world, steps).await;
+    let objects = world
         .until::<IPAddress>("both objects", |all| all.len() == 2)
         .await;
-    assert_eq!(
-        names.into_keys().collect::<Vec<_>>(),
-        ["p-1-2-3-4", "p-1-2-3-4--0"]
-    );
+    let names: Vec<String> = objects.into_keys().collect();
+    assert_eq!(names, ["p-1-2-3-4", "p-1-2-3-4--0"]);
     world.end().await;
 }
 
