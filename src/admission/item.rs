@@ -17,7 +17,7 @@ pub(super) struct Spec<'a> {
     old: Option<&'a Value>,
 }
 
-/// One part of a spec.
+/// One field of a spec: its path, its value, and whether this write changes it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Item<'a> {
     /// Its path from the object.
@@ -40,7 +40,7 @@ pub(super) enum Reading<T> {
 }
 
 impl<T> Reading<T> {
-    /// The usable value.
+    /// The value, if it is there and can be used.
     pub(super) fn ok(self) -> Option<T> {
         match self {
             Self::Absent | Self::Bad => None,
@@ -194,7 +194,7 @@ impl<'a> Item<'a> {
         self.error(out, Cause::Invalid, detail);
     }
 
-    /// Its text.
+    /// Reads the field as a text; anything else is a finding.
     pub(super) fn text(&self, out: &mut Findings) -> Reading<&'a str> {
         match self.value {
             None => Reading::Absent,
@@ -225,7 +225,7 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// Its whole number.
+    /// Reads the field as a whole number; anything else is a finding.
     pub(super) fn whole(&self, out: &mut Findings) -> Reading<i64> {
         let Some(value) = self.value else {
             return Reading::Absent;

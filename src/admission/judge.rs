@@ -34,7 +34,7 @@ pub fn review(review: &Review<'_>, live: &dyn Live) -> Verdict {
     out.into_verdict()
 }
 
-/// Which file judges.
+/// The rules that a kind is judged by.
 #[derive(Debug, Clone, Copy)]
 enum Rules {
     Pool,

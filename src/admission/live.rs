@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::api::PoolKey;
 use crate::api::metal3::IPPoolSpec;
 
-/// Who holds an address.
+/// An address, and the address object that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
     /// The address.

@@ -15,7 +15,7 @@ pub(super) struct Path<'a> {
     place: Option<usize>,
 }
 
-/// Which part of the field.
+/// The part of a field that a path names.
 #[derive(Debug, Clone, Copy)]
 enum At<'a> {
     Whole,

@@ -36,7 +36,7 @@ pub enum Location {
     Outside,
 }
 
-/// What became of a wanted address.
+/// The result of [`Allocator::take`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Take {
     /// It was free and is used now.
@@ -115,7 +115,7 @@ struct Numbering {
     reserved: Slots,
 }
 
-/// An address, found.
+/// Where an address was found: in which segment, or outside of all.
 enum Slot {
     Usable { place: usize, number: u128 },
     Reserved { place: usize, number: u128 },
@@ -397,7 +397,7 @@ impl Total {
         self.next = next.wrapping_add(u128::from(and_one));
     }
 
-    /// Saturating.
+    /// Number of addresses; it saturates at the greatest number.
     fn count(&self) -> u128 {
         self.top.map_or(0, |top| top.saturating_add(1))
     }

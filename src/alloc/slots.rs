@@ -28,7 +28,7 @@ const CROWDED: u128 = 8;
 /// Free numbers of a chunk that are skipped one stretch after the other.
 const NEAR: u32 = 64;
 
-/// See the module's comment.
+/// The used numbers of a range (see the module).
 #[derive(Clone, Debug)]
 pub(super) struct Slots {
     /// The highest number; None when there is no number at all.
@@ -42,7 +42,7 @@ pub(super) struct Slots {
 }
 
 impl Slots {
-    /// All numbers of `0..=top` free.
+    /// A range of the numbers `0..=top`, all of them free; `None` has no number at all.
     pub(super) fn new(top: Option<u128>) -> Self {
         Self {
             top,
@@ -338,7 +338,7 @@ impl Runs {
         }
     }
 
-    /// The chunk is in no run.
+    /// Adds a chunk, which must be in no run yet.
     fn insert(&mut self, chunk: u128) {
         let last = self.0.remove(&(chunk + 1)).unwrap_or(chunk);
         if let Some((_, end)) = self.0.range_mut(..chunk).next_back()
@@ -350,7 +350,7 @@ impl Runs {
         self.0.insert(chunk, last);
     }
 
-    /// False if the chunk is in no run.
+    /// Takes a chunk out; `false` when it was in no run.
     fn remove(&mut self, chunk: u128) -> bool {
         let Some((first, last)) = self.run_of(chunk) else {
             return false;

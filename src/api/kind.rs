@@ -28,7 +28,7 @@ impl Kind {
         Self::Claims(ClaimKind::Capi),
     ];
 
-    /// API group.
+    /// Its API group, such as `ipam.metal3.io`.
     pub fn group(self) -> &'static str {
         match self {
             Self::Pools => names::METAL3_GROUP,
@@ -37,7 +37,7 @@ impl Kind {
         }
     }
 
-    /// The name in paths.
+    /// The resource's name in paths, such as `ippools`.
     pub fn plural(self) -> &'static str {
         match self {
             Self::Pools => "ippools",
@@ -109,7 +109,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Who brings a kind.
+/// Whose CustomResourceDefinition a kind has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Origin {
     /// This program's own CustomResourceDefinitions.

@@ -99,7 +99,7 @@ pub struct PoolObject {
     pub status: IPPoolStatus,
 }
 
-/// What is known of a Cluster.
+/// What pools need to know of a Cluster: its UID, and whether it is paused or being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClusterFacts {
     /// Its name.
@@ -249,7 +249,7 @@ impl Claim {
         self.meta.has_finalizer(self.kind.claim_finalizer())
     }
 
-    /// Its condition of this type.
+    /// The condition of this type in its status.
     pub fn condition(&self, type_: &str) -> Option<&Condition> {
         self.conditions.iter().find(|c| c.type_ == type_)
     }
@@ -352,7 +352,7 @@ impl PoolObject {
         }
     }
 
-    /// Its key.
+    /// Namespace and name.
     pub fn key(&self) -> PoolKey {
         PoolKey {
             namespace: self.meta.namespace.clone(),

@@ -27,7 +27,7 @@ const FIELD_MANAGER: &str = "metal3-ipam-apply";
 /// How often the ownership of one object's fields is moved when others keep writing it.
 const ATTEMPTS: usize = 8;
 
-/// What was done.
+/// How many objects were created and updated.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Applied {
     /// Objects that were not there.

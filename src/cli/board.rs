@@ -46,7 +46,7 @@ pub(super) enum Change {
 /// Namespace and key within it.
 type At<K> = (Arc<str>, K);
 
-/// The copy.
+/// The copy of the claims and pools that the watches keep up to date.
 #[derive(Debug, Default)]
 pub(super) struct Board {
     listed: BTreeSet<Kind>,
@@ -56,7 +56,7 @@ pub(super) struct Board {
     clusters: BTreeMap<At<Arc<str>>, ClusterFacts>,
 }
 
-/// How far all claims are.
+/// Whether all claims are bound, some still are to be, or some cannot be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Some may still get an address without anyone's doing.
@@ -67,7 +67,7 @@ pub(super) enum Verdict {
     Stuck(Vec<String>),
 }
 
-/// How far one claim is.
+/// Whether one claim is bound, waits, or cannot be bound.
 #[derive(Debug)]
 enum Standing<'a> {
     Bound(&'a Address),

@@ -40,7 +40,7 @@ pub(super) struct Manifest {
     pub(super) had_status: bool,
 }
 
-/// Where a manifest stands.
+/// File and line of a manifest, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
     file: String,

@@ -33,7 +33,7 @@ pub(super) enum LogFormat {
     Json,
 }
 
-/// How pools are served.
+/// Flags that say how pools are served, common to `manager` and `standalone`.
 #[derive(Debug, Args)]
 pub(super) struct Serving {
     /// How long a claim waits for an address before its status says so in errorMessage, which machine controllers take as

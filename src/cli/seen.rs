@@ -31,7 +31,7 @@ pub(super) struct Seen {
     servers: Vec<(&'static str, JoinHandle<()>)>,
 }
 
-/// What is shown.
+/// What the health and metrics servers show of a run.
 pub(super) struct Shown {
     pub(super) view: View,
     pub(super) pools: PoolMetrics,

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::pool::Moment;
 
-/// See the module.
+/// The monotonic time and the system's clock (see the module).
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
     /// What the system's clock showed at the start; from there the monotonic time is counted.
@@ -61,7 +61,7 @@ impl Clock {
         self.system.map_or_else(|| self.now(), |system| system())
     }
 
-    /// Both.
+    /// Both times, for one step of a pool.
     pub(super) fn moment(&self) -> Moment {
         Moment {
             now: self.now(),

@@ -11,7 +11,7 @@ use crate::api::Kind;
 /// Time that one answer is waited for.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// `/apis`.
+/// The answer of `/apis`.
 #[derive(Debug, Deserialize)]
 struct Groups {
     groups: Vec<Group>,
@@ -28,7 +28,7 @@ struct GroupVersion {
     version: String,
 }
 
-/// `/apis/GROUP/VERSION`.
+/// The answer of `/apis/GROUP/VERSION`.
 #[derive(Debug, Deserialize)]
 struct Resources {
     resources: Vec<Resource>,

@@ -86,7 +86,7 @@ impl Failures {
     }
 }
 
-/// What a panic said.
+/// The message of a panic.
 fn said(panic: &(dyn Any + Send)) -> String {
     let text = panic
         .downcast_ref::<&str>()

@@ -165,7 +165,7 @@ impl Intake {
         }
     }
 
-    /// Never returns.
+    /// Lists and watches the kind for as long as the process runs.
     pub(super) async fn run(mut self) {
         loop {
             let (asked, at) = (self.router.terms().current(), Instant::now());

@@ -114,7 +114,7 @@ pub(super) enum Entry {
     Late,
 }
 
-/// What one try came to.
+/// The result of one try to get or renew the lease.
 #[derive(Debug)]
 enum Try {
     /// The lease is ours; the try began then.

@@ -389,7 +389,7 @@ impl ReplyPlace {
         self.stage = Stage::Sent;
     }
 
-    /// Fills the place.
+    /// Puts the answer into the mailbox.
     pub(super) fn answer(mut self, outcome: Outcome) {
         self.fill(outcome);
     }

@@ -265,7 +265,7 @@ fn paused(spec: Option<&RawValue>) -> Value {
 }
 
 impl Event {
-    /// As it is counted.
+    /// The event's type as metrics count it.
     pub(super) fn name(&self) -> &'static str {
         match self {
             Self::Changed { name, .. } => name,
@@ -310,7 +310,7 @@ impl Unreadable {
         }
     }
 
-    /// Its name for people.
+    /// Namespace and name, as far as they are known, for the log.
     pub(super) fn described(&self) -> String {
         match &self.name {
             Some(name) => format!("{}/{}", name.namespace, name.name),

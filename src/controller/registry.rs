@@ -70,7 +70,7 @@ impl Registry {
         self.0.get(pool)?.board.read()
     }
 
-    /// By key.
+    /// The newest snapshot of every pool, by key.
     pub(super) fn snapshots(&self) -> Vec<Arc<Snapshot>> {
         let mut all: Vec<_> = self.0.iter().filter_map(|h| h.board.read()).collect();
         all.sort_by(|a, b| a.key.cmp(&b.key));

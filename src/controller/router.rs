@@ -295,7 +295,7 @@ impl Router {
             .insert(pool.name.clone());
     }
 
-    /// Ends that.
+    /// Ends what [`Self::watch_name`] began.
     pub(super) fn forget_name(&self, pool: &PoolKey, name: &AddressKey) {
         let mut state = self.state();
         let key = (pool.namespace.clone(), name.clone());

@@ -22,7 +22,7 @@ impl Terms {
         Term(self.current.load(Ordering::SeqCst))
     }
 
-    /// The next one begins.
+    /// Begins the next term.
     pub(super) fn begin(&self) {
         self.current.fetch_add(1, Ordering::SeqCst);
         self.changed.notify_waiters();

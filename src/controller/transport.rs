@@ -51,7 +51,7 @@ pub(super) struct Reply {
     pub(super) body: Bytes,
 }
 
-/// No answer.
+/// Why a request has no answer, and whether it can have been carried out.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Fault {
     /// There was no connection: nothing was sent.

@@ -273,7 +273,7 @@ impl Counts {
         });
     }
 
-    /// A snapshot changed.
+    /// Wakes the readers after a snapshot has changed.
     pub(super) fn changed(&self) {
         self.state.send_modify(|s| s.revision += 1);
     }

@@ -48,7 +48,7 @@ pub enum Verb {
 }
 
 impl Verb {
-    /// As metrics and RBAC name it.
+    /// The verb's name in metrics, such as `patch_status`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -127,7 +127,7 @@ pub(super) fn subject<'a>(pool: &'a PoolKey, request: &'a Request) -> Subject<'a
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Unserved(pub(super) Kind);
 
-/// The HTTP of a request.
+/// The HTTP request that carries out a pool's request.
 pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Result<Call, Unserved> {
     let subject = subject(pool, request);
     let version = served.version(subject.kind).ok_or(Unserved(subject.kind))?;

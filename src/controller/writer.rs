@@ -68,7 +68,7 @@ fn pause_after(reply: &Reply) -> Option<Duration> {
     Some(asked.min(LONGEST_PAUSE))
 }
 
-/// Requests in wait.
+/// Requests that wait to be sent.
 #[derive(Default)]
 struct Queue {
     /// What claims wait for.
@@ -81,7 +81,7 @@ struct Queue {
     closed: bool,
 }
 
-/// Requests of one sort.
+/// Waiting requests of one sort, by pool.
 #[derive(Default)]
 struct Lane {
     waiting: HashMap<PoolKey, VecDeque<Job>>,

@@ -32,7 +32,7 @@ const LIMITS: Limits = Limits {
     drain: Duration::ZERO,
 };
 
-/// One condition of being ready.
+/// One condition that `/readyz` asks for.
 pub struct Check {
     /// The last part of its path.
     pub name: &'static str,
@@ -53,12 +53,12 @@ impl Health {
         Listener::bind(addr).await.map(Self)
     }
 
-    /// Where it is bound.
+    /// The socket address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr()
     }
 
-    /// Serves until `shutdown`.
+    /// Answers `/healthz`, `/livez` and `/readyz` until `shutdown`.
     pub async fn serve(self, checks: Vec<Check>, shutdown: CancellationToken) {
         let checks = Arc::new(checks);
         let talk = |stream, guest: Guest| {
@@ -83,7 +83,7 @@ impl Health {
 }
 
 impl Check {
-    /// A check by this name.
+    /// A check of this name; `ready` returns why it fails.
     pub fn new(
         name: &'static str,
         ready: impl Fn() -> Result<(), String> + Send + Sync + 'static,

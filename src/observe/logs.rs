@@ -18,7 +18,7 @@ pub enum Format {
     Json,
 }
 
-/// How much is said.
+/// The least severity that is logged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Level {
     /// Problems only.
@@ -71,7 +71,7 @@ impl Dial {
         (self.0)(EnvFilter::new(level.directives()))
     }
 
-    /// A dial that turns nothing.
+    /// A handle that changes no level, for a log that was set up elsewhere.
     #[cfg(test)]
     pub(super) fn deaf() -> Self {
         Self(Arc::new(|_| Ok(())))

@@ -16,7 +16,7 @@ use super::request::{NewAddress, RequestId};
 use super::terms::Values;
 use super::time::Backoff;
 
-/// See the module.
+/// A claim and the address objects that name it (see the module).
 #[derive(Debug, Default)]
 pub(super) struct Case {
     pub(super) claim: Option<Box<ClaimRecord>>,
@@ -45,7 +45,7 @@ pub(super) struct Case {
 }
 
 impl Case {
-    /// Whether nothing is left of it.
+    /// Whether claim, objects, attempt and request are all gone, so that the case can be forgotten.
     pub(super) fn is_over(&self) -> bool {
         self.claim.is_none()
             && self.objects.is_empty()
@@ -91,7 +91,7 @@ pub(super) struct Attempt {
     pub(super) generation: i64,
 }
 
-/// How far a create is.
+/// What is known of the create of an address object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptState {
     /// Certainly not carried out.
@@ -128,7 +128,7 @@ pub(super) struct Vanished {
     pub(super) moved: Option<Timestamp>,
 }
 
-/// The server's no to a write.
+/// A write that the API server has refused.
 #[derive(Debug)]
 pub(super) struct Refused {
     /// What it refused, after "the API server refused".

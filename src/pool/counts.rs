@@ -34,7 +34,7 @@ pub const PROBLEM_KINDS: [&str; 7] = [
 /// Holders that a message names.
 const NAMED: usize = 5;
 
-/// See the module.
+/// Numbers of claims and problems (see the module).
 #[derive(Debug, Default)]
 pub(super) struct Counts {
     pub(super) claims: u64,

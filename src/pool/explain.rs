@@ -23,7 +23,7 @@ const PASSING: SignedDuration = SignedDuration::from_secs(1);
 /// Characters of a user's text that a message repeats.
 const ECHO: usize = 128;
 
-/// Someone's text, cut.
+/// A user's text, cut to a length that fits a message.
 pub(super) fn echo(text: &str) -> String {
     let mut cut: String = text.chars().take(ECHO).collect();
     if cut.len() < text.len() {

@@ -25,7 +25,7 @@ pub(super) enum Unready {
 }
 
 impl Unready {
-    /// As in the pool's condition.
+    /// The reason of the pool's `Ready` condition.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::NotFound => "NotFound",

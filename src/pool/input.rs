@@ -152,7 +152,7 @@ pub enum KindState {
 pub struct Kinds([KindState; Kind::ALL.len()]);
 
 impl Kinds {
-    /// Every kind in one state.
+    /// A table in which every kind is in this state.
     pub fn all(state: KindState) -> Self {
         Self([state; Kind::ALL.len()])
     }

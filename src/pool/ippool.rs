@@ -22,7 +22,7 @@ use super::status_writer::StatusWriter;
 use super::terms::Terms;
 use super::time::Backoff;
 
-/// The pool object, read.
+/// What is kept of the IPPool object.
 #[derive(Debug)]
 pub(super) struct PoolRecord {
     pub(super) uid: Uid,
@@ -76,7 +76,7 @@ impl PoolRecord {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
     }
 
-    /// Ranges and pre-allocations.
+    /// Number of ranges and pre-allocations in the spec.
     pub(super) fn entries(&self) -> usize {
         self.spec
             .as_ref()

@@ -91,7 +91,7 @@ impl Incarnation {
 // === impl Name ===
 
 impl Name {
-    /// Of the object with this metadata.
+    /// The name of the object with this metadata.
     pub fn of(meta: &Meta) -> Self {
         Self {
             namespace: meta.namespace.clone(),

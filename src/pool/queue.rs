@@ -12,7 +12,7 @@ use super::case::{Age, Case};
 use super::next::Class;
 use super::reason::Until;
 
-/// See the module.
+/// The cases that are to be looked at, and the claims that wait (see the module).
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// To be looked at in this step.

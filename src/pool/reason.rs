@@ -29,7 +29,7 @@ pub(super) enum Reason {
 }
 
 impl Reason {
-    /// As in an IPClaim's condition.
+    /// The reason as an IPClaim's `Ready` condition has it.
     pub(super) fn text(self) -> &'static str {
         match self {
             Self::Exhausted => "PoolExhausted",
@@ -115,7 +115,7 @@ pub(super) enum Until {
     Change,
 }
 
-/// A claim's waiting.
+/// For what and since when a claim waits.
 #[derive(Debug)]
 pub(super) struct Wait {
     pub(super) reason: Reason,

@@ -48,7 +48,7 @@ impl Finalizers {
     }
 }
 
-/// A claim.
+/// What is kept of a claim.
 #[derive(Debug)]
 pub(super) struct ClaimRecord {
     pub(super) uid: Uid,

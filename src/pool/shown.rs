@@ -29,7 +29,7 @@ pub(super) struct MissingObjects {
     by_name: BTreeMap<AddressKey, BTreeSet<ClaimKey>>,
 }
 
-/// What such a claim shows.
+/// The object that such a claim's status shows.
 #[derive(Debug, Clone, PartialEq)]
 struct MissingObject {
     object: AddressKey,

@@ -220,7 +220,7 @@ impl Space {
         self.allocator.is_full()
     }
 
-    /// O(1).
+    /// The pool's counts. O(1).
     pub(super) fn numbers(&self) -> Numbers {
         let counts = self.allocator.counts();
         let inside = u128::from(self.inside);

@@ -30,7 +30,7 @@ pub(super) struct PreAllocation {
     pub(super) address: Option<IpAddr>,
 }
 
-/// A spec, read.
+/// A pool's spec, read into ranges and values.
 #[derive(Debug, Default)]
 pub(super) struct Terms {
     pub(super) name_prefix: Arc<str>,

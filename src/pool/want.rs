@@ -171,7 +171,7 @@ impl Pool {
         pool.is_some_and(|pool| pool.terms.entries.is_empty())
     }
 
-    /// A9.
+    /// The address that the annotation of a claim asks for, or why the claim cannot have it now (A9).
     fn requested(
         &self,
         key: &ClaimKey,
@@ -245,7 +245,7 @@ impl Pool {
         }
     }
 
-    /// A8.
+    /// The address that is pre-allocated to a claim, or why the claim cannot have it now (A8).
     fn pre_allocated(
         &self,
         key: &ClaimKey,

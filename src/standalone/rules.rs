@@ -13,10 +13,10 @@ use crate::admission::{self, Cause, Holder, Live, Review};
 use crate::api::metal3::IPPoolSpec;
 use crate::api::{PoolKey, ip, names};
 
-/// All of them.
+/// All rules of `admission`, as the embedded server asks them.
 pub(super) struct Rules;
 
-/// The objects that are stored.
+/// What the rules ask about stored objects, answered from the embedded server's store.
 struct Facts<'a>(&'a Objects<'a>);
 
 // === impl Rules ===

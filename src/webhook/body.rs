@@ -21,11 +21,11 @@ const LARGE_ONES: usize = 8;
 /// For the whole body, and for the place that a long one needs. The API server waits 10 s at most by default.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// The places for long bodies.
+/// Limits how many long bodies are in memory at once.
 #[derive(Debug, Clone)]
 pub(super) struct Places(Arc<Semaphore>);
 
-/// A body that was read.
+/// A request's whole body, and its place among the long ones.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) bytes: Bytes,

@@ -28,7 +28,7 @@ pub struct Pair {
     pub key: Vec<u8>,
 }
 
-/// Where the certificate comes from.
+/// Where the server's certificate comes from: a folder, or the Secret that the manager keeps itself.
 #[derive(Debug, Clone)]
 pub enum Source {
     /// `tls.crt` and `tls.key` of this folder (`--webhook-cert-dir`).
@@ -54,7 +54,7 @@ struct State {
 }
 
 impl Certificates {
-    /// Nothing is read yet.
+    /// A source of certificates from which nothing is read yet.
     pub fn new(source: Source, options: TlsOptions) -> Self {
         Self {
             source,
@@ -115,7 +115,7 @@ impl Certificates {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The newest pair, and TLS with it.
+    /// Reads the newest pair of certificate and key, and configures TLS with it.
     fn find(&self) -> Result<(Pair, Arc<ServerConfig>), String> {
         match &self.source {
             Source::Given => {

@@ -56,7 +56,7 @@ pub trait Facts: Send + Sync + 'static {
     fn ask(&self, question: Question) -> BoxFuture<'_, Answer>;
 }
 
-/// What came of a review.
+/// The result of a review: a verdict, or why it cannot be given now.
 #[derive(Debug)]
 pub(super) enum Judged {
     /// The rules have spoken.

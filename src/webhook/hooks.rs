@@ -3,7 +3,7 @@
 
 use crate::api::{ClaimKind, names};
 
-/// What a path does.
+/// What the webhook at a path does with an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Act {
     /// Asks the rules.
@@ -14,7 +14,7 @@ pub enum Act {
     Nothing,
 }
 
-/// One path.
+/// One path of the webhook server, and the kind that it reviews.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hook {
     /// The path.
@@ -95,7 +95,7 @@ pub const HOOKS: [Hook; 9] = [
 ];
 
 impl Hook {
-    /// The hook of a path.
+    /// The hook that serves this path, if one does.
     pub(super) fn at(path: &str) -> Option<&'static Self> {
         HOOKS.iter().find(|hook| hook.path == path)
     }

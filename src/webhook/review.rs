@@ -87,7 +87,7 @@ pub(super) fn read(hook: &Hook, body: &[u8]) -> Result<Asked, String> {
     Ok(Asked { response, write })
 }
 
-/// A review that fits its path.
+/// An AdmissionReview that was read and is about the kind of its path.
 pub(super) struct Asked {
     /// Allows; made of the request.
     response: AdmissionResponse,
@@ -102,7 +102,7 @@ struct Write {
 }
 
 impl Asked {
-    /// The answer.
+    /// Judges the object and returns the AdmissionReview to answer with.
     pub(super) async fn answer(
         self,
         hook: &Hook,

@@ -46,7 +46,7 @@ const HEADS: Heads = Heads {
 #[derive(Debug)]
 pub struct Webhook(Listener);
 
-/// What every request needs.
+/// What all requests to the server share.
 struct Shared {
     certificates: Arc<Certificates>,
     facts: Arc<dyn Facts>,
@@ -66,7 +66,7 @@ impl Webhook {
         Listener::bind(addr).await.map(Self)
     }
 
-    /// Where it is bound.
+    /// The socket address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr()
     }
@@ -97,7 +97,7 @@ impl Webhook {
     }
 }
 
-/// One connection, to its end.
+/// Serves one connection until it ends.
 async fn talk(shared: Arc<Shared>, stream: Stream, guest: Guest) {
     let certificates = Arc::clone(&shared.certificates);
     // Files are read: not on a thread that others wait for.

@@ -59,7 +59,7 @@ pub(super) struct Reviews {
     pub(super) in_time: u64,
 }
 
-/// In force until they are removed.
+/// The webhook configurations of a round, in force until they are removed.
 pub(super) struct Hooks {
     client: Client,
     stored: Vec<String>,
@@ -164,7 +164,7 @@ impl Hooks {
         })
     }
 
-    /// Removes them.
+    /// Removes the webhook configurations.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         for path in &self.stored {
             delete(&self.client, path).await?;
@@ -225,7 +225,7 @@ async fn reviews(client: &Client) -> anyhow::Result<Reviews> {
 }
 
 impl Reviews {
-    /// For people.
+    /// Number and latency of the reviews, as one cell of the table.
     pub(super) fn text(self) -> String {
         if self.asked == 0 {
             return "no reviews".to_owned();

@@ -9,14 +9,14 @@ use std::sync::Arc;
 
 use crate::api::{Address, ClaimKind, Uid};
 
-/// Lives of objects.
+/// From when to when each address object lived, to find addresses that were given out twice.
 #[derive(Debug, Default)]
 pub(super) struct Lifetimes {
     living: HashMap<Uid, Life>,
     ended: Vec<(At, u64, u64)>,
 }
 
-/// An object that lives.
+/// An address object that has not ended yet.
 #[derive(Debug)]
 struct Life {
     kind: ClaimKind,
@@ -28,7 +28,7 @@ struct Life {
 type At = (Arc<str>, IpAddr);
 
 impl Lifetimes {
-    /// It is there, in this version.
+    /// The watch shows an address object in this version.
     pub(super) fn seen(&mut self, object: &Address) {
         if let (Ok(address), Some(revision)) = (&object.address, revision(object)) {
             let life = Life {

@@ -23,7 +23,7 @@ const HURRY: usize = 64;
 /// Claims that are there at once in churn.
 const CROWD: usize = 512;
 
-/// One round's objects.
+/// Creates and deletes the pools and claims of one round.
 pub(super) struct Load {
     client: Client,
     /// Where everything of the round is.

@@ -13,7 +13,7 @@ use super::usage::Usage;
 use super::{Bench, Mode};
 use crate::controller::Sent;
 
-/// What one round came to.
+/// The figures of one side in one round.
 #[derive(Debug, Clone)]
 pub(super) struct Round {
     pub(super) who: Who,

@@ -24,7 +24,7 @@ const KINDS: [&str; 2] = [
 const LOOKS: Duration = Duration::from_millis(100);
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// In force until it is removed.
+/// The admission policies of `deploy/claim-finalizers`, in force until they are removed.
 pub(super) struct Rule {
     client: Client,
     names: Vec<String>,
@@ -80,7 +80,7 @@ impl Rule {
         bail!("the API server has not taken up the policies within {PATIENCE:?}")
     }
 
-    /// Removes them.
+    /// Removes the policies.
     pub(super) async fn remove(self) -> anyhow::Result<()> {
         for name in &self.names {
             for plural in KINDS {

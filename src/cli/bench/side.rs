@@ -17,7 +17,7 @@ use super::site::Site;
 use crate::api::{AddressKey, Claim, ClaimKey, Meta};
 use crate::controller::{Ceiling, Controller, Sent, Settings, Target, View, object_name};
 
-/// Who takes part.
+/// The sides of a round: the bare writes, and the controller in several settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Who {
     /// The bare writes: three per claim (six in churn) and nothing else.
@@ -35,7 +35,7 @@ pub(super) enum Who {
 }
 
 impl Who {
-    /// For people.
+    /// As the table names it.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Ceiling => "bare writes",
@@ -47,7 +47,7 @@ impl Who {
         }
     }
 
-    /// For programs.
+    /// As the JSON output names it.
     pub(super) fn key(self) -> &'static str {
         match self {
             Self::Ceiling => "ceiling",
@@ -60,7 +60,7 @@ impl Who {
     }
 }
 
-/// A side at work.
+/// One side of a round while it runs.
 pub(super) struct Side {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,

@@ -14,7 +14,7 @@ pub(super) struct Usage {
     pub(super) resident: u64,
 }
 
-/// What was used until now.
+/// CPU time and memory that this process has used until now.
 pub(super) fn now() -> Usage {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

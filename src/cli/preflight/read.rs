@@ -19,7 +19,7 @@ use crate::pool::{KindState, Kinds};
 /// Objects on a page.
 const PAGE: usize = 500;
 
-/// What the cluster has.
+/// What preflight has read of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// Of Kubernetes.

@@ -13,7 +13,7 @@ use crate::pool::{Config, Effect, Input, LeakRepair, Object, Pool, Request, Scop
 /// Two looks for leaks agree after this time.
 const LOOKS: [SignedDuration; 2] = [SignedDuration::from_mins(11), SignedDuration::from_mins(22)];
 
-/// What one pool came to.
+/// What the manager would do with one pool.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
     pub(super) key: PoolKey,

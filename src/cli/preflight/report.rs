@@ -10,7 +10,7 @@ use super::rehearsal::Rehearsal;
 use super::{Finding, Level, Output};
 use crate::api::ClaimKind;
 
-/// See the module.
+/// All findings of a preflight, and how they are printed.
 #[derive(Debug)]
 pub(super) struct Report {
     version: String,

@@ -41,7 +41,7 @@ const BODY: usize = 64;
 #[derive(Debug)]
 pub struct Diagnostics(Listener);
 
-/// What is served.
+/// What the diagnostics server shows: metrics, and the log's level.
 #[derive(Debug, Clone)]
 pub struct Served {
     /// Everything under `/metrics`.
@@ -50,7 +50,7 @@ pub struct Served {
     pub dial: Dial,
 }
 
-/// Who may ask.
+/// Which callers are answered.
 #[derive(Debug)]
 pub enum Guard {
     /// Anyone who reaches the port, for metrics only (`--insecure-diagnostics`).
@@ -73,12 +73,12 @@ impl Diagnostics {
         Listener::bind(addr).await.map(Self)
     }
 
-    /// Where it is bound.
+    /// The socket address that the server listens on.
     pub fn addr(&self) -> SocketAddr {
         self.0.addr()
     }
 
-    /// Serves until `shutdown`.
+    /// Answers scrapes and changes of the log's level until `shutdown`.
     pub async fn serve(self, served: Served, guard: Guard, shutdown: CancellationToken) {
         let (tls, full) = match &guard {
             Guard::Open => (None, Full::CloseOldest),

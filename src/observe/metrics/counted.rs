@@ -96,7 +96,7 @@ impl SecretRepair {
     }
 }
 
-/// What came of one step.
+/// What a step of a pool's worker did, for its metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Step {
     /// How long it took.
@@ -164,7 +164,7 @@ impl Metrics {
             .inc();
     }
 
-    /// One step of a pool's worker.
+    /// Counts one step of a pool's worker.
     pub fn stepped(&self, step: Step) {
         let seconds = step.took.as_secs_f64();
         self.reconcile_seconds.observe(seconds);
@@ -186,13 +186,13 @@ impl Metrics {
         self.active_workers.inc();
     }
 
-    /// It has worked it off.
+    /// Counts that a worker has emptied its mailbox, which took so long.
     pub fn work_ends(&self, took: Duration) {
         self.worked.observe(took.as_secs_f64());
         self.active_workers.dec();
     }
 
-    /// A request of a pool goes out.
+    /// Counts a request of a pool as in flight until the returned value is dropped.
     pub fn request_begins(&self) -> InFlight {
         self.in_flight.inc();
         InFlight(self.in_flight.clone())
@@ -222,12 +222,12 @@ impl Metrics {
         });
     }
 
-    /// An event of a watch came.
+    /// Counts an event of a watch, by kind and type.
     pub fn watch_event(&self, kind: &str, event: &str) {
         self.watch_events.with_label_values(&[kind, event]).inc();
     }
 
-    /// A watch is begun again.
+    /// Counts that a watch was begun anew, by kind and reason.
     pub fn watch_restarted(&self, kind: &str, reason: &str) {
         self.watch_restarts.with_label_values(&[kind, reason]).inc();
     }

@@ -44,7 +44,7 @@ pub struct Sight {
     pub backlog: usize,
 }
 
-/// How a scrape gets its sight.
+/// Returns what a scrape of the metrics shows of the pools and kinds.
 pub type Look = Box<dyn Fn() -> Sight + Send + Sync>;
 
 /// The type of the text that [`text`] makes.

@@ -26,7 +26,7 @@ const CERTIFICATE_LEFT: i32 = 30;
 /// When a new authority is due, beside the Secret's data.
 const RENEW: &str = "ipam.metal3.io/authority-renew-after";
 
-/// What the Secret holds.
+/// The certificates and keys in the Secret.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Content {
     /// Authorities that are trusted, in PEM: the one that signs first, then the one before it.
@@ -39,7 +39,7 @@ pub(super) struct Content {
     renew: Timestamp,
 }
 
-/// How far good content is.
+/// How far an exchange of the authority is, and what of whole content is to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Standing {
     pub(super) exchange: Exchange,
@@ -60,7 +60,7 @@ pub(super) enum Exchange {
     Signed,
 }
 
-/// What the leader does next.
+/// What the leader does with the Secret next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Step {
     Nothing,
@@ -124,7 +124,7 @@ impl Content {
         Ok((content, standing))
     }
 
-    /// As a Secret.
+    /// Writes the content into a Secret.
     pub(super) fn write(&self, secret: &mut Secret) {
         let data = [
             ("ca.crt", self.bundle().into_bytes()),
@@ -182,7 +182,7 @@ impl Content {
         })
     }
 
-    /// The step carried out.
+    /// The content after this step.
     pub(super) fn after(
         &self,
         step: Step,

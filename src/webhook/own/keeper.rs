@@ -34,7 +34,7 @@ const TRIES: usize = 3;
 /// Looks in a row after which a replica is sure of what it knows. Before that another one puts a foreign Secret right.
 const SURE: u32 = 3;
 
-/// Names of the objects.
+/// Names of the Secret, the Service and the webhook configurations of this installation.
 #[derive(Debug, Clone)]
 pub struct Own {
     /// Namespace of the Secret: the manager's.
@@ -71,7 +71,7 @@ impl Default for Times {
     }
 }
 
-/// See the module.
+/// Keeps the Secret with the webhook's certificate, and the `caBundle` of the configurations.
 pub struct Keeper {
     client: Client,
     own: Own,
@@ -92,7 +92,7 @@ pub struct Keeper {
     troubles: BTreeMap<&'static str, String>,
 }
 
-/// What a replica saw in the Secret.
+/// What this replica saw in the Secret when it looked last.
 struct Known {
     content: Content,
     /// Looks in a row at which this installation's content was found, up to [`SURE`].
@@ -195,7 +195,7 @@ impl Keeper {
         self.noted("renewal", stepped);
     }
 
-    /// Keeps what this look found.
+    /// Remembers the content that this look found.
     fn saw(&mut self, content: Content) {
         let looks = match &self.last {
             Some(last) if last.at.elapsed() <= self.times.trusted => last.looks,

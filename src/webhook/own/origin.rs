@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::authority::Content;
 
-/// Where content comes from.
+/// Who made the content of the Secret: this installation, or somebody else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Origin {
     /// From this installation.
@@ -19,7 +19,7 @@ pub(super) enum Origin {
     Unknown,
 }
 
-/// What speaks for content.
+/// What this replica knows for and against the content of the Secret.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Evidence<'a> {
     /// The authorities that this replica saw last; none before its first look.
