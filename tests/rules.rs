@@ -1,5 +1,5 @@
-//! Holds the scenarios to the reference: every rule of sections 2 to 5 of `docs/spec.md` has a scenario that is named by its id
-//! and runs on both servers.
+//! Compares the scenarios with the reference: every rule of sections 2 to 5 of `docs/spec.md` has a scenario that is named by its
+//! id and runs on both servers.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -65,11 +65,11 @@ fn in_tree(path: &str) -> std::path::PathBuf {
 }
 
 /// The scenarios of a folder and its folders, by name.
-fn told(folder: &Path, into: &mut BTreeSet<String>) {
+fn collect(folder: &Path, into: &mut BTreeSet<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.is_dir() {
-            told(&path, into);
+            collect(&path, into);
         } else if path.extension().is_some_and(|e| e == "rs") {
             let source = fs::read_to_string(&path).unwrap();
             into.extend(scenarios(&source));
@@ -81,7 +81,7 @@ fn told(folder: &Path, into: &mut BTreeSet<String>) {
 fn every_rule_has_a_scenario_on_both_servers() {
     let rules = rules(&fs::read_to_string(in_tree("docs/spec.md")).unwrap());
     let mut names = BTreeSet::new();
-    told(&in_tree("tests/suite"), &mut names);
+    collect(&in_tree("tests/suite"), &mut names);
     let mut of_rule: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for name in &names {
         for id in ids(name) {

@@ -1,4 +1,4 @@
-//! Closes a run of `make test`: what the suite did, added up, and that nothing of it was silently left out.
+//! Ends a run of `make test`: adds up what the suite did, and fails when a part did too little without a reason.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Alerts, their runbooks and their unit tests belong together: none is without the others.
+//! Every alert has a runbook and a unit test, every metric that it names exists.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,5 +1,5 @@
-//! The 17 rules of grafana/dashboard-linter, which no registry here has, each by its name: they hold on every dashboard, and
-//! each is shown to catch a violation.
+//! The 17 rules of grafana/dashboard-linter, each by its name: they hold on every dashboard, and each is shown to catch a
+//! violation.
 
 use std::collections::BTreeSet;
 

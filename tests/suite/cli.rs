@@ -158,7 +158,7 @@ fn the_quickstart_ends_in_its_table() {
     assert_eq!(mode(folder), 0o700);
 }
 
-/// A11, U1: a claim without an address is told why, and gets one when the pool grows, whoever has it keeps it (A2).
+/// A11, U1: the table says why a claim has no address; it gets one when the pool grows, and bound claims keep theirs (A2).
 #[test]
 fn exhaustion_ends_in_a_reason_and_recovers_by_itself() {
     let dir = TempDir::new().unwrap();
@@ -287,7 +287,7 @@ async fn a_backup_of_objects_only_gives_every_claim_its_address_again() {
     );
 }
 
-/// A11, P2: what was missing is named, and what a last run told a claim is not taken for an answer of this one.
+/// A11, P2: the output names what was missing, and a condition of the last run does not count as an answer of this one.
 #[test]
 fn a_restart_with_what_was_missing_binds_what_waited() {
     let dir = TempDir::new().unwrap();

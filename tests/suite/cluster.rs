@@ -1,4 +1,4 @@
-//! Scenarios of rule P2: the Cluster that a pool belongs to appears late, vanishes early, changes or goes without its pool.
+//! Scenarios of rule P2: the Cluster of a pool is created late, deleted early, changed, or deleted without its pool.
 
 use kube::ResourceExt;
 use kube::api::DeleteParams;

@@ -1,8 +1,8 @@
 //! A real control plane: etcd, kube-apiserver and kube-controller-manager (garbage collector and namespace controller), linked
 //! from their Go modules by `tests/kube`, with Cluster API's real definitions from `tests/capi`.
 //!
-//! Built once into the user's cache folder, started once per test process, by whoever needs it first. The three processes end
-//! when their standard input does, so nothing outlives the test process, however it ends; etcd takes the folder with it.
+//! Built once into the user's cache folder, and started once per test process, by the first test that needs it. The three
+//! processes end when their standard input does, so nothing outlives the test process, however it ends; etcd deletes the folder.
 
 use std::env;
 use std::fs;

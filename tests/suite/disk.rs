@@ -1,5 +1,5 @@
-//! A disk that fills up under the embedded server, from outside: the program ends with a plain message and exit code 1, and what
-//! was answered is there when it is started again.
+//! A disk that fills up under the embedded server, from outside: the program ends with a plain message and exit code 1, and every
+//! answered write is stored when it is started again.
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Writes as dry runs: a server judges them as it does any other, and nothing is stored.
+//! Writes as dry runs: a server applies the same rules as to other writes, and stores nothing.
 
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::core::{ApiResource, GroupVersionKind};

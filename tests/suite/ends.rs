@@ -108,7 +108,7 @@ async fn r2_r3_claims_go_with_every_kind_of_propagation(on: On) {
         world.address_of(name).await;
         world.capi_address_of(name).await;
     }
-    // The pool is full: whoever comes next is served only when an address is really free.
+    // The pool is full: the next claim is served only when an address is really free.
     world.claim("next", "p").await;
     world.capi_claim("next", "p").await;
     world.waits_for("next", "PoolExhausted").await;

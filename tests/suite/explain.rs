@@ -1,4 +1,4 @@
-//! Scenarios of `docs/spec.md` sections 5 and 6: what users see, and bad input that slipped past admission.
+//! Scenarios of `docs/spec.md` sections 5 and 6: what users see, and bad input that passed admission.
 
 use kube::api::{Patch, PatchParams};
 use metal3_ipam::api::capi::IPAddressClaim;

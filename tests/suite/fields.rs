@@ -1,5 +1,5 @@
-//! Who owns which field: fixed scripts of requests, sent to the embedded server and to the real one. After each step code and
-//! answer must be the same, the whole object with its `managedFields`, less UIDs, versions and times.
+//! Ownership of fields: fixed scripts of requests, sent to the embedded server and to the real one. After each step both must
+//! return the same code and object, `managedFields` included, without UIDs, versions and times.
 
 mod scripts;
 
@@ -17,7 +17,7 @@ use crate::{control_plane, tally};
 const JSON: &str = "application/json";
 const APPLY: &str = "application/apply-patch+yaml";
 
-/// One request. `$RV` and `$UID` in its body are those of the last object that was answered.
+/// One request. `$RV` and `$UID` in its body are those of the last returned object.
 #[derive(Clone)]
 struct Step {
     method: Method,
@@ -223,7 +223,7 @@ fn blur_fields(map: &mut Map<String, Value>) {
     ] {
         if let Some(Value::Array(list)) = map.get_mut(name) {
             list.sort_by_key(|entry| by.map(|field| entry[field].to_string()));
-            // The real server looks at metadata several times, and tells each time.
+            // The real server checks metadata several times, and warns each time.
             list.dedup();
         }
     }

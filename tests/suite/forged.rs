@@ -1,4 +1,4 @@
-//! What people make by hand and write where it is not theirs to write: address objects of every kind (A4, A5, A14, A15), and the
+//! Objects that users create or edit although the controller owns them: address objects of both kinds (A4, A5, A14, A15), and the
 //! status of claims and pools (A3, U2, U3).
 
 use kube::core::ObjectMeta;

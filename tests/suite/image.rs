@@ -1,5 +1,5 @@
-//! The container image. What describes it agrees with the manifests, which `make test` looks at; that its content serves claims on
-//! an empty root, and which crates it names, needs the built image: `make image-test`.
+//! The container image. `make test` compares its description with the manifests; the tests of its content (claims are served on
+//! an empty root, the crates are named) need the built image: `make image-test`.
 
 use std::collections::BTreeSet;
 use std::fs;

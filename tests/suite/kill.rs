@@ -1,4 +1,4 @@
-//! `kill -9` of the standalone process: whatever was answered is there after the restart, and everything asked for is bound.
+//! `kill -9` of the standalone process: every answered write is stored after the restart, and every claim is bound.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};

@@ -1,4 +1,4 @@
-//! Cluster API's kinds are absent, come, change their version, go and come back, while claims are bound (A3).
+//! Cluster API's kinds are absent, appear, change their version, disappear and appear again, while claims are bound (A3).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! kubectl against the embedded server, over TLS with the kubeconfig that the server writes. No controller runs: where a
-//! condition is waited for, the test sets it itself.
+//! kubectl against the embedded server, over TLS with the kubeconfig that the server writes. No controller runs: where kubectl
+//! waits for a condition, the test sets it.
 
 mod apply;
 mod verbs;

@@ -1,5 +1,5 @@
-//! Scenarios of rule R7: creates whose answer never comes, though some of them are carried out. A layer between the controller
-//! and the server, on either kind of server, loses the answers until it is told to stop.
+//! Scenarios of rule R7: creates whose answer is lost, some of them after the commit. A layer between the controller and the
+//! server, on either kind of server, drops the answers until the test stops it.
 
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ enum Fate {
     Dropped,
 }
 
-/// Loses the answers to creates of address objects, as long as it is told to.
+/// Drops the answers to creates of address objects until the test stops it.
 struct Loser {
     fate: Fate,
     losing: watch::Sender<bool>,

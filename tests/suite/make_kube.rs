@@ -1,4 +1,4 @@
-//! `make kube`: the real control plane of the tests, to try things on and to measure against. No test of anything.
+//! `make kube`: the real control plane of the tests, for trials by hand and for `metal3-ipam bench`. It tests nothing.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! What the metrics tell of pools, from their first moment to their end.
+//! The metrics of pools, from their first moment to their end.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -35,7 +35,7 @@ impl<'a> Scraper<'a> {
         }
     }
 
-    /// Series of this pool of the scenario, by what they tell and why.
+    /// Series of this pool of the scenario, by metric and reason.
     fn scrape(&self, pool: &str) -> BTreeMap<String, f64> {
         let mut series = BTreeMap::new();
         for family in self.registry.gather() {

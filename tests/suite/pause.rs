@@ -1,4 +1,4 @@
-//! Scenarios of rule P1: what a pause stops, in every form that it has, and that its end makes up for it.
+//! Scenarios of rule P1: a pause, in each of its forms, stops all writes, and its end makes up for them.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A proxy before an API server, for a program under test: it writes down every request in the order of arrival, and what it
-//! was answered. It passes the caller's own token on, so the server judges the caller's rights and not the test's.
+//! A proxy before an API server, for a program under test: it records every request in the order of arrival, and its answer. It
+//! passes the caller's token on, so the server applies the caller's rights and not the test's.
 
 use std::convert::Infallible;
 use std::fmt::{self, Display, Formatter};

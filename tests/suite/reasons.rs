@@ -1,4 +1,4 @@
-//! Every reason for which a claim can be without an address, as both kinds of claim say it (U1, U2, A8, A9).
+//! Every reason for which a claim can be without an address, as the conditions of both kinds report it (U1, U2, A8, A9).
 
 use http::{Method, Request, Response};
 use kube::api::PostParams;

@@ -1,4 +1,4 @@
-//! The API server ends in the middle of a burst and comes back, under a controller that goes on.
+//! The API server ends in the middle of a burst and is started again, while the controller keeps running.
 
 use std::net::Ipv4Addr;
 

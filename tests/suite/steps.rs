@@ -21,7 +21,7 @@ use crate::harness::{DEADLINE, World, capi_claim_json, claim_json};
 
 /// The annotation of a pause, set and taken off.
 pub(crate) const PAUSED: &str = "cluster.x-k8s.io/paused";
-/// The label that tells managers apart (P4).
+/// The label of `--watch-filter`, which names the manager of an object (P4).
 pub(crate) const WATCH_FILTER: &str = "cluster.x-k8s.io/watch-filter";
 /// The label that names an object's Cluster.
 pub(crate) const CLUSTER_NAME: &str = "cluster.x-k8s.io/cluster-name";
@@ -219,7 +219,7 @@ impl World {
         pools.remove(pool).unwrap()
     }
 
-    /// Another controller on this server; it must be told its namespace where the server is shared.
+    /// Another controller on this server, for the scenario's namespace.
     pub(crate) fn another_controller(&self, mut settings: Settings) -> Another {
         settings.namespace = Some(self.namespace.clone());
         let client = self.of_controllers();
@@ -231,7 +231,7 @@ impl World {
     }
 
     /// Returns when the controller has seen all that was written before this call, and has done what there was to do: a pool
-    /// that needs one new object of every watched kind is served, and each kind's watch tells in the order of writes. Leaves
+    /// that needs one new object of every watched kind is served, and each kind's watch sends events in the order of writes. Leaves
     /// nothing behind.
     pub(crate) async fn looked_at_everything(&self, labels: &Value) {
         static COUNT: AtomicU64 = AtomicU64::new(0);
@@ -240,7 +240,7 @@ impl World {
             object["metadata"]["labels"] = labels.clone();
             object
         };
-        // Both addresses are held by others: the claims are served once both watches of address objects have told that
+        // Both addresses are held by others: the claims are served once both watches of address objects have shown that
         // those are gone.
         let (one, two) = (format!("{name}-one"), format!("{name}-two"));
         let _: IPAddress = self

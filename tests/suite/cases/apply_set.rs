@@ -1,5 +1,5 @@
-//! `kubectl apply --prune --applyset` marks its members by a label. A controller that copies it to what it makes gives the next
-//! run its own objects to prune.
+//! `kubectl apply --prune --applyset` labels its members. A controller that copies this label to the address objects makes the
+//! next run prune them.
 
 use kube::ResourceExt;
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};

@@ -1,4 +1,5 @@
-//! A Cluster's name may have 253 characters, a label's value 63: a pool of such a Cluster is refused or says so, and goes again.
+//! A Cluster's name may have 253 characters, a label's value 63: a pool of a Cluster with a longer name
+//! is refused, or reports it in a condition and can be deleted.
 
 use kube::ResourceExt;
 use kube::api::PostParams;

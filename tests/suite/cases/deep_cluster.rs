@@ -1,5 +1,5 @@
-//! A Cluster that is nested deeper than a JSON parser reads: a real server stores it. Only metadata and `spec.paused` of it are
-//! read, so it keeps nobody from an address, also over a restart (A12).
+//! A Cluster that is nested deeper than a JSON parser reads: a real server stores it. The controller reads only its metadata and
+//! `spec.paused`, so it keeps no claim from an address, also after a restart (A12).
 
 use metal3_ipam::api::metal3::IPClaim;
 use serde_json::json;

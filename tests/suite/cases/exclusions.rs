@@ -1,4 +1,5 @@
-//! Exclusions that come and go under living claims: an address in use stays its claim's, an excluded one is given to nobody.
+//! Exclusions that are added and removed under living claims: an address in use stays its claim's, an excluded one is never
+//! allocated.
 
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The controller is there before its definitions are, they come one by one, and they go while objects exist: it recovers by
-//! itself, and nothing hangs.
+//! The controller starts before the definitions exist, they appear one by one, and they are deleted while objects exist: it
+//! recovers by itself, and no claim hangs.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What other projects' users reported, as scenarios of this one: each file is about one kind of trouble.
+//! Faults that users of other projects reported, as scenarios of this one: one kind of fault in each file.
 
 mod apply_set;
 mod cluster_name;

@@ -1,5 +1,5 @@
-//! The delete phase of a move on a pool that nobody paused: the mover's mark is all that tells it from an accident. Nothing gets
-//! its finalizer back, nothing is put back, and no address that a living claim shows is given to another.
+//! The delete phase of `clusterctl move` on a pool that is not paused: only the annotation `delete-for-move` distinguishes it
+//! from an accident. No object gets its finalizer back, none is created again, and no address that a living claim shows is allocated.
 
 use std::fmt::Debug;
 

@@ -1,5 +1,5 @@
-//! Two pools, two prefixes, two addresses and one object name: `prov` with fd00:1::5 and `prov-fd00` with 1::5. The claim that
-//! comes second waits, says what is in its way, and is served when that goes.
+//! Two pools, two prefixes, two addresses and one object name: `prov` with fd00:1::5 and `prov-fd00` with 1::5. The second
+//! claim waits, its condition names the object in its way, and it is served when that object is gone.
 
 use kube::ResourceExt;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};

@@ -1,4 +1,5 @@
-//! A chart leaves `key:` with nothing behind it: both servers take or refuse each null alike, and none stops the controller.
+//! A chart writes `key:` without a value, which is null: both servers accept or refuse the same nulls, and none stops the
+//! controller.
 
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use serde_json::{Value, json};

@@ -1,5 +1,5 @@
-//! The mover has taken an address object away and dies before it takes the claim: the pool is live and others ask. The address
-//! that the claim shows stays the claim's.
+//! `clusterctl move` has deleted an address object and dies before it deletes the claim: the pool is served and other claims
+//! ask. The address that the claim shows stays the claim's.
 
 use kube::api::{Patch, PatchParams};
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};

@@ -1,4 +1,5 @@
-//! `kubectl wait`, Flux and Argo judge a pool by `observedGeneration` and its conditions': every pool gets there.
+//! `kubectl wait`, Flux and Argo read `observedGeneration` of a pool and of its conditions: it reaches the generation of every
+//! pool.
 
 use metal3_ipam::api::capi::Cluster;
 use metal3_ipam::api::metal3::IPPool;

@@ -1,5 +1,5 @@
-//! A policy that came later denies the updates that take finalizers off: the claim that hangs says why, holds its address,
-//! disturbs nobody, and goes when the denial ends.
+//! A policy that was added later denies the updates that remove finalizers: the claim's condition says why it hangs, it holds its
+//! address, delays no other claim, and is released when the policy is gone.
 
 use std::future::Future;
 

@@ -1,4 +1,4 @@
-//! The first address of a range moves down, and a used range is split in two: nobody's address moves.
+//! The start of a range moves down, and a range in use is split in two: no claim's address changes.
 
 use kube::ResourceExt;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};

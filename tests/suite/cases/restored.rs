@@ -1,6 +1,6 @@
-//! The store is restored from an older copy behind a running controller: revisions go backwards. Nothing is given out twice,
-//! nothing that the store knows again is released, and the controller does not stand still: it ends with a line that says so,
-//! and is right after its restart.
+//! The store is restored from an older copy behind a running controller: revisions go backwards. No address is allocated
+//! twice, no object that exists again is released, and the controller does not hang: it ends with a line that says why, and its
+//! state is correct after the restart.
 
 use std::fs;
 use std::net::Ipv4Addr;

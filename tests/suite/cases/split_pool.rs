@@ -1,5 +1,5 @@
-//! A pool is split in two by a tool that tries its changes first, each on its own, against what is stored: a dry run stores and
-//! decides nothing.
+//! A tool splits a pool in two and first sends each change as a dry run, against the stored objects: a dry run stores nothing and
+//! allocates nothing.
 
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};

@@ -1,4 +1,4 @@
-//! What the layer answers by itself.
+//! Answers that the layer makes without the server.
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode};
@@ -25,7 +25,7 @@ fn said(code: u16, body: &Value) -> Response<Answer> {
     response
 }
 
-/// An error as the server says it.
+/// An error as the server returns it.
 pub(super) fn refusal(code: u16) -> Response<Answer> {
     let reason = match code {
         401 => "Unauthorized",

@@ -77,7 +77,7 @@ impl Layer {
         })
     }
 
-    /// A layer that can tell how lists stood earlier (W1).
+    /// A layer that keeps earlier lists, to return them as stale ones (W1).
     pub(crate) fn remembering(server: Client, faults: Box<dyn Faults>) -> Arc<Self> {
         Arc::new(Self {
             remember_lists: true,

@@ -1,5 +1,5 @@
-//! Several faults in one run, drawn from a seed; and that a run is named by it. `FAULT_SEED` and `FAULT_RUNS` make others and
-//! more; a failure names its script and seed, which alone repeat it.
+//! Several faults in one run, drawn from a seed, and the test that a seed repeats its run. `FAULT_SEED` and `FAULT_RUNS` set the
+//! first seed and the number of runs; a failure names its script and seed, which repeat it.
 
 use super::campaign::{SEED, Trial, campaign, clean};
 use super::plan::Plan;

@@ -1,4 +1,4 @@
-//! Runs that found something once, kept as they were.
+//! Runs that found a fault once, kept as they were.
 
 use metal3_ipam::api::ClaimKind;
 use metal3_ipam::api::Kind;

@@ -44,7 +44,7 @@ pub(crate) struct RunSetup<'a> {
     pub(crate) seed: u64,
     pub(crate) faults: Box<dyn Faults>,
     pub(crate) leased: Leased,
-    /// Whether the layer keeps earlier lists, to tell them as stale ones.
+    /// Whether the layer keeps earlier lists, to return them as stale ones.
     pub(crate) remembers: bool,
     /// How long a fault of it may last.
     pub(crate) patience: Duration,

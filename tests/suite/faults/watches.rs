@@ -1,4 +1,4 @@
-//! Every event of every script's clean run meets a fault, one kind of fault after the other, and so do the lists.
+//! Every event of every script's clean run gets a fault, one kind of fault after the other, and so does every list.
 
 use std::time::Duration;
 

@@ -116,7 +116,7 @@ pub(super) async fn watch(
 }
 
 impl Stream {
-    /// The next bytes to tell; `None` at the end.
+    /// The next bytes to send; `None` at the end.
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if self.process.dead.is_cancelled() {

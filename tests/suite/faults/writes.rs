@@ -1,5 +1,5 @@
-//! Every write of every script meets every fault: F1 and F2 (with F7 and F8), and the process dies at it in all three positions
-//! (F3, F4, F5). Where a fault comes in several ways, the writes meet them in turn; with `FAULT_ALL` each meets all.
+//! Every write of every script gets every fault: F1 and F2 (with F7 and F8), and the process dies at it in all three positions
+//! (F3, F4, F5). Where a fault comes in several ways, the writes get them in turn; with `FAULT_ALL` each gets all.
 
 use super::campaign::{Trial, campaign};
 use super::plan::{Loss, Plan, RequestFault, When};

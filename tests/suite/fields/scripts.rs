@@ -1,4 +1,4 @@
-//! The scripts.
+//! The scripts of requests.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,4 @@
-//! What a tenant tries, one after the other, on a namespace in which the manager serves claims.
+//! Attacks of a tenant, one after the other, on a namespace in which the manager serves claims.
 
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
 use serde_json::{Value, json};

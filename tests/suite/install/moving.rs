@@ -1,4 +1,4 @@
-//! `clusterctl move` itself, between two real API servers with a manager on both: every claim keeps its name and address, and
+//! A real `clusterctl move` between two real API servers with a manager on both: every claim keeps its name and address, and
 //! the target's manager writes to no address object.
 
 use std::collections::BTreeMap;

@@ -1,4 +1,4 @@
-//! What kubectl makes of the overlays, and what has to hold of it without any server.
+//! The overlays as kubectl renders them, and checks of them that need no server.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

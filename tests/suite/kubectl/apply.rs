@@ -1,4 +1,4 @@
-//! `kubectl apply --server-side`, and whatever else of kubectl looks at who owns which field.
+//! `kubectl apply --server-side`, and the other commands of kubectl that read `managedFields`.
 
 use super::{Lab, POOL, POOL1, edit_with, field, has, words};
 

@@ -1,4 +1,5 @@
-//! Objects that were stored before there were rules: editable elsewhere, named in conditions, and deletable.
+//! Objects that break rules and were stored before these existed: their other fields can be edited, conditions name them, and
+//! they can be deleted.
 
 use std::time::Duration;
 

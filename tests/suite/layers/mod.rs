@@ -1,5 +1,5 @@
 //! Which layer refuses what on a real kube-apiserver: the definitions alone, with the policies of `deploy/guard`, with the
-//! webhooks of `deploy/webhook`, and with these while nobody answers. The table in `docs/admission.md` shows the answers;
+//! webhooks of `deploy/webhook`, and with these while the webhook is down. The table in `docs/admission.md` shows the answers;
 //! `cargo xtask admission` writes it.
 
 mod before;

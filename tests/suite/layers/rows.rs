@@ -1,4 +1,4 @@
-//! What is tried under each layer: bad inputs by the numbers of the list that they come from, and good ones.
+//! The inputs that are tried under each layer: bad ones by the numbers of the list that they come from, and good ones.
 
 use serde_json::{Value, json};
 

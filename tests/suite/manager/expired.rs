@@ -1,4 +1,4 @@
-//! Watches whose revision the server has forgotten, again and again (W8, W11).
+//! Watches whose revision has expired on the server, repeatedly (W8, W11).
 
 use std::collections::BTreeMap;
 

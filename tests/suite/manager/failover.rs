@@ -1,4 +1,4 @@
-//! A warm standby takes over while claims keep coming, again and again: `kill -9`, SIGTERM and a freeze past the lease.
+//! A warm standby takes over while claims are created, repeatedly: `kill -9`, SIGTERM and a freeze past the lease.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};

@@ -1,4 +1,4 @@
-//! Upstream's command line, and what comes of it.
+//! Upstream's command line, and the effect of each flag.
 
 use std::io::{BufRead, BufReader};
 use std::process::{ChildStderr, Command, Stdio};

@@ -1,4 +1,4 @@
-//! What stands at the end of a run, and that it equals the end of another run (O7).
+//! The objects at the end of a run, compared with those at the end of another run (O7).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,5 @@
-//! The replay of everything that a server has told of since a revision, from a server that still remembers it all: one short
-//! watch of each kind at the end, instead of a recorder beside the run.
+//! The replay of all events since a revision, from a server that still has them: one short watch of each kind at the end, instead
+//! of a recorder during the run.
 
 use bytes::Bytes;
 use http::Request;

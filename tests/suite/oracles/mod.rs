@@ -1,4 +1,4 @@
-//! What must hold after and during every scenario, checked on everything that a watcher could see.
+//! The oracles: what must hold during and after a scenario, checked on all events of the watches.
 //!
 //! The recorder watches both claim kinds and both address kinds from before the first write. Streams of different kinds are
 //! skewed against each other, but every event carries the revision of its write, and revisions are one order over all kinds:

@@ -1,4 +1,4 @@
-//! The addresses of a pool, read naively.
+//! The addresses of a pool, listed one by one.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! The state after each single write, and what must hold in it.
+//! The state after each single write, and the oracles that check it.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,4 +1,4 @@
-//! That a run is at rest (O3), and that the controller's memory equals the objects (O4).
+//! Checks that a run is at rest (O3), and that the controller's memory equals the objects (O4).
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;

@@ -1,5 +1,5 @@
 //! The scenarios of allocation, release, pause and move with the webhook down: the configurations of `deploy/webhook` are in
-//! place and lead to a port at which nobody listens. Claims are bound and released all the same. New pools and changed specs
+//! place and name a port that is closed. Claims are bound and released all the same. New pools and changed specs
 //! are refused then, so the scenario itself acts as a member of [`GROUP`], which one more condition lets write pools; the
 //! controller acts as any other user does.
 

@@ -1,5 +1,5 @@
-//! Nobody answers where the configurations of `deploy/webhook` lead: claims are bound and released all the same, pools are
-//! refused; and with a server that answers they do what they are for.
+//! No server answers at the address that the configurations of `deploy/webhook` name: claims are bound and released all the same,
+//! and pools are refused. With a server that answers, the rules apply.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

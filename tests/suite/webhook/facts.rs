@@ -1,4 +1,4 @@
-//! What a controller knows when the webhook server asks it, leading or standing by.
+//! The answers of a controller to the webhook server's questions, as leader and as standby.
 
 use futures::future::join_all;
 use metal3_ipam::api::PoolKey;

@@ -1,4 +1,4 @@
-//! What `deploy/webhook` says, held to the code and to upstream's names.
+//! Compares `deploy/webhook` with the code and with upstream's names.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
 //! The webhook server as a kube-apiserver asks it, with upstream's six webhooks and with those of `deploy/webhook`; and what
-//! holds when nobody answers. The configurations name the server by URL instead of by Service, and the scenario's namespace.
+//! holds when no server answers. The configurations name the server by URL instead of by Service, and the scenario's namespace.
 
 pub(crate) mod closed;
 mod down;

@@ -1,4 +1,4 @@
-//! Certificates that the webhook servers make themselves: three replicas, one Secret, and what people do to it.
+//! Certificates that the webhook servers make themselves: three replicas, one Secret, and edits of it by users.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Claims come and go.
+//! Claims are created and deleted.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ async fn quick(world: &World) {
     }
     nothing_left(world).await;
     world.claim("next", "p").await;
-    // That it is the first one again is O7's to tell.
+    // O7 checks that it is the first one again.
     world.address_of("next").await;
 }
 

@@ -1,4 +1,4 @@
-//! What people and other programs make, forge and take away.
+//! Objects that users and other programs create, edit and delete by hand.
 
 use std::collections::BTreeMap;
 

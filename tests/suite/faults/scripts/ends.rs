@@ -1,4 +1,4 @@
-//! The ends of claims and of everything around them.
+//! Deletes of claims, and of their pools, namespaces and owners.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Pools run full, grow, shrink and go.
+//! Pools are exhausted, grow, shrink and are deleted.
 
 use std::collections::BTreeMap;
 

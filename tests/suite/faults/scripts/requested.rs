@@ -1,4 +1,4 @@
-//! Claims that are to have a certain address.
+//! Claims with a pre-allocated or requested address.
 
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPClaim, IPPool};

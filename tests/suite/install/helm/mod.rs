@@ -1,4 +1,4 @@
-//! What Helm makes of the chart. Helm is built from its Go module.
+//! The chart as Helm renders and installs it. Helm is built from its Go module.
 //!
 //! ```text
 //!   folders.rs    with its defaults the objects of `deploy/default`, with other values those of the other folders

@@ -1,4 +1,4 @@
-//! What lies under `deploy/rbac`, put on a server for one scenario.
+//! The objects of `deploy/rbac`, created on a server for one scenario.
 
 use std::path::Path;
 

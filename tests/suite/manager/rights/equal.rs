@@ -1,4 +1,4 @@
-//! Rights that roles give, held to the rights that requests used (P4, P5).
+//! Compares the rights that roles give with the rights that requests used (P4, P5).
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! The manager with nothing but the rights that `deploy/rbac` gives: nothing that it asks is refused, and it has no right that
+//! The manager with nothing but the rights that `deploy/rbac` gives: no request of it is refused, and it has no right that
 //! it does not use (P4, P5).
 
 mod deploy;
