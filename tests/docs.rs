@@ -124,7 +124,7 @@ fn the_lines_that_the_readme_shows_of_a_run_are_counted_by_tests_tally_rs() {
 }
 
 #[test]
-fn the_page_of_troubles_has_every_reason_of_the_code() {
+fn the_troubleshooting_page_has_every_reason_of_the_code() {
     let code = reasons_of_the_code();
     for (of, least) in [
         ("claim Ready", 13),

@@ -177,7 +177,7 @@ fn rooms_use_only_what_the_table_allows() {
     );
     assert!(
         faults.is_empty(),
-        "the house is crooked:\n{}",
+        "rooms use what the map of docs/design.md does not allow:\n{}",
         faults.join("\n")
     );
 }
@@ -253,7 +253,7 @@ fn no_crate_below_the_product_has_a_word_of_it() {
 }
 
 #[test]
-fn the_check_sees_a_crooked_line() {
+fn the_check_finds_a_forbidden_use() {
     assert_eq!(
         rooms_named("use crate::controller::Controller;"),
         BTreeSet::from(["controller".to_owned()])

@@ -97,7 +97,7 @@ const COUNTS: [Count; 37] = [
 ];
 
 #[test]
-fn the_suite_did_what_it_is_for() {
+fn the_suite_did_its_least() {
     let Some(file) = env::var_os("METAL3_IPAM_TALLY") else {
         println!("not counted: `make test` runs this after the suite, with METAL3_IPAM_TALLY set");
         return;

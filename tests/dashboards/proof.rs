@@ -153,7 +153,7 @@ async fn fire_and_resolve(program: &Standalone, prometheus: &Prometheus) {
 }
 
 #[test]
-fn promtool_is_content_with_the_alerts_and_their_tests() {
+fn promtool_accepts_the_alerts_and_their_tests() {
     let Some(tools) = tools() else { return };
     tools.promtool(
         &[

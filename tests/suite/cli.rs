@@ -160,7 +160,7 @@ fn the_quickstart_ends_in_its_table() {
 
 /// A11, U1: the table says why a claim has no address; it gets one when the pool grows, and bound claims keep theirs (A2).
 #[test]
-fn exhaustion_ends_in_a_reason_and_recovers_by_itself() {
+fn an_exhausted_pool_has_a_reason_and_recovers_by_itself() {
     let dir = TempDir::new().unwrap();
     let folder = dir.path();
     let output = run(&standalone(
@@ -289,7 +289,7 @@ async fn a_backup_of_objects_only_gives_every_claim_its_address_again() {
 
 /// A11, P2: the output names what was missing, and a condition of the last run does not count as an answer of this one.
 #[test]
-fn a_restart_with_what_was_missing_binds_what_waited() {
+fn a_restart_with_the_missing_objects_binds_the_waiting_claims() {
     let dir = TempDir::new().unwrap();
     let (folder, file) = (dir.path().join("data"), dir.path().join("file.yaml"));
     let apply = |text: &str| {
@@ -374,7 +374,7 @@ fn the_other_examples_do_what_they_say() {
 }
 
 #[test]
-fn it_serves_until_a_signal_and_shares_neither_folder_nor_port() {
+fn standalone_serves_until_a_signal_and_shares_neither_folder_nor_port() {
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("it's here");
     let mut serving = Serving::start(&standalone(&folder, &[]));
@@ -431,7 +431,7 @@ fn it_serves_until_a_signal_and_shares_neither_folder_nor_port() {
 }
 
 #[test]
-fn a_mistake_in_any_file_is_told_before_anything_is_made() {
+fn a_mistake_in_any_file_is_reported_before_any_object_is_created() {
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("data");
     let bad = dir.path().join("bad.yaml");
@@ -482,7 +482,7 @@ fn a_mistake_in_any_file_is_told_before_anything_is_made() {
 }
 
 #[test]
-fn crds_prints_what_the_files_hold() {
+fn crds_prints_the_definitions_of_the_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
     let read = |names: &[&str]| -> String {
         names
@@ -505,7 +505,7 @@ fn crds_prints_what_the_files_hold() {
 }
 
 #[test]
-fn the_version_is_told_in_both_ways() {
+fn the_version_is_printed_by_the_flag_and_by_the_command() {
     let want = concat!("metal3-ipam ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(stdout(&run(&["version"])), want);
     assert_eq!(stdout(&run(&["--version"])), want);

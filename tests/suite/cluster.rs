@@ -12,9 +12,9 @@ use crate::steps::{CLUSTER_NAME, range};
 scenarios! {
     p2_a_pool_waits_for_its_cluster_and_starts_the_moment_it_appears,
     p2_a_deleted_claim_whose_cluster_is_gone_is_released,
-    p2_a_cluster_that_goes_takes_its_pool_and_what_is_deleted_is_released,
+    p2_a_deleted_cluster_takes_its_pool_and_deleted_claims_are_released,
     p2_a_cluster_that_is_being_deleted_becomes_no_owner,
-    p2_a_pool_that_its_cluster_leaves_behind_goes_on,
+    p2_a_pool_that_outlives_its_cluster_is_still_served,
     p2_a_changed_cluster_name_replaces_labels_and_owner_and_none_removes_them,
 }
 
@@ -79,7 +79,7 @@ async fn p2_a_deleted_claim_whose_cluster_is_gone_is_released(on: On) {
     world.end().await;
 }
 
-async fn p2_a_cluster_that_goes_takes_its_pool_and_what_is_deleted_is_released(on: On) {
+async fn p2_a_deleted_cluster_takes_its_pool_and_deleted_claims_are_released(on: On) {
     let world = World::start(on).await;
     world.cluster("c", false).await;
     world.pool("p", of_cluster("c")).await;
@@ -134,7 +134,7 @@ async fn p2_a_cluster_that_is_being_deleted_becomes_no_owner(on: On) {
     world.end().await;
 }
 
-async fn p2_a_pool_that_its_cluster_leaves_behind_goes_on(on: On) {
+async fn p2_a_pool_that_outlives_its_cluster_is_still_served(on: On) {
     let world = World::start(on).await;
     world.cluster("c", false).await;
     world.pool("p", of_cluster("c")).await;

@@ -409,7 +409,7 @@ async fn claims_of_both_kinds_are_bound_in_three_writes_each() {
 
 /// A3: no Cluster API at start; it is picked up without a restart.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a3_cluster_api_may_come_later() {
+async fn a3_cluster_api_is_picked_up_when_it_is_installed_later() {
     let site = Site::open().await;
     let between = Arc::new(Between::new(|_, _, _| Fate::Pass));
     between.hidden.store(true, Ordering::SeqCst);
@@ -505,7 +505,7 @@ async fn a11_watches_that_end_lose_nothing() {
 
 /// A crash and a restart: the next one goes on where the first was, whatever it was doing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a3_a_controller_that_is_killed_is_followed_by_one_that_goes_on() {
+async fn a3_a_controller_continues_after_its_predecessor_was_killed() {
     let site = Site::open().await;
     site.pool("p", 0).await;
     site.claims("p", 0, 100).await;
@@ -528,7 +528,7 @@ async fn a3_a_controller_that_is_killed_is_followed_by_one_that_goes_on() {
 
 /// P5: one leads, the other waits with warm caches and goes on the moment that the first gives up.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn p5_one_leads_and_the_next_follows_when_it_is_given_up() {
+async fn p5_a_standby_leads_when_the_lease_is_given_up() {
     let site = Site::open().await;
     let lease = |identity: &str| Settings {
         lease: Some(LeaseSettings {

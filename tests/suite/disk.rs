@@ -77,7 +77,7 @@ fn end(mut serving: Serving) -> (Option<i32>, String) {
 
 /// A limit on the size of files is a full disk that needs no rights.
 #[tokio::test]
-async fn a_disk_without_room_ends_the_server_and_what_was_answered_stays() {
+async fn a_disk_without_room_ends_the_server_and_answered_writes_stay() {
     let dir = TempDir::new().unwrap();
     let data = dir.path().join("data");
     // 8 MiB; without the signal, writes beyond it fail as on a full disk.

@@ -13,10 +13,10 @@ use crate::oracles::Recorder;
 use crate::steps::{address_json, capi_published, range};
 
 scenarios_with_upstream! {
-    r2_r3_a_foreign_finalizer_holds_what_it_is_on,
-    r2_r3_claims_go_with_every_kind_of_propagation,
-    r5_pools_go_after_their_addresses_with_every_kind_of_propagation,
-    r3_r5_a_namespace_goes_with_all_that_is_in_it,
+    r2_r3_a_foreign_finalizer_holds_its_object,
+    r2_r3_claims_are_released_with_every_kind_of_propagation,
+    r5_pools_are_deleted_after_their_addresses_with_every_kind_of_propagation,
+    r3_r5_a_namespace_is_deleted_with_all_its_objects,
 }
 
 /// The ways of `kubectl delete --cascade`.
@@ -32,7 +32,7 @@ fn finalizers(list: &[&str]) -> Value {
     json!({"metadata": {"finalizers": list}})
 }
 
-async fn r2_r3_a_foreign_finalizer_holds_what_it_is_on(on: On) {
+async fn r2_r3_a_foreign_finalizer_holds_its_object(on: On) {
     const IN_USE: &str = "example.com/in-use";
     let world = World::start(on).await;
     world.pool("p", range("10.0.0.1", "10.0.0.2")).await;
@@ -96,7 +96,7 @@ async fn r2_r3_a_foreign_finalizer_holds_what_it_is_on(on: On) {
     world.end().await;
 }
 
-async fn r2_r3_claims_go_with_every_kind_of_propagation(on: On) {
+async fn r2_r3_claims_are_released_with_every_kind_of_propagation(on: On) {
     let world = World::start(on).await;
     let recorder = Recorder::start(&world).await;
     world.pool("p", range("10.0.0.1", "10.0.0.6")).await;
@@ -138,7 +138,7 @@ async fn r2_r3_claims_go_with_every_kind_of_propagation(on: On) {
     world.end().await;
 }
 
-async fn r5_pools_go_after_their_addresses_with_every_kind_of_propagation(on: On) {
+async fn r5_pools_are_deleted_after_their_addresses_with_every_kind_of_propagation(on: On) {
     let world = World::start(on).await;
     let recorder = Recorder::start(&world).await;
     for (pool, _) in ways() {
@@ -172,7 +172,7 @@ async fn r5_pools_go_after_their_addresses_with_every_kind_of_propagation(on: On
     world.end().await;
 }
 
-async fn r3_r5_a_namespace_goes_with_all_that_is_in_it(on: On) {
+async fn r3_r5_a_namespace_is_deleted_with_all_its_objects(on: On) {
     let world = World::start(on).await;
     let mut doomed = world.neighbour().await;
     let managed = (on != On::Embedded).then(|| doomed.another_controller(Settings::default()));

@@ -10,7 +10,7 @@ use crate::harness::{On, World, scenarios};
 
 scenarios! {
     u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_while,
-    section_6_an_exhausted_pool_says_so_and_recovers,
+    section_6_an_exhausted_pool_reports_it_and_recovers,
 }
 
 async fn u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_while(on: On) {
@@ -85,7 +85,7 @@ async fn u1_u2_exhaustion_is_explained_at_once_and_becomes_an_error_after_a_whil
     world.end().await;
 }
 
-async fn section_6_an_exhausted_pool_says_so_and_recovers(on: On) {
+async fn section_6_an_exhausted_pool_reports_it_and_recovers(on: On) {
     let world = World::start(on).await;
     world.pool("p", json!({"pools": []})).await;
     world.claim("a", "p").await;

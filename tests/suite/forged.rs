@@ -14,16 +14,16 @@ use crate::steps::{
 };
 
 scenarios! {
-    a4_a13_owner_references_of_another_life_are_corrected,
-    a4_a2_of_several_objects_one_counts_and_all_go_with_the_claim,
+    a4_a13_owner_references_with_an_old_uid_are_corrected,
+    a4_a2_of_several_objects_one_is_bound_and_all_are_released_with_the_claim,
     a4_an_object_outside_the_ranges_serves_its_claim,
     a4_a_foreign_object_for_an_address_that_is_taken_makes_its_claim_wait,
     a5_a14_objects_of_others_are_held_by_value_in_their_own_pool_only,
     a5_r6_an_object_of_ours_with_a_wrong_claim_is_held,
     u3_a2_forged_status_of_claims_is_corrected,
-    u3_a1_status_forged_while_nobody_looked_is_corrected_at_the_start,
+    u3_a1_status_forged_while_no_controller_ran_is_corrected_at_the_start,
     u2_an_error_text_of_someone_else_does_not_stop_a_claim,
-    a3_forged_status_of_a_pool_is_corrected_and_never_believed,
+    a3_forged_status_of_a_pool_is_corrected_and_never_used,
 }
 
 fn owned(mut object: Value, finalizer: &str, owners: &[Value]) -> Value {
@@ -36,7 +36,7 @@ fn owner(group: &str, kind: &str, name: &str, uid: &str) -> Value {
     json!({"apiVersion": group, "kind": kind, "name": name, "uid": uid})
 }
 
-async fn a4_a13_owner_references_of_another_life_are_corrected(on: On) {
+async fn a4_a13_owner_references_with_an_old_uid_are_corrected(on: On) {
     let mut world = World::without_controller(on).await;
     let pool = world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
     let pool = pool.uid().unwrap();
@@ -95,7 +95,7 @@ async fn a4_a13_owner_references_of_another_life_are_corrected(on: On) {
     world.end().await;
 }
 
-async fn a4_a2_of_several_objects_one_counts_and_all_go_with_the_claim(on: On) {
+async fn a4_a2_of_several_objects_one_is_bound_and_all_are_released_with_the_claim(on: On) {
     let world = World::start(on).await;
     // Made in the order of their names: the oldest, and within one second the first by name, counts.
     for (name, last) in [("one", 7), ("two", 5), ("zoo", 3)] {
@@ -348,7 +348,7 @@ async fn u3_a2_forged_status_of_claims_is_corrected(on: On) {
     world.end().await;
 }
 
-async fn u3_a1_status_forged_while_nobody_looked_is_corrected_at_the_start(on: On) {
+async fn u3_a1_status_forged_while_no_controller_ran_is_corrected_at_the_start(on: On) {
     let mut world = World::start(on).await;
     let shown = two_of_each(&world).await;
     let forged = forgeries(&world.namespace, &shown[0]);
@@ -390,7 +390,7 @@ async fn u2_an_error_text_of_someone_else_does_not_stop_a_claim(on: On) {
     world.end().await;
 }
 
-async fn a3_forged_status_of_a_pool_is_corrected_and_never_believed(on: On) {
+async fn a3_forged_status_of_a_pool_is_corrected_and_never_used(on: On) {
     let mut world = World::start(on).await;
     world.pool("p", range("10.0.0.1", "10.0.0.4")).await;
     world.claim("a", "p").await;

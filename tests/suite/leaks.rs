@@ -16,9 +16,9 @@ use crate::steps::{
 };
 
 scenarios! {
-    r6_a11_leaks_are_found_and_released_and_serve_who_waits,
-    r6_a4_with_report_alone_a_leak_stays_until_its_claim_comes,
-    r6_a_pause_holds_the_audit,
+    r6_a11_leaks_are_found_and_released_and_serve_waiting_claims,
+    r6_a4_with_report_alone_a_leak_stays_until_its_claim_is_created,
+    r6_a_pause_suspends_the_audit,
     r6_p4_a_leak_of_another_managers_claim_is_left_to_it,
 }
 
@@ -47,7 +47,7 @@ async fn capi_leak(world: &World, last: u8, claim: &str) -> CapiIPAddress {
     world.create(kept(object, CAPI_ADDRESS_FINALIZER)).await
 }
 
-async fn r6_a11_leaks_are_found_and_released_and_serve_who_waits(on: On) {
+async fn r6_a11_leaks_are_found_and_released_and_serve_waiting_claims(on: On) {
     let mut world = World::without_controller(on).await;
     let recorder = Recorder::start(&world).await;
     leak(&world, 1, "gone").await;
@@ -78,7 +78,7 @@ async fn r6_a11_leaks_are_found_and_released_and_serve_who_waits(on: On) {
     world.end().await;
 }
 
-async fn r6_a4_with_report_alone_a_leak_stays_until_its_claim_comes(on: On) {
+async fn r6_a4_with_report_alone_a_leak_stays_until_its_claim_is_created(on: On) {
     let mut world = World::without_controller(on).await;
     leak(&world, 1, "gone").await;
     capi_leak(&world, 2, "gone").await;
@@ -117,7 +117,7 @@ async fn r6_a4_with_report_alone_a_leak_stays_until_its_claim_comes(on: On) {
     world.end().await;
 }
 
-async fn r6_a_pause_holds_the_audit(on: On) {
+async fn r6_a_pause_suspends_the_audit(on: On) {
     let mut world = World::without_controller(on).await;
     world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
     let pause = |to: Value| json!({"metadata": {"annotations": {PAUSED: to}}});

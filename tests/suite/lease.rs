@@ -9,10 +9,10 @@ use crate::oracles::Recorder;
 use crate::steps::{range, until_view};
 
 scenarios! {
-    p5_a1_one_leads_and_the_next_takes_over_when_it_stops,
+    p5_a1_a_standby_leads_when_the_leader_stops,
 }
 
-async fn p5_a1_one_leads_and_the_next_takes_over_when_it_stops(on: On) {
+async fn p5_a1_a_standby_leads_when_the_leader_stops(on: On) {
     let mut world = World::without_controller(on).await;
     let recorder = Recorder::start(&world).await;
     let standing = |world: &World| Settings {

@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::harness::{On, World, scenarios};
 
 scenarios! {
-    u5_what_a_pool_has_is_told_from_its_first_moment_to_its_end,
+    u5_a_pool_has_series_from_its_first_moment_to_its_end,
 }
 
 /// A registry over a running controller.
@@ -81,7 +81,7 @@ impl<'a> Scraper<'a> {
     }
 }
 
-async fn u5_what_a_pool_has_is_told_from_its_first_moment_to_its_end(on: On) {
+async fn u5_a_pool_has_series_from_its_first_moment_to_its_end(on: On) {
     let world = World::start(on).await;
     let scraper = Scraper::new(&world);
     let is = |name: &'static str, value: f64| {

@@ -11,7 +11,7 @@ use crate::oracles::Recorder;
 use crate::steps::{capi_ready, range};
 
 scenarios! {
-    a12_a1_two_pools_of_one_prefix_and_range_share_it_and_hear_of_each_others_names,
+    a12_a1_two_pools_of_one_prefix_and_range_share_it_and_are_woken_by_each_others_names,
     a12_a_deleted_pool_leaves_its_names_to_the_other,
 }
 
@@ -23,7 +23,9 @@ async fn twins(world: &World, end: u8) {
     }
 }
 
-async fn a12_a1_two_pools_of_one_prefix_and_range_share_it_and_hear_of_each_others_names(on: On) {
+async fn a12_a1_two_pools_of_one_prefix_and_range_share_it_and_are_woken_by_each_others_names(
+    on: On,
+) {
     let world = World::start(on).await;
     let recorder = Recorder::start(&world).await;
     twins(&world, 30).await;

@@ -15,9 +15,9 @@ use crate::harness::{On, World, capi_claim_json, claim_json, scenarios};
 use crate::steps::{asking_for, range};
 
 scenarios! {
-    u1_u2_a8_a9_every_reason_is_said_by_both_kinds_once,
-    u1_a9_an_address_that_is_none_is_refused_or_said,
-    u1_an_address_object_that_the_server_refuses_is_said_and_tried_again,
+    u1_u2_a8_a9_every_reason_is_reported_by_both_kinds_once,
+    u1_a9_an_invalid_requested_address_is_refused_or_reported,
+    u1_an_address_object_that_the_server_refuses_is_reported_and_tried_again,
 }
 
 /// A claim that cannot be served.
@@ -109,7 +109,7 @@ const CASES: [Case; 8] = [
     },
 ];
 
-async fn u1_u2_a8_a9_every_reason_is_said_by_both_kinds_once(on: On) {
+async fn u1_u2_a8_a9_every_reason_is_reported_by_both_kinds_once(on: On) {
     let mut world = World::without_controller(on).await;
     let mut settings = Settings::default();
     settings.pool.exhausted_error_after = jiff::SignedDuration::from_secs(1);
@@ -189,7 +189,7 @@ async fn u1_u2_a8_a9_every_reason_is_said_by_both_kinds_once(on: On) {
     world.end().await;
 }
 
-async fn u1_a9_an_address_that_is_none_is_refused_or_said(on: On) {
+async fn u1_a9_an_invalid_requested_address_is_refused_or_reported(on: On) {
     let world = World::start(on).await;
     world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
     let claim: IPClaim =
@@ -271,7 +271,7 @@ fn refused_creates(server: Client, refusing: &watch::Sender<bool>) -> Client {
     Client::new(service, "default")
 }
 
-async fn u1_an_address_object_that_the_server_refuses_is_said_and_tried_again(on: On) {
+async fn u1_an_address_object_that_the_server_refuses_is_reported_and_tried_again(on: On) {
     let mut world = World::without_controller(on).await;
     let refusing = watch::Sender::new(true);
     let server = world.client.clone();

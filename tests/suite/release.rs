@@ -20,7 +20,7 @@ scenarios_with_upstream! {
     r3_a_successor_made_in_the_same_moment_in_full_pools_keeps_what_it_gets,
     r3_a_deleted_claim_keeps_its_address_for_the_grace_period => "needs addressReuseGracePeriodSeconds",
     r4_an_address_object_deleted_by_hand_stays_held_and_is_put_back_if_it_vanishes,
-    r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses,
+    r5_a_pool_being_deleted_allocates_nothing_and_waits_for_its_addresses,
     r8_a_deleting_claim_with_our_finalizer_is_released_whatever_its_pools_state,
 }
 
@@ -265,7 +265,7 @@ async fn r4_an_address_object_deleted_by_hand_stays_held_and_is_put_back_if_it_v
     world.end().await;
 }
 
-async fn r5_a_pool_being_deleted_gives_nothing_out_and_waits_for_its_addresses(on: On) {
+async fn r5_a_pool_being_deleted_allocates_nothing_and_waits_for_its_addresses(on: On) {
     let world = World::start(on).await;
     world
         .pool(

@@ -102,10 +102,10 @@ impl Server {
 }
 
 scenarios! {
-    a3_r7_the_api_server_ends_and_comes_back_in_mid_burst,
+    a3_r7_the_api_server_restarts_in_the_middle_of_a_burst,
 }
 
-async fn a3_r7_the_api_server_ends_and_comes_back_in_mid_burst(on: On) {
+async fn a3_r7_the_api_server_restarts_in_the_middle_of_a_burst(on: On) {
     const CLAIMS: usize = 400;
     let (mut server, config) = Server::start(on).await;
     let mut world = World::at(&config).await;

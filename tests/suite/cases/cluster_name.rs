@@ -12,13 +12,13 @@ use crate::steps::range;
 use super::refusal;
 
 scenarios! {
-    p2_u1_a_cluster_name_that_fits_no_label_is_refused_or_said,
+    p2_u1_a_cluster_name_that_fits_no_label_is_refused_or_reported,
 }
 
 /// 75 characters.
 const LONG: &str = "edge-site-frankfurt-am-main-hall-07-row-12-production-workload-cluster-0001";
 
-async fn p2_u1_a_cluster_name_that_fits_no_label_is_refused_or_said(on: On) {
+async fn p2_u1_a_cluster_name_that_fits_no_label_is_refused_or_reported(on: On) {
     let world = World::start(on).await;
     world.cluster(LONG, false).await;
     for (pool, cluster, says) in [("p", LONG, "63"), ("q", "Prod_East", "Prod_East")] {

@@ -31,8 +31,8 @@ async fn deep_cluster(world: &World, name: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a12_a_cluster_nested_too_deep_keeps_nobody_from_an_address() {
-    if !is_there("a12_a_cluster_nested_too_deep_keeps_nobody_from_an_address").await {
+async fn a12_a_cluster_nested_too_deep_keeps_no_claim_from_an_address() {
+    if !is_there("a12_a_cluster_nested_too_deep_keeps_no_claim_from_an_address").await {
         return;
     }
     let mut world = World::start(On::Real).await;

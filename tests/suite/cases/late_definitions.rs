@@ -44,8 +44,8 @@ fn of(plural: &str) -> CustomResourceDefinition {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn definitions_that_come_late_and_one_by_one_are_picked_up() {
-    let test = "definitions_that_come_late_and_one_by_one_are_picked_up";
+async fn definitions_that_are_created_late_and_one_by_one_are_picked_up() {
+    let test = "definitions_that_are_created_late_and_one_by_one_are_picked_up";
     let Some(server) = server(&[], test).await else {
         return;
     };

@@ -14,9 +14,9 @@ use crate::harness::{On, World, published, scenarios};
 use crate::steps::range;
 
 scenarios! {
-    r4_a1_objects_marked_for_a_move_go_from_the_addresses_to_the_pool,
-    r4_a1_objects_marked_for_a_move_go_from_the_pool_to_the_addresses,
-    r4_a1_objects_marked_for_a_move_all_at_first_go_one_by_one,
+    r4_a1_objects_marked_for_a_move_are_deleted_from_the_addresses_to_the_pool,
+    r4_a1_objects_marked_for_a_move_are_deleted_from_the_pool_to_the_addresses,
+    r4_a1_objects_that_are_all_marked_for_a_move_are_deleted_one_by_one,
 }
 
 const MARK: &str = "clusterctl.cluster.x-k8s.io/delete-for-move";
@@ -96,7 +96,7 @@ async fn all_is_forgotten(world: World) {
     world.end().await;
 }
 
-async fn r4_a1_objects_marked_for_a_move_go_from_the_addresses_to_the_pool(on: On) {
+async fn r4_a1_objects_marked_for_a_move_are_deleted_from_the_addresses_to_the_pool(on: On) {
     let world = lab(on).await;
     for name in ["p-10-30-0-10", "p-10-30-0-11"] {
         remove::<IPAddress>(&world, name).await;
@@ -117,7 +117,7 @@ async fn r4_a1_objects_marked_for_a_move_go_from_the_addresses_to_the_pool(on: O
     all_is_forgotten(world).await;
 }
 
-async fn r4_a1_objects_marked_for_a_move_go_from_the_pool_to_the_addresses(on: On) {
+async fn r4_a1_objects_marked_for_a_move_are_deleted_from_the_pool_to_the_addresses(on: On) {
     let world = lab(on).await;
     remove::<IPPool>(&world, "p").await;
     for name in ["m1", "m2"] {
@@ -131,7 +131,7 @@ async fn r4_a1_objects_marked_for_a_move_go_from_the_pool_to_the_addresses(on: O
     all_is_forgotten(world).await;
 }
 
-async fn r4_a1_objects_marked_for_a_move_all_at_first_go_one_by_one(on: On) {
+async fn r4_a1_objects_that_are_all_marked_for_a_move_are_deleted_one_by_one(on: On) {
     let world = lab(on).await;
     let addresses = ["p-10-30-0-10", "p-10-30-0-11"];
     for name in addresses {

@@ -8,9 +8,9 @@ use serde_json::json;
 use crate::harness::{On, World, published, scenarios};
 
 scenarios! {
-    a1_a12_u1_one_object_name_for_two_addresses_is_said_and_served_when_it_is_free,
+    a1_a12_u1_one_object_name_for_two_addresses_is_reported_and_served_when_it_is_free,
     a1_a12_one_object_name_for_two_addresses_when_all_claims_compete_at_the_start,
-    a12_a11_the_other_way_round_the_other_claim_waits,
+    a12_a11_the_second_claim_waits_in_the_other_order_too,
 }
 
 async fn pools(world: &World, reserved: bool) {
@@ -56,7 +56,9 @@ async fn one_waits_and_is_served(world: &World) {
     );
 }
 
-async fn a1_a12_u1_one_object_name_for_two_addresses_is_said_and_served_when_it_is_free(on: On) {
+async fn a1_a12_u1_one_object_name_for_two_addresses_is_reported_and_served_when_it_is_free(
+    on: On,
+) {
     let world = World::start(on).await;
     pools(&world, true).await;
     world.claim("a", "short").await;
@@ -96,7 +98,7 @@ async fn a1_a12_one_object_name_for_two_addresses_when_all_claims_compete_at_the
     world.end().await;
 }
 
-async fn a12_a11_the_other_way_round_the_other_claim_waits(on: On) {
+async fn a12_a11_the_second_claim_waits_in_the_other_order_too(on: On) {
     let world = World::start(on).await;
     pools(&world, false).await;
     world.claim("b", "long").await;

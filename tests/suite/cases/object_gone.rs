@@ -10,9 +10,9 @@ use crate::harness::{On, World, published, scenarios};
 use crate::steps::{capi_published, range};
 
 scenarios! {
-    a1_a2_u3_an_address_that_a_living_claim_shows_is_given_to_nobody_else,
-    a1_a2_the_same_where_the_claim_is_marked_too,
-    a1_a2_the_same_for_the_other_kind_of_claim,
+    a1_a2_u3_an_address_that_a_living_claim_shows_is_never_allocated_to_another,
+    a1_a2_an_address_that_a_claim_marked_for_a_move_shows_is_never_allocated_to_another,
+    a1_a2_an_address_that_an_ip_address_claim_shows_is_never_allocated_to_another,
 }
 
 const MARK: &str = "clusterctl.cluster.x-k8s.io/delete-for-move";
@@ -62,15 +62,17 @@ async fn metal3(on: On, claim_marked: bool) {
     world.end().await;
 }
 
-async fn a1_a2_u3_an_address_that_a_living_claim_shows_is_given_to_nobody_else(on: On) {
+async fn a1_a2_u3_an_address_that_a_living_claim_shows_is_never_allocated_to_another(on: On) {
     metal3(on, false).await;
 }
 
-async fn a1_a2_the_same_where_the_claim_is_marked_too(on: On) {
+async fn a1_a2_an_address_that_a_claim_marked_for_a_move_shows_is_never_allocated_to_another(
+    on: On,
+) {
     metal3(on, true).await;
 }
 
-async fn a1_a2_the_same_for_the_other_kind_of_claim(on: On) {
+async fn a1_a2_an_address_that_an_ip_address_claim_shows_is_never_allocated_to_another(on: On) {
     let mut world = World::start(on).await;
     world.pool("p", range("10.40.0.10", "10.40.0.19")).await;
     world.capi_claim("m1", "p").await;

@@ -10,7 +10,7 @@ use crate::steps::{PAUSED, pool_condition, range};
 
 scenarios! {
     u1_every_condition_follows_the_generation,
-    p1_a_pool_that_is_paused_from_its_birth_says_so,
+    p1_a_pool_that_is_created_paused_reports_it,
 }
 
 async fn u1_every_condition_follows_the_generation(on: On) {
@@ -67,7 +67,7 @@ async fn u1_every_condition_follows_the_generation(on: On) {
     world.end().await;
 }
 
-async fn p1_a_pool_that_is_paused_from_its_birth_says_so(on: On) {
+async fn p1_a_pool_that_is_created_paused_reports_it(on: On) {
     let world = World::start(on).await;
     let mut paused = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool",
         "metadata": {"name": "by-itself", "annotations": {PAUSED: ""}}, "spec": range("10.24.2.10", "10.24.2.11")});

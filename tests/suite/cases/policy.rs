@@ -125,8 +125,8 @@ async fn a_release_that_a_policy_denies_is_explained_and_done_when_the_policy_is
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_release_that_a_policy_denies_is_done_when_the_objects_meet_it() {
-    if !is_there("a_release_that_a_policy_denies_is_done_when_the_objects_meet_it").await {
+async fn a_release_that_a_policy_denies_is_done_when_the_objects_satisfy_it() {
+    if !is_there("a_release_that_a_policy_denies_is_done_when_the_objects_satisfy_it").await {
         return;
     }
     let (world, policy) = denied().await;

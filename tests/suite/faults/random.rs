@@ -47,7 +47,7 @@ fn plans_of_several_faults_drawn_from_a_seed() {
 
 /// A run happens twice alike: every request, every answer, every event and the moment of each.
 #[test]
-fn a_seed_names_a_run_that_happens_twice_alike() {
+fn a_seed_repeats_its_run() {
     for script in scripts::all() {
         let clean = clean(&script, SEED);
         let seed = 3 + clean.writes;

@@ -268,8 +268,8 @@ fn upstreams(definitions: &[CustomResourceDefinition]) -> String {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_way_there_and_back() {
-    let name = "the_way_there_and_back";
+async fn the_commands_of_the_migration_page_lead_there_and_back() {
+    let name = "the_commands_of_the_migration_page_lead_there_and_back";
     if !has_kubectl(name) {
         return;
     }

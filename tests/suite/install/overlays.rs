@@ -8,8 +8,8 @@ use super::rendered::{Rendered, has_kubectl};
 use crate::tally;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn each_overlay_is_applied_and_serves_claims_with_what_it_gives() {
-    let name = "each_overlay_is_applied_and_serves_claims_with_what_it_gives";
+async fn each_overlay_is_applied_and_serves_claims_with_its_rights() {
+    let name = "each_overlay_is_applied_and_serves_claims_with_its_rights";
     if !has_kubectl(name) {
         return;
     }

@@ -149,8 +149,8 @@ fn whole_overlays_replace_what_upstream_installs() {
 }
 
 #[test]
-fn everything_carries_the_providers_label_and_lies_in_the_namespace() {
-    if !has_kubectl("everything_carries_the_providers_label_and_lies_in_the_namespace") {
+fn every_object_has_the_providers_label_and_is_in_the_namespace() {
+    if !has_kubectl("every_object_has_the_providers_label_and_is_in_the_namespace") {
         return;
     }
     for overlay in [
@@ -179,8 +179,8 @@ fn everything_carries_the_providers_label_and_lies_in_the_namespace() {
 
 /// The API server does not ask about the manager's own writes, and the guard does not deny them.
 #[test]
-fn whom_webhooks_and_policies_exempt_is_the_deployments_account() {
-    if !has_kubectl("whom_webhooks_and_policies_exempt_is_the_deployments_account") {
+fn webhooks_and_policies_exempt_the_deployments_account() {
+    if !has_kubectl("webhooks_and_policies_exempt_the_deployments_account") {
         return;
     }
     for overlay in ["default", "cert-manager"] {
@@ -209,8 +209,8 @@ fn whom_webhooks_and_policies_exempt_is_the_deployments_account() {
 
 /// The definitions' contract labels name a version that the definition has, and the image is that of this version.
 #[test]
-fn what_names_a_version_names_one_that_exists() {
-    if !has_kubectl("what_names_a_version_names_one_that_exists") {
+fn every_version_that_is_named_exists() {
+    if !has_kubectl("every_version_that_is_named_exists") {
         return;
     }
     let rendered = Rendered::of("clusterctl");

@@ -78,8 +78,8 @@ fn objects() -> Vec<(String, Value)> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn section_6_what_was_stored_before_the_rules_stays_editable_and_is_named() {
-    let name = "section_6_what_was_stored_before_the_rules_stays_editable_and_is_named";
+async fn section_6_objects_stored_before_the_rules_stay_editable_and_are_named() {
+    let name = "section_6_objects_stored_before_the_rules_stay_editable_and_are_named";
     let Some(server) = control_plane::private(&lenient()).await else {
         skipped(name);
         return;

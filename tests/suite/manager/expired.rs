@@ -14,7 +14,7 @@ use crate::oracles::Recorder;
 use crate::proxy::{Asked, Proxy, Watches};
 
 scenarios! {
-    a3_r1_every_watch_ends_with_410_again_and_again,
+    a3_r1_every_watch_ends_with_410_repeatedly,
 }
 
 /// How often each collection was watched.
@@ -26,7 +26,7 @@ fn watched(asked: &[Asked]) -> BTreeMap<String, usize> {
     times
 }
 
-async fn a3_r1_every_watch_ends_with_410_again_and_again(on: On) {
+async fn a3_r1_every_watch_ends_with_410_repeatedly(on: On) {
     const EACH: usize = 60;
     let world = World::without_controller(on).await;
     let door = world.door().await;

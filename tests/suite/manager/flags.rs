@@ -15,8 +15,8 @@ use super::Manager;
 use crate::harness::{On, World, is_bound, scenarios};
 
 scenarios! {
-    a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy,
-    p4_with_a_watch_filter_it_leaves_others_alone,
+    a13_u1_a_manager_with_upstreams_flags_serves_both_kinds_and_is_healthy,
+    p4_a_manager_with_a_watch_filter_leaves_other_objects_alone,
 }
 
 /// Status line and body of one GET.
@@ -66,7 +66,7 @@ async fn told_ports<const N: usize>(log: ChildStderr, what: [&'static str; N]) -
     read.await.unwrap()
 }
 
-async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_healthy(on: On) {
+async fn a13_u1_a_manager_with_upstreams_flags_serves_both_kinds_and_is_healthy(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
     let certificates = tempfile::tempdir().unwrap();
@@ -156,7 +156,7 @@ async fn a13_u1_with_upstreams_flags_it_serves_both_kinds_and_says_that_it_is_he
     world.end().await;
 }
 
-async fn p4_with_a_watch_filter_it_leaves_others_alone(on: On) {
+async fn p4_a_manager_with_a_watch_filter_leaves_other_objects_alone(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
     let _manager = Manager::start(

@@ -21,10 +21,10 @@ const LEASE: &str = "controller-leader-election-ipam-capm3";
 const DURATION: Duration = Duration::from_secs(15);
 
 scenarios! {
-    p5_the_lease_goes_on_at_sigterm_and_kill_9,
+    p5_the_lease_passes_to_another_manager_at_sigterm_and_kill_9,
     p5_a_leader_that_was_frozen_past_its_lease_starts_no_write,
     p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served,
-    p5_sigterm_is_a_good_end_within_the_grace_period_while_the_api_server_hangs,
+    p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_server_hangs,
 }
 
 /// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
@@ -67,7 +67,7 @@ async fn time_of_one_list(world: &World) -> Duration {
     begun.elapsed()
 }
 
-async fn p5_the_lease_goes_on_at_sigterm_and_kill_9(on: On) {
+async fn p5_the_lease_passes_to_another_manager_at_sigterm_and_kill_9(on: On) {
     let world = World::without_controller(on).await;
     let door = world.door().await;
     let start = || Manager::start(&world, &door.kubeconfig, &[]);
@@ -138,7 +138,9 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
     world.end().await;
 }
 
-async fn p5_sigterm_is_a_good_end_within_the_grace_period_while_the_api_server_hangs(on: On) {
+async fn p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_server_hangs(
+    on: On,
+) {
     /// `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
     const GRACE: Duration = Duration::from_secs(10);
     let world = World::without_controller(on).await;

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oracles_see_what_they_are_for() {
+    fn each_oracle_finds_its_violation() {
         use ClaimKind::{Capi, Metal3};
         let clean = replay(vec![
             (1, claim("a", "1", None)),

@@ -13,7 +13,7 @@ use crate::harness::{On, World, is_bound, scenarios};
 use crate::steps::{capi_address_json, range, until_view};
 
 scenarios! {
-    s6_a_controller_and_its_standby_know_who_holds_what,
+    s6_a_controller_and_its_standby_know_the_holder_of_each_address,
 }
 
 fn key(world: &World, name: &str) -> PoolKey {
@@ -37,7 +37,7 @@ async fn holders(facts: &LiveFacts, question: Question) -> Vec<String> {
     }
 }
 
-async fn s6_a_controller_and_its_standby_know_who_holds_what(on: On) {
+async fn s6_a_controller_and_its_standby_know_the_holder_of_each_address(on: On) {
     let mut world = World::without_controller(on).await;
     let lease = || Settings {
         lease: Some(LeaseSettings::new(world.namespace.clone())),

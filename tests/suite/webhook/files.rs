@@ -47,7 +47,7 @@ fn every_path_of_the_server_is_registered_under_its_kind_and_no_other() {
 }
 
 #[test]
-fn names_and_service_are_upstreams() {
+fn the_names_and_the_service_of_deploy_webhook_are_upstreams() {
     let by_kind = deployed();
     for (kind, name) in KINDS.iter().zip(["validating", "mutating"]) {
         let want = format!("ipam-{name}-webhook-configuration");
@@ -67,7 +67,7 @@ fn names_and_service_are_upstreams() {
 }
 
 #[test]
-fn only_a_pool_waits_for_the_webhook_and_nothing_waits_long() {
+fn only_writes_of_pools_wait_for_the_webhook_and_none_waits_long() {
     for kind in KINDS {
         for webhook in webhooks(kind) {
             let name = webhook["name"].as_str().unwrap();

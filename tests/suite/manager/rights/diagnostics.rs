@@ -31,8 +31,8 @@ pub(super) async fn ask(port: u16, token: Option<String>, path: &str) -> (Status
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn u5_the_metrics_are_for_whom_the_api_server_allows() {
-    if !is_there("u5_the_metrics_are_for_whom_the_api_server_allows").await {
+async fn u5_only_users_that_the_api_server_allows_read_the_metrics() {
+    if !is_there("u5_only_users_that_the_api_server_allows_read_the_metrics").await {
         return;
     }
     let world = World::without_controller(On::Real).await;

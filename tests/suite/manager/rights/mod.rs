@@ -46,11 +46,11 @@ fn the_role_of_one_namespace_has_the_rules_of_the_role_of_all() {
 /// On a server of its own: a manager of every namespace would serve those of other scenarios, and the webhook configurations
 /// have the very names that the roles give rights to.
 #[tokio::test(flavor = "multi_thread")]
-async fn p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else() {
+async fn p4_p5_the_roles_in_deploy_give_every_right_that_is_used_and_no_other() {
     let mut definitions = crds::metal3_crds();
     definitions.extend(capi_definitions(Versions::Stored));
     let Some(server) = control_plane::private(&definitions).await else {
-        skipped("p4_p5_the_roles_in_deploy_give_what_is_asked_and_nothing_else");
+        skipped("p4_p5_the_roles_in_deploy_give_every_right_that_is_used_and_no_other");
         return;
     };
     for form in [Form::Cluster, Form::Namespaced] {
