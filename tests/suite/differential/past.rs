@@ -233,6 +233,17 @@ PATCH+apply /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddressclaims/
 "#,
     ),
     (
+        "a merge patch that is a list",
+        r#"
+POST /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools {"apiVersion":"ipam.metal3.io/v1alpha1","kind":"IPPool","metadata":{"name":"a"},"spec":{"namePrefix":"p"}}
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a?fieldValidation=Ignore ["a","a"]
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a?fieldValidation=Warn ["a","a"]
+PATCH+merge /apis/ipam.metal3.io/v1alpha1/namespaces/{ns}/ippools/a?fieldValidation=Ignore "a"
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a"}}
+PATCH+merge /api/v1/namespaces/{ns}/configmaps/a?fieldValidation=Ignore ["a","a"]
+"#,
+    ),
+    (
         "what Cluster API's own kinds are held to",
         r#"
 POST /apis/ipam.cluster.x-k8s.io/v1beta2/namespaces/{ns}/ipaddresses {"apiVersion":"ipam.cluster.x-k8s.io/v1beta2","kind":"IPAddress","metadata":{"name":"a"},"spec":{"address":"10.0.0.7","prefix":24,"gateway":null,"claimRef":{"name":"a"},"poolRef":{"apiGroup":"ipam.metal3.io","kind":"IPPool","name":"a"}}}

@@ -9,7 +9,7 @@ use super::options;
 use crate::error::ApiError;
 use crate::field::{expected, found};
 use crate::kinds::{Resource, Strategy};
-use crate::registry::Patch;
+use crate::registry::{FieldValidation, Patch};
 
 /// Media types that objects are read and written in. A real server has Protobuf too for answers; here it is read, for built-in
 /// kinds.
@@ -141,7 +141,12 @@ impl PatchType {
     }
 
     /// The body as a patch of this form.
-    pub(super) fn of(self, body: Value, force: bool) -> Result<Patch, ApiError> {
+    pub(super) fn of(
+        self,
+        body: Value,
+        force: bool,
+        validation: FieldValidation,
+    ) -> Result<Patch, ApiError> {
         let body = match body {
             // An empty body is a patch without fields.
             Value::Null if matches!(self, Self::Apply | Self::Strategic) => {
@@ -149,7 +154,10 @@ impl PatchType {
             }
             body => body,
         };
-        if self != Self::Json && !body.is_object() {
+        // A real API server reads a merge patch as an object only to look for unknown fields. A list replaces the object then.
+        let is_list =
+            self == Self::Merge && validation == FieldValidation::Ignore && body.is_array();
+        if self != Self::Json && !body.is_object() && !is_list {
             let why = expected("an object", "", &found(&body));
             return Err(ApiError::bad_request(match self {
                 Self::Apply => format!("error decoding YAML: {why}"),

@@ -166,7 +166,7 @@ where
                 .map_err(|error| negotiate::bad_patch(kind, &error))
                 .and_then(|body| {
                     options.findings = kind.findings(&body);
-                    kind.of(body.value, force)
+                    kind.of(body.value, force, options.field_validation)
                 });
             let patch = match read {
                 Ok(patch) => patch,
