@@ -310,6 +310,9 @@ impl Pool {
         if self.space.let_go(addr, holder) {
             self.holders_changed(addr);
             self.queue.offer(addr, None);
+            if self.space.is_of_other_kind(addr) {
+                self.queue.mark_waiting_for_any();
+            }
         }
     }
 

@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::alloc::{Allocator, Location};
 use crate::api::metal3::AllocationStrategy;
-use crate::api::{AddressKey, ClaimKey};
+use crate::api::{AddressKey, ClaimKey, ClaimKind};
 
 use super::terms::Terms;
 
@@ -22,7 +22,8 @@ pub(super) enum Holder {
     Attempt(ClaimKey),
     /// A living claim whose status shows it, while its object is missing (A2).
     Shown(ClaimKey),
-    /// The name of its address object is taken by this object, which is of another pool (A12).
+    /// The name of its address object is taken by this object, which is of another pool (A12). Claims of the other kind, whose
+    /// objects' names are others, can have the address.
     Foreign(AddressKey),
     /// A gateway: only a claim that requests it gets it (A7).
     Gateway,
@@ -50,6 +51,9 @@ pub(super) struct Space {
     outside: u64,
     /// Addresses that more than one object holds (A15).
     duplicates: BTreeSet<IpAddr>,
+    /// Addresses of the ranges that only foreign names of the other kind hold, by the kind of claim that can have them: the two
+    /// kinds of address objects share no names (A12).
+    other_kinds: BTreeMap<ClaimKind, BTreeSet<IpAddr>>,
     strategy: AllocationStrategy,
 }
 
@@ -71,6 +75,7 @@ impl Space {
             inside: 0,
             outside: 0,
             duplicates: BTreeSet::new(),
+            other_kinds: BTreeMap::new(),
             strategy: AllocationStrategy::Sequential,
         }
     }
@@ -96,6 +101,11 @@ impl Space {
                 self.hold(address, Holder::PreAllocated(name.clone()));
             }
         }
+        self.other_kinds.clear();
+        let held: Vec<IpAddr> = self.holders.keys().copied().collect();
+        for addr in held {
+            self.note_other_kind(addr);
+        }
     }
 
     /// Adds a holder.
@@ -119,6 +129,35 @@ impl Space {
         if first_live {
             *live_count(&self.allocator, &mut self.inside, &mut self.outside, addr) += 1;
         }
+        self.note_other_kind(addr);
+    }
+
+    /// The holders of an address have changed: notes which kind of claim can have it.
+    fn note_other_kind(&mut self, addr: IpAddr) {
+        for (kind, other) in [
+            (ClaimKind::Metal3, ClaimKind::Capi),
+            (ClaimKind::Capi, ClaimKind::Metal3),
+        ] {
+            let of_other = |h: &Holder| matches!(h, Holder::Foreign(key) if key.kind == other);
+            let holders = self.holders.get(&addr).map_or(&[][..], Vec::as_slice);
+            if !holders.is_empty() && holders.iter().all(of_other) && self.entry_of(addr).is_some()
+            {
+                self.other_kinds.entry(kind).or_default().insert(addr);
+            } else if let Some(set) = self.other_kinds.get_mut(&kind) {
+                set.remove(&addr);
+            }
+        }
+    }
+
+    /// The lowest address that claims of this kind can have although it counts as used: foreign names of the other kind alone
+    /// hold it.
+    pub(super) fn of_other_kind(&self, kind: ClaimKind) -> Option<IpAddr> {
+        self.other_kinds.get(&kind)?.first().copied()
+    }
+
+    /// Whether claims of one kind can have this address although it counts as used.
+    pub(super) fn is_of_other_kind(&self, addr: IpAddr) -> bool {
+        self.other_kinds.values().any(|set| set.contains(&addr))
     }
 
     /// Removes a holder; the address is free when it was the last one. True if the holder was there.
@@ -141,6 +180,7 @@ impl Space {
         if holder.is_live() && none_live {
             *live_count(&self.allocator, &mut self.inside, &mut self.outside, addr) -= 1;
         }
+        self.note_other_kind(addr);
         true
     }
 
@@ -158,7 +198,8 @@ impl Space {
     /// The holder that keeps this claim from having this very address.
     pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
-            Holder::Object(_) | Holder::Foreign(_) => true,
+            Holder::Object(_) => true,
+            Holder::Foreign(object) => object.kind == claim.kind,
             Holder::Attempt(other) | Holder::Shown(other) => other != claim,
             Holder::PreAllocated(name) => *name != claim.name,
             Holder::Gateway => false,
@@ -169,7 +210,8 @@ impl Space {
     /// claim had the address first (A8).
     pub(super) fn rival(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
-            Holder::Object(_) | Holder::Foreign(_) => true,
+            Holder::Object(_) => true,
+            Holder::Foreign(object) => object.kind == claim.kind,
             Holder::Attempt(other) | Holder::Shown(other) => other != claim,
             Holder::PreAllocated(_) | Holder::Gateway => false,
         })

@@ -138,7 +138,8 @@ impl Pool {
             return Ok(Some(addr));
         }
         if planned.is_none() && self.space.is_full() {
-            return Err(self.exhausted());
+            let of_other_kind = self.space.of_other_kind(key.kind);
+            return of_other_kind.map_or_else(|| Err(self.exhausted()), |addr| Ok(Some(addr)));
         }
         Ok(None)
     }

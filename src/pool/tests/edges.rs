@@ -332,6 +332,36 @@ fn a_pool_whose_finalizer_is_refused_says_why() {
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }
 
+/// An IPAddress of another pool has the name; an IPAddress of Cluster API's group under the same name is another object.
+#[test]
+fn a12_a_foreign_name_of_one_kind_leaves_the_address_to_claims_of_the_other() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "other", "x", "10.0.0.1", |_| {});
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(30);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    for name in ["b", "c"] {
+        world.create_claim(C, name);
+    }
+    world.pass(30);
+    assert_eq!(world.bound(C, "b").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.reason(C, "c"), "PoolExhausted");
+    // Its address is not free when it goes, since the name is still foreign, and the next one of its kind gets it.
+    world.delete_claim(C, "b");
+    world.pass(30);
+    assert_eq!(world.bound(C, "c").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "a"), None);
+    // The name is freed while the other kind has the address.
+    world.delete_address(&address_key(M, "p-10-0-0-1"));
+    world.pass(30);
+    assert_eq!(world.bound(M, "a"), None);
+    world.delete_claim(C, "c");
+    world.pass(30);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.machine.snapshot().allocated, 1);
+}
+
 #[test]
 fn a12_a_refused_create_gives_the_address_to_the_next() {
     let of_a: fn(&Request) -> bool =
