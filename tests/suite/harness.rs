@@ -673,11 +673,30 @@ where
     .await;
     assert!(
         waited.is_ok(),
-        "waited {patience:?} for {what}; there are {}: {:#?}",
+        "waited {patience:?} for {what}; there are {}:\n{}",
         now.len(),
-        now.iter().take(5).collect::<Vec<_>>()
+        now.values().map(in_one_line).collect::<Vec<_>>().join("\n")
     );
     now
+}
+
+/// An object as a failed wait shows it, without what has no value and its managedFields.
+fn in_one_line(object: &impl Debug) -> String {
+    let text = format!("{object:?}");
+    let (before, rest) = text
+        .split_once("managed_fields: Some(")
+        .unwrap_or((&text, ""));
+    let mut depth = 1;
+    let end = rest.find(|c| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        depth == 0
+    });
+    let after = end.map_or("", |end| &rest[end + 1..]);
+    let fields = format!("{before}{after}");
+    let fields = fields
+        .split(", ")
+        .filter(|field| !field.ends_with(": None"));
+    fields.collect::<Vec<_>>().join(", ")
 }
 
 /// JSON of an IPClaim.
