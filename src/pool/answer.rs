@@ -109,18 +109,14 @@ impl Pool {
                 if self.ippool.record.as_ref().map(|p| p.version.clone()) == version {
                     self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }
-                if status {
-                    self.ippool.status.not_written();
-                } else {
-                    self.ippool.status.mark();
-                }
+                self.ippool.status.dirty = true;
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
             Outcome::Refused { message, .. } => {
                 self.pool_failed(status, Failure::Refused, &message);
                 if !status {
                     self.ippool.refusal = Some(message.chars().take(1024).collect());
-                    self.ippool.status.mark();
+                    self.ippool.status.dirty = true;
                 }
             }
             Outcome::NotSent { retry_after } => {
@@ -152,7 +148,7 @@ impl Pool {
         }
         let ippool = &mut self.ippool;
         let backoff = if status {
-            ippool.status.not_written();
+            ippool.status.dirty = true;
             &mut ippool.status.backoff
         } else {
             &mut ippool.backoff

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
@@ -60,11 +60,8 @@ pub(super) struct IPPoolState {
 
 impl IPPoolState {
     /// When the pool's own requests want to be looked at again.
-    pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
-        let times = [
-            self.backoff.until(now),
-            self.status.next_timer(now, shortest),
-        ];
+    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
+        let times = [self.backoff.until(now), self.status.next_timer(now)];
         times.into_iter().flatten().min()
     }
 
@@ -170,7 +167,7 @@ impl Pool {
             self.ippool.status.reset();
             self.terminating_until = None;
         }
-        self.ippool.status.mark();
+        self.ippool.status.dirty = true;
         self.ippool.record = Some(standing);
         if !same_spec {
             self.take_terms();

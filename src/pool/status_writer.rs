@@ -1,10 +1,5 @@
-//! When the pool's status is written: only when it differs from what is stored.
-//!
-//! A changed condition, a generation that is in force and the first status are written at once, `status_interval` after the
-//! write before at the earliest. Counts and `indexes` wait for one interval after their first change, so that a claim that is
-//! bound meanwhile costs one write and not two. While they go on changing, the interval doubles up to eight times that; it falls
-//! back once they rest. With `indexes` it is longer by as much as they have thousands of entries, since every write carries the
-//! whole object to every watcher.
+//! When the pool's status is written: when it differs from what is stored, at most once per `status_interval`. With `indexes`
+//! the interval grows once per thousand entries, since every write carries the whole object to every watcher.
 
 use std::collections::BTreeMap;
 
@@ -22,10 +17,8 @@ use super::request::{Decision, Request};
 use super::space::Numbers;
 use super::time::{Backoff, later};
 
-/// The interval grows up to this many times with the size of `indexes`.
+/// The interval grows up to this many times.
 const SLOWEST: i32 = 30;
-/// While counts go on changing the interval doubles up to this many times.
-const LONGEST_PACE: i32 = 8;
 
 /// What the pool looks like, to see cheaply whether a status may have to be written.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,9 +38,7 @@ struct Fingerprint {
 pub(super) struct StatusWriter {
     pub(super) backoff: Backoff,
     /// The stored status may differ from what it should be.
-    dirty: bool,
-    /// Since when.
-    dirty_since: Option<Timestamp>,
+    pub(super) dirty: bool,
     /// Rises with every change of `indexes`.
     epoch: u64,
     /// Fields that the server does not keep.
@@ -55,14 +46,11 @@ pub(super) struct StatusWriter {
     look: Fingerprint,
     /// More than counts changed: it is written as soon as the shortest interval allows.
     is_urgent: bool,
-    /// So was the last write.
-    was_urgent: bool,
     /// When it was written last.
     written_at: Option<Timestamp>,
-    /// Times the shortest interval that counts wait for: doubled while they go on changing.
-    pace: i32,
-    /// Times the shortest interval that they wait for because the object is large.
-    size: i32,
+    /// Least time to the next write, and when it is urgent.
+    interval: SignedDuration,
+    shortest: SignedDuration,
     /// Conditions that were reported, or that were stored when the pool was first seen.
     told: BTreeMap<&'static str, (bool, &'static str)>,
 }
@@ -81,64 +69,21 @@ impl StatusWriter {
         self.epoch += 1;
     }
 
-    /// The stored status may differ from what it should be.
-    pub(super) fn mark(&mut self) {
-        self.dirty = true;
-    }
-
-    /// The last write was certainly not carried out, or its answer is lost.
-    pub(super) fn not_written(&mut self) {
-        self.dirty = true;
-        self.is_urgent |= self.was_urgent;
-    }
-
-    pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
+    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
         let ahead = |at: &Timestamp| *at > now;
-        let open = self.open_at(shortest).filter(ahead);
-        let times = [open, self.backoff.until(now)];
+        let times = [self.open_at().filter(ahead), self.backoff.until(now)];
         times.into_iter().flatten().min().filter(|_| self.dirty)
     }
 
-    /// The time before which it is not written; `None`: it is written at once.
-    fn open_at(&self, shortest: SignedDuration) -> Option<Timestamp> {
-        if self.is_urgent {
-            return Some(later(self.written_at?, shortest));
-        }
-        Some(later(self.dirty_since?, self.interval(shortest)))
-    }
-
-    /// Time that counts wait for after their first change.
-    fn interval(&self, shortest: SignedDuration) -> SignedDuration {
-        shortest * self.pace.max(self.size).max(1)
-    }
-
-    /// It does not differ from what is stored.
-    fn rests(&mut self) {
-        self.dirty = false;
-        self.dirty_since = None;
-        self.is_urgent = false;
-        self.pace = 1;
-    }
-
-    /// It is written now.
-    fn writes(&mut self, now: Timestamp, shortest: SignedDuration, size: i32) {
-        if !self.is_urgent {
-            let goes_on = self
-                .written_at
-                .zip(self.dirty_since)
-                .is_some_and(|(at, since)| since <= later(at, self.interval(shortest)));
-            self.pace = if goes_on {
-                (2 * self.pace.max(1)).min(LONGEST_PACE)
-            } else {
-                1
-            };
-        }
-        self.size = size;
-        self.written_at = Some(now);
-        self.was_urgent = self.is_urgent;
-        self.is_urgent = false;
-        self.dirty = false;
-        self.dirty_since = None;
+    /// When it may be written next.
+    fn open_at(&self) -> Option<Timestamp> {
+        let written = self.written_at?;
+        let interval = if self.is_urgent {
+            self.shortest
+        } else {
+            self.interval
+        };
+        Some(later(written, interval))
     }
 }
 
@@ -150,7 +95,7 @@ impl Pool {
         };
         let look = Fingerprint {
             numbers: self.space.numbers(),
-            waiting: self.counts.waiting_in_vain(),
+            waiting: self.counts.waiting().values().sum(),
             epoch: self.ippool.status.epoch,
             problems: self.counts.epoch,
             generation: self.observed_generation(),
@@ -167,7 +112,7 @@ impl Pool {
         }
         let stored = first.then(|| pool.status.conditions.clone());
         let before = std::mem::replace(&mut self.ippool.status.look, look);
-        self.ippool.status.mark();
+        self.ippool.status.dirty = true;
         let look = &self.ippool.status.look;
         let is_observed = before.generation == look.generation;
         let quiet = !first
@@ -198,13 +143,9 @@ impl Pool {
 
     /// Writes the status if it is time and it differs.
     pub(super) fn write_status(&mut self) {
-        let shortest = self.config.status_interval;
-        let writer = &mut self.ippool.status;
-        if writer.dirty {
-            writer.dirty_since.get_or_insert(self.now);
-        }
+        let writer = &self.ippool.status;
         let due = writer.dirty
-            && writer.open_at(shortest).is_none_or(|at| at <= self.now)
+            && writer.open_at().is_none_or(|at| at <= self.now)
             && writer.backoff.until(self.now).is_none();
         let writable = self.kinds.is_synced()
             && self.kinds[Kind::Pools] == KindState::Listed
@@ -227,7 +168,7 @@ impl Pool {
             self.status_patch()
         };
         let Some(status) = status else {
-            self.ippool.status.rests();
+            self.ippool.status.dirty = false;
             return;
         };
         let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()));
@@ -247,9 +188,11 @@ impl Pool {
             i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
         };
         let slower = slower.max(i32::try_from(1 + entries / 1000).unwrap_or(SLOWEST));
-        let now = self.now;
-        self.ippool
-            .status
-            .writes(now, shortest, slower.min(SLOWEST));
+        let shortest = self.config.status_interval;
+        let writer = &mut self.ippool.status;
+        writer.written_at = Some(self.now);
+        (writer.interval, writer.shortest) = (shortest * slower.min(SLOWEST), shortest);
+        writer.is_urgent = false;
+        writer.dirty = false;
     }
 }
