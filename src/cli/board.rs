@@ -69,7 +69,7 @@ pub(super) enum Verdict {
 
 /// Whether one claim is bound, waits, or cannot be bound.
 #[derive(Debug)]
-enum Standing<'a> {
+enum ClaimState<'a> {
     Bound(&'a Address),
     /// Of no interest here: being deleted, or another provider's.
     Aside(&'static str),
@@ -147,13 +147,11 @@ impl Board {
     pub(super) fn counts(&self) -> (usize, usize) {
         self.claims
             .values()
-            .fold((0, 0), |(bound, waiting), claim| {
-                match self.standing(claim) {
-                    Standing::Bound(_) => (bound + 1, waiting),
-                    Standing::Aside(_) => (bound, waiting),
-                    Standing::Paused(_) | Standing::Told(..) | Standing::Open => {
-                        (bound, waiting + 1)
-                    }
+            .fold((0, 0), |(bound, waiting), claim| match self.state(claim) {
+                ClaimState::Bound(_) => (bound + 1, waiting),
+                ClaimState::Aside(_) => (bound, waiting),
+                ClaimState::Paused(_) | ClaimState::Told(..) | ClaimState::Open => {
+                    (bound, waiting + 1)
                 }
             })
     }
@@ -167,11 +165,11 @@ impl Board {
         let mut stuck = Vec::new();
         let mut told: BTreeMap<(PoolKey, &str), u64> = BTreeMap::new();
         for claim in self.claims.values() {
-            let why = match self.standing(claim) {
-                Standing::Bound(_) | Standing::Aside(_) => continue,
-                Standing::Open => return Verdict::Open,
-                Standing::Paused(why) => why,
-                Standing::Told(reason, why) => {
+            let why = match self.state(claim) {
+                ClaimState::Bound(_) | ClaimState::Aside(_) => continue,
+                ClaimState::Open => return Verdict::Open,
+                ClaimState::Paused(why) => why,
+                ClaimState::Told(reason, why) => {
                     *told.entry((claim.pool_key(), reason)).or_default() += 1;
                     why
                 }
@@ -205,12 +203,12 @@ impl Board {
         Verdict::Stuck(stuck)
     }
 
-    fn standing<'a>(&'a self, claim: &'a Claim) -> Standing<'a> {
+    fn state<'a>(&'a self, claim: &'a Claim) -> ClaimState<'a> {
         if claim.meta.is_deleting() {
-            return Standing::Aside("Deleting");
+            return ClaimState::Aside("Deleting");
         }
         if claim.fault == Some(ReferenceFault::OtherProvider) {
-            return Standing::Aside("OtherProvider");
+            return ClaimState::Aside("OtherProvider");
         }
         let address = claim.published.as_ref().and_then(|name| {
             let key = AddressKey {
@@ -220,13 +218,13 @@ impl Board {
             self.addresses.get(&(claim.meta.namespace.clone(), key))
         });
         if let Some(address) = address {
-            return Standing::Bound(address);
+            return ClaimState::Bound(address);
         }
         if let Some(what) = self.pause(claim) {
-            return Standing::Paused(format!("Paused: {what} is paused"));
+            return ClaimState::Paused(format!("Paused: {what} is paused"));
         }
         let Some(ready) = claim.condition("Ready").filter(|c| c.status == "False") else {
-            return Standing::Open;
+            return ClaimState::Open;
         };
         let (reason, message) = (ready.reason.as_str(), ready.message.as_str());
         // An IPAddressClaim has the contract's few reasons; a finer one opens the message (U1).
@@ -238,7 +236,7 @@ impl Board {
         } else {
             format!("{reason}: {message}")
         };
-        Standing::Told(finer.unwrap_or(reason), text)
+        ClaimState::Told(finer.unwrap_or(reason), text)
     }
 
     /// What keeps the controller from writing to a claim.
@@ -276,11 +274,11 @@ impl Board {
                 } else {
                     claim.meta.name.to_string()
                 };
-                let (address, state) = match self.standing(claim) {
-                    Standing::Bound(address) => (Some(address), "Bound".to_owned()),
-                    Standing::Aside(state) => (None, state.to_owned()),
-                    Standing::Paused(why) | Standing::Told(_, why) => (None, why),
-                    Standing::Open => (None, "Waiting".to_owned()),
+                let (address, state) = match self.state(claim) {
+                    ClaimState::Bound(address) => (Some(address), "Bound".to_owned()),
+                    ClaimState::Aside(state) => (None, state.to_owned()),
+                    ClaimState::Paused(why) | ClaimState::Told(_, why) => (None, why),
+                    ClaimState::Open => (None, "Waiting".to_owned()),
                 };
                 let text =
                     |of: fn(&Address) -> Option<String>| address.and_then(of).unwrap_or_default();

@@ -12,7 +12,7 @@ use kube::Client;
 
 use super::flags::{self, Listen};
 use super::options::{Logging, Serving};
-use super::seen::{Seen, Shown, Tell};
+use super::status_servers::{Announce, RunStatus, StatusServers};
 use super::{accepted, connect, signals};
 use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
 use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
@@ -214,7 +214,7 @@ impl Manager {
         let [watches, writes, reviews] =
             [watches, writes, reviews].map(|client| controller::counted(client, &host, &metrics));
         let controller = Controller::new(watches.clone(), writes, settings);
-        let mut seen = Seen::default();
+        let mut servers = StatusServers::default();
         let view = controller.view();
         let check = certificates.clone().map(|certificates| {
             Check::new("webhook", move || {
@@ -223,7 +223,9 @@ impl Manager {
             })
         });
         let address = &self.health_addr;
-        seen.health(address, view.clone(), check, Tell::Log).await?;
+        servers
+            .health(address, view.clone(), check, Announce::Log)
+            .await?;
         if let Some(certificates) = certificates {
             let (address, facts) = (&self.webhook_port, controller.facts());
             let (scope, metrics) = (self.scope(), view.metrics());
@@ -233,12 +235,13 @@ impl Manager {
                 let counted = Arc::clone(&metrics);
                 let leads = move || view.is_leading();
                 let client = watches.clone();
-                seen.keeper(Keeper::new(client, own, certificates, counted, leads));
+                servers.keeper(Keeper::new(client, own, certificates, counted, leads));
             }
-            seen.webhook(address, certificates, facts, scope, metrics)
+            servers
+                .webhook(address, certificates, facts, scope, metrics)
                 .await?;
         }
-        let shown = Shown {
+        let status = RunStatus {
             view,
             pools: self.serving.pool_metrics,
             dial,
@@ -246,9 +249,11 @@ impl Manager {
         };
         let guard = |addr| self.guard(reviews, addr, &tls);
         let address = &self.diagnostics_address;
-        seen.diagnostics(address, shown, guard, Tell::Log).await?;
+        servers
+            .diagnostics(address, status, guard, Announce::Log)
+            .await?;
         let ended = controller.run(shutdown).await;
-        seen.stop().await?;
+        servers.stop().await?;
         ended.context("the controller failed")?;
         Ok(ExitCode::SUCCESS)
     }

@@ -23,9 +23,9 @@ mod options;
 mod ownership;
 mod preflight;
 mod progress;
-mod seen;
 mod signals;
 mod standalone;
+mod status_servers;
 mod table;
 #[cfg(test)]
 mod tests;

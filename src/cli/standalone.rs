@@ -18,7 +18,7 @@ use super::flags::{self, Listen};
 use super::follow::Follow;
 use super::options::{Logging, Serving};
 use super::progress::Progress;
-use super::seen::{Seen, Shown, Tell};
+use super::status_servers::{Announce, RunStatus, StatusServers};
 use super::{apply, print, signals};
 use crate::controller::{self, Controller, ControllerError, View};
 use crate::observe::diagnostics::Guard;
@@ -152,18 +152,20 @@ impl Standalone {
         let counted = controller::counted(client.clone(), &listening.addr.to_string(), &metrics);
         let controller = Controller::new(counted.clone(), counted, settings);
         let view = controller.view();
-        let mut seen = Seen::default();
+        let mut servers = StatusServers::default();
         let address = &self.health_addr;
-        seen.health(address, view.clone(), None, Tell::Terminal)
+        servers
+            .health(address, view.clone(), None, Announce::Terminal)
             .await?;
-        let shown = Shown {
+        let status = RunStatus {
             view: view.clone(),
             pools: self.serving.pool_metrics,
             dial,
             server: Some(server.clone()),
         };
         let address = &self.diagnostics_address;
-        seen.diagnostics(address, shown, |_| Ok(Guard::Open), Tell::Terminal)
+        servers
+            .diagnostics(address, status, |_| Ok(Guard::Open), Announce::Terminal)
             .await?;
         // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
         let stop = CancellationToken::new();
@@ -184,7 +186,7 @@ impl Standalone {
         };
         stop.cancel();
         running.await.context("the controller broke off")??;
-        seen.stop().await?;
+        servers.stop().await?;
         listening.stop().await;
         code
     }

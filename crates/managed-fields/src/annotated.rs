@@ -4,7 +4,7 @@
 use super::Object;
 use super::check::check;
 use super::compare::compare;
-use super::mention::mentioned;
+use super::paths::paths_of;
 use super::set::Set;
 use super::shape::Layout;
 
@@ -25,7 +25,7 @@ pub(super) fn allowed(layout: &Layout, live: &Object, version: &str) -> Set {
         return Set::default();
     };
     let delta = compare(&layout.root, &last, live);
-    mentioned(&layout.root, &last)
+    paths_of(&layout.root, &last)
         .difference(&delta.modified)
         .difference(&delta.added)
         .difference(&delta.removed)

@@ -11,8 +11,8 @@ use super::check::{check, stored};
 use super::compare::compare;
 use super::element::{Element, same_fields};
 use super::managed::{Entry, Key, Managed, Operation, Writer};
-use super::mention::mentioned;
 use super::merge::merge;
+use super::paths::paths_of;
 use super::remove::remove;
 use super::set::Set;
 use super::shape::Layout;
@@ -137,7 +137,7 @@ impl Apply<'_> {
             key.clone(),
             writer.version.to_owned(),
             before.as_ref().and_then(|before| before.time.clone()),
-            mentioned(shape, config).without(writer.untouched),
+            paths_of(shape, config).without(writer.untouched),
         ));
         let merged = merge(shape, live, config);
         let object = match before {
@@ -196,16 +196,16 @@ fn prune(layout: &Layout, merged: &Object, last: Set, managed: &Managed) -> Obje
     let named = |set: Set| set.with_named_fields(Some(shape));
     let last = named(last);
     let pruned = remove(shape, merged, &last);
-    let all = named(mentioned(shape, merged));
+    let all = named(paths_of(shape, merged));
     // Fields that any manager owns stay ...
     let owned = managed
         .entries
         .iter()
         .fold(Set::default(), |all, entry| all.union(&entry.set()));
-    let kept = named(mentioned(shape, &pruned)).union(&named(owned));
+    let kept = named(paths_of(shape, &pruned)).union(&named(owned));
     let pruned = remove(shape, merged, &all.difference(&kept));
     // ... and so do those that were not in the manager's last apply.
-    let left = named(mentioned(shape, &pruned));
+    let left = named(paths_of(shape, &pruned));
     remove(shape, merged, &all.difference(&left).intersection(&last))
 }
 

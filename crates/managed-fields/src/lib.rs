@@ -10,7 +10,7 @@
 //!   shape.rs     a kind's OpenAPI schema -> Shape
 //!
 //!   compare.rs   live, new     -> what was removed, modified, added
-//!   mention.rs   value         -> its paths
+//!   paths.rs     value         -> its paths
 //!   check.rs     value         -> what does not fit its shape
 //!   merge.rs     live, applied -> the merged object              remove.rs   value, set -> value without these paths
 //!
@@ -26,8 +26,8 @@ mod check;
 mod compare;
 mod element;
 mod managed;
-mod mention;
 mod merge;
+mod paths;
 mod remove;
 mod set;
 mod shape;

@@ -37,7 +37,7 @@ struct Scripted {
     discoveries: usize,
 }
 
-struct Desk {
+struct Harness {
     failures: Arc<Failures>,
     script: Script,
     router: Arc<Router>,
@@ -118,7 +118,7 @@ fn claim(name: &str, uid: &str, version: u64) -> Value {
 }
 
 /// An intake at work on a scripted server, with an open barrier.
-fn desk(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Desk {
+fn harness(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Harness {
     let script = Script::default();
     {
         let mut scripted = script.0.lock().unwrap();
@@ -153,7 +153,7 @@ fn desk(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say
         page_bytes: 8 << 10,
     };
     failures.spawn("watch", Intake::new(kind, all).run());
-    Desk {
+    Harness {
         failures,
         script,
         router,
@@ -167,7 +167,7 @@ fn desk(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say
     }
 }
 
-impl Desk {
+impl Harness {
     /// What pool `x` was told since the last time.
     fn told(&self) -> Vec<String> {
         let Some(handle) = self.registry.get(&key("x")) else {
@@ -198,27 +198,27 @@ impl Desk {
 
 #[tokio::test(start_paused = true)]
 async fn a1_a_new_term_ends_the_watch_and_begins_with_a_new_list() {
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![page(10, "", vec![claim("a", "1", 9)])],
         vec![Say::Nothing],
     );
     until("watched", || {
-        desk.script.asked().iter().any(|a| a.contains("watch=1"))
+        harness.script.asked().iter().any(|a| a.contains("watch=1"))
     })
     .await;
-    assert_eq!(desk.state(), KindState::Listed);
-    desk.told();
-    desk.next(
+    assert_eq!(harness.state(), KindState::Listed);
+    harness.told();
+    harness.next(
         vec![page(20, "", vec![claim("b", "2", 19)])],
         vec![Say::Nothing],
     );
-    desk.router.next_term();
-    assert_eq!(desk.state(), KindState::Pending);
-    until("listed anew", || desk.state() == KindState::Listed).await;
+    harness.router.next_term();
+    assert_eq!(harness.state(), KindState::Pending);
+    until("listed anew", || harness.state() == KindState::Listed).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         ["claim IPClaim b 2 Ours", "claim gone IPClaim a 1"]
     );
 }
@@ -237,7 +237,7 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_its_revision() {
             json!({ "metadata": { "resourceVersion": "30" } }),
         ),
     ];
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![
@@ -246,9 +246,9 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_its_revision() {
         ],
         vec![Say::Lines(watch)],
     );
-    desk.asked(4).await;
+    harness.asked(4).await;
     assert_eq!(
-        desk.script.asked(),
+        harness.script.asked(),
         [
             "ipclaims limit=500",
             "ipclaims limit=500&continue=go%2Fon%3D",
@@ -257,33 +257,33 @@ async fn a_list_comes_in_pages_and_a_watch_goes_on_from_its_revision() {
         ]
     );
     assert_eq!(
-        desk.told(),
+        harness.told(),
         [
             "claim gone IPClaim a 1",
             "claim IPClaim b 2 Ours",
             "claim IPClaim c 3 Ours"
         ]
     );
-    assert_eq!(desk.state(), KindState::Listed);
+    assert_eq!(harness.state(), KindState::Listed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
     let lists = vec![page(10, "", vec![claim("a", "1", 1), claim("b", "2", 2)])];
-    let desk = desk(CLAIMS, &["v1alpha1"], lists, vec![]);
-    desk.asked(2).await;
+    let harness = harness(CLAIMS, &["v1alpha1"], lists, vec![]);
+    harness.asked(2).await;
     let first = ["claim IPClaim a 1 Ours", "claim IPClaim b 2 Ours"];
-    assert_eq!(desk.told(), first);
+    assert_eq!(harness.told(), first);
 
     let status =
         json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" });
-    desk.next(
+    harness.next(
         vec![page(20, "", vec![claim("b", "9", 15)])],
         vec![Say::Lines(vec![event("ERROR", status)])],
     );
-    desk.asked(5).await;
+    harness.asked(5).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         [
             "claim gone IPClaim b 2",
             "claim IPClaim b 9 Ours",
@@ -296,17 +296,17 @@ async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
         page(30, "more", vec![claim("d", "4", 25)]),
         failure(410, "Expired", ""),
     ];
-    desk.next(lists, vec![failure(410, "Expired", "")]);
-    desk.asked(9).await;
-    assert_eq!(desk.told(), ["claim IPClaim d 4 Ours"]);
-    desk.next(vec![page(40, "", vec![claim("d", "4", 25)])], vec![]);
-    until("a whole list", || desk.script.asked().len() >= 11).await;
+    harness.next(lists, vec![failure(410, "Expired", "")]);
+    harness.asked(9).await;
+    assert_eq!(harness.told(), ["claim IPClaim d 4 Ours"]);
+    harness.next(vec![page(40, "", vec![claim("d", "4", 25)])], vec![]);
+    until("a whole list", || harness.script.asked().len() >= 11).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         ["claim IPClaim d 4 Ours", "claim gone IPClaim b 9"]
     );
-    assert_eq!(desk.state(), KindState::Listed);
-    let restarts = desk.view.counters().restarts;
+    assert_eq!(harness.state(), KindState::Listed);
+    let restarts = harness.view.counters().restarts;
     assert_eq!(restarts.get(&(CLAIMS, "expired")), Some(&3));
 }
 
@@ -323,15 +323,15 @@ async fn a3_a_page_that_is_too_large_is_asked_for_with_half_its_objects() {
         page(10, "rest", vec![a.clone(), b.clone()]),
         page(10, "", vec![c]),
     ];
-    let desk = desk(CLAIMS, &["v1alpha1"], lists, vec![]);
-    until("listed", || desk.state() == KindState::Listed).await;
+    let harness = harness(CLAIMS, &["v1alpha1"], lists, vec![]);
+    until("listed", || harness.state() == KindState::Listed).await;
     let told = [
         "claim IPClaim a 1 Ours",
         "claim IPClaim b 2 Ours",
         "claim IPClaim c 3 Ours",
     ];
-    assert_eq!(desk.told(), told);
-    let asked = desk.script.asked();
+    assert_eq!(harness.told(), told);
+    let asked = harness.script.asked();
     let limits = [
         "ipclaims limit=500",
         "ipclaims limit=250",
@@ -345,7 +345,7 @@ async fn a3_a_page_that_is_too_large_is_asked_for_with_half_its_objects() {
 async fn w1_a_list_older_than_what_was_told_is_not_believed_and_ends_the_process_when_it_stays() {
     let status =
         json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" });
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![
@@ -358,27 +358,27 @@ async fn w1_a_list_older_than_what_was_told_is_not_believed_and_ends_the_process
             event("ERROR", status.clone()),
         ])],
     );
-    desk.asked(5).await;
+    harness.asked(5).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         ["claim IPClaim a 1 Ours", "claim IPClaim b 2 Ours"]
     );
 
     // A database that was put back: nothing that is known here holds any more.
     let lists = std::iter::repeat_with(|| page(5, "", vec![claim("a", "1", 1)]));
-    desk.next(
+    harness.next(
         lists.take(40).collect(),
         vec![Say::Lines(vec![event("ERROR", status)])],
     );
-    let asked = desk.script.asked().len();
-    desk.failures.failed().await;
-    let again = desk.script.asked().len() - asked;
+    let asked = harness.script.asked().len();
+    harness.failures.failed().await;
+    let again = harness.script.asked().len() - asked;
     assert!(again > 5, "given up after {again} requests");
-    let what = desk.failures.first().unwrap().what;
+    let what = harness.failures.first().unwrap().what;
     let says =
         "the API server's database was put back: it lists revision 5 and has shown 12 before";
     assert!(what.ends_with(says), "{what}");
-    assert!(desk.told().is_empty(), "nothing counts as gone");
+    assert!(harness.told().is_empty(), "nothing counts as gone");
 }
 
 /// A value of so many levels, as text: serde_json reads 128.
@@ -415,19 +415,19 @@ async fn a12_an_object_nested_too_deep_is_the_only_one_that_is_not_known() {
             &serde_json::to_string(&claim("d", "4", 12)).unwrap(),
         )
         + &event("DELETED", &deep_object("b", "2", 13, &spec("x")));
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![list(10, &[deep_object("a", "1", 1, &spec("x")), sound])],
         vec![Say::Text(200, Box::leak(lines.into_boxed_str()))],
     );
-    desk.asked(3).await;
+    harness.asked(3).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         ["claim gone IPClaim b 2", "claim IPClaim d 4 Ours"]
     );
-    assert_eq!(desk.state(), KindState::Listed);
-    assert!(desk.script.asked()[2].ends_with("resourceVersion=13"));
+    assert_eq!(harness.state(), KindState::Listed);
+    assert!(harness.script.asked()[2].ends_with("resourceVersion=13"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -443,18 +443,20 @@ async fn a12_of_a_cluster_only_metadata_and_paused_are_read() {
         r#"{{"metadata":{{"resourceVersion":"10"}},"items":[{}]}}"#,
         items.join(",")
     );
-    let desk = desk(
+    let harness = harness(
         Kind::Clusters,
         &["v1beta2"],
         vec![Say::Text(200, Box::leak(list.into_boxed_str()))],
         vec![],
     );
-    until("listed", || desk.state() == KindState::Listed).await;
+    until("listed", || harness.state() == KindState::Listed).await;
     let mut pool = object("x", "9", 9, json!({}));
     pool["metadata"]["namespace"] = json!("n");
     let wire = serde_json::from_value(pool).unwrap();
-    desk.router.seen(Kind::Pools, "v1alpha1", By::Event, wire);
-    let told = desk.told();
+    harness
+        .router
+        .seen(Kind::Pools, "v1alpha1", By::Event, wire);
+    let told = harness.told();
     let paused: Vec<&str> = told
         .iter()
         .filter_map(|line| line.strip_prefix("cluster "))
@@ -492,9 +494,10 @@ async fn a_watch_that_goes_on_failing_is_said_and_listed_anew_and_said_to_be_ove
             page(10, "", vec![]),
             page(11, "", vec![claim("a", "1", 11)]),
         ];
-        let desk = desk(CLAIMS, &["v1alpha1"], lists, watches);
+        let harness = harness(CLAIMS, &["v1alpha1"], lists, watches);
         until("readiness to say so", || {
-            desk.view
+            harness
+                .view
                 .ready()
                 .is_err_and(|why| why.contains("is not watched"))
         })
@@ -504,23 +507,25 @@ async fn a_watch_that_goes_on_failing_is_said_and_listed_anew_and_said_to_be_ove
             "said after {:?}",
             started.elapsed()
         );
-        let blind = |desk: &Desk| {
-            let kinds = desk.view.sight().kinds;
+        let blind = |harness: &Harness| {
+            let kinds = harness.view.sight().kinds;
             kinds
                 .iter()
                 .any(|(kind, state)| kind == CLAIMS.resource() && *state == KindState::Pending)
         };
-        assert!(blind(&desk), "the metric says so");
+        assert!(blind(&harness), "the metric says so");
         until("a list anew", || {
-            desk.told().contains(&"claim IPClaim a 1 Ours".to_owned())
+            harness
+                .told()
+                .contains(&"claim IPClaim a 1 Ours".to_owned())
         })
         .await;
-        assert!(blind(&desk), "a list shows nothing of the watch");
-        desk.next(
+        assert!(blind(&harness), "a list shows nothing of the watch");
+        harness.next(
             vec![],
             vec![Say::Lines(vec![event("ADDED", claim("b", "2", 12))])],
         );
-        until("the end of it", || !blind(&desk)).await;
+        until("the end of it", || !blind(&harness)).await;
     }
 }
 
@@ -535,7 +540,7 @@ async fn a12_an_object_that_cannot_be_read_delays_no_other_and_counts_as_there()
         event("ADDED", claim("c", "3", 23)),
         json!({ "type": "NEWS", "object": { "metadata": { "resourceVersion": "24" } } }),
     ];
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![
@@ -544,22 +549,22 @@ async fn a12_an_object_that_cannot_be_read_delays_no_other_and_counts_as_there()
         ],
         vec![failure(410, "Expired", ""), Say::Lines(watch)],
     );
-    desk.asked(5).await;
+    harness.asked(5).await;
     assert_eq!(
-        desk.told(),
+        harness.told(),
         [
             "claim IPClaim odd 7 Ours",
             "claim IPClaim a 1 Ours",
             "claim IPClaim c 3 Ours"
         ]
     );
-    let last = desk.script.asked().pop().unwrap();
+    let last = harness.script.asked().pop().unwrap();
     assert!(last.ends_with("resourceVersion=24"), "{last}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn f8_a_cut_watch_goes_on_from_the_last_whole_event() {
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![page(10, "", vec![])],
@@ -573,94 +578,94 @@ async fn f8_a_cut_watch_goes_on_from_the_last_whole_event() {
             Say::Text(200, "this is no event\n"),
         ],
     );
-    desk.asked(6).await;
-    assert_eq!(desk.told(), ["claim IPClaim a 1 Ours"]);
-    let asked = desk.script.asked();
+    harness.asked(6).await;
+    assert_eq!(harness.told(), ["claim IPClaim a 1 Ours"]);
+    let asked = harness.script.asked();
     assert!(asked[1].ends_with("resourceVersion=10"));
     assert!(
         asked[2..].iter().all(|a| a.ends_with("resourceVersion=11")),
         "{asked:?}"
     );
-    assert_eq!(desk.state(), KindState::Listed);
+    assert_eq!(harness.state(), KindState::Listed);
 }
 
 #[tokio::test(start_paused = true)]
 async fn w6_a_watch_that_says_nothing_at_all_is_given_up() {
-    let desk = desk(CLAIMS, &["v1alpha1"], vec![page(10, "", vec![])], vec![]);
-    desk.asked(3).await;
-    let restarts = desk.view.counters().restarts;
+    let harness = harness(CLAIMS, &["v1alpha1"], vec![page(10, "", vec![])], vec![]);
+    harness.asked(3).await;
+    let restarts = harness.view.counters().restarts;
     assert_eq!(restarts.get(&(CLAIMS, "failed")), Some(&1));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a3_a_kind_of_cluster_api_is_absent_until_it_appears() {
-    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
-    until("absent", || desk.state() == KindState::Absent).await;
-    assert_eq!(desk.served.version(CAPI_ADDRESSES), None);
-    assert!(desk.script.asked().is_empty());
-    desk.script.0.lock().unwrap().versions = vec!["v1beta1", "v1beta2"];
+    let harness = harness(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || harness.state() == KindState::Absent).await;
+    assert_eq!(harness.served.version(CAPI_ADDRESSES), None);
+    assert!(harness.script.asked().is_empty());
+    harness.script.0.lock().unwrap().versions = vec!["v1beta1", "v1beta2"];
     // Its list is waited for before anything is handed out.
-    until("pending", || desk.state() == KindState::Pending).await;
-    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
-    until("listed", || desk.state() == KindState::Listed).await;
-    assert_eq!(desk.served.version(CAPI_ADDRESSES), Some("v1beta2"));
+    until("pending", || harness.state() == KindState::Pending).await;
+    harness.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || harness.state() == KindState::Listed).await;
+    assert_eq!(harness.served.version(CAPI_ADDRESSES), Some("v1beta2"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a3_a_new_leader_asks_anew_whether_a_kind_is_absent() {
-    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
-    until("absent", || desk.state() == KindState::Absent).await;
+    let harness = harness(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || harness.state() == KindState::Absent).await;
     // Installed while another led, with an object that holds an address.
-    desk.script.0.lock().unwrap().versions = vec!["v1beta2"];
+    harness.script.0.lock().unwrap().versions = vec!["v1beta2"];
     let since = tokio::time::Instant::now();
-    desk.router.next_term();
-    assert_eq!(desk.state(), KindState::Pending, "nothing is given out");
-    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
-    until("listed", || desk.state() == KindState::Listed).await;
+    harness.router.next_term();
+    assert_eq!(harness.state(), KindState::Pending, "nothing is given out");
+    harness.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || harness.state() == KindState::Listed).await;
     assert!(
         since.elapsed() < Duration::from_secs(5),
         "it is asked at once"
     );
     // Still not there: it counts as absent again at once.
-    let desk = self::desk(CAPI_ADDRESSES, &[], vec![], vec![]);
-    until("absent", || desk.state() == KindState::Absent).await;
-    desk.router.next_term();
-    until("absent again", || desk.state() == KindState::Absent).await;
+    let harness = self::harness(CAPI_ADDRESSES, &[], vec![], vec![]);
+    until("absent", || harness.state() == KindState::Absent).await;
+    harness.router.next_term();
+    until("absent again", || harness.state() == KindState::Absent).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a3_creates_ask_together_whether_a_kind_is_still_absent_and_wait_for_its_list_when_it_is_not()
  {
     const AGE: Duration = Duration::from_millis(250);
-    let desk = desk(CAPI_ADDRESSES, &[], vec![], vec![]);
-    assert!(!desk.router.knows_who_holds(AGE).await, "not asked yet");
-    until("absent", || desk.state() == KindState::Absent).await;
+    let harness = harness(CAPI_ADDRESSES, &[], vec![], vec![]);
+    assert!(!harness.router.knows_who_holds(AGE).await, "not asked yet");
+    until("absent", || harness.state() == KindState::Absent).await;
     let claims = Kind::Claims(ClaimKind::Capi);
-    desk.router.kind_is(claims, KindState::Listed);
-    let discoveries = || desk.script.0.lock().unwrap().discoveries;
+    harness.router.kind_is(claims, KindState::Listed);
+    let discoveries = || harness.script.0.lock().unwrap().discoveries;
     let before = discoveries();
-    assert!(desk.router.knows_who_holds(AGE).await);
+    assert!(harness.router.knows_who_holds(AGE).await);
     assert_eq!(discoveries(), before, "the last answer is young");
     tokio::time::sleep(2 * AGE).await;
-    let creates = (0..10).map(|_| desk.router.knows_who_holds(AGE));
+    let creates = (0..10).map(|_| harness.router.knows_who_holds(AGE));
     let known = futures::future::join_all(creates).await;
     assert!(known.into_iter().all(|known| known));
     assert_eq!(discoveries(), before + 1, "one request for all of them");
 
-    desk.script.0.lock().unwrap().versions = vec!["v1beta2"];
+    harness.script.0.lock().unwrap().versions = vec!["v1beta2"];
     tokio::time::sleep(2 * AGE).await;
-    assert!(!desk.router.knows_who_holds(AGE).await, "not listed yet");
-    assert_eq!(desk.state(), KindState::Pending);
-    desk.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
-    until("listed", || desk.state() == KindState::Listed).await;
-    assert!(desk.router.knows_who_holds(AGE).await);
+    assert!(!harness.router.knows_who_holds(AGE).await, "not listed yet");
+    assert_eq!(harness.state(), KindState::Pending);
+    harness.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
+    until("listed", || harness.state() == KindState::Listed).await;
+    assert!(harness.router.knows_who_holds(AGE).await);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a3_a_404_asks_discovery_again_which_may_change_the_version() {
     let spec =
         json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
-    let desk = desk(
+    let harness = harness(
         CAPI_ADDRESSES,
         &["v1beta1"],
         vec![
@@ -676,77 +681,77 @@ async fn a3_a_404_asks_discovery_again_which_may_change_the_version() {
         ],
         vec![],
     );
-    until("listed", || desk.state() == KindState::Listed).await;
-    assert_eq!(desk.served.version(CAPI_ADDRESSES), Some("v1beta1"));
-    assert_eq!(desk.told(), ["address a 1", "address b 2"]);
+    until("listed", || harness.state() == KindState::Listed).await;
+    assert_eq!(harness.served.version(CAPI_ADDRESSES), Some("v1beta1"));
+    assert_eq!(harness.told(), ["address a 1", "address b 2"]);
     {
-        let mut script = desk.script.0.lock().unwrap();
+        let mut script = harness.script.0.lock().unwrap();
         script.versions = vec!["v1beta2"];
         script.watches = vec![Say::Text(404, "404 page not found")].into();
     }
     until("the new version", || {
-        desk.served.version(CAPI_ADDRESSES) == Some("v1beta2")
+        harness.served.version(CAPI_ADDRESSES) == Some("v1beta2")
     })
     .await;
     let want = ["address b 2", "address gone a 1"];
-    until("the difference", || desk.told() == want).await;
+    until("the difference", || harness.told() == want).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a3_a_kind_that_disappears_takes_nothing_with_it() {
     let spec =
         json!({ "poolRef": { "apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "x" } });
-    let desk = desk(
+    let harness = harness(
         CAPI_ADDRESSES,
         &["v1beta2"],
         vec![page(5, "", vec![object("a", "1", 1, spec)])],
         vec![],
     );
-    until("listed", || desk.state() == KindState::Listed).await;
-    assert_eq!(desk.told(), ["address a 1"]);
+    until("listed", || harness.state() == KindState::Listed).await;
+    assert_eq!(harness.told(), ["address a 1"]);
     {
-        let mut script = desk.script.0.lock().unwrap();
+        let mut script = harness.script.0.lock().unwrap();
         script.versions = vec![];
         script.watches = vec![Say::Text(404, "404 page not found")].into();
     }
-    until("unavailable", || desk.state() == KindState::Unavailable).await;
-    assert!(desk.told().is_empty());
+    until("unavailable", || harness.state() == KindState::Unavailable).await;
+    assert!(harness.told().is_empty());
     {
-        let mut script = desk.script.0.lock().unwrap();
+        let mut script = harness.script.0.lock().unwrap();
         script.versions = vec!["v1beta2"];
         script.lists = vec![page(9, "", vec![])].into();
     }
-    until("listed again", || desk.state() == KindState::Listed).await;
-    assert_eq!(desk.told(), ["address gone a 1"]);
+    until("listed again", || harness.state() == KindState::Listed).await;
+    assert_eq!(harness.told(), ["address gone a 1"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn our_own_kinds_are_waited_for_and_readiness_says_so() {
-    let desk = desk(CLAIMS, &[], vec![page(1, "", vec![])], vec![]);
+    let harness = harness(CLAIMS, &[], vec![page(1, "", vec![])], vec![]);
     until("said", || {
-        desk.view.ready().is_err_and(|e| {
+        harness.view.ready().is_err_and(|e| {
             e.contains(
                 "ipclaims.ipam.metal3.io is not listed yet: the server does not have this kind",
             )
         })
     })
     .await;
-    assert_eq!(desk.state(), KindState::Pending);
-    desk.script.0.lock().unwrap().versions = vec!["v1alpha1"];
-    until("listed", || desk.state() == KindState::Listed).await;
+    assert_eq!(harness.state(), KindState::Pending);
+    harness.script.0.lock().unwrap().versions = vec!["v1alpha1"];
+    until("listed", || harness.state() == KindState::Listed).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_missing_right_is_said_in_readiness() {
     let denied = json!({ "kind": "Status", "code": 403, "message": "ipclaims is forbidden: User x cannot list" });
-    let desk = desk(
+    let harness = harness(
         CLAIMS,
         &["v1alpha1"],
         vec![Say::Status(403, denied)],
         vec![],
     );
     until("said", || {
-        desk.view.ready().is_err_and(|e| {
+        harness.view.ready().is_err_and(|e| {
             e.contains("a right to list and watch is missing: ipclaims is forbidden")
         })
     })

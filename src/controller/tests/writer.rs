@@ -25,14 +25,14 @@ use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
 use crate::pool::{Input, Outcome, Request, RequestId};
 
-struct Office {
+struct Harness {
     writer: Arc<Writer>,
     counts: Arc<Counts>,
     failures: Arc<Failures>,
     stop: CancellationToken,
 }
 
-fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) -> Office {
+fn harness(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) -> Harness {
     let counts = Arc::new(Counts::new(Arc::default()));
     let door = Door {
         client,
@@ -53,7 +53,7 @@ fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) 
         "writer",
         Arc::clone(&writer).run(router, Arc::clone(&failures), stop.clone()),
     );
-    Office {
+    Harness {
         writer,
         counts,
         failures,
@@ -61,7 +61,7 @@ fn office(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) 
     }
 }
 
-impl Office {
+impl Harness {
     fn submit(&self, pool: &str, mailbox: &Arc<Mailbox>, id: u64, request: Request) {
         self.writer
             .submit(&key(pool), request, mailbox.reserve(RequestId(id)));
@@ -105,14 +105,14 @@ async fn answers(mailbox: &Mailbox, n: usize) -> Vec<(u64, Outcome)> {
 #[tokio::test]
 async fn pools_take_turns_however_much_one_asks() {
     let (client, asked) = server(|_, asked| stored(asked));
-    let office = office(client, 1, None, Tenure::Always);
+    let harness = harness(client, 1, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     // All of these are in the queue before the writer runs: the test's thread is the only one.
     for i in 0..1000 {
-        office.submit("big", &mailbox, i, patch(&format!("b{i}")));
+        harness.submit("big", &mailbox, i, patch(&format!("b{i}")));
     }
     for i in 0..3 {
-        office.submit("small", &mailbox, 2000 + i, patch(&format!("s{i}")));
+        harness.submit("small", &mailbox, 2000 + i, patch(&format!("s{i}")));
     }
     assert_eq!(answers(&mailbox, 1003).await.len(), 1003);
     let order: Vec<String> = asked
@@ -127,7 +127,7 @@ async fn pools_take_turns_however_much_one_asks() {
 #[tokio::test]
 async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_before() {
     let (client, asked) = server(|_, asked| stored(asked));
-    let office = office(client, 1, None, Tenure::Always);
+    let harness = harness(client, 1, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     for i in 0..20 {
         let status = Request::PoolStatus {
@@ -136,10 +136,10 @@ async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_bef
             status: json!({}),
             entries: 0,
         };
-        office.submit(&format!("pool-{i}"), &mailbox, 1000 + i, status);
+        harness.submit(&format!("pool-{i}"), &mailbox, 1000 + i, status);
     }
     for i in 0..40 {
-        office.submit("busy", &mailbox, i, patch(&format!("c{i}")));
+        harness.submit("busy", &mailbox, i, patch(&format!("c{i}")));
     }
     assert_eq!(answers(&mailbox, 60).await.len(), 60);
     let asked = asked.lock().unwrap();
@@ -173,20 +173,20 @@ async fn in_flight_is_bounded_over_all_pools() {
             }
         })
     };
-    let office = office(Client::new(service, "default"), 8, None, Tenure::Always);
+    let harness = harness(Client::new(service, "default"), 8, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     for i in 0..200 {
-        office.submit(&format!("p{}", i % 5), &mailbox, i, patch("c"));
+        harness.submit(&format!("p{}", i % 5), &mailbox, i, patch("c"));
     }
     assert_eq!(answers(&mailbox, 200).await.len(), 200);
     assert_eq!(most.load(Ordering::SeqCst), 8);
-    let counters = office.counts_of();
+    let counters = harness.counts_of();
     let key = (Verb::Patch, Kind::Claims(ClaimKind::Metal3), "stored");
     assert_eq!(counters.requests.get(&key), Some(&200));
     assert_eq!(counters.writes(), 200);
 }
 
-impl Office {
+impl Harness {
     fn counts_of(&self) -> crate::controller::Counters {
         crate::controller::View {
             registry: Arc::new(Registry::default()),
@@ -202,9 +202,9 @@ async fn a_conflict_is_answered_with_the_newest_object() {
         0 => failure(409, "Conflict", "c"),
         _ => stored(asked),
     });
-    let office = office(client, 4, None, Tenure::Always);
+    let harness = harness(client, 4, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
-    office.submit("x", &mailbox, 1, patch("c"));
+    harness.submit("x", &mailbox, 1, patch("c"));
     let got = answers(&mailbox, 1).await;
     assert!(
         matches!(&got[0].1, Outcome::Conflict(crate::pool::Reread::Found(..))),
@@ -234,11 +234,11 @@ async fn a_request_that_was_asked_to_wait_keeps_its_place_in_flight_for_that_tim
         "overloaded" => Say::Later(503, 3),
         _ => Say::Later(429, 3),
     });
-    let office = office(client, 4, None, Tenure::Always);
+    let harness = harness(client, 4, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     let start = Instant::now();
     for i in 0..3 {
-        office.submit(
+        harness.submit(
             "x",
             &mailbox,
             i,
@@ -248,12 +248,12 @@ async fn a_request_that_was_asked_to_wait_keeps_its_place_in_flight_for_that_tim
     // Their pools are answered at once, and one place is left.
     assert_eq!(answers(&mailbox, 3).await.len(), 3);
     for i in 3..100 {
-        office.submit("x", &mailbox, i, patch("fine"));
+        harness.submit("x", &mailbox, i, patch("fine"));
     }
     assert_eq!(answers(&mailbox, 97).await.len(), 97);
     assert_eq!(start.elapsed(), Duration::ZERO, "one place serves them all");
     for i in 100..200 {
-        office.submit("x", &mailbox, i, patch("busy"));
+        harness.submit("x", &mailbox, i, patch("busy"));
     }
     answers(&mailbox, 1).await;
     tokio::time::sleep(Duration::from_millis(2_900)).await;
@@ -262,8 +262,8 @@ async fn a_request_that_was_asked_to_wait_keeps_its_place_in_flight_for_that_tim
     assert_eq!(start.elapsed(), Duration::from_secs(6));
 
     // The end of the run does not wait for them.
-    office.stop.cancel();
-    office.writer.drained().await;
+    harness.stop.cancel();
+    harness.writer.drained().await;
     assert_eq!(start.elapsed(), Duration::from_secs(6));
 }
 
@@ -279,11 +279,11 @@ async fn r7_every_request_has_one_answer_also_without_one_from_the_server() {
         "cut" => Say::Text(200, "{\"metadata\":{\"na"),
         _ => stored(asked),
     });
-    let office = office(client, 64, None, Tenure::Always);
+    let harness = harness(client, 64, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     let names = ["silent", "closed", "reset", "busy", "cut", "fine"];
     for (i, name) in names.into_iter().enumerate() {
-        office.submit("x", &mailbox, i as u64, patch(name));
+        harness.submit("x", &mailbox, i as u64, patch(name));
     }
     let start = Instant::now();
     let mut got = answers(&mailbox, names.len()).await;
@@ -314,9 +314,9 @@ async fn r7_every_request_has_one_answer_also_without_one_from_the_server() {
     );
     let retry_after = Some(Duration::from_secs(7));
     assert!(matches!(&got[3].1, Outcome::NotSent { retry_after: r } if *r == retry_after));
-    assert!(!office.writer.is_all_definite());
+    assert!(!harness.writer.is_all_definite());
     tokio::time::advance(Duration::from_secs(9)).await;
-    assert!(office.writer.is_all_definite());
+    assert!(harness.writer.is_all_definite());
 }
 
 #[tokio::test]
@@ -336,14 +336,14 @@ async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
             }
         })
     };
-    let office = office(Client::new(service, "default"), 2, None, Tenure::Always);
+    let harness = harness(Client::new(service, "default"), 2, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     for i in 0..5 {
-        office.submit("x", &mailbox, i, patch("c"));
+        harness.submit("x", &mailbox, i, patch("c"));
     }
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
-    office.stop.cancel();
+    harness.stop.cancel();
     let waiting = answers(&mailbox, 3).await;
     assert!(
         waiting
@@ -351,7 +351,7 @@ async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
             .all(|(_, o)| matches!(o, Outcome::NotSent { retry_after: None })),
         "{waiting:?}"
     );
-    office.submit("x", &mailbox, 9, patch("c"));
+    harness.submit("x", &mailbox, 9, patch("c"));
     assert!(matches!(
         answers(&mailbox, 1).await[..],
         [(9, Outcome::NotSent { .. })]
@@ -359,9 +359,9 @@ async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
     gate.add_permits(2);
     let flying = answers(&mailbox, 2).await;
     assert!(flying.iter().all(|(_, o)| matches!(o, Outcome::Stored(..))));
-    office.writer.drained().await;
-    office.failures.ended().await;
-    assert_eq!(office.failures.first(), None);
+    harness.writer.drained().await;
+    harness.failures.ended().await;
+    assert_eq!(harness.failures.first(), None);
 }
 
 #[tokio::test(start_paused = true)]
@@ -375,10 +375,10 @@ async fn o8_no_write_starts_that_could_outlast_the_lease() {
         };
         (tx, tenure)
     };
-    let office = office(client, 4, None, tenure);
+    let harness = harness(client, 4, None, tenure);
     let mailbox = Arc::new(Mailbox::default());
     let try_one = async |request: Request| {
-        office.submit("x", &mailbox, 1, request);
+        harness.submit("x", &mailbox, 1, request);
         answers(&mailbox, 1).await.remove(0).1
     };
     assert!(matches!(try_one(patch("c")).await, Outcome::NotSent { .. }));
@@ -407,11 +407,11 @@ async fn a_rate_is_kept() {
         qps: 20.0,
         burst: 10,
     };
-    let office = office(client, 64, Some(rate), Tenure::Always);
+    let harness = harness(client, 64, Some(rate), Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     let start = Instant::now();
     for i in 0..30 {
-        office.submit("x", &mailbox, i, patch("c"));
+        harness.submit("x", &mailbox, i, patch("c"));
     }
     answers(&mailbox, 30).await;
     assert_eq!(start.elapsed(), Duration::from_secs(1));

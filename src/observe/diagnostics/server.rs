@@ -94,16 +94,16 @@ impl Diagnostics {
             full,
             drain: Duration::ZERO,
         };
-        let desk = Arc::new(Desk { served, guard });
+        let shared = Arc::new(Shared { served, guard });
         let talk = |stream, guest| {
-            let (desk, tls) = (Arc::clone(&desk), tls.clone());
+            let (shared, tls) = (Arc::clone(&shared), tls.clone());
             async move {
                 match tls {
-                    None => desk.talk(stream, guest).await,
+                    None => shared.talk(stream, guest).await,
                     Some(tls) => {
                         // Who cannot say hello is simply left.
                         if let Ok(stream) = tls.accept(stream).await {
-                            desk.talk(stream, guest).await;
+                            shared.talk(stream, guest).await;
                         }
                     }
                 }
@@ -114,18 +114,18 @@ impl Diagnostics {
 }
 
 /// What every connection shares.
-struct Desk {
+struct Shared {
     served: Served,
     guard: Guard,
 }
 
-impl Desk {
+impl Shared {
     async fn talk(self: Arc<Self>, stream: impl AsyncRead + AsyncWrite + Unpin, guest: Guest) {
         let service = service_fn(|request| {
-            let (desk, guest) = (Arc::clone(&self), guest.clone());
+            let (shared, guest) = (Arc::clone(&self), guest.clone());
             async move {
                 let busy = guest.busy();
-                let response = desk.answer(request, &guest).await;
+                let response = shared.answer(request, &guest).await;
                 Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
             }
         });

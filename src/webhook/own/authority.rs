@@ -41,7 +41,7 @@ pub(super) struct Content {
 
 /// How far an exchange of the authority is, and what of whole content is to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Renewal {
     pub(super) exchange: Exchange,
     /// Whether the certificate's time comes.
     certificate_due: bool,
@@ -99,7 +99,7 @@ impl Content {
         secret: &Secret,
         names: &[String],
         now: Timestamp,
-    ) -> Result<(Self, Standing), String> {
+    ) -> Result<(Self, Renewal), String> {
         let empty = BTreeMap::new();
         let data = secret.data.as_ref().unwrap_or(&empty);
         let text = |key: &str| {
@@ -120,7 +120,7 @@ impl Content {
             // Who takes it away has the authority exchanged, in steps.
             renew: renew.unwrap_or(Timestamp::MIN),
         };
-        let standing = content.standing(names, now)?;
+        let standing = content.renewal(names, now)?;
         Ok((content, standing))
     }
 
@@ -155,7 +155,7 @@ impl Content {
     }
 
     /// Whether it can be served to who trusts it, and how far it is.
-    pub(super) fn standing(&self, names: &[String], now: Timestamp) -> Result<Standing, String> {
+    pub(super) fn renewal(&self, names: &[String], now: Timestamp) -> Result<Renewal, String> {
         let [first, rest @ ..] = self.bundle.as_slice() else {
             return Err("ca.crt holds no certificate".to_owned());
         };
@@ -175,7 +175,7 @@ impl Content {
             ([_, ..], Ok(())) => Exchange::Signed,
             ([_, ..], Err(_)) => Exchange::Announced,
         };
-        Ok(Standing {
+        Ok(Renewal {
             exchange,
             certificate_due: verify(&self.pair, &self.bundle, names, later).is_err(),
             authority_due: self.renew <= now,
@@ -206,7 +206,7 @@ impl Content {
     }
 }
 
-impl Standing {
+impl Renewal {
     /// What comes next. `trusted`: every API server has had the time to learn the whole bundle; `served`: every replica has had
     /// the time to serve what the first authority signed.
     pub(super) fn next(self, trusted: bool, served: bool) -> Step {

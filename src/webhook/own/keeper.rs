@@ -305,7 +305,7 @@ impl Keeper {
             return Ok(Origin::Ours);
         }
         // Of an expired certificate nothing follows: another replica may have made a new one.
-        let known = last.filter(|last| last.content.standing(names, now).is_ok());
+        let known = last.filter(|last| last.content.renewal(names, now).is_ok());
         let validating = self.in_force::<ValidatingWebhookConfiguration>(&self.own.validating);
         let mut in_force = validating.await?;
         let mutating = self.in_force::<MutatingWebhookConfiguration>(&self.own.mutating);
@@ -354,7 +354,7 @@ impl Keeper {
     fn good(&self, now: Timestamp) -> Result<Content, String> {
         let last = self.last.as_ref().map(|last| &last.content);
         if let Some(last) = last
-            && last.standing(&self.own.names, now).is_ok()
+            && last.renewal(&self.own.names, now).is_ok()
         {
             return Ok(last.clone());
         }
@@ -365,7 +365,7 @@ impl Keeper {
     async fn step(&self, mut secret: Secret, content: &Content) -> Result<(), String> {
         let now = (self.now)();
         let names = &self.own.names;
-        let standing = content.standing(names, now)?;
+        let standing = content.renewal(names, now)?;
         let past = |since: Option<Instant>, time| since.is_some_and(|s| s.elapsed() >= time);
         let trusted = past(self.trusted.as_ref().map(|(_, s)| *s), self.times.trusted);
         let served = past(self.served.as_ref().map(|(_, s)| *s), self.times.served);

@@ -44,7 +44,7 @@ fn over_twelve_years_every_api_server_trusts_every_replica_at_every_moment() {
                     .unwrap_or_else(|why| panic!("{now}, after {steps} steps: {why}"));
             }
         }
-        let standing = content.standing(&names, now).unwrap();
+        let standing = content.renewal(&names, now).unwrap();
         let known = known(&before.bundle);
         let origin = known.judge(&content, &names, now);
         assert_eq!(origin, Origin::Ours, "{now}, after {steps} steps");
@@ -82,7 +82,7 @@ fn what_no_known_authority_has_signed_is_foreign_to_who_is_sure_and_taken_at_the
     let mut beside = theirs.clone();
     beside.bundle.push(ours.bundle[0].clone());
     for foreign in [&theirs, &beside] {
-        assert!(foreign.standing(&names, now).is_ok(), "it is whole");
+        assert!(foreign.renewal(&names, now).is_ok(), "it is whole");
         let judge = |known, is_sure, in_force| {
             let evidence = Evidence {
                 known,
@@ -108,17 +108,17 @@ fn nothing_is_signed_by_an_authority_that_is_not_trusted_yet() {
     let (names, now) = (names(), start());
     let content = Content::new(&names, now).unwrap();
     let content = content.after(Step::NewAuthority, &names, now).unwrap();
-    let standing = content.standing(&names, now).unwrap();
+    let standing = content.renewal(&names, now).unwrap();
     assert_eq!(standing.exchange, Exchange::Announced);
     assert_eq!(standing.next(false, true), Step::Nothing);
     assert_eq!(standing.next(true, true), Step::NewCertificate);
     let content = content.after(Step::NewCertificate, &names, now).unwrap();
-    let standing = content.standing(&names, now).unwrap();
+    let standing = content.renewal(&names, now).unwrap();
     assert_eq!(standing.next(true, false), Step::Nothing);
     assert_eq!(standing.next(true, true), Step::DropOld);
     let content = content.after(Step::DropOld, &names, now).unwrap();
     assert_eq!(
-        content.standing(&names, now).unwrap().next(true, true),
+        content.renewal(&names, now).unwrap().next(true, true),
         Step::Nothing
     );
 }

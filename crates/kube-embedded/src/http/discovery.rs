@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::review;
+use super::access_review;
 use crate::kinds::{Resource, Resources};
 use crate::product::Product;
 
@@ -34,7 +34,7 @@ impl Discovery {
                 .or_default();
             list.extend(entries(resource));
         }
-        for review in review::REVIEWS {
+        for review in access_review::REVIEWS {
             groups
                 .entry(review.group)
                 .or_insert_with(|| vec![review.version]);

@@ -7,12 +7,13 @@
 //!   connections.rs  TCP, TLS, HTTP/1 and 2, permits ----+
 //!   kube::Client in process ----------------------------+--> service.rs   token, in-flight bound, panics
 //!                                                             route.rs    path -> Route
-//!            discovery.rs  openapi.rs  review.rs  <-----------+
+//!            discovery.rs  openapi.rs  access_review.rs  <----+
 //!            objects.rs  verbs  <-----------------------------+
-//!              in:  query.rs  options.rs  negotiate.rs  decode.rs  protobuf.rs   out:  accept.rs  show.rs  table.rs  watch.rs  reply.rs
+//!              in:  query.rs  options.rs  negotiate.rs  decode.rs  protobuf.rs   out:  accept.rs  render.rs  table.rs  watch.rs  reply.rs
 //! ```
 
 mod accept;
+mod access_review;
 mod connections;
 mod decode;
 mod discovery;
@@ -23,11 +24,10 @@ mod openapi;
 mod options;
 mod protobuf;
 mod query;
+mod render;
 mod reply;
-mod review;
 mod route;
 mod service;
-mod show;
 mod table;
 #[cfg(test)]
 mod tests;

@@ -14,10 +14,10 @@ use super::accept::{self, Form};
 use super::decode::{self, Decoded, Notation};
 use super::negotiate::{self, Notations, PatchType};
 use super::options;
+use super::render;
 use super::reply::{self, Reply};
 use super::route::ObjectPath;
 use super::service::{Asked, Caller};
-use super::show;
 use crate::error::ApiError;
 use crate::field::{expected, found, truncated};
 use crate::kinds::{Resource, Strategy};
@@ -127,9 +127,9 @@ where
         ("GET", true) => {
             let version = asked.query.said("resourceVersion");
             let object = asked.registry.get(&target, version)?;
-            show::one(asked, resource, form, StatusCode::OK, object)
+            render::one(asked, resource, form, StatusCode::OK, object)
         }
-        ("GET", false) => show::list(asked, &target, form).await,
+        ("GET", false) => render::list(asked, &target, form).await,
         (method @ ("POST" | "PUT" | "PATCH" | "DELETE"), named) if resource.is_read_only() => {
             refused(verb(method, named))
         }
@@ -192,7 +192,7 @@ where
                     } else {
                         StatusCode::OK
                     };
-                    show::one(asked, resource, form, status, object)
+                    render::one(asked, resource, form, status, object)
                 }
             }
         }
@@ -209,7 +209,7 @@ where
                 continue_token: None,
                 remaining: None,
             };
-            show::items(asked, resource, form, page).await
+            render::items(asked, resource, form, page).await
         }
         ("PUT" | "PATCH", false) if resource.strategy == Strategy::Custom => {
             Err(ApiError::bad_request("name must be provided"))
@@ -242,7 +242,7 @@ fn written_reply(
     } else {
         StatusCode::OK
     };
-    let mut reply = show::one(asked, resource, form, status, written.object)?;
+    let mut reply = render::one(asked, resource, form, status, written.object)?;
     reply::warn(&mut reply, &written.warnings);
     Ok(reply)
 }

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use super::review::REVIEWS;
+use super::access_review::REVIEWS;
 use crate::builtin::{DELETE_OPTIONS, Empty, Field, Form, Struct, TYPE_META, is_empty, object_of};
 
 /// What a body begins with.

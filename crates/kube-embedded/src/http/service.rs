@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tower::Service;
 
 use super::accept::{self, JSON};
+use super::access_review::Review;
 use super::decode;
 use super::discovery::{Discovery, group_version_path};
 use super::negotiate::{self, Notations};
@@ -27,7 +28,6 @@ use super::objects;
 use super::openapi::OpenApi;
 use super::query::Query;
 use super::reply::{self, Body, Reply};
-use super::review::Review;
 use super::route::{ObjectPath, Route};
 use super::table::Columns;
 use crate::error::ApiError;

@@ -12,7 +12,7 @@ use super::query::IncludeObject;
 use super::reply::{self, Reply};
 use super::service::Asked;
 use super::table::{Columns, metadata_only};
-use super::{negotiate, options, show};
+use super::{negotiate, options, render};
 use crate::error::ApiError;
 use crate::registry::{FieldSelector, Registry, Target, WatchEvent, WatchEventKind, WatchOptions};
 
@@ -52,7 +52,7 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
         View::Object => Lens::Object,
         View::Metadata => Lens::Metadata,
         View::Table(version) => Lens::Table {
-            columns: Arc::clone(show::columns(asked, resource)?),
+            columns: Arc::clone(render::columns(asked, resource)?),
             include: query.include_object()?,
             version,
             headings: true,
@@ -89,7 +89,7 @@ impl Lens {
     fn line(&mut self, event: &WatchEvent) -> Bytes {
         let shown = match (event.kind, &mut *self) {
             (WatchEventKind::Error, _) | (_, Self::Object) => Ok(event.object.clone()),
-            (_, Self::Metadata) => show::parse(&event.object)
+            (_, Self::Metadata) => render::parse(&event.object)
                 .map(|object: Value| metadata_only(object).to_string().into()),
             (
                 _,
@@ -102,7 +102,7 @@ impl Lens {
                 },
             ) => {
                 let first = std::mem::take(headings);
-                show::table_of_one(
+                render::table_of_one(
                     columns,
                     version,
                     *include,

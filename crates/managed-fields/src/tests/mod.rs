@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::compare::{Delta, compare};
 use super::managed::Entry;
-use super::mention::mentioned;
+use super::paths::paths_of;
 use super::set::Set;
 use super::shape::Layout;
 use super::*;

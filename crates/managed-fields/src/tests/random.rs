@@ -131,8 +131,8 @@ fn all_owned(managed: &Managed) -> Set {
 /// Paths of the parts that a configuration names and puts nothing into. An apply may leave them to their owner without leaving
 /// them in the object, as a real server does.
 fn hollow(layout: &Layout, config: &Object) -> Set {
-    let filled = mentioned(&layout.root, &filled_parts(config));
-    mentioned(&layout.root, config).difference(&filled)
+    let filled = paths_of(&layout.root, &filled_parts(config));
+    paths_of(&layout.root, config).difference(&filled)
 }
 
 /// Whether each path is one of the object's, or of something above a part of it, or hollow.
@@ -146,7 +146,7 @@ fn lies_in(
     // Everything that would be owned by who made the object whole: this has the paths of containers too.
     let all = compare(&layout.root, &nothing, object)
         .added
-        .union(&mentioned(&layout.root, object));
+        .union(&paths_of(&layout.root, object));
     let stray = owned.difference(&all).difference(hollow);
     prop_assert!(stray.is_empty(), "{} of {object:?}", text::write(&stray));
     Ok(())

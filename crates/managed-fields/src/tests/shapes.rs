@@ -160,7 +160,7 @@ fn what_is_applied_is_owned_leaf_by_leaf() {
         ),
     ];
     for (spec, want) in table {
-        let set = mentioned(&layout.root, &object(spec.clone()));
+        let set = paths_of(&layout.root, &object(spec.clone()));
         assert_eq!(spec_of(&set), want, "{spec}");
     }
 }

@@ -26,13 +26,13 @@ const LAST_ANSWERS: Duration = Duration::from_secs(1);
 
 /// The servers of one run.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct StatusServers {
     stop: CancellationToken,
     servers: Vec<(&'static str, JoinHandle<()>)>,
 }
 
 /// What the health and metrics servers show of a run.
-pub(super) struct Shown {
+pub(super) struct RunStatus {
     pub(super) view: View,
     pub(super) pools: PoolMetrics,
     pub(super) dial: Dial,
@@ -42,28 +42,28 @@ pub(super) struct Shown {
 
 /// Logs or prints where something is served. One place for both, so that the lines read alike.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Tell {
+pub(super) enum Announce {
     /// In the log.
     Log,
     /// On the terminal.
     Terminal,
 }
 
-impl Seen {
+impl StatusServers {
     /// Serves `/healthz` and `/readyz` there, the latter with this check beside that of the controller.
     pub(super) async fn health(
         &mut self,
         address: &Listen,
         view: View,
         more: Option<Check>,
-        tell: Tell,
+        announce: Announce,
     ) -> anyhow::Result<()> {
         let Some(health) = first("health", "--health-addr", address, Health::bind).await? else {
             return Ok(());
         };
-        match tell {
-            Tell::Log => tracing::info!(address = %health.addr(), "health is served"),
-            Tell::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
+        match announce {
+            Announce::Log => tracing::info!(address = %health.addr(), "health is served"),
+            Announce::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
         }
         let mut checks = vec![Check::new("synced", move || view.ready())];
         checks.extend(more);
@@ -76,9 +76,9 @@ impl Seen {
     pub(super) async fn diagnostics(
         &mut self,
         address: &Listen,
-        shown: Shown,
+        status: RunStatus,
         guard: impl FnOnce(IpAddr) -> anyhow::Result<Guard>,
-        tell: Tell,
+        announce: Announce,
     ) -> anyhow::Result<()> {
         let bind = Diagnostics::bind;
         let found = first("diagnostics", "--diagnostics-address", address, bind).await?;
@@ -91,11 +91,11 @@ impl Seen {
             Guard::Open => "http",
             Guard::Reviewed { .. } => "https",
         };
-        match tell {
-            Tell::Log => tracing::info!(address = %addr, scheme, "diagnostics are served"),
-            Tell::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
+        match announce {
+            Announce::Log => tracing::info!(address = %addr, scheme, "diagnostics are served"),
+            Announce::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
         }
-        let serve = diagnostics.serve(shown.served()?, guard, self.stop.clone());
+        let serve = diagnostics.serve(status.served()?, guard, self.stop.clone());
         self.servers.push(("diagnostics", tokio::spawn(serve)));
         Ok(())
     }
@@ -163,7 +163,7 @@ async fn first<S>(
     last.map_or(Ok(None), |error| Err(error).with_context(failed))
 }
 
-impl Shown {
+impl RunStatus {
     fn served(self) -> anyhow::Result<Served> {
         let Self {
             view,

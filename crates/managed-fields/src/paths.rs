@@ -10,7 +10,7 @@ use super::set::{Node, Set};
 use super::shape::{Form, List, Shape, list, map};
 
 /// The paths of an object of this shape.
-pub(super) fn mentioned(shape: &Shape, object: &Object) -> Set {
+pub(super) fn paths_of(shape: &Shape, object: &Object) -> Set {
     walk_map(shape, Some(object))
 }
 
