@@ -255,9 +255,10 @@ mod tests {
 
     fn claim_of(kind: ClaimKind, name: &str, uid: &str, published: Option<&str>) -> Seen {
         let meta = json!({"name": name, "namespace": "d", "uid": uid});
+        let pool = json!({"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "p"});
         let (spec, address) = match kind {
             ClaimKind::Metal3 => (json!({"pool": {"name": "p"}}), "address"),
-            ClaimKind::Capi => (json!({"poolRef": {"name": "p"}}), "addressRef"),
+            ClaimKind::Capi => (json!({"poolRef": pool}), "addressRef"),
         };
         let status = published.map_or(json!({}), |p| json!({address: {"name": p}}));
         let object = json!({"metadata": meta, "spec": spec, "status": status});
@@ -268,6 +269,7 @@ mod tests {
     }
 
     fn address(kind: ClaimKind, name: &str, ip: &str, claim: &str) -> Seen {
+        let pool = json!({"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": "p"});
         let object = match kind {
             ClaimKind::Metal3 => {
                 json!({"metadata": {"name": name, "namespace": "d", "finalizers": [kind.address_finalizer()]},
@@ -275,7 +277,7 @@ mod tests {
             }
             ClaimKind::Capi => {
                 json!({"metadata": {"name": name, "namespace": "d", "finalizers": [kind.address_finalizer()]},
-                "spec": {"address": ip, "poolRef": {"name": "p"}, "claimRef": {"name": claim}}})
+                "spec": {"address": ip, "poolRef": pool, "claimRef": {"name": claim}}})
             }
         };
         Seen::Address(Box::new(Address::read(
