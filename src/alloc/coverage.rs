@@ -64,7 +64,7 @@ fn end(range: &Range) -> (Family, u128) {
     (range.family(), range.high())
 }
 
-/// Sorted, overlapping and adjacent ones joined.
+/// Sorts ranges, and joins those that overlap or touch.
 pub(super) fn merge(ranges: &[Range]) -> Vec<Range> {
     let mut sorted = ranges.to_vec();
     sorted.sort_unstable();

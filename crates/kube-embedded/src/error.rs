@@ -43,7 +43,7 @@ pub struct Details {
     pub retry_after_seconds: Option<u32>,
 }
 
-/// One finding.
+/// One thing that is wrong with an object: an entry of `details.causes` in a Status.
 #[derive(Debug, Clone, PartialEq)]
 pub struct StatusCause {
     /// Machine-readable: `FieldValueInvalid`, ...

@@ -23,7 +23,7 @@ pub struct Resource {
     pub kind: String,
     /// Kind of a list of them.
     pub list_kind: String,
-    /// Name in paths.
+    /// Plural name, as paths have it: `configmaps`.
     pub plural: String,
     /// Name of one object, for people.
     pub singular: String,

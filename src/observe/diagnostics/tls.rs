@@ -13,7 +13,7 @@ use listen::authority::{self, Life, Made};
 /// Days that a certificate is good for: longer than any process runs.
 const DAYS: i32 = 3650;
 
-/// Why there is no TLS.
+/// Why diagnostics cannot be served over TLS.
 #[derive(Debug, thiserror::Error)]
 pub enum TlsError {
     /// Making the certificate failed.

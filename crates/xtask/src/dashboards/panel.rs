@@ -136,7 +136,7 @@ impl Panel {
         }))
     }
 
-    /// One number.
+    /// A panel that shows one number.
     pub(crate) fn stat(title: &str, description: &str, unit: &str) -> Self {
         let options = json!({
             "colorMode": "value", "graphMode": "area", "justifyMode": "auto", "orientation": "auto", "textMode": "auto",
@@ -147,7 +147,7 @@ impl Panel {
         panel.thresholds(&[])
     }
 
-    /// Lines over time.
+    /// A panel of lines over time.
     pub(crate) fn lines(title: &str, description: &str, unit: &str) -> Self {
         let options = json!({
             "legend": {"displayMode": "table", "placement": "bottom", "showLegend": true, "calcs": ["lastNotNull", "max"]},
@@ -161,7 +161,7 @@ impl Panel {
         panel
     }
 
-    /// Bars, one a series, now.
+    /// A panel of bars, one for each series, of the values now.
     pub(crate) fn bars(title: &str, description: &str, unit: &str) -> Self {
         let options = json!({
             "displayMode": "gradient", "orientation": "horizontal", "showUnfilled": true, "valueMode": "color", "minVizHeight": 10,
@@ -172,7 +172,7 @@ impl Panel {
         panel
     }
 
-    /// How a histogram's buckets fill over time.
+    /// A heatmap: how a histogram's buckets fill over time.
     pub(crate) fn heatmap(title: &str, description: &str, unit: &str) -> Self {
         let options = json!({
             "calculate": false, "cellGap": 1, "color": {"mode": "scheme", "scheme": "Oranges", "steps": 64, "exponent": 0.5, "fill": "dark-orange"},
@@ -182,7 +182,7 @@ impl Panel {
         Self::new("heatmap", title, description, unit, &options)
     }
 
-    /// Rows and columns; one target a column, joined by their labels.
+    /// A table: each target is a column, and rows are joined by their labels.
     pub(crate) fn table(title: &str, description: &str, unit: &str) -> Self {
         let options = json!({"showHeader": true, "cellHeight": "sm", "footer": {"show": false, "reducer": ["sum"], "fields": ""}, "sortBy": []});
         let mut panel = Self::new("table", title, description, unit, &options);
