@@ -30,6 +30,7 @@ fn snapshot(n: u64) -> Arc<Snapshot> {
         waiting: BTreeMap::from([("PoolExhausted", waiting)]),
         claims: n % 255,
         in_flight: 0,
+        status_waits: false,
         ready: Ok(()),
         cluster: Some(format!("cluster-{n}")),
         strategy: "sequential",

@@ -43,7 +43,7 @@ pub(super) struct Load {
     pub(super) busy: usize,
     /// Pools with something to take in.
     pub(super) queued: usize,
-    /// Things to take in, over all pools.
+    /// Objects and answers that pools have not taken yet, over all pools.
     pub(super) backlog: usize,
 }
 
@@ -94,13 +94,13 @@ impl Registry {
         self.0.iter().map(|h| h.mailbox.depth()).sum()
     }
 
-    /// Whether every mailbox is empty and no request is unanswered.
+    /// Whether every mailbox is empty, no request is unanswered and no status of a pool waits to be written.
     pub(super) fn is_idle(&self) -> bool {
         self.0.iter().all(|h| {
             h.mailbox.is_idle()
                 && h.board
                     .read()
-                    .is_some_and(|snapshot| snapshot.in_flight == 0)
+                    .is_some_and(|s| s.in_flight == 0 && !s.status_waits)
         })
     }
 }

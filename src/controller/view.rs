@@ -102,8 +102,8 @@ impl View {
         self.counts.state.borrow().leading
     }
 
-    /// Whether nothing is under way: every message was taken in and every request answered. Claims may still wait for
-    /// something that is to come, or for a time.
+    /// Whether nothing is under way: every message was taken in, every request answered and every status of a pool written.
+    /// Claims may still wait for something that is to come, or for a time.
     pub fn is_idle(&self) -> bool {
         self.is_synced() && self.registry.is_idle()
     }

@@ -99,24 +99,30 @@ impl Pool {
         match outcome {
             Outcome::Stored(pool @ Object::Pool { .. }, freshness) => {
                 self.pool_backoff(status).reset();
-                if !status {
+                if status {
+                    self.status_stored(pool, freshness);
+                } else {
                     self.ippool.refusal = None;
+                    self.take_in(pool, freshness);
                 }
-                self.take_in(pool, freshness);
             }
             Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, freshness)) => {
                 self.take_in(pool, freshness);
                 if self.ippool.record.as_ref().map(|p| p.version.clone()) == version {
                     self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }
-                self.ippool.status.dirty = true;
+                if status {
+                    self.ippool.status.not_written();
+                } else {
+                    self.ippool.status.mark();
+                }
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
             Outcome::Refused { message, .. } => {
                 self.pool_failed(status, Failure::Refused, &message);
                 if !status {
                     self.ippool.refusal = Some(message.chars().take(1024).collect());
-                    self.ippool.status.dirty = true;
+                    self.ippool.status.mark();
                 }
             }
             Outcome::NotSent { retry_after } => {
@@ -148,7 +154,7 @@ impl Pool {
         }
         let ippool = &mut self.ippool;
         let backoff = if status {
-            ippool.status.dirty = true;
+            ippool.status.not_written();
             &mut ippool.status.backoff
         } else {
             &mut ippool.backoff

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
-use super::reason::{Until, Wait, Waiting};
+use super::reason::{Reason, Until, Wait, Waiting};
 use super::request::Decision;
 use super::space::Holder;
 
@@ -50,6 +50,12 @@ pub(super) struct Counts {
 impl Counts {
     pub(super) fn waiting(&self) -> &BTreeMap<&'static str, u64> {
         &self.waiting
+    }
+
+    /// Claims that wait for a reason of their condition; those that are just being served are not among them.
+    pub(super) fn waiting_in_vain(&self) -> u64 {
+        let pending = self.waiting.get(Reason::Pending.text());
+        self.waiting.values().sum::<u64>() - pending.copied().unwrap_or(0)
     }
 
     pub(super) fn problem_kinds(&self) -> &BTreeMap<&'static str, u64> {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
@@ -60,8 +60,11 @@ pub(super) struct IPPoolState {
 
 impl IPPoolState {
     /// When the pool's own requests want to be looked at again.
-    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
-        let times = [self.backoff.until(now), self.status.next_timer(now)];
+    pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
+        let times = [
+            self.backoff.until(now),
+            self.status.next_timer(now, shortest),
+        ];
         times.into_iter().flatten().min()
     }
 
@@ -167,7 +170,7 @@ impl Pool {
             self.ippool.status.reset();
             self.terminating_until = None;
         }
-        self.ippool.status.dirty = true;
+        self.ippool.status.mark();
         self.ippool.record = Some(standing);
         if !same_spec {
             self.take_terms();

@@ -305,7 +305,11 @@ impl Pool {
         if self.wake_at.is_some_and(|at| at <= self.now) {
             self.wake_at = None;
         }
-        let timers = [self.queue.next_timer(), self.ippool.next_timer(self.now)];
+        let timers = [
+            self.queue.next_timer(),
+            self.ippool
+                .next_timer(self.now, self.config.status_interval),
+        ];
         let Some(next) = timers.into_iter().flatten().min() else {
             return;
         };

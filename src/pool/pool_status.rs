@@ -228,7 +228,7 @@ impl Pool {
             count(numbers.outside.into()),
             stored.out_of_range,
         );
-        let waiting = self.counts.waiting().values().sum::<u64>();
+        let waiting = self.counts.waiting_in_vain();
         set(
             "waitingClaims",
             count(waiting.into()),

@@ -29,6 +29,9 @@ pub struct Snapshot {
     pub claims: u64,
     /// Requests without an answer.
     pub in_flight: u64,
+    /// Whether the pool's status is to be written, and nothing but time is in its way. While the API server refuses it, this is
+    /// false.
+    pub status_waits: bool,
     /// Reason of the `Ready` condition; `Ready` itself when it holds.
     pub ready: Result<(), &'static str>,
     /// Cluster that the pool belongs to.
@@ -58,6 +61,7 @@ impl Pool {
             waiting: self.counts.waiting().clone(),
             claims: self.counts.claims,
             in_flight: self.flights.len() as u64,
+            status_waits: self.status_waits(),
             ready: self.unready().map_or(Ok(()), Err),
             cluster: cluster.map(str::to_owned),
             strategy: terms.map_or("sequential", |terms| terms.strategy_name()),

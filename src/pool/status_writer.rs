@@ -1,5 +1,10 @@
-//! When the pool's status is written: when it differs from what is stored, at most once per `status_interval`. With `indexes`
-//! the interval grows once per thousand entries, since every write carries the whole object to every watcher.
+//! When the pool's status is written: only when it differs from what is stored.
+//!
+//! A changed condition, a generation that is in force and the first status are written at once, `status_interval` after the
+//! write before at the earliest. Counts and `indexes` wait for one interval after their first change, so that a claim that is
+//! bound meanwhile costs one write and not two. While they go on changing, the interval doubles up to eight times that; it falls
+//! back once they rest. With `indexes` it is longer by as much as they have thousands of entries, since every write carries the
+//! whole object to every watcher.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +15,17 @@ use crate::api::Kind;
 
 use super::dropped::Dropped;
 use super::gate::Unready;
-use super::input::KindState;
+use super::input::{Freshness, KindState, Object};
 use super::machine::{Pool, Purpose};
 use super::pool_status::MOST_ENTRIES;
 use super::request::{Decision, Request};
 use super::space::Numbers;
 use super::time::{Backoff, later};
 
-/// The interval grows up to this many times.
+/// The interval grows up to this many times with the size of `indexes`.
 const SLOWEST: i32 = 30;
+/// While counts go on changing the interval doubles up to this many times.
+const LONGEST_PACE: i32 = 8;
 
 /// What the pool looks like, to see cheaply whether a status may have to be written.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -38,7 +45,9 @@ struct Fingerprint {
 pub(super) struct StatusWriter {
     pub(super) backoff: Backoff,
     /// The stored status may differ from what it should be.
-    pub(super) dirty: bool,
+    dirty: bool,
+    /// Since when.
+    dirty_since: Option<Timestamp>,
     /// Rises with every change of `indexes`.
     epoch: u64,
     /// Fields that the server does not keep.
@@ -46,11 +55,16 @@ pub(super) struct StatusWriter {
     look: Fingerprint,
     /// More than counts changed: it is written as soon as the shortest interval allows.
     is_urgent: bool,
+    /// So was the last write.
+    was_urgent: bool,
     /// When it was written last.
     written_at: Option<Timestamp>,
-    /// Least time to the next write, and when it is urgent.
-    interval: SignedDuration,
-    shortest: SignedDuration,
+    /// The same, of writes for counts alone.
+    counted_at: Option<Timestamp>,
+    /// Times the shortest interval that counts wait for: doubled while they go on changing.
+    pace: i32,
+    /// Times the shortest interval that they wait for because the object is large.
+    size: i32,
     /// Conditions that were reported, or that were stored when the pool was first seen.
     told: BTreeMap<&'static str, (bool, &'static str)>,
 }
@@ -69,21 +83,65 @@ impl StatusWriter {
         self.epoch += 1;
     }
 
-    pub(super) fn next_timer(&self, now: Timestamp) -> Option<Timestamp> {
+    /// The stored status may differ from what it should be.
+    pub(super) fn mark(&mut self) {
+        self.dirty = true;
+    }
+
+    /// The last write was certainly not carried out, or its answer is lost.
+    pub(super) fn not_written(&mut self) {
+        self.dirty = true;
+        self.is_urgent |= self.was_urgent;
+    }
+
+    pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
         let ahead = |at: &Timestamp| *at > now;
-        let times = [self.open_at().filter(ahead), self.backoff.until(now)];
+        let open = self.open_at(shortest).filter(ahead);
+        let times = [open, self.backoff.until(now)];
         times.into_iter().flatten().min().filter(|_| self.dirty)
     }
 
-    /// When it may be written next.
-    fn open_at(&self) -> Option<Timestamp> {
-        let written = self.written_at?;
-        let interval = if self.is_urgent {
-            self.shortest
-        } else {
-            self.interval
+    /// The time before which it is not written; `None`: it is written at once.
+    fn open_at(&self, shortest: SignedDuration) -> Option<Timestamp> {
+        if self.is_urgent {
+            return Some(later(self.written_at?, shortest));
+        }
+        Some(later(self.dirty_since?, self.interval(shortest)))
+    }
+
+    /// Time that counts wait for after their first change.
+    fn interval(&self, shortest: SignedDuration) -> SignedDuration {
+        shortest * self.pace.max(self.size).max(1)
+    }
+
+    /// It does not differ from what is stored.
+    fn rests(&mut self) {
+        self.dirty = false;
+        self.dirty_since = None;
+        self.is_urgent = false;
+    }
+
+    /// It has begun to differ from what is stored, or may have. Counts that change again soon after they were written wait longer.
+    fn begins_to_differ(&mut self, now: Timestamp, shortest: SignedDuration) {
+        let rested_at = |at| later(at, self.interval(shortest));
+        self.pace = match self.counted_at {
+            Some(at) if now <= rested_at(at) => (2 * self.pace).min(LONGEST_PACE),
+            Some(_) | None => 1,
         };
-        Some(later(written, interval))
+        self.dirty_since = Some(now);
+    }
+
+    /// It is written now.
+    fn writes(&mut self, now: Timestamp, size: i32) {
+        if !self.is_urgent {
+            self.counted_at = Some(now);
+        }
+        self.size = size;
+        self.written_at = Some(now);
+        self.was_urgent = self.is_urgent;
+        self.is_urgent = false;
+        self.dirty = false;
+        self.dirty_since = None;
     }
 }
 
@@ -95,7 +153,7 @@ impl Pool {
         };
         let look = Fingerprint {
             numbers: self.space.numbers(),
-            waiting: self.counts.waiting().values().sum(),
+            waiting: self.counts.waiting_in_vain(),
             epoch: self.ippool.status.epoch,
             problems: self.counts.epoch,
             generation: self.observed_generation(),
@@ -112,7 +170,7 @@ impl Pool {
         }
         let stored = first.then(|| pool.status.conditions.clone());
         let before = std::mem::replace(&mut self.ippool.status.look, look);
-        self.ippool.status.dirty = true;
+        self.ippool.status.mark();
         let look = &self.ippool.status.look;
         let is_observed = before.generation == look.generation;
         let quiet = !first
@@ -141,17 +199,44 @@ impl Pool {
         }
     }
 
+    /// Whether the status may differ from what is stored, and this manager is to write it.
+    fn status_is_due(&self) -> bool {
+        self.ippool.status.dirty
+            && self.ippool.record.is_some()
+            && self.kinds.is_synced()
+            && self.kinds[Kind::Pools] == KindState::Listed
+            && !self.is_of_another_manager()
+    }
+
+    /// Whether the status is to be written and nothing but time or the answer to a request is in its way.
+    pub(super) fn status_waits(&self) -> bool {
+        self.status_is_due() && !self.ippool.status.backoff.is_refused()
+    }
+
+    /// Takes in the pool that a write of its status gave. Its status is the one that was written, without the fields that the
+    /// server does not keep: it alone asks for no other write.
+    pub(super) fn status_stored(&mut self, pool: Object, freshness: Freshness) {
+        let uid = |pool: &Self| pool.ippool.record.as_ref().map(|p| p.uid.clone());
+        let (before, marked) = (uid(self), self.ippool.status.dirty);
+        self.take_in(pool, freshness);
+        if uid(self) == before {
+            self.ippool.status.dirty = marked;
+        }
+    }
+
     /// Writes the status if it is time and it differs.
     pub(super) fn write_status(&mut self) {
-        let writer = &self.ippool.status;
-        let due = writer.dirty
-            && writer.open_at().is_none_or(|at| at <= self.now)
-            && writer.backoff.until(self.now).is_none();
-        let writable = self.kinds.is_synced()
-            && self.kinds[Kind::Pools] == KindState::Listed
+        let shortest = self.config.status_interval;
+        let writer = &mut self.ippool.status;
+        if writer.dirty && writer.dirty_since.is_none() {
+            writer.begins_to_differ(self.now, shortest);
+        }
+        let is_time = writer.open_at(shortest).is_none_or(|at| at <= self.now);
+        let due = is_time
+            && writer.backoff.until(self.now).is_none()
             && self.ippool.flight.is_none()
-            && !self.is_of_another_manager();
-        let Some(pool) = self.ippool.record.as_ref().filter(|_| due && writable) else {
+            && self.status_is_due();
+        let Some(pool) = self.ippool.record.as_ref().filter(|_| due) else {
             return;
         };
         // Its metadata is about to be stored: one write less if the status waits for that.
@@ -168,7 +253,7 @@ impl Pool {
             self.status_patch()
         };
         let Some(status) = status else {
-            self.ippool.status.dirty = false;
+            self.ippool.status.rests();
             return;
         };
         let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()));
@@ -188,11 +273,7 @@ impl Pool {
             i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
         };
         let slower = slower.max(i32::try_from(1 + entries / 1000).unwrap_or(SLOWEST));
-        let shortest = self.config.status_interval;
-        let writer = &mut self.ippool.status;
-        writer.written_at = Some(self.now);
-        (writer.interval, writer.shortest) = (shortest * slower.min(SLOWEST), shortest);
-        writer.is_urgent = false;
-        writer.dirty = false;
+        let now = self.now;
+        self.ippool.status.writes(now, slower.min(SLOWEST));
     }
 }

@@ -49,10 +49,18 @@ pub fn delay(failures: u16, first: u64, longest: u64, rng: &mut StdRng) -> u64 {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Backoff {
     failures: u16,
+    is_refused: bool,
     until: Option<Timestamp>,
 }
 
 impl Backoff {
+    /// Nothing has failed.
+    pub(super) const NONE: Self = Self {
+        failures: 0,
+        is_refused: false,
+        until: None,
+    };
+
     /// The time before which nothing is tried again; `None` once it has passed.
     pub(super) fn until(&self, now: Timestamp) -> Option<Timestamp> {
         self.until.filter(|until| *until > now)
@@ -62,8 +70,13 @@ impl Backoff {
         self.failures > 0
     }
 
+    /// Whether the last try got a definite no.
+    pub(super) fn is_refused(&self) -> bool {
+        self.is_refused
+    }
+
     pub(super) fn reset(&mut self) {
-        *self = Self::default();
+        *self = Self::NONE;
     }
 
     /// Sets the time of the next try, longer after every failure.
@@ -86,6 +99,7 @@ impl Backoff {
         };
         let wait = i64::try_from(wait).unwrap_or(i64::MAX);
         self.failures = self.failures.saturating_add(1);
+        self.is_refused = failure == Failure::Refused;
         self.until = Some(later(now, SignedDuration::from_millis(wait)));
     }
 }

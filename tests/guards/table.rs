@@ -79,7 +79,7 @@ pub(crate) const GUARDS: &[Guard] = &[
         why: "the pool's status stays as it was before its last change",
         edits: &[Edit {
             file: "src/pool/answer.rs",
-            take: "            ippool.status.dirty = true;\n            &mut ippool.status.backoff",
+            take: "            ippool.status.not_written();\n            &mut ippool.status.backoff",
             put: "            &mut ippool.status.backoff",
         }],
         test: REFUSALS,

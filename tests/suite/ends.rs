@@ -5,12 +5,12 @@ use kube::api::{Api, DeleteParams};
 use kube::{Resource, ResourceExt};
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
-use metal3_ipam::controller::Settings;
+use metal3_ipam::controller::{Settings, View};
 use serde_json::{Value, json};
 
 use crate::harness::{On, World, capi_claim_json, published, scenarios_with_upstream, until};
 use crate::oracles::Recorder;
-use crate::steps::{address_json, capi_published, range};
+use crate::steps::{address_json, capi_published, range, until_view};
 
 scenarios_with_upstream! {
     r2_r3_a_foreign_finalizer_holds_its_object,
@@ -203,6 +203,7 @@ async fn r3_r5_a_namespace_is_deleted_with_all_its_objects(on: On) {
     if !world.keeps_conditions() {
         tokio::join!(world.until_pool_rests("p"), world.until_pool_rests("q"));
     }
+    until_view(world.view(), "every status to be written", View::is_idle).await;
     let before = world.versions().await;
     let namespaces: Api<Namespace> = Api::all(world.client.clone());
     let name = doomed.namespace.clone();

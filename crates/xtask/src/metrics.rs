@@ -44,6 +44,7 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
         waiting: BTreeMap::new(),
         claims: 200,
         in_flight: 0,
+        status_waits: false,
         ready: Ok(()),
         cluster: None,
         strategy: "sequential",

@@ -71,6 +71,7 @@ fn snapshot(waiting: u64) -> Vec<Arc<Snapshot>> {
         waiting: BTreeMap::from([("PoolExhausted", waiting)]),
         claims: waiting,
         in_flight: 0,
+        status_waits: false,
         ready: Ok(()),
         cluster: None,
         strategy: "sequential",

@@ -30,6 +30,7 @@ pub(super) fn blank(key: &PoolKey) -> Snapshot {
         waiting: BTreeMap::new(),
         claims: 0,
         in_flight: 0,
+        status_waits: false,
         ready: Ok(()),
         cluster: None,
         strategy: "sequential",

@@ -73,6 +73,7 @@ fn snapshot(name: &str, capacity: u128, available: u128) -> Snapshot {
         waiting: BTreeMap::new(),
         claims: 0,
         in_flight: 0,
+        status_waits: false,
         ready: Ok(()),
         cluster: None,
         strategy: "sequential",

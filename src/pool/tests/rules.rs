@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::super::{Decision, Input, KindState, Object, Request, Scope};
-use super::world::{C, Event, M, World, address_key, claim_key, ip, small, spec};
+use super::world::{C, Event, Fate, M, World, address_key, claim_key, ip, small, spec};
 use crate::api::names::PAUSED_ANNOTATION;
 use crate::api::{ClaimKind, Kind, ReferenceFault};
 
@@ -598,10 +598,6 @@ fn indexes_are_left_out_beyond_their_bounds_and_come_back() {
 fn the_status_is_written_once_per_interval_and_only_when_it_differs() {
     let mut world = World::new();
     world.create_pool(small(200));
-    let status_writes = |world: &World| {
-        let status = |r: &&Request| matches!(r, Request::PoolStatus { .. });
-        world.sent.iter().filter(status).count()
-    };
     for second in 0..5 {
         for number in 0..10 {
             world.create_claim(M, &format!("c{second}-{number}"));
@@ -613,6 +609,104 @@ fn the_status_is_written_once_per_interval_and_only_when_it_differs() {
     world.pass(3600);
     assert!(status_writes(&world) <= busy + 1);
     assert_eq!(world.pool.as_ref().unwrap().status.allocated, Some(50));
+}
+
+fn status_writes(world: &World) -> usize {
+    let status = |r: &&Request| matches!(r, Request::PoolStatus { .. });
+    world.sent.iter().filter(status).count()
+}
+
+#[test]
+fn a_lone_claim_costs_one_write_of_the_pool() {
+    let mut world = World::new();
+    world.create_pool(small(200));
+    world.pass(60);
+    for name in ["a", "b"] {
+        let before = (status_writes(&world), world.writes());
+        world.create_claim(M, name);
+        world.pass(60);
+        let after = (status_writes(&world), world.writes());
+        assert_eq!((after.0 - before.0, after.1 - before.1), (1, 3), "{name}");
+    }
+    let status = &world.pool.as_ref().unwrap().status;
+    assert_eq!(
+        (status.allocated, status.waiting_claims),
+        (Some(2), Some(0))
+    );
+}
+
+#[test]
+fn a_status_waits_until_it_is_written_and_not_while_writes_of_it_are_refused() {
+    let mut world = World::new();
+    world.create_pool(small(200));
+    world.pass(60);
+    let waits = |world: &World| world.machine.snapshot().status_waits;
+    assert!(!waits(&world));
+    world.create_claim(M, "a");
+    world.settle();
+    assert!(waits(&world), "counts wait");
+    let before = status_writes(&world);
+    world.now = world.wake.take().unwrap();
+    world.step(Input::Tick);
+    world.settle();
+    assert_eq!(status_writes(&world) - before, 1);
+    assert!(!waits(&world), "the answer asks for no other write");
+    world.refuses = Some((|r| matches!(r, Request::PoolStatus { .. }), "no"));
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert!(!waits(&world), "it is refused");
+    world.refuses = None;
+    world.pass(3600);
+    assert_eq!(world.pool.as_ref().unwrap().status.allocated, Some(2));
+}
+
+#[test]
+fn counts_that_go_on_changing_are_written_every_eight_seconds_and_at_rest_within_one() {
+    let mut world = World::new();
+    world.create_pool(small(200));
+    world.pass(60);
+    let before = status_writes(&world);
+    for number in 0..80 {
+        world.create_claim(M, &format!("c{number}"));
+        world.pass(1);
+    }
+    let busy = status_writes(&world) - before;
+    assert!((80 / 8..=80 / 8 + 4).contains(&busy), "{busy}");
+    // They are right at rest, and then the next change shows soon again.
+    world.pass(20);
+    assert_eq!(world.pool.as_ref().unwrap().status.allocated, Some(80));
+    world.create_claim(M, "late");
+    world.pass(2);
+    assert_eq!(world.pool.as_ref().unwrap().status.allocated, Some(81));
+}
+
+#[test]
+fn a_condition_that_changes_is_written_at_once_also_while_counts_wait() {
+    let mut world = World::new();
+    world.create_pool(small(40));
+    world.pass(60);
+    for number in 0..39 {
+        world.create_claim(M, &format!("c{number}"));
+        world.pass(1);
+    }
+    assert_eq!(world.pool_condition("Exhausted").0, "False");
+    world.create_claim(M, "last");
+    world.pass(1);
+    assert_eq!(world.pool_condition("Exhausted").0, "True");
+    // A lost answer delays it by its backoff alone.
+    world.pass(1);
+    world.delete_claim(M, "c7");
+    world.deliver_all();
+    let is_status = |(_, r): &(_, Request)| matches!(r, Request::PoolStatus { .. });
+    while !world.requests.iter().any(is_status) {
+        assert!(!world.requests.is_empty(), "no status is sent");
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    let place = world.requests.iter().position(is_status).unwrap();
+    world.carry_out(place, Fate::Vanished);
+    world.pass(2);
+    assert_eq!(world.pool_condition("Exhausted").0, "False");
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use kube::ResourceExt;
 use kube::api::{Patch, PatchParams, PostParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
+use metal3_ipam::controller::View;
 use serde_json::{Value, json};
 
 use crate::harness::{On, World, claim_json, scenarios};
-use crate::steps::{asking_for, range};
+use crate::steps::{asking_for, range, until_view};
 
 scenarios! {
     a11_u1_a_range_moves_to_another_pool_after_a_dry_run_that_changes_nothing,
@@ -33,6 +34,7 @@ async fn a11_u1_a_range_moves_to_another_pool_after_a_dry_run_that_changes_nothi
         (name, json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name}, "spec": spec}))
     });
     let params = PatchParams::apply("argocd-controller").force();
+    until_view(world.view(), "every status to be written", View::is_idle).await;
     let before = world.versions().await;
     let apply = async |params: &PatchParams| {
         for (name, object) in &after {

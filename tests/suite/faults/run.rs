@@ -203,14 +203,16 @@ async fn rest(
         let quiet = supervisor.is_leased() || layer.passed() == before;
         let end = End::read(&world.client).await;
         let view = supervisor.view();
-        let open = if quiet && view.is_idle() {
+        // One that waits for the lease of another that died writes nothing yet.
+        let open = if quiet && view.is_leading() && view.is_idle() {
             is_at_rest(&end, &view)
         } else {
             let pools = view.snapshots();
             let busy = pools.iter().filter(|s| s.in_flight > 0);
             let busy: Vec<String> = busy.map(|s| s.key.to_string()).collect();
             vec![format!(
-                "O5 it does not come to rest: quiet {quiet}, backlog {}, requests in flight of {busy:?}, synced {}",
+                "O5 it does not come to rest: quiet {quiet}, leading {}, backlog {}, requests in flight of {busy:?}, synced {}",
+                view.is_leading(),
                 view.backlog(),
                 view.is_synced()
             )]

@@ -93,10 +93,7 @@ fn told(end: &End, key: &str, snapshot: &Snapshot, pool: &Value) -> Vec<String> 
         ("available", snapshot.available),
         ("reserved", snapshot.reserved),
         ("outOfRange", u128::from(snapshot.out_of_range)),
-        (
-            "waitingClaims",
-            u128::from(snapshot.waiting.values().sum::<u64>()),
-        ),
+        ("waitingClaims", u128::from(waiting_in_vain(snapshot))),
     ];
     let conditions = pool.pointer("/status/conditions").and_then(Value::as_array);
     let mut conditions = conditions.into_iter().flatten();
@@ -118,6 +115,15 @@ fn told(end: &End, key: &str, snapshot: &Snapshot, pool: &Value) -> Vec<String> 
         })
         .map(|(field, memory)| format!("status.{field} is {}, memory has {memory}", status[field]))
         .collect()
+}
+
+/// Claims that the status counts as waiting: those that are just being served are not among them.
+fn waiting_in_vain(snapshot: &Snapshot) -> u64 {
+    let waiting = snapshot.waiting.iter();
+    waiting
+        .filter(|(reason, _)| **reason != "Pending")
+        .map(|(_, claims)| claims)
+        .sum()
 }
 
 /// Whether the pool or its Cluster is paused, by the objects (P1).
