@@ -51,12 +51,7 @@ fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
         "fn contract_text(self)",
         "\n    }\n",
     )));
-    let bound = read("src/pool/explain.rs");
-    of_claims.extend(literals(between(
-        &bound,
-        "conditions_with(claim, true,",
-        ")",
-    )));
+    of_claims.extend(literals(between(&claim, "const BOUND", "\n")));
     let mut all = BTreeMap::from([("claim Ready".to_owned(), of_claims)]);
 
     let report = read("src/pool/pool_status.rs");

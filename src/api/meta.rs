@@ -8,10 +8,8 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde::{Deserialize, Serialize};
 
+use super::identity::{ResourceVersion, Uid};
 use super::names;
-
-/// A UID as the server gave it.
-pub type Uid = Arc<str>;
 
 /// Namespace and name of a pool. Every claim and address object leads to exactly one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -104,6 +102,37 @@ impl fmt::Display for AddressKey {
     }
 }
 
+/// Owner references of a new address object: its claim, in the version that claims are served in, and its pool. Each is given
+/// with its name and UID.
+pub fn owner_references(
+    kind: ClaimKind,
+    version: &str,
+    claim: (&str, &str),
+    pool: (&str, &str),
+) -> [OwnerReference; 2] {
+    // Cluster API's contract: the claim is the one owner that manages the object.
+    let is_capi = kind == ClaimKind::Capi;
+    let reference =
+        |group, version, kind: &str, (name, uid): (&str, &str), controls| OwnerReference {
+            api_version: format!("{group}/{version}"),
+            kind: kind.to_owned(),
+            name: name.to_owned(),
+            uid: uid.to_owned(),
+            controller: is_capi.then_some(controls),
+            block_owner_deletion: is_capi.then_some(true),
+        };
+    [
+        reference(kind.group(), version, kind.claim(), claim, true),
+        reference(
+            names::METAL3_GROUP,
+            names::METAL3_VERSION,
+            "IPPool",
+            pool,
+            false,
+        ),
+    ]
+}
+
 /// Metadata as read from the wire: what is not here (managedFields above all) is dropped on the way in.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -114,8 +143,8 @@ pub struct Meta {
     pub namespace: Arc<str>,
     /// UID of this incarnation.
     pub uid: Uid,
-    /// Version of the object; opaque, compared for equality only.
-    pub resource_version: Arc<str>,
+    /// Version of the object.
+    pub resource_version: ResourceVersion,
     /// Counts changes of the spec.
     pub generation: i64,
     /// Creation time.

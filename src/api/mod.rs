@@ -10,6 +10,7 @@
 
 pub mod capi;
 pub mod crds;
+mod identity;
 pub mod ip;
 mod kind;
 pub mod meta;
@@ -18,8 +19,9 @@ pub mod names;
 pub mod object;
 pub mod rules;
 
+pub use identity::{ResourceVersion, Uid};
 pub use kind::{Kind, Origin};
-pub use meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
+pub use meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, owner_references};
 pub use object::{
     Address, Claim, ClusterFacts, PoolObject, ReferenceFault, WireObject, names_our_pool,
 };

@@ -9,8 +9,9 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::identity::Uid;
 use super::ip::parse_ip;
-use super::meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey, Uid};
+use super::meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey};
 use super::metal3::{IPPoolSpec, IPPoolStatus};
 use super::names;
 

@@ -119,19 +119,11 @@ async fn watch(
     while let Some(event) = events.try_next().await? {
         let change = match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
-                object
-                    .metadata
-                    .resource_version
-                    .as_ref()
-                    .clone_into(version);
+                *version = object.metadata.resource_version.to_string();
                 Change::Seen(kind, object)
             }
             WatchEvent::Deleted(object) => {
-                object
-                    .metadata
-                    .resource_version
-                    .as_ref()
-                    .clone_into(version);
+                *version = object.metadata.resource_version.to_string();
                 Change::Gone(kind, object)
             }
             WatchEvent::Bookmark(bookmark) => {

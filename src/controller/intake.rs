@@ -384,7 +384,8 @@ impl Intake {
             if page.next.is_empty() {
                 if !nameless {
                     // Something without a name may be anything that is known: then nothing counts as gone.
-                    self.router.reset(self.kind, &live, &page.revision);
+                    let version = page.revision.as_str().into();
+                    self.router.reset(self.kind, &live, &version);
                 }
                 self.newest = page.revision.parse().unwrap_or(0);
                 return Ok(page.revision);
@@ -465,8 +466,8 @@ impl Intake {
             Event::Odd { odd, ended } => {
                 self.left_alone(&odd);
                 if let (Some(name), Some(uid)) = (&odd.name, &ended) {
-                    let version = odd.revision.as_deref().unwrap_or_default();
-                    self.router.gone(self.kind, name, uid, version);
+                    let version = odd.revision.as_deref().unwrap_or_default().into();
+                    self.router.gone(self.kind, name, uid, &version);
                 }
                 odd.revision.ok_or(End::Expired)?
             }

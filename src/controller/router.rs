@@ -9,8 +9,8 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use crate::api::{
-    AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ReferenceFault, Uid,
-    WireObject,
+    AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ReferenceFault,
+    ResourceVersion, Uid, WireObject,
 };
 use crate::pool::{
     By, Freshness, Incarnation, Input, Kinds, Known, Name, Object, Outcome, Outdated, Reread,
@@ -56,14 +56,14 @@ pub(super) struct State {
     watchers: BTreeMap<(Arc<str>, AddressKey), BTreeSet<Arc<str>>>,
     /// The run ends: no pool gets a worker any more.
     stopped: bool,
-    /// Every namespace once: 100,000 objects of one namespace share its text.
-    namespaces: BTreeSet<Arc<str>>,
-    /// Namespaces that are remembered before those are forgotten of which nothing else is known.
-    namespaces_bound: usize,
+    /// Names of namespaces and pools, each once: 100,000 objects of one pool share both texts.
+    shared: BTreeSet<Arc<str>>,
+    /// Texts that are remembered before those are forgotten that nothing else has.
+    shared_bound: usize,
 }
 
-/// The least [`State::namespaces_bound`].
-const FEW_NAMESPACES: usize = 64;
+/// The least [`State::shared_bound`].
+const FEW_TEXTS: usize = 64;
 
 /// Whether pools may be told that the kinds are listed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -126,7 +126,7 @@ impl Router {
         let meta = &object.metadata;
         if meta.is_deleting() && meta.finalizers.is_empty() {
             // Nothing holds it any more. A page of a list may show it, so that not everything up to its version was shown.
-            self.gone(kind, &name, &meta.uid, "");
+            self.gone(kind, &name, &meta.uid, &ResourceVersion::default());
             return;
         }
         if kind == Kind::Clusters {
@@ -161,7 +161,7 @@ impl Router {
     }
 
     /// An object's end as a watch shows it, in an event of this version.
-    pub(super) fn gone(&self, kind: Kind, name: &Name, uid: &Uid, version: &str) {
+    pub(super) fn gone(&self, kind: Kind, name: &Name, uid: &Uid, version: &ResourceVersion) {
         let mut state = self.state();
         if let Some(known) = state.known.end(kind, name, uid, version) {
             self.tell_end(&mut state, kind, name, known, None);
@@ -236,7 +236,7 @@ impl Router {
         object: &Object,
         by: By,
     ) -> Result<Option<Arc<str>>, Outdated> {
-        let pool = leads_to(object);
+        let pool = leads_to(object).map(|pool| state.intern(&pool));
         let seen = Incarnation::of(object.meta(), pool.clone());
         let uid = seen.uid.clone();
         let Some(before) = state.known.see(kind, name, seen, by)? else {
@@ -256,7 +256,7 @@ impl Router {
     }
 
     /// A complete list was shown: what is known and was not in it is gone. `version`: of the list.
-    pub(super) fn reset(&self, kind: Kind, live: &HashSet<Name>, version: &str) {
+    pub(super) fn reset(&self, kind: Kind, live: &HashSet<Name>, version: &ResourceVersion) {
         let mut state = self.state();
         for (name, known) in state.known.end_missing(kind, live, version) {
             self.tell_end(&mut state, kind, &name, known, None);
@@ -264,8 +264,8 @@ impl Router {
     }
 
     #[cfg(test)]
-    pub(super) fn namespaces_for_tests(&self) -> usize {
-        self.state().namespaces.len()
+    pub(super) fn shared_texts_for_tests(&self) -> usize {
+        self.state().shared.len()
     }
 
     /// The pools of a namespace that have a worker.
@@ -485,17 +485,18 @@ impl State {
         from.take_while(move |pool| *pool.namespace == *namespace)
     }
 
-    fn intern(&mut self, namespace: &Arc<str>) -> Arc<str> {
-        if let Some(known) = self.namespaces.get(namespace) {
+    /// The one copy of the name of a namespace or a pool.
+    fn intern(&mut self, text: &Arc<str>) -> Arc<str> {
+        if let Some(known) = self.shared.get(text) {
             return known.clone();
         }
-        if self.namespaces.len() >= self.namespaces_bound.max(FEW_NAMESPACES) {
-            self.namespaces.retain(|known| Arc::strong_count(known) > 1);
-            // Twice what is left: each of these passes is paid for by as many new namespaces.
-            self.namespaces_bound = 2 * self.namespaces.len();
+        if self.shared.len() >= self.shared_bound.max(FEW_TEXTS) {
+            self.shared.retain(|known| Arc::strong_count(known) > 1);
+            // Twice what is left: each of these passes is paid for by as many new texts.
+            self.shared_bound = 2 * self.shared.len();
         }
-        self.namespaces.insert(namespace.clone());
-        namespace.clone()
+        self.shared.insert(text.clone());
+        text.clone()
     }
 
     /// Pools that wait for a name to become free.

@@ -14,7 +14,9 @@ use http::Method;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Map, Value, json};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind, PoolKey, Uid, names};
+use crate::api::{
+    AddressKey, ClaimKey, ClaimKind, Kind, PoolKey, ResourceVersion, Uid, names, owner_references,
+};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
 use super::served::Served;
@@ -247,7 +249,7 @@ pub(super) fn reread(
     Ok(Call::get(target))
 }
 
-fn versioned(resource_version: &str) -> Map<String, Value> {
+fn versioned(resource_version: &ResourceVersion) -> Map<String, Value> {
     Map::from_iter([("resourceVersion".to_owned(), json!(resource_version))])
 }
 
@@ -337,18 +339,13 @@ fn new_address(
     } = new;
     let claims = Kind::Claims(*kind);
     let claim_version = served.version(claims).ok_or(Unserved(claims))?;
-    let mut of_pool = json!({
-        "apiVersion": format!("{}/{}", names::METAL3_GROUP, names::METAL3_VERSION),
-        "kind": "IPPool",
-        "name": pool.name,
-        "uid": pool_uid,
-    });
-    let mut of_claim = json!({
-        "apiVersion": format!("{}/{claim_version}", kind.group()),
-        "kind": kind.claim(),
-        "name": claim,
-        "uid": claim_uid,
-    });
+    let (claim_uid, pool_uid) = (claim_uid.to_string(), pool_uid.to_string());
+    let owners = owner_references(
+        *kind,
+        claim_version,
+        (claim, &claim_uid),
+        (&pool.name, &pool_uid),
+    );
     let mut spec = json!({ "address": address });
     match kind {
         ClaimKind::Metal3 => {
@@ -362,10 +359,6 @@ fn new_address(
             }
         }
         ClaimKind::Capi => {
-            of_pool["controller"] = json!(false);
-            of_pool["blockOwnerDeletion"] = json!(true);
-            of_claim["controller"] = json!(true);
-            of_claim["blockOwnerDeletion"] = json!(true);
             spec["poolRef"] = json!({
                 "apiGroup": names::METAL3_GROUP,
                 "kind": "IPPool",
@@ -383,7 +376,7 @@ fn new_address(
         "name": name,
         "namespace": pool.namespace,
         "finalizers": [kind.address_finalizer()],
-        "ownerReferences": [of_claim, of_pool],
+        "ownerReferences": owners,
     });
     if !labels.is_empty() {
         meta["labels"] = json!(labels);

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use crate::api::Uid;
 
+use super::case::Case;
 use super::input::{Freshness, Object, Outcome, Reread};
 use super::machine::{Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
@@ -42,8 +43,9 @@ impl Pool {
                 self.answered_cluster(&name, outcome);
             }
             Purpose::Case(key, sent) => {
-                if let Some(case) = self.cases.get_mut(&key) {
-                    case.flight = None;
+                let case = self.cases.get_mut(&key);
+                if let Some(work) = case.and_then(Case::some_work) {
+                    work.flight = None;
                 }
                 self.queue.mark(&key);
                 match sent {
@@ -67,10 +69,9 @@ impl Pool {
                         self.learn_claim(&key, &status, stored);
                         let lost = matches!(outcome, Outcome::Unknown { .. });
                         self.answered_claim(&key, &uid, &ClaimWrite::Status(addr), outcome);
-                        if let Some(case) = self.cases.get_mut(&key)
-                            && !lost
-                        {
-                            case.showing = None;
+                        let case = self.cases.get_mut(&key).filter(|_| !lost);
+                        if let Some(work) = case.and_then(Case::some_work) {
+                            work.showing = None;
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),

@@ -77,15 +77,15 @@ impl Pool {
         let object = address.key();
         self.take_in(Object::Address { address, scope }, freshness);
         if let Some(case) = self.cases.get_mut(key) {
-            case.vanished = None;
-            case.refusal = None;
-            if case.claim.is_none()
-                && let Some(record) = self.addresses.get_mut(&object)
-            {
+            let has_claim = case.claim.is_some();
+            let work = case.work_mut();
+            work.vanished = None;
+            work.refusal = None;
+            if !has_claim && let Some(record) = self.addresses.get_mut(&object) {
                 // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with
                 // our finalizer: a DELETE that has found no finalizer yet removes what it finds at the end.
                 record.course = Course::Goes;
-                case.confirmed = false;
+                work.confirmed = false;
             }
         }
         self.drop_attempt(key);
@@ -107,7 +107,11 @@ impl Pool {
         if let Some(since) = self.doubt(key) {
             // An earlier one may have been carried out: that it is refused now says nothing about it.
             self.set_attempt(key, AttemptState::Barred { since });
-        } else if self.cases.get(key).is_some_and(|c| c.vanished.is_some()) {
+        } else if self
+            .cases
+            .get(key)
+            .is_some_and(|c| c.work().vanished.is_some())
+        {
             self.set_attempt(key, AttemptState::Planned);
         } else {
             // Somebody else may have more luck with the address meanwhile.
@@ -148,7 +152,10 @@ impl Pool {
         scope: Scope,
         freshness: Freshness,
     ) {
-        let attempt = self.cases.get(key).and_then(|c| c.attempt.as_deref());
+        let attempt = self
+            .cases
+            .get(key)
+            .and_then(|c| c.work().attempt.as_deref());
         let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
             return;
         };

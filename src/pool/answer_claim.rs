@@ -1,9 +1,9 @@
 //! Answers to reads and writes of a claim.
 
-use crate::api::{Claim, ClaimKey, Uid};
+use crate::api::{Claim, ClaimKey, ResourceVersion, Uid};
 
 use super::answer::ClaimWrite;
-use super::case::Refused;
+use super::case::{Case, Refused};
 use super::input::{Freshness, Object, Outcome, Reread, Scope};
 use super::machine::Pool;
 use super::request::{ClaimStatus, Decision};
@@ -13,7 +13,7 @@ impl Pool {
     pub(super) fn failed(&mut self, key: &ClaimKey, failure: Failure, what: &str, why: &str) {
         let now = self.now;
         if let Some(case) = self.cases.get_mut(key) {
-            case.backoff.fail(failure, now, &mut self.rng);
+            case.work_mut().backoff.fail(failure, now, &mut self.rng);
         }
         self.decided(Decision::Retrying {
             what: format!("{what} of {key}"),
@@ -22,16 +22,16 @@ impl Pool {
     }
 
     pub(super) fn succeeded(&mut self, key: &ClaimKey) {
-        if let Some(case) = self.cases.get_mut(key) {
-            case.refusal = None;
-            case.backoff.reset();
+        if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
+            work.refusal = None;
+            work.backoff.reset();
         }
     }
 
     /// A write of this case was refused: its claim is to say so (U1).
     pub(super) fn refused_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
         if let Some(case) = self.cases.get_mut(key) {
-            case.refusal = Some(Box::new(Refused {
+            case.work_mut().refusal = Some(Box::new(Refused {
                 what,
                 message: message.chars().take(1024).collect(),
                 explained: false,
@@ -51,7 +51,10 @@ impl Pool {
         match outcome {
             Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
                 // A status that explains a refused write does not hasten the next try.
-                let explains = self.cases.get(key).is_some_and(|c| c.refusal.is_some());
+                let explains = self
+                    .cases
+                    .get(key)
+                    .is_some_and(|c| c.work().refusal.is_some());
                 if !(explains && matches!(write, ClaimWrite::Status(None))) {
                     self.succeeded(key);
                 }
@@ -116,7 +119,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn claim_version(&self, key: &ClaimKey) -> Option<std::sync::Arc<str>> {
+    pub(super) fn claim_version(&self, key: &ClaimKey) -> Option<ResourceVersion> {
         let claim = self.cases.get(key)?.claim.as_deref()?;
         Some(claim.version.clone())
     }

@@ -39,7 +39,7 @@ impl Pool {
         let idle = |next| Assessment {
             // While a request is in flight the claim keeps the reason that it waits for.
             waiting: asks.then(|| Waiting {
-                reason: match &case.wait {
+                reason: match &case.work().wait {
                     _ if alone => Reason::LeftAlone,
                     Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
                     Some(_) | None => Reason::Pending,
@@ -50,11 +50,15 @@ impl Pool {
             }),
             next,
         };
-        if alone || !self.kinds.is_synced() || !self.is_served(key.kind) || case.flight.is_some() {
+        if alone
+            || !self.kinds.is_synced()
+            || !self.is_served(key.kind)
+            || case.work().flight.is_some()
+        {
             return idle(Next::Rest);
         }
-        if let Some(until) = case.backoff.until(self.now) {
-            return match (claim, case.refusal.as_deref()) {
+        if let Some(until) = case.work().backoff.until(self.now) {
+            return match (claim, case.work().refusal.as_deref()) {
                 (Some(claim), Some(refused)) if asks => {
                     self.refused(key, case, claim, refused, until)
                 }
@@ -80,7 +84,7 @@ impl Pool {
 
     /// The next step to a definite answer to a create (R7).
     fn settling(&self, case: &Case) -> Option<Next> {
-        let step = match case.attempt.as_deref()?.state {
+        let step = match case.work().attempt.as_deref()?.state {
             AttemptState::Planned | AttemptState::Sent { .. } => return None,
             AttemptState::Unanswered { .. } => Step::Create,
             AttemptState::Barred { since } => {

@@ -13,13 +13,16 @@ use super::space::Holder;
 
 impl Pool {
     fn attempt(&mut self, key: &ClaimKey) -> Option<&mut Attempt> {
-        self.cases.get_mut(key)?.attempt.as_deref_mut()
+        self.cases.get_mut(key)?.some_work()?.attempt.as_deref_mut()
     }
 
     /// Holds an address for a claim: this one, or one that the pool's strategy chooses.
     pub(super) fn choose(&mut self, key: &ClaimKey, wanted: Option<IpAddr>) {
         self.drop_attempt(key);
-        let returns = self.cases.get(key).is_some_and(|c| c.vanished.is_some());
+        let returns = self
+            .cases
+            .get(key)
+            .is_some_and(|c| c.work().vanished.is_some());
         let obstacle = |addr| {
             if returns {
                 self.space.rival(addr, key)
@@ -36,7 +39,7 @@ impl Pool {
             None => self.space.choose(key, &mut self.rng),
         };
         if let (Some(address), Some(case)) = (chosen, self.cases.get_mut(key)) {
-            case.attempt = Some(Box::new(Attempt {
+            case.work_mut().attempt = Some(Box::new(Attempt {
                 address,
                 state: AttemptState::Planned,
                 sent: None,
@@ -54,7 +57,10 @@ impl Pool {
     /// Ends an attempt, whatever came of it; its hold on the address ends with it.
     pub(super) fn drop_attempt(&mut self, key: &ClaimKey) {
         self.set_attempt(key, AttemptState::Planned);
-        let attempt = self.cases.get_mut(key).and_then(|c| c.attempt.take());
+        let attempt = self
+            .cases
+            .get_mut(key)
+            .and_then(|c| c.some_work()?.attempt.take());
         if let Some(attempt) = attempt {
             self.let_go(attempt.address, &Holder::Attempt(key.clone()));
             self.queue.mark(key);
@@ -99,13 +105,13 @@ impl Pool {
         let Some(case) = self.cases.get(key) else {
             return;
         };
-        let Some(attempt) = case.attempt.as_deref() else {
+        let Some(attempt) = case.work().attempt.as_deref() else {
             return;
         };
         let living = case.claim.as_deref().is_some_and(|c| c.deleted.is_none());
         let bound = self.is_bound(key, case);
-        let waits = case.backoff.until(self.now).is_some() && case.refusal.is_none();
-        let resting = case.flight.is_some() || waits;
+        let waits = case.work().backoff.until(self.now).is_some() && case.work().refusal.is_none();
+        let resting = case.work().flight.is_some() || waits;
         let wanted = match next {
             Next::Do(_, Step::Choose(_) | Step::AddFinalizer | Step::Create) => true,
             Next::Do(_, _) | Next::Rest | Next::Later(_) => resting,

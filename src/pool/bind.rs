@@ -69,7 +69,7 @@ impl Pool {
             return false;
         };
         let shows = |claim: &ClaimRecord| claim.published.as_ref() == Some(&key.name);
-        case.showing.as_ref() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
+        case.work().showing.as_ref() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
     }
 
     /// Whether another claim's object has the better right to this object's address (by value): one that is published,
@@ -165,6 +165,7 @@ impl Pool {
         // A2: where the object that it shows was seen to vanish, its address comes back before the claim is bound to another.
         let returns = |object: &AddressRecord| {
             let addr = case
+                .work()
                 .vanished
                 .as_ref()
                 .and_then(|_| self.returning(key, case));
@@ -175,7 +176,7 @@ impl Pool {
             return self.assess_bound(key, case, claim, &object_key, object);
         }
         // What it had comes back first (R4).
-        if let Some((object_key, addr)) = disputed.filter(|_| case.vanished.is_none()) {
+        if let Some((object_key, addr)) = disputed.filter(|_| case.work().vanished.is_none()) {
             let waiting = Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
@@ -243,9 +244,13 @@ impl Pool {
         object: &AddressRecord,
     ) -> Option<Vec<OwnerReference>> {
         let pool = self.ippool.record.as_ref()?;
+        if object.owners.are_of(&claim.uid, &pool.uid) {
+            return None;
+        }
         let group = |owner: &OwnerReference, group: &str| {
             owner.api_version.split('/').next() == Some(group)
         };
+        let stored = object.owners.list(key, &self.key.name);
         let right = |owner: &OwnerReference| {
             if owner.kind == key.kind.claim()
                 && group(owner, key.kind.group())
@@ -261,12 +266,12 @@ impl Pool {
                 None
             }
         };
-        let wrong = |owner: &OwnerReference| right(owner).is_some_and(|uid| **uid != *owner.uid);
-        if !object.owners.iter().any(wrong) {
+        let wrong = |owner: &OwnerReference| right(owner).is_some_and(|uid| !uid.is(&owner.uid));
+        if !stored.iter().any(wrong) {
             return None;
         }
         let mut owners: Vec<OwnerReference> = Vec::new();
-        for owner in &object.owners {
+        for owner in &*stored {
             let mut owner = owner.clone();
             if let Some(uid) = right(&owner) {
                 owner.uid = uid.to_string();

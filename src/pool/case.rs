@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use smallvec::SmallVec;
 
 use crate::api::{ClaimKey, ClaimKind};
 
@@ -21,7 +22,14 @@ use super::time::Backoff;
 pub(super) struct Case {
     pub(super) claim: Option<Box<ClaimRecord>>,
     /// Names of the address objects that name the claim.
-    pub(super) objects: Vec<Arc<str>>,
+    pub(super) objects: SmallVec<[Arc<str>; 1]>,
+    /// `None` at rest, as nearly all cases are.
+    work: Option<Box<Work>>,
+}
+
+/// What is under way for a case.
+#[derive(Debug, Default)]
+pub(super) struct Work {
     /// The address that it is about to get.
     pub(super) attempt: Option<Box<Attempt>>,
     /// What to put back when its published object has vanished (R4).
@@ -44,13 +52,77 @@ pub(super) struct Case {
     pub(super) confirmed: bool,
 }
 
+impl Work {
+    /// Nothing is under way.
+    const NONE: Self = Self {
+        attempt: None,
+        vanished: None,
+        showing: None,
+        flight: None,
+        backoff: Backoff::NONE,
+        refusal: None,
+        wait: None,
+        timer: None,
+        turn: None,
+        leak_seen: None,
+        confirmed: false,
+    };
+
+    fn is_none(&self) -> bool {
+        let Self {
+            attempt,
+            vanished,
+            showing,
+            flight,
+            backoff,
+            refusal,
+            wait,
+            timer,
+            turn,
+            leak_seen,
+            confirmed,
+        } = self;
+        attempt.is_none()
+            && vanished.is_none()
+            && showing.is_none()
+            && flight.is_none()
+            && *backoff == Backoff::NONE
+            && refusal.is_none()
+            && wait.is_none()
+            && timer.is_none()
+            && turn.is_none()
+            && leak_seen.is_none()
+            && !confirmed
+    }
+}
+
 impl Case {
     /// Whether claim, objects, attempt and request are all gone, so that the case can be forgotten.
     pub(super) fn is_over(&self) -> bool {
         self.claim.is_none()
             && self.objects.is_empty()
-            && self.attempt.is_none()
-            && self.flight.is_none()
+            && self.work().attempt.is_none()
+            && self.work().flight.is_none()
+    }
+
+    /// What is under way for it.
+    pub(super) fn work(&self) -> &Work {
+        self.work.as_deref().unwrap_or(const { &Work::NONE })
+    }
+
+    /// The same, to change it.
+    pub(super) fn work_mut(&mut self) -> &mut Work {
+        self.work.get_or_insert_default()
+    }
+
+    /// The same, to take something off it: `None` when nothing is under way.
+    pub(super) fn some_work(&mut self) -> Option<&mut Work> {
+        self.work.as_deref_mut()
+    }
+
+    /// Frees its memory when nothing is under way.
+    pub(super) fn shrink(&mut self) {
+        self.work.take_if(|work| work.is_none());
     }
 
     /// Its place in a queue.

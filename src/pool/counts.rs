@@ -92,12 +92,12 @@ impl Pool {
             return;
         };
         let age = case.age(key);
-        let before = case.wait.as_deref().map(|w| (w.reason, w.until));
+        let before = case.work().wait.as_deref().map(|w| (w.reason, w.until));
         let after = waiting.map(|w| (w.reason, w.until));
         if before == after {
             return;
         }
-        let since = match (case.wait.take(), waiting) {
+        let since = match (case.some_work().and_then(|w| w.wait.take()), waiting) {
             (Some(wait), Some(waiting)) if wait.reason == waiting.reason => wait.since,
             (Some(_) | None, _) => self.now,
         };
@@ -106,7 +106,7 @@ impl Pool {
             Counts::count(&mut self.counts.waiting, reason.text(), false);
         }
         if let Some((reason, until)) = after {
-            case.wait = Some(Box::new(Wait {
+            case.work_mut().wait = Some(Box::new(Wait {
                 reason,
                 until,
                 since,

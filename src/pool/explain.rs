@@ -9,7 +9,7 @@ use crate::api::{ClaimKey, ClaimKind};
 use super::case::Case;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
-use super::reason::{Final, Reason, Until, Waiting};
+use super::reason::{BOUND, Final, Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
@@ -82,7 +82,7 @@ impl Pool {
         if key.kind == ClaimKind::Metal3 && claim.error.is_some() {
             status.error_message = Some(None);
         }
-        status.conditions = self.conditions_with(claim, true, "AddressAllocated", String::new());
+        status.conditions = self.conditions_with(claim, true, BOUND, String::new());
         (status != ClaimStatus::default()).then_some(status)
     }
 
@@ -92,7 +92,8 @@ impl Pool {
         let Some(fields) = self.fields.get(&key.kind) else {
             return *status != ClaimStatus::default();
         };
-        let ready = claim.conditions.iter().find(|c| c.type_ == "Ready");
+        let conditions = claim.conditions.list();
+        let ready = conditions.iter().find(|c| c.type_ == "Ready");
         let is_only_condition = status.published.is_none() && status.error_message.is_none();
         let waits = is_only_condition
             && !fields.are_known
@@ -108,7 +109,12 @@ impl Pool {
         reason: &str,
         message: String,
     ) -> Option<Vec<Condition>> {
-        let before = claim.conditions.iter().find(|c| c.type_ == "Ready");
+        let generation = (claim.generation > 0).then_some(claim.generation);
+        if ready && claim.conditions.are_bound(generation) {
+            return None;
+        }
+        let conditions = claim.conditions.list();
+        let before = conditions.iter().find(|c| c.type_ == "Ready");
         let condition = condition(
             before,
             "Ready",
@@ -127,7 +133,7 @@ impl Pool {
         if before.is_some_and(alike) {
             return None;
         }
-        Some(with_condition(&claim.conditions, condition))
+        Some(with_condition(&conditions, condition))
     }
 
     /// A claim waits: when and how its status comes to say so.
@@ -138,7 +144,7 @@ impl Pool {
         claim: &ClaimRecord,
         waiting: Waiting,
     ) -> Assessment {
-        let since = match case.wait.as_deref() {
+        let since = match case.work().wait.as_deref() {
             Some(wait) if wait.reason == waiting.reason => wait.since,
             Some(_) | None => self.now,
         };
@@ -212,7 +218,7 @@ impl Pool {
     /// Something is done for a claim. If it has no address yet, it keeps the reason that it waits for until it has one.
     pub(super) fn still_waiting(&self, key: &ClaimKey, case: &Case, next: Next) -> Assessment {
         let waiting = (!self.is_bound(key, case)).then(|| Waiting {
-            reason: match case.wait.as_deref() {
+            reason: match case.work().wait.as_deref() {
                 Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
                 Some(_) | None => Reason::Pending,
             },

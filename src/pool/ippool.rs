@@ -11,9 +11,9 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{Kind, PoolObject, Uid};
+use crate::api::{Kind, PoolObject, ResourceVersion, Uid};
 
-use super::case::AttemptState;
+use super::case::{AttemptState, Case};
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
 use super::request::{Request, RequestId};
@@ -26,7 +26,7 @@ use super::time::Backoff;
 #[derive(Debug)]
 pub(super) struct PoolRecord {
     pub(super) uid: Uid,
-    pub(super) version: Arc<str>,
+    pub(super) version: ResourceVersion,
     pub(super) generation: i64,
     pub(super) deleting: bool,
     /// The pause annotation.
@@ -185,7 +185,9 @@ impl Pool {
         self.ippool.checked = None;
         // What was to be put back (R4) is of the pool that is gone.
         for case in self.cases.values_mut() {
-            case.vanished = None;
+            if let Some(work) = case.some_work() {
+                work.vanished = None;
+            }
         }
         self.space.rebuild(&Terms::default());
         self.settle_all_shown();
@@ -197,16 +199,16 @@ impl Pool {
         let planned: Vec<_> = self
             .cases
             .iter()
-            .filter_map(|(key, case)| Some((key, case.attempt.as_deref()?)))
+            .filter_map(|(key, case)| Some((key, case.work().attempt.as_deref()?)))
             .filter(|(_, attempt)| attempt.state == AttemptState::Planned)
             .map(|(key, attempt)| (key.clone(), attempt.address))
             .collect();
         for (key, addr) in planned {
             self.space.let_go(addr, &Holder::Attempt(key.clone()));
-            if let Some(case) = self.cases.get_mut(&key) {
-                case.attempt = None;
+            if let Some(work) = self.cases.get_mut(&key).and_then(Case::some_work) {
+                work.attempt = None;
                 // Its finalizer may be on its way; nothing is lost by that.
-                case.backoff.reset();
+                work.backoff.reset();
             }
         }
         let Some(pool) = &mut self.ippool.record else {
@@ -235,7 +237,7 @@ impl Pool {
             && label(CLUSTER_NAME_LABEL, name)
             && label(PROVIDER_LABEL, PROVIDER_NAME)
             && clusters.peek().is_some()
-            && clusters.all(|o| *o.name == **name && uid.as_ref().is_none_or(|uid| *o.uid == **uid))
+            && clusters.all(|o| *o.name == **name && uid.as_ref().is_none_or(|uid| uid.is(&o.uid)))
     }
 
     /// Whether the pool names its Cluster in a version that is not the one in use any more. Nothing waits for that, but once the
@@ -249,7 +251,7 @@ impl Pool {
             .filter(|_| !pool.terms.is_cluster_impossible)
             .and_then(|name| self.cluster(name))
             .is_some_and(|cluster| {
-                let of_it = |o: &&OwnerReference| is_cluster(o) && *o.uid == *cluster.uid;
+                let of_it = |o: &&OwnerReference| is_cluster(o) && cluster.uid.is(&o.uid);
                 let mut owners = pool.owners.iter().filter(of_it);
                 owners.any(|o| *o.api_version != *cluster.api_version)
             })

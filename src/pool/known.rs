@@ -3,7 +3,7 @@
 //!
 //! A watch lags behind answers, and an answer can be under way while the watch shows the object's end. [`Known`] compares
 //! resourceVersions, so that a [`super::Pool`] never has to: an input is newer than all inputs about its object before it.
-//! Kubernetes pre_allocations since 1.35 that resourceVersions are numbers that grow; one that is no number counts as newer.
+//! Kubernetes guarantees since 1.35 that resourceVersions are numbers that grow; one that is no number counts as newer.
 //!
 //! An object whose end an *answer* shows stays remembered as gone until the watch or a list shows the same. An object whose
 //! end the *watch* shows is forgotten; a late answer about it is recognised by its version, since the watch has shown
@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::num::NonZeroU64;
 use std::sync::Arc;
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind, Meta, PoolKey, Uid};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind, Meta, PoolKey, ResourceVersion, Uid};
 
 /// Name of an object: namespace and name.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,11 +64,6 @@ struct OfKind {
     shown_to: Option<NonZeroU64>,
 }
 
-/// A resourceVersion as a number.
-fn number(version: &str) -> Option<NonZeroU64> {
-    version.parse().ok()
-}
-
 // === impl Incarnation ===
 
 impl Incarnation {
@@ -77,7 +72,7 @@ impl Incarnation {
         Self {
             uid: meta.uid.clone(),
             pool,
-            version: number(&meta.resource_version),
+            version: meta.resource_version.number(),
             is_gone: false,
         }
     }
@@ -181,10 +176,10 @@ impl Known {
         kind: Kind,
         name: &Name,
         uid: &Uid,
-        version: &str,
+        version: &ResourceVersion,
     ) -> Option<Incarnation> {
         let of_kind = self.0.entry(kind).or_default();
-        of_kind.shown_to = of_kind.shown_to.max(number(version));
+        of_kind.shown_to = of_kind.shown_to.max(version.number());
         if of_kind.objects.get(name)?.uid != *uid {
             return None;
         }
@@ -209,9 +204,9 @@ impl Known {
         &mut self,
         kind: Kind,
         live: &HashSet<Name>,
-        version: &str,
+        version: &ResourceVersion,
     ) -> Vec<(Name, Incarnation)> {
-        let listed = number(version);
+        let listed = version.number();
         let of_kind = self.0.entry(kind).or_default();
         of_kind.shown_to = of_kind.shown_to.max(listed);
         let is_missing = |name: &Name, known: &mut Incarnation| {
@@ -262,7 +257,9 @@ mod tests {
     }
 
     fn end(known: &mut Known, uid: &str, version: &str) -> bool {
-        known.end(KIND, &a(), &uid.into(), version).is_some()
+        known
+            .end(KIND, &a(), &uid.into(), &version.into())
+            .is_some()
     }
 
     fn end_by_answer(known: &mut Known, uid: &str) -> bool {
@@ -271,7 +268,7 @@ mod tests {
 
     fn missing(known: &mut Known, live: &[Name], version: &str) -> Vec<String> {
         let live = live.iter().cloned().collect();
-        let missing = known.end_missing(KIND, &live, version).into_iter();
+        let missing = known.end_missing(KIND, &live, &version.into()).into_iter();
         missing.map(|(_, known)| known.uid.to_string()).collect()
     }
 

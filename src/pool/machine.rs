@@ -82,7 +82,7 @@ pub struct Pool {
     pub(super) space: Space,
     pub(super) cases: BTreeMap<ClaimKey, Case>,
     /// Address objects that name this pool, external ones too.
-    pub(super) addresses: BTreeMap<AddressKey, AddressRecord>,
+    pub(super) addresses: BTreeMap<AddressKey, Box<AddressRecord>>,
     pub(super) missing: MissingObjects,
     /// What the server keeps of a claim's status.
     pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
@@ -229,6 +229,7 @@ impl Pool {
                 self.queue.enqueue(case, class, age);
             }
         }
+        case.shrink();
         if case.is_over() {
             self.queue.set_timer(case, key, None);
             self.queue.dequeue(case);
@@ -245,7 +246,7 @@ impl Pool {
             return;
         };
         // Sorted in anew when something more urgent has come in between, or when all that is left is to explain why it waits.
-        let turn = self.cases.get(key).and_then(|c| c.turn.as_ref());
+        let turn = self.cases.get(key).and_then(|c| c.work().turn.as_ref());
         if turn.is_none_or(|(as_class, _)| *as_class != class) {
             self.sort_in(key);
             return;
@@ -280,7 +281,7 @@ impl Pool {
         if let Purpose::Case(key, _) = &purpose
             && let Some(case) = self.cases.get_mut(key)
         {
-            case.flight = Some(id);
+            case.work_mut().flight = Some(id);
         }
         self.flights.insert(id, purpose);
         self.effects.push(Effect::Request(id, request));

@@ -1,9 +1,9 @@
 //! One step of a case becomes a request.
 
 use crate::api::names::address_name;
-use crate::api::{AddressKey, ClaimKey};
+use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
-use super::case::AttemptState;
+use super::case::{AttemptState, Case};
 use super::machine::{Pool, Purpose, Sent};
 use super::next::Step;
 use super::reason::Reason;
@@ -26,7 +26,7 @@ impl Pool {
                 if let Some(refused) = self
                     .cases
                     .get_mut(key)
-                    .and_then(|case| case.refusal.as_deref_mut())
+                    .and_then(|case| case.some_work()?.refusal.as_deref_mut())
                 {
                     refused.explained = true;
                 }
@@ -136,7 +136,7 @@ impl Pool {
             status,
         };
         if let (Some(name), Some(case)) = (showing, self.cases.get_mut(key)) {
-            case.showing = Some(name);
+            case.work_mut().showing = Some(name);
         }
         self.send(Purpose::Case(key.clone(), sent), request);
     }
@@ -145,7 +145,7 @@ impl Pool {
         &mut self,
         key: &ClaimKey,
         object: &AddressKey,
-        request: impl FnOnce(std::sync::Arc<str>, &super::record::AddressRecord) -> Request,
+        request: impl FnOnce(ResourceVersion, &super::record::AddressRecord) -> Request,
     ) {
         let Some(record) = self.addresses.get(object) else {
             return;
@@ -158,8 +158,8 @@ impl Pool {
     /// The name that the attempt's object has or gets.
     pub(super) fn attempt_name(&self, key: &ClaimKey) -> Option<AddressKey> {
         let case = self.cases.get(key)?;
-        let attempt = case.attempt.as_deref()?;
-        let name = match (attempt.sent.as_deref(), case.vanished.as_deref()) {
+        let attempt = case.work().attempt.as_deref()?;
+        let name = match (attempt.sent.as_deref(), case.work().vanished.as_deref()) {
             (Some(sent), _) => sent.name.clone(),
             (None, Some(kept)) => kept.name.clone(),
             (None, None) => {
@@ -175,14 +175,14 @@ impl Pool {
 
     fn new_address(&self, key: &ClaimKey) -> Option<NewAddress> {
         let case = self.cases.get(key)?;
-        let attempt = case.attempt.as_deref()?;
+        let attempt = case.work().attempt.as_deref()?;
         if let Some(sent) = &attempt.sent {
             return Some((**sent).clone());
         }
         let claim = case.claim.as_deref()?;
         let pool = self.ippool.record.as_ref()?;
         let address = attempt.address;
-        let values = match case.vanished.as_deref() {
+        let values = match case.work().vanished.as_deref() {
             Some(kept) => kept.values.clone(),
             None => pool.terms.values(self.space.entry_of(address), address),
         };
@@ -206,9 +206,9 @@ impl Pool {
         };
         let doubt = self.doubt(key);
         self.set_attempt(key, AttemptState::Sent { doubt });
-        if let Some(case) = self.cases.get_mut(key) {
-            case.refusal = None;
-            if let Some(attempt) = case.attempt.as_deref_mut() {
+        if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
+            work.refusal = None;
+            if let Some(attempt) = work.attempt.as_deref_mut() {
                 attempt.sent = Some(Box::new(new.clone()));
             }
         }
@@ -223,7 +223,7 @@ impl Pool {
         let state = self
             .cases
             .get(key)
-            .and_then(|c| c.attempt.as_deref())
+            .and_then(|c| c.work().attempt.as_deref())
             .map(|a| a.state);
         if let Some(AttemptState::Barred { .. }) = state {
             self.effect(Effect::WatchName(name.clone()));

@@ -52,25 +52,25 @@ impl Queue {
     pub(super) fn enqueue(&mut self, case: &mut Case, class: Class, age: Age) {
         self.dequeue(case);
         self.turns.insert((class, age.clone()));
-        case.turn = Some((class, age));
+        case.work_mut().turn = Some((class, age));
     }
 
     pub(super) fn dequeue(&mut self, case: &mut Case) {
-        if let Some(place) = case.turn.take() {
+        if let Some(place) = case.some_work().and_then(|w| w.turn.take()) {
             self.turns.remove(&place);
         }
     }
 
     pub(super) fn set_timer(&mut self, case: &mut Case, key: &ClaimKey, at: Option<Timestamp>) {
-        if case.timer == at {
+        if case.work().timer == at {
             return;
         }
-        if let Some(old) = case.timer.take() {
+        if let Some(old) = case.some_work().and_then(|w| w.timer.take()) {
             self.timers.remove(&(old, key.clone()));
         }
         if let Some(at) = at {
             self.timers.insert((at, key.clone()));
-            case.timer = Some(at);
+            case.work_mut().timer = Some(at);
         }
     }
 

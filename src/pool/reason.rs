@@ -6,6 +6,9 @@ use jiff::Timestamp;
 
 use crate::api::ClaimKind;
 
+/// Reason of the `Ready` of a claim that has its address.
+pub(super) const BOUND: &str = "AddressAllocated";
+
 /// Why a claim has no address: the reason of its condition (U1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {

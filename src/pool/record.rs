@@ -1,50 +1,180 @@
 //! What is kept of a claim and of an address object: what rules look at and no more. A hundred thousand of them are held
 //! in memory, so maps and growable lists of the wire types are cut down on the way in.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, Time};
 use serde_json::Value;
 
 use crate::api::names::{
     APPLYSET_LABELS, DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
 };
-use crate::api::{Address, Claim, ClaimKind, Meta, ReferenceFault, Uid};
+use crate::api::{
+    Address, Claim, ClaimKey, ClaimKind, Kind, Meta, ReferenceFault, ResourceVersion, Uid,
+    owner_references,
+};
 
 use super::input::Scope;
+use super::reason::BOUND;
 
 /// Finalizers, in order.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Finalizers(Box<[Box<str>]>);
+pub(super) enum Finalizers {
+    /// One of ours, and no other: as nearly all objects have it.
+    Ours(&'static str),
+    /// Any others.
+    List(Box<[Box<str>]>),
+}
 
 impl Finalizers {
-    fn of(meta: &Meta) -> Self {
-        Self(meta.finalizers.iter().map(|f| f.as_str().into()).collect())
+    fn of(meta: &Meta, ours: &'static str) -> Self {
+        if meta.finalizers == [ours] {
+            return Self::Ours(ours);
+        }
+        Self::List(meta.finalizers.iter().map(|f| f.as_str().into()).collect())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &str> {
+        let (ours, list) = match self {
+            Self::Ours(ours) => (Some(*ours), &[][..]),
+            Self::List(list) => (None, &**list),
+        };
+        ours.into_iter().chain(list.iter().map(|f| &**f))
     }
 
     pub(super) fn has(&self, finalizer: &str) -> bool {
-        self.0.iter().any(|f| &**f == finalizer)
+        self.iter().any(|f| f == finalizer)
     }
 
     /// The list with one more at its end.
     pub(super) fn with(&self, finalizer: &str) -> Vec<String> {
-        let kept = self.0.iter().map(|f| String::from(&**f));
-        kept.chain([finalizer.to_owned()]).collect()
+        let all = self.iter().chain([finalizer]);
+        all.map(String::from).collect()
     }
 
     /// The list without one.
     pub(super) fn without(&self, finalizer: &str) -> Vec<String> {
-        let kept = self.0.iter().filter(|f| &***f != finalizer);
-        kept.map(|f| String::from(&**f)).collect()
+        let kept = self.iter().filter(|f| *f != finalizer);
+        kept.map(String::from).collect()
     }
 
     /// Whether someone else uses the object still (R2): neither `ours` nor the garbage collector's.
     pub(super) fn has_foreign(&self, ours: &str) -> bool {
-        let foreign = |f: &str| f != ours && !GARBAGE_COLLECTOR_FINALIZERS.contains(&f);
-        self.0.iter().any(|f| foreign(f))
+        self.iter()
+            .any(|f| f != ours && !GARBAGE_COLLECTOR_FINALIZERS.contains(&f))
+    }
+}
+
+/// Conditions of a claim.
+#[derive(Debug)]
+pub(super) enum Conditions {
+    /// A `Ready` that says that the claim is bound, and no other: as nearly all claims have it.
+    Bound {
+        /// Its `observedGeneration`.
+        generation: Option<i64>,
+        /// Its `lastTransitionTime`.
+        since: Timestamp,
+    },
+    /// Any others.
+    List(Box<[Condition]>),
+}
+
+impl Conditions {
+    fn new(list: Vec<Condition>) -> Self {
+        match &*list {
+            [c] if c.type_ == "Ready"
+                && c.status == "True"
+                && c.reason == BOUND
+                && c.message.is_empty() =>
+            {
+                Self::Bound {
+                    generation: c.observed_generation,
+                    since: c.last_transition_time.0,
+                }
+            }
+            _ => Self::List(list.into_boxed_slice()),
+        }
+    }
+
+    /// All of them.
+    pub(super) fn list(&self) -> Cow<'_, [Condition]> {
+        match self {
+            Self::Bound { generation, since } => Cow::Owned(vec![Condition {
+                type_: "Ready".to_owned(),
+                status: "True".to_owned(),
+                reason: BOUND.to_owned(),
+                message: String::new(),
+                observed_generation: *generation,
+                last_transition_time: Time(*since),
+            }]),
+            Self::List(list) => Cow::Borrowed(list),
+        }
+    }
+
+    /// Whether they are one `Ready` that says that the claim is bound, of this generation.
+    pub(super) fn are_bound(&self, of: Option<i64>) -> bool {
+        matches!(self, Self::Bound { generation, .. } if *generation == of)
+    }
+}
+
+/// Owner references of an address object.
+#[derive(Debug)]
+pub(super) enum Owners {
+    /// Those that it was created with: its claim and this pool.
+    Made {
+        /// Place of the claim's version in [`Kind::versions`].
+        version: u8,
+        /// UIDs in them.
+        claim: Uid,
+        /// Of the pool.
+        pool: Uid,
+    },
+    /// Any others.
+    List(Box<[OwnerReference]>),
+}
+
+impl Owners {
+    fn new(list: Vec<OwnerReference>, kind: ClaimKind, claim: &str, pool: &str) -> Self {
+        if let [of_claim, of_pool] = &*list
+            && let Some((_, version)) = of_claim.api_version.split_once('/')
+            && let mut versions = Kind::Claims(kind).versions().iter()
+            && let Some(place) = versions.position(|v| *v == version)
+            && let (claim_uid, pool_uid) = (&*of_claim.uid, &*of_pool.uid)
+            && list == owner_references(kind, version, (claim, claim_uid), (pool, pool_uid))
+        {
+            return Self::Made {
+                version: place as u8,
+                claim: claim_uid.into(),
+                pool: pool_uid.into(),
+            };
+        }
+        Self::List(list.into_boxed_slice())
+    }
+
+    /// All of an object of this pool that names this claim.
+    pub(super) fn list(&self, of: &ClaimKey, pool: &str) -> Cow<'_, [OwnerReference]> {
+        match self {
+            Self::Made {
+                version,
+                claim,
+                pool: pool_uid,
+            } => {
+                let version = Kind::Claims(of.kind).versions()[usize::from(*version)];
+                let (claim, pool_uid) = (claim.to_string(), pool_uid.to_string());
+                let claim = (&*of.name, &*claim);
+                Cow::Owned(owner_references(of.kind, version, claim, (pool, &pool_uid)).into())
+            }
+            Self::List(list) => Cow::Borrowed(list),
+        }
+    }
+
+    /// Whether they are those of this claim and this pool.
+    pub(super) fn are_of(&self, claim: &Uid, pool: &Uid) -> bool {
+        matches!(self, Self::Made { claim: c, pool: p, .. } if c == claim && p == pool)
     }
 }
 
@@ -52,7 +182,7 @@ impl Finalizers {
 #[derive(Debug)]
 pub(super) struct ClaimRecord {
     pub(super) uid: Uid,
-    pub(super) version: Arc<str>,
+    pub(super) version: ResourceVersion,
     pub(super) generation: i64,
     pub(super) created: Timestamp,
     pub(super) deleted: Option<Timestamp>,
@@ -69,7 +199,7 @@ pub(super) struct ClaimRecord {
     pub(super) cluster_required: bool,
     pub(super) published: Option<Arc<str>>,
     pub(super) error: Option<Box<str>>,
-    pub(super) conditions: Box<[Condition]>,
+    pub(super) conditions: Conditions,
     /// Others' conditions of the old kind, as they are stored.
     pub(super) old_conditions: Box<[Value]>,
     pub(super) scope: Scope,
@@ -80,7 +210,7 @@ impl ClaimRecord {
         let requested = claim.requested().map(Box::from);
         let Claim {
             meta,
-            kind: _,
+            kind,
             pool: _,
             fault,
             cluster,
@@ -92,7 +222,7 @@ impl ClaimRecord {
         } = claim;
         let labels = meta.labels.iter();
         Self {
-            finalizers: Finalizers::of(&meta),
+            finalizers: Finalizers::of(&meta, kind.claim_finalizer()),
             labels: labels
                 .map(|(k, v)| (k.as_str().into(), v.as_str().into()))
                 .collect(),
@@ -109,7 +239,7 @@ impl ClaimRecord {
             cluster_required,
             published,
             error: error_message.map(Box::from),
-            conditions: conditions.into_boxed_slice(),
+            conditions: Conditions::new(conditions),
             old_conditions: old_conditions.into_boxed_slice(),
             scope,
         }
@@ -146,7 +276,7 @@ pub(super) enum Course {
 #[derive(Debug)]
 pub(super) struct AddressRecord {
     pub(super) uid: Uid,
-    pub(super) version: Arc<str>,
+    pub(super) version: ResourceVersion,
     pub(super) created: Timestamp,
     pub(super) deleting: bool,
     pub(super) finalizers: Finalizers,
@@ -158,7 +288,7 @@ pub(super) struct AddressRecord {
     pub(super) prefix: Option<u8>,
     pub(super) gateway: Option<IpAddr>,
     pub(super) dns_servers: Box<[IpAddr]>,
-    pub(super) owners: Box<[OwnerReference]>,
+    pub(super) owners: Owners,
     pub(super) scope: Scope,
     pub(super) course: Course,
     /// Its DELETE was sent: no claim is bound to it any more.
@@ -169,22 +299,22 @@ impl AddressRecord {
     pub(super) fn new(address: Address, scope: Scope) -> Self {
         let Address {
             meta,
-            kind: _,
+            kind,
             address,
-            pool: _,
+            pool,
             claim,
             prefix,
             gateway,
             dns_servers,
         } = address;
         Self {
-            finalizers: Finalizers::of(&meta),
+            finalizers: Finalizers::of(&meta, kind.address_finalizer()),
             moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
             created: meta.created(),
             deleting: meta.is_deleting(),
             uid: meta.uid,
             version: meta.resource_version,
-            owners: meta.owner_references.into_boxed_slice(),
+            owners: Owners::new(meta.owner_references, kind, &claim, &pool),
             address: address.map_err(Box::from),
             claim,
             prefix,

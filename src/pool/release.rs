@@ -62,13 +62,13 @@ impl Pool {
                 .find_map(|(object_key, object): (AddressKey, _)| release_step(&object_key, object))
         };
         if let Some(step) = next(&going) {
-            return if case.confirmed {
+            return if case.work().confirmed {
                 Next::Do(Class::Going, step)
             } else {
                 Next::Do(Class::Going, Step::Confirm)
             };
         }
-        match self.leak_due(key, case, case.leak_seen.unwrap_or(self.now)) {
+        match self.leak_due(key, case, case.work().leak_seen.unwrap_or(self.now)) {
             None => Next::Rest,
             Some(due) if due > self.now => Next::Later(due),
             Some(_) => match self.config.leak_repair {
@@ -99,7 +99,7 @@ impl Pool {
         let Some(case) = self.cases.get(key) else {
             return;
         };
-        let since = case.leak_seen.unwrap_or(self.now);
+        let since = case.work().leak_seen.unwrap_or(self.now);
         let due = self
             .leak_due(key, case, since)
             .filter(|_| sighted && case.claim.is_none());
@@ -112,8 +112,14 @@ impl Pool {
                 names.join(", ")
             )
         });
-        if let Some(case) = self.cases.get_mut(key) {
-            case.leak_seen = due.map(|_| since);
+        match (self.cases.get_mut(key), due) {
+            (Some(case), Some(_)) => case.work_mut().leak_seen = Some(since),
+            (Some(case), None) => {
+                if let Some(work) = case.some_work() {
+                    work.leak_seen = None;
+                }
+            }
+            (None, _) => {}
         }
         self.report_leak(key, message);
     }
@@ -126,7 +132,7 @@ impl Pool {
         if case.claim.is_some() {
             return;
         }
-        case.confirmed = true;
+        case.work_mut().confirmed = true;
         for name in &case.objects {
             let object = AddressKey {
                 kind: key.kind,

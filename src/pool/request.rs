@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference};
 use serde_json::Value;
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, Uid};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, ResourceVersion, Uid};
 
 /// Number of a request, unique within its pool's life in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -40,7 +40,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
         /// As they shall stand.
         finalizers: Vec<String>,
         /// Labels to set (`Some`) or remove (`None`).
@@ -55,7 +55,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
         /// The value of `status` in the patch.
         status: Value,
         /// Ranges and pre-allocations of its spec.
@@ -68,7 +68,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
         /// As they shall stand.
         finalizers: Vec<String>,
     },
@@ -79,7 +79,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
         /// What to write.
         status: ClaimStatus,
     },
@@ -92,7 +92,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
     },
     /// Merge patch of an address object's metadata.
     AddressMeta {
@@ -101,7 +101,7 @@ pub enum Request {
         /// Which incarnation.
         uid: Uid,
         /// Version decided on.
-        resource_version: Arc<str>,
+        resource_version: ResourceVersion,
         /// As they shall stand; `None`: unchanged.
         finalizers: Option<Vec<String>>,
         /// As they shall stand; `None`: unchanged.

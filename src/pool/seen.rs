@@ -1,11 +1,10 @@
 //! Objects seen and gone, by the watch or by an answer.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
-use super::case::{AttemptState, Vanished};
+use super::case::{AttemptState, Case, Vanished};
 use super::input::{Object, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::{AddressRecord, ClaimRecord, Course};
@@ -51,24 +50,36 @@ impl Pool {
         }
         self.fields.entry(key.kind).or_default().see(&claim);
         let case = self.cases.entry(key.clone()).or_default();
-        let record = ClaimRecord::new(claim, scope);
-        if case
-            .claim
-            .as_deref()
-            .is_none_or(|before| record.asks_otherwise(before))
-            || (case.refusal.is_some()
-                && case
-                    .claim
-                    .as_deref()
-                    .is_some_and(|b| b.labels != record.labels))
-        {
-            case.backoff.reset();
-            case.refusal = None;
+        let mut record = ClaimRecord::new(claim, scope);
+        if let Some(name) = &mut record.published {
+            // One copy of the name in memory.
+            let object = AddressKey {
+                kind: key.kind,
+                name: name.clone(),
+            };
+            if let Some((known, _)) = self.addresses.get_key_value(&object) {
+                *name = known.name.clone();
+            }
         }
-        // A queue's places are by age: leave them before the age changes.
+        let before = case.claim.take();
+        if let Some(work) = case.some_work() {
+            let otherwise = match &before {
+                None => true,
+                Some(before) => {
+                    record.asks_otherwise(before)
+                        || (work.refusal.is_some() && before.labels != record.labels)
+                }
+            };
+            if otherwise {
+                work.backoff.reset();
+                work.refusal = None;
+            }
+            if fresh {
+                work.leak_seen = None;
+                work.confirmed = false;
+            }
+        }
         if fresh {
-            case.leak_seen = None;
-            case.confirmed = false;
             for name in &case.objects {
                 let object = AddressKey {
                     kind: key.kind,
@@ -82,6 +93,7 @@ impl Pool {
         let case = self.cases.entry(key.clone()).or_default();
         if fresh {
             self.counts.claims += 1;
+            // A queue's places are by age, which is another now; what was taken out has the place in it.
             self.queue.dequeue(case);
         }
         case.claim = Some(Box::new(record));
@@ -111,11 +123,13 @@ impl Pool {
         };
         let (published, ours) = (claim.published, claim.scope == Scope::Ours);
         self.counts.claims -= 1;
-        case.vanished = None;
-        case.refusal = None;
-        case.showing = None;
-        case.backoff.reset();
-        case.confirmed = false;
+        if let Some(work) = case.some_work() {
+            work.vanished = None;
+            work.refusal = None;
+            work.showing = None;
+            work.backoff.reset();
+            work.confirmed = false;
+        }
         for name in &case.objects {
             let object = AddressKey {
                 kind: key.kind,
@@ -149,22 +163,27 @@ impl Pool {
                 };
                 if known.version != address.meta.resource_version
                     && let Some(case) = self.cases.get_mut(&claim)
-                    && case.refusal.is_some()
+                    && case.work().refusal.is_some()
                 {
                     // Somebody changed it: the server may take what it refused before.
-                    case.backoff.reset();
+                    case.work_mut().backoff.reset();
                 }
             } else {
                 let uid = known.uid.clone();
                 self.address_gone(&key, &uid);
             }
         }
-        let mut record = AddressRecord::new(address, scope);
+        let mut record = Box::new(AddressRecord::new(address, scope));
         (record.course, record.delete_sent) = course;
-        let claim = ClaimKey {
+        let mut claim = ClaimKey {
             kind: key.kind,
             name: record.claim.clone(),
         };
+        if let Some((known, _)) = self.cases.get_key_value(&claim) {
+            // One copy of the name in memory.
+            record.claim = known.name.clone();
+            claim = known.clone();
+        }
         let known = self.addresses.get(&key);
         let moved = known.is_none_or(|k| k.address != record.address || k.claim != record.claim);
         if moved {
@@ -174,8 +193,8 @@ impl Pool {
             self.addresses.insert(key.clone(), record);
             self.link(&key, &claim);
             // It was edited and did not vanish: nothing is to be put back.
-            if let Some(case) = self.cases.get_mut(&claim) {
-                case.vanished.take_if(|kept| kept.name == key.name);
+            if let Some(work) = self.cases.get_mut(&claim).and_then(Case::some_work) {
+                work.vanished.take_if(|kept| kept.name == key.name);
             }
         } else {
             self.addresses.insert(key, record);
@@ -195,7 +214,6 @@ impl Pool {
         if case.objects.is_empty() {
             self.counts.bound += 1;
         }
-        case.objects.reserve_exact(1);
         // Sorted, so that nothing depends on the order in which they came.
         let place = case.objects.partition_point(|name| *name < key.name);
         case.objects.insert(place, key.name.clone());
@@ -270,7 +288,7 @@ impl Pool {
         if living.published.as_ref() != Some(&key.name) || record.delete_sent {
             return;
         }
-        case.vanished = Some(Box::new(Vanished {
+        case.work_mut().vanished = Some(Box::new(Vanished {
             name: key.name.clone(),
             address: addr,
             values: Values {
@@ -298,7 +316,7 @@ impl Pool {
         });
         if let Some(attempt) = reading
             .and_then(|claim| self.cases.get_mut(&claim))
-            .and_then(|case| case.attempt.as_deref_mut())
+            .and_then(|case| case.some_work()?.attempt.as_deref_mut())
             && let AttemptState::Taken { freed } = &mut attempt.state
         {
             *freed = true;
@@ -337,11 +355,8 @@ impl Pool {
         if self.space.duplicates().is_empty() {
             return;
         }
-        let names: Vec<Arc<str>> = self
-            .cases
-            .get(key)
-            .map(|c| c.objects.clone())
-            .unwrap_or_default();
+        let case = self.cases.get(key);
+        let names = case.map(|c| c.objects.clone()).unwrap_or_default();
         for name in names {
             let object = AddressKey {
                 kind: key.kind,

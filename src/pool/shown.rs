@@ -135,7 +135,11 @@ impl Pool {
         let keeps =
             claim.deleted.is_none() || claim.finalizers.has_foreign(key.kind.claim_finalizer());
         let missing = keeps && !self.addresses.contains_key(&object);
-        let kept = case.vanished.as_deref().filter(|kept| kept.name == *name);
+        let kept = case
+            .work()
+            .vanished
+            .as_deref()
+            .filter(|kept| kept.name == *name);
         let address = || {
             kept.map(|kept| kept.address)
                 .or_else(|| self.address_of_name(name))
@@ -191,7 +195,7 @@ impl Pool {
         let addr = missing_object
             .address
             .filter(|_| !self.addresses.contains_key(&missing_object.object))?;
-        let gettable = case.vanished.is_some()
+        let gettable = case.work().vanished.is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
     }
@@ -251,7 +255,10 @@ impl Pool {
             );
             return Some((message, None));
         }
-        let until = later(case.vanished.as_deref()?.moved?, self.config.audit_interval);
+        let until = later(
+            case.work().vanished.as_deref()?.moved?,
+            self.config.audit_interval,
+        );
         if until <= self.now {
             return None;
         }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use rand::rngs::StdRng;
+use smallvec::SmallVec;
 
 use crate::alloc::{Allocator, Location};
 use crate::api::metal3::AllocationStrategy;
@@ -45,7 +46,7 @@ impl Holder {
 #[derive(Debug)]
 pub(super) struct Space {
     allocator: Allocator,
-    holders: BTreeMap<IpAddr, Vec<Holder>>,
+    holders: BTreeMap<IpAddr, SmallVec<[Holder; 1]>>,
     /// Addresses with a live holder, inside and outside the ranges.
     inside: u64,
     outside: u64,
@@ -85,7 +86,7 @@ impl Space {
         self.allocator = Allocator::new(&terms.entries, &terms.excluded);
         self.strategy = terms.strategy;
         self.holders.retain(|_, set| {
-            set.retain(Holder::is_live);
+            set.retain(|holder| holder.is_live());
             !set.is_empty()
         });
         (self.inside, self.outside) = (0, 0);
@@ -121,7 +122,6 @@ impl Space {
             return;
         };
         let first_live = holder.is_live() && !set.iter().any(Holder::is_live);
-        set.reserve_exact(1);
         set.insert(place, holder);
         if objects(set) > 1 {
             self.duplicates.insert(addr);
@@ -139,7 +139,7 @@ impl Space {
             (ClaimKind::Capi, ClaimKind::Metal3),
         ] {
             let of_other = |h: &Holder| matches!(h, Holder::Foreign(key) if key.kind == other);
-            let holders = self.holders.get(&addr).map_or(&[][..], Vec::as_slice);
+            let holders = self.holders.get(&addr).map_or(&[][..], SmallVec::as_slice);
             if !holders.is_empty() && holders.iter().all(of_other) && self.entry_of(addr).is_some()
             {
                 self.other_kinds.entry(kind).or_default().insert(addr);
@@ -219,7 +219,7 @@ impl Space {
 
     /// Holders of an address.
     pub(super) fn of(&self, addr: IpAddr) -> &[Holder] {
-        self.holders.get(&addr).map_or(&[], Vec::as_slice)
+        self.holders.get(&addr).map_or(&[], SmallVec::as_slice)
     }
 
     /// Objects that hold an address.

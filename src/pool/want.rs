@@ -71,6 +71,7 @@ impl Pool {
             return assessment;
         }
         let planned = case
+            .work()
             .attempt
             .as_deref()
             .filter(|a| a.state == AttemptState::Planned)
@@ -101,7 +102,7 @@ impl Pool {
         claim: &ClaimRecord,
         planned: Option<IpAddr>,
     ) -> Result<Option<IpAddr>, Waiting> {
-        if let Some(kept) = case.vanished.as_deref() {
+        if let Some(kept) = case.work().vanished.as_deref() {
             let conflict = |holder| Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(

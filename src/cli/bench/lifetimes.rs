@@ -85,7 +85,7 @@ impl Lifetimes {
 }
 
 fn revision(object: &Address) -> Option<u64> {
-    object.meta.resource_version.parse().ok()
+    object.meta.resource_version.number().map(u64::from)
 }
 
 #[cfg(test)]

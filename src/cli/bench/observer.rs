@@ -11,7 +11,7 @@ use super::super::board::{Change, Kind};
 use super::super::follow::Follow;
 use super::Mode;
 use super::lifetimes::Lifetimes;
-use crate::api::{Address, Claim, ClaimKey, ClaimKind, WireObject};
+use crate::api::{Address, Claim, ClaimKey, ClaimKind, ResourceVersion, WireObject};
 
 /// Time in which something must happen to some claim, or the round has failed.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -19,7 +19,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// What is known of a claim: the moments of its events.
 #[derive(Debug, Clone)]
 struct Moments {
-    version: Arc<str>,
+    version: ResourceVersion,
     created: Instant,
     bound: Option<Instant>,
 }

@@ -47,7 +47,8 @@ impl World {
     }
 
     fn gone(&self, kind: Kind, name: &str, uid: &str) {
-        self.router.gone(kind, &named(name), &uid.into(), "");
+        self.router
+            .gone(kind, &named(name), &uid.into(), &"".into());
     }
 
     /// The pool gets an answer about an address object.
@@ -198,11 +199,11 @@ fn a3_a_relist_ends_what_is_no_longer_there() {
     world.told("x");
     world
         .router
-        .reset(ADDRESSES, &HashSet::from([named("b")]), "9");
+        .reset(ADDRESSES, &HashSet::from([named("b")]), &"9".into());
     assert_eq!(world.told("x"), ["address gone a 1", "address gone c 3"]);
     world
         .router
-        .reset(ADDRESSES, &HashSet::from([named("b")]), "10");
+        .reset(ADDRESSES, &HashSet::from([named("b")]), &"10".into());
     assert!(world.told("x").is_empty());
 }
 
@@ -211,12 +212,12 @@ fn a3_our_own_create_is_missed_by_a_later_list_and_not_by_an_older_one() {
     let world = world(None).with_pool("x");
     world.stored("x", "1", 7);
     assert_eq!(world.told("x"), ["answer 1 Stored 1 Newest"]);
-    world.router.reset(ADDRESSES, &HashSet::new(), "6");
+    world.router.reset(ADDRESSES, &HashSet::new(), &"6".into());
     assert!(
         world.told("x").is_empty(),
         "the list was made before the object"
     );
-    world.router.reset(ADDRESSES, &HashSet::new(), "8");
+    world.router.reset(ADDRESSES, &HashSet::new(), &"8".into());
     assert_eq!(world.told("x"), ["address gone a 1"]);
 }
 
@@ -232,7 +233,7 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
         ["answer 1 Stored 2 Newest", "address gone a 1"]
     );
     // It was ended by somebody else before the list that follows.
-    world.router.reset(ADDRESSES, &HashSet::new(), "9");
+    world.router.reset(ADDRESSES, &HashSet::new(), &"9".into());
     assert_eq!(world.told("x"), ["address gone a 2"]);
 
     // The watch was faster than the answer, and knows a successor already.
@@ -240,7 +241,7 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
     assert_eq!(world.told("x"), ["address a 3"]);
     world.stored("x", "2", 10);
     assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
-    world.router.reset(ADDRESSES, &HashSet::new(), "14");
+    world.router.reset(ADDRESSES, &HashSet::new(), &"14".into());
     assert_eq!(world.told("x"), ["address gone a 3"]);
 }
 
@@ -319,9 +320,11 @@ fn namespaces_are_forgotten_with_their_last_object() {
         object.metadata.namespace = format!("n{n}").into();
         let name = Name::of(&object.metadata);
         world.seen(Kind::Clusters, object);
-        world.router.gone(Kind::Clusters, &name, &"1".into(), "1");
+        world
+            .router
+            .gone(Kind::Clusters, &name, &"1".into(), &"1".into());
     }
-    let known = world.router.namespaces_for_tests();
+    let known = world.router.shared_texts_for_tests();
     assert!(known <= 256, "{known}");
 }
 

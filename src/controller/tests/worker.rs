@@ -218,7 +218,7 @@ async fn an_empty_pools_worker_leaves_and_comes_back_when_it_is_needed() {
             namespace: "n".into(),
             name: "c".into(),
         };
-        router.gone(kind, &name, &uid.into(), "1");
+        router.gone(kind, &name, &uid.into(), &"1".into());
         while view.snapshot(&key("x")).is_some() {
             view.changed(&mut changes).await;
         }

@@ -33,7 +33,7 @@ fn p2_a_pool_waits_for_its_cluster_and_belongs_to_it() {
     let owner = &meta.owner_references[0];
     assert_eq!(
         (&*owner.uid, owner.controller),
-        (&*world.clusters["cl"].uid, None)
+        (&*world.clusters["cl"].uid.to_string(), None)
     );
     // Another Cluster takes its place.
     world.set_cluster("other", false);

@@ -119,7 +119,10 @@ impl World {
                 }
                 Kind::Clusters => continue,
             };
-            for (name, known) in self.known.end_missing(kind, &live, &version) {
+            for (name, known) in self
+                .known
+                .end_missing(kind, &live, &version.as_str().into())
+            {
                 self.tell_end(kind, &name, &known);
             }
         }

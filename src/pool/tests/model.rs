@@ -14,7 +14,7 @@ use serde_json::json;
 use super::super::Config;
 use super::world::{C, Fate, M, STREAMS, World, address_key, claim_key, ip, spec};
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER};
-use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind};
+use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, Uid};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const TEXTS: [&str; 6] = [
@@ -133,9 +133,9 @@ fn mark(meta: &mut crate::api::Meta) {
 #[derive(Default)]
 struct Ledger {
     /// The address that each claim was first bound to, by the claim's UID.
-    bound: BTreeMap<Arc<str>, IpAddr>,
+    bound: BTreeMap<Uid, IpAddr>,
     /// The object that each claim's status shows, and the address that it had when it existed, by the claim's UID.
-    shown: BTreeMap<Arc<str>, (Arc<str>, IpAddr)>,
+    shown: BTreeMap<Uid, (Arc<str>, IpAddr)>,
 }
 
 /// The address that a claim shows: its status leads to an object of this pool that names it.
@@ -193,7 +193,7 @@ impl Ledger {
     /// A new process knows the address of a missing object from the object's name, or else from the pool's `indexes`.
     fn forget_unknown(&mut self, world: &World) {
         let indexes = world.pool.as_ref().map(|pool| &pool.status.indexes);
-        let indexed = |uid: &Arc<str>, addr: &IpAddr| {
+        let indexed = |uid: &Uid, addr: &IpAddr| {
             let claim = world.claims.values().find(|c| c.meta.uid == *uid);
             let text = claim.and_then(|c| indexes?.get(&*c.meta.name));
             let twin = claim.is_some_and(|c| {
@@ -448,9 +448,9 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
     }
     for (key, case) in &world.machine.cases {
         prop_assert!(
-            case.attempt.is_none(),
+            case.work().attempt.is_none(),
             "{key} still holds {:?}",
-            case.attempt
+            case.work().attempt
         );
     }
     let named = world.addresses.values().any(|a| &*a.pool == "prov");
@@ -606,7 +606,7 @@ fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
             .machine
             .cases
             .values()
-            .any(|case| case.vanished.is_some());
+            .any(|case| case.work().vanished.is_some());
     world.restart();
     world.pass(3600);
     if taken {

@@ -113,8 +113,9 @@ fn a4_wrong_uids_of_owners_are_corrected() {
     });
     world.settle();
     let owners = &world.addresses[&object].meta.owner_references;
-    assert_eq!(*owners[0].uid, *world.claim(M, "a").meta.uid);
-    assert_eq!(*owners[1].uid, *world.pool.as_ref().unwrap().meta.uid);
+    assert!(world.claim(M, "a").meta.uid.is(&owners[0].uid));
+    let pool = world.pool.as_ref().unwrap();
+    assert!(pool.meta.uid.is(&owners[1].uid));
 }
 
 #[test]

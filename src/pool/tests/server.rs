@@ -1,14 +1,12 @@
 //! The API server of these tests: versions, finalizers, preconditions, and which fields of a status it keeps.
 
-use std::sync::Arc;
-
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
 use super::super::{Freshness, Name, Object, Outcome, Refusal, Request, Reread, Scope};
-use crate::api::names::METAL3_GROUP;
 use crate::api::object::{conditions as conditions_of, pool_status};
-use crate::api::{Address, AddressKey, Claim, ClaimKey, Kind, Meta, PoolObject};
+use crate::api::{
+    Address, AddressKey, Claim, ClaimKey, Kind, Meta, PoolObject, ResourceVersion, owner_references,
+};
 
 use super::world::{Event, M, World, address_key, address_object, claim_object};
 
@@ -37,7 +35,7 @@ fn gone(kind: Kind, meta: &Meta) -> Event {
 }
 
 impl World {
-    pub(super) fn next_version(&mut self) -> Arc<str> {
+    pub(super) fn next_version(&mut self) -> ResourceVersion {
         self.version += 1;
         self.version.to_string().into()
     }
@@ -47,7 +45,7 @@ impl World {
         Meta {
             name: name.into(),
             namespace: "default".into(),
-            uid: format!("uid-{}", self.uids).into(),
+            uid: uuid::Uuid::from_u128(self.uids.into()).to_string().into(),
             resource_version: self.next_version(),
             generation: 1,
             creation_timestamp: Some(self.now),
@@ -246,25 +244,14 @@ impl World {
                 if self.addresses.contains_key(&key) {
                     return Outcome::NameTaken;
                 }
-                let owner = |kind: &str, group: &str, name: &str, uid: &str| OwnerReference {
-                    api_version: format!("{group}/v1"),
-                    kind: kind.into(),
-                    name: name.into(),
-                    uid: uid.into(),
-                    ..OwnerReference::default()
-                };
                 let mut meta = self.new_meta(&new.name);
                 meta.finalizers = vec![new.kind.address_finalizer().into()];
                 meta.labels.clone_from(&new.labels);
-                meta.owner_references = vec![
-                    owner(
-                        new.kind.claim(),
-                        new.kind.group(),
-                        &new.claim,
-                        &new.claim_uid,
-                    ),
-                    owner("IPPool", METAL3_GROUP, "prov", &new.pool_uid),
-                ];
+                let (claim, pool) = (new.claim_uid.to_string(), new.pool_uid.to_string());
+                let version = Kind::Claims(new.kind).versions()[0];
+                let owners =
+                    owner_references(new.kind, version, (&new.claim, &claim), ("prov", &pool));
+                meta.owner_references = owners.into();
                 let address = Address {
                     meta,
                     kind: new.kind,
@@ -321,13 +308,13 @@ impl World {
 
     pub(super) fn patch_pool(
         &mut self,
-        version: &str,
+        version: &ResourceVersion,
         change: impl FnOnce(&mut PoolObject),
     ) -> Outcome {
         let Some(pool) = &self.pool else {
             return Outcome::Gone;
         };
-        if *pool.meta.resource_version != *version {
+        if pool.meta.resource_version != *version {
             let found = self.pool_object(pool.clone());
             return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
         }
@@ -340,13 +327,13 @@ impl World {
     pub(super) fn patch_claim(
         &mut self,
         key: &ClaimKey,
-        version: &str,
+        version: &ResourceVersion,
         change: impl FnOnce(&mut Claim),
     ) -> Outcome {
         let Some(claim) = self.claims.get(key) else {
             return Outcome::Gone;
         };
-        if *claim.meta.resource_version != *version {
+        if claim.meta.resource_version != *version {
             let found = claim_object(claim.clone());
             return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
         }
@@ -365,13 +352,13 @@ impl World {
     pub(super) fn patch_address(
         &mut self,
         key: &AddressKey,
-        version: &str,
+        version: &ResourceVersion,
         change: impl FnOnce(&mut Address),
     ) -> Outcome {
         let Some(address) = self.addresses.get(key) else {
             return Outcome::Gone;
         };
-        if *address.meta.resource_version != *version {
+        if address.meta.resource_version != *version {
             return self.newest_address(key);
         }
         match self.edit_address(key, change) {

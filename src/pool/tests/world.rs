@@ -16,7 +16,8 @@ use super::door::About;
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
 use crate::api::names::POOL_FINALIZER;
 use crate::api::{
-    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, PoolObject, Uid,
+    Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, PoolObject,
+    ResourceVersion, Uid,
 };
 
 pub(super) const M: ClaimKind = ClaimKind::Metal3;
@@ -46,7 +47,7 @@ pub(super) enum Event {
         kind: Kind,
         name: Name,
         uid: Uid,
-        version: Arc<str>,
+        version: ResourceVersion,
     },
     /// Of a Cluster.
     Cluster(Input),
@@ -88,7 +89,7 @@ pub(super) struct World {
     /// What the server refuses, with these words.
     pub(super) refuses: Option<Policy>,
     /// Every status that a claim had: (claim UID, object name, address).
-    pub(super) published: Vec<(Arc<str>, ClaimKey, Arc<str>)>,
+    pub(super) published: Vec<(Uid, ClaimKey, Arc<str>)>,
 }
 
 pub(super) fn ip(text: &str) -> IpAddr {
@@ -460,7 +461,7 @@ impl World {
             cluster.uid.clone()
         } else {
             self.uids += 1;
-            format!("uid-{}", self.uids).into()
+            uuid::Uuid::from_u128(self.uids.into()).to_string().into()
         };
         let facts = ClusterFacts {
             name: name.into(),

@@ -56,7 +56,7 @@ pub(crate) async fn history(client: &Client, from: &str) -> Findings {
         for line in told.split(|b| *b == b'\n').filter(|l| !l.is_empty()) {
             let Line { what, object } = serde_json::from_slice(line).unwrap();
             assert_ne!(what, "ERROR", "the history of {path} is not whole");
-            let revision = object.metadata.resource_version.parse().unwrap();
+            let revision = object.metadata.resource_version.number().unwrap().get();
             let name = format!("{}/{}", object.metadata.namespace, object.metadata.name);
             let seen = match (part, what.as_str()) {
                 (Part::Claim, "DELETED") => Seen::ClaimGone(kind, name),
