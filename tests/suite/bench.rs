@@ -65,6 +65,37 @@ async fn every_mode_adds_up_on_an_embedded_server() {
     assert_eq!(left, 0, "the embedded server's folder is removed");
 }
 
+/// Two runs of one build: the same options are compared, others are not, and neither is an error of the program.
+#[tokio::test]
+async fn a_run_is_compared_with_a_stored_one() {
+    let dir = TempDir::new().unwrap();
+    let stored = dir.path().join("stored.json");
+    let stored = stored.to_str().unwrap();
+    let claims = ["--claims", "30", "--rounds", "4"];
+    bench(dir.path(), &[&claims[..], &["--save", stored]].concat()).await;
+    let compare = |claims: [&str; 4]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"));
+        command.args(["bench", "--json", "--baseline", stored]);
+        command.args(claims).stdin(Stdio::null());
+        tokio::task::spawn_blocking(move || command.output().unwrap())
+    };
+    let output = compare(claims).await.unwrap();
+    let figures: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let verdict = &figures["comparison"]["controller"]["verdict"];
+    let code = match verdict.as_str().unwrap() {
+        "faster" | "within noise" => 0,
+        "slower" => 3,
+        "too few rounds" => 4,
+        other => panic!("{other}"),
+    };
+    assert_eq!(output.status.code(), Some(code), "{figures}");
+    let output = compare(["--claims", "31", "--rounds", "4"]).await.unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("claims was 30 and is 31"), "{said}");
+    assert!(output.stdout.is_empty(), "nothing is measured");
+}
+
 #[tokio::test]
 async fn a_burst_in_one_pool_is_measured_from_another() {
     let dir = TempDir::new().unwrap();

@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::{self, FuturesUnordered};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::load::{Load, Release};
 use super::observer::{Observer, Step};
+use super::outcome::{Outcome, Shares};
 use super::report::{Spread, quantile};
 use super::side::{Side, Who};
 use super::site::Site;
@@ -29,8 +30,8 @@ struct Times {
     controller: Vec<Duration>,
 }
 
-/// Runs all rounds. Returns what to print, and how many addresses were given out twice.
-pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<(String, usize)> {
+/// Runs all rounds.
+pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<Outcome> {
     let mut rounds = Vec::new();
     let mut duplicates = 0;
     for n in 1..=bench.rounds {
@@ -44,12 +45,18 @@ pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<(String, u
         );
         rounds.push(times);
     }
-    let text = if bench.json {
-        as_json(site, bench, &rounds, duplicates)
-    } else {
-        as_table(site, bench, &rounds, duplicates)
-    };
-    Ok((text, duplicates))
+    // A time that is longer is a lower speed.
+    let speeds = ratios(&rounds).map(f64::recip);
+    Ok(Outcome {
+        text: as_table(site, bench, &rounds, duplicates),
+        figures: as_json(site, bench, &rounds, duplicates),
+        shares: vec![Shares {
+            name: Who::Controller.name(),
+            key: Who::Controller.key(),
+            each: speeds.collect(),
+        }],
+        duplicates,
+    })
 }
 
 async fn round(site: &Site, bench: &Bench) -> anyhow::Result<(Times, usize)> {
@@ -144,9 +151,11 @@ fn millis(sorted: &[Duration], share: f64) -> f64 {
 }
 
 /// How much longer the controller takes, round by round.
-fn ratio(rounds: &[Times]) -> Option<Spread> {
-    let each = rounds.iter();
-    Spread::of(each.map(|r| millis(&r.controller, 0.99) / millis(&r.bare, 0.99).max(1e-3)))
+fn ratios(rounds: &[Times]) -> impl Iterator<Item = f64> {
+    let millis = |of| millis(of, 0.99).max(1e-3);
+    rounds
+        .iter()
+        .map(move |r| millis(&r.controller) / millis(&r.bare))
 }
 
 fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> String {
@@ -165,7 +174,7 @@ fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> 
             ratio,
         ]
     };
-    let ratio = ratio(rounds).map_or(String::new(), |s| s.text(2));
+    let ratio = Spread::of(ratios(rounds)).map_or(String::new(), |s| s.text(2));
     format!(
         "single claims while {} others come in another pool, {} rounds, on {}\n{}duplicates: {duplicates}\n",
         bench.claims,
@@ -181,7 +190,7 @@ fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> 
     )
 }
 
-fn as_json(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> String {
+fn as_json(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> Value {
     let side = |of: fn(&Times) -> &Vec<Duration>| {
         let seconds = |share| {
             let each = rounds.iter().map(|r| quantile(of(r), share).as_secs_f64());
@@ -189,15 +198,14 @@ fn as_json(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> S
         };
         json!({"bindSeconds": {"p50": seconds(0.5), "p99": seconds(0.99), "max": seconds(1.0)}})
     };
-    let whole = json!({
+    json!({
         "server": site.described(),
         "mode": "burst",
         "claims": bench.claims,
         "rounds": rounds.len(),
         "ceiling": side(|r| &r.bare),
         "controller": side(|r| &r.controller),
-        "p99Ratio": ratio(rounds).map(Spread::json),
+        "p99Ratio": Spread::of(ratios(rounds)).map(Spread::json),
         "duplicates": duplicates,
-    });
-    format!("{whole:#}\n")
+    })
 }

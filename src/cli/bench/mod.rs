@@ -6,19 +6,27 @@
 //!
 //! ```text
 //!   site.rs      which server: an embedded one, or the one that --kubeconfig names
+//!   patient.rs   asks a server again that is not ready yet
 //!   load.rs      a namespace, pools and claims, and their end        rule.rs   finalizers put in by the server
 //!   hooks.rs     webhooks that the server asks
 //!   observer.rs  watches the claims: when each was created and bound      lifetimes.rs  and no address is given twice
 //!   side.rs      who binds them: the ceiling or the controller
 //!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
 //!   report.rs    medians, the table, JSON          usage.rs   CPU time and memory of this process
+//!   outcome.rs   what is printed and stored        machine.rs cores, memory, load
+//!   baseline.rs  a stored run, and a new one beside it          compare.rs  faster, slower or within noise
 //! ```
 
+mod baseline;
 mod burst;
+mod compare;
 mod hooks;
 mod lifetimes;
 mod load;
+mod machine;
 mod observer;
+mod outcome;
+mod patient;
 mod report;
 mod rule;
 mod side;
@@ -34,9 +42,11 @@ use anyhow::{Context, ensure};
 use clap::{Args, ValueEnum};
 use tokio_util::sync::CancellationToken;
 
+use self::baseline::{Baseline, UNDECIDED};
 use self::hooks::{Hooks, Reviews, Which};
 use self::load::{Load, Release};
 use self::observer::Observer;
+use self::outcome::Outcome;
 use self::report::{Report, Round};
 use self::rule::Rule;
 use self::side::{Side, Who};
@@ -54,6 +64,9 @@ const SPARE: u32 = 16;
 ///
 /// In each round of one run everyone takes part in turn: the bare writes, then the controller. Everything a round makes is in
 /// a namespace of its own, which is removed after it.
+///
+/// Exit code 1: an address was given twice, or the run failed. With --baseline also 3: some side is slower; 4: the runs cannot be
+/// compared (other options, another server or machine), or have too few rounds for a verdict on every side.
 #[derive(Debug, Args)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -113,6 +126,12 @@ pub(super) struct Bench {
     /// Print the figures as JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Store the figures in this file as JSON, for --baseline.
+    #[arg(long, value_name = "FILE", conflicts_with = "duration")]
+    save: Option<PathBuf>,
+    /// Compare with the run that --save stored in this file: faster, slower or within noise.
+    #[arg(long, value_name = "FILE", conflicts_with = "duration")]
+    baseline: Option<PathBuf>,
 }
 
 /// Which claims a round makes.
@@ -151,17 +170,18 @@ impl Kinds {
 }
 
 impl Bench {
-    /// Runs all rounds and prints what came of them. Exit code 1 when an address was given twice.
+    /// Runs all rounds and prints what came of them.
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         self.check()?;
+        let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
         logs::init(Format::Text, Level::Warn)?;
         let shutdown = signals::shutdown()?;
         let sites = Sites::open(&self).await?;
-        let done = self.work(&sites, &shutdown).await;
+        let done = self.work(&sites, baseline.as_ref(), &shutdown).await;
         sites.close().await;
-        let (text, duplicates) = done?;
+        let (text, code) = done?;
         print(&text)?;
-        Ok(ExitCode::from(u8::from(duplicates > 0)))
+        Ok(ExitCode::from(code))
     }
 
     /// Refuses what would be ignored.
@@ -187,32 +207,40 @@ impl Bench {
         Ok(())
     }
 
+    /// Returns what to print, and the exit code.
     async fn work(
         &self,
         sites: &Sites,
+        baseline: Option<&Baseline>,
         shutdown: &CancellationToken,
-    ) -> anyhow::Result<(String, usize)> {
+    ) -> anyhow::Result<(String, u8)> {
         if let Some(duration) = self.duration {
-            return waves::run(&sites.main, self, duration, shutdown).await;
+            let (text, duplicates) = waves::run(&sites.main, self, duration, shutdown).await?;
+            return Ok((text, u8::from(duplicates > 0)));
         }
-        let measured = async {
-            if self.mode == Mode::Burst {
-                return burst::run(&sites.main, self).await;
-            }
-            let report = self.measure(sites).await?;
-            let text = if self.json {
-                report.json()
-            } else {
-                report.table()
-            };
-            Ok((text, report.duplicates()))
-        };
-        tokio::select! {
-            measured = measured => measured,
-            () = shutdown.cancelled() => Err(anyhow::anyhow!(
+        let options = outcome::options(self, sites);
+        if let Some(obstacle) = baseline.and_then(|b| b.obstacle(&options, self.rounds)) {
+            eprintln!("cannot compare with the baseline: {obstacle}");
+            return Ok((String::new(), UNDECIDED));
+        }
+        let load_before = machine::load();
+        let mut outcome = tokio::select! {
+            measured = self.measure(sites) => measured?,
+            () = shutdown.cancelled() => anyhow::bail!(
                 "stopped; what begins with bench- may be left behind: a namespace, with --rule admission policies, with --webhook webhook configurations"
-            )),
+            ),
+        };
+        outcome.describe(options, load_before);
+        if let Some(path) = &self.save {
+            outcome.save(path)?;
         }
+        let compared = baseline.map(|baseline| baseline.compare(&outcome.shares));
+        let code = match &compared {
+            _ if outcome.duplicates > 0 => 1,
+            Some(compared) => compared.exit_code(),
+            None => 0,
+        };
+        Ok((outcome.printed(self.json, compared.as_ref()), code))
     }
 
     fn participants(&self) -> Vec<Who> {
@@ -225,7 +253,10 @@ impl Bench {
         all
     }
 
-    async fn measure(&self, sites: &Sites) -> anyhow::Result<Report> {
+    async fn measure(&self, sites: &Sites) -> anyhow::Result<Outcome> {
+        if self.mode == Mode::Burst {
+            return burst::run(&sites.main, self).await;
+        }
         let mut all = self.participants();
         let mut report = Report::new(sites.described(), self, all.clone());
         let mut progress = Progress::new();
@@ -243,7 +274,7 @@ impl Bench {
             // The later one finds a fuller store: they take turns.
             all.rotate_left(1);
         }
-        Ok(report)
+        Ok(report.outcome())
     }
 
     async fn round(&self, site: &Site, who: Who, progress: &mut Progress) -> anyhow::Result<Round> {
@@ -347,10 +378,15 @@ mod tests {
         bench: Bench,
     }
 
-    fn check(line: &str) -> Result<(), String> {
+    /// The bench of a command line.
+    pub(super) fn bench(line: &str) -> Bench {
         let words = std::iter::once("bench").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).unwrap_or_else(|e| panic!("{line}: {e}"));
-        line.bench.check().map_err(|e| e.to_string())
+        line.bench
+    }
+
+    fn check(line: &str) -> Result<(), String> {
+        bench(line).check().map_err(|e| e.to_string())
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::super::table;
 use super::hooks::Reviews;
 use super::observer::Times;
+use super::outcome::{Outcome, Shares, as_written};
 use super::side::Who;
 use super::usage::Usage;
 use super::{Bench, Mode};
@@ -41,7 +41,7 @@ pub(super) struct Report {
 /// Median, least and most.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Spread {
-    median: f64,
+    pub(super) median: f64,
     least: f64,
     most: f64,
 }
@@ -130,8 +130,24 @@ impl Report {
         self.rounds.push(round);
     }
 
+    /// The figures as they are printed, stored and compared.
+    pub(super) fn outcome(&self) -> Outcome {
+        let others = self.participants.iter().filter(|who| **who != Who::Ceiling);
+        let shares = others.map(|who| Shares {
+            name: who.name(),
+            key: who.key(),
+            each: self.shares(Who::Ceiling, *who).collect(),
+        });
+        Outcome {
+            text: self.table(),
+            figures: self.json(),
+            shares: shares.collect(),
+            duplicates: self.duplicates(),
+        }
+    }
+
     /// Addresses given twice, over all rounds.
-    pub(super) fn duplicates(&self) -> usize {
+    fn duplicates(&self) -> usize {
         self.rounds.iter().map(|r| r.duplicates).sum()
     }
 
@@ -146,8 +162,12 @@ impl Report {
 
     /// A side's rate as a share of another's, round by round.
     fn share_of(&self, other: Who, who: Who) -> Option<Spread> {
+        Spread::of(self.shares(other, who))
+    }
+
+    fn shares(&self, other: Who, who: Who) -> impl Iterator<Item = f64> {
         let pairs = self.of(other).zip(self.of(who));
-        Spread::of(pairs.map(|(other, ours)| ours.rate() / other.rate()))
+        pairs.map(|(other, ours)| ours.rate() / other.rate())
     }
 
     /// Reviews of all rounds of a side.
@@ -211,7 +231,7 @@ impl Report {
     }
 
     /// For people: medians, with least and most in brackets.
-    pub(super) fn table(&self) -> String {
+    fn table(&self) -> String {
         let headings = [
             "WHO",
             "CLAIMS/S",
@@ -229,7 +249,7 @@ impl Report {
             "{} claims in {} pools, {}, {} rounds, on {}\n{}{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
             self.claims,
             self.pools,
-            self.mode_name(),
+            as_written(&self.mode),
             self.of(Who::Ceiling).count(),
             self.site,
             table::render(headings, &rows),
@@ -239,14 +259,8 @@ impl Report {
         )
     }
 
-    /// As on the command line.
-    fn mode_name(&self) -> String {
-        let value = self.mode.to_possible_value();
-        value.map_or(String::new(), |value| value.get_name().to_owned())
-    }
-
     /// For programs: times in seconds, memory in bytes.
-    pub(super) fn json(&self) -> String {
+    fn json(&self) -> Value {
         let side = |who: Who| {
             let all =
                 |figure: fn(&Round) -> f64| Spread::of(self.of(who).map(figure)).map(Spread::json);
@@ -267,7 +281,7 @@ impl Report {
         };
         let mut whole = json!({
             "server": self.site,
-            "mode": self.mode_name(),
+            "mode": as_written(&self.mode),
             "claims": self.claims,
             "pools": self.pools,
             "rounds": self.of(Who::Ceiling).count(),
@@ -276,7 +290,7 @@ impl Report {
         for who in &self.participants {
             whole[who.key()] = side(*who);
         }
-        format!("{whole:#}\n")
+        whole
     }
 }
 
@@ -333,9 +347,16 @@ mod tests {
             "{}",
             report.table()
         );
-        let json: Value = serde_json::from_str(&report.json()).unwrap();
-        assert_eq!(json["rounds"], 2);
-        assert_eq!(json["duplicates"], 0);
+        let outcome = report.outcome();
+        assert_eq!(outcome.figures["rounds"], 2);
+        assert_eq!(outcome.figures["duplicates"], 0);
+        let [controller] = outcome.shares.try_into().unwrap();
+        assert_eq!(controller.key, "controller");
+        assert_eq!(
+            controller.each.len(),
+            2,
+            "the bare writes have no share of their own"
+        );
     }
 
     #[test]

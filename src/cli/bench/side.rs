@@ -13,6 +13,7 @@ use super::super::board::{Change, Kind};
 use super::super::follow::Follow;
 use super::Bench;
 use super::load::Load;
+use super::patient::patient;
 use super::site::Site;
 use crate::api::{AddressKey, Claim, ClaimKey, Meta};
 use crate::controller::{Ceiling, Controller, Sent, Settings, Target, View, object_name};
@@ -86,7 +87,7 @@ impl Side {
             ..Settings::default()
         };
         Some(Controller::new(
-            site.client.clone(),
+            site.watches.clone(),
             writes.clone(),
             settings,
         ))
@@ -105,7 +106,9 @@ impl Side {
             let run = async move { controller.run(stopped).await.map_err(anyhow::Error::from) };
             (tokio::spawn(run), Some(view))
         } else {
-            let ceiling = Ceiling::new(site.writes.clone(), usize::from(bench.in_flight));
+            // A controller sends a write again that is answered 429.
+            let writes = patient(site.writes.clone());
+            let ceiling = Ceiling::new(writes, usize::from(bench.in_flight));
             let ceiling = ceiling.await.map_err(anyhow::Error::msg)?;
             let bare = Bare::new(ceiling, load);
             let run = bare.run(site.client.clone(), load.namespace.clone(), stop.clone());

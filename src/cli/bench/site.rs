@@ -8,18 +8,23 @@ use kube::{Client, Config};
 use super::super::connect;
 use super::Bench;
 use super::hooks::MANAGER;
+use super::patient::patient;
 use super::side::Who;
 use crate::controller;
 use crate::standalone::{self, Server};
 
 /// A server, and clients of it as the manager has them: one for watches, one for writes.
 pub(super) struct Site {
-    /// For watches, and for what the bench itself asks.
+    /// For what the bench itself asks: sends again what the server answers 429.
     pub(super) client: Client,
+    /// For the controller's watches.
+    pub(super) watches: Client,
     /// For writes.
     pub(super) writes: Client,
     /// For writes in the name of the manager's ServiceAccount, with all rights: webhooks leave these alone.
     pub(super) as_manager: Client,
+    /// Version of a server that a kubeconfig leads to, or that this program embeds it.
+    pub(super) version: String,
     described: String,
     embedded: Option<(Server, PathBuf)>,
 }
@@ -79,23 +84,31 @@ impl Site {
     async fn of(kubeconfig: &Path, bench: &Bench) -> anyhow::Result<Self> {
         let config = connect::config(Some(kubeconfig), bench.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
-        let client = controller::client(config.clone())?;
+        let watches = controller::client(config.clone())?;
         let writes = controller::client(config.clone())?;
         let as_manager = controller::client(in_name_of(config, MANAGER))?;
-        let (version, served) = connect::greet(&client, &url).await?;
+        let (version, served) = connect::greet(&patient(watches.clone()), &url).await?;
         if !served {
             bail!(
                 "the API server at {url} has no IPPool, IPClaim and IPAddress of ipam.metal3.io/v1alpha1; apply them with: \
                  metal3-ipam crds --with-capi | kubectl apply -f -"
             );
         }
-        Ok(Self {
-            client,
+        let described = format!("{url} ({version})");
+        Ok(Self::new([watches, writes, as_manager], version, described))
+    }
+
+    /// A server that three clients lead to: for the controller's watches, for writes, for those in the name of the manager.
+    fn new([watches, writes, as_manager]: [Client; 3], version: String, described: String) -> Self {
+        Self {
+            client: patient(watches.clone()),
+            watches,
             writes,
             as_manager,
-            described: format!("{url} ({version})"),
+            version,
+            described,
             embedded: None,
-        })
+        }
     }
 
     async fn embedded(bench: &Bench) -> anyhow::Result<Self> {
@@ -105,12 +118,11 @@ impl Site {
         let server = Server::open(options)
             .await
             .with_context(|| format!("cannot open an embedded server in {}", folder.display()))?;
+        let clients = [server.client(), server.client(), server.client()];
+        let described = "an embedded server, durable, in process".to_owned();
         Ok(Self {
-            client: server.client(),
-            writes: server.client(),
-            as_manager: server.client(),
-            described: "an embedded server, durable, in process".to_owned(),
             embedded: Some((server, folder)),
+            ..Self::new(clients, "embedded".to_owned(), described)
         })
     }
 
@@ -123,17 +135,71 @@ impl Site {
     async fn close(self) {
         let Self {
             client,
+            watches,
             writes,
             as_manager,
+            version: _,
             described: _,
             embedded,
         } = self;
-        drop((client, writes, as_manager));
+        drop((client, watches, writes, as_manager));
         if let Some((server, folder)) = embedded {
             server.close().await;
             if let Err(error) = std::fs::remove_dir_all(&folder) {
                 eprintln!("cannot remove {}: {error}", folder.display());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::sync::{Arc, Mutex};
+
+    use http::{Request, Response};
+    use kube::client::Body;
+    use serde_json::json;
+    use tower::service_fn;
+
+    use super::super::tests::bench;
+    use super::*;
+    use crate::cli::progress::Progress;
+
+    /// A client of a server whose storage is initializing: the first request for each path is answered 429.
+    fn initializing(client: Client) -> Client {
+        let asked = Arc::new(Mutex::new(HashSet::new()));
+        let service = service_fn(move |request: Request<Body>| {
+            let (client, asked) = (client.clone(), Arc::clone(&asked));
+            async move {
+                let what = (request.method().clone(), request.uri().path().to_owned());
+                if !asked.lock().unwrap().insert(what) {
+                    return client.send(request).await;
+                }
+                let status = json!({"status": "Failure", "code": 429, "reason": "TooManyRequests",
+                    "message": "storage is (re)initializing", "details": {"retryAfterSeconds": 0}});
+                let answer = Response::builder().status(429).header("retry-after", "0");
+                let body = Body::from(status.to_string().into_bytes());
+                answer.body(body).map_err(kube::Error::HttpError)
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    #[tokio::test]
+    async fn a_server_that_initializes_its_storage_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Server::open(standalone::options(folder.path()));
+        let server = server.await.unwrap();
+        let clients = [(); 3].map(|()| initializing(server.client()));
+        let site = Site::new(clients, "embedded".to_owned(), "here".to_owned());
+        let bench = bench("--claims 12 --pools 2 --mode live");
+        for who in [Who::Ceiling, Who::Controller] {
+            let round = bench.round(&site, who, &mut Progress::new()).await;
+            let round = round.unwrap_or_else(|error| panic!("{}: {error:#}", who.name()));
+            assert_eq!(round.times.each.len(), 12, "{}", who.name());
+        }
+        site.close().await;
+        server.close().await;
     }
 }
