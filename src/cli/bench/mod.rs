@@ -263,6 +263,7 @@ impl Bench {
         let rounds = u32::from(self.rounds);
         for n in 1..=rounds {
             for who in &all {
+                progress.begin(format!("round {n}/{rounds}, {}", who.name()));
                 let round = self
                     .round(sites.of(*who), *who, &mut progress)
                     .await
