@@ -9,9 +9,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::compare::{self, Comparison, MOST_ROUNDS, Verdict};
-use super::outcome::Shares;
+use super::outcome::{SideFigures, Table};
 use super::report::Spread;
-use crate::cli::table;
 
 /// Exit code when a row is slower.
 pub(super) const SLOWER: u8 = 3;
@@ -95,15 +94,15 @@ impl Baseline {
     }
 
     /// Compares a run without an [`obstacle`](Self::obstacle).
-    pub(super) fn compare(&self, sides: &[Shares]) -> Compared {
-        let row = |side: &Shares| {
+    pub(super) fn compare(&self, sides: &[SideFigures]) -> Compared {
+        let row = |side: &SideFigures| {
             let before = self.shares.get(side.key)?;
-            let comparison = compare::compare(before, &side.each, self.shares.len());
+            let comparison = compare::compare(before, &side.shares, self.shares.len());
             Some(Row {
                 name: side.name,
                 key: side.key,
                 before: Spread::of(before.iter().copied())?,
-                now: Spread::of(side.each.iter().copied())?,
+                now: Spread::of(side.shares.iter().copied())?,
                 comparison,
             })
         };
@@ -139,7 +138,7 @@ impl Compared {
     }
 
     /// For people.
-    pub(super) fn table(&self) -> String {
+    pub(super) fn table(&self) -> Table {
         let cells = |row: &Row| {
             let interval = row.comparison.interval;
             let interval = interval.map_or(String::new(), |(low, high)| {
@@ -155,12 +154,7 @@ impl Compared {
         };
         let rows: Vec<_> = self.rows.iter().map(cells).collect();
         let headings = ["WHO", "BEFORE", "NOW", "RATIO", "VERDICT"];
-        format!(
-            "{}\n{}{}",
-            self.title,
-            table::render(headings, &rows),
-            self.advice()
-        )
+        Table::new(self.title.clone(), headings, &rows, self.advice())
     }
 
     /// What to do where a row has no verdict.
@@ -230,10 +224,12 @@ mod tests {
     }
 
     fn compared(before: &[f64], now: &[f64]) -> Compared {
-        let side = Shares {
+        let side = SideFigures {
             name: "controller",
             key: "controller",
-            each: now.to_vec(),
+            shares: now.to_vec(),
+            per_round: Vec::new(),
+            times: Vec::new(),
         };
         stored(before).compare(&[side])
     }
@@ -250,6 +246,7 @@ mod tests {
             let compared = compared(&SHARES, &SHARES.map(|share| share * factor));
             assert_eq!(compared.exit_code(), code, "{factor}");
             let table = compared.table();
+            let table = table.text();
             assert!(
                 table.contains(word) && table.contains("revision abc"),
                 "{table}"
@@ -261,12 +258,16 @@ mod tests {
         assert_eq!(noise.exit_code(), UNDECIDED);
         let wanted = noise.json()["controller"]["roundsWanted"].clone();
         let advice = format!("needs --rounds {wanted},");
-        assert!(noise.table().contains(&advice), "{}", noise.table());
+        assert!(
+            noise.table().text().contains(&advice),
+            "{}",
+            noise.table().text()
+        );
         let wild = compared(&[0.1, 0.9, 0.2, 0.8, 0.5], &[0.5, 0.1, 0.9, 0.2, 0.8]);
         assert!(
-            wild.table().contains("more than 150 rounds"),
+            wild.table().text().contains("more than 150 rounds"),
             "{}",
-            wild.table()
+            wild.table().text()
         );
     }
 

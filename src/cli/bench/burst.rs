@@ -10,12 +10,11 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::load::{Load, Release};
 use super::observer::{Observer, Step};
-use super::outcome::{Outcome, Shares};
-use super::report::{Spread, quantile};
+use super::outcome::{Outcome, SideFigures, Table};
+use super::report::{Spread, percentiles, quantile};
 use super::side::{Side, Who};
 use super::site::Site;
 use super::{Bench, SPARE};
-use crate::cli::table;
 
 /// Time between two single claims on each side.
 const BETWEEN: Duration = Duration::from_millis(20);
@@ -45,16 +44,25 @@ pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<Outcome> {
         );
         rounds.push(times);
     }
-    // A time that is longer is a lower speed.
-    let speeds = ratios(&rounds).map(f64::recip);
+    // A longer time is a lower speed.
+    let speeds = ratios(&rounds).map(f64::recip).collect();
+    let side = |who: Who, of: fn(&Times) -> &Vec<Duration>, shares| SideFigures {
+        name: who.name(),
+        key: who.key(),
+        shares,
+        per_round: rounds.iter().map(|r| millis(of(r), 0.99)).collect(),
+        times: percentiles(rounds.iter().map(of)),
+    };
+    let sides = vec![
+        side(Who::Ceiling, |r| &r.bare, Vec::new()),
+        side(Who::Controller, |r| &r.controller, speeds),
+    ];
     Ok(Outcome {
-        text: as_table(site, bench, &rounds, duplicates),
+        table: as_table(site, bench, &rounds, duplicates),
         figures: as_json(site, bench, &rounds, duplicates),
-        shares: vec![Shares {
-            name: Who::Controller.name(),
-            key: Who::Controller.key(),
-            each: speeds.collect(),
-        }],
+        sides,
+        per_round: "P99 of the single claims in milliseconds, one dot a round",
+        times: "Single claims that are bound, by the time from their creation",
         duplicates,
     })
 }
@@ -158,7 +166,7 @@ fn ratios(rounds: &[Times]) -> impl Iterator<Item = f64> {
         .map(move |r| millis(&r.controller) / millis(&r.bare))
 }
 
-fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> String {
+fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> Table {
     let row = |name: &str, of: fn(&Times) -> &Vec<Duration>, ratio: String| {
         let cell = |share| {
             let spread = Spread::of(rounds.iter().map(|r| millis(of(r), share)));
@@ -175,18 +183,19 @@ fn as_table(site: &Site, bench: &Bench, rounds: &[Times], duplicates: usize) -> 
         ]
     };
     let ratio = Spread::of(ratios(rounds)).map_or(String::new(), |s| s.text(2));
-    format!(
-        "single claims while {} others come in another pool, {} rounds, on {}\n{}duplicates: {duplicates}\n",
-        bench.claims,
-        rounds.len(),
-        site.described(),
-        table::render(
-            ["WHO", "CLAIMS", "P50 MS", "P99 MS", "MAX MS", "P99 RATIO"],
-            &[
-                row("bare writes", |r| &r.bare, "1".to_owned()),
-                row("controller", |r| &r.controller, ratio),
-            ],
+    Table::new(
+        format!(
+            "single claims while {} others come in another pool, {} rounds, on {}",
+            bench.claims,
+            rounds.len(),
+            site.described(),
         ),
+        ["WHO", "CLAIMS", "P50 MS", "P99 MS", "MAX MS", "P99 RATIO"],
+        &[
+            row("bare writes", |r| &r.bare, "1".to_owned()),
+            row("controller", |r| &r.controller, ratio),
+        ],
+        format!("duplicates: {duplicates}\n"),
     )
 }
 

@@ -14,6 +14,7 @@
 //!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
 //!   report.rs    medians, the table, JSON          usage.rs   CPU time and memory of this process
 //!   outcome.rs   what is printed and stored        machine.rs cores, memory, load
+//!   page.rs      the same as one HTML page        picture.rs its distributions as coordinates
 //!   baseline.rs  a stored run, and a new one beside it          compare.rs  faster, slower or within noise
 //! ```
 
@@ -26,7 +27,9 @@ mod load;
 mod machine;
 mod observer;
 mod outcome;
+mod page;
 mod patient;
+mod picture;
 mod report;
 mod rule;
 mod side;
@@ -129,6 +132,9 @@ pub(super) struct Bench {
     /// Store the figures in this file as JSON, for --baseline.
     #[arg(long, value_name = "FILE", conflicts_with = "duration")]
     save: Option<PathBuf>,
+    /// Write the figures to this file as an HTML page, with pictures of their distributions. It needs no other file and no network.
+    #[arg(long, value_name = "FILE", conflicts_with = "duration")]
+    report: Option<PathBuf>,
     /// Compare with the run that --save stored in this file: faster, slower or within noise.
     #[arg(long, value_name = "FILE", conflicts_with = "duration")]
     baseline: Option<PathBuf>,
@@ -234,12 +240,15 @@ impl Bench {
         if let Some(path) = &self.save {
             outcome.save(path)?;
         }
-        let compared = baseline.map(|baseline| baseline.compare(&outcome.shares));
+        let compared = baseline.map(|baseline| baseline.compare(&outcome.sides));
         let code = match &compared {
             _ if outcome.duplicates > 0 => 1,
             Some(compared) => compared.exit_code(),
             None => 0,
         };
+        if let Some(path) = &self.report {
+            page::write(path, &outcome, compared.as_ref())?;
+        }
         Ok((outcome.printed(self.json, compared.as_ref()), code))
     }
 

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::super::table;
 use super::hooks::Reviews;
 use super::observer::Times;
-use super::outcome::{Outcome, Shares, as_written};
+use super::outcome::{Outcome, SideFigures, Table, as_written};
 use super::side::Who;
 use super::usage::Usage;
 use super::{Bench, Mode};
@@ -86,6 +85,16 @@ pub(super) fn quantile(sorted: &[Duration], share: f64) -> Duration {
     sorted.get(index.min(last)).copied().unwrap_or_default()
 }
 
+/// Percentiles 0 to 100 of the times of several rounds.
+pub(super) fn percentiles<'a>(rounds: impl Iterator<Item = &'a Vec<Duration>>) -> Vec<Duration> {
+    let mut all: Vec<Duration> = rounds.flatten().copied().collect();
+    all.sort_unstable();
+    let percents = 0..=100_u8;
+    percents
+        .map(|percent| quantile(&all, f64::from(percent) / 100.0))
+        .collect()
+}
+
 impl Round {
     /// Claims bound a second.
     fn rate(&self) -> f64 {
@@ -132,16 +141,29 @@ impl Report {
 
     /// The figures as they are printed, stored and compared.
     pub(super) fn outcome(&self) -> Outcome {
-        let others = self.participants.iter().filter(|who| **who != Who::Ceiling);
-        let shares = others.map(|who| Shares {
+        let side = |who: &Who| SideFigures {
             name: who.name(),
             key: who.key(),
-            each: self.shares(Who::Ceiling, *who).collect(),
-        });
+            shares: match who {
+                Who::Ceiling => Vec::new(),
+                Who::Controller | Who::Ruled | Who::Checked | Who::Hooked | Who::Embedded => {
+                    self.shares(Who::Ceiling, *who).collect()
+                }
+            },
+            per_round: self.of(*who).map(Round::rate).collect(),
+            times: percentiles(self.of(*who).map(|round| &round.times.each)),
+        };
         Outcome {
-            text: self.table(),
+            table: self.table(),
             figures: self.json(),
-            shares: shares.collect(),
+            sides: self.participants.iter().map(side).collect(),
+            per_round: "Claims a second, one dot a round",
+            times: match self.mode {
+                Mode::Backlog => "Claims that are bound, by the time from the side's first write",
+                Mode::Live | Mode::Churn | Mode::Burst => {
+                    "Claims that are bound, by the time from their creation"
+                }
+            },
             duplicates: self.duplicates(),
         }
     }
@@ -231,7 +253,7 @@ impl Report {
     }
 
     /// For people: medians, with least and most in brackets.
-    fn table(&self) -> String {
+    fn table(&self) -> Table {
         let headings = [
             "WHO",
             "CLAIMS/S",
@@ -245,18 +267,21 @@ impl Report {
         ];
         let rows: Vec<_> = self.participants.iter().map(|who| self.row(*who)).collect();
         let resident = self.of(Who::Controller).map(|r| r.usage.resident).max();
-        format!(
-            "{} claims in {} pools, {}, {} rounds, on {}\n{}{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
+        let title = format!(
+            "{} claims in {} pools, {}, {} rounds, on {}",
             self.claims,
             self.pools,
             as_written(&self.mode),
             self.of(Who::Ceiling).count(),
             self.site,
-            table::render(headings, &rows),
+        );
+        let notes = format!(
+            "{}duplicates: {}; resident memory of this process: {:.0} MiB\n",
             self.hooked(),
             self.duplicates(),
             resident.unwrap_or_default() as f64 / f64::from(1 << 20),
-        )
+        );
+        Table::new(title, headings, &rows, notes)
     }
 
     /// For programs: times in seconds, memory in bytes.
@@ -343,20 +368,18 @@ mod tests {
             "{share:?}"
         );
         assert!(
-            report.table().contains("0.65 (0.50-0.80)"),
+            report.table().text().contains("0.65 (0.50-0.80)"),
             "{}",
-            report.table()
+            report.table().text()
         );
         let outcome = report.outcome();
         assert_eq!(outcome.figures["rounds"], 2);
         assert_eq!(outcome.figures["duplicates"], 0);
-        let [controller] = outcome.shares.try_into().unwrap();
-        assert_eq!(controller.key, "controller");
-        assert_eq!(
-            controller.each.len(),
-            2,
-            "the bare writes have no share of their own"
-        );
+        let [bare, controller] = outcome.sides.try_into().unwrap();
+        assert_eq!((bare.shares.len(), controller.shares.len()), (0, 2));
+        assert_eq!(bare.per_round, [100.0, 250.0]);
+        let (least, most) = (controller.times[0], controller.times[100]);
+        assert_eq!([least, most], [5, 2000].map(Duration::from_millis));
     }
 
     #[test]
