@@ -250,7 +250,7 @@ impl Manager {
         let guard = |addr| self.guard(reviews, addr, &tls);
         let address = &self.diagnostics_address;
         servers
-            .diagnostics(address, status, guard, Announce::Log)
+            .diagnostics(address, status.served()?, guard, Announce::Log)
             .await?;
         let ended = controller.run(shutdown).await;
         servers.stop().await?;

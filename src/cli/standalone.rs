@@ -165,7 +165,12 @@ impl Standalone {
         };
         let address = &self.diagnostics_address;
         servers
-            .diagnostics(address, status, |_| Ok(Guard::Open), Announce::Terminal)
+            .diagnostics(
+                address,
+                status.served()?,
+                |_| Ok(Guard::Open),
+                Announce::Terminal,
+            )
             .await?;
         // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
         let stop = CancellationToken::new();

@@ -76,7 +76,7 @@ impl StatusServers {
     pub(super) async fn diagnostics(
         &mut self,
         address: &Listen,
-        status: RunStatus,
+        served: Served,
         guard: impl FnOnce(IpAddr) -> anyhow::Result<Guard>,
         announce: Announce,
     ) -> anyhow::Result<()> {
@@ -95,7 +95,7 @@ impl StatusServers {
             Announce::Log => tracing::info!(address = %addr, scheme, "diagnostics are served"),
             Announce::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
         }
-        let serve = diagnostics.serve(status.served()?, guard, self.stop.clone());
+        let serve = diagnostics.serve(served, guard, self.stop.clone());
         self.servers.push(("diagnostics", tokio::spawn(serve)));
         Ok(())
     }
@@ -164,7 +164,8 @@ async fn first<S>(
 }
 
 impl RunStatus {
-    fn served(self) -> anyhow::Result<Served> {
+    /// The metrics and the log's level.
+    pub(super) fn served(self) -> anyhow::Result<Served> {
         let Self {
             view,
             pools,

@@ -30,9 +30,9 @@ fn tree(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Both dashboards, by the name of their file.
-fn dashboards() -> [(&'static str, Value); 2] {
-    ["pools", "controller"].map(|name| {
+/// The dashboards, by the name of their file.
+fn dashboards() -> [(&'static str, Value); 3] {
+    ["pools", "controller", "benchmark"].map(|name| {
         let path = format!("dashboards/{name}.json");
         let text = fs::read_to_string(tree(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         let dashboard = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"));

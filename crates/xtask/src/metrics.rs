@@ -10,7 +10,7 @@ use kube::Api;
 use kube::api::{ListParams, WatchParams};
 use metal3_ipam::api::PoolKey;
 use metal3_ipam::api::metal3::IPPool;
-use metal3_ipam::observe::metrics::{self, Metrics, PoolMetrics, Sight};
+use metal3_ipam::observe::metrics::{self, BenchMetrics, Metrics, PoolMetrics, Sight};
 use metal3_ipam::pool::Snapshot;
 use metal3_ipam::standalone::{self, Server};
 use prometheus::Registry;
@@ -57,6 +57,12 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
     });
     let registry = Registry::new();
     metrics::register(&registry, &metrics, look, PoolMetrics::All)?;
+    let bench = BenchMetrics::new(Vec::new());
+    bench.begun("controller");
+    bench.bound("controller", 1);
+    bench.ended("controller", 100.0, &[Duration::from_millis(5)]);
+    bench.share("controller", 0.9);
+    bench.register(&registry)?;
     let runtime = tokio::runtime::Runtime::new()?;
     runtime.block_on(embedded(&registry))?;
     Ok(registry.gather())
@@ -77,7 +83,7 @@ async fn embedded(registry: &Registry) -> anyhow::Result<()> {
 }
 
 /// Headings, and the prefixes of the names under them. A name stands where its longest prefix does.
-const PARTS: [(&str, &[&str]); 5] = [
+const PARTS: [(&str, &[&str]); 6] = [
     ("Of each pool", &["metal3_ipam_pool_"]),
     ("Over all pools, and of the controller", &["metal3_ipam_"]),
     (
@@ -98,6 +104,7 @@ const PARTS: [(&str, &[&str]); 5] = [
             "metal3_ipam_store_",
         ],
     ),
+    ("Of `metal3-ipam bench`", &["metal3_ipam_bench_"]),
 ];
 
 const HEAD: &str = "# Metrics
@@ -107,7 +114,8 @@ Generated from the registry by `cargo xtask dashboards`; a test compares the two
 `--diagnostics-address` (default `:8443`) serves `/metrics` over TLS to whom the API server allows (TokenReview, then
 SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to anyone with `--insecure-diagnostics`.
 `metal3-ipam standalone --diagnostics-address 127.0.0.1:8080` serves them plain, with those of its API server; their
-labels `group`, `version` and `resource` are empty where a path leads to no resource that is served.
+labels `group`, `version` and `resource` are empty where a path leads to no resource that is served. `metal3-ipam bench
+--diagnostics-address 127.0.0.1:8080` serves those of the controllers that it measures, and its own.
 
 Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No label carries an address, a claim or a
 machine. Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which

@@ -14,6 +14,7 @@
 //!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
 //!   report.rs    medians, the table, JSON          usage.rs   CPU time and memory of this process
 //!   outcome.rs   what is printed and stored        machine.rs cores, memory, load
+//!   live.rs      metrics that are scraped while rounds run
 //!   page.rs      the same as one HTML page        picture.rs its distributions as coordinates
 //!   baseline.rs  a stored run, and a new one beside it          compare.rs  faster, slower or within noise
 //! ```
@@ -23,6 +24,7 @@ mod burst;
 mod compare;
 mod hooks;
 mod lifetimes;
+mod live;
 mod load;
 mod machine;
 mod observer;
@@ -39,6 +41,7 @@ mod waves;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, ensure};
@@ -47,6 +50,7 @@ use tokio_util::sync::CancellationToken;
 
 use self::baseline::{Baseline, UNDECIDED};
 use self::hooks::{Hooks, Reviews, Which};
+use self::live::Live;
 use self::load::{Load, Release};
 use self::observer::Observer;
 use self::outcome::Outcome;
@@ -54,10 +58,13 @@ use self::report::{Report, Round};
 use self::rule::Rule;
 use self::side::{Side, Who};
 use self::site::{Site, Sites};
+use super::flags::Listen;
 use super::progress::Progress;
+use super::status_servers::{Announce, StatusServers};
 use super::{flags, print, signals};
 use crate::api::ClaimKind;
 use crate::controller::Controller;
+use crate::observe::diagnostics::Guard;
 use crate::observe::logs::{self, Format, Level};
 
 /// Addresses that a pool has beyond those that its claims need.
@@ -129,6 +136,10 @@ pub(super) struct Bench {
     /// Print the figures as JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Where metrics are served while it runs, as host:port or :port; 0: nowhere. To anyone and without TLS, so keep it to this
+    /// machine: 127.0.0.1:8080.
+    #[arg(long, value_name = "ADDRESS", default_value = "0", conflicts_with = "duration", value_parser = Listen::parse)]
+    diagnostics_address: Listen,
     /// Store the figures in this file as JSON, for --baseline.
     #[arg(long, value_name = "FILE", conflicts_with = "duration")]
     save: Option<PathBuf>,
@@ -180,11 +191,19 @@ impl Bench {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         self.check()?;
         let baseline = self.baseline.as_deref().map(Baseline::read).transpose()?;
-        logs::init(Format::Text, Level::Warn)?;
+        let dial = logs::init(Format::Text, Level::Warn)?;
         let shutdown = signals::shutdown()?;
-        let sites = Sites::open(&self).await?;
+        let live = Arc::new(Live::new(&self.participants()));
+        let mut servers = StatusServers::default();
+        let (address, served) = (&self.diagnostics_address, live.served(dial)?);
+        let guard = |_| Ok(Guard::Open);
+        servers
+            .diagnostics(address, served, guard, Announce::Terminal)
+            .await?;
+        let sites = Sites::open(&self, &live).await?;
         let done = self.work(&sites, baseline.as_ref(), &shutdown).await;
         sites.close().await;
+        servers.stop().await?;
         let (text, code) = done?;
         print(&text)?;
         Ok(ExitCode::from(code))
@@ -198,8 +217,12 @@ impl Bench {
         );
         ensure!(
             self.mode != Mode::Burst
-                || !(self.rule || self.webhook || self.with_embedded || self.pools > 1),
-            "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule, --webhook and --with-embedded"
+                || !(self.rule
+                    || self.webhook
+                    || self.with_embedded
+                    || self.pools > 1
+                    || self.diagnostics_address != Listen::Off),
+            "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule, --webhook, --with-embedded and --diagnostics-address"
         );
         ensure!(
             self.duration.is_none()
@@ -279,7 +302,12 @@ impl Bench {
                     .with_context(|| format!("round {n} of the {}", who.name()))?;
                 progress.clear();
                 eprintln!("{}", round.line(n, rounds));
+                let live = &sites.of(*who).live.rounds;
+                live.ended(who.key(), round.rate(), &round.times.each);
                 report.add(round);
+                if let Some(share) = report.shares(Who::Ceiling, *who).last() {
+                    live.share(who.key(), share);
+                }
             }
             // The later one finds a fuller store: they take turns.
             all.rotate_left(1);
@@ -297,10 +325,17 @@ impl Bench {
             load.create_claims().await?;
             observer.until_known(self.claims).await?;
         }
+        let live = &site.live.rounds;
+        live.begun(who.key());
         let before = usage::now();
         let mut side = Side::start(site, controller, &load, self).await?;
         let all = async {
-            let show = |done, left| progress.show(done, left);
+            let mut counted = 0;
+            let show = |done, left| {
+                live.bound(who.key(), (done - counted) as u64);
+                counted = done;
+                progress.show(done, left);
+            };
             match self.mode {
                 Mode::Backlog => observer.until_bound(self.claims, show).await,
                 Mode::Live | Mode::Burst => {
@@ -415,6 +450,10 @@ mod tests {
             ("--mode burst --pools 2", "--pools"),
             ("--mode burst --kubeconfig k --rule", "--rule"),
             ("--mode burst --kubeconfig k --webhook", "--webhook"),
+            (
+                "--mode burst --diagnostics-address :0",
+                "--diagnostics-address",
+            ),
             ("--kubeconfig k --duration 5m --json", "--json"),
             ("--kubeconfig k --duration 5m --mode live", "--mode"),
         ] {

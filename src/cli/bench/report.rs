@@ -97,7 +97,7 @@ pub(super) fn percentiles<'a>(rounds: impl Iterator<Item = &'a Vec<Duration>>) -
 
 impl Round {
     /// Claims bound a second.
-    fn rate(&self) -> f64 {
+    pub(super) fn rate(&self) -> f64 {
         f64::from(self.claims) / self.times.whole.as_secs_f64().max(1e-9)
     }
 
@@ -187,7 +187,8 @@ impl Report {
         Spread::of(self.shares(other, who))
     }
 
-    fn shares(&self, other: Who, who: Who) -> impl Iterator<Item = f64> {
+    /// A side's rate as a share of another's, in the order of the rounds.
+    pub(super) fn shares(&self, other: Who, who: Who) -> impl Iterator<Item = f64> {
         let pairs = self.of(other).zip(self.of(who));
         pairs.map(|(other, ours)| ours.rate() / other.rate())
     }

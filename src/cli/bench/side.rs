@@ -84,13 +84,12 @@ impl Side {
         let settings = Settings {
             namespace: Some(load.namespace.clone()),
             in_flight: usize::from(bench.in_flight),
+            metrics: Arc::clone(&site.live.metrics),
             ..Settings::default()
         };
-        Some(Controller::new(
-            site.watches.clone(),
-            writes.clone(),
-            settings,
-        ))
+        let controller = Controller::new(site.watches.clone(), writes.clone(), settings);
+        site.live.show(controller.view());
+        Some(controller)
     }
 
     /// Starts the controller, or the bare writes.

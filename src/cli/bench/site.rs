@@ -1,6 +1,7 @@
 //! Which server is measured.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, bail};
 use kube::{Client, Config};
@@ -8,6 +9,7 @@ use kube::{Client, Config};
 use super::super::connect;
 use super::Bench;
 use super::hooks::MANAGER;
+use super::live::Live;
 use super::patient::patient;
 use super::side::Who;
 use crate::controller;
@@ -25,6 +27,8 @@ pub(super) struct Site {
     pub(super) as_manager: Client,
     /// Version of a server that a kubeconfig leads to, or that this program embeds it.
     pub(super) version: String,
+    /// What is shown of the controllers that are measured.
+    pub(super) live: Arc<Live>,
     described: String,
     embedded: Option<(Server, PathBuf)>,
 }
@@ -36,13 +40,13 @@ pub(super) struct Sites {
 }
 
 impl Sites {
-    pub(super) async fn open(bench: &Bench) -> anyhow::Result<Self> {
+    pub(super) async fn open(bench: &Bench, live: &Arc<Live>) -> anyhow::Result<Self> {
         let main = match &bench.kubeconfig {
-            Some(kubeconfig) => Site::of(kubeconfig, bench).await?,
-            None => Site::embedded(bench).await?,
+            Some(kubeconfig) => Site::of(kubeconfig, bench, live).await?,
+            None => Site::embedded(bench, live).await?,
         };
         let embedded = if bench.with_embedded {
-            Some(Site::embedded(bench).await?)
+            Some(Site::embedded(bench, live).await?)
         } else {
             None
         };
@@ -81,7 +85,7 @@ fn in_name_of(mut config: Config, user: &str) -> Config {
 }
 
 impl Site {
-    async fn of(kubeconfig: &Path, bench: &Bench) -> anyhow::Result<Self> {
+    async fn of(kubeconfig: &Path, bench: &Bench, live: &Arc<Live>) -> anyhow::Result<Self> {
         let config = connect::config(Some(kubeconfig), bench.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
         let watches = controller::client(config.clone())?;
@@ -95,23 +99,30 @@ impl Site {
             );
         }
         let described = format!("{url} ({version})");
-        Ok(Self::new([watches, writes, as_manager], version, described))
+        let clients = [watches, writes, as_manager];
+        Ok(Self::new(clients, live, version, described))
     }
 
     /// A server that three clients lead to: for the controller's watches, for writes, for those in the name of the manager.
-    fn new([watches, writes, as_manager]: [Client; 3], version: String, described: String) -> Self {
+    fn new(
+        [watches, writes, as_manager]: [Client; 3],
+        live: &Arc<Live>,
+        version: String,
+        described: String,
+    ) -> Self {
         Self {
             client: patient(watches.clone()),
             watches,
             writes,
             as_manager,
             version,
+            live: Arc::clone(live),
             described,
             embedded: None,
         }
     }
 
-    async fn embedded(bench: &Bench) -> anyhow::Result<Self> {
+    async fn embedded(bench: &Bench, live: &Arc<Live>) -> anyhow::Result<Self> {
         let parent = bench.data_dir.clone().unwrap_or_else(std::env::temp_dir);
         let folder = parent.join(format!("metal3-ipam-bench-{}", std::process::id()));
         let options = standalone::options(folder.clone());
@@ -122,7 +133,7 @@ impl Site {
         let described = "an embedded server, durable, in process".to_owned();
         Ok(Self {
             embedded: Some((server, folder)),
-            ..Self::new(clients, "embedded".to_owned(), described)
+            ..Self::new(clients, live, "embedded".to_owned(), described)
         })
     }
 
@@ -139,6 +150,7 @@ impl Site {
             writes,
             as_manager,
             version: _,
+            live: _,
             described: _,
             embedded,
         } = self;
@@ -155,7 +167,7 @@ impl Site {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use http::{Request, Response};
     use kube::client::Body;
@@ -191,8 +203,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let server = Server::open(standalone::options(folder.path()));
         let server = server.await.unwrap();
+        let live = Arc::new(Live::new(&[]));
         let clients = [(); 3].map(|()| initializing(server.client()));
-        let site = Site::new(clients, "embedded".to_owned(), "here".to_owned());
+        let site = Site::new(clients, &live, "embedded".to_owned(), "here".to_owned());
         let bench = bench("--claims 12 --pools 2 --mode live");
         for who in [Who::Ceiling, Who::Controller] {
             let round = bench.round(&site, who, &mut Progress::new()).await;

@@ -11,7 +11,7 @@ use crate::pool::PROBLEM_KINDS;
 use super::counted::{CONTROLLER, Metrics, SecretRepair, Vectors};
 
 /// From 10 ms to 10 min, for what a user waits for.
-const BIND: [f64; 16] = [
+pub(super) const BIND: [f64; 16] = [
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 3.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0,
 ];
 /// From 100 ns to 10 ms, for what happens in memory.
@@ -23,17 +23,17 @@ const REQUEST: [f64; 13] = [
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 ];
 
-const CONSTANT: &str = "names and labels are constants, and a test registers them all";
+pub(super) const CONSTANT: &str = "names and labels are constants, and a test registers them all";
 
-fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+pub(super) fn counter(name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
     IntCounterVec::new(Opts::new(name, help), labels).expect(CONSTANT)
 }
 
-fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+pub(super) fn gauge(name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
     IntGaugeVec::new(Opts::new(name, help), labels).expect(CONSTANT)
 }
 
-fn histogram(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
+pub(super) fn histogram(name: &str, help: &str, labels: &[&str], buckets: &[f64]) -> HistogramVec {
     let opts = HistogramOpts::new(name, help).buckets(buckets.to_vec());
     HistogramVec::new(opts, labels).expect(CONSTANT)
 }

@@ -6,11 +6,13 @@
 //!   Sight: snapshots, kinds,   --read---> pools.rs    (per pool: made at scrape time, gone with the pool)
 //!          mailboxes                      fleet.rs    (over all pools, fixed in size)
 //!   /proc/self                 --read---> process.rs
+//!   rounds of the bench        --count--> bench.rs    (metal3-ipam bench alone)
 //! ```
 //!
 //! No label ever carries an address, a claim or a machine, so the number of series is bounded by that of the pools, and
 //! that by [`PoolMetrics`]. Everything is registered in a registry that is handed in; there is no global one.
 
+mod bench;
 mod counted;
 mod defined;
 mod family;
@@ -20,6 +22,7 @@ mod process;
 #[cfg(test)]
 mod tests;
 
+pub use bench::BenchMetrics;
 pub use counted::{InFlight, Metrics, Reviewed, SecretRepair, Step};
 pub use pools::PoolMetrics;
 

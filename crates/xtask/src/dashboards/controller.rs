@@ -7,11 +7,11 @@ use super::panel::{Page, Panel, SELECT};
 /// The quantiles of a histogram that are shown.
 const QUANTILES: [(&str, &str); 3] = [("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99")];
 
-fn rate(metric: &str) -> String {
+pub(super) fn rate(metric: &str) -> String {
     format!("rate({metric}{{{SELECT}}}[$__rate_interval])")
 }
 
-fn quantiles(mut panel: Panel, histogram: &str) -> Panel {
+pub(super) fn quantiles(mut panel: Panel, histogram: &str) -> Panel {
     for (quantile, legend) in QUANTILES {
         let buckets = rate(&format!("{histogram}_bucket"));
         let expr = format!("histogram_quantile({quantile}, sum by (le) ({buckets}))");

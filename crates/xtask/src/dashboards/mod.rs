@@ -4,8 +4,10 @@
 //!   panel.rs        panels and variables of Grafana, placed from left to right
 //!   pools.rs        the dashboard of the pools
 //!   controller.rs   the dashboard of the controller
+//!   benchmark.rs    the dashboard of the bench
 //! ```
 
+mod benchmark;
 mod controller;
 mod panel;
 mod pools;
@@ -20,11 +22,12 @@ use crate::Files;
 
 const ALERTS: &str = "dashboards/alerts.yaml";
 
-/// Both dashboards, and the operator's rules made of `dashboards/alerts.yaml`.
+/// The dashboards, and the operator's rules made of `dashboards/alerts.yaml`.
 pub(crate) fn files(root: &Path) -> anyhow::Result<Files> {
-    let dashboards: [(&str, Value); 2] = [
+    let dashboards: [(&str, Value); 3] = [
         ("dashboards/pools.json", pools::dashboard()),
         ("dashboards/controller.json", controller::dashboard()),
+        ("dashboards/benchmark.json", benchmark::dashboard()),
     ];
     let mut files = Files::new();
     for (path, dashboard) in dashboards {

@@ -85,10 +85,10 @@ impl Page {
             ),
         ];
         list.extend(variables);
-        let other = if uid == "metal3-ipam-pools" {
-            ("Controller", "metal3-ipam-controller")
-        } else {
+        let other = if uid == "metal3-ipam-controller" {
             ("Pools", "metal3-ipam-pools")
+        } else {
+            ("Controller", "metal3-ipam-controller")
         };
         json!({
             "uid": uid, "title": title, "description": description, "tags": ["metal3", "ipam"],
