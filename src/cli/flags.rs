@@ -5,6 +5,8 @@ use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
+use crate::api::names;
+
 /// Reads a duration as Go writes it: `10m0s`, `1h30m`, `500ms`, `1.5s`; `0` needs no unit. Negative ones are refused: no flag
 /// here has a use for them.
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
@@ -97,6 +99,19 @@ pub(super) fn host(text: &str) -> Result<String, String> {
     } else {
         Err(format!(
             "expected a host name or an IP address, without a port, not {text:?}"
+        ))
+    }
+}
+
+/// Reads the name of an object.
+pub(super) fn object_name(text: &str) -> Result<String, String> {
+    if names::is_object_name(text) {
+        Ok(text.to_owned())
+    } else {
+        let longest = names::MAX_OBJECT_NAME;
+        Err(format!(
+            "expected a DNS-1123 subdomain, the name of an object: at most {longest} characters of a-z, 0-9, - and ., where each \
+             part between dots begins and ends with a letter or digit"
         ))
     }
 }

@@ -14,6 +14,7 @@ use super::flags::{self, Listen};
 use super::options::{Logging, Serving};
 use super::status_servers::{Announce, RunStatus, StatusServers};
 use super::{accepted, connect, signals};
+use crate::api::names;
 use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
 use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
 use crate::observe::health::Check;
@@ -39,6 +40,10 @@ pub(super) struct Manager {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "true",
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = flags::boolean)]
     pub(super) leader_elect: bool,
+    /// The Lease of --leader-elect. Managers with one name take turns; managers with different names work at the same time, so
+    /// their --watch-filter or --namespace must be disjoint. It does not follow from --watch-filter (docs/scaling.md).
+    #[arg(long, value_name = "NAME", default_value = names::LEASE_NAME, value_parser = flags::object_name)]
+    pub(super) leader_elect_lease_name: String,
     /// Serve this namespace only; a Role in it is enough. Default: all.
     #[arg(long, value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
@@ -334,7 +339,10 @@ impl Manager {
             namespace: served,
             watch_filter,
             rate,
-            lease: self.leader_elect.then(|| LeaseSettings::new(namespace)),
+            lease: self.leader_elect.then(|| LeaseSettings {
+                name: self.leader_elect_lease_name.clone(),
+                ..LeaseSettings::new(namespace)
+            }),
             ..self.serving.settings()
         }
     }

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::api::PoolKey;
+use crate::api::{Kind, PoolKey, names};
 use crate::pool::Config;
 
 use super::clock::Clock;
@@ -25,7 +25,6 @@ use super::transport::PAGE_BYTES;
 use super::view::{Counts, View};
 use super::worker::{Machine, Worker};
 use super::writer::{Door, Writer};
-use crate::api::Kind;
 
 /// Why a run ended other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -85,10 +84,10 @@ impl Controller {
         // While one half is on its way the other stands ready: the writer never waits for a pool to think.
         settings.pool.in_flight = settings.in_flight.saturating_mul(2);
         let clock = settings.clock.unwrap_or_else(Clock::system);
-        let (registry, counts) = (
-            Arc::new(Registry::default()),
-            Arc::new(Counts::new(Arc::clone(&settings.metrics))),
-        );
+        let lease = settings.lease.as_ref();
+        let lease = lease.map_or(names::LEASE_NAME, |lease| &lease.name);
+        let counts = Arc::new(Counts::new(Arc::clone(&settings.metrics), lease));
+        let registry = Arc::new(Registry::default());
         let (served, failures) = (Arc::new(Served::new()), Arc::new(Failures::default()));
         let renewed = Arc::new(watch::Sender::new(None));
         let tenure = match &settings.lease {

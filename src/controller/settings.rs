@@ -72,7 +72,7 @@ pub struct Rate {
 pub struct LeaseSettings {
     /// Namespace of the Lease: the pod's, else the kubeconfig context's, else `default`; never that of `--namespace`.
     pub namespace: String,
-    /// Its name.
+    /// Its name. Managers with one name exclude each other; those with different names must serve disjoint objects (P5).
     pub name: String,
     /// Who we are: `hostname_uuid`.
     pub identity: String,

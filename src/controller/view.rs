@@ -58,6 +58,8 @@ impl Counters {
 pub(super) struct Counts {
     counters: Mutex<Counters>,
     metrics: Arc<Metrics>,
+    /// Name of the Lease, for the metrics.
+    lease: String,
     state: watch::Sender<State>,
 }
 
@@ -200,10 +202,12 @@ pub struct Changes(watch::Receiver<State>);
 // === impl Counts ===
 
 impl Counts {
-    pub(super) fn new(metrics: Arc<Metrics>) -> Self {
+    pub(super) fn new(metrics: Arc<Metrics>, lease: &str) -> Self {
+        metrics.leading(lease, false);
         Self {
             counters: Mutex::default(),
             metrics,
+            lease: lease.to_owned(),
             state: watch::Sender::new(State::default()),
         }
     }
@@ -293,7 +297,7 @@ impl Counts {
     }
 
     pub(super) fn leading(&self, leading: bool) {
-        self.metrics.leading(leading);
+        self.metrics.leading(&self.lease, leading);
         self.state.send_modify(|s| s.leading = leading);
     }
 

@@ -1,17 +1,21 @@
 //! Scenarios of rule P4: managers that share a server, by label or by namespace.
 
+use std::collections::BTreeSet;
+
+use kube::ResourceExt;
+use kube::api::ListParams;
 use metal3_ipam::api::capi::IPAddressClaim;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::{LeaseSettings, Settings, View};
 use serde_json::{Value, json};
 
-use crate::harness::{On, World, capi_claim_json, claim_json, published, scenarios};
+use crate::harness::{On, World, capi_claim_json, claim_json, is_bound, published, scenarios};
 use crate::oracles::Recorder;
 use crate::steps::{WATCH_FILTER, address_json, range, until_view};
 
 scenarios! {
     p4_the_watch_filter_leaves_others_objects_alone_but_holds_their_addresses,
-    p4_p5_two_managers_by_label_share_a_namespace_with_a_lease_each,
+    p4_p5_two_managers_of_different_filters_lead_in_one_namespace_by_leases_of_different_names,
     p4_a_manager_of_one_namespace_acts_in_no_other,
 }
 
@@ -81,57 +85,90 @@ async fn p4_the_watch_filter_leaves_others_objects_alone_but_holds_their_address
     world.end().await;
 }
 
-async fn p4_p5_two_managers_by_label_share_a_namespace_with_a_lease_each(on: On) {
+async fn p4_p5_two_managers_of_different_filters_lead_in_one_namespace_by_leases_of_different_names(
+    on: On,
+) {
     let mut world = World::without_controller(on).await;
-    // Leases have one name: the manager of each fleet runs in a namespace of its own.
-    let elsewhere = world.neighbour().await;
-    let leading = |value: &str, place: &World| Settings {
-        lease: Some(LeaseSettings::new(place.namespace.clone())),
-        ..filtered(value)
-    };
     let recorder = Recorder::start(&world).await;
-    let red = leading("red", &world);
+    let leading = |colour: &str| Settings {
+        lease: Some(LeaseSettings {
+            name: colour.to_owned(),
+            ..LeaseSettings::new(world.namespace.clone())
+        }),
+        ..filtered(colour)
+    };
+    let (red, red_again, blue) = (leading("red"), leading("red"), leading("blue"));
     world.start_controller_with(red);
-    let blue = world.another_controller(leading("blue", &elsewhere));
+    let blue = world.another_controller(blue);
     for view in [world.view(), &blue.view] {
         until_view(view, "that both lead", View::is_leading).await;
     }
     // One name prefix and one range: the names are locks between the two (A12).
     for colour in ["red", "blue"] {
-        let mut pool = labelled(pool_json(colour, "10.0.0.1", "10.0.0.40"), colour);
+        let mut pool = labelled(pool_json(colour, "10.0.0.1", "10.0.0.50"), colour);
         pool["spec"]["namePrefix"] = json!("shared");
         let _: IPPool = world.create(pool).await;
     }
-    for n in 0..40 {
-        let colour = if n % 2 == 0 { "red" } else { "blue" };
-        let claim = claim_json(&format!("{colour}-{n:02}"), colour);
-        let _: IPClaim = world.create(labelled(claim, colour)).await;
+    for n in 0..20 {
+        claim_of(&world, "red", n).await;
+        claim_of(&world, "blue", n).await;
     }
-    let claims = world
-        .until::<IPClaim>("40 claims bound", |all| {
-            all.len() == 40 && all.values().all(crate::harness::is_bound)
-        })
-        .await;
-    let mut names: Vec<_> = claims.values().filter_map(published).collect();
-    names.sort();
-    names.dedup();
-    assert_eq!(names.len(), 40);
+    addresses_of(&world, 40).await;
     for view in [world.view(), &blue.view] {
-        let bound = |view: &View| view.counters().bound.values().sum::<u64>() == 20;
-        until_view(view, "20 claims bound by it", bound).await;
+        until_view(view, "20 claims bound by it", |view| bound(view) == 20).await;
     }
-    for name in claims.keys() {
-        world.delete::<IPClaim>(name).await;
+    // The end of one stops nothing of the other, and leaves it nothing to do.
+    world.stop_controller().await;
+    claim_of(&world, "red", 20).await;
+    claim_of(&world, "blue", 20).await;
+    until_view(&blue.view, "its next claim bound", |view| bound(view) == 21).await;
+    world.start_controller_with(red_again);
+    until_view(world.view(), "the claim that waited bound", |view| {
+        view.is_leading() && bound(view) == 1
+    })
+    .await;
+    assert!(blue.view.is_leading());
+    let by_blue = blue.view.clone();
+    blue.end().await;
+    claim_of(&world, "red", 21).await;
+    addresses_of(&world, 43).await;
+    until_view(world.view(), "both claims bound by it", |view| {
+        bound(view) == 2
+    })
+    .await;
+    assert_eq!(bound(&by_blue), 21);
+    let blue = world.another_controller(filtered("blue"));
+    let claims = world.api::<IPClaim>().list(&ListParams::default()).await;
+    for claim in claims.unwrap().items {
+        world.delete::<IPClaim>(&claim.name_any()).await;
     }
     world.none::<IPClaim>().await;
     world.none::<IPAddress>().await;
-    recorder
-        .finish()
-        .await
-        .assert_clean("two managers by label");
+    let findings = recorder.finish().await;
+    findings.assert_clean("two managers by label");
     blue.end().await;
-    elsewhere.end().await;
     world.end().await;
+}
+
+async fn claim_of(world: &World, colour: &str, n: u32) {
+    let claim = claim_json(&format!("{colour}-{n:02}"), colour);
+    let _: IPClaim = world.create(labelled(claim, colour)).await;
+}
+
+/// Claims that a controller has bound.
+fn bound(view: &View) -> u64 {
+    view.counters().bound.values().sum()
+}
+
+/// Waits until so many claims are bound, each to an address of its own.
+async fn addresses_of(world: &World, count: usize) {
+    let claims = world
+        .until::<IPClaim>("the claims bound", |all| {
+            all.len() == count && all.values().all(is_bound)
+        })
+        .await;
+    let names: BTreeSet<_> = claims.values().filter_map(published).collect();
+    assert_eq!(names.len(), count);
 }
 
 async fn p4_a_manager_of_one_namespace_acts_in_no_other(on: On) {

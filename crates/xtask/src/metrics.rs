@@ -8,8 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use kube::Api;
 use kube::api::{ListParams, WatchParams};
-use metal3_ipam::api::PoolKey;
 use metal3_ipam::api::metal3::IPPool;
+use metal3_ipam::api::{PoolKey, names};
 use metal3_ipam::observe::metrics::{self, BenchMetrics, Metrics, PoolMetrics, Sight};
 use metal3_ipam::pool::Snapshot;
 use metal3_ipam::standalone::{self, Server};
@@ -28,6 +28,7 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
         Some(201),
         Duration::from_millis(5),
     );
+    metrics.leading(names::LEASE_NAME, true);
     metrics.refused("patch_status", metrics::RESOURCES[0], "invalid");
     metrics.serves_webhook("/validate-ipam-metal3-io-v1alpha1-ippool");
     let pool = Arc::new(Snapshot {

@@ -99,6 +99,8 @@ fn which_subcommand_runs() {
 fn the_managers_defaults_are_upstreams_but_for_the_lease() {
     let m = manager("");
     assert!(m.leader_elect);
+    let lease = "controller-leader-election-ipam-capm3";
+    assert_eq!(m.leader_elect_lease_name, lease);
     assert_eq!(m.namespace, None);
     assert_eq!(m.watch_filter, None);
     assert_eq!(m.health_addr, Listen::Everywhere(9440));
@@ -129,11 +131,12 @@ fn the_managers_defaults_are_upstreams_but_for_the_lease() {
 #[test]
 fn flags_are_spelt_as_upstream_spells_them() {
     let m = manager(
-        "--leader-elect=false --namespace=n --watch-filter f --health-addr 127.0.0.1:1 --webhook-port=0 \
+        "--leader-elect=false --leader-elect-lease-name=blue.example --namespace=n --watch-filter f --health-addr 127.0.0.1:1 --webhook-port=0 \
          --diagnostics-address=0 --kube-api-qps 1.5 --kube-api-burst=7 --kubeconfig k --context c \
          --exhausted-error-after 1m30s --leak-repair=report --in-flight 3 --logging-format=json",
     );
     assert!(!m.leader_elect);
+    assert_eq!(m.leader_elect_lease_name, "blue.example");
     assert_eq!(m.namespace.as_deref(), Some("n"));
     assert_eq!(m.watch_filter.as_deref(), Some("f"));
     assert_eq!(m.health_addr, Listen::At("127.0.0.1".to_owned(), 1));
@@ -243,6 +246,9 @@ fn what_cannot_be_meant_is_refused() {
     let refused = [
         "--leader-elect=yes",
         "--leader-elect false",
+        "--leader-elect-lease-name=",
+        "--leader-elect-lease-name=Blue",
+        "--leader-elect-lease-name=fleet/blue",
         "--sync-period=10",
         "--ippool-concurrency=many",
         "--tls-min-version=1.2",

@@ -130,7 +130,7 @@ fn harness(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
     let (client, _) = server(move |_, asked| answers.answer(kind, &asked.line));
     let (registry, counts) = (
         Arc::new(Registry::default()),
-        Arc::new(Counts::new(Arc::default())),
+        Arc::new(Counts::new(Arc::default(), "lease")),
     );
     let router = Arc::new(Router::new(
         Arc::clone(&registry),

@@ -30,7 +30,7 @@ fn world(filter: Option<&str>) -> World {
     let log = Arc::clone(&hired);
     let router = Arc::new(Router::new(
         Arc::clone(&registry),
-        Arc::new(Counts::new(Arc::default())),
+        Arc::new(Counts::new(Arc::default(), "lease")),
         filter.map(str::to_owned),
         Box::new(move |_, key, _| log.lock().unwrap().push(key.to_string())),
     ));

@@ -33,7 +33,7 @@ struct Harness {
 }
 
 fn harness(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure) -> Harness {
-    let counts = Arc::new(Counts::new(Arc::default()));
+    let counts = Arc::new(Counts::new(Arc::default(), "lease"));
     let door = Door {
         client,
         served: Arc::new(Served::new()),

@@ -37,7 +37,7 @@ pub struct Metrics {
     pub(super) worked: Histogram,
     pub(super) retries: IntCounter,
     pub(super) requests: IntCounterVec,
-    pub(super) leading: IntGauge,
+    pub(super) leading: IntGaugeVec,
     pub(super) reviews: IntCounterVec,
     pub(super) review_seconds: HistogramVec,
     pub(super) reviews_in_flight: IntGaugeVec,
@@ -56,7 +56,6 @@ pub(super) struct Vectors {
     pub(super) queued: HistogramVec,
     pub(super) worked: HistogramVec,
     pub(super) retries: IntCounterVec,
-    pub(super) leading: IntGaugeVec,
 }
 
 /// A write on its way; the gauge falls when it is dropped.
@@ -232,9 +231,10 @@ impl Metrics {
         self.watch_restarts.with_label_values(&[kind, reason]).inc();
     }
 
-    /// Whether this process may write.
-    pub fn leading(&self, leading: bool) {
-        self.leading.set(i64::from(leading));
+    /// Whether this process may write; `lease` is the name of its Lease.
+    pub fn leading(&self, lease: &str, leading: bool) {
+        let gauge = self.leading.with_label_values(&[lease]);
+        gauge.set(i64::from(leading));
     }
 }
 

@@ -5,7 +5,7 @@ use prometheus::{
 };
 
 use super::RESOURCES;
-use crate::api::{ClaimKind, names};
+use crate::api::ClaimKind;
 use crate::pool::PROBLEM_KINDS;
 
 use super::counted::{CONTROLLER, Metrics, SecretRepair, Vectors};
@@ -84,11 +84,6 @@ impl Metrics {
                 "workqueue_retries_total",
                 "Requests that were refused or whose answer was lost, and that are tried again.",
                 by_queue,
-            ),
-            leading: gauge(
-                "leader_election_master_status",
-                "Whether this process may write: it holds the lease, or none is asked for (1), or it stands by (0).",
-                &["name"],
             ),
         };
         let queue = &[CONTROLLER, CONTROLLER];
@@ -186,7 +181,11 @@ impl Metrics {
                 "Requests to the API server, watches too, by HTTP status; none where no answer came.",
                 &["code", "method", "host"],
             ),
-            leading: vectors.leading.with_label_values(&[names::LEASE_NAME]),
+            leading: gauge(
+                "leader_election_master_status",
+                "Whether this process may write: it holds the lease, or none is asked for (1), or it stands by (0).",
+                &["name"],
+            ),
             reviews: counter(
                 "controller_runtime_webhook_requests_total",
                 "Requests to the webhook server, by path and HTTP status; a refusal is an answer with status 200.",
@@ -292,7 +291,7 @@ impl Metrics {
             worked: _,
             retries: _,
             requests,
-            leading: _,
+            leading,
             reviews,
             review_seconds,
             reviews_in_flight,
@@ -332,7 +331,7 @@ impl Metrics {
             build,
             most_workers,
             &vectors.active_workers,
-            &vectors.leading,
+            leading,
             reviews_in_flight,
         ] {
             registry.register(Box::new(gauges.clone()))?;

@@ -157,6 +157,7 @@ fn every_object_has_the_providers_label_and_is_in_the_namespace() {
         "default",
         "cert-manager",
         "namespaced",
+        "filtered",
         "clusterctl",
         "monitoring",
     ] {
@@ -174,7 +175,7 @@ fn every_object_has_the_providers_label_and_is_in_the_namespace() {
             }
         }
     }
-    tally::add("folders of deploy/ rendered", 5);
+    tally::add("folders of deploy/ rendered", 6);
 }
 
 /// The API server does not ask about the manager's own writes, and the guard does not deny them.
@@ -267,6 +268,53 @@ fn a_manager_of_one_namespace_has_no_right_outside_of_it() {
     assert_eq!(moved.0.len(), rendered.0.len());
     let text = json!(moved.0).to_string();
     assert!(!text.contains(NAMESPACE), "{text}");
+    tally::add("folders of deploy/ rendered", 2);
+}
+
+/// Its Lease is its own, and neither manager's Service, PodDisruptionBudget or selector takes the other's pods.
+#[test]
+fn a_further_manager_shares_no_lease_and_no_pod_with_the_first() {
+    if !has_kubectl("a_further_manager_shares_no_lease_and_no_pod_with_the_first") {
+        return;
+    }
+    let (first, further) = (Rendered::of("default"), Rendered::of("filtered"));
+    let common = first.names();
+    let common: Vec<_> = common.intersection(&further.names()).cloned().collect();
+    assert!(common.is_empty(), "{common:?}");
+    let lease = |rendered: &Rendered| {
+        let roles = rendered.of_kind("Role");
+        let role = roles.iter().find(|role| {
+            let name = role["metadata"]["name"].as_str().unwrap();
+            name.starts_with("ipam-leader-election-role")
+        });
+        role.unwrap()["rules"][1]["resourceNames"][0].clone()
+    };
+    let template = |rendered: &Rendered| rendered.one("Deployment")["spec"]["template"].clone();
+    let (pods, other) = (template(&further), template(&first));
+    let account = |template: &Value| template["spec"]["serviceAccountName"].clone();
+    assert_eq!(account(&pods), account(&other));
+    let args = &pods["spec"]["containers"][0]["args"];
+    let own = lease(&further);
+    let flag = format!("--leader-elect-lease-name={}", own.as_str().unwrap());
+    assert!(args.as_array().unwrap().contains(&json!(flag)), "{args}");
+    assert_ne!(own, lease(&first));
+    for (rendered, own, others) in [(&first, &other, &pods), (&further, &pods, &other)] {
+        for object in &rendered.0 {
+            let spec = &object["spec"];
+            let selector = match object["kind"].as_str().unwrap() {
+                "Deployment" | "PodDisruptionBudget" => &spec["selector"]["matchLabels"],
+                "NetworkPolicy" => &spec["podSelector"]["matchLabels"],
+                "Service" => &spec["selector"],
+                _ => continue,
+            };
+            let selects = |template: &Value| {
+                let labels = &template["metadata"]["labels"];
+                let mut wanted = selector.as_object().unwrap().iter();
+                wanted.all(|(label, value)| labels[label] == *value)
+            };
+            assert!(selects(own) && !selects(others), "{object}");
+        }
+    }
     tally::add("folders of deploy/ rendered", 2);
 }
 

@@ -118,7 +118,8 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
     let world = World::without_controller(on).await;
     let served = world.neighbour().await;
     let door = world.door().await;
-    let manager = Manager::start(&served, &door.kubeconfig, &[]);
+    let flags = ["--leader-elect-lease-name=edge"];
+    let manager = Manager::start(&served, &door.kubeconfig, &flags);
     served
         .pool("p", json!({"pools": [{"subnet": "10.0.0.0/24"}]}))
         .await;
@@ -129,7 +130,7 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
     let here = leases(&world).list(&all).await.unwrap();
     let names = here.items.iter().map(|l| l.metadata.name.as_deref());
     let names: Vec<_> = names.collect();
-    assert_eq!(names, [Some("controller-leader-election-ipam-capm3")]);
+    assert_eq!(names, [Some("edge")]);
     let there = leases(&served).list(&all).await.unwrap();
     assert!(there.items.is_empty(), "{:?}", there.items);
     manager.signal("TERM");
