@@ -26,7 +26,7 @@ pub struct Config {
     pub audit_interval: SignedDuration,
     /// Age below which an address object is never taken for a leak.
     pub leak_min_age: SignedDuration,
-    /// Least time between two writes of the pool's status.
+    /// Least time between two writes of the pool's status, and for which its counts wait after their first change.
     pub status_interval: SignedDuration,
     /// Seed of everything random here: the random strategy and the jitter of backoff.
     pub seed: u64,

@@ -52,7 +52,7 @@ impl Pool {
         let case = self.cases.entry(key.clone()).or_default();
         let mut record = ClaimRecord::new(claim, scope);
         if let Some(name) = &mut record.published {
-            // One copy of the name in memory.
+            // The records share one copy of the name.
             let object = AddressKey {
                 kind: key.kind,
                 name: name.clone(),
@@ -180,7 +180,7 @@ impl Pool {
             name: record.claim.clone(),
         };
         if let Some((known, _)) = self.cases.get_key_value(&claim) {
-            // One copy of the name in memory.
+            // The records share one copy of the name.
             record.claim = known.name.clone();
             claim = known.clone();
         }

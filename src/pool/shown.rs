@@ -1,6 +1,6 @@
-//! Addresses that living claims show while their address objects are missing, or show another address by now (A1, A2). The machine behind such a claim uses
-//! its address still, so the address stays held until the object is back (R4), the claim's status shows something else (U3),
-//! or the claim goes.
+//! Addresses that living claims show while their address objects are missing, or show another address by now (A1, A2). The
+//! machine behind such a claim uses its address still, so the address stays held until the object is back (R4), the claim's
+//! status shows something else (U3), or the claim goes.
 //!
 //! Whatever took the object away, and whatever marks it or the claim carried, makes no difference to the hold: it follows from
 //! the claim's status alone. So it is the same after a restart, when the object is not remembered.
