@@ -67,10 +67,11 @@ pub(super) struct Manager {
     pub(super) webhook_self_signed: bool,
     #[command(flatten)]
     pub(super) own_certificates: OwnCertificates,
-    /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to clients that the API server authorizes.
+    /// Where diagnostics are served, as host:port or :port; 0: nowhere. Over TLS, to clients that the API server authorizes:
+    /// metrics, the log's level and CPU profiles.
     #[arg(long, value_name = "ADDRESS", default_value = ":8443", value_parser = Listen::parse)]
     pub(super) diagnostics_address: Listen,
-    /// Serve diagnostics without TLS and to anyone: the metrics, and not the log's level.
+    /// Serve diagnostics without TLS and to anyone: the metrics alone.
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_value = "false",
           default_missing_value = "true", action = clap::ArgAction::Set, value_parser = flags::boolean)]
     pub(super) insecure_diagnostics: bool,

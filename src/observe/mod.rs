@@ -7,7 +7,7 @@
 //!   tracing lines   -> logs.rs      -> stderr, text or JSON
 //!   ready: closure  -> health.rs    -> /healthz, /readyz
 //!   counts, a Sight -> metrics/     -> a registry
-//!   the registry    -> diagnostics/ -> /metrics, /debug/flags/v       both over crate::listen
+//!   the registry    -> diagnostics/ -> /metrics, /debug/...           both over crate::listen
 //! ```
 
 pub mod diagnostics;

@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::access::Access;
+use super::profile;
 use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics;
 use listen::{Full, Guest, Held, Limits, Listener};
@@ -41,7 +42,7 @@ const BODY: usize = 64;
 #[derive(Debug)]
 pub struct Diagnostics(Listener);
 
-/// What the diagnostics server shows: metrics, and the log's level.
+/// What the diagnostics server shows: metrics, and the log's level. CPU profiles are of the process and need nothing else.
 #[derive(Debug, Clone)]
 pub struct Served {
     /// Everything under `/metrics`.
@@ -78,7 +79,7 @@ impl Diagnostics {
         self.0.addr()
     }
 
-    /// Answers scrapes and changes of the log's level until `shutdown`.
+    /// Answers scrapes, changes of the log's level and requests for CPU profiles until `shutdown`.
     pub async fn serve(self, served: Served, guard: Guard, shutdown: CancellationToken) {
         let (tls, full) = match &guard {
             Guard::Open => (None, Full::CloseOldest),
@@ -159,12 +160,14 @@ impl Shared {
             "/metrics" if parts.method == Method::GET || parts.method == Method::HEAD => {
                 self.metrics().await
             }
-            "/metrics" => {
-                let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "only GET\n".to_owned());
-                let allow = HeaderValue::from_static("GET, HEAD");
-                response.headers_mut().insert(ALLOW, allow);
-                response
+            "/metrics" => only("GET, HEAD"),
+            "/debug/pprof/profile" if protected && parts.method == Method::GET => {
+                match profile::taken(parts.uri.query()).await {
+                    Ok(profile) => of_type("application/octet-stream", profile),
+                    Err(error) => plain(error.status(), format!("{error}\n")),
+                }
             }
+            "/debug/pprof/profile" if protected => only("GET"),
             "/debug/flags/v" if protected && parts.method == Method::PUT => self.turn(body).await,
             // As Kubernetes' own programs answer it.
             "/debug/flags/v" if protected => plain(
@@ -181,12 +184,7 @@ impl Shared {
         let written = tokio::task::spawn_blocking(move || metrics::text(&registry)).await;
         let written = written.map_err(|e| e.to_string());
         match written.and_then(|text| text.map_err(|e| e.to_string())) {
-            Ok(text) => {
-                let mut response = Response::new(Whole::from(text));
-                let kind = HeaderValue::from_static(metrics::CONTENT_TYPE);
-                response.headers_mut().insert(CONTENT_TYPE, kind);
-                response
-            }
+            Ok(text) => of_type(metrics::CONTENT_TYPE, text),
             Err(e) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the metrics cannot be written: {e}\n"),
@@ -225,10 +223,23 @@ impl Shared {
     }
 }
 
-fn plain(status: StatusCode, text: String) -> Response<Whole<Bytes>> {
-    let mut response = Response::new(Whole::from(text));
-    *response.status_mut() = status;
-    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+fn of_type(kind: &'static str, body: impl Into<Bytes>) -> Response<Whole<Bytes>> {
+    let mut response = Response::new(Whole::new(body.into()));
+    let kind = HeaderValue::from_static(kind);
     response.headers_mut().insert(CONTENT_TYPE, kind);
+    response
+}
+
+fn plain(status: StatusCode, text: String) -> Response<Whole<Bytes>> {
+    let mut response = of_type("text/plain; charset=utf-8", text);
+    *response.status_mut() = status;
+    response
+}
+
+/// The path takes these methods and no other.
+fn only(methods: &'static str) -> Response<Whole<Bytes>> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, format!("only {methods}\n"));
+    let allow = HeaderValue::from_static(methods);
+    response.headers_mut().insert(ALLOW, allow);
     response
 }

@@ -158,6 +158,11 @@ impl Running {
 
     /// Status and body of one request.
     async fn ask(&self, line: &str, token: Option<&str>, body: &str) -> (u16, String) {
+        let (status, body) = self.exchange(line, token, body).await;
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    async fn exchange(&self, line: &str, token: Option<&str>, body: &str) -> (u16, Vec<u8>) {
         if self.tls {
             talk(self.connect().await, line, token, body).await
         } else {
@@ -189,19 +194,21 @@ async fn talk(
     line: &str,
     token: Option<&str>,
     body: &str,
-) -> (u16, String) {
+) -> (u16, Vec<u8>) {
     let token = token.map_or_else(String::new, |t| format!("Authorization: Bearer {t}\r\n"));
     let length = body.len();
     let request = format!(
         "{line} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{token}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut text = String::new();
+    let mut answer = Vec::new();
     // A peer that closes without TLS's own goodbye has still said everything.
-    let _ = stream.read_to_string(&mut text).await;
-    let (head, body) = text.split_once("\r\n\r\n").unwrap();
+    let _ = stream.read_to_end(&mut answer).await;
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+    let body = answer.split_off(end.unwrap() + 4);
+    let head = String::from_utf8(answer).unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-    (status, body.to_owned())
+    (status, body)
 }
 
 #[tokio::test]
@@ -214,7 +221,12 @@ async fn insecure_diagnostics_are_the_metrics_and_nothing_else() {
         "{body}"
     );
     assert_eq!(server.ask("POST /metrics", None, "").await.0, 405);
-    for path in ["PUT /debug/flags/v", "GET /debug/flags/v", "GET /"] {
+    for path in [
+        "PUT /debug/flags/v",
+        "GET /debug/flags/v",
+        "GET /debug/pprof/profile",
+        "GET /",
+    ] {
         assert_eq!(server.ask(path, None, "4").await.0, 404, "{path}");
     }
 }
@@ -232,6 +244,11 @@ async fn who_may_not_gets_nothing() {
         ("GET /nothing", Some("admin"), 404),
         ("PUT /debug/flags/v", Some("admin"), 200),
         ("GET /debug/flags/v", Some("admin"), 406),
+        ("GET /debug/pprof/profile?seconds=1", Some("reader"), 403),
+        ("POST /debug/pprof/profile?seconds=1", Some("admin"), 405),
+        ("GET /debug/pprof/profile?seconds=", Some("admin"), 400),
+        ("GET /debug/pprof/profile?seconds=0", Some("admin"), 400),
+        ("GET /debug/pprof/profile?seconds=301", Some("admin"), 400),
     ] {
         assert_eq!(
             server.ask(line, token, "1").await.0,
@@ -374,4 +391,58 @@ async fn tokens_that_are_guessed_are_not_all_reviewed() {
     assert_eq!(check("reader", 2).await, 200, "from elsewhere");
     assert_eq!(check("reader", 1).await, 200, "it is remembered");
     assert_eq!(check("admin", 1).await, 429);
+}
+
+/// Work with a name that a profile shows.
+#[cfg(target_os = "linux")]
+#[inline(never)]
+fn work_that_the_profile_shows(stop: &std::sync::atomic::AtomicBool) {
+    let mut number = 1_u64;
+    while !stop.load(Ordering::Relaxed) {
+        for _ in 0..10_000 {
+            number = std::hint::black_box(number.wrapping_mul(31).rotate_left(7));
+        }
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_profile_names_the_functions_that_use_the_cpu() {
+    use pprof::protos::{Message, Profile};
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let (server, _) = Running::reviewed(Reviews::Answered).await;
+    let line = "GET /debug/pprof/profile?seconds=1";
+    // As the server does it: without another handler a late SIGPROF ends the process.
+    let _late = signal(SignalKind::from_raw(27)).unwrap();
+    let elsewhere = pprof::ProfilerGuard::new(99).unwrap();
+    let (status, text) = server.ask(line, Some("admin"), "").await;
+    let busy = "a CPU profile of this process is being taken; try again when it is done\n";
+    assert_eq!((status, &*text), (409, busy));
+    drop(elsewhere);
+
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let stopped = Arc::clone(&stop);
+    let worker = std::thread::spawn(move || work_that_the_profile_shows(&stopped));
+    let (status, body) = server.exchange(line, Some("admin"), "").await;
+    stop.store(true, Ordering::Relaxed);
+    worker.join().unwrap();
+    assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
+    let mut bytes = Vec::new();
+    let mut gzip = flate2::read::GzDecoder::new(&*body);
+    std::io::Read::read_to_end(&mut gzip, &mut bytes).unwrap();
+    let profile = Profile::decode(&*bytes).unwrap();
+    let text = |at: i64| &*profile.string_table[usize::try_from(at).unwrap()];
+    let units: Vec<_> = profile.sample_type.iter().map(|t| text(t.unit)).collect();
+    assert_eq!(units, ["count", "nanoseconds"]);
+    let named = |location: &u64| {
+        let location = profile.location.iter().find(|l| l.id == *location);
+        let function = location.unwrap().line[0].function_id;
+        let function = profile.function.iter().find(|f| f.id == function);
+        text(function.unwrap().name).contains("work_that_the_profile_shows")
+    };
+    let samples = profile.sample.iter();
+    let found = samples.filter(|sample| sample.location_id.iter().any(named));
+    let count: i64 = found.map(|sample| sample.value[0]).sum();
+    assert!(count > 0, "{} samples", profile.sample.len());
 }
