@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use futures::stream::FuturesUnordered;
@@ -10,6 +11,7 @@ use http::Request;
 use kube::Client;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::observer::{Observer, Step};
@@ -33,6 +35,8 @@ pub(super) struct Load {
     claims: u32,
     kinds: Kinds,
     creators: usize,
+    /// Claims that are created a second, with `--rate`.
+    rate: Option<u32>,
 }
 
 /// Who releases the claims of a load that is removed.
@@ -71,6 +75,7 @@ impl Load {
             claims: bench.claims,
             kinds: bench.kind,
             creators: usize::from(bench.creators),
+            rate: bench.rate,
         };
         ensure!(
             u64::from(each) * u64::from(pools) < 1 << 24,
@@ -99,9 +104,25 @@ impl Load {
         Ok(load)
     }
 
-    /// Creates all claims, so many at once as there are creators.
+    /// Creates all claims, so many at once as there are creators, and with `--rate` so many a second. Claims that are late,
+    /// because no creator was free, come as soon as one is.
     pub(super) async fn create_claims(&self) -> anyhow::Result<()> {
-        stream::iter((0..self.claims).map(|n| self.create_claim(n)))
+        let ticks = self.rate.map(|rate| {
+            let mut ticks = interval(Duration::from_secs(1) / rate);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+            ticks
+        });
+        let numbers = stream::unfold((0, ticks), async |(n, mut ticks)| {
+            if n == self.claims {
+                return None;
+            }
+            if let Some(ticks) = &mut ticks {
+                ticks.tick().await;
+            }
+            Some((n, (n + 1, ticks)))
+        });
+        numbers
+            .map(|n| self.create_claim(n))
             .buffer_unordered(self.creators)
             .try_collect()
             .await

@@ -111,6 +111,10 @@ pub(super) struct Bench {
     /// Claims that are created at once.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..))]
     creators: u16,
+    /// With --mode live: create so many claims a second, if the creators can, whatever becomes of them. Default: as many as the
+    /// creators can.
+    #[arg(long, value_name = "CLAIMS/S", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    rate: Option<u32>,
     /// Rounds.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
@@ -223,6 +227,10 @@ impl Bench {
                     || self.pools > 1
                     || self.diagnostics_address != Listen::Off),
             "--mode burst compares single claims beside one pool's burst: leave out --pools, --rule, --webhook, --with-embedded and --diagnostics-address"
+        );
+        ensure!(
+            self.rate.is_none() || self.mode == Mode::Live,
+            "--rate is how fast claims come while they are bound: say --mode live, or leave it out"
         );
         ensure!(
             self.duration.is_none()
@@ -440,6 +448,7 @@ mod tests {
             "",
             "--mode burst",
             "--data-dir d",
+            "--mode live --rate 100",
             "--kubeconfig k --with-embedded --data-dir d --rule",
             "--kubeconfig k --duration 5m --mode churn --pools 3",
         ] {
@@ -456,6 +465,8 @@ mod tests {
             ),
             ("--kubeconfig k --duration 5m --json", "--json"),
             ("--kubeconfig k --duration 5m --mode live", "--mode"),
+            ("--rate 100", "--mode live"),
+            ("--rate 100 --mode burst", "--mode live"),
         ] {
             assert!(check(refused).unwrap_err().contains(names), "{refused}");
         }

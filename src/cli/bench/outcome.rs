@@ -69,6 +69,7 @@ pub(super) fn options(bench: &Bench, sites: &Sites) -> Value {
         "kind": as_written(&bench.kind),
         "inFlight": bench.in_flight,
         "creators": bench.creators,
+        "rate": bench.rate,
         "sides": sides.collect::<Vec<_>>(),
         "cores": Machine::here().cores,
         "profile": machine::profile(),
