@@ -21,7 +21,7 @@ fn snapshot(n: u64) -> Arc<Snapshot> {
             namespace: format!("site-{}", n / 20).into(),
             name: format!("provisioning-{n}").into(),
         },
-        exists: true,
+        uid: Some("u".into()),
         capacity,
         allocated,
         available: capacity - allocated - 4,

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use jiff::SignedDuration;
 
 use super::{accepted, flags};
-use crate::controller::Settings;
+use crate::controller::{Events, Settings};
 use crate::observe::logs::{self, Dial, Format, Level};
 use crate::observe::metrics::PoolMetrics;
 use crate::pool::{self, LeakRepair};
@@ -49,6 +49,10 @@ pub(super) struct Serving {
     /// Which pools have metrics of their own: all (the first 5,000 by need), top=N, or off.
     #[arg(long, value_name = "WHICH", default_value_t = PoolMetrics::All)]
     pub(super) pool_metrics: PoolMetrics,
+    /// Also write Events of every claim that gets, loses or waits for an address. Events of pools and of claims that somebody has
+    /// to change are written always.
+    #[arg(long)]
+    pub(super) claim_events: bool,
 }
 
 /// What `--leak-repair` takes.
@@ -75,6 +79,11 @@ impl Serving {
                 },
                 seed: rand::random(),
                 ..pool::Config::default()
+            },
+            events: if self.claim_events {
+                Events::EveryClaim
+            } else {
+                Events::Usual
             },
             ..Settings::default()
         }

@@ -37,7 +37,7 @@ pub(super) enum Meaning {
 /// Kubernetes' Status object, as far as it is used.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Status {
+pub(super) struct Status {
     kind: String,
     reason: String,
     message: String,
@@ -55,6 +55,31 @@ struct Details {
 #[serde(default)]
 struct Cause {
     reason: String,
+}
+
+impl Status {
+    /// The Status of an answer; an empty one where the body is none.
+    pub(super) fn of(reply: &Reply) -> Self {
+        serde_json::from_slice(&reply.body).unwrap_or_default()
+    }
+
+    /// Whether nothing can be created because the namespace is being deleted.
+    pub(super) fn is_terminating(&self) -> bool {
+        let causes = self.details.iter().flat_map(|d| &d.causes);
+        causes
+            .into_iter()
+            .any(|c| c.reason == "NamespaceTerminating")
+    }
+
+    /// Whether it is about an object, not about a path that leads to no kind.
+    pub(super) fn names_an_object(&self) -> bool {
+        self.details.as_ref().is_some_and(|d| !d.name.is_empty())
+    }
+
+    /// The server's message: its own, else the beginning of the body.
+    pub(super) fn words(self, reply: &Reply) -> String {
+        words(self.message, reply)
+    }
 }
 
 /// A body that may be an object or a Status.
@@ -87,7 +112,7 @@ pub(super) fn meaning(
         }
         Err(Fault::Lost(message) | Fault::TooLong(message)) => return lost(message),
     };
-    let status = || serde_json::from_slice::<Status>(&reply.body).unwrap_or_default();
+    let status = || Status::of(&reply);
     match reply.status {
         200..=299 => match stored(subject, served, filter, &reply.body) {
             Ok(outcome) => Meaning::Outcome(outcome),
@@ -127,12 +152,8 @@ pub(super) fn meaning(
         }),
         code @ 400..=499 => {
             let status = status();
-            let terminating = status
-                .details
-                .as_ref()
-                .is_some_and(|d| d.causes.iter().any(|c| c.reason == "NamespaceTerminating"));
             let refusal = match code {
-                403 if terminating => Refusal::NamespaceTerminating,
+                403 if status.is_terminating() => Refusal::NamespaceTerminating,
                 403 => Refusal::Forbidden,
                 400 | 413 | 422 => Refusal::Invalid,
                 _ => Refusal::Other,

@@ -13,6 +13,7 @@ use crate::api::{Kind, PoolKey, names};
 use crate::pool::Config;
 
 use super::clock::Clock;
+use super::events::{Desk, Recorder};
 use super::facts::LiveFacts;
 use super::failure::Failures;
 use super::intake::{Intake, Intakes};
@@ -20,7 +21,7 @@ use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
 use super::router::{Barrier, Router};
 use super::served::Served;
-use super::settings::Settings;
+use super::settings::{Events, LeaseSettings, Settings};
 use super::transport::PAGE_BYTES;
 use super::view::{Counts, View};
 use super::worker::{Machine, Worker};
@@ -59,6 +60,7 @@ pub struct Controller {
     failures: Arc<Failures>,
     clock: Clock,
     renewed: Arc<watch::Sender<Option<tokio::time::Instant>>>,
+    events: Option<Arc<Recorder>>,
 }
 
 /// Makes a pool's state machine.
@@ -105,8 +107,16 @@ impl Controller {
             absence_age: settings.absence_age,
         };
         let writer = Arc::new(Writer::new(settings.in_flight, settings.rate, door));
+        let of_claims = match settings.events {
+            Events::Off => None,
+            Events::Usual => Some(false),
+            Events::EveryClaim => Some(true),
+        };
+        let metrics = Arc::clone(&settings.metrics);
+        let events = of_claims.map(|claims| Arc::new(Recorder::new(claims, metrics)));
         let hire = {
             let (writer, counts) = (Arc::clone(&writer), Arc::clone(&counts));
+            let events = events.clone();
             let (failures, config) = (Arc::clone(&failures), settings.pool.clone());
             move |router: &Arc<Router>, key: &PoolKey, handle: &PoolHandle| {
                 let seed = config.seed ^ mark(key);
@@ -122,6 +132,7 @@ impl Controller {
                     router: Arc::clone(router),
                     writer: Arc::clone(&writer),
                     counts: Arc::clone(&counts),
+                    events: events.clone(),
                     clock,
                 };
                 failures.spawn(format!("worker of pool {key}"), worker.run());
@@ -144,6 +155,7 @@ impl Controller {
             failures,
             clock,
             renewed,
+            events,
         }
     }
 
@@ -222,6 +234,18 @@ impl Controller {
             writing.clone(),
         );
         self.failures.spawn("writer", writer);
+        if let Some(events) = &self.events {
+            let desk = Desk {
+                writer: Arc::clone(&self.writer),
+                registry: Arc::clone(&self.view.registry),
+                served: Arc::clone(&self.served),
+                clock: self.clock,
+                instance: self.instance(),
+            };
+            let recording = Arc::clone(events).run(desk);
+            self.failures
+                .spawn_lasting("events", watching.clone(), recording);
+        }
         let (clock, router) = (self.clock, Arc::clone(&self.router));
         let following = async move {
             loop {
@@ -269,6 +293,13 @@ impl Controller {
             }),
             None => end,
         }
+    }
+
+    /// Who this process is, as its lease says.
+    fn instance(&self) -> String {
+        let lease = self.settings.lease.as_ref();
+        let identity = |lease: &LeaseSettings| lease.identity.clone();
+        lease.map_or_else(LeaseSettings::new_identity, identity)
     }
 
     /// Waits until what is in flight is answered and the workers have left. The lease is renewed meanwhile: it is still

@@ -38,6 +38,20 @@ pub struct Settings {
     pub clock: Option<Clock>,
     /// Where the run counts what it does.
     pub metrics: Arc<Metrics>,
+    /// Whether Events are written (U4), and which.
+    pub events: Events,
+}
+
+/// Which Events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Events {
+    /// None.
+    #[default]
+    Off,
+    /// Of pools, and of claims for which somebody has to change something.
+    Usual,
+    /// Also of every claim that gets, loses or waits for an address (`--claim-events`).
+    EveryClaim,
 }
 
 impl Default for Settings {
@@ -54,6 +68,7 @@ impl Default for Settings {
             drain: Duration::from_secs(5),
             clock: None,
             metrics: Arc::default(),
+            events: Events::Off,
         }
     }
 }
@@ -87,19 +102,24 @@ pub struct LeaseSettings {
 impl LeaseSettings {
     /// Upstream's lease with its timings (15, 10 and 2 s), and an identity of this process.
     pub fn new(namespace: impl Into<String>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            name: names::LEASE_NAME.to_owned(),
+            identity: Self::new_identity(),
+            duration: Duration::from_secs(15),
+            renew_deadline: Duration::from_secs(10),
+            retry_period: Duration::from_secs(2),
+        }
+    }
+
+    /// A name of this process that no other has: `hostname_uuid`.
+    pub(super) fn new_identity() -> String {
         let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
         let host = Some(host.trim())
             .filter(|h| !h.is_empty())
             .map(str::to_owned)
             .or_else(|| std::env::var("HOSTNAME").ok())
             .unwrap_or_else(|| "metal3-ipam".to_owned());
-        Self {
-            namespace: namespace.into(),
-            name: names::LEASE_NAME.to_owned(),
-            identity: format!("{host}_{}", uuid::Uuid::new_v4()),
-            duration: Duration::from_secs(15),
-            renew_deadline: Duration::from_secs(10),
-            retry_period: Duration::from_secs(2),
-        }
+        format!("{host}_{}", uuid::Uuid::new_v4())
     }
 }

@@ -269,6 +269,7 @@ impl Counts {
                 Decision::Released { claim, .. } => (&mut c.released, claim.kind),
                 Decision::Waiting { .. }
                 | Decision::Pool { .. }
+                | Decision::NearlyFull { .. }
                 | Decision::Problem { .. }
                 | Decision::Repaired { .. }
                 | Decision::Retrying { .. } => return,

@@ -11,6 +11,7 @@ use crate::observe::metrics::Step;
 use crate::pool::{Decision, Effect, Fact, Input, Moment, Question, Request, Snapshot};
 
 use super::clock::Clock;
+use super::events::Recorder;
 use super::journal;
 use super::mailbox::{Asked, Mailbox, Taken};
 use super::registry::Board;
@@ -38,6 +39,8 @@ pub(super) struct Worker {
     pub(super) router: Arc<Router>,
     pub(super) writer: Arc<Writer>,
     pub(super) counts: Arc<Counts>,
+    /// Where decisions become Events, if they do.
+    pub(super) events: Option<Arc<Recorder>>,
     pub(super) clock: Clock,
 }
 
@@ -122,6 +125,9 @@ impl Worker {
                 Effect::Decided(decision) => {
                     journal::tell(&self.key, &decision);
                     self.counts.decided(&decision, at.wall);
+                    if let Some(events) = &self.events {
+                        events.tell(&self.key, &decision, at);
+                    }
                 }
             }
         }

@@ -2,15 +2,16 @@
 //!
 //! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
 //! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve one
-//! with 1. Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write. Each request
-//! runs in its own task and fills its reply place exactly once, whatever happens.
+//! with 1. Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write; Events come
+//! after both, but one in 64 requests may be one. Each request runs in its own task and fills its reply place exactly once,
+//! whatever happens.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, Semaphore, oneshot};
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +26,7 @@ use super::outcome::{self, Meaning};
 use super::router::Router;
 use super::served::Served;
 use super::settings::Rate;
-use super::transport::{self, OBJECT_BYTES, Reply};
+use super::transport::{self, Call, Fault, OBJECT_BYTES, Reply};
 use super::view::Counts;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
@@ -58,6 +59,9 @@ pub(super) struct Door {
 /// One of so many requests may be a write of a pool's status while others wait.
 const ONE_STATUS_IN: u32 = 16;
 
+/// One of so many requests may be a write of an Event while others wait.
+const ONE_EVENT_IN: u32 = 64;
+
 /// Longest time that a place stays taken because the server asked to wait.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -77,6 +81,10 @@ struct Queue {
     status: Lane,
     /// Requests of the work since the last status.
     since_status: u32,
+    /// Writes of Events. Nothing waits for them.
+    events: VecDeque<EventJob>,
+    /// Other requests since the last of those.
+    since_event: u32,
     /// The run ends: nothing is taken in any more.
     closed: bool,
 }
@@ -93,6 +101,19 @@ struct Job {
     pool: PoolKey,
     request: Request,
     reply: ReplyPlace,
+}
+
+/// A write of an Event.
+struct EventJob {
+    call: Call,
+    verb: &'static str,
+    reply: oneshot::Sender<Result<Reply, Fault>>,
+}
+
+/// What leaves next.
+enum Next {
+    Job(Job),
+    Event(EventJob),
 }
 
 // === impl Queue ===
@@ -113,8 +134,21 @@ impl Queue {
         }
     }
 
+    /// The next request of the pools; a write of an Event when there is none, or when its turn has come.
+    fn pop(&mut self) -> Option<Next> {
+        if self.since_event + 1 < ONE_EVENT_IN
+            && let Some(job) = self.pop_job()
+        {
+            self.since_event += 1;
+            return Some(Next::Job(job));
+        }
+        self.since_event = 0;
+        let event = self.events.pop_front().map(Next::Event);
+        event.or_else(|| self.pop_job().map(Next::Job))
+    }
+
     /// The next request of the work; a write of a status when there is none, or when its turn has come.
-    fn pop(&mut self) -> Option<Job> {
+    fn pop_job(&mut self) -> Option<Job> {
         if self.since_status + 1 < ONE_STATUS_IN
             && let Some(job) = self.work.pop()
         {
@@ -126,7 +160,7 @@ impl Queue {
     }
 
     fn is_empty(&self) -> bool {
-        self.work.turns.is_empty() && self.status.turns.is_empty()
+        self.work.turns.is_empty() && self.status.turns.is_empty() && self.events.is_empty()
     }
 }
 
@@ -193,6 +227,25 @@ impl Writer {
         self.filled.notify_one();
     }
 
+    /// Sends a write of an Event, when nothing else wants to be sent or its turn has come. `None`: it was not sent, because the run
+    /// ends or another process may lead.
+    pub(super) async fn write_event(
+        &self,
+        call: Call,
+        verb: &'static str,
+    ) -> Option<Result<Reply, Fault>> {
+        let (reply, answer) = oneshot::channel();
+        {
+            let mut queue = self.queue();
+            if queue.closed {
+                return None;
+            }
+            queue.events.push_back(EventJob { call, verb, reply });
+        }
+        self.filled.notify_one();
+        answer.await.ok()
+    }
+
     /// Sends what is put in, until `stop`. What waits then is answered `NotSent`; what is in flight goes on.
     pub(super) async fn run(
         self: Arc<Self>,
@@ -209,13 +262,16 @@ impl Writer {
                 if let Some(bucket) = &mut bucket {
                     bucket.take().await;
                 }
-                let Some(job) = self.queue().pop() else {
+                let Some(next) = self.queue().pop() else {
                     continue;
                 };
                 let (writer, router) = (Arc::clone(&self), Arc::clone(&router));
                 let stop = stop.clone();
                 failures.spawn("writer", async move {
-                    let pause = writer.perform(job, &router).await;
+                    let pause = match next {
+                        Next::Job(job) => writer.perform(job, &router).await,
+                        Next::Event(job) => writer.perform_event(job).await,
+                    };
                     if let Some(pause) = pause {
                         stop.run_until_cancelled(sleep(pause)).await;
                     }
@@ -234,6 +290,7 @@ impl Writer {
             (
                 std::mem::take(&mut queue.work),
                 std::mem::take(&mut queue.status),
+                std::mem::take(&mut queue.events),
             )
         };
         drop(left);
@@ -308,6 +365,23 @@ impl Writer {
             .counts
             .answered(&subject, &outcome, started.elapsed());
         router.answered(&pool, &subject, outcome, reply);
+        pause
+    }
+
+    /// The same for an Event. Nothing depends on what becomes of it.
+    async fn perform_event(&self, job: EventJob) -> Option<Duration> {
+        let EventJob { call, verb, reply } = job;
+        let started = Instant::now();
+        if !self.door.tenure.may_start(started) {
+            return None;
+        }
+        let answer = transport::send(&self.door.client, call, PATIENCE, OBJECT_BYTES).await;
+        let code = answer.as_ref().ok().map(|reply| reply.status);
+        let metrics = self.door.counts.metrics();
+        metrics.written(verb, "events", code, started.elapsed());
+        let pause = answer.as_ref().ok().and_then(pause_after);
+        // Who asked may have ended with the run.
+        let _ = reply.send(answer);
         pause
     }
 

@@ -63,6 +63,7 @@ impl Pool {
                 if let ClaimWrite::Status(Some(address)) = *write {
                     self.decided(Decision::Bound {
                         claim: key.clone(),
+                        uid: uid.clone(),
                         address,
                         created,
                     });

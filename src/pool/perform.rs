@@ -32,9 +32,13 @@ impl Pool {
                 }
                 let waits = reason != Reason::ReleaseFailed;
                 let ready = status.conditions.iter().flatten().filter(|_| waits);
-                if let Some(ready) = ready.into_iter().find(|c| c.type_ == "Ready") {
+                let claim = self.cases.get(key).and_then(|c| c.claim.as_ref());
+                let uid = claim.map(|c| c.uid.clone());
+                if let Some((ready, uid)) = ready.into_iter().find(|c| c.type_ == "Ready").zip(uid)
+                {
                     self.decided(Decision::Waiting {
                         claim: key.clone(),
+                        uid,
                         reason: reason.text(),
                         message: ready.message.clone(),
                     });

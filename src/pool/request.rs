@@ -176,6 +176,8 @@ pub enum Decision {
     Bound {
         /// Which claim.
         claim: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
         /// What it has.
         address: IpAddr,
         /// When the claim was created.
@@ -185,6 +187,8 @@ pub enum Decision {
     Released {
         /// Which claim.
         claim: ClaimKey,
+        /// Which incarnation; `None` when the claim is gone already.
+        uid: Option<Uid>,
         /// What it had.
         address: IpAddr,
     },
@@ -192,6 +196,8 @@ pub enum Decision {
     Waiting {
         /// Which claim.
         claim: ClaimKey,
+        /// Which incarnation.
+        uid: Uid,
         /// Reason, as in its condition.
         reason: &'static str,
         /// Message, as in its condition.
@@ -201,11 +207,18 @@ pub enum Decision {
     Pool {
         /// Condition type.
         condition: &'static str,
+        /// Whether it held before: as it was reported or, at a start, stored. `None`: nothing was said of it.
+        before: Option<bool>,
         /// Whether it holds.
         status: bool,
         /// Reason.
         reason: &'static str,
         /// Message.
+        message: String,
+    },
+    /// Few addresses are left, where there were more.
+    NearlyFull {
+        /// How many.
         message: String,
     },
     /// Two objects have one address, an object has no claim, a name is taken by another pool's object: reported, never changed

@@ -257,8 +257,11 @@ impl Pool {
             Ok(address) => {
                 self.let_go(address, &Holder::Object(key.clone()));
                 if record.delete_sent {
+                    let living = self.cases.get(&claim).and_then(|c| c.claim.as_ref());
+                    let uid = living.map(|c| c.uid.clone());
                     self.decided(Decision::Released {
                         claim: claim.clone(),
+                        uid,
                         address,
                     });
                 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::api::PoolKey;
+use crate::api::{PoolKey, Uid};
 
 use super::machine::Pool;
 
@@ -11,8 +11,8 @@ use super::machine::Pool;
 pub struct Snapshot {
     /// Which pool.
     pub key: PoolKey,
-    /// Whether the pool object exists.
-    pub exists: bool,
+    /// Which incarnation of the pool object exists, if any.
+    pub uid: Option<Uid>,
     /// In the ranges, excluded ones not counted.
     pub capacity: u128,
     /// In the ranges and held by address objects or unanswered creates.
@@ -44,6 +44,13 @@ pub struct Snapshot {
     pub problems: BTreeMap<&'static str, u64>,
 }
 
+impl Snapshot {
+    /// Whether the pool object exists.
+    pub fn exists(&self) -> bool {
+        self.uid.is_some()
+    }
+}
+
 impl Pool {
     /// The pool as it is now, from counters that are kept up to date: the cost does not depend on the number of claims.
     pub fn snapshot(&self) -> Snapshot {
@@ -52,7 +59,7 @@ impl Pool {
         let cluster = terms.and_then(|terms| terms.cluster.as_deref());
         Snapshot {
             key: self.key.clone(),
-            exists: terms.is_some(),
+            uid: self.ippool.record.as_ref().map(|pool| pool.uid.clone()),
             capacity: numbers.capacity,
             allocated: numbers.allocated,
             available: numbers.available,

@@ -56,6 +56,8 @@ pub(super) struct Space {
     /// kinds of address objects share no names (A12).
     other_kinds: BTreeMap<ClaimKind, BTreeSet<IpAddr>>,
     strategy: AllocationStrategy,
+    /// Few addresses were left at the last look.
+    is_nearly_full: bool,
 }
 
 /// Numbers of a pool: `allocated + available + reserved = capacity`.
@@ -68,6 +70,18 @@ pub(super) struct Numbers {
     pub(super) outside: u64,
 }
 
+impl Numbers {
+    /// Whether few addresses are left: 15 % and fewer than 1,000, as the alert PoolNearlyFull has it. It was so `before`: then until
+    /// 20 % or 1,200 are free, so that claims that come and go do not report it again and again.
+    fn is_nearly_full(&self, before: bool) -> bool {
+        let (percent, most) = if before { (20, 1200) } else { (15, 1000) };
+        let few = self.available < most
+            && self.available.saturating_mul(100) <= self.capacity.saturating_mul(percent);
+        // One that is full stays what it was: to recover from that is no news of this kind.
+        self.capacity > 0 && few && (before || self.available > 0)
+    }
+}
+
 impl Space {
     pub(super) fn new() -> Self {
         Self {
@@ -78,6 +92,7 @@ impl Space {
             duplicates: BTreeSet::new(),
             other_kinds: BTreeMap::new(),
             strategy: AllocationStrategy::Sequential,
+            is_nearly_full: false,
         }
     }
 
@@ -107,6 +122,13 @@ impl Space {
         for addr in held {
             self.note_other_kind(addr);
         }
+    }
+
+    /// Looks whether few addresses are left. True when there were more at the look before.
+    pub(super) fn becomes_nearly_full(&mut self) -> bool {
+        let before = self.is_nearly_full;
+        self.is_nearly_full = self.numbers().is_nearly_full(before);
+        self.is_nearly_full && !before
     }
 
     /// Adds a holder.

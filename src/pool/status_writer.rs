@@ -171,6 +171,7 @@ impl Pool {
         let stored = first.then(|| pool.status.conditions.clone());
         let before = std::mem::replace(&mut self.ippool.status.look, look);
         self.ippool.status.mark();
+        self.check_nearly_full(first);
         let look = &self.ippool.status.look;
         let is_observed = before.generation == look.generation;
         let quiet = !first
@@ -182,20 +183,30 @@ impl Pool {
         }
         for new in self.conditions(true) {
             let said = (new.status, new.reason);
-            let stands = stored.iter().flatten().any(|c| {
-                c.type_ == new.type_
-                    && c.reason == new.reason
-                    && c.status == if new.status { "True" } else { "False" }
-            });
+            let stored = stored.iter().flatten().find(|c| c.type_ == new.type_);
+            let stored = stored.map(|c| (c.status == "True", &*c.reason));
             let told = self.ippool.status.told.insert(new.type_, said);
-            if told != Some(said) && !stands {
+            if told != Some(said) && stored != Some(said) {
                 self.decided(Decision::Pool {
                     condition: new.type_,
+                    before: told.or(stored).map(|(status, _)| status),
                     status: new.status,
                     reason: new.reason,
                     message: new.message,
                 });
             }
+        }
+    }
+
+    /// Reports that few addresses are left, once until there are more again. At a start it is nothing new.
+    fn check_nearly_full(&mut self, first: bool) {
+        if self.space.becomes_nearly_full() && !first {
+            let numbers = self.space.numbers();
+            let message = format!(
+                "pool {} has {} free addresses left of {}; {} are in use and {} kept back",
+                self.key, numbers.available, numbers.capacity, numbers.allocated, numbers.reserved
+            );
+            self.decided(Decision::NearlyFull { message });
         }
     }
 

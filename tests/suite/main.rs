@@ -18,6 +18,7 @@ mod differential;
 mod disk;
 mod dry;
 mod ends;
+mod events;
 mod example;
 mod explain;
 mod faults;

@@ -36,7 +36,7 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
             namespace: "metal3".into(),
             name: "provisioning".into(),
         },
-        exists: true,
+        uid: Some("u".into()),
         capacity: 254,
         allocated: 200,
         available: 50,

@@ -62,7 +62,7 @@ fn snapshot(waiting: u64) -> Vec<Arc<Snapshot>> {
             namespace: "default".into(),
             name: "p".into(),
         },
-        exists: true,
+        uid: Some("u".into()),
         capacity: 0,
         allocated: 0,
         available: 0,

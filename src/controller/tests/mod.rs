@@ -6,6 +6,7 @@
 )]
 
 mod end;
+mod events;
 mod fixture;
 mod intake;
 mod lease;

@@ -21,7 +21,7 @@ use crate::pool::{
 pub(super) fn blank(key: &PoolKey) -> Snapshot {
     Snapshot {
         key: key.clone(),
-        exists: false,
+        uid: None,
         capacity: 0,
         allocated: 0,
         available: 0,

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use http::Method;
 use kube::Client;
 use serde_json::json;
 use tokio::sync::watch;
@@ -20,6 +21,7 @@ use crate::controller::registry::Registry;
 use crate::controller::router::Router;
 use crate::controller::served::Served;
 use crate::controller::settings::Rate;
+use crate::controller::transport::Call;
 use crate::controller::view::Counts;
 use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
@@ -317,6 +319,36 @@ async fn r7_every_request_has_one_answer_also_without_one_from_the_server() {
     assert!(!harness.writer.is_all_definite());
     tokio::time::advance(Duration::from_secs(9)).await;
     assert!(harness.writer.is_all_definite());
+}
+
+#[tokio::test]
+async fn u4_an_event_goes_when_nothing_else_wants_to_and_one_in_64_requests_may_be_one() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let harness = harness(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    // All of these are in the queue before the writer runs: the test's thread is the only one.
+    for i in 0..150 {
+        harness.submit("x", &mailbox, i, patch("c"));
+    }
+    let event = || Call {
+        method: Method::POST,
+        content_type: Some("application/json"),
+        ..Call::get("/events".to_owned())
+    };
+    let write = || harness.writer.write_event(event(), "create");
+    let (_, a, b, c) = tokio::join!(answers(&mailbox, 150), write(), write(), write());
+    assert!([a, b, c].iter().all(|answer| matches!(answer, Some(Ok(_)))));
+    let places: Vec<usize> = {
+        let asked = asked.lock().unwrap();
+        let places = asked.iter().enumerate();
+        let places = places.filter(|(_, a)| a.line.ends_with("/events"));
+        places.map(|(n, _)| n).collect()
+    };
+    assert_eq!(places, [63, 127, 152]);
+
+    harness.stop.cancel();
+    harness.writer.drained().await;
+    assert_eq!(write().await, None, "the run has ended");
 }
 
 #[tokio::test]

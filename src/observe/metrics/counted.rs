@@ -26,6 +26,7 @@ pub struct Metrics {
     pub(super) watch_restarts: IntCounterVec,
     pub(super) repairs: IntCounterVec,
     pub(super) secret_repairs: IntCounterVec,
+    pub(super) events_dropped: IntCounter,
     pub(super) build: IntGaugeVec,
     pub(super) reconciles: IntCounterVec,
     pub(super) reconcile_errors: IntCounterVec,
@@ -130,7 +131,7 @@ impl Metrics {
             }
             Decision::Repaired { kind, .. } => self.repairs.with_label_values(&[kind]).inc(),
             Decision::Retrying { .. } => self.retries.inc(),
-            Decision::Pool { .. } | Decision::Problem { .. } => {}
+            Decision::Pool { .. } | Decision::NearlyFull { .. } | Decision::Problem { .. } => {}
         }
     }
 
@@ -161,6 +162,11 @@ impl Metrics {
         self.secret_repairs
             .with_label_values(&[repair.label()])
             .inc();
+    }
+
+    /// There was no place for an Event, or the API server refuses it.
+    pub fn event_dropped(&self) {
+        self.events_dropped.inc();
     }
 
     /// Counts one step of a pool's worker.

@@ -1,7 +1,7 @@
 //! Names, help, labels and buckets of every metric that is counted.
 
 use prometheus::{
-    HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
 use super::RESOURCES;
@@ -152,6 +152,11 @@ impl Metrics {
                 "Times that this replica put the Secret of the webhook's own certificate right, by reason: missing, damaged, foreign (signed by another authority).",
                 &["reason"],
             ),
+            events_dropped: IntCounter::new(
+                "metal3_ipam_events_dropped_total",
+                "Occurrences that no Event tells of: more than 1,000 series at once, or the API server refuses the Event.",
+            )
+            .expect(CONSTANT),
             build: gauge(
                 "metal3_ipam_build_info",
                 "Always 1. The version of the program, and the revision that it was built from.",
@@ -280,6 +285,7 @@ impl Metrics {
             watch_restarts,
             repairs,
             secret_repairs,
+            events_dropped,
             build,
             reconciles,
             reconcile_errors,
@@ -336,6 +342,7 @@ impl Metrics {
         ] {
             registry.register(Box::new(gauges.clone()))?;
         }
+        registry.register(Box::new(events_dropped.clone()))?;
         registry.register(Box::new(decision.clone()))?;
         registry.register(Box::new(in_flight.clone()))
     }

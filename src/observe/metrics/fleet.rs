@@ -122,7 +122,7 @@ fn over_all(sight: &Sight) -> Vec<MetricFamily> {
         for (kind, n) in &pool.problems {
             *problems.entry(kind).or_default() += n;
         }
-        if !pool.exists {
+        if !pool.exists() {
             continue;
         }
         *states.entry(state(pool)).or_default() += 1;

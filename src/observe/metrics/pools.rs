@@ -150,13 +150,13 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
     for pool in shown {
         let (namespace, name) = (&*pool.key.namespace, &*pool.key.name);
         // Claims may name a pool that is not there.
-        let always = pool.exists.then_some((ALWAYS, 0));
+        let always = pool.exists().then_some((ALWAYS, 0));
         let reasons = pool.waiting.iter().map(|(reason, n)| (*reason, *n));
         let missing = always.filter(|_| !pool.waiting.contains_key(ALWAYS));
         for (reason, n) in reasons.chain(missing) {
             waiting.push(WAITING.series(&[namespace, name, reason], n as f64));
         }
-        if !pool.exists {
+        if !pool.exists() {
             continue;
         }
         let values = [

@@ -64,7 +64,7 @@ fn snapshot(name: &str, capacity: u128, available: u128) -> Snapshot {
             namespace: "ns".into(),
             name: name.into(),
         },
-        exists: true,
+        uid: Some("u".into()),
         capacity,
         allocated: capacity.saturating_sub(available),
         available,
@@ -179,7 +179,7 @@ fn a_pools_series_come_and_go_with_it() {
 fn a_pool_that_is_not_there_shows_who_waits_for_it_and_no_addresses() {
     let bench = Bench::new(PoolMetrics::All);
     let mut absent = snapshot("absent", 0, 0);
-    absent.exists = false;
+    absent.uid = None;
     absent.ready = Err("PoolNotFound");
     absent.waiting.insert("PoolNotFound", 3);
     bench.pools(vec![absent]);
@@ -293,13 +293,19 @@ fn what_happens_is_counted() {
     metrics.decided(&allocated, now);
     let bound = Decision::Bound {
         claim: claim.clone(),
+        uid: "u".into(),
         address,
         created,
     };
     metrics.decided(&bound, now);
     // A clock that is behind the server's.
     metrics.decided(&bound, created - Duration::from_secs(5));
-    metrics.decided(&Decision::Released { claim, address }, now);
+    let released = Decision::Released {
+        claim,
+        uid: None,
+        address,
+    };
+    metrics.decided(&released, now);
     metrics.decided(
         &Decision::Repaired {
             kind: "Leak",

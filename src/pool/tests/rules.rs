@@ -769,3 +769,61 @@ fn p1_a_paused_pool_gets_one_write_that_says_so() {
     assert!(!world.claims.contains_key(&claim_key(M, "a")));
     assert_eq!(world.pool_condition("Paused").0, "False");
 }
+
+#[test]
+fn u4_few_addresses_are_reported_once_until_there_are_more_again() {
+    let mut world = World::new();
+    world.create_pool(small(10));
+    let reports = |world: &World| {
+        let told = world.told.iter();
+        told.filter(|d| matches!(d, Decision::NearlyFull { .. }))
+            .count()
+    };
+    for n in 0..8 {
+        world.create_claim(M, &format!("c{n}"));
+    }
+    world.settle();
+    assert_eq!(reports(&world), 0, "a fifth is free");
+    for n in 0..3 {
+        world.create_claim(M, &format!("more-{n}"));
+        world.settle();
+    }
+    assert_eq!(world.reason(M, "more-2"), "PoolExhausted");
+    world.delete_claim(M, "more-2");
+    world.delete_claim(M, "more-1");
+    world.settle();
+    assert_eq!(
+        reports(&world),
+        1,
+        "10 % are free again, which is few still"
+    );
+    world.delete_claim(M, "more-0");
+    world.delete_claim(M, "c7");
+    world.settle();
+    world.create_claim(M, "c7");
+    world.create_claim(M, "more-0");
+    world.settle();
+    assert_eq!(reports(&world), 2);
+}
+
+#[test]
+fn u4_a_pool_that_is_exhausted_says_what_it_was_before() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.settle();
+    world.delete_claim(M, "a");
+    world.settle();
+    let said = world.told.iter().filter_map(|decision| match decision {
+        Decision::Pool {
+            condition: "Exhausted",
+            before,
+            status,
+            ..
+        } => Some((*before, *status)),
+        _ => None,
+    });
+    let said: Vec<_> = said.collect();
+    let expected = [(None, false), (Some(false), true), (Some(true), false)];
+    assert_eq!(said, expected);
+}

@@ -49,7 +49,7 @@ fn remembered(end: &End, snapshot: &Snapshot, key: &str, pool: Option<&Value>) -
     };
     same(
         "exists",
-        u128::from(snapshot.exists),
+        u128::from(snapshot.exists()),
         u128::from(pool.is_some()),
     );
     same("requests in flight", u128::from(snapshot.in_flight), 0);

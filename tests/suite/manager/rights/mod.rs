@@ -8,7 +8,7 @@ mod equal;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use k8s_openapi::api::core::v1::{Secret, ServiceAccount};
+use k8s_openapi::api::core::v1::{Event, Secret, ServiceAccount};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::Api;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams};
@@ -64,8 +64,8 @@ async fn p4_p5_the_roles_in_deploy_give_every_right_that_is_used_and_no_other() 
     tally::add("scenarios passed on a real kube-apiserver", 1);
 }
 
-/// With the rights of this form: two managers, a pool that gets its Cluster as an owner, both kinds of claims, exhaustion and
-/// relief, names that someone took, a status that someone forged, an address object deleted by hand, versions that somebody
+/// With the rights of this form: two managers, a pool that gets its Cluster as an owner, both kinds of claims, exhaustion that
+/// an Event counts, relief, names that someone took, a status that someone forged, an address object deleted by hand, versions that somebody
 /// else's write outran, a leader's end, release, the end of the pool; the webhook's own certificates; a scrape.
 async fn everything_that_the_manager_does(server: &ApiServer, form: Form) {
     let world = World::at(&server.config).await;
@@ -123,6 +123,15 @@ async fn everything_that_the_manager_does(server: &ApiServer, form: Form) {
     assert_eq!(world.capi_address_of("second").await, "10.0.0.3");
     world.claim("third", "p").await;
     world.waits_for("third", "PoolExhausted").await;
+    world.claim("fourth", "p").await;
+    world.waits_for("fourth", "PoolExhausted").await;
+    world
+        .until::<Event>("an Event that is counted", |all| {
+            let full = |e: &Event| e.reason.as_deref() == Some("PoolExhausted");
+            all.values().any(|e| full(e) && e.count >= Some(3))
+        })
+        .await;
+    world.delete_and_wait::<IPClaim>("fourth").await;
     let forged =
         json!({"status": {"address": {"name": "elsewhere", "namespace": world.namespace}}});
     let forged = Patch::Merge(forged);

@@ -1,0 +1,339 @@
+//! Which Events there are, how often each was seen, and whose turn it is to be written. Pure: the times come with the calls.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::pool::Moment;
+
+use super::occurrence::{About, Occurrence, Weight};
+
+/// Series that are kept. A thousand claims that fail at once are told of, each; those beyond are counted as dropped.
+pub(super) const MOST: usize = 1000;
+/// Least time between two writes of one series.
+pub(super) const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
+/// A series that was not seen for so long is over, as client-go's are: what comes then is an Event of its own.
+const OVER: SignedDuration = SignedDuration::from_mins(6);
+/// Longest message in characters, as `events.k8s.io` allows.
+const LONGEST: usize = 1024;
+
+/// Which series.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct SeriesKey {
+    pub(super) about: About,
+    pub(super) reason: &'static str,
+}
+
+/// One Event object, or one that is to be.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Series {
+    pub(super) weight: Weight,
+    pub(super) action: &'static str,
+    /// Of the last time that it was seen.
+    pub(super) message: String,
+    /// How often it was seen.
+    pub(super) count: i32,
+    /// When it was seen first and last.
+    pub(super) first: Timestamp,
+    pub(super) last: Timestamp,
+    /// Name of the Event object.
+    pub(super) name: Arc<str>,
+    /// The count that the object shows; `None`: there is no object.
+    stored: Option<i32>,
+    /// When it was seen last, as timers go.
+    seen_at: Timestamp,
+    /// Not written before.
+    not_before: Timestamp,
+}
+
+/// All series.
+#[derive(Debug, Default)]
+pub(super) struct Book {
+    series: BTreeMap<SeriesKey, Series>,
+    /// Names that were given.
+    named: u64,
+}
+
+/// What became of an occurrence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Noted {
+    /// There is something to write that there was not before.
+    New,
+    /// It is counted with what is to be written anyway.
+    Counted,
+    /// There was no place for it.
+    Dropped,
+}
+
+// === impl Series ===
+
+impl Series {
+    fn is_written(&self) -> bool {
+        self.stored == Some(self.count)
+    }
+
+    /// Whether the object exists already, so that it is patched.
+    pub(super) fn is_stored(&self) -> bool {
+        self.stored.is_some()
+    }
+}
+
+// === impl Book ===
+
+impl Book {
+    /// Takes in an occurrence.
+    pub(super) fn note(&mut self, occurrence: Occurrence, at: Moment) -> Noted {
+        let Occurrence {
+            about,
+            reason,
+            weight,
+            action,
+            mut message,
+        } = occurrence;
+        if let Some((end, _)) = message.char_indices().nth(LONGEST) {
+            message.truncate(end);
+        }
+        let key = SeriesKey { about, reason };
+        if let Some(series) = self.series.get_mut(&key)
+            && !series.is_over(at.now)
+        {
+            let noted = if series.is_written() {
+                Noted::New
+            } else {
+                Noted::Counted
+            };
+            series.count = series.count.saturating_add(1);
+            series.message = message;
+            (series.last, series.seen_at) = (at.wall, at.now);
+            return noted;
+        }
+        self.series.remove(&key);
+        if self.series.len() >= MOST {
+            self.forget_over(at.now);
+        }
+        if self.series.len() >= MOST {
+            return Noted::Dropped;
+        }
+        self.named += 1;
+        let series = Series {
+            weight,
+            action,
+            message,
+            count: 1,
+            first: at.wall,
+            last: at.wall,
+            name: object_name(key.about.name(), at.wall, self.named),
+            stored: None,
+            seen_at: at.now,
+            not_before: at.now,
+        };
+        self.series.insert(key, series);
+        Noted::New
+    }
+
+    /// When something is to be written next.
+    pub(super) fn next(&self) -> Option<Timestamp> {
+        let unwritten = self.series.values().filter(|s| !s.is_written());
+        unwritten.map(|s| s.not_before).min()
+    }
+
+    /// What is to be written now: of all whose time has come the one that waits longest.
+    pub(super) fn due(&self, now: Timestamp) -> Option<(SeriesKey, Series)> {
+        let due = |s: &Series| !s.is_written() && s.not_before <= now;
+        let due = self.series.iter().filter(|(_, s)| due(s));
+        let (key, series) = due.min_by_key(|(_, s)| s.not_before)?;
+        Some((key.clone(), series.clone()))
+    }
+
+    /// The object shows this count now.
+    pub(super) fn stored(&mut self, key: &SeriesKey, count: i32, now: Timestamp) {
+        if let Some(series) = self.series.get_mut(key) {
+            series.stored = Some(count);
+            series.not_before = after(now, BETWEEN);
+        }
+        self.forget_over(now);
+    }
+
+    /// The object is gone, as Events are after an hour: it is made anew, under another name.
+    pub(super) fn gone(&mut self, key: &SeriesKey, at: Moment) {
+        self.named += 1;
+        if let Some(series) = self.series.get_mut(key) {
+            series.stored = None;
+            series.name = object_name(key.about.name(), at.wall, self.named);
+            series.not_before = at.now;
+        }
+    }
+
+    /// The write failed: it is tried again after a while.
+    pub(super) fn failed(&mut self, key: &SeriesKey, now: Timestamp) {
+        if let Some(series) = self.series.get_mut(key) {
+            series.not_before = after(now, BETWEEN);
+        }
+    }
+
+    /// The object can never be written: what it is of is gone, or the server refuses it.
+    pub(super) fn forget(&mut self, key: &SeriesKey) {
+        self.series.remove(key);
+    }
+
+    fn forget_over(&mut self, now: Timestamp) {
+        self.series
+            .retain(|_, series| !(series.is_written() && series.is_over(now)));
+    }
+}
+
+impl Series {
+    fn is_over(&self, now: Timestamp) -> bool {
+        now.duration_since(self.seen_at) >= OVER
+    }
+}
+
+fn after(time: Timestamp, wait: SignedDuration) -> Timestamp {
+    time.saturating_add(wait).unwrap_or(Timestamp::MAX)
+}
+
+/// A name that no other Event has: the object's, cut where it would be too long, and the time. Two processes that give names in
+/// one nanosecond would differ in what the object is, or the server refuses the second.
+fn object_name(of: &str, wall: Timestamp, number: u64) -> Arc<str> {
+    /// Of a DNS subdomain, without the 17 characters behind it.
+    const LONGEST_NAME: usize = 253 - 17;
+    let cut = &of[..of.len().min(LONGEST_NAME)];
+    let nanos = u64::try_from(wall.as_nanosecond()).unwrap_or_default();
+    let name = cut.trim_end_matches(['.', '-']);
+    format!("{name}.{:016x}", nanos.wrapping_add(number)).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::api::{ClaimKey, ClaimKind, PoolKey};
+
+    fn second(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn at(n: i64) -> Moment {
+        second(n).into()
+    }
+
+    fn of_claim(n: usize) -> Occurrence {
+        let claim = ClaimKey {
+            kind: ClaimKind::Capi,
+            name: format!("c{n}").into(),
+        };
+        Occurrence {
+            about: About::Claim("n".into(), claim, "u".into()),
+            ..exhausted("why")
+        }
+    }
+
+    fn exhausted(message: &str) -> Occurrence {
+        let pool = PoolKey {
+            namespace: "n".into(),
+            name: "p".into(),
+        };
+        Occurrence {
+            about: About::Pool(pool),
+            reason: "PoolExhausted",
+            weight: Weight::Warning,
+            action: "AllocateIPAddress",
+            message: message.to_owned(),
+        }
+    }
+
+    /// Writes what is due at this second; returns message, count and whether the object was there.
+    fn write(book: &mut Book, n: i64) -> Option<(String, i32, bool)> {
+        let (key, series) = book.due(second(n))?;
+        book.stored(&key, series.count, second(n));
+        Some((series.message.clone(), series.count, series.is_stored()))
+    }
+
+    #[test]
+    fn u4_ten_thousand_claims_are_one_series_that_is_written_once_in_ten_seconds() {
+        let mut book = Book::default();
+        assert_eq!(book.note(exhausted("first"), at(0)), Noted::New);
+        assert_eq!(write(&mut book, 0), Some(("first".to_owned(), 1, false)));
+        assert_eq!(book.note(exhausted("second"), at(0)), Noted::New);
+        for _ in 2..10_000 {
+            assert_eq!(book.note(exhausted("last"), at(1)), Noted::Counted);
+        }
+        assert_eq!(write(&mut book, 9), None);
+        assert_eq!(book.next(), Some(second(10)));
+        assert_eq!(
+            write(&mut book, 10),
+            Some(("last".to_owned(), 10_000, true))
+        );
+        assert_eq!((write(&mut book, 100), book.next()), (None, None));
+    }
+
+    #[test]
+    fn u4_what_comes_after_a_long_rest_is_an_event_of_its_own() {
+        let mut book = Book::default();
+        book.note(exhausted("first"), at(0));
+        let name = book.due(second(0)).unwrap().1.name;
+        write(&mut book, 0);
+        book.note(exhausted("again"), at(359));
+        assert_eq!(write(&mut book, 359), Some(("again".to_owned(), 2, true)));
+        assert_eq!(book.note(exhausted("another"), at(359 + 360)), Noted::New);
+        assert_ne!(book.due(second(719)).unwrap().1.name, name);
+        assert_eq!(
+            write(&mut book, 719),
+            Some(("another".to_owned(), 1, false))
+        );
+    }
+
+    #[test]
+    fn u4_series_beyond_the_bound_are_dropped_until_others_are_over() {
+        let mut book = Book::default();
+        for n in 0..MOST {
+            assert_eq!(book.note(of_claim(n), at(0)), Noted::New);
+        }
+        assert_eq!(book.note(of_claim(MOST), at(0)), Noted::Dropped);
+        assert_eq!(book.note(of_claim(0), at(0)), Noted::Counted);
+        while write(&mut book, 0).is_some() {}
+        assert_eq!(book.note(of_claim(MOST), at(359)), Noted::Dropped);
+        assert_eq!(book.note(of_claim(MOST), at(360)), Noted::New);
+        assert_eq!(book.series.len(), 1, "the others are over");
+    }
+
+    #[test]
+    fn u4_an_event_that_the_server_has_forgotten_is_made_anew() {
+        let mut book = Book::default();
+        book.note(exhausted("first"), at(0));
+        write(&mut book, 0);
+        book.note(exhausted("second"), at(5));
+        let (key, before) = book.due(second(10)).unwrap();
+        book.gone(&key, at(10));
+        let (_, now) = book.due(second(10)).unwrap();
+        assert_ne!(now.name, before.name);
+        assert_eq!((now.count, now.is_stored()), (2, false));
+        book.failed(&key, second(10));
+        assert_eq!(book.next(), Some(second(20)));
+        book.forget(&key);
+        assert_eq!(book.next(), None);
+    }
+
+    #[test]
+    fn names_are_those_of_objects_however_long_the_objects_own_is() {
+        for (of, begins) in [("p", "p."), ("a.b", "a.b.")] {
+            let name = object_name(of, second(0), 1);
+            assert!(name.starts_with(begins), "{name}");
+        }
+        let long = format!("{}.{}", "a".repeat(235), "b".repeat(20));
+        let name = object_name(&long, second(0), 1);
+        assert!(name.len() <= 253 && !name.contains(".."), "{name}");
+        assert_ne!(
+            object_name("p", second(0), 1),
+            object_name("p", second(0), 2)
+        );
+    }
+
+    #[test]
+    fn a_long_message_is_cut_between_characters() {
+        let mut book = Book::default();
+        book.note(exhausted(&"ä".repeat(2000)), at(0));
+        let message = book.due(second(0)).unwrap().1.message;
+        assert_eq!(message.chars().count(), LONGEST);
+    }
+}
