@@ -13,6 +13,10 @@ use tokio::net::TcpStream;
 
 use crate::{tally, tree};
 
+/// Labels of a scraped pod, as Prometheus' operator and Cluster API's own job set them: they take the place of labels of the same
+/// name in what is scraped.
+const LABELS: &str = "namespace: metal3-ipam-system, pod: ipam-0, container: manager, node: node-0, app: metal3-ipam, provider: ipam-metal3";
+
 /// One loud line on standard error, past the capture of a passing test's output.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "\n{line}\n");
@@ -93,7 +97,7 @@ impl Tools {
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              rule_files: [{}]\n\
              scrape_configs:\n\
-             - {{job_name: metal3-ipam, honor_labels: true, static_configs: [{{targets: [\"{target}\"]}}]}}\n",
+             - {{job_name: metal3-ipam, static_configs: [{{targets: [\"{target}\"], labels: {{{LABELS}}}}}]}}\n",
             rules.display()
         );
         let file = dir.join("prometheus.yaml");

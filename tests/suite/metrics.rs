@@ -45,7 +45,7 @@ impl<'a> Scraper<'a> {
                     all.find(|l| l.name() == name).map(|l| l.value().to_owned())
                 };
                 if label("pool").as_deref() != Some(pool)
-                    || label("namespace").as_deref() != Some(self.namespace)
+                    || label("pool_namespace").as_deref() != Some(self.namespace)
                 {
                     continue;
                 }

@@ -122,9 +122,9 @@ Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No
 machine. Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which
 pools have series: `all` shows 5,000 at most, those with waiting claims first, then the fullest;
 `metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count each once:
-`sum(max by (namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values are
-floats, exact to 2^53. Prometheus' own label `namespace` is that of the scraped pod, so a scrape needs
-`honorLabels: true` (`deploy/monitoring/podmonitor.yaml` has it) for the pools' to stay.
+`sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values
+are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of the Prometheus
+operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

@@ -62,7 +62,7 @@ impl fmt::Display for PoolMetrics {
     }
 }
 
-const POOL: &[&str] = &["namespace", "pool"];
+const POOL: &[&str] = &["pool_namespace", "pool"];
 /// The reason that every pool has a series for, so that sums over reasons exist while nothing waits.
 const ALWAYS: &str = "PoolExhausted";
 
@@ -91,14 +91,19 @@ pub(super) const OUT_OF_RANGE: Shape = Shape::gauge(
     POOL,
     "Addresses outside the pool's ranges that its address objects hold.",
 );
+pub(super) const UTILIZATION: Shape = Shape::gauge(
+    "metal3_ipam_pool_utilization_ratio",
+    POOL,
+    "Share of the pool's addresses that its next claims cannot get, in use or kept back: 0 to 1. A pool without addresses has none.",
+);
 pub(super) const WAITING: Shape = Shape::gauge(
     "metal3_ipam_pool_waiting_claims",
-    &["namespace", "pool", "reason"],
+    &["pool_namespace", "pool", "reason"],
     "Claims of the pool without an address, by the reason in their condition.",
 );
 pub(super) const INFO: Shape = Shape::gauge(
     "metal3_ipam_pool_info",
-    &["namespace", "pool", "cluster", "strategy", "family"],
+    &["pool_namespace", "pool", "cluster", "strategy", "family"],
     "Always 1. The pool's Cluster (empty for none), its allocation strategy and the address family of its ranges.",
 );
 pub(super) const OMITTED: Shape = Shape::gauge(
@@ -107,12 +112,13 @@ pub(super) const OMITTED: Shape = Shape::gauge(
     "Pools without series of their own because of --pool-metrics.",
 );
 
-pub(super) const SHAPES: [Shape; 8] = [
+pub(super) const SHAPES: [Shape; 9] = [
     CAPACITY,
     ALLOCATED,
     AVAILABLE,
     RESERVED,
     OUT_OF_RANGE,
+    UTILIZATION,
     WAITING,
     INFO,
     OMITTED,
@@ -146,7 +152,7 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
     for all in &mut gauges {
         all.reserve(shown.len());
     }
-    let (mut waiting, mut info) = (Vec::new(), Vec::new());
+    let (mut waiting, mut info, mut utilization) = (Vec::new(), Vec::new(), Vec::new());
     for pool in shown {
         let (namespace, name) = (&*pool.key.namespace, &*pool.key.name);
         // Claims may name a pool that is not there.
@@ -169,6 +175,9 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
         for (all, (shape, value)) in gauges.iter_mut().zip(values) {
             all.push(shape.series(&[namespace, name], value));
         }
+        if pool.capacity > 0 {
+            utilization.push(UTILIZATION.series(&[namespace, name], used(pool)));
+        }
         let cluster = pool.cluster.as_deref().unwrap_or_default();
         info.push(INFO.series(&[namespace, name, cluster, pool.strategy, pool.family], 1.0));
     }
@@ -179,6 +188,7 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
         AVAILABLE.family(available),
         RESERVED.family(reserved),
         OUT_OF_RANGE.family(outside),
+        UTILIZATION.family(utilization),
         WAITING.family(waiting),
         INFO.family(info),
         OMITTED.family(vec![OMITTED.series(&[], omitted as f64)]),

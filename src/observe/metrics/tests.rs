@@ -138,27 +138,31 @@ fn a_pools_series_come_and_go_with_it() {
     let scrape = bench.scrape();
     for (series, value) in [
         (
-            "metal3_ipam_pool_capacity_addresses{namespace=\"ns\",pool=\"first\"}",
+            "metal3_ipam_pool_capacity_addresses{pool_namespace=\"ns\",pool=\"first\"}",
             10.0,
         ),
         (
-            "metal3_ipam_pool_allocated_addresses{namespace=\"ns\",pool=\"first\"}",
+            "metal3_ipam_pool_allocated_addresses{pool_namespace=\"ns\",pool=\"first\"}",
             6.0,
         ),
         (
-            "metal3_ipam_pool_available_addresses{namespace=\"ns\",pool=\"first\"}",
+            "metal3_ipam_pool_available_addresses{pool_namespace=\"ns\",pool=\"first\"}",
             4.0,
         ),
         (
-            "metal3_ipam_pool_waiting_claims{namespace=\"ns\",pool=\"first\",reason=\"PoolExhausted\"}",
+            "metal3_ipam_pool_utilization_ratio{pool_namespace=\"ns\",pool=\"first\"}",
+            0.6,
+        ),
+        (
+            "metal3_ipam_pool_waiting_claims{pool_namespace=\"ns\",pool=\"first\",reason=\"PoolExhausted\"}",
             0.0,
         ),
         (
-            "metal3_ipam_pool_info{namespace=\"ns\",pool=\"first\",cluster=\"lab\",strategy=\"sequential\",family=\"IPv4\"}",
+            "metal3_ipam_pool_info{pool_namespace=\"ns\",pool=\"first\",cluster=\"lab\",strategy=\"sequential\",family=\"IPv4\"}",
             1.0,
         ),
         (
-            "metal3_ipam_pool_capacity_addresses{namespace=\"ns\",pool=\"second\"}",
+            "metal3_ipam_pool_capacity_addresses{pool_namespace=\"ns\",pool=\"second\"}",
             1.0,
         ),
         ("metal3_ipam_pools{state=\"ok\"}", 2.0),
@@ -188,8 +192,7 @@ fn a_pool_that_is_not_there_shows_who_waits_for_it_and_no_addresses() {
         .iter()
         .filter(|(name, _)| name.contains("\"absent\""))
         .collect();
-    let want =
-        "metal3_ipam_pool_waiting_claims{namespace=\"ns\",pool=\"absent\",reason=\"PoolNotFound\"}";
+    let want = "metal3_ipam_pool_waiting_claims{pool_namespace=\"ns\",pool=\"absent\",reason=\"PoolNotFound\"}";
     assert_eq!(of_pool, [(&want.to_owned(), &3.0)]);
     assert_eq!(scrape["metal3_ipam_waiting_claims"], 3.0);
     assert_eq!(scrape["metal3_ipam_pools{state=\"not_ready\"}"], 0.0);
@@ -232,7 +235,7 @@ fn those_that_need_a_look_are_shown_first() {
     let scrape = bench.scrape();
     let shown = |pool: &str| {
         scrape.contains_key(&format!(
-            "metal3_ipam_pool_capacity_addresses{{namespace=\"ns\",pool=\"{pool}\"}}"
+            "metal3_ipam_pool_capacity_addresses{{pool_namespace=\"ns\",pool=\"{pool}\"}}"
         ))
     };
     assert_eq!(
@@ -427,7 +430,7 @@ proptest! {
         }
         for pool in snapshots {
             let read = |what: &str| {
-                scrape[&format!("metal3_ipam_pool_{what}_addresses{{namespace=\"ns\",pool=\"{}\"}}", pool.key.name)]
+                scrape[&format!("metal3_ipam_pool_{what}_addresses{{pool_namespace=\"ns\",pool=\"{}\"}}", pool.key.name)]
             };
             let sum = read("allocated") + read("available") + read("reserved");
             if pool.capacity < 1 << 52 {

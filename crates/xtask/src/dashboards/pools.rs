@@ -6,29 +6,28 @@ use super::panel::{Page, Panel, choice, variable};
 
 /// What every expression here is narrowed by.
 const SELECT: &str =
-    r#"job=~"$job", instance=~"$instance", namespace=~"$namespace", pool=~"$pool""#;
+    r#"job=~"$job", instance=~"$instance", pool_namespace=~"$namespace", pool=~"$pool""#;
 
 /// A metric of the pools, each counted once: a standby shows the same pools as the leader.
 fn pools(metric: &str) -> String {
-    format!("max by (namespace, pool) (metal3_ipam_pool_{metric}{{{SELECT}}})")
+    format!("max by (pool_namespace, pool) (metal3_ipam_pool_{metric}{{{SELECT}}})")
 }
 
 /// Claims that wait, by pool and reason.
 fn waiting() -> String {
-    format!("max by (namespace, pool, reason) (metal3_ipam_pool_waiting_claims{{{SELECT}}})")
+    format!("max by (pool_namespace, pool, reason) (metal3_ipam_pool_waiting_claims{{{SELECT}}})")
 }
 
 /// Share of each pool that is not available; pools without addresses have none.
 fn used() -> String {
-    let (available, capacity) = (pools("available_addresses"), pools("capacity_addresses"));
-    format!("1 - {available} / ({capacity} > 0)")
+    pools("utilization_ratio")
 }
 
 /// Seconds until each pool is used up, if it goes on as in the last six hours; no value for those that do not shrink.
 fn left() -> String {
     let available = pools("available_addresses");
     let slope = format!(
-        "max by (namespace, pool) (deriv(metal3_ipam_pool_available_addresses{{{SELECT}}}[6h]))"
+        "max by (pool_namespace, pool) (deriv(metal3_ipam_pool_available_addresses{{{SELECT}}}[6h]))"
     );
     format!("{available} / -({slope} < 0)")
 }
@@ -49,11 +48,11 @@ pub(crate) fn dashboard() -> Value {
         )
     };
     let variables = vec![
-        variable("namespace", "Namespace", &labels("namespace", "")),
+        variable("namespace", "Namespace", &labels("pool_namespace", "")),
         variable(
             "pool",
             "Pool",
-            &labels("pool", r#", namespace=~"$namespace""#),
+            &labels("pool", r#", pool_namespace=~"$namespace""#),
         ),
         choice("top", "Pools in lists", &["10", "25", "50"]),
     ];
@@ -143,7 +142,7 @@ fn which(page: &mut Page) {
     let gauge = json!({"type": "gauge", "mode": "gradient", "valueDisplayMode": "text"});
     let link = json!([{
         "title": "Show this pool", "targetBlank": false,
-        "url": "/d/metal3-ipam-pools?var-namespace=${__data.fields.namespace}&var-pool=${__data.fields.pool}&${job:queryparam}&${__url_time_range}",
+        "url": "/d/metal3-ipam-pools?var-namespace=${__data.fields.pool_namespace}&var-pool=${__data.fields.pool}&${job:queryparam}&${__url_time_range}",
     }]);
     let steps = json!({"mode": "absolute", "steps": [
         {"color": "red", "value": null}, {"color": "yellow", "value": 0.05}, {"color": "green", "value": 0.25},
@@ -162,7 +161,7 @@ fn which(page: &mut Page) {
         .column(&capacity)
         .column(&pools("allocated_addresses"))
         .column(&left())
-        .column(&format!("sum by (namespace, pool) ({})", waiting()))
+        .column(&format!("sum by (pool_namespace, pool) ({})", waiting()))
         // Rows beyond the first column's top N have no free share.
         .transform(
             "filterByValue",
@@ -172,7 +171,7 @@ fn which(page: &mut Page) {
             "organize",
             &json!({
                 "excludeByName": {"Time": true},
-                "indexByName": {"namespace": 0, "pool": 1, "Value #A": 2, "Value #E": 3, "Value #B": 4, "Value #D": 5, "Value #C": 6, "Value #F": 7},
+                "indexByName": {"pool_namespace": 0, "pool": 1, "Value #A": 2, "Value #E": 3, "Value #B": 4, "Value #D": 5, "Value #C": 6, "Value #F": 7},
                 "renameByName": {
                     "Value #A": "Free", "Value #B": "Available", "Value #C": "Capacity", "Value #D": "Allocated",
                     "Value #E": "Time left", "Value #F": "Waiting claims",
@@ -198,7 +197,10 @@ fn which(page: &mut Page) {
         )
         .thresholds(&[(0.75, "yellow"), (0.95, "red")])
         .max(1.0)
-        .now(&format!("topk($top, {})", used()), "{{namespace}}/{{pool}}"),
+        .now(
+            &format!("topk($top, {})", used()),
+            "{{pool_namespace}}/{{pool}}",
+        ),
     );
     page.add(
         12,
@@ -210,7 +212,7 @@ fn which(page: &mut Page) {
         )
         .thresholds(&[(0.75, "yellow"), (0.95, "red")])
         .max(1.0)
-        .now(&format!("bottomk($top, {})", used()), "{{namespace}}/{{pool}}"),
+        .now(&format!("bottomk($top, {})", used()), "{{pool_namespace}}/{{pool}}"),
     );
 }
 
@@ -266,7 +268,7 @@ fn happens(page: &mut Page) {
 
 fn detail(page: &mut Page) {
     let forecast = format!(
-        "clamp_min(max by (namespace, pool) (predict_linear(metal3_ipam_pool_allocated_addresses{{{SELECT}}}[6h], 4 * 86400)), 0)"
+        "clamp_min(max by (pool_namespace, pool) (predict_linear(metal3_ipam_pool_allocated_addresses{{{SELECT}}}[6h], 4 * 86400)), 0)"
     );
     let line = |color: &str| {
         vec![
