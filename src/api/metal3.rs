@@ -76,6 +76,11 @@ fn count_schema(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "integer", "format": "int64", "minimum": 0 })
 }
 
+/// A share as a whole number of percent.
+fn percent_schema(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({ "type": "integer", "minimum": 0, "maximum": 100 })
+}
+
 /// Conditions, merged by their type.
 fn conditions_schema(generator: &mut SchemaGenerator) -> Schema {
     json_schema!({
@@ -165,6 +170,7 @@ pub struct PoolEntry {
     shortname = "metal3ipp",
     shortname = "metal3ippool",
     shortname = "metal3ippools",
+    selectable = ".spec.clusterName",
     printcolumn(
         name = "Cluster",
         type_ = "string",
@@ -190,10 +196,36 @@ pub struct PoolEntry {
         description = "Addresses that the next claims can get"
     ),
     printcolumn(
+        name = "Use%",
+        type_ = "integer",
+        json_path = ".status.utilization",
+        description = "Share of the addresses that the next claims cannot get, in percent"
+    ),
+    printcolumn(
+        name = "Waiting",
+        type_ = "integer",
+        json_path = ".status.waitingClaims",
+        description = "Claims that ask for an address, have none and are not being served"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
         description = "Whether the pool serves claims"
+    ),
+    printcolumn(
+        name = "Strategy",
+        type_ = "string",
+        json_path = ".spec.allocationStrategy",
+        priority = 1,
+        description = "How an address of a range is chosen"
+    ),
+    printcolumn(
+        name = "Prefix",
+        type_ = "string",
+        json_path = ".spec.namePrefix",
+        priority = 1,
+        description = "First part of the names of the pool's address objects"
     ),
     printcolumn(
         name = "Age",
@@ -266,6 +298,19 @@ pub struct IPPoolStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub available: Option<i64>,
+    /// The same as `available`, under the name that upstream's proposal gives it; absent when it does not fit (`capacityOverflow`).
+    #[serde(
+        default,
+        rename = "availableIPCount",
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(schema_with = "count_schema")]
+    pub available_ip_count: Option<i64>,
+    /// Share of the addresses that the next claims cannot get, in use or kept back, in percent from 0 to 100 and rounded down; absent
+    /// where there are no addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "percent_schema")]
+    pub utilization: Option<i64>,
     /// Addresses in the ranges that are kept back: gateways, network and broadcast addresses, pre-allocations not yet claimed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
@@ -277,7 +322,7 @@ pub struct IPPoolStatus {
     /// Whether a count did not fit and stands at 2^63-1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_overflow: Option<bool>,
-    /// Claims that ask for an address and have none.
+    /// Claims that ask for an address, have none and are not being served at this moment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub waiting_claims: Option<i64>,
@@ -313,6 +358,7 @@ pub struct IPPoolStatus {
     shortname = "metal3ipc",
     shortname = "metal3ipclaim",
     shortname = "metal3ipclaims",
+    selectable = ".spec.pool.name",
     printcolumn(
         name = "Pool",
         type_ = "string",

@@ -214,26 +214,25 @@ impl Pool {
         let numbers = self.space.numbers();
         let all = [numbers.capacity, numbers.available, numbers.reserved];
         let overflow = all.iter().any(|n| i64::try_from(*n).is_err());
-        let mut set = |field: &str, value: i64, stored: Option<i64>| {
-            if stored != Some(value) {
+        let mut set = |field: &str, value: Option<i64>, stored: Option<i64>| {
+            if stored != value {
                 patch.insert(field.to_owned(), value.into());
             }
         };
-        set("capacity", count(numbers.capacity), stored.capacity);
-        set("allocated", count(numbers.allocated), stored.allocated);
-        set("available", count(numbers.available), stored.available);
-        set("reserved", count(numbers.reserved), stored.reserved);
-        set(
-            "outOfRange",
-            count(numbers.outside.into()),
-            stored.out_of_range,
-        );
         let waiting = self.counts.waiting_in_vain();
-        set(
-            "waitingClaims",
-            count(waiting.into()),
-            stored.waiting_claims,
-        );
+        for (field, number, stored) in [
+            ("capacity", numbers.capacity, stored.capacity),
+            ("allocated", numbers.allocated, stored.allocated),
+            ("available", numbers.available, stored.available),
+            ("reserved", numbers.reserved, stored.reserved),
+            ("outOfRange", numbers.outside.into(), stored.out_of_range),
+            ("waitingClaims", waiting.into(), stored.waiting_claims),
+        ] {
+            set(field, Some(count(number)), stored);
+        }
+        let available = i64::try_from(numbers.available).ok();
+        set("availableIPCount", available, stored.available_ip_count);
+        set("utilization", numbers.utilization(), stored.utilization);
         match (overflow, stored.capacity_overflow) {
             (true, Some(true)) | (false, None) => {}
             (true, _) => {

@@ -71,6 +71,20 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
+    /// Share of the addresses that the next claims cannot get, in percent and rounded down: 100 when none is available. `None` where
+    /// there are no addresses.
+    pub(super) fn utilization(&self) -> Option<i64> {
+        let taken = self.capacity.saturating_sub(self.available);
+        // Of numbers beyond any count the last digits change nothing.
+        let scale = if self.capacity > u128::MAX / 100 {
+            100
+        } else {
+            1
+        };
+        let percent = (taken / scale * 100).checked_div(self.capacity / scale)?;
+        i64::try_from(percent).ok()
+    }
+
     /// Whether few addresses are left: 15 % and fewer than 1,000, as the alert PoolNearlyFull has it. It was so `before`: then until
     /// 20 % or 1,200 are free, so that claims that come and go do not report it again and again.
     fn is_nearly_full(&self, before: bool) -> bool {
@@ -315,5 +329,31 @@ fn live_count<'a>(
     match allocator.locate(addr) {
         Location::Inside { .. } => inside,
         Location::Excluded | Location::Outside => outside,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn utilization_is_in_percent_and_full_only_when_nothing_is_left() {
+        for (capacity, available, percent) in [
+            (0, 0, None),
+            (3, 3, Some(0)),
+            (3, 2, Some(33)),
+            (1000, 1, Some(99)),
+            (1000, 0, Some(100)),
+            (u128::MAX, u128::MAX, Some(0)),
+            (u128::MAX, u128::MAX / 100 * 25, Some(75)),
+            (u128::MAX, 0, Some(100)),
+        ] {
+            let numbers = Numbers {
+                capacity,
+                available,
+                ..Numbers::default()
+            };
+            assert_eq!(numbers.utilization(), percent, "{available} of {capacity}");
+        }
     }
 }

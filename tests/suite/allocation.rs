@@ -266,6 +266,8 @@ async fn section_1_a_capacity_that_no_integer_holds_saturates(on: On) {
     assert_eq!(counted(&pools["large"]), Some((i64::MAX, 1, i64::MAX)));
     let status = pools["large"].status.as_ref().unwrap();
     assert_eq!(status.capacity_overflow, Some(true));
+    let shown = (status.available_ip_count, status.utilization);
+    assert_eq!(shown, (None, Some(0)), "no count where it does not fit");
     // One that an integer does hold says nothing of it.
     world
         .pool("small", json!({"pools": [{"subnet": "fd00::/66"}]}))

@@ -404,7 +404,7 @@ async fn a3_forged_status_of_a_pool_is_corrected_and_never_used(on: On) {
     let forged = json!({
         "indexes": {"a": null, "b": "10.0.0.3", "nobody": "10.0.0.2"},
         "capacity": 1, "allocated": 4, "available": 0, "reserved": 3, "outOfRange": 7, "waitingClaims": 9,
-        "capacityOverflow": true, "observedGeneration": 99,
+        "availableIPCount": 77, "utilization": 99, "capacityOverflow": true, "observedGeneration": 99,
         "conditions": [condition("Ready", "False"), condition("Exhausted", "True"), condition("Paused", "True"),
             condition("Consistent", "False"), condition("Theirs", "True")],
     });
@@ -421,6 +421,7 @@ async fn a3_forged_status_of_a_pool_is_corrected_and_never_used(on: On) {
         indexes == [("a", "10.0.0.1")]
             && counts == [Some(4), Some(1), Some(3), Some(0)]
             && (status.out_of_range, status.waiting_claims) == (Some(0), Some(0))
+            && (status.available_ip_count, status.utilization) == (Some(3), Some(25))
             && status.capacity_overflow.is_none_or(|overflow| !overflow)
             && status.observed_generation == Some(1)
             && said("Ready").as_deref() == Some("Ready")
