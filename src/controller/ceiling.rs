@@ -191,6 +191,15 @@ pub(crate) struct Sent {
 }
 
 impl Sent {
+    /// What was sent since then.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            claim_writes: self.claim_writes - before.claim_writes,
+            pool_writes: self.pool_writes - before.pool_writes,
+            reads: self.reads - before.reads,
+        }
+    }
+
     pub(crate) fn of(counters: &Counters) -> Self {
         let mut sent = Self::default();
         for ((verb, kind, _), n) in &counters.requests {

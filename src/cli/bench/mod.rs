@@ -171,7 +171,7 @@ enum Kinds {
 enum Mode {
     /// All are there before anyone begins to bind them.
     Backlog,
-    /// They are created while they are bound.
+    /// They are created while they are bound, in pools that are served already.
     Live,
     /// They are created while they are bound, and each is deleted as soon as it is.
     Churn,
@@ -335,8 +335,12 @@ impl Bench {
         }
         let live = &site.live.rounds;
         live.begun(who.key());
-        let before = usage::now();
+        let mut before = usage::now();
         let mut side = Side::start(site, controller, &load, self).await?;
+        if self.mode != Mode::Backlog {
+            side.serves(self.pools).await?;
+            before = usage::now();
+        }
         let all = async {
             let mut counted = 0;
             let show = |done, left| {

@@ -66,6 +66,8 @@ pub(super) struct Side {
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
     view: Option<View>,
+    /// What the controller had sent when the claims began to come.
+    before: Sent,
 }
 
 impl Side {
@@ -113,14 +115,47 @@ impl Side {
             let run = bare.run(site.client.clone(), load.namespace.clone(), stop.clone());
             (tokio::spawn(run), None)
         };
-        Ok(Self { stop, task, view })
+        Ok(Self {
+            stop,
+            task,
+            view,
+            before: Sent::default(),
+        })
+    }
+
+    /// Returns once the controller serves so many pools and has written their first status. The bare writes need no pool.
+    ///
+    /// # Errors
+    /// When it ends before that.
+    pub(super) async fn serves(&mut self, pools: u32) -> anyhow::Result<()> {
+        let Some(view) = self.view.clone() else {
+            return Ok(());
+        };
+        let all_ready = async {
+            let mut changes = view.changes();
+            loop {
+                let snapshots = view.snapshots();
+                let ready = snapshots.iter().filter(|pool| pool.ready.is_ok()).count();
+                if ready == pools as usize && view.is_idle() {
+                    break;
+                }
+                view.changed(&mut changes).await;
+            }
+        };
+        tokio::select! {
+            () = all_ready => {}
+            failed = self.failed() => return Err(failed),
+        }
+        self.before = Sent::of(&view.counters());
+        Ok(())
     }
 
     /// Stops it and returns what the controller has sent.
     pub(super) async fn stop(self) -> anyhow::Result<Option<Sent>> {
         self.stop.cancel();
         self.task.await.context("it broke off")??;
-        Ok(self.view.map(|view| Sent::of(&view.counters())))
+        let sent = |view: View| Sent::of(&view.counters()).since(&self.before);
+        Ok(self.view.map(sent))
     }
 
     /// Returns when it ends without having been stopped.
