@@ -59,6 +59,13 @@ fn scrape(c: &mut Criterion) {
         group.bench_function(id, |b| {
             b.iter(|| black_box(metrics::text(&registry).expect("text")));
         });
+        let id = BenchmarkId::new(format!("{mode}, gzip"), pools);
+        group.bench_function(id, |b| {
+            b.iter(|| {
+                let text = metrics::text(&registry).expect("text");
+                black_box(metrics::gzipped(&text).expect("memory"))
+            });
+        });
     }
     group.finish();
 }

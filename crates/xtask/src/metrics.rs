@@ -118,13 +118,13 @@ SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to a
 labels `group`, `version` and `resource` are empty where a path leads to no resource that is served. `metal3-ipam bench
 --diagnostics-address 127.0.0.1:8080` serves those of the controllers that it measures, and its own.
 
-Text format 0.0.4. Counters end in `_total`, gauges never; seconds and bytes. No label carries an address, a claim or a
-machine. Series of a pool are there from its first moment and gone with it. `--pool-metrics all|top=N|off` says which
-pools have series: `all` shows 5,000 at most, those with waiting claims first, then the fullest;
-`metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count each once:
-`sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values
-are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of the Prometheus
-operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
+Text format 0.0.4, with gzip for who takes it. Counters end in `_total`, gauges never; seconds and bytes. No label
+carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
+`--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, those with waiting claims first,
+then the fullest; `metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count
+each once: `sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved =
+capacity; values are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of
+the Prometheus operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

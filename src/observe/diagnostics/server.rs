@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full as Whole, Limited};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -158,7 +158,7 @@ impl Shared {
         guest.known();
         match parts.uri.path() {
             "/metrics" if parts.method == Method::GET || parts.method == Method::HEAD => {
-                self.metrics().await
+                self.metrics(takes_gzip(&parts.headers)).await
             }
             "/metrics" => only("GET, HEAD"),
             "/debug/pprof/profile" if protected && parts.method == Method::GET => {
@@ -179,12 +179,27 @@ impl Shared {
     }
 
     /// Thousands of pools take a while to write down; no other task waits for that.
-    async fn metrics(&self) -> Response<Whole<Bytes>> {
+    async fn metrics(&self, gzip: bool) -> Response<Whole<Bytes>> {
         let registry = self.served.registry.clone();
-        let written = tokio::task::spawn_blocking(move || metrics::text(&registry)).await;
-        let written = written.map_err(|e| e.to_string());
-        match written.and_then(|text| text.map_err(|e| e.to_string())) {
-            Ok(text) => of_type(metrics::CONTENT_TYPE, text),
+        let write = move || {
+            let text = metrics::text(&registry).map_err(|e| e.to_string())?;
+            if gzip {
+                metrics::gzipped(&text).map_err(|e| e.to_string())
+            } else {
+                Ok(text)
+            }
+        };
+        let written = tokio::task::spawn_blocking(write).await;
+        match written.unwrap_or_else(|e| Err(e.to_string())) {
+            Ok(body) => {
+                let mut response = of_type(metrics::CONTENT_TYPE, body);
+                let headers = response.headers_mut();
+                headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+                if gzip {
+                    headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+                }
+                response
+            }
             Err(e) => plain(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the metrics cannot be written: {e}\n"),
@@ -221,6 +236,18 @@ impl Shared {
             ),
         }
     }
+}
+
+/// Whether a client takes gzip, as its `Accept-Encoding` says.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(ACCEPT_ENCODING).iter();
+    let accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, "q=1"));
+        let weight = weight.trim().strip_prefix("q=").map(str::parse::<f32>);
+        let is_refused = matches!(weight, Some(Ok(0.0)));
+        name.trim().eq_ignore_ascii_case("gzip") && !is_refused
+    })
 }
 
 fn of_type(kind: &'static str, body: impl Into<Bytes>) -> Response<Whole<Bytes>> {

@@ -232,6 +232,42 @@ async fn insecure_diagnostics_are_the_metrics_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn metrics_are_compressed_for_who_takes_gzip() {
+    let server = Running::start(Guard::Open).await;
+    for (accepts, is_compressed) in [
+        ("gzip", true),
+        ("deflate, GZIP;q=0.5", true),
+        ("gzip;q=0", false),
+        ("gzip; q=0.0, identity", false),
+        ("identity", false),
+    ] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept-Encoding: {accepts}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n");
+        let body = answer.split_off(end.unwrap() + 4);
+        let head = String::from_utf8(answer).unwrap().to_lowercase();
+        let says = head.contains("content-encoding: gzip");
+        assert_eq!(says, is_compressed, "{accepts}: {head}");
+        let mut text = String::new();
+        if is_compressed {
+            let mut gzip = flate2::read::GzDecoder::new(&*body);
+            std::io::Read::read_to_string(&mut gzip, &mut text).unwrap();
+        } else {
+            text = String::from_utf8(body).unwrap();
+        }
+        assert!(
+            text.contains("\nmetal3_ipam_writes_in_flight 0\n"),
+            "{accepts}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn who_may_not_gets_nothing() {
     let (server, _) = Running::reviewed(Reviews::Answered).await;
     for (line, token, want) in [

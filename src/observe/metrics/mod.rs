@@ -26,8 +26,11 @@ pub use bench::BenchMetrics;
 pub use counted::{InFlight, Metrics, Reviewed, SecretRepair, Step};
 pub use pools::PoolMetrics;
 
+use std::io::{self, Write};
 use std::sync::Arc;
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use prometheus::{Encoder, Registry, TextEncoder};
 
 use crate::pool::{KindState, Snapshot};
@@ -76,6 +79,16 @@ pub fn text(registry: &Registry) -> prometheus::Result<Vec<u8>> {
     let mut text = Vec::new();
     TextEncoder::new().encode(&registry.gather(), &mut text)?;
     Ok(text)
+}
+
+/// A scrape's text as gzip. Most of it is the same words again, so the fastest level is enough.
+///
+/// # Errors
+/// None: the encoder writes into memory.
+pub fn gzipped(text: &[u8]) -> io::Result<Vec<u8>> {
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(text)?;
+    gzip.finish()
 }
 
 /// `plural.group` of every kind that is watched, so that series exist from the start. A test of the controller holds it to
