@@ -66,3 +66,62 @@ pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     }
     crds
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Path and description of every field below a schema.
+    fn fields(path: &str, schema: &JSONSchemaProps, out: &mut Vec<(String, JSONSchemaProps)>) {
+        for (name, field) in schema.properties.iter().flatten() {
+            let path = format!("{path}.{name}");
+            out.push((path.clone(), field.clone()));
+            fields(&path, field, out);
+            if let Some(JSONSchemaPropsOrArray::Schema(items)) = &field.items {
+                fields(&format!("{path}[]"), items, out);
+            }
+        }
+    }
+
+    /// `kubectl explain` shows what somebody who writes an object wants to know. References and conditions are Kubernetes' own.
+    #[test]
+    fn every_field_says_whether_it_can_be_changed_its_default_its_unit_and_an_example() {
+        const UNITS: [&str; 6] = [
+            "Number of",
+            "Length of",
+            "bits",
+            "percent",
+            "Seconds",
+            "generation",
+        ];
+        let mut seen = 0;
+        for mut crd in metal3_crds() {
+            let kind = crd.spec.names.kind.clone();
+            let mut all = Vec::new();
+            for schema in schemas(&mut crd) {
+                fields("", schema, &mut all);
+            }
+            for (path, field) in all {
+                let depth = path.matches('.').count();
+                let is_ours = depth == 2 || path.starts_with(".spec.pools[]");
+                if !is_ours || path.starts_with(".metadata") {
+                    continue;
+                }
+                let text = field.description.unwrap_or_default();
+                let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+                let says = |words: &str| text.contains(words);
+                assert!(says("Example: "), "{kind}{path}: {text}");
+                if path.starts_with(".spec") {
+                    let changes = says("Can be changed") || says("Cannot be changed");
+                    assert!(changes, "{kind}{path}: {text}");
+                }
+                if field.type_.as_deref() == Some("integer") {
+                    let unit = UNITS.iter().any(|unit| says(unit));
+                    assert!(unit, "{kind}{path} has a unit: {text}");
+                }
+                seen += 1;
+            }
+        }
+        assert!(seen >= 35, "{seen} fields were looked at");
+    }
+}

@@ -127,23 +127,29 @@ pub enum AllocationStrategy {
 #[serde(rename_all = "camelCase")]
 #[schemars(inline)]
 pub struct PoolEntry {
-    /// First address of the range.
+    /// First address of the range. Without `end` and `subnet` the range runs to the top of its family. Can be changed.
+    /// Example: 192.168.0.10
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<IpText>,
-    /// Last address of the range; needs `start`.
+    /// Last address of the range; needs `start`. Default: the last address of `subnet`. Can be changed. Example:
+    /// 192.168.0.200
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<IpText>,
     /// Bounds of the range; alone, the range runs from the address as written plus one to the last address of the subnet.
+    /// Can be changed. Example: 192.168.0.0/24
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subnet: Option<NetText>,
-    /// Mask of the network in bits, for addresses of this entry; 0 or absent: the pool's.
+    /// Length of the network's mask in bits, for addresses of this entry. Default, and 0: the pool's `prefix`. Can be
+    /// changed; addresses that are handed out keep theirs. Example: 24
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "prefix_schema")]
     pub prefix: Option<i64>,
-    /// Gateway for addresses of this entry; absent: the pool's.
+    /// Gateway for addresses of this entry; it is not handed out by itself. Default: the pool's `gateway`. Can be changed;
+    /// addresses that are handed out keep theirs. Example: 192.168.0.1
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpText>,
-    /// DNS servers for addresses of this entry; empty or absent: the pool's.
+    /// DNS servers for addresses of this entry. Default, and an empty list: the pool's `dnsServers`. Can be changed;
+    /// addresses that are handed out keep theirs. Example: `[192.168.0.2]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpText>,
 }
@@ -234,42 +240,54 @@ pub struct PoolEntry {
     )
 )]
 pub struct IPPoolSpec {
-    /// Name of the Cluster, in the same namespace, that the pool belongs to: owner reference, label and pause.
+    /// Name of the Cluster, in the same namespace, that the pool belongs to: owner reference, label and pause. Default:
+    /// none. Can be changed. Example: production
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster_name: Option<String>,
-    /// The ranges, consumed in the order written: an entry is used up before the next one starts.
+    /// The ranges, consumed in the order written: an entry is used up before the next one starts. Default: none, and
+    /// nothing is handed out. Can be changed; the webhook refuses to leave out an address in use. Example:
+    /// `[{start: 192.168.0.10, end: 192.168.0.200}]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pools: Vec<PoolEntry>,
-    /// Addresses reserved for claims, by the claim's name, whichever kind it has.
+    /// Addresses reserved for claims, by the claim's name, whichever kind it has. Default: none. Can be changed. Example:
+    /// `{node-0-eth0: 192.168.0.11}`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub pre_allocations: BTreeMap<String, IpText>,
-    /// Mask of the network in bits; 0 or absent: none.
+    /// Length of the network's mask in bits. Default, and 0: none. Can be changed; addresses that are handed out keep
+    /// theirs. Example: 24
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "prefix_schema")]
     pub prefix: Option<i64>,
-    /// Gateway of the network.
+    /// Gateway of the network; it is not handed out by itself. Default: none. Can be changed; addresses that are handed out
+    /// keep theirs. Example: 192.168.0.1
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpText>,
-    /// DNS servers.
+    /// DNS servers. Default: none. Can be changed; addresses that are handed out keep theirs. Example:
+    /// `[192.168.0.2, 192.168.0.3]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpText>,
-    /// First part of the name of every address object of this pool.
+    /// First part of the name of every address object of this pool. Cannot be changed. Example: provisioning, for an
+    /// IPAddress `provisioning-192-168-0-10`
     #[schemars(length(min = 1))]
     pub name_prefix: String,
-    /// How an address of an entry is chosen: `sequential`, the lowest free one, or `random`, any free one.
+    /// How an address of an entry is chosen: `sequential`, the lowest free one, or `random`, any free one. Default:
+    /// sequential. Cannot be changed. Example: random
     #[serde(default)]
     pub allocation_strategy: AllocationStrategy,
-    /// Addresses that are never handed out: single ones, ranges `a-b` or subnets.
+    /// Addresses that are never handed out: single ones, ranges `a-b` or subnets. Default: none. Can be changed. Example:
+    /// `[192.168.0.50, 192.168.0.60-192.168.0.69, 192.168.0.128/28]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub excluded_addresses: Vec<ExclusionText>,
-    /// Whether network, broadcast and subnet-router anycast addresses may be handed out too.
+    /// Whether network, broadcast and subnet-router anycast addresses may be handed out too. Default: false. Can be
+    /// changed. Example: true, for a range that is routed as single addresses
     #[serde(
         default,
         rename = "allocateReservedIPAddresses",
         skip_serializing_if = "std::ops::Not::not"
     )]
     pub allocate_reserved_ip_addresses: bool,
-    /// Seconds that a deleted claim keeps its address before the next one can get it.
+    /// Seconds that a deleted claim keeps its address before the next one can get it. Default: 0. Can be changed. Example:
+    /// 300
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub address_reuse_grace_period_seconds: Option<i64>,
@@ -279,26 +297,28 @@ pub struct IPPoolSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IPPoolStatus {
-    /// Time of the last change of `indexes` or of the counts.
+    /// Time of the last change of `indexes` or of the counts. Example: 2026-01-31T12:00:00Z
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_updated: Option<Time>,
-    /// Addresses by the name of the claim that has them; left out when too many (condition IndexesComplete).
+    /// Addresses by the name of the claim that has them; left out when too many (condition IndexesComplete). Example:
+    /// `{node-0-eth0: 192.168.0.10}`
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "indexes_schema")]
     pub indexes: BTreeMap<String, IpText>,
-    /// Addresses in the pool's ranges, without the excluded ones; at most 2^63-1.
+    /// Number of addresses in the pool's ranges, without the excluded ones; at most 2^63-1. Example: 191
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub capacity: Option<i64>,
-    /// Addresses in the ranges that address objects hold.
+    /// Number of addresses in the ranges that address objects hold. Example: 40
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub allocated: Option<i64>,
-    /// Addresses that the next claims can get.
+    /// Number of addresses that the next claims can get. Example: 150
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub available: Option<i64>,
-    /// The same as `available`, under the name that upstream's proposal gives it; absent when it does not fit (`capacityOverflow`).
+    /// Number of addresses that the next claims can get: `available` under the name that upstream's proposal gives it; absent
+    /// when it does not fit (`capacityOverflow`). Example: 150
     #[serde(
         default,
         rename = "availableIPCount",
@@ -306,31 +326,32 @@ pub struct IPPoolStatus {
     )]
     #[schemars(schema_with = "count_schema")]
     pub available_ip_count: Option<i64>,
-    /// Share of the addresses that the next claims cannot get, in use or kept back, in percent from 0 to 100 and rounded down; absent
-    /// where there are no addresses.
+    /// Share of the addresses that the next claims cannot get, in use or kept back, in percent from 0 to 100 and rounded
+    /// down; absent where there are no addresses. Example: 21
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "percent_schema")]
     pub utilization: Option<i64>,
-    /// Addresses in the ranges that are kept back: gateways, network and broadcast addresses, pre-allocations not yet claimed.
+    /// Number of addresses in the ranges that are kept back: gateways, network and broadcast addresses, pre-allocations not
+    /// yet claimed. Example: 1
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub reserved: Option<i64>,
-    /// Held addresses that lie outside the ranges.
+    /// Number of held addresses that lie outside the ranges. Example: 0
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub out_of_range: Option<i64>,
-    /// Whether a count did not fit and stands at 2^63-1.
+    /// Whether a count of addresses did not fit and stands at 2^63-1. Absent: no. Example: true, for an IPv6 /64
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capacity_overflow: Option<bool>,
-    /// Claims that ask for an address, have none and are not being served at this moment.
+    /// Number of claims that ask for an address, have none and are not being served at this moment. Example: 0
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub waiting_claims: Option<i64>,
-    /// The spec's generation that is in force: no create under an older one is unanswered.
+    /// The generation of the spec that is in force: no create under an older one is unanswered. Example: 2
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "count_schema")]
     pub observed_generation: Option<i64>,
-    /// `Ready`, `Exhausted`, `Paused`, `Consistent`, `IndexesComplete`.
+    /// `Ready`, `Exhausted`, `Paused`, `Consistent`, `IndexesComplete`. Example: Ready=True, wait for it with kubectl wait
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -384,7 +405,7 @@ pub struct IPPoolStatus {
     )
 )]
 pub struct IPClaimSpec {
-    /// The IPPool, in the same namespace, that is asked for an address.
+    /// The IPPool, in the same namespace, that is asked for an address. Cannot be changed. Example: `{name: provisioning}`
     #[schemars(schema_with = "reference_schema")]
     pub pool: ObjectReference,
 }
@@ -393,14 +414,14 @@ pub struct IPClaimSpec {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IPClaimStatus {
-    /// The IPAddress object with the answer.
+    /// The IPAddress object with the answer. Example: `{name: provisioning-192-168-0-10, namespace: metal3}`
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "reference_schema")]
     pub address: Option<ObjectReference>,
-    /// Why there is no address. The machine controller takes it as final.
+    /// Why there is no address. The machine controller takes it as final. Example: Exhausted IP Pools
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,
-    /// `Ready`.
+    /// `Ready`. Example: Ready=False with the reason PoolExhausted
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -454,22 +475,22 @@ pub struct IPClaimStatus {
     )
 )]
 pub struct IPAddressSpec {
-    /// The address, in canonical text.
+    /// The address, in its standard spelling. Cannot be changed. Example: 192.168.0.10
     pub address: IpText,
-    /// The pool that the address is of.
+    /// The pool that the address is of. Cannot be changed. Example: `{name: provisioning, namespace: metal3}`
     #[schemars(schema_with = "reference_schema")]
     pub pool: ObjectReference,
-    /// The claim that has the address.
+    /// The claim that has the address. Cannot be changed. Example: `{name: node-0-eth0, namespace: metal3}`
     #[schemars(schema_with = "reference_schema")]
     pub claim: ObjectReference,
-    /// Mask of the network in bits.
+    /// Length of the network's mask in bits. Default: none. Cannot be changed. Example: 24
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "prefix_schema")]
     pub prefix: Option<i64>,
-    /// Gateway of the network.
+    /// Gateway of the network. Default: none. Cannot be changed. Example: 192.168.0.1
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gateway: Option<IpText>,
-    /// DNS servers.
+    /// DNS servers. Default: none. Cannot be changed. Example: `[192.168.0.2]`
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dns_servers: Vec<IpText>,
 }
