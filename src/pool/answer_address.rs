@@ -121,7 +121,6 @@ impl Pool {
 
     /// Whose object has the name that we asked for (A12).
     pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
-        let what = "read the address object";
         match outcome {
             Outcome::Stored(Object::Address { address, scope }, freshness) => {
                 self.succeeded(key);
@@ -132,15 +131,7 @@ impl Pool {
                 self.effect(Effect::ForgetName(name.clone()));
                 self.set_attempt(key, AttemptState::Planned);
             }
-            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
-            Outcome::NotSent { retry_after } => {
-                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
-            }
-            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
-            Outcome::Stored(..)
-            | Outcome::Conflict(_)
-            | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no object came back"),
+            other => self.read_failed(key, "read the address object", other),
         }
     }
 

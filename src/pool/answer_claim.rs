@@ -21,6 +21,24 @@ impl Pool {
         });
     }
 
+    /// A read for a case did not bring what it was for.
+    pub(super) fn read_failed(&mut self, key: &ClaimKey, what: &str, outcome: Outcome) {
+        match outcome {
+            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
+            Outcome::NotSent { retry_after } => {
+                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+            }
+            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Stored(..)
+            | Outcome::Gone
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => {
+                self.failed(key, Failure::Lost, what, "the answer is of another kind");
+            }
+        }
+    }
+
     pub(super) fn succeeded(&mut self, key: &ClaimKey) {
         if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
             work.refusal = None;
@@ -126,21 +144,12 @@ impl Pool {
     }
 
     pub(super) fn answered_confirm(&mut self, key: &ClaimKey, outcome: Outcome) {
-        let what = "read";
         match outcome {
             Outcome::Gone => self.confirm_gone(key),
             Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
                 self.confirm_claim(key, claim, scope, freshness);
             }
-            Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
-            Outcome::NotSent { retry_after } => {
-                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
-            }
-            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
-            Outcome::Stored(..)
-            | Outcome::Conflict(_)
-            | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "no claim came back"),
+            other => self.read_failed(key, "read", other),
         }
     }
 

@@ -9,7 +9,8 @@ use crate::pool::Moment;
 
 use super::occurrence::{About, Occurrence, Weight};
 
-/// Series that are kept. A thousand claims that fail at once are told of, each; those beyond are counted as dropped.
+/// Series that are kept. A thousand claims that fail at once are told of, each; those beyond are counted as dropped until some are
+/// written.
 pub(super) const MOST: usize = 1000;
 /// Least time between two writes of one series.
 pub(super) const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
@@ -109,10 +110,7 @@ impl Book {
             return noted;
         }
         self.series.remove(&key);
-        if self.series.len() >= MOST {
-            self.forget_over(at.now);
-        }
-        if self.series.len() >= MOST {
+        if self.series.len() >= MOST && !self.makes_room() {
             return Noted::Dropped;
         }
         self.named += 1;
@@ -175,6 +173,14 @@ impl Book {
     /// The object can never be written: what it is of is gone, or the server refuses it.
     pub(super) fn forget(&mut self, key: &SeriesKey) {
         self.series.remove(key);
+    }
+
+    /// Forgets the series that was seen longest ago, of those that are written: its Event stays, and is not counted on.
+    fn makes_room(&mut self) -> bool {
+        let written = self.series.iter().filter(|(_, s)| s.is_written());
+        let oldest = written.min_by_key(|(_, s)| s.seen_at);
+        let oldest = oldest.map(|(key, _)| key.clone());
+        oldest.is_some_and(|key| self.series.remove(&key).is_some())
     }
 
     fn forget_over(&mut self, now: Timestamp) {
@@ -284,16 +290,20 @@ mod tests {
     }
 
     #[test]
-    fn u4_series_beyond_the_bound_are_dropped_until_others_are_over() {
+    fn u4_series_beyond_the_bound_are_dropped_while_none_is_written() {
         let mut book = Book::default();
         for n in 0..MOST {
             assert_eq!(book.note(of_claim(n), at(0)), Noted::New);
         }
         assert_eq!(book.note(of_claim(MOST), at(0)), Noted::Dropped);
         assert_eq!(book.note(of_claim(0), at(0)), Noted::Counted);
-        while write(&mut book, 0).is_some() {}
-        assert_eq!(book.note(of_claim(MOST), at(359)), Noted::Dropped);
-        assert_eq!(book.note(of_claim(MOST), at(360)), Noted::New);
+        write(&mut book, 0);
+        assert_eq!(book.note(of_claim(MOST), at(1)), Noted::New);
+        assert_eq!(book.note(of_claim(MOST + 1), at(1)), Noted::Dropped);
+        assert_eq!(book.series.len(), MOST);
+        while write(&mut book, 10).is_some() {}
+        book.note(of_claim(MOST), at(370));
+        write(&mut book, 370);
         assert_eq!(book.series.len(), 1, "the others are over");
     }
 

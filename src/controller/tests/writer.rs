@@ -82,6 +82,15 @@ fn patch(name: &str) -> Request {
     }
 }
 
+fn pool_status() -> Request {
+    Request::PoolStatus {
+        uid: "u".into(),
+        resource_version: "1".into(),
+        status: json!({}),
+        entries: 0,
+    }
+}
+
 fn named(line: &str) -> String {
     let path = line.split(['?', ' ']).nth(1).unwrap();
     path.rsplit('/').next().unwrap().to_owned()
@@ -132,12 +141,7 @@ async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_bef
     let harness = harness(client, 1, None, Tenure::Always);
     let mailbox = Arc::new(Mailbox::default());
     for i in 0..20 {
-        let status = Request::PoolStatus {
-            uid: "u".into(),
-            resource_version: "1".into(),
-            status: json!({}),
-            entries: 0,
-        };
+        let status = pool_status();
         harness.submit(&format!("pool-{i}"), &mailbox, 1000 + i, status);
     }
     for i in 0..40 {
