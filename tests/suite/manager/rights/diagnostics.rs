@@ -88,7 +88,7 @@ async fn u5_only_users_that_the_api_server_allows_read_the_metrics() {
     let (status, text) = ask(Some("prometheus"), "/metrics").await;
     assert_eq!(status, StatusCode::OK);
     let series = format!(
-        "metal3_ipam_pool_available_addresses{{namespace=\"{}\",pool=\"p\"}} 2\n",
+        "metal3_ipam_pool_available_addresses{{pool_namespace=\"{}\",pool=\"p\"}} 2\n",
         world.namespace
     );
     assert!(text.contains(&series), "{text}");
