@@ -203,7 +203,7 @@ impl Pool {
         if self.space.becomes_nearly_full() && !first {
             let numbers = self.space.numbers();
             let message = format!(
-                "pool {} has {} free addresses left of {}; {} are in use and {} kept back",
+                "pool {} has {} free addresses left of {}; {} are in use and {} kept back; add a range or delete claims that nobody needs",
                 self.key, numbers.available, numbers.capacity, numbers.allocated, numbers.reserved
             );
             self.decided(Decision::NearlyFull { message });

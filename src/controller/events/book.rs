@@ -9,12 +9,12 @@ use crate::pool::Moment;
 
 use super::occurrence::{About, Occurrence, Weight};
 
-/// Series that are kept. A thousand claims that fail at once are told of, each; those beyond are counted as dropped until some are
-/// written.
+/// Most series in memory. When a thousand claims fail at once, each gets its Event. Claims beyond a thousand get none until one of
+/// these Events is written; the metric counts them.
 pub(super) const MOST: usize = 1000;
 /// Least time between two writes of one series.
 pub(super) const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
-/// A series that was not seen for so long is over, as client-go's are: what comes then is an Event of its own.
+/// A series ends when nothing was added to it for this long, as in client-go. The next occurrence begins a new Event object.
 const OVER: SignedDuration = SignedDuration::from_mins(6);
 /// Longest message in characters, as `events.k8s.io` allows.
 const LONGEST: usize = 1024;

@@ -1,4 +1,4 @@
-//! What of a pool's decisions is told in an Event, of which object and with which reason. Pure.
+//! Which Events a pool's decision leads to: the object that each is about, its reason and its message. Pure.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::api::{ClaimKey, PoolKey, Uid};
 use crate::pool::Decision;
 
-/// Reasons of a waiting claim that are told of its pool too, counted over its claims.
+/// Reasons of waiting claims for which the pool gets an Event, too; its count is over all of the pool's claims.
 const OF_THE_POOL: [&str; 4] = [
     "PoolExhausted",
     "AllocationFailed",
     "AddressConflict",
     "PreAllocationConflict",
 ];
-/// Reasons of a waiting claim for which somebody has to change something: they are told of the claim. The others pass.
+/// Reasons for which a waiting claim gets an Event of its own: somebody has to change something. Other reasons pass by themselves.
 const FAILING: [&str; 6] = [
     "AllocationFailed",
     "AddressConflict",
@@ -78,7 +78,8 @@ impl About {
     }
 }
 
-/// What is told of a decision. `claim_events` (`--claim-events`): every claim's address, and why any claim waits, too.
+/// The Events that a decision leads to. With `claim_events` (`--claim-events`) also those of claims that get, lose or wait for an
+/// address.
 pub(super) fn of(pool: &PoolKey, decision: &Decision, claim_events: bool) -> Vec<Occurrence> {
     use Weight::{Normal, Warning};
     let of_pool = |weight, reason, action, message: &str| Occurrence {
@@ -202,7 +203,7 @@ mod tests {
         }
     }
 
-    /// Object, type and reason of what is told.
+    /// Object, type and reason of each Event that a decision leads to.
     fn told(decision: &Decision, claim_events: bool) -> Vec<String> {
         let all = of(&pool(), decision, claim_events).into_iter();
         all.map(|o| {

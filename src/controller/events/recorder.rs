@@ -98,7 +98,7 @@ impl Recorder {
         }
     }
 
-    /// Writes what is told, for as long as the run goes.
+    /// Writes the Events, one after the other, until the run ends.
     pub(in super::super) async fn run(self: Arc<Self>, desk: Desk) {
         let mut bucket = Bucket::new(RATE);
         let mut may_warn = true;

@@ -154,7 +154,7 @@ impl Metrics {
             ),
             events_dropped: IntCounter::new(
                 "metal3_ipam_events_dropped_total",
-                "Occurrences that no Event tells of: more than 1,000 series at once, or the API server refuses the Event.",
+                "Occurrences without an Event, because 1,000 Events waited to be written or the API server refused this one.",
             )
             .expect(CONSTANT),
             build: gauge(
