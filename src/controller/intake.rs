@@ -27,19 +27,15 @@ use super::backoff::Backoff;
 use super::barrier::Listing;
 use super::discovery;
 use super::failure::Failures;
+use super::pages::{Missing, Pages};
 use super::reading::{self, Event, Unreadable};
 use super::router::Router;
 use super::served::Served;
 use super::term::Term;
-use super::transport::{self, Call, Fault};
 use super::view::Counts;
 use super::watch::{Watch, WatchEnd};
 use crate::api::{Kind, Origin};
 
-/// Objects of one page of a list.
-const PAGE: usize = 500;
-/// Time that one page is waited for.
-const PAGE_PATIENCE: Duration = Duration::from_mins(1);
 /// Seconds after which the server shall end a watch, spread so that six watches do not end at once. Short, since a connection
 /// that died without a word is noticed only then: no event is missed for more than a minute. A new watch from the last
 /// revision costs one request.
@@ -79,9 +75,7 @@ pub(super) struct Intake {
     outdated: Option<Instant>,
     /// What is wrong, as it was logged last.
     said: Option<String>,
-    /// Objects that one page of a list is asked for, and the most bytes that it may have.
-    page: usize,
-    page_bytes: usize,
+    pages: Pages,
     /// Watches that have failed since one has shown anything, and since when.
     failed: u32,
     failing_since: Option<Instant>,
@@ -126,6 +120,15 @@ impl From<WatchEnd> for End {
     }
 }
 
+impl From<Missing> for End {
+    fn from(missing: Missing) -> Self {
+        match missing {
+            Missing::Answer { status, body } => end(status, &body),
+            Missing::Failed(why) => Self::Failed(why),
+        }
+    }
+}
+
 impl Intake {
     pub(super) fn new(kind: Kind, all: Intakes) -> Self {
         let Intakes {
@@ -145,6 +148,7 @@ impl Intake {
             .unwrap_or_default();
         Self {
             kind,
+            pages: Pages::new(client.clone(), kind, page_bytes),
             client,
             router,
             served,
@@ -160,8 +164,6 @@ impl Intake {
             failed: 0,
             failing_since: None,
             failures,
-            page: PAGE,
-            page_bytes,
         }
     }
 
@@ -341,27 +343,7 @@ impl Intake {
         let mut nameless = false;
         let mut next = String::new();
         loop {
-            let mut target = format!("{path}?limit={}", self.page);
-            if !next.is_empty() {
-                target.push_str("&continue=");
-                target.extend(transport::escape(&next));
-            }
-            let call = Call::get(target);
-            let reply = transport::send(&self.client, call, PAGE_PATIENCE, self.page_bytes).await;
-            let reply = match reply {
-                Ok(reply) => reply,
-                Err(Fault::TooLong(why)) if self.page > 1 => {
-                    self.page /= 2;
-                    debug!(kind = %self.kind, why, page = self.page, "fewer objects are asked for in one page");
-                    continue;
-                }
-                Err(fault) => return Err(End::Failed(fault.text())),
-            };
-            if reply.status != 200 {
-                return Err(end(reply.status, &reply.body));
-            }
-            let page = reading::page(self.kind, &reply.body).map_err(End::Failed)?;
-            drop(reply);
+            let page = self.pages.page(&path, &next).await?;
             if next.is_empty() {
                 self.is_believed(&page.revision).await?;
             }
@@ -506,6 +488,15 @@ impl Intake {
 
 /// What an answer other than 200 means for a list or a watch.
 fn end(status: u16, body: &[u8]) -> End {
+    match status {
+        404 => End::NotFound(said_by_server(status, body)),
+        410 => End::Expired,
+        _ => End::Failed(said_by_server(status, body)),
+    }
+}
+
+/// The words of an answer other than 200.
+pub(super) fn said_by_server(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Status {
@@ -514,14 +505,9 @@ fn end(status: u16, body: &[u8]) -> End {
     let message = serde_json::from_slice::<Status>(body)
         .unwrap_or_default()
         .message;
-    let why = match status {
+    match status {
         401 => format!("the server does not accept our credentials ({message})"),
         403 => format!("a right to list and watch is missing: {message}"),
         _ => format!("the server answered {status}: {message}"),
-    };
-    match status {
-        404 => End::NotFound(why),
-        410 => End::Expired,
-        _ => End::Failed(why),
     }
 }

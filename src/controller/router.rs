@@ -20,6 +20,7 @@ use super::absence::Absences;
 use super::mailbox::ReplyPlace;
 use super::reading;
 use super::registry::{PoolHandle, Registry};
+use super::resume::{PauseEnded, Resuming};
 use super::term::Terms;
 use super::view::Counts;
 use super::wire::Subject;
@@ -38,6 +39,8 @@ pub(super) struct Router {
     /// Changed under the lock only.
     pub(super) terms: Terms,
     pub(super) absences: Absences,
+    /// Wakes the task that ends pauses.
+    pub(super) ended: PauseEnded,
 }
 
 /// What is behind the router's lock.
@@ -48,8 +51,10 @@ pub(super) struct State {
     /// opens.
     pub(super) barrier: Barrier,
     known: Known,
-    /// Clusters by namespace, for workers that are started later.
+    /// Clusters by namespace as the pools know them, for workers that are started later.
     clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    /// Clusters whose pause has ended, unknown to the pools yet (P3).
+    pub(super) resuming: Resuming,
     /// Pools with a worker, sorted: those of a Cluster's namespace get its changes.
     hired: BTreeSet<PoolKey>,
     /// Pools that wait for a name to become free (A12).
@@ -92,6 +97,7 @@ impl Router {
             hire,
             terms: Terms::default(),
             absences: Absences::default(),
+            ended: PauseEnded::default(),
         }
     }
 
@@ -152,11 +158,28 @@ impl Router {
         if state.known.see(Kind::Clusters, name, seen, by).is_err() {
             return;
         }
-        let of_namespace = state.clusters.entry(name.namespace.clone()).or_default();
-        let before = of_namespace.insert(name.name.clone(), facts.clone());
+        let told = state.clusters.get(&name.namespace);
+        let told = told.and_then(|of_namespace| of_namespace.get(&name.name));
+        if told.is_some_and(|told| told.paused) && !facts.paused {
+            self.hold(&mut state, &name.namespace, facts);
+        } else {
+            state.resuming.forget(&name.namespace, &name.name);
+            self.tell_cluster(&mut state, &name.namespace, facts);
+        }
+    }
+
+    /// Tells the pools of a namespace what a Cluster is like now.
+    pub(super) fn tell_cluster(
+        &self,
+        state: &mut State,
+        namespace: &Arc<str>,
+        facts: ClusterFacts,
+    ) {
+        let of_namespace = state.clusters.entry(namespace.clone()).or_default();
+        let before = of_namespace.insert(facts.name.clone(), facts.clone());
         // A Cluster's status changes often; pools care for these facts only.
         if before.as_ref() != Some(&facts) {
-            self.tell_namespace(&state, &name.namespace, &Input::ClusterSeen(facts));
+            self.tell_namespace(state, namespace, &Input::ClusterSeen(facts));
         }
     }
 
@@ -349,6 +372,7 @@ impl Router {
         let to_tell = pool.as_ref().filter(|pool| knows != Some(*pool));
         match kind {
             Kind::Clusters => {
+                state.resuming.forget(&name.namespace, &name.name);
                 if let Some(of_namespace) = state.clusters.get_mut(&name.namespace) {
                     of_namespace.remove(&name.name);
                     if of_namespace.is_empty() {

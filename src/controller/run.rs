@@ -19,6 +19,7 @@ use super::failure::Failures;
 use super::intake::{Intake, Intakes};
 use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
+use super::resume::Resumer;
 use super::router::{Barrier, Router};
 use super::served::Served;
 use super::settings::{Events, LeaseSettings, Settings};
@@ -228,6 +229,15 @@ impl Controller {
             self.failures
                 .spawn_lasting(task, watching.clone(), intake.run());
         }
+        let resumer = Resumer {
+            client: self.watches.clone(),
+            router: Arc::clone(&self.router),
+            served: Arc::clone(&self.served),
+            seed: self.settings.pool.seed,
+            page_bytes: PAGE_BYTES,
+        };
+        self.failures
+            .spawn_lasting("ends of pauses", watching.clone(), resumer.run());
         let writer = Arc::clone(&self.writer).run(
             Arc::clone(&self.router),
             Arc::clone(&self.failures),

@@ -42,7 +42,7 @@ fn moved(object: &impl Serialize) -> Value {
 }
 
 /// Moves all objects of a kind to the target, owned by what their owners (kind and name) have become there.
-async fn move_all<K>(
+pub(crate) async fn move_all<K>(
     source: &World,
     target: &World,
     owners: &mut BTreeMap<(String, String), String>,
@@ -233,7 +233,7 @@ async fn p3_a2_a3_wiped_status_is_rebuilt_to_the_same_addresses_without_a_write_
 }
 
 /// Every address object with its version.
-async fn versions_of_addresses(world: &World) -> Vec<(String, Option<String>)> {
+pub(crate) async fn versions_of_addresses(world: &World) -> Vec<(String, Option<String>)> {
     let objects = world.until::<IPAddress>("a list", |_| true).await;
     let capi_objects = world.until::<CapiIPAddress>("a list", |_| true).await;
     let mut all: Vec<_> = objects

@@ -68,6 +68,8 @@ pub(crate) enum Watches {
     Pass,
     /// After so many chunks of events, each ends as one does whose revision the server has forgotten (410).
     ExpireAfter(usize),
+    /// Those of paths with this text show no event at all, as from a server that is far behind.
+    Silent(&'static str),
 }
 
 /// A proxy; it ends when dropped.
@@ -268,6 +270,7 @@ impl Way {
             status: None,
         };
         let is_watch = asked.query.contains("watch=1");
+        let path = asked.path.clone();
         let is_write = asked.is_write();
         let is_status = is_write && asked.path.ends_with("/status");
         let method = asked.method.clone();
@@ -318,7 +321,8 @@ impl Way {
                     Watches::ExpireAfter(chunks) if is_watch => {
                         response.map(|body| expiring(body, chunks))
                     }
-                    Watches::ExpireAfter(_) | Watches::Pass => {
+                    Watches::Silent(of) if is_watch && path.contains(of) => response.map(silent),
+                    Watches::ExpireAfter(_) | Watches::Silent(_) | Watches::Pass => {
                         response.map(|body| body.map_err(Into::into).boxed_unsync())
                     }
                 }
@@ -357,4 +361,11 @@ fn expiring(body: Body, chunks: usize) -> Answer {
     let frames = events.chain(stream::once(async { Ok(expired) }));
     let frames = frames.map(|bytes| bytes.map(Frame::data).map_err(BoxError::from));
     StreamBody::new(frames).boxed_unsync()
+}
+
+/// A watch that shows nothing until the server ends it.
+fn silent(body: Body) -> Answer {
+    let frames = body.into_data_stream();
+    let nothing = frames.filter_map(|_| std::future::ready(None::<Result<Frame<Bytes>, BoxError>>));
+    StreamBody::new(nothing).boxed_unsync()
 }

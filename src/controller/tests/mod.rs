@@ -12,6 +12,7 @@ mod intake;
 mod lease;
 mod mailbox;
 mod outcome;
+mod resume;
 mod router;
 mod wire;
 mod worker;

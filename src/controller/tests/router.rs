@@ -18,13 +18,13 @@ use crate::pool::{By, Freshness, KindState, Name, Object, Outcome, RequestId, Sc
 const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
 const ADDRESSES: Kind = Kind::Addresses(ClaimKind::Metal3);
 
-struct World {
-    router: Arc<Router>,
+pub(super) struct World {
+    pub(super) router: Arc<Router>,
     registry: Arc<Registry>,
     hired: Arc<Mutex<Vec<String>>>,
 }
 
-fn world(filter: Option<&str>) -> World {
+pub(super) fn world(filter: Option<&str>) -> World {
     let registry = Arc::new(Registry::default());
     let hired = Arc::new(Mutex::new(Vec::new()));
     let log = Arc::clone(&hired);
@@ -42,11 +42,11 @@ fn world(filter: Option<&str>) -> World {
 }
 
 impl World {
-    fn seen(&self, kind: Kind, object: WireObject) {
+    pub(super) fn seen(&self, kind: Kind, object: WireObject) {
         self.router.seen(kind, "v1beta2", By::Event, object);
     }
 
-    fn gone(&self, kind: Kind, name: &str, uid: &str) {
+    pub(super) fn gone(&self, kind: Kind, name: &str, uid: &str) {
         self.router
             .gone(kind, &named(name), &uid.into(), &"".into());
     }
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// What the pool was told since the last time.
-    fn told(&self, pool: &str) -> Vec<String> {
+    pub(super) fn told(&self, pool: &str) -> Vec<String> {
         let Some(handle) = self.registry.get(&key(pool)) else {
             return Vec::new();
         };
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// Has a worker for this pool that has taken in everything.
-    fn with_pool(self, pool: &str) -> Self {
+    pub(super) fn with_pool(self, pool: &str) -> Self {
         self.seen(Kind::Pools, wire(pool, "p", 1, pool_spec()));
         self.told(pool);
         self

@@ -8,6 +8,7 @@ mod killed;
 mod lease;
 mod observed;
 mod refused;
+mod resumed;
 mod rights;
 
 use std::path::Path;

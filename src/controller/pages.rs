@@ -1,0 +1,80 @@
+//! A list, asked for page by page.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kube::Client;
+use tracing::debug;
+
+use super::reading::{self, Page};
+use super::transport::{self, Call, Fault};
+use crate::api::Kind;
+
+/// Objects of one page.
+const PAGE: usize = 500;
+/// Time that one page is waited for.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Asks for pages of the objects of a kind. No resourceVersion is sent, so each list holds what was stored when it began.
+pub(super) struct Pages {
+    client: Client,
+    kind: Kind,
+    /// Objects that a page is asked for.
+    size: usize,
+    /// The most bytes that one may have.
+    bytes: usize,
+}
+
+/// Why there is no page.
+#[derive(Debug)]
+pub(super) enum Missing {
+    /// The server's answer was not 200.
+    Answer {
+        /// Its code.
+        status: u16,
+        /// Its body.
+        body: Bytes,
+    },
+    /// No answer that can be read.
+    Failed(String),
+}
+
+impl Pages {
+    pub(super) fn new(client: Client, kind: Kind, bytes: usize) -> Self {
+        Self {
+            client,
+            kind,
+            size: PAGE,
+            bytes,
+        }
+    }
+
+    /// The page of the collection that begins at `next`; the first one when that is empty.
+    pub(super) async fn page(&mut self, path: &str, next: &str) -> Result<Page, Missing> {
+        loop {
+            let mut target = format!("{path}?limit={}", self.size);
+            if !next.is_empty() {
+                target.push_str("&continue=");
+                target.extend(transport::escape(next));
+            }
+            let reply =
+                transport::send(&self.client, Call::get(target), PATIENCE, self.bytes).await;
+            let reply = match reply {
+                Ok(reply) => reply,
+                Err(Fault::TooLong(why)) if self.size > 1 => {
+                    self.size /= 2;
+                    debug!(kind = %self.kind, why, page = self.size, "fewer objects are asked for in one page");
+                    continue;
+                }
+                Err(fault) => return Err(Missing::Failed(fault.text())),
+            };
+            if reply.status != 200 {
+                return Err(Missing::Answer {
+                    status: reply.status,
+                    body: reply.body,
+                });
+            }
+            return reading::page(self.kind, &reply.body).map_err(Missing::Failed);
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The end of a Cluster's pause (P3).
+//!
+//! `clusterctl move` pauses a Cluster, creates its claims, then its address objects, and ends the pause. Each kind has a watch of
+//! its own, and the one of the address objects may be behind the one of the Clusters. A pool that heard of the end first would take
+//! the claims for new ones and give them other addresses. So the router holds the end of a pause back, the address objects of the
+//! namespace are listed anew, and the pools are told after these.
+//!
+//! ```text
+//!   watch of Clusters --paused before, not any more--> State::resuming
+//!   Resumer::run: list both kinds of address objects --> router --> pools, then State::resuming --> pools
+//! ```
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::ops::Bound::{Excluded, Unbounded};
+use std::sync::Arc;
+
+use kube::Client;
+use tokio::sync::Notify;
+use tokio::time::sleep;
+use tracing::{debug, warn};
+
+use crate::api::{ClaimKind, ClusterFacts, Kind};
+use crate::pool::By;
+
+use super::backoff::Backoff;
+use super::intake::said_by_server;
+use super::pages::{Missing, Pages};
+use super::router::{Router, State};
+use super::served::Served;
+
+/// Clusters whose pause has ended, and what of that the pools do not know yet. Behind the router's lock.
+#[derive(Default)]
+pub(super) struct Resuming {
+    /// By namespace and name.
+    held: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Held>>,
+    /// Pauses that have ended so far.
+    ends: u64,
+}
+
+/// What is held back of one Cluster.
+struct Held {
+    /// As it was seen last.
+    facts: ClusterFacts,
+    /// Which end of a pause it is: a list that began before this one does not count for it.
+    end: u64,
+}
+
+/// The pauses that had ended in a namespace when its lists began.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Ended {
+    pub(super) namespace: Arc<str>,
+    /// The newest of them.
+    last: u64,
+}
+
+/// The task that lists address objects when a pause has ended.
+pub(super) struct Resumer {
+    pub(super) client: Client,
+    pub(super) router: Arc<Router>,
+    pub(super) served: Arc<Served>,
+    pub(super) seed: u64,
+    /// Longest page of a list, in bytes.
+    pub(super) page_bytes: usize,
+}
+
+// === impl Resuming ===
+
+impl Resuming {
+    /// Holds back what was seen of a Cluster whose pause has ended.
+    pub(super) fn hold(&mut self, namespace: &Arc<str>, facts: ClusterFacts) {
+        let held = self.held.entry(namespace.clone()).or_default();
+        match held.entry(facts.name.clone()) {
+            Entry::Occupied(mut held) => held.get_mut().facts = facts,
+            Entry::Vacant(place) => {
+                self.ends += 1;
+                let end = self.ends;
+                place.insert(Held { facts, end });
+            }
+        }
+    }
+
+    /// It is paused again, or gone.
+    pub(super) fn forget(&mut self, namespace: &str, name: &str) {
+        if let Some(held) = self.held.get_mut(namespace) {
+            held.remove(name);
+            if held.is_empty() {
+                self.held.remove(namespace);
+            }
+        }
+    }
+
+    /// A namespace in which a pause has ended: the next one after this in their order, so that none keeps another waiting.
+    fn next(&self, after: &Arc<str>) -> Option<Ended> {
+        let mut later = self.held.range::<Arc<str>, _>((Excluded(after), Unbounded));
+        let (namespace, held) = later.next().or_else(|| self.held.iter().next())?;
+        Some(Ended {
+            namespace: namespace.clone(),
+            last: held.values().map(|held| held.end).max()?,
+        })
+    }
+
+    /// What was held back until these ends.
+    fn take(&mut self, ended: &Ended) -> Vec<ClusterFacts> {
+        let Some(held) = self.held.get_mut(&ended.namespace) else {
+            return Vec::new();
+        };
+        let taken = held.extract_if(.., |_, held| held.end <= ended.last);
+        let taken = taken.map(|(_, held)| held.facts).collect();
+        if held.is_empty() {
+            self.held.remove(&ended.namespace);
+        }
+        taken
+    }
+}
+
+// === impl Router ===
+
+impl Router {
+    /// What was seen of a Cluster whose pause has ended waits for its namespace's address objects.
+    pub(super) fn hold(&self, state: &mut State, namespace: &Arc<str>, facts: ClusterFacts) {
+        state.resuming.hold(namespace, facts);
+        self.ended.notify_one();
+    }
+
+    /// Waits until a pause has ended somewhere.
+    pub(super) async fn pause_ended(&self, after: &Arc<str>) -> Ended {
+        loop {
+            let ended = self.ended.notified();
+            if let Some(next) = self.state().resuming.next(after) {
+                return next;
+            }
+            ended.await;
+        }
+    }
+
+    /// Every address object of the namespace that was there after these ends was put in: the pools are told of them.
+    pub(super) fn resume(&self, ended: &Ended) {
+        let mut state = self.state();
+        for facts in state.resuming.take(ended) {
+            self.tell_cluster(&mut state, &ended.namespace, facts);
+        }
+    }
+}
+
+/// Tells the [`Resumer`] that a pause has ended.
+pub(super) type PauseEnded = Notify;
+
+// === impl Resumer ===
+
+impl Resumer {
+    /// Works for as long as the process runs.
+    pub(super) async fn run(self) {
+        let mut backoff = Backoff::new(self.seed);
+        let mut said = None;
+        let mut after: Arc<str> = "".into();
+        loop {
+            let ended = self.router.pause_ended(&after).await;
+            after = ended.namespace.clone();
+            match self.list(&ended.namespace).await {
+                Ok(()) => {
+                    debug!(namespace = %after, "a Cluster is no longer paused; its pools go on");
+                    self.router.resume(&ended);
+                    backoff.reset();
+                    said = None;
+                }
+                Err(why) => {
+                    let why = super::bounded(why);
+                    if said.as_ref() != Some(&why) {
+                        warn!(
+                            namespace = %after, why,
+                            "a Cluster is no longer paused, but its address objects cannot be listed: its pools stay paused; trying again"
+                        );
+                        said = Some(why);
+                    }
+                    sleep(backoff.next()).await;
+                }
+            }
+        }
+    }
+
+    /// Puts in every address object of the namespace.
+    async fn list(&self, namespace: &str) -> Result<(), String> {
+        for family in [ClaimKind::Metal3, ClaimKind::Capi] {
+            let kind = Kind::Addresses(family);
+            // Without Cluster API there are none of its kind; before a create that is looked at again (`absence.rs`).
+            let Some(version) = self.served.version(kind) else {
+                continue;
+            };
+            let mut pages = Pages::new(self.client.clone(), kind, self.page_bytes);
+            let path = kind.collection(version, Some(namespace));
+            let mut next = String::new();
+            loop {
+                let page = pages
+                    .page(&path, &next)
+                    .await
+                    .map_err(|missing| match missing {
+                        Missing::Answer { status, body } => said_by_server(status, &body),
+                        Missing::Failed(why) => why,
+                    })?;
+                // One that cannot be read is reported by the watch.
+                for object in page.objects.into_iter().flatten() {
+                    self.router.seen(kind, version, By::Answer, object);
+                }
+                if page.next.is_empty() {
+                    break;
+                }
+                next = page.next;
+            }
+        }
+        Ok(())
+    }
+}

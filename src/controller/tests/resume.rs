@@ -1,0 +1,136 @@
+//! When pools hear of the end of a pause.
+
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+
+use super::fixture::{Asked, Say, address_spec, object, server, until, wire};
+use super::router::{World, world};
+use crate::api::{Kind, WireObject};
+use crate::controller::resume::Resumer;
+use crate::controller::served::Served;
+
+const PAUSED: &str = "cluster k paused true";
+const GOES_ON: &str = "cluster k paused false";
+
+fn cluster(version: u64, paused: bool) -> WireObject {
+    wire("k", "1", version, json!({ "paused": paused }))
+}
+
+/// A pool that knows of a paused Cluster.
+fn paused() -> World {
+    let world = world(None).with_pool("x");
+    world.seen(Kind::Clusters, cluster(1, true));
+    assert_eq!(world.told("x"), [PAUSED]);
+    world
+}
+
+fn page(objects: &[Value], next: &str) -> Say {
+    let metadata = json!({ "resourceVersion": "9", "continue": next });
+    Say::Status(200, json!({ "metadata": metadata, "items": objects }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_the_end_of_a_pause_is_told_after_every_address_object_of_the_namespace() {
+    let world = paused();
+    let address = |name: &str, uid: &str| object(name, uid, 5, address_spec("x"));
+    let answers = move |n: usize, _: &Asked| match n {
+        0 => Say::Status(500, json!({ "message": "busy" })),
+        1 => page(&[address("a", "10")], "more"),
+        2 => page(&[address("b", "11"), json!({ "spec": 7 })], ""),
+        _ => page(&[], ""),
+    };
+    let (client, asked) = server(answers);
+    let served = Arc::new(Served::new());
+    served.set(
+        Kind::Addresses(crate::api::ClaimKind::Capi),
+        Some("v1beta1"),
+    );
+    let resumer = Resumer {
+        client,
+        router: Arc::clone(&world.router),
+        served,
+        seed: 1,
+        page_bytes: 8 << 10,
+    };
+    tokio::spawn(resumer.run());
+    world.seen(Kind::Clusters, cluster(2, false));
+    let mut told = Vec::new();
+    until("the pool hears of the end", || {
+        told.extend(world.told("x"));
+        told.len() == 3
+    })
+    .await;
+    assert_eq!(told, ["address a 10", "address b 11", GOES_ON]);
+    let asked: Vec<String> = asked
+        .lock()
+        .unwrap()
+        .iter()
+        .map(|a| a.line.clone())
+        .collect();
+    let ours = "GET /apis/ipam.metal3.io/v1alpha1/namespaces/n/ipaddresses?limit=500";
+    let theirs = "GET /apis/ipam.cluster.x-k8s.io/v1beta1/namespaces/n/ipaddresses?limit=500";
+    assert_eq!(
+        asked,
+        [ours, ours, &format!("{ours}&continue=more"), theirs]
+    );
+    // A pool that begins later hears the same, and what changes then is told at once.
+    world.seen(
+        Kind::Claims(crate::api::ClaimKind::Metal3),
+        wire("c", "2", 2, super::fixture::claim_spec("z")),
+    );
+    assert_eq!(world.told("z")[0], GOES_ON);
+    world.seen(Kind::Clusters, cluster(3, true));
+    assert_eq!(world.told("x"), [PAUSED]);
+}
+
+#[tokio::test]
+async fn p3_a_list_that_began_before_a_pause_ended_does_not_count_for_it() {
+    let world = paused();
+    world.seen(Kind::Clusters, cluster(2, false));
+    let first = world.router.pause_ended(&"".into()).await;
+    // Seen anew meanwhile: it is the same end.
+    world.seen(Kind::Clusters, cluster(3, false));
+    assert_eq!(world.router.pause_ended(&"".into()).await, first);
+    world.seen(Kind::Clusters, cluster(4, true));
+    world.seen(Kind::Clusters, cluster(5, false));
+    world.router.resume(&first);
+    assert!(world.told("x").is_empty(), "another pause has ended since");
+    let second = world.router.pause_ended(&"".into()).await;
+    assert_ne!(second, first);
+    world.router.resume(&second);
+    assert_eq!(world.told("x"), [GOES_ON]);
+    world.router.resume(&second);
+    assert!(world.told("x").is_empty());
+}
+
+#[tokio::test]
+async fn p3_a_cluster_that_is_gone_meanwhile_does_not_come_back() {
+    let world = paused();
+    world.seen(Kind::Clusters, cluster(2, false));
+    let ended = world.router.pause_ended(&"".into()).await;
+    world.gone(Kind::Clusters, "k", "1");
+    world.router.resume(&ended);
+    assert_eq!(world.told("x"), ["cluster gone k"]);
+}
+
+#[tokio::test]
+async fn p3_namespaces_take_turns() {
+    let world = paused();
+    let of = |namespace: &str, version, paused| {
+        let mut cluster = cluster(version, paused);
+        cluster.metadata.namespace = namespace.into();
+        cluster
+    };
+    for namespace in ["a", "n", "z"] {
+        world.seen(Kind::Clusters, of(namespace, 1, true));
+        world.seen(Kind::Clusters, of(namespace, 2, false));
+    }
+    let mut after: Arc<str> = "".into();
+    let mut turns = Vec::new();
+    for _ in 0..4 {
+        after = world.router.pause_ended(&after).await.namespace;
+        turns.push(after.to_string());
+    }
+    assert_eq!(turns, ["a", "n", "z", "a"]);
+}
