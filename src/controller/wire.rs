@@ -168,6 +168,7 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
             resource_version,
             status,
             entries: _,
+            counts_only: _,
         } => json!({ "metadata": versioned(resource_version), "status": status }),
         Request::ClaimFinalizers {
             key: _,

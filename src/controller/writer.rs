@@ -1,10 +1,10 @@
 //! The one door through which requests leave: bounded in flight over all pools, fair between them, and only under the lease.
 //!
 //! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
-//! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve one
-//! with 1. Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write; Events come
-//! after both, but one in 64 requests may be one. Each request runs in its own task and fills its reply place exactly once,
-//! whatever happens.
+//! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve another.
+//! Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write; those that change
+//! counts alone are one in 32 or one in 60 ms while claims are served. Events come after all, but one in 64 requests may be
+//! one. Each request runs in its own task and fills its reply place exactly once, whatever happens.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use kube::Client;
 use tokio::sync::{Notify, Semaphore, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::PoolKey;
@@ -59,6 +59,15 @@ pub(super) struct Door {
 /// One of so many requests may be a write of a pool's status while others wait.
 const ONE_STATUS_IN: u32 = 16;
 
+/// One of so many requests may be a write of counts while there is work, and one in so much time. A burst of claims changes the
+/// counts of all its pools at once, and each of these writes costs the server as much as one for a claim.
+const ONE_COUNT_IN: u32 = 32;
+const COUNTS_APART: Duration = Duration::from_millis(60);
+
+/// Time without work after which counts are written as fast as the server takes them, and how many are in flight then.
+const REST: Duration = Duration::from_millis(500);
+const COUNTS_AT_REST: usize = 16;
+
 /// One of so many requests may be a write of an Event while others wait.
 const ONE_EVENT_IN: u32 = 64;
 
@@ -77,10 +86,18 @@ fn pause_after(reply: &Reply) -> Option<Duration> {
 struct Queue {
     /// What claims wait for.
     work: Lane,
-    /// Writes of pools' status. A burst changes that of all its pools, so with many pools these would take the slots of the work.
+    /// Writes of pools' status that say more than counts. With many pools these would take the slots of the work.
     status: Lane,
+    /// Writes of pools' counts.
+    counts: Lane,
     /// Requests of the work since the last status.
     since_status: u32,
+    /// Requests of the work since the last write of counts.
+    since_counts: u32,
+    /// When that one left.
+    counted: Option<Instant>,
+    /// When the last request of the work left or was answered.
+    worked: Option<Instant>,
     /// Writes of Events. Nothing waits for them.
     events: VecDeque<EventJob>,
     /// Other requests since the last of those.
@@ -89,9 +106,18 @@ struct Queue {
     closed: bool,
 }
 
-/// Waiting requests of one sort, by pool.
+/// What a request is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    Work,
+    Status,
+    Counts,
+}
+
+/// Requests of one sort: those that wait, by pool, and how many are in flight.
 #[derive(Default)]
 struct Lane {
+    in_flight: usize,
     waiting: HashMap<PoolKey, VecDeque<Job>>,
     /// Pools with requests, in the order of their turns.
     turns: VecDeque<PoolKey>,
@@ -119,19 +145,16 @@ enum Next {
 // === impl Queue ===
 
 impl Queue {
-    fn push(&mut self, job: Job) {
-        match job.request {
-            Request::PoolStatus { .. } => self.status.push(job),
-            Request::PoolMeta { .. }
-            | Request::ClaimFinalizers { .. }
-            | Request::ClaimStatus { .. }
-            | Request::CreateAddress(_)
-            | Request::DeleteAddress { .. }
-            | Request::AddressMeta { .. }
-            | Request::ReadCluster { .. }
-            | Request::ReadClaim { .. }
-            | Request::ReadAddress { .. } => self.work.push(job),
+    fn lane(&mut self, sort: Sort) -> &mut Lane {
+        match sort {
+            Sort::Work => &mut self.work,
+            Sort::Status => &mut self.status,
+            Sort::Counts => &mut self.counts,
         }
+    }
+
+    fn push(&mut self, job: Job) {
+        self.lane(sort(&job.request)).push(job);
     }
 
     /// The next request of the pools; a write of an Event when there is none, or when its turn has come.
@@ -147,20 +170,85 @@ impl Queue {
         event.or_else(|| self.pop_job().map(Next::Job))
     }
 
-    /// The next request of the work; a write of a status when there is none, or when its turn has come.
+    /// The next request of the work; a write of a status or of counts when there is none, or when its turn has come.
     fn pop_job(&mut self) -> Option<Job> {
         if self.since_status + 1 < ONE_STATUS_IN
-            && let Some(job) = self.work.pop()
+            && let Some(job) = self.pop_work()
         {
             self.since_status += 1;
             return Some(job);
         }
         self.since_status = 0;
-        self.status.pop().or_else(|| self.work.pop())
+        if let Some(job) = self.status.pop() {
+            return Some(job);
+        }
+        if self.may_count()
+            && let Some(job) = self.counts.pop()
+        {
+            self.since_counts = 0;
+            self.counted = Some(Instant::now());
+            return Some(job);
+        }
+        self.pop_work()
     }
 
-    fn is_empty(&self) -> bool {
-        self.work.turns.is_empty() && self.status.turns.is_empty() && self.events.is_empty()
+    fn pop_work(&mut self) -> Option<Job> {
+        let job = self.work.pop()?;
+        self.since_counts = self.since_counts.saturating_add(1);
+        self.worked = Some(Instant::now());
+        Some(job)
+    }
+
+    fn may_count(&self) -> bool {
+        self.counts_from().is_some_and(|at| at <= Instant::now())
+    }
+
+    /// From when on counts may be written, if nothing else happens until then; `None`: not before an answer.
+    fn counts_from(&self) -> Option<Instant> {
+        if self.counts.in_flight >= COUNTS_AT_REST {
+            return None;
+        }
+        let now = Instant::now();
+        let Some(counted) = self
+            .counted
+            .filter(|_| self.since_counts + 1 < ONE_COUNT_IN)
+        else {
+            return Some(now);
+        };
+        let apart = counted + COUNTS_APART;
+        let has_work = self.work.in_flight > 0 || !self.work.turns.is_empty();
+        if has_work {
+            return Some(apart);
+        }
+        Some(self.worked.map_or(now, |at| apart.min(at + REST)))
+    }
+
+    /// From when on something may be sent, if nothing else happens until then.
+    fn opens(&self) -> Option<Instant> {
+        let others = [&self.work, &self.status];
+        if others.iter().any(|lane| !lane.turns.is_empty()) || !self.events.is_empty() {
+            return Some(Instant::now());
+        }
+        self.counts_from().filter(|_| !self.counts.turns.is_empty())
+    }
+}
+
+/// What a request is for.
+fn sort(request: &Request) -> Sort {
+    match request {
+        Request::PoolStatus {
+            counts_only: true, ..
+        } => Sort::Counts,
+        Request::PoolStatus { .. } => Sort::Status,
+        Request::PoolMeta { .. }
+        | Request::ClaimFinalizers { .. }
+        | Request::ClaimStatus { .. }
+        | Request::CreateAddress(_)
+        | Request::DeleteAddress { .. }
+        | Request::AddressMeta { .. }
+        | Request::ReadCluster { .. }
+        | Request::ReadClaim { .. }
+        | Request::ReadAddress { .. } => Sort::Work,
     }
 }
 
@@ -175,17 +263,18 @@ impl Lane {
         waiting.push_back(job);
     }
 
-    /// The oldest request of the pool whose turn it is; the pool then goes to the end.
+    /// The oldest request of the pool whose turn it is; the pool then goes to the end. It counts as in flight.
     fn pop(&mut self) -> Option<Job> {
         let pool = self.turns.pop_front()?;
         let waiting = self.waiting.get_mut(&pool)?;
-        let job = waiting.pop_front();
+        let job = waiting.pop_front()?;
         if waiting.is_empty() {
             self.waiting.remove(&pool);
         } else {
             self.turns.push_back(pool);
         }
-        job
+        self.in_flight += 1;
+        Some(job)
     }
 }
 
@@ -269,7 +358,12 @@ impl Writer {
                 let stop = stop.clone();
                 failures.spawn("writer", async move {
                     let pause = match next {
-                        Next::Job(job) => writer.perform(job, &router).await,
+                        Next::Job(job) => {
+                            let sort = sort(&job.request);
+                            let pause = writer.perform(job, &router).await;
+                            writer.ended(sort);
+                            pause
+                        }
                         Next::Event(job) => writer.perform_event(job).await,
                     };
                     if let Some(pause) = pause {
@@ -290,6 +384,7 @@ impl Writer {
             (
                 std::mem::take(&mut queue.work),
                 std::mem::take(&mut queue.status),
+                std::mem::take(&mut queue.counts),
                 std::mem::take(&mut queue.events),
             )
         };
@@ -309,13 +404,28 @@ impl Writer {
         lost.is_none_or(|until| until < Instant::now())
     }
 
+    /// A request of this sort has its answer: counts may wait for that.
+    fn ended(&self, sort: Sort) {
+        let mut queue = self.queue();
+        let lane = queue.lane(sort);
+        lane.in_flight = lane.in_flight.saturating_sub(1);
+        if sort == Sort::Work {
+            queue.worked = Some(Instant::now());
+        }
+        drop(queue);
+        self.filled.notify_one();
+    }
+
+    /// Waits until something may be sent.
     async fn filled(&self) {
         loop {
             let filled = self.filled.notified();
-            if !self.queue().is_empty() {
-                return;
+            let opens = self.queue().opens();
+            match opens {
+                Some(at) if at <= Instant::now() => return,
+                Some(at) => _ = timeout_at(at, filled).await,
+                None => filled.await,
             }
-            filled.await;
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Request {
         status: Value,
         /// Ranges and pre-allocations of its spec.
         entries: usize,
+        /// Nothing but counts and `indexes` changed: it may be late.
+        counts_only: bool,
     },
     /// Merge patch of a claim's finalizers: ours on, or ours off.
     ClaimFinalizers {

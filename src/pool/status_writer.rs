@@ -258,6 +258,7 @@ impl Pool {
             return;
         }
         let (uid, version, entries) = (pool.uid.clone(), pool.version.clone(), pool.entries());
+        let is_urgent = self.ippool.status.is_urgent;
         let status = if self.is_paused() {
             self.paused_status()
         } else {
@@ -275,6 +276,7 @@ impl Pool {
                 resource_version: version,
                 status: Value::Object(status),
                 entries,
+                counts_only: !is_urgent,
             },
         );
         let shown = usize::try_from(self.counts.bound).unwrap_or(usize::MAX);

@@ -300,6 +300,7 @@ fn the_other_requests() {
                 resource_version: "2".into(),
                 status: json!({ "capacity": 3 }),
                 entries: 10_000,
+                counts_only: false,
             },
             format!("PATCH {ns}/ippools/prov/status{many}"),
             json!({ "metadata": { "resourceVersion": "2" }, "status": { "capacity": 3 } }),

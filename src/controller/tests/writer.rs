@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::fixture::{Asked, Say, failure, key, object, server, told};
+use super::fixture::{Asked, Say, failure, key, object, server, told, until};
 use crate::api::Kind;
 use crate::api::{AddressKey, ClaimKey, ClaimKind};
 use crate::controller::failure::Failures;
@@ -83,11 +83,16 @@ fn patch(name: &str) -> Request {
 }
 
 fn pool_status() -> Request {
+    status_of(false)
+}
+
+fn status_of(counts_only: bool) -> Request {
     Request::PoolStatus {
         uid: "u".into(),
         resource_version: "1".into(),
         status: json!({}),
         entries: 0,
+        counts_only,
     }
 }
 
@@ -156,6 +161,73 @@ async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_bef
         .collect();
     assert_eq!(statuses[..3], [15, 31, 42], "then nothing else is left");
     assert_eq!(statuses.len(), 20);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_few_while_claims_are_served_and_go_at_once_when_none_are() {
+    let now = Arc::new(Mutex::new(Vec::new()));
+    let answer = Arc::new(tokio::sync::Semaphore::new(0));
+    let service = {
+        let (now, answer) = (Arc::clone(&now), Arc::clone(&answer));
+        tower::service_fn(move |request: http::Request<kube::client::Body>| {
+            let (now, answer) = (Arc::clone(&now), Arc::clone(&answer));
+            async move {
+                // /apis/group/version/namespaces/n/resource/name
+                let name = request.uri().path().split('/').nth(7).unwrap().to_owned();
+                now.lock().unwrap().push(name.clone());
+                let is_claim = request.uri().path().contains("/ipclaims/");
+                if is_claim || name.starts_with("held") {
+                    answer.acquire().await.unwrap().forget();
+                }
+                let body = object(&name, "u", 7, json!({})).to_string();
+                let body = http_body_util::Full::new(bytes::Bytes::from(body));
+                Ok::<_, tower::BoxError>(http::Response::new(body))
+            }
+        })
+    };
+    let harness = harness(Client::new(service, "default"), 64, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let sent = |of: &str| {
+        let sent = now.lock().unwrap();
+        sent.iter().filter(|name| name.starts_with(of)).count()
+    };
+    let claims = |numbers: std::ops::Range<u64>| {
+        for i in numbers {
+            harness.submit("busy", &mailbox, 1000 + i, patch(&format!("claim-{i}")));
+        }
+    };
+    claims(0..1);
+    until("the first claim's request is sent", || sent("claim") == 1).await;
+    for i in 0..20 {
+        harness.submit(&format!("held-{i:02}"), &mailbox, i, status_of(true));
+    }
+    harness.submit("sudden", &mailbox, 2000, pool_status());
+    until("a status that says more does not wait", || {
+        sent("sudden") == 1
+    })
+    .await;
+    // One in 60 ms, while the claim has no answer.
+    until("the first counts are sent", || sent("held") == 1).await;
+    let since = Instant::now();
+    until("more counts are sent", || sent("held") == 5).await;
+    let took = since.elapsed().as_millis();
+    assert!((230..=300).contains(&took), "{took} ms");
+    // One in 32 requests.
+    claims(1..33);
+    until("claims' requests are sent", || sent("claim") == 33).await;
+    assert_eq!(sent("held"), 6);
+    // All claims are answered: half a second later counts go as there are places.
+    answer.add_permits(1);
+    until("only the claims wait for an answer, in their order", || {
+        answer.available_permits() == 0
+    })
+    .await;
+    answer.add_permits(40);
+    let since = Instant::now();
+    until("the others are sent", || sent("held") == 20).await;
+    assert!(since.elapsed().as_millis() <= 560, "{:?}", since.elapsed());
+    answer.add_permits(13);
+    assert_eq!(answers(&mailbox, 54).await.len(), 54);
 }
 
 #[tokio::test]

@@ -187,6 +187,7 @@ impl World {
                 resource_version,
                 status,
                 entries: _,
+                counts_only: _,
             } => self.patch_pool(resource_version, |pool| {
                 let mut stored = serde_json::to_value(&pool.status).unwrap();
                 json_patch::merge(&mut stored, status);
