@@ -221,13 +221,21 @@ pub(crate) async fn helm() -> Option<PathBuf> {
     BUILT.get_or_init(build).await.clone()
 }
 
-/// A port that was free a moment ago.
+/// A port that is free, and that this process gets once. It lies below those that the kernel gives to outgoing connections (from
+/// 32768 on by default): of these the scenarios open thousands, and one could take the port before the server has it.
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port()
+    const FIRST: u32 = 16_000;
+    const COUNT: u32 = 16_000;
+    static TAKEN: AtomicU32 = AtomicU32::new(0);
+    // Two runs at one time begin at different places.
+    let begin = std::process::id().wrapping_mul(97);
+    let is_free = |port: &u16| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok();
+    let next = || {
+        let number = begin.wrapping_add(TAKEN.fetch_add(1, Ordering::Relaxed));
+        u16::try_from(FIRST + number % COUNT).unwrap()
+    };
+    let mut ports = std::iter::repeat_with(next).take(COUNT as usize);
+    ports.find(is_free).expect("a free port")
 }
 
 impl ControlPlane {
