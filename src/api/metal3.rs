@@ -393,6 +393,12 @@ pub struct IPPoolStatus {
         description = "IPAddress object with the answer"
     ),
     printcolumn(
+        name = "IP",
+        type_ = "string",
+        json_path = ".status.ipAddress",
+        description = "Address in that object"
+    ),
+    printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status",
@@ -418,6 +424,9 @@ pub struct IPClaimStatus {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "reference_schema")]
     pub address: Option<ObjectReference>,
+    /// The address in that object, for people who list claims. Programs read the object. Example: 192.168.0.10
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ip_address: Option<IpText>,
     /// Why there is no address. The machine controller takes it as final. Example: Exhausted IP Pools
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_message: Option<String>,

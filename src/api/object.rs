@@ -59,6 +59,8 @@ pub struct Claim {
     pub cluster_required: bool,
     /// Name of the address object in its status.
     pub published: Option<Arc<str>>,
+    /// The address in `status.ipAddress` (IPClaim).
+    pub ip_address: Option<IpAddr>,
     /// Text in `status.errorMessage` (IPClaim).
     pub error_message: Option<String>,
     /// Its conditions (metav1 ones, in whatever place its version has them).
@@ -183,6 +185,7 @@ impl Claim {
                     cluster: label,
                     cluster_required: false,
                     published: text(&status, "/address/name").map(Arc::from),
+                    ip_address: text(&status, "/ipAddress").and_then(|ip| parse_ip(ip).ok()),
                     error_message: text(&status, "/errorMessage").map(str::to_owned),
                     conditions: conditions(status.get("conditions")),
                     old_conditions: Vec::new(),
@@ -206,6 +209,7 @@ impl Claim {
                     cluster_required: cluster.is_some(),
                     cluster,
                     published: text(&status, "/addressRef/name").map(Arc::from),
+                    ip_address: None,
                     error_message: None,
                     // v1beta1 keeps metav1 conditions apart from its own old kind, which has no `reason` for True.
                     conditions: conditions(

@@ -93,6 +93,7 @@ impl Ceiling {
             .await?;
         let status = ClaimStatus {
             published: Some(Some(object.name.clone())),
+            ip_address: (claim.kind == ClaimKind::Metal3).then_some(Some(address)),
             error_message: None,
             conditions: Some(vec![ready(stored.generation)]),
             old_conditions: Vec::new(),

@@ -257,6 +257,7 @@ fn versioned(resource_version: &ResourceVersion) -> Map<String, Value> {
 fn claim_status(namespace: &str, kind: ClaimKind, version: &str, status: &ClaimStatus) -> Value {
     let ClaimStatus {
         published,
+        ip_address,
         error_message,
         conditions,
         old_conditions,
@@ -269,6 +270,9 @@ fn claim_status(namespace: &str, kind: ClaimKind, version: &str, status: &ClaimS
                     .as_ref()
                     .map(|name| json!({ "name": name, "namespace": namespace }));
                 out.insert("address".into(), json!(reference));
+            }
+            if let Some(ip) = ip_address {
+                out.insert("ipAddress".into(), json!(ip));
             }
             if let Some(text) = error_message {
                 out.insert("errorMessage".into(), json!(text));

@@ -4,6 +4,7 @@ use crate::api::{Claim, ClaimKey, ResourceVersion, Uid};
 
 use super::answer::ClaimWrite;
 use super::case::{Case, Refused};
+use super::dropped::ClaimFields;
 use super::input::{Freshness, Object, Outcome, Reread, Scope};
 use super::machine::Pool;
 use super::request::{ClaimStatus, Decision};
@@ -127,13 +128,15 @@ impl Pool {
         stored: Option<&Claim>,
     ) {
         let fields = self.fields.entry(key.kind).or_default();
-        let before = (fields.dropped.clone(), fields.are_known);
+        let known =
+            |fields: &ClaimFields| (fields.dropped.clone(), fields.are_known, fields.is_ip_known);
+        let before = known(fields);
         let asked = fields.asked_by.take_if(|by| by == key).is_some();
         if let Some(stored) = stored {
             fields.dropped.learn_claim(sent, stored);
-            fields.are_known |= sent.conditions.is_some();
+            fields.answered(sent);
         }
-        if asked || before != (fields.dropped.clone(), fields.are_known) {
+        if asked || before != known(fields) {
             self.mark_all();
         }
     }

@@ -221,7 +221,7 @@ impl Pool {
         let Ok(addr) = object.address else {
             return Assessment::rest();
         };
-        let status = self.binding_status(key, claim, &object_key.name);
+        let status = self.binding_status(key, claim, &object_key.name, addr);
         let Some(status) = status.filter(|status| self.is_due(key, claim, status)) else {
             return Assessment::rest();
         };

@@ -22,6 +22,7 @@ const MESSAGE: &str = "conditions.message";
 const GENERATION: &str = "conditions.observedGeneration";
 /// Of a claim.
 const ADDRESS: &str = "address";
+const IP: &str = "ipAddress";
 const ERROR: &str = "errorMessage";
 
 /// The names of the fields that are not kept, of one kind.
@@ -97,12 +98,16 @@ impl Dropped {
     pub(super) fn learn_claim(&mut self, sent: &ClaimStatus, stored: &Claim) {
         let ClaimStatus {
             published,
+            ip_address,
             error_message,
             conditions,
             old_conditions: _,
         } = sent;
         if let Some(published) = published {
             self.set(ADDRESS, *published == stored.published);
+        }
+        if let Some(ip) = ip_address {
+            self.set(IP, *ip == stored.ip_address);
         }
         if let Some(error) = error_message {
             self.set(ERROR, *error == stored.error_message);
@@ -118,6 +123,7 @@ impl Dropped {
     pub(super) fn changes(&self, status: &ClaimStatus, before: Option<&Condition>) -> bool {
         let ClaimStatus {
             published,
+            ip_address,
             error_message,
             conditions,
             old_conditions: _,
@@ -128,17 +134,20 @@ impl Dropped {
             None => !self.has(CONDITIONS),
         });
         (published.is_some() && !self.has(ADDRESS))
+            || (ip_address.is_some() && !self.has(IP))
             || (error_message.is_some() && !self.has(ERROR))
             || ready
     }
 }
 
-/// What is known of the conditions of one claim kind.
+/// What is known of the fields of one claim kind that explain a claim to people, and that not every definition has.
 #[derive(Debug, Default)]
 pub(super) struct ClaimFields {
     pub(super) dropped: Dropped,
     /// Whether a claim has shown whole conditions, or a write has shown what is dropped of them.
     pub(super) are_known: bool,
+    /// The same of the address itself.
+    pub(super) is_ip_known: bool,
     /// The claim whose status is written to find out, while nothing is known: the others wait for its answer.
     pub(super) asked_by: Option<crate::api::ClaimKey>,
 }
@@ -148,5 +157,18 @@ impl ClaimFields {
     pub(super) fn see(&mut self, claim: &Claim) {
         let is_whole = |c: &Condition| !c.reason.is_empty() && c.observed_generation.is_some();
         self.are_known = self.are_known || claim.conditions.iter().any(is_whole);
+        self.is_ip_known |= claim.ip_address.is_some();
+    }
+
+    /// A write of this status was answered: what it has is known from now on.
+    pub(super) fn answered(&mut self, sent: &ClaimStatus) {
+        self.are_known |= sent.conditions.is_some();
+        self.is_ip_known |= sent.ip_address.is_some();
+    }
+
+    /// Whether it is known that the server keeps, or drops, what this status has.
+    pub(super) fn knows(&self, status: &ClaimStatus) -> bool {
+        (self.are_known || status.conditions.is_none())
+            && (self.is_ip_known || status.ip_address.is_none())
     }
 }

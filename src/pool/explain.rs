@@ -1,6 +1,8 @@
 //! What a claim's status shows (U1, U2, U3): its address, or why it has none. Written only when it differs from what is
 //! stored, so once per state.
 
+use std::net::IpAddr;
+
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -68,16 +70,20 @@ pub(super) fn with_condition(list: &[Condition], condition: Condition) -> Vec<Co
 }
 
 impl Pool {
-    /// The status that shows this object; `None` when it is stored already.
+    /// The status that shows this object and its address; `None` when it is stored already.
     pub(super) fn binding_status(
         &self,
         key: &ClaimKey,
         claim: &ClaimRecord,
         name: &std::sync::Arc<str>,
+        addr: IpAddr,
     ) -> Option<ClaimStatus> {
         let mut status = ClaimStatus::default();
         if claim.published.as_ref() != Some(name) {
             status.published = Some(Some(name.clone()));
+        }
+        if key.kind == ClaimKind::Metal3 && claim.ip_address != Some(addr) {
+            status.ip_address = Some(Some(addr));
         }
         if key.kind == ClaimKind::Metal3 && claim.error.is_some() {
             status.error_message = Some(None);
@@ -87,16 +93,15 @@ impl Pool {
     }
 
     /// Whether this status changes anything that the server keeps, and may be written now. As long as it is not known whether
-    /// the server keeps conditions, one claim's condition is written to find out.
+    /// the server keeps conditions and the address itself, one claim's are written to find out.
     pub(super) fn is_due(&self, key: &ClaimKey, claim: &ClaimRecord, status: &ClaimStatus) -> bool {
         let Some(fields) = self.fields.get(&key.kind) else {
             return *status != ClaimStatus::default();
         };
         let conditions = claim.conditions.list();
         let ready = conditions.iter().find(|c| c.type_ == "Ready");
-        let is_only_condition = status.published.is_none() && status.error_message.is_none();
-        let waits = is_only_condition
-            && !fields.are_known
+        let waits = status.is_explanation()
+            && !fields.knows(status)
             && fields.asked_by.as_ref().is_some_and(|by| by != key);
         fields.dropped.changes(status, ready) && !waits
     }
@@ -190,9 +195,11 @@ impl Pool {
             .in_condition(key.kind, waiting.message.clone());
         status.conditions = self.conditions_with(claim, false, reason, message);
         let moved = waiting.reason == Reason::AddressMissing;
-        if claim.published.is_some() && !moved && self.returning(key, case).is_none() {
+        let shows = claim.published.is_some() || claim.ip_address.is_some();
+        if shows && !moved && self.returning(key, case).is_none() {
             // U3: what it shows is none of its own.
-            status.published = Some(None);
+            status.published = claim.published.is_some().then_some(None);
+            status.ip_address = claim.ip_address.is_some().then_some(None);
         }
         if waiting.reason.is_passing() {
             let passed = later(since, PASSING);

@@ -122,9 +122,8 @@ impl Pool {
         let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
             return;
         };
-        let only_condition = status.published.is_none() && status.error_message.is_none();
         let fields = self.fields.entry(key.kind).or_default();
-        if only_condition && !fields.are_known {
+        if status.is_explanation() && !fields.knows(&status) {
             fields.asked_by = Some(key.clone());
         }
         let mut status = status;

@@ -198,6 +198,7 @@ pub(super) struct ClaimRecord {
     pub(super) cluster: Option<Arc<str>>,
     pub(super) cluster_required: bool,
     pub(super) published: Option<Arc<str>>,
+    pub(super) ip_address: Option<IpAddr>,
     pub(super) error: Option<Box<str>>,
     pub(super) conditions: Conditions,
     /// Others' conditions of the old kind, as they are stored.
@@ -216,6 +217,7 @@ impl ClaimRecord {
             cluster,
             cluster_required,
             published,
+            ip_address,
             error_message,
             conditions,
             old_conditions,
@@ -238,6 +240,7 @@ impl ClaimRecord {
             cluster,
             cluster_required,
             published,
+            ip_address,
             error: error_message.map(Box::from),
             conditions: Conditions::new(conditions),
             old_conditions: old_conditions.into_boxed_slice(),

@@ -131,12 +131,21 @@ pub enum Request {
 pub struct ClaimStatus {
     /// Name of the address object (`Some(None)`: remove the reference).
     pub published: Option<Option<Arc<str>>>,
+    /// `status.ipAddress` of an IPClaim (`Some(None)`: remove it). Ignored for an IPAddressClaim.
+    pub ip_address: Option<Option<IpAddr>>,
     /// `status.errorMessage` of an IPClaim (`Some(None)`: remove it). Ignored for an IPAddressClaim.
     pub error_message: Option<Option<String>>,
     /// The whole list of conditions as it shall stand, others' kept.
     pub conditions: Option<Vec<Condition>>,
     /// Others' conditions of the kind before metav1's, which stay beside ours in a version that has both. Only with `conditions`.
     pub old_conditions: Vec<Value>,
+}
+
+impl ClaimStatus {
+    /// Whether it changes only what explains the claim to people: neither its address object nor its error.
+    pub(super) fn is_explanation(&self) -> bool {
+        self.published.is_none() && self.error_message.is_none()
+    }
 }
 
 /// An address object to create (A13, A14).

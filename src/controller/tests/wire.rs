@@ -157,6 +157,7 @@ fn ready(status: &str, reason: &str) -> Condition {
 fn claim_status_of_every_version() {
     let bound = ClaimStatus {
         published: Some(Some("prov-192-168-0-10".into())),
+        ip_address: Some(Some([192, 168, 0, 10].into())),
         error_message: Some(None),
         conditions: Some(vec![ready("True", "AddressAllocated")]),
         old_conditions: Vec::new(),
@@ -172,7 +173,7 @@ fn claim_status_of_every_version() {
             ClaimKind::Metal3,
             "v1beta2",
             "/apis/ipam.metal3.io/v1alpha1/namespaces/metal/ipclaims/c1/status",
-            json!({ "address": { "name": "prov-192-168-0-10", "namespace": "metal" }, "errorMessage": null, "conditions": [condition] }),
+            json!({ "address": { "name": "prov-192-168-0-10", "namespace": "metal" }, "ipAddress": "192.168.0.10", "errorMessage": null, "conditions": [condition] }),
         ),
         (
             ClaimKind::Capi,
@@ -208,6 +209,7 @@ fn claim_status_of_every_version() {
     }
     let taken_back = ClaimStatus {
         published: Some(None),
+        ip_address: Some(None),
         error_message: Some(Some("Exhausted IP Pools".into())),
         conditions: None,
         old_conditions: Vec::new(),
@@ -220,7 +222,7 @@ fn claim_status_of_every_version() {
     };
     assert_eq!(
         said(&request(ClaimKind::Metal3), &served("v1beta2")).1["status"],
-        json!({ "address": null, "errorMessage": "Exhausted IP Pools" })
+        json!({ "address": null, "ipAddress": null, "errorMessage": "Exhausted IP Pools" })
     );
     assert_eq!(
         said(&request(ClaimKind::Capi), &served("v1beta2")).1["status"],

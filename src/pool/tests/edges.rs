@@ -8,7 +8,7 @@ use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 use crate::api::names::{PAUSED_ANNOTATION, POOL_FINALIZER};
 
 /// Every field of ours in a status, and each field of a condition.
-const FIELDS: [&str; 15] = [
+const FIELDS: [&str; 18] = [
     "lastUpdated",
     "indexes",
     "capacity",
@@ -16,6 +16,8 @@ const FIELDS: [&str; 15] = [
     "available",
     "reserved",
     "outOfRange",
+    "availableIPCount",
+    "utilization",
     "waitingClaims",
     "observedGeneration",
     "errorMessage",
@@ -24,6 +26,7 @@ const FIELDS: [&str; 15] = [
     "conditions.message",
     "conditions.observedGeneration",
     "conditions.lastTransitionTime",
+    "ipAddress",
 ];
 
 fn count(world: &World, of: fn(&Request) -> bool) -> usize {
@@ -148,12 +151,41 @@ fn a_new_claim_comes_before_conditions_of_bound_ones() {
 #[test]
 fn a_restart_on_a_server_without_conditions_writes_to_one_claim_of_many() {
     let mut world = taken_over(200);
-    world.drops = ["conditions"].into();
+    world.drops = ["conditions", "ipAddress"].into();
     world.pass(60);
     assert_eq!(count(&world, is_claim_status), 1);
     world.restart();
     world.pass(60);
     assert_eq!(count(&world, is_claim_status), 2);
+}
+
+#[test]
+fn u1_bound_claims_of_an_older_version_show_their_address_after_one_write_each() {
+    let mut world = taken_over(200);
+    world.drops = ["ipAddress"].into();
+    world.pass(60);
+    assert_eq!(world.reason(M, "c200"), "AddressAllocated");
+    let before = count(&world, is_claim_status);
+    // The definitions are replaced, and a new leader comes.
+    world.drops.clear();
+    world.restart();
+    world.pass(60);
+    assert_eq!(count(&world, is_claim_status) - before, 200);
+    let shown = world.claim(M, "c200").ip_address;
+    assert_eq!(shown, Some([10, 0, 0, 200].into()));
+}
+
+#[test]
+fn u3_an_address_that_a_claim_shows_and_has_not_is_corrected_or_taken_away() {
+    let mut world = busy(&[]);
+    for name in ["a", "c"] {
+        world.edit_claim(&claim_key(M, name), |claim| {
+            claim.ip_address = Some([10, 9, 9, 9].into());
+        });
+    }
+    world.pass(5);
+    assert_eq!(world.claim(M, "a").ip_address, Some([10, 0, 0, 1].into()));
+    assert_eq!(world.claim(M, "c").ip_address, None);
 }
 
 #[test]

@@ -227,6 +227,11 @@ impl World {
                 {
                     claim.published.clone_from(published);
                 }
+                if let Some(ip) = &status.ip_address
+                    && !drops.contains("ipAddress")
+                {
+                    claim.ip_address = *ip;
+                }
                 if let Some(error) = &status.error_message
                     && !drops.contains("errorMessage")
                 {

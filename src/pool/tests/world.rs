@@ -395,6 +395,7 @@ impl World {
             cluster: None,
             cluster_required: false,
             published: None,
+            ip_address: None,
             error_message: None,
             conditions: Vec::new(),
             old_conditions: Vec::new(),
