@@ -19,6 +19,7 @@ use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
 use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
 use crate::observe::health::Check;
 use crate::observe::logs::Level;
+use crate::observe::metrics::Metrics;
 use crate::webhook::{Certificates, Keeper, Own, Scope, Source};
 
 /// Client-go's defaults for a rate of which only the other half is given.
@@ -193,13 +194,17 @@ impl Manager {
         for warning in self.warnings().iter().chain(&unspoken) {
             tracing::warn!("{warning}");
         }
-        let certificates = self.certificates(&tls)?;
+        let metrics: Arc<Metrics> = Arc::default();
+        let certificates = self.certificates(&tls, &metrics)?;
         let shutdown = signals::shutdown()?;
         let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
         let url = config.cluster_url.to_string();
         let host = host(&config.cluster_url);
         let namespace = config.default_namespace.clone();
-        let settings = self.settings(&namespace);
+        let settings = Settings {
+            metrics: Arc::clone(&metrics),
+            ..self.settings(&namespace)
+        };
         let watches = controller::client(config.clone())?;
         let writes = controller::client(config.clone())?;
         // Strangers cause TokenReviews: these shall not share a connection with the watches.
@@ -216,7 +221,6 @@ impl Manager {
                  with: metal3-ipam crds | kubectl apply -f -"
             );
         }
-        let metrics = Arc::clone(&settings.metrics);
         let [watches, writes, reviews] =
             [watches, writes, reviews].map(|client| controller::counted(client, &host, &metrics));
         let controller = Controller::new(watches.clone(), writes, settings);
@@ -288,7 +292,11 @@ impl Manager {
     /// Where the webhook's certificate comes from; `None` when no webhook is served. A manager without certificates, as outside
     /// of a cluster, is whole without a webhook; one whose Deployment mounts a folder, or names one, waits for what shall be
     /// in it.
-    fn certificates(&self, tls: &TlsOptions) -> anyhow::Result<Option<Arc<Certificates>>> {
+    fn certificates(
+        &self,
+        tls: &TlsOptions,
+        metrics: &Arc<Metrics>,
+    ) -> anyhow::Result<Option<Arc<Certificates>>> {
         if self.webhook_self_signed && self.webhook_cert_dir.is_some() {
             anyhow::bail!(
                 "--webhook-self-signed and --webhook-cert-dir are two sources of one certificate; give one of them"
@@ -298,7 +306,7 @@ impl Manager {
             return Ok(None);
         }
         if self.webhook_self_signed {
-            let certificates = Certificates::new(Source::Given, tls.clone());
+            let certificates = Certificates::new(Source::Given, tls.clone(), Arc::clone(metrics));
             return Ok(Some(Arc::new(certificates)));
         }
         let folder = match &self.webhook_cert_dir {
@@ -311,7 +319,8 @@ impl Manager {
                 return Ok(None);
             }
         };
-        let certificates = Certificates::new(Source::Folder(folder), tls.clone());
+        let certificates =
+            Certificates::new(Source::Folder(folder), tls.clone(), Arc::clone(metrics));
         Ok(Some(Arc::new(certificates)))
     }
 

@@ -44,6 +44,8 @@ struct Inner {
     reserved: usize,
     /// When the first thing came in since the worker last looked.
     since: Option<Instant>,
+    /// When the worker began with what it works off now.
+    turn_begun: Option<Instant>,
     /// The run ends: the worker leaves as soon as nothing is in here and no answer is due.
     stopping: bool,
     closed: bool,
@@ -147,7 +149,20 @@ impl Mailbox {
 
     /// The worker looks: how long something has lain here, `None` when nothing came since it last looked.
     pub(super) fn turn_begins(&self) -> Option<Duration> {
-        self.inner().since.take().map(|since| since.elapsed())
+        let mut inner = self.inner();
+        let since = inner.since.take()?;
+        inner.turn_begun = Some(Instant::now());
+        Some(since.elapsed())
+    }
+
+    /// The worker has worked off what it began with.
+    pub(super) fn turn_ends(&self) {
+        self.inner().turn_begun = None;
+    }
+
+    /// For how long the worker has worked on what it began with; `None` when it has nothing in hand.
+    pub(super) fn turn_lasts(&self) -> Option<Duration> {
+        self.inner().turn_begun.map(|begun| begun.elapsed())
     }
 
     /// The next input or question.

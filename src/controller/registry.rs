@@ -1,6 +1,7 @@
 //! The pools that have a worker now. The router alone writes it; metrics, views and the webhook's facts read it.
 
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use dashmap::DashMap;
 
@@ -45,6 +46,9 @@ pub(super) struct Load {
     pub(super) queued: usize,
     /// Objects and answers that pools have not taken yet, over all pools.
     pub(super) backlog: usize,
+    /// For how long workers have worked on what they have in hand: all together, and the longest.
+    pub(super) unfinished: Duration,
+    pub(super) longest: Duration,
 }
 
 /// Every pool's handle.
@@ -85,6 +89,9 @@ impl Registry {
             load.backlog += depth;
             load.queued += usize::from(depth > 0);
             load.busy += usize::from(!handle.mailbox.is_idle());
+            let turn = handle.mailbox.turn_lasts().unwrap_or_default();
+            load.unfinished += turn;
+            load.longest = load.longest.max(turn);
         }
         load
     }

@@ -140,6 +140,8 @@ impl View {
             busy: load.busy,
             queued: load.queued,
             backlog: load.backlog,
+            unfinished: load.unfinished,
+            longest: load.longest,
         }
     }
 

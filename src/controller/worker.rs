@@ -73,6 +73,7 @@ impl Worker {
             }
             self.publish();
             if waited.is_some() {
+                self.mailbox.turn_ends();
                 self.counts.metrics().work_ends(begun.elapsed());
             }
             if steps == BATCH {

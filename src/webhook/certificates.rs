@@ -16,6 +16,8 @@ use tracing::{info, warn};
 
 use listen::TlsOptions;
 
+use crate::observe::metrics::Metrics;
+
 /// Reads of a folder before its pair is given up as one that does not fit together.
 const READS: usize = 3;
 
@@ -41,6 +43,7 @@ pub enum Source {
 pub struct Certificates {
     source: Source,
     options: TlsOptions,
+    metrics: Arc<Metrics>,
     state: Mutex<State>,
 }
 
@@ -55,10 +58,11 @@ struct State {
 
 impl Certificates {
     /// A source of certificates from which nothing is read yet.
-    pub fn new(source: Source, options: TlsOptions) -> Self {
+    pub fn new(source: Source, options: TlsOptions, metrics: Arc<Metrics>) -> Self {
         Self {
             source,
             options,
+            metrics,
             state: Mutex::default(),
         }
     }
@@ -79,6 +83,7 @@ impl Certificates {
     /// What to serve to a connection of this moment.
     pub(super) fn current(&self) -> Result<Arc<ServerConfig>, String> {
         let found = self.find();
+        self.metrics.read_certificate(&found);
         let mut state = self.state();
         match found {
             Ok((pair, config)) => {

@@ -91,6 +91,7 @@ const PARTS: [(&str, &[&str]); 6] = [
         "Under the names that dashboards of other controllers read",
         &[
             "controller_runtime_",
+            "certwatcher_",
             "workqueue_",
             "rest_client_",
             "leader_election_",

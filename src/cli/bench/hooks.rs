@@ -180,7 +180,7 @@ async fn serve(
 ) -> anyhow::Result<(SocketAddr, String, CancellationToken)> {
     let names = [Ipv4Addr::LOCALHOST.to_string()];
     let (authority, pair) = webhook::self_signed(&names).context("cannot make a certificate")?;
-    let certificates = Certificates::new(Source::Given, TlsOptions::default());
+    let certificates = Certificates::new(Source::Given, TlsOptions::default(), Arc::default());
     certificates.give(pair);
     let server = Webhook::bind((Ipv4Addr::LOCALHOST, 0).into())
         .await

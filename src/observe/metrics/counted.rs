@@ -42,6 +42,9 @@ pub struct Metrics {
     pub(super) reviews: IntCounterVec,
     pub(super) review_seconds: HistogramVec,
     pub(super) reviews_in_flight: IntGaugeVec,
+    pub(super) certificates_read: IntCounter,
+    pub(super) certificates_unread: IntCounter,
+    pub(super) panics: IntCounterVec,
     pub(super) vectors: Vectors,
     /// The two results of a step, looked up once.
     pub(super) succeeded: IntCounter,
@@ -162,6 +165,14 @@ impl Metrics {
         self.secret_repairs
             .with_label_values(&[repair.label()])
             .inc();
+    }
+
+    /// The webhook's certificate was looked up, and `Ok` when there was one that can be served.
+    pub fn read_certificate<T, E>(&self, found: &Result<T, E>) {
+        self.certificates_read.inc();
+        if found.is_err() {
+            self.certificates_unread.inc();
+        }
     }
 
     /// There was no place for an Event, or the API server refuses it.

@@ -207,6 +207,21 @@ impl Metrics {
                 "Requests to the webhook server that are not answered yet.",
                 &["webhook"],
             ),
+            certificates_read: IntCounter::new(
+                "certwatcher_read_certificate_total",
+                "Times that the webhook's certificate was looked up: once for each connection, and for each look at the readiness.",
+            )
+            .expect(CONSTANT),
+            certificates_unread: IntCounter::new(
+                "certwatcher_read_certificate_errors_total",
+                "Times that there was none, or one that cannot be served; the last good one is served on.",
+            )
+            .expect(CONSTANT),
+            panics: counter(
+                "controller_runtime_reconcile_panics_total",
+                "Steps of pool workers that panicked. Always 0: a panic ends the process, and the next one starts with a clean state.",
+                by_controller,
+            ),
             vectors,
         };
         metrics.begin();
@@ -265,6 +280,7 @@ impl Metrics {
             .with_label_values(&[env!("CARGO_PKG_VERSION"), revision])
             .set(1);
         self.reconcile_errors.with_label_values(&[CONTROLLER]);
+        self.panics.with_label_values(&[CONTROLLER]);
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         self.most_workers
             .with_label_values(&[CONTROLLER])
@@ -301,6 +317,9 @@ impl Metrics {
             reviews,
             review_seconds,
             reviews_in_flight,
+            certificates_read,
+            certificates_unread,
+            panics,
             vectors,
             succeeded: _,
             failed: _,
@@ -320,6 +339,7 @@ impl Metrics {
             &vectors.retries,
             requests,
             reviews,
+            panics,
         ] {
             registry.register(Box::new(counters.clone()))?;
         }
@@ -342,7 +362,9 @@ impl Metrics {
         ] {
             registry.register(Box::new(gauges.clone()))?;
         }
-        registry.register(Box::new(events_dropped.clone()))?;
+        for counter in [events_dropped, certificates_read, certificates_unread] {
+            registry.register(Box::new(counter.clone()))?;
+        }
         registry.register(Box::new(decision.clone()))?;
         registry.register(Box::new(in_flight.clone()))
     }

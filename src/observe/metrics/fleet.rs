@@ -1,6 +1,7 @@
 //! What a scrape reads of the running controller: the series over all pools, and through `pools.rs` those of each.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
@@ -59,8 +60,18 @@ const MAILBOX: Shape = Shape::gauge(
 );
 const QUEUE: Shape = Shape::gauge(
     "workqueue_depth",
+    &["name", "controller", "priority"],
+    "Pools with something to take in. All have the priority 0: they take turns.",
+);
+const UNFINISHED: Shape = Shape::gauge(
+    "workqueue_unfinished_work_seconds",
     &["name", "controller"],
-    "Pools with something to take in.",
+    "Time that workers have spent so far on what they have in hand, all together, in seconds. It grows where one hangs.",
+);
+const LONGEST: Shape = Shape::gauge(
+    "workqueue_longest_running_processor_seconds",
+    &["name", "controller"],
+    "The longest time that a worker has spent so far on what it has in hand, in seconds.",
 );
 
 /// Thresholds of the states, as the alerts have them.
@@ -77,7 +88,9 @@ pub(super) struct Fleet {
 
 impl Fleet {
     pub(super) fn new(look: Look, mode: PoolMetrics) -> Self {
-        let fixed = [POOLS, WAITING, PROBLEMS, SYNCED, WORKERS, MAILBOX, QUEUE];
+        let fixed = [
+            POOLS, WAITING, PROBLEMS, SYNCED, WORKERS, MAILBOX, QUEUE, UNFINISHED, LONGEST,
+        ];
         let shapes = fixed.iter().chain(&ADDRESSES).chain(&pools::SHAPES);
         let descs = shapes.map(Shape::desc).collect();
         Self { look, mode, descs }
@@ -153,6 +166,9 @@ fn over_all(sight: &Sight) -> Vec<MetricFamily> {
     let workers = [("busy", sight.busy), ("idle", idle)];
     let workers = workers.map(|(state, n)| WORKERS.series(&[state], n as f64));
     let name = super::counted::CONTROLLER;
+    let of_queue = |shape: &Shape, time: Duration| {
+        shape.family(vec![shape.series(&[name, name], time.as_secs_f64())])
+    };
     let mut families = vec![
         by(&POOLS, states),
         one(&WAITING, waiting as f64),
@@ -160,7 +176,9 @@ fn over_all(sight: &Sight) -> Vec<MetricFamily> {
         SYNCED.family(synced.collect()),
         WORKERS.family(workers.to_vec()),
         one(&MAILBOX, sight.backlog as f64),
-        QUEUE.family(vec![QUEUE.series(&[name, name], sight.queued as f64)]),
+        QUEUE.family(vec![QUEUE.series(&[name, name, "0"], sight.queued as f64)]),
+        of_queue(&UNFINISHED, sight.unfinished),
+        of_queue(&LONGEST, sight.longest),
     ];
     for (shape, sum) in ADDRESSES.iter().zip(sums) {
         families.push(one(shape, sum as f64));

@@ -28,6 +28,7 @@ pub use pools::PoolMetrics;
 
 use std::io::{self, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -48,6 +49,10 @@ pub struct Sight {
     pub queued: usize,
     /// Inputs that the pools have not taken yet.
     pub backlog: usize,
+    /// For how long workers have worked on what they have in hand, all together.
+    pub unfinished: Duration,
+    /// The longest of these.
+    pub longest: Duration,
 }
 
 /// Returns what a scrape of the metrics shows of the pools and kinds.

@@ -106,7 +106,7 @@ fn what_can_be_known_beforehand_is_there_from_the_start() {
         "controller_runtime_reconcile_total{controller=\"ippool\",result=\"error\"}",
         "controller_runtime_reconcile_errors_total{controller=\"ippool\"}",
         "controller_runtime_active_workers{controller=\"ippool\"}",
-        "workqueue_depth{name=\"ippool\",controller=\"ippool\"}",
+        "workqueue_depth{name=\"ippool\",controller=\"ippool\",priority=\"0\"}",
     ] {
         assert_eq!(start.get(series), Some(&0.0), "{series}");
     }

@@ -25,7 +25,11 @@ use super::super::*;
 async fn without_certificate_it_is_not_ready_and_serves_once_there_is_one() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::Folder(folder.path().join("certs"));
-    let certificates = Arc::new(Certificates::new(source, TlsOptions::default()));
+    let certificates = Arc::new(Certificates::new(
+        source,
+        TlsOptions::default(),
+        Arc::default(),
+    ));
     let server = Running::with(
         Authority::new(),
         Arc::clone(&certificates),
@@ -147,7 +151,11 @@ async fn a_hundred_rotations_under_200_reviews_a_second_and_none_fails() {
     let (first, mut certificate) = authority.pair();
     put(folder.path(), 0, &first);
     let source = Source::Folder(folder.path().to_owned());
-    let certificates = Arc::new(Certificates::new(source, TlsOptions::default()));
+    let certificates = Arc::new(Certificates::new(
+        source,
+        TlsOptions::default(),
+        Arc::default(),
+    ));
     let server = Running::with(authority, certificates, BTreeMap::new(), Scope::default()).await;
 
     let (reviews, stop) = (Arc::new(Reviews::default()), CancellationToken::new());

@@ -126,7 +126,7 @@ pub(super) struct Running {
 impl Running {
     pub(super) async fn start(known: BTreeMap<Question, Answer>, scope: Scope) -> Self {
         let authority = Authority::new();
-        let certificates = Certificates::new(Source::Given, TlsOptions::default());
+        let certificates = Certificates::new(Source::Given, TlsOptions::default(), Arc::default());
         certificates.give(authority.pair().0);
         Self::with(authority, certificates.into(), known, scope).await
     }

@@ -44,7 +44,7 @@ impl Serving {
 
     pub(crate) async fn start(world: &World) -> Self {
         let (ca_pem, pair) = self_signed(&["127.0.0.1".to_owned()]).unwrap();
-        let certificates = Certificates::new(Source::Given, TlsOptions::default());
+        let certificates = Certificates::new(Source::Given, TlsOptions::default(), Arc::default());
         certificates.give(pair);
         let scope = Scope {
             namespace: Some(world.namespace.clone()),

@@ -73,7 +73,11 @@ impl Replicas {
         let stop = CancellationToken::new();
         let (mut servers, metrics) = (Vec::new(), world.view().metrics());
         for replica in 0..3 {
-            let certificates = Arc::new(Certificates::new(Source::Given, TlsOptions::default()));
+            let certificates = Arc::new(Certificates::new(
+                Source::Given,
+                TlsOptions::default(),
+                Arc::default(),
+            ));
             assert!(certificates.ready().is_err(), "nothing is made yet");
             let webhook = Webhook::bind((Ipv4Addr::LOCALHOST, 0).into())
                 .await
@@ -142,7 +146,11 @@ impl Replicas {
 /// The Secret of another installation whose webhook has the same names: whole, and its parts belong together.
 async fn of_another_installation(world: &World) -> Secret {
     const ANOTHER: &str = "another-installation";
-    let certificates = Arc::new(Certificates::new(Source::Given, TlsOptions::default()));
+    let certificates = Arc::new(Certificates::new(
+        Source::Given,
+        TlsOptions::default(),
+        Arc::default(),
+    ));
     let own = own(world, ANOTHER);
     let keeper = Keeper::new(
         world.client.clone(),
