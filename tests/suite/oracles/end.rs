@@ -231,6 +231,18 @@ impl End {
                     all.insert((kind, name), object);
                 }
                 _ => {
+                    let shown = text_of(&object, "/status/address/name");
+                    let shown = shown.map(|shown| beside(&name, shown));
+                    let shown = shown.and_then(|shown| self.0.get(&("IPAddress", shown)));
+                    let shown = shown.and_then(|shown| text_of(shown, "/spec/address"));
+                    if let Some(ip) = object.pointer_mut("/status/ipAddress") {
+                        let is_right = shown == ip.as_str();
+                        *ip = json!(if is_right {
+                            "of the object"
+                        } else {
+                            "of no object"
+                        });
+                    }
                     for reference in ["/status/address/name", "/status/addressRef/name"] {
                         if let Some(name) = object.pointer_mut(reference) {
                             *name = json!("some object");
