@@ -4,6 +4,7 @@
 //! ```text
 //!   lint.rs   the 17 rules of grafana/dashboard-linter, each shown to catch a violation
 //!   alerts.rs dashboards/alerts.yaml <-> docs/runbooks <-> dashboards/alerts_test.yaml, and docs/metrics.md
+//!   objects.rs deploy/monitoring/kube-state-metrics.yaml <-> the definitions
 //!   scraper.rs  proof.rs  the program under load, scraped by Prometheus: every expression returns data
 //! ```
 
@@ -14,6 +15,7 @@
 
 mod alerts;
 mod lint;
+mod objects;
 mod promql;
 mod proof;
 mod scraper;

@@ -29,15 +29,16 @@ const COPIED: [(&str, &str); 12] = [
     ("deploy/webhook", "webhook"),
 ];
 
-/// Files of these folders that the chart does not need: kustomize's own, patches, the bench's dashboard, and the alerts, whose
-/// PrometheusRule is copied.
-const LEFT_OUT: [&str; 7] = [
+/// Files of these folders that the chart does not need: kustomize's own, patches, the bench's dashboard, the file for another
+/// program, and the alerts, whose PrometheusRule is copied.
+const LEFT_OUT: [&str; 8] = [
     "deploy/cert-manager/authority.yaml",
     "deploy/cert-manager/webhook.yaml",
     "dashboards/alerts.yaml",
     "dashboards/benchmark.json",
     "dashboards/alerts_test.yaml",
     "crds/Kustomization",
+    "monitoring/kube-state-metrics.yaml",
     "kustomization.yaml",
 ];
 
