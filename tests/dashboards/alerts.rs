@@ -37,7 +37,14 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
         assert_eq!(url, format!("docs/runbooks/{name}.md"));
         let page = fs::read_to_string(tree(url)).unwrap_or_else(|e| panic!("{url}: {e}"));
         assert!(page.starts_with(&format!("# {name}\n")), "{url}");
-        for part in ["## What it means", "## What to look at", "## What to do"] {
+        for part in [
+            "## What it means",
+            "## Who is affected",
+            "## What to look at",
+            "## Causes",
+            "## What to do",
+            "## When to escalate",
+        ] {
             assert!(page.contains(part), "{url} lacks {part:?}");
         }
         for text in ["summary", "description"] {
