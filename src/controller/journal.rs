@@ -5,7 +5,8 @@ use tracing::{info, warn};
 use crate::api::PoolKey;
 use crate::pool::Decision;
 
-/// Logs one decision: at info what is normal, at warn what a person should look at.
+/// Logs one decision: at info what is normal, at warn what a person should look at. No field is called `message`: that is the
+/// name of the line itself, and a JSON object would have it twice.
 pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
     match decision {
         Decision::Allocated { claim, address } => {
@@ -25,17 +26,104 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
             uid: _,
             reason,
             message,
-        } => info!(%pool, %claim, reason, message, "claim waits"),
+        } => info!(%pool, %claim, reason, says = message, "claim waits"),
         Decision::Pool {
             condition,
             before: _,
             status,
             reason,
             message,
-        } => info!(%pool, condition, status, reason, message, "pool changed"),
-        Decision::NearlyFull { message } => warn!(%pool, message, "pool nearly full"),
-        Decision::Problem { kind, message } => warn!(%pool, kind, message, "problem"),
-        Decision::Repaired { kind, message } => info!(%pool, kind, message, "problem is gone"),
+        } => info!(%pool, condition, status, reason, says = message, "pool changed"),
+        Decision::NearlyFull { message } => warn!(%pool, says = message, "pool nearly full"),
+        Decision::Problem { kind, message } => warn!(%pool, kind, says = message, "problem"),
+        Decision::Repaired { kind, message } => {
+            info!(%pool, kind, says = message, "problem is gone");
+        }
         Decision::Retrying { what, why } => warn!(%pool, what, why, "trying again"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::api::{ClaimKey, ClaimKind};
+
+    #[derive(Clone, Default)]
+    struct Log(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Log {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn every_line_is_a_json_object_with_each_key_once() {
+        let log = Log::default();
+        let writer = log.clone();
+        let json = tracing_subscriber::fmt().json().flatten_event(true);
+        let subscriber = json.with_writer(move || writer.clone()).finish();
+        let pool = PoolKey {
+            namespace: "n".into(),
+            name: "p".into(),
+        };
+        let claim = ClaimKey {
+            kind: ClaimKind::Metal3,
+            name: "c".into(),
+        };
+        let text = || "some words".to_owned();
+        let decisions = [
+            Decision::Waiting {
+                claim,
+                uid: "u".into(),
+                reason: "PoolExhausted",
+                message: text(),
+            },
+            Decision::Pool {
+                condition: "Ready",
+                before: None,
+                status: true,
+                reason: "Ready",
+                message: text(),
+            },
+            Decision::NearlyFull { message: text() },
+            Decision::Problem {
+                kind: "Leak",
+                message: text(),
+            },
+            Decision::Repaired {
+                kind: "Leak",
+                message: text(),
+            },
+            Decision::Retrying {
+                what: text(),
+                why: text(),
+            },
+        ];
+        tracing::subscriber::with_default(subscriber, || {
+            for decision in &decisions {
+                tell(&pool, decision);
+            }
+        });
+        let lines = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert_eq!(lines.lines().count(), decisions.len());
+        for line in lines.lines() {
+            let read: Value = serde_json::from_str(line).unwrap();
+            let keys = read.as_object().unwrap().keys();
+            for key in keys {
+                let times = line.matches(&format!("\"{key}\":")).count();
+                assert_eq!(times, 1, "{key} in {line}");
+            }
+            assert_ne!(read["message"], "some words", "{line}");
+        }
     }
 }

@@ -217,6 +217,15 @@ impl Pool {
         }
     }
 
+    /// Whether objects of this claim are reported as a leak now.
+    pub(super) fn is_reported_leak(&self, claim: &ClaimKey) -> bool {
+        self.counts.kinds.contains_key(LEAK)
+            && self
+                .counts
+                .problems
+                .contains_key(&(LEAK, claim.to_string()))
+    }
+
     pub(super) fn report_leak(&mut self, claim: &ClaimKey, message: Option<String>) {
         if message.is_some() || self.counts.kinds.contains_key(LEAK) {
             self.set_problem(LEAK, claim.to_string(), message);

@@ -103,7 +103,15 @@ impl Pool {
         let due = self
             .leak_due(key, case, since)
             .filter(|_| sighted && case.claim.is_none());
-        let message = due.filter(|due| *due <= self.now).map(|_| {
+        // One that is being released is a leak until its last object is gone: the API server may refuse the release.
+        let stays = sighted
+            && case.claim.is_none()
+            && self.is_reported_leak(key)
+            && self.objects(key, case).any(|(_, object)| {
+                object.is_ours_to_repair(key.kind) && !object.is_let_go(key.kind)
+            });
+        let is_leak = stays || due.is_some_and(|due| due <= self.now);
+        let message = is_leak.then(|| {
             // Sorted as they are kept.
             let names: Vec<&str> = case.objects.iter().take(5).map(|name| &**name).collect();
             format!(

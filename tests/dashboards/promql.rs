@@ -201,7 +201,8 @@ impl Parser {
         match self.next()? {
             Token::Sign("(") => {
                 self.inside(None)?;
-                self.expect(")")
+                self.expect(")")?;
+                self.subquery()
             }
             Token::Sign("{") => {
                 self.at -= 1;
@@ -215,6 +216,26 @@ impl Parser {
             Token::Word(word) if self.is("(") => self.call(&word),
             Token::Word(word) => self.selector(word),
             other => Err(format!("unexpected {other:?}")),
+        }
+    }
+
+    /// The values of an expression over a time, if that is asked for: `[6h:1m]`, or `[6h:]`.
+    fn subquery(&mut self) -> Parsed {
+        if !self.takes("[") {
+            return Ok(());
+        }
+        self.duration()?;
+        self.expect(":")?;
+        if !self.is("]") {
+            self.duration()?;
+        }
+        self.expect("]")
+    }
+
+    fn duration(&mut self) -> Result<String, String> {
+        match self.next()? {
+            Token::Word(word) if word.ends_with(['s', 'm', 'h', 'd', 'w']) => Ok(word),
+            other => Err(format!("{other:?} is no duration")),
         }
     }
 
@@ -283,12 +304,7 @@ impl Parser {
         }
         let mut range = None;
         if self.takes("[") {
-            match self.next()? {
-                Token::Word(word) if word.ends_with(['s', 'm', 'h', 'd', 'w']) => {
-                    range = Some(word);
-                }
-                other => return Err(format!("{other:?} is no duration")),
-            }
+            range = Some(self.duration()?);
             self.expect("]")?;
         }
         self.found.push(Selector {
@@ -327,6 +343,8 @@ fn what_is_promql_is_read_and_what_is_not_is_refused() {
     );
     assert_eq!(found[1].taken_by, None);
     for good in [
+        "deriv((max by (a) (b))[6h:1m])",
+        "deriv((b)[6h:])",
         "-(a < 0)",
         "2 ^ 32 * x",
         "absent(a)",

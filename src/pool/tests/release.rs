@@ -2,7 +2,7 @@
 
 use super::steps::{bound_world, kinds};
 
-use super::super::{Config, Decision, Input, LeakRepair, Object, Scope};
+use super::super::{Config, Decision, Input, LeakRepair, Object, Request, Scope};
 use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, small};
 use crate::api::names::PAUSED_ANNOTATION;
 
@@ -193,6 +193,36 @@ fn r6_a_leak_is_released_after_two_looks_and_a_read() {
         world.pool_condition("Consistent"),
         ("False".into(), "Leak".into())
     );
+}
+
+#[test]
+fn r6_a_leak_whose_release_is_refused_stays_reported_until_it_is_gone() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "prov", "gone", "10.0.0.1", |a| {
+        a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+    });
+    world.refuses = Some((
+        |r| matches!(r, Request::DeleteAddress { .. }),
+        "deletes of address objects are forbidden",
+    ));
+    world.create_pool(small(3));
+    world.pass(7200);
+    let ended = |world: &World| {
+        let ended = |d: &&Decision| matches!(d, Decision::Repaired { .. });
+        world.told.iter().filter(ended).count()
+    };
+    assert_eq!(world.addresses.len(), 1);
+    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    assert_eq!(ended(&world), 0);
+    assert_eq!(
+        world.pool_condition("Consistent"),
+        ("False".into(), "Leak".into())
+    );
+    world.refuses = None;
+    world.pass(3600);
+    assert!(world.addresses.is_empty());
+    assert!(world.machine.snapshot().problems.is_empty());
+    assert_eq!(ended(&world), 1);
 }
 
 #[test]
