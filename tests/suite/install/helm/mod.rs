@@ -93,6 +93,7 @@ const CHANGED: Case = Case {
         "monitoring.enabled=true",
         "monitoring.labels.release=prometheus",
         "monitoring.alerts.disabled={AddressLeak,ClaimsWaiting}",
+        "monitoring.alerts.runbookUrl=https://wiki.example.com/ipam/",
         "monitoring.alerts.poolNearlyFull.warningPercent=95",
         "monitoring.alerts.poolNearlyFull.warningAddresses=100",
         "monitoring.alerts.poolNearlyFull.criticalPercent=99",

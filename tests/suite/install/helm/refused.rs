@@ -5,7 +5,7 @@ use super::{CASES, Helm, RELEASE};
 use crate::tally;
 
 /// Values, and what Helm says of them.
-const WRONG: [(&[&str], &str); 19] = [
+const WRONG: [(&[&str], &str); 20] = [
     (
         &["replicas=two"],
         "at '/replicas': got string, want integer",
@@ -43,6 +43,10 @@ const WRONG: [(&[&str], &str); 19] = [
     (
         &["monitoring.alerts.disabled={Nope}"],
         "at '/monitoring/alerts/disabled/0': value must be one of 'PoolExhausted'",
+    ),
+    (
+        &["monitoring.alerts.runbookUrl=wiki/ipam"],
+        "at '/monitoring/alerts/runbookUrl': 'wiki/ipam' does not match pattern",
     ),
     (
         &["monitoring.alerts.poolNearlyFull.warningPercent=101"],

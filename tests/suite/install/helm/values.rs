@@ -94,6 +94,11 @@ async fn each_value_of_the_chart_reaches_its_object() {
             .iter()
             .any(|r| r["alert"] == "AddressLeak" || r["alert"] == "ClaimsWaiting")
     );
+    for rule in &rules {
+        let name = rule["alert"].as_str().unwrap();
+        let page = format!("https://wiki.example.com/ipam/{name}.md");
+        assert_eq!(rule["annotations"]["runbook_url"], page);
+    }
     let nearly: Vec<_> = rules
         .iter()
         .filter(|rule| rule["alert"] == "PoolNearlyFull")
