@@ -17,7 +17,7 @@ pub fn metal3_crds() -> Vec<CustomResourceDefinition> {
     ];
     for crd in &mut crds {
         for schema in schemas(crd) {
-            nothing_is_null(schema);
+            tidied(schema);
         }
         rules::guard(crd);
         let labels = crd.metadata.labels.get_or_insert_default();
@@ -40,15 +40,20 @@ fn schemas(crd: &mut CustomResourceDefinition) -> impl Iterator<Item = &mut JSON
 }
 
 /// A field that is absent is not written as `null`, as in upstream's definitions and Cluster API's: a server takes `null`
-/// for absent then.
-fn nothing_is_null(schema: &mut JSONSchemaProps) {
+/// for absent then. Lines of a description end where its sentences do, and not where the source's do: kubectl breaks them again.
+fn tidied(schema: &mut JSONSchemaProps) {
     schema.nullable = None;
+    if let Some(description) = &mut schema.description {
+        let paragraphs = description.split("\n\n");
+        let joined: Vec<String> = paragraphs.map(|lines| lines.replace('\n', " ")).collect();
+        *description = joined.join("\n\n");
+    }
     let fields = schema.properties.iter_mut();
     fields
         .flat_map(|fields| fields.values_mut())
-        .for_each(nothing_is_null);
+        .for_each(tidied);
     if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
-        nothing_is_null(items);
+        tidied(items);
     }
 }
 
@@ -62,7 +67,7 @@ pub fn capi_crds() -> Vec<CustomResourceDefinition> {
     for crd in &mut crds {
         let labels = crd.metadata.labels.get_or_insert_default();
         labels.insert("clusterctl.cluster.x-k8s.io".to_owned(), String::new());
-        schemas(crd).for_each(nothing_is_null);
+        schemas(crd).for_each(tidied);
     }
     crds
 }

@@ -293,7 +293,7 @@ pub struct IPPoolSpec {
     pub address_reuse_grace_period_seconds: Option<i64>,
 }
 
-/// What the controller reports of a pool. A view for people and tools: never read back as truth (A3).
+/// What the controller reports of a pool. A view for people and tools: never read back as truth.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct IPPoolStatus {

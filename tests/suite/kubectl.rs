@@ -243,7 +243,7 @@ impl Drop for Running {
 }
 
 /// Whether kubectl can be run here. Where it cannot, that is said, and the test counts as skipped, not as passed.
-fn kubectl_is_here(test: &str) -> bool {
+pub(crate) fn kubectl_is_here(test: &str) -> bool {
     let found = Command::new(kubectl())
         .args(["version", "--client"])
         .output()

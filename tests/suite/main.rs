@@ -24,6 +24,7 @@ mod explain;
 mod faults;
 mod fields;
 mod forged;
+mod golden;
 mod guard;
 mod harness;
 mod image;
