@@ -81,7 +81,7 @@ const COUNTS: [Count; 37] = [
     always("fault scripts", 20),
     always("crash points", 1000),
     always("faults injected", 5000),
-    with_tool("proofs with a real Prometheus", 2, NO_PROMETHEUS),
+    with_tool("proofs with a real Prometheus", 3, NO_PROMETHEUS),
     always(NO_PROMETHEUS, 0),
     with_tool("expressions tried on a real Prometheus", 20, NO_PROMETHEUS),
     always("violations of the oracles", 0),

@@ -180,6 +180,10 @@ impl RunStatus {
             let registered = server.register(&registry);
             registered.context("registering the metrics of the embedded server")?;
         }
-        Ok(Served { registry, dial })
+        Ok(Served {
+            registry,
+            natives: metrics.natives(),
+            dial,
+        })
     }
 }

@@ -190,6 +190,35 @@ fn promtool_accepts_the_alerts_and_their_tests() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn native_histograms_are_taken_in() {
+    let Some(tools) = tools() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let program = Standalone::start(&dir.path().join("data")).await;
+    program
+        .pool("p", json!([{"start": "10.0.0.1", "end": "10.0.0.9"}]))
+        .await;
+    for n in 0..5 {
+        program.claim(&format!("c{n}"), "p").await;
+    }
+    let flags = ["--enable-feature=native-histograms"];
+    let prometheus = tools.start_with(&program.metrics, dir.path(), &flags);
+    // Of what is no native histogram these functions return nothing.
+    for expression in [
+        r#"histogram_count(metal3_ipam_claim_bind_seconds{claim_kind="IPClaim"}) == 5"#,
+        r#"histogram_sum(metal3_ipam_claim_bind_seconds{claim_kind="IPClaim"}) < 60"#,
+        r#"histogram_count(metal3_ipam_claim_bind_seconds{claim_kind="IPAddressClaim"}) == 0"#,
+        r#"histogram_quantile(0.9, metal3_ipam_api_write_seconds{verb="create", resource="ipaddresses.ipam.metal3.io"}) > 0"#,
+        // The others are what they are in text.
+        "metal3_ipam_allocated_addresses == 5",
+        r#"metal3_ipam_api_writes_total{verb="create", resource="ipaddresses.ipam.metal3.io", code="201"} == 5"#,
+        r#"workqueue_work_duration_seconds_bucket{le="+Inf"} > 0"#,
+    ] {
+        prometheus.until(expression).await;
+    }
+    tally::add("proofs with a real Prometheus", 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_expression_returns_data_under_load() {
     let Some(tools) = tools() else { return };
     let dir = tempfile::tempdir().unwrap();

@@ -86,6 +86,11 @@ impl Tools {
     /// A Prometheus that scrapes `target` each second; ended when dropped. It has the alerts' rules, with two seconds for the
     /// time that each must hold, and a step of one second in what they look back on.
     pub(crate) fn start(&self, target: &str, dir: &Path) -> Prometheus {
+        self.start_with(target, dir, &[])
+    }
+
+    /// The same with further flags.
+    pub(crate) fn start_with(&self, target: &str, dir: &Path, flags: &[&str]) -> Prometheus {
         let alerts = fs::read_to_string(tree("dashboards/alerts.yaml")).unwrap();
         let hasty = |line: &str| match line.split_once("    for: ") {
             Some(("", _)) => "    for: 2s\n".to_owned(),
@@ -112,6 +117,7 @@ impl Tools {
                 dir.join("tsdb").display()
             ))
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .args(flags)
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
             .stderr(log)

@@ -119,7 +119,11 @@ SubjectAccessReview on `GET /metrics`; `deploy/rbac/diagnostics`), or plain to a
 labels `group`, `version` and `resource` are empty where a path leads to no resource that is served. `metal3-ipam bench
 --diagnostics-address 127.0.0.1:8080` serves those of the controllers that it measures, and its own.
 
-Text format 0.0.4, with gzip for who takes it. Counters end in `_total`, gauges never; seconds and bytes. No label
+Text format 0.0.4, or protobuf for who prefers it in `Accept`, with gzip for who takes it. In protobuf three histograms
+are native as well (exponential buckets, schema 3), for a Prometheus with native histograms enabled:
+`metal3_ipam_claim_bind_seconds`, `metal3_ipam_api_write_seconds` and `controller_runtime_webhook_latency_seconds`. Set
+`scrape_classic_histograms: true` beside it (from Prometheus 3 on `always_scrape_classic_histograms`), since the
+dashboards and alerts ask for the classic buckets. Counters end in `_total`, gauges never; seconds and bytes. No label
 carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
 `--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, those with waiting claims first,
 then the fullest; `metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count

@@ -45,6 +45,10 @@ impl Live {
         metrics::register(&registry, &self.metrics, Box::new(look), PoolMetrics::All)
             .context(context)?;
         self.rounds.register(&registry).context(context)?;
-        Ok(Served { registry, dial })
+        Ok(Served {
+            registry,
+            natives: self.metrics.natives(),
+            dial,
+        })
     }
 }

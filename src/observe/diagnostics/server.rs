@@ -8,7 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, ALLOW, CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, VARY,
+};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full as Whole, Limited};
 use hyper::body::Incoming;
@@ -25,7 +27,7 @@ use tracing::info;
 use super::access::Access;
 use super::profile;
 use crate::observe::logs::{Dial, Level};
-use crate::observe::metrics;
+use crate::observe::metrics::{self, Natives};
 use listen::{Full, Guest, Held, Limits, Listener};
 
 /// Time for the head of a request, which also ends an idle connection, and for a body.
@@ -47,6 +49,8 @@ pub struct Diagnostics(Listener);
 pub struct Served {
     /// Everything under `/metrics`.
     pub registry: Registry,
+    /// Histograms that a scrape in protobuf gets in the native form too.
+    pub natives: Natives,
     /// What `/debug/flags/v` turns.
     pub dial: Dial,
 }
@@ -158,7 +162,8 @@ impl Shared {
         guest.known();
         match parts.uri.path() {
             "/metrics" if parts.method == Method::GET || parts.method == Method::HEAD => {
-                self.metrics(takes_gzip(&parts.headers)).await
+                let form = Form::wanted(&parts.headers);
+                self.metrics(form, takes_gzip(&parts.headers)).await
             }
             "/metrics" => only("GET, HEAD"),
             "/debug/pprof/profile" if protected && parts.method == Method::GET => {
@@ -179,22 +184,27 @@ impl Shared {
     }
 
     /// Thousands of pools take a while to write down; no other task waits for that.
-    async fn metrics(&self, gzip: bool) -> Response<Whole<Bytes>> {
-        let registry = self.served.registry.clone();
+    async fn metrics(&self, form: Form, gzip: bool) -> Response<Whole<Bytes>> {
+        let Served {
+            registry, natives, ..
+        } = self.served.clone();
         let write = move || {
-            let text = metrics::text(&registry).map_err(|e| e.to_string())?;
+            let scrape = match form {
+                Form::Text => metrics::text(&registry).map_err(|e| e.to_string())?,
+                Form::Protobuf => metrics::protobuf(&registry, &natives),
+            };
             if gzip {
-                metrics::gzipped(&text).map_err(|e| e.to_string())
+                metrics::gzipped(&scrape).map_err(|e| e.to_string())
             } else {
-                Ok(text)
+                Ok(scrape)
             }
         };
         let written = tokio::task::spawn_blocking(write).await;
         match written.unwrap_or_else(|e| Err(e.to_string())) {
             Ok(body) => {
-                let mut response = of_type(metrics::CONTENT_TYPE, body);
+                let mut response = of_type(form.content_type(), body);
                 let headers = response.headers_mut();
-                headers.insert(VARY, HeaderValue::from_static("accept-encoding"));
+                headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
                 if gzip {
                     headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
                 }
@@ -234,6 +244,55 @@ impl Shared {
                 StatusCode::INTERNAL_SERVER_ERROR,
                 format!("the log's level cannot be changed: {e}\n"),
             ),
+        }
+    }
+}
+
+/// In which form a scrape is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Text,
+    Protobuf,
+}
+
+impl Form {
+    /// The one that the client likes best, as its `Accept` says; text where it likes both as well, or says nothing.
+    fn wanted(headers: &HeaderMap) -> Self {
+        let accepted = headers.get_all(ACCEPT).iter();
+        let accepted = accepted.filter_map(|value| value.to_str().ok());
+        let (mut text, mut protobuf) = (0.0_f32, 0.0_f32);
+        for range in accepted.flat_map(|value| value.split(',')) {
+            let mut parts = range.split(';').map(str::trim);
+            let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
+            let parameters: Vec<(&str, &str)> = parts.filter_map(|p| p.split_once('=')).collect();
+            let parameter = |name: &str| {
+                let mut all = parameters.iter();
+                all.find(|(n, _)| n.eq_ignore_ascii_case(name))
+                    .map(|(_, value)| *value)
+            };
+            let weight = parameter("q").and_then(|q| q.parse().ok()).unwrap_or(1.0);
+            match kind.as_str() {
+                "text/plain" | "text/*" | "*/*" => text = text.max(weight),
+                "application/vnd.google.protobuf"
+                    if parameter("proto") == Some("io.prometheus.client.MetricFamily")
+                        && parameter("encoding") == Some("delimited") =>
+                {
+                    protobuf = protobuf.max(weight);
+                }
+                _ => {}
+            }
+        }
+        if protobuf > text {
+            Self::Protobuf
+        } else {
+            Self::Text
+        }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Self::Text => metrics::CONTENT_TYPE,
+            Self::Protobuf => metrics::PROTOBUF,
         }
     }
 }

@@ -129,12 +129,20 @@ impl Running {
     async fn start(guard: Guard) -> Self {
         let registry = prometheus::Registry::new();
         let look = Box::new(metrics::Sight::default);
-        metrics::register(&registry, &Metrics::new(), look, PoolMetrics::All).unwrap();
+        let metrics = Metrics::new();
+        metrics.written(
+            "create",
+            "ipaddresses.ipam.metal3.io",
+            Some(201),
+            Duration::from_millis(20),
+        );
+        metrics::register(&registry, &metrics, look, PoolMetrics::All).unwrap();
         let diagnostics = Diagnostics::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
         let (addr, stop) = (diagnostics.addr(), CancellationToken::new());
         let tls = matches!(guard, Guard::Reviewed { .. });
         let served = Served {
             registry,
+            natives: metrics.natives(),
             dial: Dial::deaf(),
         };
         tokio::spawn(diagnostics.serve(served, guard, stop.clone()));
@@ -264,6 +272,44 @@ async fn metrics_are_compressed_for_who_takes_gzip() {
             text.contains("\nmetal3_ipam_writes_in_flight 0\n"),
             "{accepts}"
         );
+    }
+}
+
+#[tokio::test]
+async fn metrics_come_as_protobuf_for_who_likes_it_better_than_text() {
+    const PROTOBUF: &str = "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+    let server = Running::start(Guard::Open).await;
+    for (accepts, is_protobuf) in [
+        // As Prometheus asks with native histograms, and without them.
+        (
+            format!("{PROTOBUF};q=0.6,text/plain;version=0.0.4;q=0.3,*/*;q=0.2"),
+            true,
+        ),
+        (
+            format!("text/plain;version=0.0.4;q=0.6,{PROTOBUF};q=0.3"),
+            false,
+        ),
+        (
+            "application/openmetrics-text;version=1.0.0,text/plain;q=0.5".to_owned(),
+            false,
+        ),
+        (PROTOBUF.to_owned(), true),
+        (PROTOBUF.replace("delimited", "text"), false),
+        ("*/*".to_owned(), false),
+    ] {
+        let mut stream = TcpStream::connect(server.addr).await.unwrap();
+        let request = format!(
+            "GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\nAccept: {accepts}\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer).to_lowercase();
+        let says = answer.contains("content-type: application/vnd.google.protobuf");
+        assert_eq!(says, is_protobuf, "{accepts}");
+        assert!(answer.contains("metal3_ipam_writes_in_flight"), "{accepts}");
+        let is_text = answer.contains("# help metal3_ipam_writes_in_flight");
+        assert_eq!(is_text, !is_protobuf, "{accepts}");
     }
 }
 

@@ -6,7 +6,14 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
+use super::native::Natives;
 use crate::pool::Decision;
+
+/// Histograms that are native too: those that a user waits for.
+pub(super) const BIND_SECONDS: &str = "metal3_ipam_claim_bind_seconds";
+pub(super) const WRITE_SECONDS: &str = "metal3_ipam_api_write_seconds";
+pub(super) const REVIEW_SECONDS: &str = "controller_runtime_webhook_latency_seconds";
+pub(super) const NATIVE: [&str; 3] = [BIND_SECONDS, WRITE_SECONDS, REVIEW_SECONDS];
 
 /// The name that dashboards for kubebuilder's controllers find us by: a pool worker's step is a "reconcile", the mailboxes
 /// together are the "workqueue".
@@ -46,6 +53,7 @@ pub struct Metrics {
     pub(super) certificates_unread: IntCounter,
     pub(super) panics: IntCounterVec,
     pub(super) vectors: Vectors,
+    pub(super) natives: Natives,
     /// The two results of a step, looked up once.
     pub(super) succeeded: IntCounter,
     pub(super) failed: IntCounter,
@@ -72,6 +80,7 @@ pub struct Reviewed {
     begun: Instant,
     in_flight: IntGauge,
     seconds: Histogram,
+    natives: Natives,
     answers: IntCounterVec,
     path: &'static str,
 }
@@ -111,6 +120,11 @@ pub struct Step {
 }
 
 impl Metrics {
+    /// The native histograms beside the classic ones.
+    pub fn natives(&self) -> Natives {
+        self.natives.clone()
+    }
+
     /// A decision of a pool, at this moment.
     pub fn decided(&self, decision: &Decision, now: Timestamp) {
         match decision {
@@ -125,9 +139,10 @@ impl Metrics {
             Decision::Bound { claim, created, .. } => {
                 // Clocks of two machines: never below nothing.
                 let took = now.duration_since(*created).as_secs_f64().max(0.0);
-                self.bind
-                    .with_label_values(&[claim.kind.claim()])
-                    .observe(took);
+                let kind = claim.kind.claim();
+                self.bind.with_label_values(&[kind]).observe(took);
+                self.natives
+                    .observe(BIND_SECONDS, &[("claim_kind", kind)], took);
             }
             Decision::Released { claim, .. } => {
                 self.releases.with_label_values(&[claim.kind.claim()]).inc();
@@ -155,6 +170,7 @@ impl Metrics {
             begun: Instant::now(),
             in_flight,
             seconds: self.review_seconds.with_label_values(&[path]),
+            natives: self.natives.clone(),
             answers: self.reviews.clone(),
             path,
         }
@@ -220,9 +236,12 @@ impl Metrics {
             let labels = [verb, resource, code];
             self.writes.with_label_values(&labels).inc();
         });
+        let took = took.as_secs_f64();
         self.write_seconds
             .with_label_values(&[verb, resource])
-            .observe(took.as_secs_f64());
+            .observe(took);
+        let labels = [("verb", verb), ("resource", resource)];
+        self.natives.observe(WRITE_SECONDS, &labels, took);
     }
 
     /// A write was refused, for this reason.
@@ -282,7 +301,10 @@ impl Reviewed {
     pub fn answered(&self, code: u16) {
         let code = code.to_string();
         self.answers.with_label_values(&[self.path, &*code]).inc();
-        self.seconds.observe(self.begun.elapsed().as_secs_f64());
+        let took = self.begun.elapsed().as_secs_f64();
+        self.seconds.observe(took);
+        self.natives
+            .observe(REVIEW_SECONDS, &[("webhook", self.path)], took);
     }
 }
 

@@ -8,7 +8,10 @@ use super::RESOURCES;
 use crate::api::ClaimKind;
 use crate::pool::PROBLEM_KINDS;
 
-use super::counted::{CONTROLLER, Metrics, SecretRepair, Vectors};
+use super::counted::{
+    BIND_SECONDS, CONTROLLER, Metrics, REVIEW_SECONDS, SecretRepair, Vectors, WRITE_SECONDS,
+};
+use super::native::Natives;
 
 /// From 10 ms to 10 min, for what a user waits for.
 pub(super) const BIND: [f64; 16] = [
@@ -99,7 +102,7 @@ impl Metrics {
                 &["claim_kind"],
             ),
             bind: histogram(
-                "metal3_ipam_claim_bind_seconds",
+                BIND_SECONDS,
                 "Time from a claim's creation to its status with the address, in seconds. Creation times are whole seconds.",
                 &["claim_kind"],
                 &BIND,
@@ -117,7 +120,7 @@ impl Metrics {
                 &["verb", "resource", "code"],
             ),
             write_seconds: histogram(
-                "metal3_ipam_api_write_seconds",
+                WRITE_SECONDS,
                 "Time from sending a write to its answer, in seconds.",
                 &["verb", "resource"],
                 &REQUEST,
@@ -197,7 +200,7 @@ impl Metrics {
                 &["webhook", "code"],
             ),
             review_seconds: histogram(
-                "controller_runtime_webhook_latency_seconds",
+                REVIEW_SECONDS,
                 "Time from the head of a request to the webhook server to its answer, in seconds.",
                 &["webhook"],
                 &REQUEST,
@@ -223,6 +226,7 @@ impl Metrics {
                 by_controller,
             ),
             vectors,
+            natives: Natives::default(),
         };
         metrics.begin();
         metrics
@@ -321,6 +325,7 @@ impl Metrics {
             certificates_unread,
             panics,
             vectors,
+            natives: _,
             succeeded: _,
             failed: _,
         } = self;

@@ -1,4 +1,4 @@
-//! Metrics, in the text format 0.0.4. Names, units and labels follow the conventions of prometheus.io; what each one means
+//! Metrics, in the text format 0.0.4 or as protobuf. Names, units and labels follow the conventions of prometheus.io; what each one means
 //! stands in `docs/metrics.md`, which a test holds to what is registered here.
 //!
 //! ```text
@@ -7,6 +7,7 @@
 //!          mailboxes                      fleet.rs    (over all pools, fixed in size)
 //!   /proc/self                 --read---> process.rs
 //!   rounds of the bench        --count--> bench.rs    (metal3-ipam bench alone)
+//!   registry --> text, or protobuf.rs with the histograms of native.rs
 //! ```
 //!
 //! No label ever carries an address, a claim or a machine, so the number of series is bounded by that of the pools, and
@@ -17,14 +18,18 @@ mod counted;
 mod defined;
 mod family;
 mod fleet;
+mod native;
 mod pools;
 mod process;
+mod protobuf;
 #[cfg(test)]
 mod tests;
 
 pub use bench::BenchMetrics;
 pub use counted::{InFlight, Metrics, Reviewed, SecretRepair, Step};
+pub use native::Natives;
 pub use pools::PoolMetrics;
+pub use protobuf::{CONTENT_TYPE as PROTOBUF, encoded as protobuf};
 
 use std::io::{self, Write};
 use std::sync::Arc;
