@@ -33,8 +33,8 @@ fn tree(path: &str) -> PathBuf {
 }
 
 /// The dashboards, by the name of their file.
-fn dashboards() -> [(&'static str, Value); 3] {
-    ["pools", "controller", "benchmark"].map(|name| {
+fn dashboards() -> [(&'static str, Value); 4] {
+    ["fleet", "pools", "controller", "benchmark"].map(|name| {
         let path = format!("dashboards/{name}.json");
         let text = fs::read_to_string(tree(&path)).unwrap_or_else(|e| panic!("{path}: {e}"));
         let dashboard = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{path}: {e}"));

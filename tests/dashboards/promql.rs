@@ -307,6 +307,9 @@ impl Parser {
             range = Some(self.duration()?);
             self.expect("]")?;
         }
+        if self.takes("@") {
+            self.moment()?;
+        }
         self.found.push(Selector {
             name,
             matchers,
@@ -314,6 +317,15 @@ impl Parser {
             taken_by: self.functions.last().cloned().flatten(),
         });
         Ok(())
+    }
+
+    /// What stands behind `@`: one end of what is asked for.
+    fn moment(&mut self) -> Parsed {
+        if !self.takes_word(&["start", "end"]) {
+            return Err(format!("{:?} is no moment", self.peek()));
+        }
+        self.expect("(")?;
+        self.expect(")")
     }
 
     fn matcher(&mut self) -> Result<Matcher, String> {
@@ -352,6 +364,7 @@ fn what_is_promql_is_read_and_what_is_not_is_refused() {
         "{a=\"b\"}",
         "a or 0 * b",
         "deriv(a[6h])",
+        "a and topk($top, max by (b) (a{c=\"d\"} @ end()))",
     ] {
         assert!(selectors(good).is_ok(), "{good}: {:?}", selectors(good));
     }
@@ -368,6 +381,8 @@ fn what_is_promql_is_read_and_what_is_not_is_refused() {
         "sum by a (b)",
         "a{b=\"c}",
         "(a))",
+        "a @ b",
+        "a @ end",
         "$unknown",
     ] {
         assert!(selectors(bad).is_err(), "{bad}: {:?}", selectors(bad));

@@ -52,6 +52,7 @@ fn state(page: &mut Page) {
             "Whether one of the processes holds the lease and writes.",
             "none",
         )
+        .plain()
         .field("leader", &[("mappings", up.clone())])
         .over_time(
             &format!("max(leader_election_master_status{{{SELECT}}})"),
@@ -66,6 +67,7 @@ fn state(page: &mut Page) {
             "Whether every watched kind is listed completely; before that nothing is handed out.",
             "none",
         )
+        .plain()
         .field("listed", &[("mappings", up)])
         .over_time(
             &format!("min(metal3_ipam_cache_synced{{{SELECT}}})"),
@@ -94,6 +96,8 @@ fn state(page: &mut Page) {
             "Processes by the version that they run.",
             "short",
         )
+        .plain()
+        .named()
         .field(
             "version",
             &[("color", json!({"mode": "fixed", "fixedColor": "text"}))],
@@ -111,6 +115,8 @@ fn state(page: &mut Page) {
             "Which process writes: 1 holds the lease, 0 stands by.",
             "none",
         )
+        .legend_beside()
+        .decimals(0)
         .max(1.0)
         .over_time(
             &format!("leader_election_master_status{{{SELECT}}}"),
@@ -122,7 +128,7 @@ fn state(page: &mut Page) {
 fn users(page: &mut Page) {
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Time to bind a claim",
@@ -134,14 +140,14 @@ fn users(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::heatmap("Time to bind a claim, all of them", "How many claims were bound after which time.", "s").buckets(
             &format!("sum by (le) (increase(metal3_ipam_claim_bind_seconds_bucket{{{SELECT}}}[$__rate_interval]))"),
         ),
     );
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Time to choose an address",
@@ -153,7 +159,7 @@ fn users(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Decisions on claims",
             "Addresses allocated, and claims told to wait, a second.",
@@ -171,13 +177,14 @@ fn users(page: &mut Page) {
 
 fn requests(page: &mut Page) {
     page.add(
-        12,
-        8,
+        24,
+        9,
         Panel::lines(
             "Writes by verb",
             "Writes sent a second, by verb and resource.",
             "reqps",
         )
+        .legend_of_names()
         .over_time(
             &format!(
                 "sum by (verb, resource) ({})",
@@ -188,7 +195,7 @@ fn requests(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Writes by code",
             "Writes answered a second, by HTTP status; none: no answer came.",
@@ -202,7 +209,7 @@ fn requests(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Time of a write",
@@ -214,7 +221,7 @@ fn requests(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "In flight",
             "Requests of pools that were sent and are not answered yet; --in-flight bounds them.",
@@ -226,13 +233,14 @@ fn requests(page: &mut Page) {
         ),
     );
     page.add(
-        24,
-        8,
+        12,
+        9,
         Panel::lines(
             "All requests",
             "Requests a second to the API server, watches and lists too.",
             "reqps",
         )
+        .legend_beside()
         .over_time(
             &format!(
                 "sum by (method, code) ({})",
@@ -246,12 +254,13 @@ fn requests(page: &mut Page) {
 fn webhook(page: &mut Page) {
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Reviews",
             "Requests to the webhook server a second, by path and HTTP status. A refusal is an answer with status 200.",
             "reqps",
         )
+        .legend_of_names()
         .over_time(
             &format!(
                 "sum by (webhook, code) ({}) > 0",
@@ -262,7 +271,7 @@ fn webhook(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Time of a review",
@@ -277,12 +286,13 @@ fn webhook(page: &mut Page) {
 fn queues(page: &mut Page) {
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Backlog",
             "Things that pools have yet to be told, and pools with something to take in.",
             "short",
         )
+        .legend_beside()
         .over_time(
             &format!("metal3_ipam_mailbox_depth{{{SELECT}}}"),
             "things {{instance}}",
@@ -294,7 +304,7 @@ fn queues(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Wait for a worker",
@@ -306,7 +316,7 @@ fn queues(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Pools at work",
             "Pools with a worker, by what it does.",
@@ -320,18 +330,19 @@ fn queues(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines("Tried again", "Requests a second that were refused or whose answer was lost, and that are tried again.", "ops")
             .over_time(&format!("sum({})", rate("workqueue_retries_total")), "retries"),
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Events of watches",
             "What watches told a second, by kind.",
             "ops",
         )
+        .legend_of_names()
         .over_time(
             &format!("sum by (kind) ({})", rate("metal3_ipam_watch_events_total")),
             "{{kind}}",
@@ -339,12 +350,13 @@ fn queues(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Watches begun again",
-            "By reason. An orderly end every few minutes is as it should be.",
+            "By reason. That each watch ends in an orderly way after 40 to 48 s is as it should be.",
             "ops",
         )
+        .legend_beside()
         .over_time(
             &format!(
                 "sum by (reason) ({})",
@@ -358,13 +370,13 @@ fn queues(page: &mut Page) {
 fn process(page: &mut Page) {
     page.add(
         8,
-        8,
+        9,
         Panel::lines("CPU", "Cores that the process keeps busy.", "none")
             .over_time(&rate("process_cpu_seconds_total"), "{{instance}}"),
     );
     page.add(
         8,
-        8,
+        9,
         Panel::lines("Memory", "Memory of the process that is in RAM.", "bytes").over_time(
             &format!("process_resident_memory_bytes{{{SELECT}}}"),
             "{{instance}}",
@@ -372,12 +384,13 @@ fn process(page: &mut Page) {
     );
     page.add(
         8,
-        8,
+        9,
         Panel::lines(
             "File descriptors",
             "File descriptors that the process has open, and may have.",
             "short",
         )
+        .legend_of_names()
         .over_time(
             &format!("process_open_fds{{{SELECT}}}"),
             "open {{instance}}",

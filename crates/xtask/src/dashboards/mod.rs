@@ -2,15 +2,19 @@
 //!
 //! ```text
 //!   panel.rs        panels and variables of Grafana, placed from left to right
-//!   pools.rs        the dashboard of the pools
+//!   series.rs       expressions that the next two share
+//!   fleet.rs        the dashboard of all pools
+//!   pools.rs        the dashboard of single pools
 //!   controller.rs   the dashboard of the controller
 //!   benchmark.rs    the dashboard of the bench
 //! ```
 
 mod benchmark;
 mod controller;
+mod fleet;
 mod panel;
 mod pools;
+mod series;
 
 use std::fs;
 use std::path::Path;
@@ -24,7 +28,8 @@ const ALERTS: &str = "dashboards/alerts.yaml";
 
 /// The dashboards, and the operator's rules made of `dashboards/alerts.yaml`.
 pub(crate) fn files(root: &Path) -> anyhow::Result<Files> {
-    let dashboards: [(&str, Value); 3] = [
+    let dashboards: [(&str, Value); 4] = [
+        ("dashboards/fleet.json", fleet::dashboard()),
         ("dashboards/pools.json", pools::dashboard()),
         ("dashboards/controller.json", controller::dashboard()),
         ("dashboards/benchmark.json", benchmark::dashboard()),

@@ -8,6 +8,18 @@ const WIDTH: u64 = 24;
 /// The label matchers of every expression.
 pub(crate) const SELECT: &str = r#"job=~"$job", instance=~"$instance""#;
 
+/// Dashboards that every dashboard links to: title, uid, and the variables that they take over where that is not all. Those of
+/// single pools have no "All" for the namespace and the pool.
+const LINKED: [(&str, &str, &str); 3] = [
+    ("Fleet", "metal3-ipam-fleet", ""),
+    (
+        "Pools",
+        "metal3-ipam-pools",
+        "?${job:queryparam}&${instance:queryparam}",
+    ),
+    ("Controller", "metal3-ipam-controller", ""),
+];
+
 /// Panels in the order in which they are read, placed from left to right and from top to bottom.
 #[derive(Default)]
 pub(crate) struct Page {
@@ -85,19 +97,21 @@ impl Page {
             ),
         ];
         list.extend(variables);
-        let other = if uid == "metal3-ipam-controller" {
-            ("Pools", "metal3-ipam-pools")
-        } else {
-            ("Controller", "metal3-ipam-controller")
-        };
+        let links: Vec<Value> = LINKED
+            .into_iter()
+            .filter(|(_, other, _)| *other != uid)
+            .map(|(title, other, variables)| {
+                json!({
+                    "type": "link", "title": title, "url": format!("/d/{other}{variables}"), "icon": "dashboard", "tooltip": "",
+                    "tags": [], "asDropdown": false, "includeVars": variables.is_empty(), "keepTime": true, "targetBlank": false,
+                })
+            })
+            .collect();
         json!({
             "uid": uid, "title": title, "description": description, "tags": ["metal3", "ipam"],
             "schemaVersion": 41, "version": 1, "editable": false, "graphTooltip": 1, "refresh": "30s", "timezone": "browser",
             "time": {"from": "now-6h", "to": "now"}, "timepicker": {}, "fiscalYearStartMonth": 0, "weekStart": "",
-            "links": [{
-                "type": "link", "title": other.0, "url": format!("/d/{}", other.1), "icon": "dashboard", "tooltip": "",
-                "tags": [], "asDropdown": false, "includeVars": true, "keepTime": true, "targetBlank": false,
-            }],
+            "links": links,
             "annotations": {"list": []}, "templating": {"list": list}, "panels": self.panels,
         })
     }
@@ -113,6 +127,21 @@ pub(crate) fn variable(name: &str, label: &str, query: &str) -> Value {
         "current": {"selected": true, "text": ["All"], "value": ["$__all"]},
         "hide": 0, "regex": "", "sort": 1, "options": [],
     })
+}
+
+/// The same variable without "All": Grafana takes the first value until others are chosen.
+pub(crate) fn some_of(mut variable: Value) -> Value {
+    variable["includeAll"] = json!(false);
+    variable["allValue"] = Value::Null;
+    variable["current"] = json!({});
+    variable
+}
+
+/// The same variable for one value: the first until another is chosen.
+pub(crate) fn one_of(variable: Value) -> Value {
+    let mut variable = some_of(variable);
+    variable["multi"] = json!(false);
+    variable
 }
 
 /// A variable with values to choose from.
@@ -169,6 +198,21 @@ impl Panel {
         });
         let mut panel = Self::new("bargauge", title, description, unit, &options);
         panel.0["fieldConfig"]["defaults"]["color"] = json!({"mode": "thresholds"});
+        panel
+    }
+
+    /// A map: a row for each series, a column for each of 120 points in time, the value as colour.
+    pub(crate) fn history(title: &str, description: &str, unit: &str) -> Self {
+        let options = json!({
+            "showValue": "never", "rowHeight": 0.9, "colWidth": 1, "perPage": 50,
+            "legend": {"displayMode": "list", "placement": "bottom", "showLegend": true},
+            "tooltip": {"mode": "single", "sort": "none"},
+        });
+        let mut panel = Self::new("status-history", title, description, unit, &options);
+        // Grafana refuses to draw columns that are narrower than two pixels.
+        panel.0["maxDataPoints"] = json!(120);
+        panel.0["fieldConfig"]["defaults"]["color"] = json!({"mode": "thresholds"});
+        panel.0["fieldConfig"]["defaults"]["custom"] = json!({"fillOpacity": 90, "lineWidth": 0});
         panel
     }
 
@@ -241,14 +285,50 @@ impl Panel {
     }
 
     /// Green, then these colours from these values on.
-    pub(crate) fn thresholds(mut self, steps: &[(f64, &str)]) -> Self {
-        let mut all = vec![json!({"color": "green", "value": null})];
+    pub(crate) fn thresholds(self, steps: &[(f64, &str)]) -> Self {
+        self.thresholds_from("green", steps)
+    }
+
+    /// A colour, then others from these values on.
+    pub(crate) fn thresholds_from(mut self, first: &str, steps: &[(f64, &str)]) -> Self {
+        let mut all = vec![json!({"color": first, "value": null})];
         all.extend(
             steps
                 .iter()
                 .map(|(value, color)| json!({"color": color, "value": value})),
         );
         self.0["fieldConfig"]["defaults"]["thresholds"] = json!({"mode": "absolute", "steps": all});
+        self
+    }
+
+    /// The legend of lines beside them: below them Grafana cuts a table of more than three rows.
+    pub(crate) fn legend_beside(mut self) -> Self {
+        self.0["options"]["legend"]["placement"] = json!("right");
+        self
+    }
+
+    /// The legend of lines as names without numbers, for long names.
+    pub(crate) fn legend_of_names(mut self) -> Self {
+        self.0["options"]["legend"] =
+            json!({"displayMode": "list", "placement": "bottom", "showLegend": true, "calcs": []});
+        self
+    }
+
+    /// A stat without the line behind its number.
+    pub(crate) fn plain(mut self) -> Self {
+        self.0["options"]["graphMode"] = json!("none");
+        self
+    }
+
+    /// A stat that shows the name of each series, also of a single one.
+    pub(crate) fn named(mut self) -> Self {
+        self.0["options"]["textMode"] = json!("value_and_name");
+        self
+    }
+
+    /// How many decimals numbers have, on the axis too.
+    pub(crate) fn decimals(mut self, decimals: u8) -> Self {
+        self.0["fieldConfig"]["defaults"]["decimals"] = json!(decimals);
         self
     }
 

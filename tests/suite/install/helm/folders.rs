@@ -73,7 +73,7 @@ async fn the_chart_renders_the_objects_of_the_folders_of_deploy() {
     let boards: Vec<Value> = observed.0.iter().filter(|o| is_board(o)).cloned().collect();
     observed.0.retain(|object| !is_board(object));
     assert_equal(observed, &["cert-manager", "monitoring"]);
-    for name in ["controller", "pools"] {
+    for name in ["controller", "fleet", "pools"] {
         let called = format!("metal3-ipam-dashboard-{name}");
         let mut boards = boards.iter();
         let board = boards.find(|b| b["metadata"]["name"] == called).unwrap();
@@ -83,7 +83,7 @@ async fn the_chart_renders_the_objects_of_the_folders_of_deploy() {
         let want = json!({format!("metal3-ipam-{name}.json"): file});
         assert!(board["data"] == want, "{called} holds another text");
     }
-    assert_eq!(boards.len(), 2);
+    assert_eq!(boards.len(), 3);
 
     // The chart names the namespace, which the kustomization takes from the pod.
     let mut namespaced = helm.render(&NAMESPACED);
