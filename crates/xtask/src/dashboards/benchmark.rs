@@ -103,7 +103,7 @@ fn claims(page: &mut Page) {
 fn requests(page: &mut Page) {
     page.add(
         12,
-        8,
+        9,
         quantiles(
             Panel::lines(
                 "Time of a write",
@@ -115,7 +115,7 @@ fn requests(page: &mut Page) {
     );
     page.add(
         12,
-        8,
+        9,
         Panel::lines(
             "Writes by code",
             "The controller's writes answered a second, by HTTP status; none: no answer came.",
