@@ -12,7 +12,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Another image than the one that the manifests name, for `make release`: IMG=registry.example.com/ipam:tag.
 IMG ?=
 
-.PHONY: test check fmt lint deps bench kube crds docs dashboards chart generate guards release image image-root image-deps image-test
+.PHONY: test check fmt lint deps bench kube crds docs dashboards chart generate guards pictures release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -54,6 +54,12 @@ deps:
 # fail. A build each; GUARD=words takes those whose name contains them.
 guards:
 	$(CARGO) test --locked --test guards -- --include-ignored --nocapture
+
+# The pictures of docs/dashboards.md, of a fleet that runs for 25 minutes. It needs Node.js 20, Chromium, pngquant, openssl, and
+# Prometheus (`make deps`). METAL3_IPAM=PATH names another program than that of this tree.
+pictures:
+	if [ -z "$$METAL3_IPAM" ]; then $(CARGO) build --locked --release --bin metal3-ipam; fi
+	cd dashboards/preview && npm ci && npm run fleet
 
 bench:
 	$(CARGO) bench --locked --bench allocator --bench pool --bench scrape

@@ -89,7 +89,9 @@ fn mirror(from: &Path, to: &Path) {
         fs::create_dir_all(to).unwrap();
         let names = |folder: &Path| -> Vec<_> {
             let all = fs::read_dir(folder).unwrap();
-            all.map(|entry| entry.unwrap().file_name()).collect()
+            let names = all.map(|entry| entry.unwrap().file_name());
+            // What npm installs is no part of a build.
+            names.filter(|name| name != "node_modules").collect()
         };
         let wanted = names(from);
         for name in names(to) {
