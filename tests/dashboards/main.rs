@@ -2,9 +2,10 @@
 //! and compares them with the tree.
 //!
 //! ```text
-//!   lint.rs   the 17 rules of grafana/dashboard-linter, each shown to catch a violation
-//!   alerts.rs dashboards/alerts.yaml <-> docs/runbooks <-> dashboards/alerts_test.yaml, and docs/metrics.md
-//!   objects.rs deploy/monitoring/kube-state-metrics.yaml <-> the definitions
+//!   lint.rs      the 17 rules of grafana/dashboard-linter, each shown to catch a violation
+//!   together.rs  links between dashboards, repeated rows, and the types of panels that the preview draws
+//!   alerts.rs    dashboards/alerts.yaml <-> docs/runbooks <-> dashboards/alerts_test.yaml, and docs/metrics.md
+//!   objects.rs   deploy/monitoring/kube-state-metrics.yaml <-> the definitions
 //!   scraper.rs  proof.rs  the program under load, scraped by Prometheus: every expression returns data
 //! ```
 
@@ -21,6 +22,7 @@ mod proof;
 mod scraper;
 #[path = "../suite/tally.rs"]
 mod tally;
+mod together;
 
 use std::fs;
 use std::path::{Path, PathBuf};
