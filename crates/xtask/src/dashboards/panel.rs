@@ -212,7 +212,7 @@ impl Panel {
         // Grafana refuses to draw columns that are narrower than two pixels.
         panel.0["maxDataPoints"] = json!(120);
         panel.0["fieldConfig"]["defaults"]["color"] = json!({"mode": "thresholds"});
-        panel.0["fieldConfig"]["defaults"]["custom"] = json!({"fillOpacity": 90, "lineWidth": 0});
+        panel.0["fieldConfig"]["defaults"]["custom"] = json!({"fillOpacity": 100, "lineWidth": 0});
         panel
     }
 
