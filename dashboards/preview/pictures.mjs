@@ -73,7 +73,7 @@ async function picture(browser, url, name, theme) {
   const drawn = page.locator('#page > div');
   if ((await drawn.count()) > 0) {
     await drawn.screenshot({ path: file });
-    execFileSync('pngquant', ['--force', '--strip', '--speed=1', '--output', file, '128', file]);
+    execFileSync('pngquant', ['--force', '--strip', '--speed=1', '--nofs', '--output', file, '128', file]);
     const { size } = statSync(file);
     if (size > LARGEST) {
       faults.push(`${size} bytes are too many`);
