@@ -169,6 +169,7 @@ fn history(page: &mut Page) {
             "short",
         )
         .legend_beside()
+        .peaks()
         .stacked()
         .over_time(&format!("sum by (reason) ({})", waiting()), "{{reason}}"),
     );

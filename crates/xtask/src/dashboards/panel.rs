@@ -307,6 +307,12 @@ impl Panel {
         self
     }
 
+    /// A legend with the largest values alone. Grafana's last value of a series that has ended is the one before its end.
+    pub(crate) fn peaks(mut self) -> Self {
+        self.0["options"]["legend"]["calcs"] = json!(["max"]);
+        self
+    }
+
     /// The legend of lines as names without numbers, for long names.
     pub(crate) fn legend_of_names(mut self) -> Self {
         self.0["options"]["legend"] =

@@ -139,6 +139,7 @@ fn history(page: &mut Page) {
             "Claims of this pool without an address, by reason.",
             "short",
         )
+        .peaks()
         .stacked()
         .over_time(&format!("sum by (reason) ({})", waiting()), "{{reason}}"),
     );
