@@ -278,13 +278,18 @@ fn without_code(line: &str) -> String {
     line.split('`').step_by(2).collect()
 }
 
-/// Targets of the links of a page.
+/// What a link or a picture begins with in front of its target, and what ends it.
+const TARGETS: [(&str, char); 3] = [("](", ')'), (" src=\"", '"'), (" srcset=\"", '"')];
+
+/// Targets of the links and pictures of a page.
 fn links(page: &str) -> Vec<String> {
     let mut links = Vec::new();
     for line in prose(page) {
         let line = without_code(line);
-        let targets = line.split("](").skip(1);
-        links.extend(targets.filter_map(|rest| rest.split(')').next().map(str::to_owned)));
+        for (before, end) in TARGETS {
+            let targets = line.split(before).skip(1);
+            links.extend(targets.filter_map(|rest| rest.split(end).next().map(str::to_owned)));
+        }
     }
     links
 }
@@ -462,6 +467,9 @@ fn the_readers_see_what_they_are_for() {
     let here = in_tree("README.md");
     let page = "# A heading, in `code`\n[a](#a-heading-in-code) [b](LICENSE) `[c](none)` [d](https://x.example/)\n```\n[e](none)\n```\n";
     assert!(broken(&here, "[a](LICENSE)").is_empty());
+    let picture = r#"<source srcset="LICENSE"><img alt="a" src="none.png">"#;
+    assert_eq!(links(picture), ["none.png", "LICENSE"]);
+    assert_eq!(broken(&here, picture).len(), 1);
     assert_eq!(
         links(page),
         ["#a-heading-in-code", "LICENSE", "https://x.example/"]
