@@ -144,20 +144,24 @@ async function main() {
   const start = Date.now();
   const seconds = () => (Date.now() - start) / 1000;
   // Two minutes more than are shown: pictures end in front of the last full minute.
-  while (!isEnding && (options.stay || seconds() < (Number(options.minutes) + 2) * 60)) {
+  while (options.stay || seconds() < (Number(options.minutes) + 2) * 60) {
     await fleet.round(seconds(), review);
     await pause(2000);
   }
-  if (!isEnding) {
-    await pictures(url, options.minutes, 'overview', 'fleet', 'pools', 'controller');
-    const parameters = ['bench', '--claims=500', '--rounds=1000', '--mode=live', `--data-dir=${dir}`];
-    await started(PROGRAM, [...parameters, `--diagnostics-address=${bench}`], metricsOf);
-    await pause((Number(options['bench-minutes']) + 2) * 60_000);
-    await pictures(url, options['bench-minutes'], 'benchmark');
-  }
+  await pictures(url, options.minutes, 'overview', 'fleet', 'pools', 'controller');
+  const parameters = ['bench', '--claims=500', '--rounds=1000', '--mode=live', `--data-dir=${dir}`];
+  await started(PROGRAM, [...parameters, `--diagnostics-address=${bench}`], metricsOf);
+  await pause((Number(options['bench-minutes']) + 2) * 60_000);
+  await pictures(url, options['bench-minutes'], 'benchmark');
 }
 
-process.once('SIGINT', () => end()).once('SIGTERM', () => end());
+/** Ctrl-C: whatever is under way is given up. */
+async function stop() {
+  await end();
+  process.exit(options.stay ? 0 : 130);
+}
+
+process.once('SIGINT', stop).once('SIGTERM', stop);
 try {
   await main();
 } catch (error) {
