@@ -2,8 +2,8 @@
 //!
 //! `clusterctl move` pauses a Cluster, creates its claims, then its address objects, and ends the pause. Each kind has a watch of
 //! its own, and the one of the address objects may be behind the one of the Clusters. A pool that heard of the end first would take
-//! the claims for new ones and give them other addresses. So the router holds the end of a pause back, the address objects of the
-//! namespace are listed anew, and the pools are told after these.
+//! the claims for new ones and give them other addresses. So the router keeps the end of a pause from the pools until the Resumer
+//! has listed the namespace's address objects.
 //!
 //! ```text
 //!   watch of Clusters --paused before, not any more--> State::resuming
@@ -134,7 +134,7 @@ impl Router {
         }
     }
 
-    /// Every address object of the namespace that was there after these ends was put in: the pools are told of them.
+    /// Tells the pools that these pauses have ended. To be called after the namespace's address objects were put in.
     pub(super) fn resume(&self, ended: &Ended) {
         let mut state = self.state();
         for facts in state.resuming.take(ended) {
