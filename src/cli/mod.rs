@@ -19,6 +19,7 @@ mod documents;
 mod flags;
 mod follow;
 mod manager;
+mod objects;
 mod options;
 mod ownership;
 mod preflight;

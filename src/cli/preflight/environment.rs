@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::read::{Survey, object_name};
+use super::super::objects::object_name;
+use super::read::Survey;
 use super::{Finding, Level};
 use crate::api::Kind;
 use crate::api::{ClaimKind, names};
@@ -132,7 +133,7 @@ fn kubernetes(survey: &Survey) -> Option<Finding> {
 
 fn definitions(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
-    if survey.kinds[Kind::Pools] == KindState::Absent {
+    if survey.objects.kinds[Kind::Pools] == KindState::Absent {
         let text = "there is no IPPool of ipam.metal3.io/v1alpha1";
         let action = "kubectl apply -k deploy/default installs it, or: metal3-ipam crds | kubectl apply -f -";
         findings.push(Finding::new(

@@ -142,7 +142,7 @@ impl Preflight {
 /// Every check, for a manager with this `--watch-filter`. The empty text means none, as for the manager.
 fn look(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -> Report {
     let watch_filter = watch_filter.filter(|filter| !filter.is_empty());
-    let rehearsals = rehearsal::all(survey, watch_filter, now);
+    let rehearsals = rehearsal::all(&survey.objects, watch_filter, now);
     let mut findings = survey.unreadable();
     findings.extend(rehearsals.iter().flat_map(rehearsal::findings));
     findings.extend(

@@ -16,14 +16,14 @@ const MOST_INDEXES: usize = 4096;
 /// Of the pools that a manager with this `--watch-filter` serves; others matter where they meet one of these.
 pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Finding> {
     let serves = |pool: &PoolObject| Scope::of(&pool.meta, watch_filter) == Scope::Ours;
-    let ranges: Vec<Vec<Range>> = survey.pools.iter().map(ranges_of).collect();
+    let ranges: Vec<Vec<Range>> = survey.objects.pools.iter().map(ranges_of).collect();
     let mut held: BTreeMap<PoolKey, Vec<&Address>> = BTreeMap::new();
-    for address in &survey.addresses {
+    for address in &survey.objects.addresses {
         held.entry(address.pool_key()).or_default().push(address);
     }
     let mut findings = overlaps(survey, &ranges, serves);
     findings.extend(collisions(survey, &ranges, serves));
-    for pool in survey.pools.iter().filter(|pool| serves(pool)) {
+    for pool in survey.objects.pools.iter().filter(|pool| serves(pool)) {
         let addresses = held.get(&pool.key()).map(Vec::as_slice).unwrap_or_default();
         findings.extend(promised_to_others(pool, addresses));
         findings.extend(gateways(pool, addresses));
@@ -38,6 +38,7 @@ pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Findi
         }
     }
     let others: BTreeSet<PoolKey> = survey
+        .objects
         .pools
         .iter()
         .filter(|pool| !serves(pool))
@@ -80,7 +81,7 @@ fn overlaps(
         for (_, other) in &open {
             let either = [pool, *other]
                 .iter()
-                .any(|pool| serves(&survey.pools[*pool]));
+                .any(|pool| serves(&survey.objects.pools[*pool]));
             if *other != pool && either {
                 let pair = (pool.min(*other), pool.max(*other));
                 pairs.entry(pair).or_insert(range.first());
@@ -89,7 +90,7 @@ fn overlaps(
         open.push((range, pool));
     }
     let finding = |((one, other), at): ((usize, usize), IpAddr)| {
-        let (one, other) = (&survey.pools[one], &survey.pools[other]);
+        let (one, other) = (&survey.objects.pools[one], &survey.objects.pools[other]);
         let text = format!("has addresses in common with {}, such as {at}", name(other));
         let action = "take the addresses out of one of them, unless these are separate networks: pools know nothing of each other";
         Finding::new(Level::Warns, "OverlappingPools", name(one), text, action)
@@ -104,7 +105,7 @@ fn collisions(
     serves: impl Fn(&PoolObject) -> bool,
 ) -> Vec<Finding> {
     let mut by_prefix: BTreeMap<(&str, &str), Vec<usize>> = BTreeMap::new();
-    for (number, pool) in survey.pools.iter().enumerate() {
+    for (number, pool) in survey.objects.pools.iter().enumerate() {
         if let Ok(spec) = &pool.spec
             && serves(pool)
         {
@@ -113,7 +114,7 @@ fn collisions(
         }
     }
     let mut findings = Vec::new();
-    for object in &survey.addresses {
+    for object in &survey.objects.addresses {
         let (Ok(address), meta) = (&object.address, &object.meta) else {
             continue;
         };
@@ -123,7 +124,7 @@ fn collisions(
         };
         let others = by_prefix.get(&(&*meta.namespace, prefix));
         for number in others.into_iter().flatten() {
-            let pool = &survey.pools[*number];
+            let pool = &survey.objects.pools[*number];
             let covers = ranges[*number].iter().any(|range| range.contains(*address));
             if pool.meta.name != object.pool && covers {
                 let text = format!(
@@ -217,9 +218,9 @@ fn gateways(pool: &PoolObject, addresses: &[&Address]) -> Vec<Finding> {
 /// Address objects that `clusterctl move` would leave behind, but for those of other managers' pools: it takes along what an
 /// owner leads to or a label asks for.
 fn left_behind(survey: &Survey, others: &BTreeSet<PoolKey>) -> Vec<Finding> {
-    let claims = survey.claim_names();
+    let claims = survey.objects.claim_names();
     let mut findings = Vec::new();
-    for address in &survey.addresses {
+    for address in &survey.objects.addresses {
         let meta = &address.meta;
         let of_claim =
             claims.contains(&(address.kind, meta.namespace.clone(), address.claim.clone()));
@@ -228,7 +229,7 @@ fn left_behind(survey: &Survey, others: &BTreeSet<PoolKey>) -> Vec<Finding> {
             meta.namespace.to_string(),
             meta.name.to_string(),
         );
-        if others.contains(&address.pool_key()) || survey.moved.contains(&key) {
+        if others.contains(&address.pool_key()) || survey.objects.moved.contains(&key) {
             continue;
         }
         let owned = meta

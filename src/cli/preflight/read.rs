@@ -1,34 +1,23 @@
 //! What the cluster has, read page by page.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use anyhow::Context;
 use http::Request;
 use kube::Client;
-use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::super::objects::{Objects, Reader, words};
 use super::environment::rights;
 use super::{Finding, Level};
-use crate::api::Kind;
-use crate::api::{Address, Claim, ClaimKind, ClusterFacts, PoolObject, WireObject, names};
-use crate::controller::version_of;
-use crate::pool::{KindState, Kinds};
-
-/// Objects on a page.
-const PAGE: usize = 500;
+use crate::api::names;
 
 /// What preflight has read of the cluster.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     /// Of Kubernetes.
     pub(super) version: String,
-    pub(super) pools: Vec<PoolObject>,
-    pub(super) claims: Vec<Claim>,
-    pub(super) addresses: Vec<Address>,
-    pub(super) clusters: Vec<(String, ClusterFacts)>,
-    pub(super) kinds: Kinds,
+    pub(super) objects: Objects,
     /// CustomResourceDefinitions of the groups that matter, webhook configurations of both sorts, and the Leases and Deployments
     /// that may be a manager's; as they are stored.
     pub(super) definitions: Vec<Value>,
@@ -41,96 +30,6 @@ pub(super) struct Survey {
     pub(super) account: (String, Option<Vec<String>>),
     /// What could not be read, with the server's message.
     pub(super) unread: Vec<String>,
-    /// Objects that cannot be understood, with why.
-    pub(super) strange: Vec<(String, String)>,
-    /// Labels of address objects that carry `clusterctl move` along, by namespace and name of the object; of its kind too.
-    pub(super) moved: BTreeSet<(ClaimKind, String, String)>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    #[serde(default)]
-    metadata: ListMeta,
-    items: Vec<Value>,
-}
-
-#[derive(Deserialize, Default)]
-struct ListMeta {
-    #[serde(default, rename = "continue")]
-    more: String,
-}
-
-/// Reads lists, and remembers which it could not.
-struct Reader<'a> {
-    client: &'a Client,
-    unread: Vec<String>,
-}
-
-impl Reader<'_> {
-    /// All objects at a path. `None`: there is no such kind, or it could not be read, which is remembered.
-    async fn list(&mut self, path: &str, what: &str) -> Option<Vec<Value>> {
-        let mut objects = Vec::new();
-        let mut more = String::new();
-        loop {
-            let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("limit", &PAGE.to_string());
-            if !more.is_empty() {
-                query.append_pair("continue", &more);
-            }
-            let request = Request::get(format!("{path}?{}", query.finish())).body(Vec::new());
-            let page: kube::Result<List> = match request {
-                Ok(request) => self.client.request(request).await,
-                Err(error) => Err(kube::Error::HttpError(error)),
-            };
-            match page {
-                Ok(page) => {
-                    objects.extend(page.items);
-                    if page.metadata.more.is_empty() {
-                        return Some(objects);
-                    }
-                    more = page.metadata.more;
-                }
-                Err(kube::Error::Api(status)) if status.code == 404 && more.is_empty() => {
-                    return None;
-                }
-                // The list grew old while it was read: anew, from the first page.
-                Err(kube::Error::Api(status)) if status.code == 410 && !more.is_empty() => {
-                    objects.clear();
-                    more.clear();
-                }
-                Err(error) => {
-                    self.unread.push(format!("{what}: {}", words(error)));
-                    return None;
-                }
-            }
-        }
-    }
-
-    /// All objects of a kind, in the version that the manager would read. `None`: there is no such kind in such a version, or it
-    /// could not be read, which is remembered.
-    async fn kind(&mut self, kind: Kind, namespace: Option<&str>) -> Option<Vec<Value>> {
-        let version = match version_of(self.client, kind).await {
-            Ok(version) => version?,
-            Err(why) => {
-                self.unread.push(format!("the version of {kind}: {why}"));
-                return None;
-            }
-        };
-        let (group, plural) = (kind.group(), kind.plural());
-        let path = match namespace {
-            Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
-            None => format!("/apis/{group}/{version}/{plural}"),
-        };
-        self.list(&path, &kind.to_string()).await
-    }
-}
-
-/// The server's message, or why there was no answer.
-fn words(error: kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message,
-        other => format!("{:#}", anyhow::Error::from(other)),
-    }
 }
 
 impl Survey {
@@ -140,15 +39,12 @@ impl Survey {
         namespace: Option<&str>,
         account: (&str, &str),
     ) -> anyhow::Result<Self> {
-        let mut reader = Reader {
-            client,
-            unread: Vec::new(),
-        };
+        let mut reader = Reader::new(client);
         let mut survey = Self {
             version,
+            objects: Objects::read(&mut reader, namespace).await,
             ..Self::default()
         };
-        survey.read_objects(&mut reader, namespace).await;
         survey.read_environment(&mut reader).await;
         survey.account = (
             format!("{}/{}", account.0, account.1),
@@ -156,66 +52,6 @@ impl Survey {
         );
         survey.unread = reader.unread;
         Ok(survey)
-    }
-
-    async fn read_objects(&mut self, reader: &mut Reader<'_>, namespace: Option<&str>) {
-        let state = |list: &Option<Vec<Value>>| match list {
-            Some(_) => KindState::Listed,
-            None => KindState::Absent,
-        };
-        let pools = reader.kind(Kind::Pools, namespace).await;
-        self.kinds[Kind::Pools] = state(&pools);
-        for pool in self.objects("IPPool", pools) {
-            self.pools.push(PoolObject::read(pool));
-        }
-        for kind in ClaimKind::ALL {
-            let claims = reader.kind(Kind::Claims(kind), namespace).await;
-            let addresses = reader.kind(Kind::Addresses(kind), namespace).await;
-            self.kinds[Kind::Claims(kind)] = state(&claims);
-            self.kinds[Kind::Addresses(kind)] = state(&addresses);
-            for claim in self.objects(kind.claim(), claims) {
-                let claim = Claim::read(kind, claim);
-                // Another provider's.
-                if claim.fault != Some(crate::api::ReferenceFault::OtherProvider) {
-                    self.claims.push(claim);
-                }
-            }
-            for address in self.objects("IPAddress", addresses) {
-                if !crate::api::names_our_pool(kind, &address.spec) {
-                    continue;
-                }
-                let meta = &address.metadata;
-                if meta
-                    .labels
-                    .keys()
-                    .any(|label| label.starts_with("clusterctl.cluster.x-k8s.io/move"))
-                {
-                    self.moved
-                        .insert((kind, meta.namespace.to_string(), meta.name.to_string()));
-                }
-                self.addresses.push(Address::read(kind, address));
-            }
-        }
-        let list = reader.kind(Kind::Clusters, namespace).await;
-        self.kinds[Kind::Clusters] = state(&list);
-        for cluster in self.objects("Cluster", list) {
-            let facts = ClusterFacts::read("", &cluster);
-            self.clusters
-                .push((cluster.metadata.namespace.to_string(), facts));
-        }
-    }
-
-    /// The objects of a list; those that cannot be understood are remembered.
-    fn objects(&mut self, kind: &str, list: Option<Vec<Value>>) -> Vec<WireObject> {
-        let mut read = Vec::new();
-        for value in list.unwrap_or_default() {
-            let name = object_name(kind, &value);
-            match serde_json::from_value(value) {
-                Ok(object) => read.push(object),
-                Err(error) => self.strange.push((name, error.to_string())),
-            }
-        }
-        read
     }
 
     async fn read_environment(&mut self, reader: &mut Reader<'_>) {
@@ -274,29 +110,7 @@ impl Survey {
             let action = "mend or delete the object; until then whatever it holds is not known";
             Finding::new(Level::Blocks, "Unreadable", object, why, action)
         };
-        self.strange.iter().map(finding).collect()
-    }
-
-    /// Claims by kind, namespace and name.
-    pub(super) fn claim_names(&self) -> BTreeSet<(ClaimKind, Arc<str>, Arc<str>)> {
-        let key = |claim: &Claim| {
-            (
-                claim.kind,
-                claim.meta.namespace.clone(),
-                claim.meta.name.clone(),
-            )
-        };
-        self.claims.iter().map(key).collect()
-    }
-}
-
-/// `Kind namespace/name`.
-pub(super) fn object_name(kind: &str, object: &Value) -> String {
-    let meta = &object["metadata"];
-    let name = meta["name"].as_str().unwrap_or("?");
-    match meta["namespace"].as_str() {
-        Some(namespace) => format!("{kind} {namespace}/{name}"),
-        None => format!("{kind} {name}"),
+        self.objects.strange.iter().map(finding).collect()
     }
 }
 

@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::read::Survey;
+use super::super::objects::{Fed, Objects};
 use super::{Finding, Level};
-use crate::admission::pool_problems;
-use crate::api::{PoolKey, names};
-use crate::pool::{Config, Effect, Input, LeakRepair, Object, Pool, Request, Scope, Snapshot};
+use crate::api::names;
+use crate::pool::{Effect, Input, Request, Scope, Snapshot};
 
 /// Two looks for leaks agree after this time.
 const LOOKS: [SignedDuration; 2] = [SignedDuration::from_mins(11), SignedDuration::from_mins(22)];
@@ -16,141 +15,51 @@ const LOOKS: [SignedDuration; 2] = [SignedDuration::from_mins(11), SignedDuratio
 /// What the manager would do with one pool.
 #[derive(Debug)]
 pub(super) struct Rehearsal {
-    pub(super) key: PoolKey,
+    pub(super) fed: Fed,
     pub(super) snapshot: Snapshot,
     /// Kind and text of each consistency problem.
     problems: Vec<(&'static str, String)>,
-    /// What admission finds wrong with the spec.
-    invalid: Vec<String>,
     /// The first requests, by what they are.
     pub(super) writes: BTreeMap<&'static str, u64>,
-    /// Whether the manager acts on the pool; it acts on none that does not exist.
-    scope: Scope,
-    /// Claims that the manager acts on, and those of others.
-    claims: usize,
-    others_claims: usize,
-    /// Those of others that have no address yet: the pool counts them as waiting in a pause.
-    others_waiting: u64,
 }
 
 /// Every pool, and every name of a pool that a claim or an address gives and no pool has.
-pub(super) fn all(survey: &Survey, watch_filter: Option<&str>, now: Timestamp) -> Vec<Rehearsal> {
-    let mut inputs: BTreeMap<PoolKey, Vec<Input>> = BTreeMap::new();
-    for pool in &survey.pools {
-        let scope = Scope::of(&pool.meta, watch_filter);
-        let problems = match &pool.spec {
-            Ok(spec) => pool_problems(spec)
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
-            Err(_) => Vec::new(),
-        };
-        let object = Box::new(pool.clone());
-        let seen = Object::Pool {
-            object,
-            problems,
-            scope,
-        };
-        inputs
-            .entry(pool.key())
-            .or_default()
-            .push(Input::Seen(seen));
-    }
-    for address in &survey.addresses {
-        let (key, scope) = (address.pool_key(), Scope::of(&address.meta, watch_filter));
-        let address = Box::new(address.clone());
-        let input = Input::Seen(Object::Address { address, scope });
-        inputs.entry(key).or_default().push(input);
-    }
-    for claim in &survey.claims {
-        let (key, scope) = (claim.pool_key(), Scope::of(&claim.meta, watch_filter));
-        let claim = Box::new(claim.clone());
-        let input = Input::Seen(Object::Claim { claim, scope });
-        inputs.entry(key).or_default().push(input);
-    }
-    let mut clusters: BTreeMap<&str, Vec<Input>> = BTreeMap::new();
-    for (namespace, facts) in &survey.clusters {
-        let known = clusters.entry(namespace).or_default();
-        known.push(Input::ClusterSeen(facts.clone()));
-    }
-    let rehearse = |(key, mut inputs): (PoolKey, Vec<Input>)| {
-        let known = clusters.get(&*key.namespace);
-        inputs.extend(known.into_iter().flatten().cloned());
-        one(survey, key, inputs, now)
-    };
-    inputs.into_iter().map(rehearse).collect()
+pub(super) fn all(objects: &Objects, watch_filter: Option<&str>, now: Timestamp) -> Vec<Rehearsal> {
+    let fed = Fed::all(objects, watch_filter, now);
+    fed.into_iter().map(|fed| one(fed, now)).collect()
 }
 
-fn one(survey: &Survey, key: PoolKey, inputs: Vec<Input>, now: Timestamp) -> Rehearsal {
-    let invalid = inputs.iter().find_map(|input| match input {
-        Input::Seen(Object::Pool {
-            object, problems, ..
-        }) => Some(match &object.spec {
-            Ok(_) => problems.clone(),
-            Err(why) => vec![why.clone()],
-        }),
-        _ => None,
-    });
-    let of_pool = |input: &Input| match input {
-        Input::Seen(Object::Pool { scope, .. }) => Some(*scope),
-        _ => None,
-    };
-    let scope = inputs.iter().find_map(of_pool).unwrap_or_default();
-    let claims_in = |wanted: Scope| {
-        let of_scope = |input: &&Input| matches!(input, Input::Seen(Object::Claim { scope, .. }) if *scope == wanted);
-        inputs.iter().filter(of_scope).count()
-    };
-    let (claims, others_claims) = (claims_in(Scope::Ours), claims_in(Scope::Another));
-    let waits = |input: &&Input| {
-        matches!(input, Input::Seen(Object::Claim { claim, scope: Scope::Another })
-            if claim.published.is_none() && !claim.meta.is_deleting())
-    };
-    let others_waiting = inputs.iter().filter(waits).count() as u64;
-    let config = Config {
-        in_flight: u32::MAX as usize,
-        leak_repair: LeakRepair::Report,
-        ..Config::default()
-    };
-    let mut pool = Pool::new(key.clone(), config);
-    let mut effects = Vec::new();
-    for input in inputs {
-        effects.extend(pool.step(input, now));
-    }
-    effects.extend(pool.step(Input::Kinds(survey.kinds), now));
+fn one(mut fed: Fed, now: Timestamp) -> Rehearsal {
     let mut writes = BTreeMap::new();
-    for effect in &effects {
+    for effect in &fed.effects {
         if let Effect::Request(_, request) = effect
             && let Some(what) = written(request)
         {
             *writes.entry(what).or_default() += 1;
         }
     }
-    let snapshot = pool.snapshot();
+    let snapshot = fed.pool.snapshot();
     for later in LOOKS {
-        pool.step(Input::Tick, now.saturating_add(later).unwrap_or(now));
+        let then = now.saturating_add(later).unwrap_or(now);
+        fed.pool.step(Input::Tick, then);
     }
-    let problems = pool.problems();
+    let problems = fed.pool.problems();
     let problems = problems.map(|(kind, text)| (kind, text.to_owned()));
     Rehearsal {
-        key,
         snapshot,
         problems: problems.collect(),
-        invalid: invalid.unwrap_or_default(),
         writes,
-        scope,
-        claims,
-        others_claims,
-        others_waiting,
+        fed,
     }
 }
 
 impl Rehearsal {
     /// What of the pool a manager with this `--watch-filter` leaves alone.
     pub(super) fn not_served(&self, watch_filter: &str) -> Option<Finding> {
-        let pool = format!("IPPool {}", self.key);
+        let pool = format!("IPPool {}", self.fed.key);
         let label = format!("{}={watch_filter}", names::WATCH_FILTER_LABEL);
         let action = "label the pool and its claims alike if the manager is to serve them; another manager may serve those of another label";
-        let (level, text) = match (self.scope, self.claims, self.others_claims) {
+        let (level, text) = match (self.fed.scope, self.fed.claims, self.fed.others_claims) {
             (Scope::Ours, _, 0) => return None,
             (Scope::Ours, _, others) => (
                 Level::Notes,
@@ -193,17 +102,17 @@ fn written(request: &Request) -> Option<&'static str> {
 
 /// What the pool found; nothing where the pool is another manager's.
 pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
-    let Rehearsal { key, snapshot, .. } = rehearsal;
-    if rehearsal.scope == Scope::Another {
+    let Rehearsal { fed, snapshot, .. } = rehearsal;
+    if fed.scope == Scope::Another {
         return Vec::new();
     }
-    let pool = format!("IPPool {key}");
+    let pool = format!("IPPool {}", fed.key);
     let mut findings = Vec::new();
     for (kind, text) in &rehearsal.problems {
         let (level, action) = advice(kind);
         findings.push(Finding::new(level, kind, &pool, text, action));
     }
-    for line in &rehearsal.invalid {
+    for line in &fed.invalid {
         let action = "correct the pool; its other entries are served meanwhile";
         findings.push(Finding::new(
             Level::Blocks,
@@ -217,7 +126,7 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
         let claims = match *reason {
             // The first request would be under way.
             "Pending" => 0,
-            "Paused" => claims.saturating_sub(rehearsal.others_waiting),
+            "Paused" => claims.saturating_sub(fed.others_waiting),
             _ => *claims,
         };
         if claims == 0 {

@@ -30,14 +30,18 @@ impl Report {
             *writes.entry(*what).or_default() += count;
         }
         let claims = ClaimKind::ALL.map(|kind| {
-            let claims = survey.claims.iter().filter(|claim| claim.kind == kind);
+            let claims = survey
+                .objects
+                .claims
+                .iter()
+                .filter(|claim| claim.kind == kind);
             (kind.claim(), claims.count())
         });
         Self {
             version: survey.version.clone(),
-            pools: survey.pools.len(),
+            pools: survey.objects.pools.len(),
             claims: claims.into(),
-            addresses: survey.addresses.len(),
+            addresses: survey.objects.addresses.len(),
             writes,
             findings,
             unread: survey.unread.clone(),

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
+use super::super::objects::Objects;
 use super::read::Survey;
 use super::report::Report;
 use super::{Level, Output, look, rehearsal};
@@ -31,7 +32,10 @@ fn survey() -> Survey {
             "metal3-ipam-system/ipam-manager".to_owned(),
             Some(Vec::new()),
         ),
-        kinds: Kinds::all(KindState::Listed),
+        objects: Objects {
+            kinds: Kinds::all(KindState::Listed),
+            ..Objects::default()
+        },
         ..Survey::default()
     };
     add_pool(
@@ -48,7 +52,7 @@ fn survey() -> Survey {
 fn add_pool(survey: &mut Survey, namespace: &str, name: &str, mut spec: Value) {
     spec["namePrefix"] = spec.get("namePrefix").cloned().unwrap_or(json!(name));
     let meta = meta(namespace, name, Some("ippool.ipam.metal3.io"));
-    survey.pools.push(PoolObject::read(wire(
+    survey.objects.pools.push(PoolObject::read(wire(
         json!({"metadata": meta, "spec": spec}),
     )));
 }
@@ -60,7 +64,10 @@ fn add_claim(survey: &mut Survey, name: &str, pool: &str, address: Option<&str>)
         |name| json!({"address": {"name": name, "namespace": "a"}}),
     );
     let claim = wire(json!({"metadata": meta, "spec": {"pool": {"name": pool}}, "status": status}));
-    survey.claims.push(Claim::read(ClaimKind::Metal3, claim));
+    survey
+        .objects
+        .claims
+        .push(Claim::read(ClaimKind::Metal3, claim));
 }
 
 fn add_address(survey: &mut Survey, name: &str, address: &str, pool: &str, claim: &str) {
@@ -70,6 +77,7 @@ fn add_address(survey: &mut Survey, name: &str, address: &str, pool: &str, claim
     let spec = json!({"address": address, "pool": {"name": pool}, "claim": {"name": claim}});
     let object = wire(json!({"metadata": meta, "spec": spec}));
     survey
+        .objects
         .addresses
         .push(Address::read(ClaimKind::Metal3, object));
 }
@@ -97,7 +105,7 @@ fn a_cluster_in_which_all_is_well() {
     let report = look(&survey, None, now());
     assert_eq!(report.exit_code(), 0);
     // What upstream left shows no counts, and its claims no conditions.
-    let writes = &rehearsal::all(&survey, None, now())[0].writes;
+    let writes = &rehearsal::all(&survey.objects, None, now())[0].writes;
     let of_addresses = writes.keys().filter(|what| what.contains("address"));
     assert_eq!(of_addresses.count(), 0, "{writes:?}");
     let text = report.text(Output::Table).unwrap();
@@ -122,9 +130,11 @@ fn duplicates_over_both_kinds_block() {
         "poolRef": {"name": "prov", "kind": "IPPool", "apiGroup": "ipam.metal3.io"}});
     let object = wire(json!({"metadata": meta, "spec": spec}));
     survey
+        .objects
         .addresses
         .push(Address::read(ClaimKind::Capi, object));
     survey
+        .objects
         .moved
         .insert((ClaimKind::Capi, "a".to_owned(), "theirs".to_owned()));
     let (object, message) = only(&survey, Level::Blocks, "DuplicateAddress");
@@ -177,7 +187,7 @@ fn names_that_two_pools_would_give_are_told() {
 #[test]
 fn promises_that_others_hold_and_gateways_that_are_held_are_told() {
     let mut survey = survey();
-    survey.pools.clear();
+    survey.objects.pools.clear();
     let entry = json!({"start": "10.0.0.1", "end": "10.0.0.9", "gateway": "10.0.0.2"});
     add_pool(
         &mut survey,
@@ -200,10 +210,11 @@ fn promises_that_others_hold_and_gateways_that_are_held_are_told() {
 fn what_a_move_leaves_behind_is_told() {
     let mut survey = survey();
     add_address(&mut survey, "by-hand", "10.0.0.5", "prov", "router");
-    survey.addresses[1].meta.finalizers.clear();
+    survey.objects.addresses[1].meta.finalizers.clear();
     let (object, _) = only(&survey, Level::Notes, "ExternalAddress");
     assert_eq!(object, "IPAddress.ipam.metal3.io a/by-hand");
     survey
+        .objects
         .moved
         .insert((ClaimKind::Metal3, "a".to_owned(), "by-hand".to_owned()));
     assert_eq!(found(&survey), []);
@@ -212,19 +223,19 @@ fn what_a_move_leaves_behind_is_told() {
 #[test]
 fn an_address_object_without_its_owner_is_one_that_a_move_leaves_behind() {
     let mut survey = survey();
-    survey.addresses[0].meta.owner_references.clear();
+    survey.objects.addresses[0].meta.owner_references.clear();
     let (object, message) = only(&survey, Level::Warns, "NoOwner");
     assert_eq!(object, "IPAddress.ipam.metal3.io a/prov-10-0-0-1");
     assert!(message.contains(r#"to its claim "c""#), "{message}");
     let key = (ClaimKind::Metal3, "a".to_owned(), object);
-    survey.moved.insert(key);
+    survey.objects.moved.insert(key);
     only(&survey, Level::Warns, "NoOwner");
     let key = (
         ClaimKind::Metal3,
         "a".to_owned(),
         "prov-10-0-0-1".to_owned(),
     );
-    survey.moved.insert(key);
+    survey.objects.moved.insert(key);
     assert_eq!(found(&survey), []);
 }
 
@@ -238,7 +249,7 @@ fn what_would_wait_and_what_would_be_served_is_told() {
         (object.as_str(), message.as_str()),
         ("IPPool a/no-such-pool", "1 claims would wait: PoolNotFound")
     );
-    let writes: u64 = rehearsal::all(&survey, None, now())
+    let writes: u64 = rehearsal::all(&survey.objects, None, now())
         .iter()
         .filter_map(|r| r.writes.get("new address objects"))
         .sum();
@@ -262,7 +273,7 @@ fn a_spec_that_admission_refuses_blocks() {
 #[test]
 fn a_pool_that_outgrows_its_status_is_told() {
     let mut survey = survey();
-    survey.pools.clear();
+    survey.objects.pools.clear();
     add_pool(
         &mut survey,
         "a",
@@ -394,12 +405,12 @@ fn with_a_watch_filter_only_what_the_manager_would_serve_is_judged() {
     };
     // Trouble of every sort in a pool that lacks the label.
     let mut survey = survey();
-    survey.pools.clear();
+    survey.objects.pools.clear();
     let entry = json!({"start": "10.0.0.9", "end": "10.0.0.1", "gateway": "10.0.0.1"});
     let spec = json!({"pools": [entry], "preAllocations": {"later": "10.0.0.1"}});
     add_pool(&mut survey, "a", "prov", spec);
     add_address(&mut survey, "by-hand", "10.0.0.5", "prov", "router");
-    survey.addresses[1].meta.finalizers.clear();
+    survey.objects.addresses[1].meta.finalizers.clear();
     add_address(&mut survey, "leak", "10.0.0.6", "prov", "gone");
     add_address(&mut survey, "twin", "10.0.0.1", "prov", "c2");
     let twin = json!({"pools": [{"subnet": "10.0.0.0/28"}], "namePrefix": "prov"});
@@ -419,7 +430,7 @@ fn with_a_watch_filter_only_what_the_manager_would_serve_is_judged() {
     ];
     assert_eq!(found(&survey), wanted);
     assert!(
-        rehearsal::all(&survey, Some("blue"), now())
+        rehearsal::all(&survey.objects, Some("blue"), now())
             .iter()
             .all(|r| r.writes.is_empty())
     );
@@ -427,23 +438,23 @@ fn with_a_watch_filter_only_what_the_manager_would_serve_is_judged() {
     assert!(look(&survey, Some(""), now()).findings.len() > 5);
 
     // Its claim carries the label and the pool does not.
-    label(&mut survey.claims[0].meta);
+    label(&mut survey.objects.claims[0].meta);
     let (level, check, _, message) = found(&survey).remove(0);
     assert_eq!((level, check), (Level::Warns, "NotServed"));
     assert!(message.contains("which 1 of its claims carry"), "{message}");
 
     // The pool that it overlaps with is served: what that pool meets counts, and names of others stand in its way.
-    label(&mut survey.pools[1].meta);
+    label(&mut survey.objects.pools[1].meta);
     let checks: Vec<_> = found(&survey).iter().map(|f| f.1).collect();
     assert_eq!(checks, ["NameCollision", "NotServed"]);
 
     // A served pool with a claim of another manager, whose address stays held.
     let mut survey = self::survey();
-    label(&mut survey.pools[0].meta);
+    label(&mut survey.objects.pools[0].meta);
     add_claim(&mut survey, "new", "prov", None);
     let text = "2 of its claims lack the label cluster.x-k8s.io/watch-filter=blue: the manager leaves them alone and keeps their addresses held";
     assert_eq!(found(&survey), [not_served("prov", text)]);
-    let first = &rehearsal::all(&survey, Some("blue"), now())[0];
+    let first = &rehearsal::all(&survey.objects, Some("blue"), now())[0];
     assert!(
         !first.writes.contains_key("new address objects"),
         "{:?}",
@@ -457,6 +468,7 @@ fn what_could_not_be_read_is_told_and_ends_with_2() {
     let mut survey = survey();
     survey.unread.push("Leases: forbidden".to_owned());
     survey
+        .objects
         .strange
         .push(("IPClaim a/odd".to_owned(), "invalid type".to_owned()));
     only(&survey, Level::Blocks, "Unreadable");

@@ -1,0 +1,140 @@
+//! A cluster's pools, claims, address objects and Clusters, read once and page by page, for the subcommands that answer
+//! questions about them.
+//!
+//! ```text
+//!   reader.rs   lists, page by page; what cannot be read is remembered
+//!      v
+//!   Objects     of the neutral types of `api`
+//!      v
+//!   fed.rs      each pool's own state machine, given its objects as the manager would be; nothing that it asks for is sent
+//! ```
+
+mod fed;
+mod reader;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+pub(super) use self::fed::Fed;
+pub(super) use self::reader::{Reader, words};
+use crate::api::{
+    Address, Claim, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault, WireObject,
+    names_our_pool,
+};
+use crate::pool::{KindState, Kinds};
+
+/// What begins the labels by which `clusterctl move` takes an object along.
+const MOVE_LABEL: &str = "clusterctl.cluster.x-k8s.io/move";
+
+/// The objects of this program's kinds in a cluster, or in one namespace of it.
+#[derive(Debug, Default)]
+pub(super) struct Objects {
+    pub(super) pools: Vec<PoolObject>,
+    /// Of our pools; other providers' IPAddressClaims are left out.
+    pub(super) claims: Vec<Claim>,
+    pub(super) addresses: Vec<Address>,
+    /// Each with its namespace.
+    pub(super) clusters: Vec<(String, ClusterFacts)>,
+    pub(super) kinds: Kinds,
+    /// Objects that cannot be understood, with why.
+    pub(super) strange: Vec<(String, String)>,
+    /// Address objects whose labels carry `clusterctl move` along: kind, namespace and name.
+    pub(super) moved: BTreeSet<(ClaimKind, String, String)>,
+}
+
+impl Objects {
+    /// Reads all of them; what could not be read is in the reader.
+    pub(super) async fn read(reader: &mut Reader<'_>, namespace: Option<&str>) -> Self {
+        let mut objects = Self::default();
+        for pool in objects.of(reader, Kind::Pools, "IPPool", namespace).await {
+            objects.pools.push(PoolObject::read(pool));
+        }
+        for kind in ClaimKind::ALL {
+            let claims = Kind::Claims(kind);
+            for claim in objects.of(reader, claims, kind.claim(), namespace).await {
+                let claim = Claim::read(kind, claim);
+                if claim.fault != Some(ReferenceFault::OtherProvider) {
+                    objects.claims.push(claim);
+                }
+            }
+            let addresses = Kind::Addresses(kind);
+            for address in objects.of(reader, addresses, "IPAddress", namespace).await {
+                objects.add_address(kind, address);
+            }
+        }
+        let clusters = objects.of(reader, Kind::Clusters, "Cluster", namespace);
+        for cluster in clusters.await {
+            let facts = ClusterFacts::read("", &cluster);
+            let namespace = cluster.metadata.namespace.to_string();
+            objects.clusters.push((namespace, facts));
+        }
+        objects
+    }
+
+    fn add_address(&mut self, kind: ClaimKind, address: WireObject) {
+        if !names_our_pool(kind, &address.spec) {
+            return;
+        }
+        let meta = &address.metadata;
+        if meta
+            .labels
+            .keys()
+            .any(|label| label.starts_with(MOVE_LABEL))
+        {
+            let (namespace, name) = (meta.namespace.to_string(), meta.name.to_string());
+            self.moved.insert((kind, namespace, name));
+        }
+        self.addresses.push(Address::read(kind, address));
+    }
+
+    /// The objects of a kind; those that cannot be understood are remembered.
+    async fn of(
+        &mut self,
+        reader: &mut Reader<'_>,
+        kind: Kind,
+        word: &str,
+        namespace: Option<&str>,
+    ) -> Vec<WireObject> {
+        let read = |value: Value| {
+            let name = object_name(word, &value);
+            serde_json::from_value(value).map_err(|error| (name, error.to_string()))
+        };
+        let list = reader.kind(kind, namespace, read).await;
+        self.kinds[kind] = match list {
+            Some(_) => KindState::Listed,
+            None => KindState::Absent,
+        };
+        let mut objects = Vec::new();
+        for object in list.unwrap_or_default() {
+            match object {
+                Ok(object) => objects.push(object),
+                Err(strange) => self.strange.push(strange),
+            }
+        }
+        objects
+    }
+
+    /// Claims by kind, namespace and name.
+    pub(super) fn claim_names(&self) -> BTreeSet<(ClaimKind, Arc<str>, Arc<str>)> {
+        let key = |claim: &Claim| {
+            (
+                claim.kind,
+                claim.meta.namespace.clone(),
+                claim.meta.name.clone(),
+            )
+        };
+        self.claims.iter().map(key).collect()
+    }
+}
+
+/// `Kind namespace/name`.
+pub(super) fn object_name(kind: &str, object: &Value) -> String {
+    let meta = &object["metadata"];
+    let name = meta["name"].as_str().unwrap_or("?");
+    match meta["namespace"].as_str() {
+        Some(namespace) => format!("{kind} {namespace}/{name}"),
+        None => format!("{kind} {name}"),
+    }
+}
