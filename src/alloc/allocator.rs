@@ -248,6 +248,29 @@ impl Allocator {
         self.counts
     }
 
+    /// How many addresses each entry has, used and free, by [`Entry::index`] and in the order written; addresses that an entry
+    /// shares with an earlier one are counted there.
+    pub fn counts_by_entry(&self) -> impl Iterator<Item = (usize, Counts)> {
+        self.entries.iter().map(|entry| {
+            let (usable, reserved) = (&entry.usable, &entry.reserved);
+            let counts = Counts {
+                capacity: usable.count().saturating_add(reserved.count()),
+                used: usable.used().saturating_add(reserved.used()),
+                free: usable.count().saturating_sub(usable.used()),
+                reserved: reserved.count().saturating_sub(reserved.used()),
+            };
+            (entry.index, counts)
+        })
+    }
+
+    /// Whether automatic allocation could hand this address out.
+    pub fn is_free(&self, addr: IpAddr) -> bool {
+        match self.slot(addr) {
+            Slot::Usable { place, number } => !self.entries[place].usable.is_used(number),
+            Slot::Reserved { .. } | Slot::Excluded | Slot::Outside => false,
+        }
+    }
+
     /// Whether automatic allocation would find nothing; O(1).
     pub fn is_full(&self) -> bool {
         self.full.is_full()

@@ -58,6 +58,16 @@ impl Slots {
         self.top.is_none_or(|top| self.used > top)
     }
 
+    /// How many numbers are used.
+    pub(super) fn used(&self) -> u128 {
+        self.used
+    }
+
+    /// How many numbers there are; it saturates.
+    pub(super) fn count(&self) -> u128 {
+        self.top.map_or(0, |top| top.saturating_add(1))
+    }
+
     pub(super) fn is_used(&self, number: u128) -> bool {
         let (window, offset) = split(number);
         let bitmap = self.windows.get(&window);

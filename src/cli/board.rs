@@ -4,10 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use super::objects::pause_of;
 use super::table;
 use crate::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolKey, PoolObject,
-    ReferenceFault, WireObject, names,
+    ReferenceFault, WireObject,
 };
 use crate::pool::Snapshot;
 
@@ -242,24 +243,10 @@ impl Board {
     /// What keeps the controller from writing to a claim.
     fn pause(&self, claim: &Claim) -> Option<String> {
         let pool = self.pools.get(&claim.pool_key());
-        let of_pool = pool.and_then(|pool| pool.spec.as_ref().ok()?.cluster_name.as_deref());
-        let paused = |cluster: &&str| {
-            let key = (claim.meta.namespace.clone(), Arc::from(*cluster));
+        pause_of(claim, pool, |cluster| {
+            let key = (claim.meta.namespace.clone(), Arc::from(cluster));
             self.clusters.get(&key).is_some_and(|facts| facts.paused)
-        };
-        let cluster = claim
-            .cluster
-            .as_deref()
-            .filter(paused)
-            .or(of_pool.filter(paused));
-        if claim.meta.has_annotation(names::PAUSED_ANNOTATION) {
-            Some("the claim".to_owned())
-        } else if let Some(cluster) = cluster {
-            Some(format!("Cluster {cluster}"))
-        } else {
-            let pool = pool.filter(|pool| pool.meta.has_annotation(names::PAUSED_ANNOTATION));
-            pool.map(|pool| format!("pool {}", pool.key()))
-        }
+        })
     }
 
     /// The table: one line a claim, by namespace, kind and name.

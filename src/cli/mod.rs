@@ -5,12 +5,15 @@
 //!                           standalone   controller + embedded server, in one process
 //!                           bench        controller against the bare writes, on either server
 //!                           preflight    what would change in a cluster, and what stands in the way
+//!                           pools, pool, who, why, tree, plan
+//!                                        answers about a cluster, which they only read
 //!                           crds         the definitions as YAML
 //!                           version
 //! ```
 
 mod accepted;
 mod apply;
+mod ask;
 mod bench;
 mod board;
 mod connect;
@@ -55,6 +58,12 @@ enum Command {
     Standalone(standalone::Standalone),
     Bench(bench::Bench),
     Preflight(preflight::Preflight),
+    Pools(ask::Pools),
+    Pool(ask::Pool),
+    Who(ask::Who),
+    Why(ask::Why),
+    Tree(ask::Tree),
+    Plan(ask::Plan),
     Crds(crds::Crds),
     /// Prints the version.
     Version,
@@ -73,6 +82,12 @@ pub fn main() -> ExitCode {
         Command::Standalone(standalone) => in_runtime(standalone.run()),
         Command::Bench(bench) => in_runtime(bench.run()),
         Command::Preflight(preflight) => in_runtime(preflight.run()),
+        Command::Pools(pools) => in_runtime(pools.run()),
+        Command::Pool(pool) => in_runtime(pool.run()),
+        Command::Who(who) => in_runtime(who.run()),
+        Command::Why(why) => in_runtime(why.run()),
+        Command::Tree(tree) => in_runtime(tree.run()),
+        Command::Plan(plan) => in_runtime(plan.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Version => print(&format!("metal3-ipam {}\n", env!("CARGO_PKG_VERSION"))),
     };

@@ -3,15 +3,21 @@
 /// Longest text of a cell, in characters; conditions carry messages of up to 32 KiB.
 const MAX_CELL: usize = 160;
 
-/// Renders rows under their headings. Every row has as many cells as there are headings. Empty cells show `-`; characters
-/// that would break the line or drive the terminal show as spaces; the last column is not padded.
+/// Renders rows under their headings. Empty cells show `-`; characters that would break the line or drive the terminal show
+/// as spaces; the last column is not padded.
 pub(super) fn render<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let headings = headings.map(str::to_owned);
-    let rows: Vec<[String; N]> = rows
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
+    lines(&headings, &rows)
+}
+
+/// As [`render`], where the columns are chosen as it runs. Every row has as many cells as there are headings.
+pub(super) fn lines(headings: &[&str], rows: &[Vec<String>]) -> String {
+    let headings: Vec<String> = headings.iter().map(|h| (*h).to_owned()).collect();
+    let rows: Vec<Vec<String>> = rows
         .iter()
-        .map(|row| row.each_ref().map(|c| cell(c)))
+        .map(|row| row.iter().map(|c| cell(c)).collect())
         .collect();
-    let mut widths = headings.each_ref().map(|h| h.chars().count());
+    let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
     for row in &rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());

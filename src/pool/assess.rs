@@ -141,7 +141,7 @@ impl Pool {
         Next::Do(Class::Status, Step::Explain(reason, Box::new(status)))
     }
 
-    fn fault(fault: ReferenceFault) -> Waiting {
+    pub(super) fn fault(fault: ReferenceFault) -> Waiting {
         let what = match fault {
             ReferenceFault::NoName => "spec.pool.name is empty; name a pool",
             ReferenceFault::OtherNamespace => {

@@ -16,7 +16,7 @@
 //! the objects each time, so that a restart goes on at the right place. Beside the cases stand
 //! - the addresses and who holds them (space.rs, built from terms.rs), also where the object is missing (shown.rs);
 //! - the IPPool object with its metadata (ippool.rs) and its status (pool_status.rs, and status_writer.rs for when);
-//! - counts and problems (counts.rs), from which questions are answered (facts.rs).
+//! - counts and problems (counts.rs), from which questions are answered (facts.rs, inspect.rs).
 //!
 //! Nothing is assumed done before its answer or the object itself is seen.
 
@@ -34,6 +34,7 @@ mod explain;
 mod facts;
 mod gate;
 mod input;
+mod inspect;
 mod ippool;
 mod known;
 mod machine;
@@ -60,8 +61,10 @@ pub use config::{Config, LeakRepair};
 pub use counts::PROBLEM_KINDS;
 pub use facts::{Fact, InUse, Question};
 pub use input::{Freshness, Input, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope};
+pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
+pub use space::utilization;
 pub use time::{Moment, delay};

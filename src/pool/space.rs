@@ -70,19 +70,20 @@ pub(super) struct Numbers {
     pub(super) outside: u64,
 }
 
+/// Share of so many addresses that the next claims cannot get, in percent and rounded down: 100 when none is available. `None`
+/// where there are no addresses.
+pub fn utilization(capacity: u128, available: u128) -> Option<i64> {
+    let taken = capacity.saturating_sub(available);
+    // Of numbers beyond any count the last digits change nothing.
+    let scale = if capacity > u128::MAX / 100 { 100 } else { 1 };
+    let percent = (taken / scale * 100).checked_div(capacity / scale)?;
+    i64::try_from(percent).ok()
+}
+
 impl Numbers {
-    /// Share of the addresses that the next claims cannot get, in percent and rounded down: 100 when none is available. `None` where
-    /// there are no addresses.
+    /// Share of the addresses that the next claims cannot get (see [`utilization`]).
     pub(super) fn utilization(&self) -> Option<i64> {
-        let taken = self.capacity.saturating_sub(self.available);
-        // Of numbers beyond any count the last digits change nothing.
-        let scale = if self.capacity > u128::MAX / 100 {
-            100
-        } else {
-            1
-        };
-        let percent = (taken / scale * 100).checked_div(self.capacity / scale)?;
-        i64::try_from(percent).ok()
+        utilization(self.capacity, self.available)
     }
 
     /// Whether few addresses are left: 15 % and fewer than 1,000, as the alert PoolNearlyFull has it. It was so `before`: then until
@@ -278,6 +279,11 @@ impl Space {
     /// Addresses that more than one object holds.
     pub(super) fn duplicates(&self) -> &BTreeSet<IpAddr> {
         &self.duplicates
+    }
+
+    /// The allocator as it stands, to ask what it would do.
+    pub(super) fn allocator(&self) -> &Allocator {
+        &self.allocator
     }
 
     /// Where an address lies.

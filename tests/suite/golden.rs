@@ -1,7 +1,9 @@
-//! What people see with kubectl: tables, descriptions, explanations and Events, word by word, the same from both servers.
+//! What people see with kubectl and with the program itself: tables, descriptions, explanations, Events and answers, word by
+//! word, the same from both servers.
 //!
 //! `UPDATE_GOLDEN=1 cargo test --test suite golden` writes the files anew; read the difference before it is committed.
 
+use std::ffi::OsString;
 use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +22,7 @@ scenarios! {
 }
 
 /// The commands of each file.
-const FILES: [(&str, &[&str]); 4] = [
+const FILES: [(&str, &[&str]); 5] = [
     (
         "get.txt",
         &[
@@ -51,6 +53,27 @@ const FILES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("events.txt", &["events --for ippool/full"]),
+    (
+        "answers.txt",
+        &[
+            "metal3-ipam pools",
+            "metal3-ipam pools -o wide",
+            "metal3-ipam pools -o name",
+            "metal3-ipam pool full",
+            "metal3-ipam pool provisioning",
+            "metal3-ipam who 192.168.0.50",
+            "metal3-ipam who 192.168.0.51",
+            "metal3-ipam who web-1",
+            "metal3-ipam who 10.9.9.9",
+            "metal3-ipam why ipclaim/waits",
+            "metal3-ipam why elsewhere",
+            "metal3-ipam why web-0",
+            "metal3-ipam why nothing",
+            "metal3-ipam plan provisioning --add 3",
+            "metal3-ipam plan full --add 3 --surge 1",
+            "metal3-ipam tree nothing",
+        ],
+    ),
 ];
 
 /// The text without what differs from run to run: ages, times, UIDs, versions, the namespace, and the width of its columns.
@@ -105,18 +128,29 @@ fn word(word: &str) -> String {
     }
 }
 
-fn printed(door: &Door, namespace: &str, command: &str) -> String {
-    let output = Command::new(kubectl())
-        .args(command.split_whitespace())
+fn printed(door: &Door, namespace: &str, line: &str) -> String {
+    let (program, arguments) = match line.strip_prefix("metal3-ipam ") {
+        Some(arguments) => (OsString::from(env!("CARGO_BIN_EXE_metal3-ipam")), arguments),
+        None => (kubectl(), line),
+    };
+    let output = Command::new(program)
+        .args(arguments.split_whitespace())
         .arg("--kubeconfig")
         .arg(&door.kubeconfig)
         .args(["-n", namespace])
         .output()
         .unwrap();
+    let (code, out) = (
+        output.status.code(),
+        String::from_utf8_lossy(&output.stdout),
+    );
+    let shown = stable(&out, namespace);
+    if arguments != line {
+        return format!("$ {line}\n{shown}exit code {}\n\n", code.unwrap());
+    }
     let err = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "kubectl {command}: {err}");
-    let out = String::from_utf8_lossy(&output.stdout);
-    format!("$ kubectl {command}\n{}\n", stable(&out, namespace))
+    assert!(output.status.success(), "kubectl {line}: {err}");
+    format!("$ kubectl {line}\n{shown}\n")
 }
 
 fn file(name: &str) -> PathBuf {

@@ -20,7 +20,7 @@ use serde_json::Value;
 pub(super) use self::fed::Fed;
 pub(super) use self::reader::{Reader, words};
 use crate::api::{
-    Address, Claim, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault, WireObject,
+    Address, Claim, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault, WireObject, names,
     names_our_pool,
 };
 use crate::pool::{KindState, Kinds};
@@ -29,7 +29,7 @@ use crate::pool::{KindState, Kinds};
 const MOVE_LABEL: &str = "clusterctl.cluster.x-k8s.io/move";
 
 /// The objects of this program's kinds in a cluster, or in one namespace of it.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Objects {
     pub(super) pools: Vec<PoolObject>,
     /// Of our pools; other providers' IPAddressClaims are left out.
@@ -126,6 +126,26 @@ impl Objects {
             )
         };
         self.claims.iter().map(key).collect()
+    }
+}
+
+/// What keeps a manager from writing to a claim (P1), of a pool, by a Cluster or by itself.
+pub(super) fn pause_of(
+    claim: &Claim,
+    pool: Option<&PoolObject>,
+    is_paused: impl Fn(&str) -> bool,
+) -> Option<String> {
+    let of_pool = pool.and_then(|pool| pool.spec.as_ref().ok()?.cluster_name.as_deref());
+    let of_claim = claim.cluster.as_deref();
+    let clusters = [of_claim, of_pool].into_iter().flatten();
+    let cluster = clusters.into_iter().find(|name| is_paused(name));
+    if claim.meta.has_annotation(names::PAUSED_ANNOTATION) {
+        Some("the claim".to_owned())
+    } else if let Some(cluster) = cluster {
+        Some(format!("Cluster {cluster}"))
+    } else {
+        let pool = pool.filter(|pool| pool.meta.has_annotation(names::PAUSED_ANNOTATION));
+        pool.map(|pool| format!("pool {}", pool.key()))
     }
 }
 

@@ -44,6 +44,13 @@ fn which_subcommand_runs() {
         ("metal3-ipam standalone --data-dir d", "standalone"),
         ("metal3-ipam bench --claims 100 --kind both", "bench"),
         ("metal3-ipam preflight -n x -o json", "preflight"),
+        ("metal3-ipam pools -A -o wide", "pools"),
+        ("kubectl-metal3_ipam pools", "pools"),
+        ("metal3-ipam pool prov -n x", "pool"),
+        ("metal3-ipam who 10.0.0.7", "who"),
+        ("metal3-ipam why ipclaim/c", "why"),
+        ("metal3-ipam tree prod", "tree"),
+        ("metal3-ipam plan prov --add 3 --surge 1", "plan"),
     ];
     for (line, want) in cases {
         let found = match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")) {
@@ -51,6 +58,12 @@ fn which_subcommand_runs() {
             Command::Standalone(_) => "standalone",
             Command::Bench(_) => "bench",
             Command::Preflight(_) => "preflight",
+            Command::Pools(_) => "pools",
+            Command::Pool(_) => "pool",
+            Command::Who(_) => "who",
+            Command::Why(_) => "why",
+            Command::Tree(_) => "tree",
+            Command::Plan(_) => "plan",
             Command::Crds(_) => "crds",
             Command::Version => "version",
         };

@@ -1,0 +1,146 @@
+//! Answers at the terminal, for any cluster: who has an address, why a claim waits, how full pools are. They only read.
+//!
+//! ```text
+//!   target.rs   which cluster and namespace, and how the answer is printed
+//!      v
+//!   Sight       its objects, and each pool's own state machine fed with them (objects/)
+//!      v        pure from here on: a Sight in, an Answer out
+//!   pools.rs  pool.rs (map.rs)  who.rs (owners.rs)  why.rs  tree.rs  plan.rs
+//!      v
+//!   answer.rs   text, JSON, YAML or names; exit code
+//! ```
+//! No rule is written here a second time: what a pool would do is asked of its state machine.
+
+mod answer;
+mod map;
+mod owners;
+mod plan;
+mod pool;
+mod pools;
+mod target;
+#[cfg(test)]
+mod tests;
+mod tree;
+mod who;
+mod why;
+
+use std::process::ExitCode;
+
+use jiff::Timestamp;
+use kube::Client;
+
+pub(super) use self::plan::Plan;
+pub(super) use self::pool::Pool;
+pub(super) use self::pools::Pools;
+pub(super) use self::tree::Tree;
+pub(super) use self::who::Who;
+pub(super) use self::why::Why;
+
+use self::answer::Answer;
+use self::target::{Output, Target};
+use super::objects::{Fed, Objects, Reader};
+use super::{connect, print};
+use crate::api::{Address, AddressKey, Claim, ClaimKey, PoolKey, PoolObject};
+use crate::controller;
+
+/// What was read of a cluster, and each pool's state machine fed with it.
+#[derive(Debug, Default)]
+struct Sight {
+    objects: Objects,
+    pools: Vec<Fed>,
+}
+
+impl Sight {
+    fn new(objects: Objects, now: Timestamp) -> Self {
+        let pools = Fed::all(&objects, None, now);
+        Self { objects, pools }
+    }
+
+    fn pool(&self, key: &PoolKey) -> Option<&Fed> {
+        self.pools.iter().find(|fed| fed.key == *key)
+    }
+
+    fn pool_object(&self, key: &PoolKey) -> Option<&PoolObject> {
+        let mut pools = self.objects.pools.iter();
+        pools.find(|pool| pool.key() == *key)
+    }
+
+    fn claim(&self, namespace: &str, key: &ClaimKey) -> Option<&Claim> {
+        let mut claims = self.objects.claims.iter();
+        claims.find(|claim| *claim.meta.namespace == *namespace && claim.key() == *key)
+    }
+
+    fn address(&self, namespace: &str, key: &AddressKey) -> Option<&Address> {
+        let mut addresses = self.objects.addresses.iter();
+        addresses.find(|address| *address.meta.namespace == *namespace && address.key() == *key)
+    }
+}
+
+/// A cluster that questions are asked about.
+struct Asked {
+    client: Client,
+    /// The namespace of the question; `None`: all.
+    namespace: Option<String>,
+    sight: Sight,
+    /// What could not be read.
+    unread: Vec<String>,
+}
+
+impl Asked {
+    /// Reads the cluster; of all namespaces when the question is about all.
+    async fn of(target: &Target) -> anyhow::Result<Self> {
+        let config =
+            connect::config(target.kubeconfig.as_deref(), target.context.as_deref()).await?;
+        let url = config.cluster_url.to_string();
+        let namespace = target.namespace(&config.default_namespace);
+        let client = controller::client(config)?;
+        let (_, served) = connect::greet(&client, &url).await?;
+        anyhow::ensure!(
+            served,
+            "the API server at {url} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -"
+        );
+        let mut reader = Reader::new(&client);
+        let objects = Objects::read(&mut reader, namespace.as_deref()).await;
+        let mut unread = std::mem::take(&mut reader.unread);
+        let strange = objects.strange.iter();
+        unread.extend(strange.map(|(object, why)| format!("{object}: {why}")));
+        Ok(Self {
+            namespace,
+            sight: Sight::new(objects, Timestamp::now()),
+            unread,
+            client,
+        })
+    }
+
+    /// Prints the answer. Exit code 0: answered; 1: there is no such object; 2: not everything could be read.
+    fn finish(&self, answer: &Answer, output: Output) -> anyhow::Result<ExitCode> {
+        print(&answer.text(output)?)?;
+        for what in &self.unread {
+            eprintln!("metal3-ipam: not read, so the answer may lack something: {what}");
+        }
+        Ok(match (answer.is_found, self.unread.is_empty()) {
+            (_, false) => ExitCode::from(2),
+            (false, true) => ExitCode::from(1),
+            (true, true) => ExitCode::SUCCESS,
+        })
+    }
+}
+
+/// `IPClaim` and `IPAddressClaim`, and the short names that kubectl has for them.
+fn claim_kind(word: &str) -> Option<crate::api::ClaimKind> {
+    use crate::api::ClaimKind::{Capi, Metal3};
+    match word.to_ascii_lowercase().as_str() {
+        "ipclaim" | "ipclaims" | "ipc" | "ipclaims.ipam.metal3.io" | "m3ipc" | "m3ipclaim" => {
+            Some(Metal3)
+        }
+        "ipaddressclaim" | "ipaddressclaims" | "ipaddressclaims.ipam.cluster.x-k8s.io" => {
+            Some(Capi)
+        }
+        _ => None,
+    }
+}
+
+/// The entry of a pool as people count: its number in `spec.pools`, from 1.
+fn entry_number(index: usize) -> usize {
+    index + 1
+}

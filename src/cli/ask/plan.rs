@@ -1,0 +1,132 @@
+//! `metal3-ipam plan`: whether more claims fit into a pool, and what is missing.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::json;
+
+use super::answer::Answer;
+use super::pool::{keys, range_text, unclear};
+use super::target::{Output, Target};
+use super::{Asked, Sight, entry_number};
+use crate::api::PoolKey;
+
+/// Addresses that are named one by one at most.
+const NAMED: usize = 10;
+
+/// Shows whether more claims would get addresses of a pool: from which entries, what is left, and what is missing.
+///
+/// The pool's own state machine is asked, with what it holds now; nothing is written. Exit code 0: they fit; 1: they do not, or there
+/// is no such pool; 2: not everything could be read.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Plan {
+    /// The pool's name.
+    #[arg(value_name = "POOL")]
+    name: String,
+    /// How many claims are to come.
+    #[arg(long, value_name = "N")]
+    add: u64,
+    /// How many more exist for a while, such as while machines are replaced.
+    #[arg(long, value_name = "M", default_value_t = 0)]
+    surge: u64,
+    #[command(flatten)]
+    target: Target,
+    /// How the answer is printed.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+}
+
+impl Plan {
+    pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
+        let asked = Asked::of(&self.target).await?;
+        let keys = keys(&asked.sight, asked.namespace.as_deref(), &self.name);
+        let answer = match &*keys {
+            [key] => look(&asked.sight, key, self.add, self.surge),
+            keys => unclear(&self.name, asked.namespace.as_deref(), keys),
+        };
+        asked.finish(&answer, self.output)
+    }
+}
+
+/// What would become of so many more claims.
+pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer {
+    let found = sight.pool(key).zip(sight.pool_object(key));
+    let Some((fed, object)) = found else {
+        return unclear(&key.name, Some(&key.namespace), &[]);
+    };
+    let snapshot = fed.pool.snapshot();
+    // Those that wait for any address stand before the new ones.
+    let waiting = snapshot.waiting.get("PoolExhausted").copied().unwrap_or(0);
+    let wanted = u128::from(add) + u128::from(surge) + u128::from(waiting);
+    let free = snapshot.available;
+    let missing = wanted.saturating_sub(free);
+    let unready = snapshot.ready.err();
+    let fits = missing == 0 && unready.is_none();
+    let from = fed.pool.next_entries(wanted);
+    let named = usize::try_from(wanted)
+        .ok()
+        .filter(|wanted| *wanted <= NAMED);
+    let next = named.and_then(|wanted| fed.pool.next_addresses(wanted));
+    let mut text = match (unready, missing) {
+        (Some(reason), _) => {
+            format!("It does not fit: IPPool {key} gives nothing out now ({reason}).\n")
+        }
+        (None, 0) => {
+            format!("It fits: IPPool {key} has {free} free addresses for {wanted} claims.\n")
+        }
+        (None, missing) => format!(
+            "It does not fit: IPPool {key} has {free} free addresses for {wanted} claims; {missing} are missing.\n"
+        ),
+    };
+    if surge > 0 || waiting > 0 {
+        let _ = writeln!(
+            text,
+            "{add} claims to come, {surge} for a while, {waiting} that wait already"
+        );
+    }
+    for (entry, count) in &from {
+        let range = object
+            .spec
+            .as_ref()
+            .ok()
+            .and_then(|spec| spec.pools.get(*entry));
+        let range = range.map(range_text).unwrap_or_default();
+        let _ = writeln!(text, "  entry {}  {range}: {count}", entry_number(*entry));
+    }
+    if let Some(next) = next.as_ref().filter(|next| !next.is_empty()) {
+        let next: Vec<String> = next.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "next addresses: {}", next.join(", "));
+    }
+    if missing == 0 {
+        let after = free - wanted;
+        let settled = after + u128::from(surge);
+        let _ = writeln!(
+            text,
+            "{after} free while all of them exist, {settled} after that"
+        );
+    } else {
+        let _ = writeln!(
+            text,
+            "add {missing} addresses at least to spec.pools, such as an entry with start and end that far apart"
+        );
+    }
+    let value = json!({
+        "namespace": &*key.namespace,
+        "pool": &*key.name,
+        "fits": fits,
+        "add": add,
+        "surge": surge,
+        "waiting": waiting,
+        "free": free.to_string(),
+        "missing": missing.to_string(),
+        "ready": unready.unwrap_or("True"),
+        "from": from.iter().map(|(entry, count)| json!({"entry": entry_number(*entry), "claims": count.to_string()})).collect::<Vec<_>>(),
+        "next": next.map(|next| next.iter().map(ToString::to_string).collect::<Vec<_>>()),
+    });
+    let names = vec![format!("ippool.ipam.metal3.io/{}", key.name)];
+    Answer {
+        is_found: fits,
+        ..Answer::new(text, value, names)
+    }
+}

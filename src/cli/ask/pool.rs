@@ -1,0 +1,258 @@
+//! `metal3-ipam pool NAME`: one pool in full.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::super::table;
+use super::answer::Answer;
+use super::pools::bar;
+use super::target::{Output, Target};
+use super::{Asked, Sight, entry_number, map};
+use crate::admission::covered;
+use crate::api::PoolKey;
+use crate::api::metal3::{IPPoolSpec, PoolEntry};
+use crate::pool::{EntryUse, Held, Pool as Machine, utilization};
+
+/// Lines of a list that are printed; `-o wide` and `-o json` have all.
+const SHOWN: usize = 20;
+
+/// Shows a pool: its entries, a map of its addresses, who has them, and which claims wait and why.
+///
+/// Nothing is written. Exit code 1: there is no such pool; 2: not everything could be read.
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Pool {
+    /// The pool's name.
+    #[arg(value_name = "NAME")]
+    name: String,
+    #[command(flatten)]
+    target: Target,
+    /// How the answer is printed. wide: every holder and every waiting claim.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+}
+
+impl Pool {
+    pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
+        let asked = Asked::of(&self.target).await?;
+        let keys = keys(&asked.sight, asked.namespace.as_deref(), &self.name);
+        let answer = match &*keys {
+            [key] => look(&asked.sight, key),
+            keys => unclear(&self.name, asked.namespace.as_deref(), keys),
+        };
+        asked.finish(&answer, self.output)
+    }
+}
+
+/// Pools of this name.
+pub(super) fn keys(sight: &Sight, namespace: Option<&str>, name: &str) -> Vec<PoolKey> {
+    let pools = sight.pools.iter().map(|fed| &fed.key);
+    let is_it = |key: &&PoolKey| {
+        &*key.name == name && namespace.is_none_or(|namespace| *key.namespace == *namespace)
+    };
+    pools.filter(is_it).cloned().collect()
+}
+
+/// No pool has the name, or several have it.
+pub(super) fn unclear(name: &str, namespace: Option<&str>, keys: &[PoolKey]) -> Answer {
+    let text = match (keys, namespace) {
+        ([], Some(namespace)) => format!(
+            "no IPPool {name} in the namespace {namespace}; list the pools of all with metal3-ipam pools -A\n"
+        ),
+        ([], None) => format!("no IPPool {name}; list the pools with metal3-ipam pools -A\n"),
+        (keys, _) => {
+            let all: Vec<String> = keys.iter().map(ToString::to_string).collect();
+            format!(
+                "several IPPools are called {name}: {}; choose one with --namespace\n",
+                all.join(", ")
+            )
+        }
+    };
+    Answer::missing(text, json!({"pool": null}))
+}
+
+/// Everything about a pool.
+pub(super) fn look(sight: &Sight, key: &PoolKey) -> Answer {
+    let Some(fed) = sight.pool(key) else {
+        return unclear(&key.name, Some(&key.namespace), &[]);
+    };
+    let spec = sight
+        .pool_object(key)
+        .and_then(|pool| pool.spec.as_ref().ok());
+    let held: Vec<HeldLine> = held(&fed.pool);
+    let waiting: Vec<[String; 3]> = fed
+        .pool
+        .waiting_claims()
+        .map(|claim| {
+            let since = claim.created.map(|at| at.to_string());
+            [
+                claim.key.to_string(),
+                claim.reason.to_owned(),
+                since.unwrap_or_default(),
+            ]
+        })
+        .collect();
+    let snapshot = fed.pool.snapshot();
+    let percent = utilization(snapshot.capacity, snapshot.available);
+    let problems: Vec<&str> = fed.pool.problems().map(|(_, text)| text).collect();
+    let text = |all: bool| {
+        let ready = snapshot.ready.err().unwrap_or("Ready");
+        let mut out = format!("IPPool {key}: {ready}\n");
+        if snapshot.exists() {
+            let _ = writeln!(
+                out,
+                "{}: {} of {} addresses in use, {} free, {} kept back, {} in use outside of its ranges; {}",
+                bar(percent),
+                snapshot.allocated,
+                snapshot.capacity,
+                snapshot.available,
+                snapshot.reserved,
+                snapshot.out_of_range,
+                snapshot.strategy
+            );
+        }
+        for line in fed
+            .invalid
+            .iter()
+            .map(String::as_str)
+            .chain(problems.iter().copied())
+        {
+            let _ = writeln!(out, "! {line}");
+        }
+        if let Some(spec) = spec {
+            let rows: Vec<_> = fed.pool.entries().iter().map(|e| entry(spec, e)).collect();
+            let headings = ["ENTRY", "ADDRESSES", "USE", "IN USE", "FREE", "KEPT BACK"];
+            let _ = write!(out, "\n{}", table::render(headings, &rows));
+            let _ = write!(out, "\n{}", map::draw(&fed.pool, &covered(spec)));
+        }
+        let rows: Vec<_> = held.iter().map(HeldLine::cells).collect();
+        list(&mut out, all, ["ADDRESS", "HELD BY", "OBJECT"], &rows);
+        list(&mut out, all, ["WAITING", "WHY", "SINCE"], &waiting);
+        if !waiting.is_empty() {
+            out.push_str(
+                "\nmetal3-ipam why KIND/NAME tells what to do about a claim that waits.\n",
+            );
+        }
+        out
+    };
+    let waits = |[claim, reason, since]: &[String; 3]| json!({"claim": claim, "reason": reason, "since": since});
+    let value = json!({
+        "namespace": &*key.namespace,
+        "name": &*key.name,
+        "exists": snapshot.exists(),
+        "ready": snapshot.ready.err().unwrap_or("True"),
+        "utilizationPercent": percent,
+        "entries": fed.pool.entries().iter().map(entry_value).collect::<Vec<_>>(),
+        "invalid": fed.invalid,
+        "problems": problems,
+        "held": held.iter().map(HeldLine::value).collect::<Vec<_>>(),
+        "waiting": waiting.iter().map(waits).collect::<Vec<_>>(),
+    });
+    let names = vec![format!("ippool.ipam.metal3.io/{}", key.name)];
+    Answer {
+        wide: text(true),
+        is_found: snapshot.exists(),
+        ..Answer::new(text(false), value, names)
+    }
+}
+
+/// A list under its headings, cut unless all of it is wanted; nothing when it is empty.
+fn list(out: &mut String, all: bool, headings: [&str; 3], rows: &[[String; 3]]) {
+    if rows.is_empty() {
+        return;
+    }
+    let shown = if all {
+        rows.len()
+    } else {
+        rows.len().min(SHOWN)
+    };
+    let _ = write!(out, "\n{}", table::render(headings, &rows[..shown]));
+    if shown < rows.len() {
+        let _ = writeln!(out, "and {} more; -o wide shows all", rows.len() - shown);
+    }
+}
+
+/// An address and who has it.
+struct HeldLine {
+    address: String,
+    by: String,
+    object: String,
+}
+
+impl HeldLine {
+    fn cells(&self) -> [String; 3] {
+        [self.address.clone(), self.by.clone(), self.object.clone()]
+    }
+
+    fn value(&self) -> Value {
+        json!({"address": self.address, "by": self.by, "object": self.object})
+    }
+}
+
+/// One line for each holder.
+fn held(pool: &Machine) -> Vec<HeldLine> {
+    let mut lines = Vec::new();
+    for (address, holders) in pool.held_addresses() {
+        for held in holders {
+            let (by, object) = match held {
+                Held::Object(key, Some(claim)) => (claim.to_string(), key.name.to_string()),
+                Held::Object(key, None) => ("no claim".to_owned(), key.name.to_string()),
+                Held::Next(claim) => (format!("{claim}, which gets it next"), String::new()),
+                Held::Shown(claim) => (format!("{claim}, object missing"), String::new()),
+                Held::NameTaken(key) => ("another pool, by its name".to_owned(), key.to_string()),
+                Held::Gateway => ("a gateway".to_owned(), String::new()),
+                Held::PreAllocated(name) => {
+                    (format!("pre-allocated to the claim {name}"), String::new())
+                }
+            };
+            lines.push(HeldLine {
+                address: address.to_string(),
+                by,
+                object,
+            });
+        }
+    }
+    lines
+}
+
+fn entry(spec: &IPPoolSpec, entry: &EntryUse) -> [String; 6] {
+    let counts = &entry.counts;
+    let addresses = spec.pools.get(entry.index).map(range_text);
+    [
+        entry_number(entry.index).to_string(),
+        addresses.unwrap_or_default(),
+        bar(utilization(counts.capacity, counts.free)),
+        counts.used.to_string(),
+        counts.free.to_string(),
+        counts.reserved.to_string(),
+    ]
+}
+
+fn entry_value(entry: &EntryUse) -> Value {
+    let counts = &entry.counts;
+    json!({
+        "entry": entry_number(entry.index),
+        "capacity": counts.capacity.to_string(),
+        "used": counts.used.to_string(),
+        "free": counts.free.to_string(),
+        "reserved": counts.reserved.to_string(),
+    })
+}
+
+/// The addresses of an entry as its author wrote them.
+pub(super) fn range_text(entry: &PoolEntry) -> String {
+    let bounds = match (&entry.start, &entry.end) {
+        (Some(start), Some(end)) => Some(format!("{}-{}", start.0, end.0)),
+        (Some(start), None) => Some(format!("from {}", start.0)),
+        (None, Some(end)) => Some(format!("to {}", end.0)),
+        (None, None) => None,
+    };
+    let subnet = entry.subnet.as_ref().map(|subnet| subnet.0.clone());
+    match (bounds, subnet) {
+        (Some(bounds), Some(subnet)) => format!("{bounds} of {subnet}"),
+        (Some(one), None) | (None, Some(one)) => one,
+        (None, None) => String::new(),
+    }
+}

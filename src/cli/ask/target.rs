@@ -1,0 +1,53 @@
+//! Which cluster a question is about, and how the answer is printed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+/// Which cluster and namespace.
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    pub(super) context: Option<String>,
+    /// The namespace to look at. Default: that of the context.
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// Look at all namespaces.
+    #[arg(long, short = 'A', conflicts_with = "namespace")]
+    all_namespaces: bool,
+}
+
+impl Target {
+    /// The namespace of the question; `None`: all.
+    pub(super) fn namespace(&self, of_context: &str) -> Option<String> {
+        if self.all_namespaces {
+            return None;
+        }
+        Some(self.namespace.as_deref().unwrap_or(of_context).to_owned())
+    }
+
+    /// As if `-A` were given, unless a namespace is: for questions that are about the whole cluster.
+    pub(super) fn everywhere(mut self) -> Self {
+        self.all_namespaces = self.namespace.is_none();
+        self
+    }
+}
+
+/// How the answer is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Table,
+    /// For people, with more columns.
+    Wide,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+    /// Only which objects, as kind.group/name, one a line.
+    Name,
+}

@@ -1,0 +1,572 @@
+//! Answers over prepared clusters.
+
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "objects are written where they are handed over"
+)]
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use jiff::Timestamp;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+
+use super::super::objects::Objects;
+use super::target::Output;
+use super::who::{address_of, answer, at, named};
+use super::{Sight, plan, pool, pools, tree, why};
+use crate::api::{
+    Address, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolKey, PoolObject, WireObject,
+};
+use crate::pool::{Effect, KindState, Kinds, Request};
+
+fn now() -> Timestamp {
+    "2026-11-28T12:00:00Z".parse().unwrap()
+}
+
+fn wire(object: Value) -> WireObject {
+    serde_json::from_value(object).unwrap()
+}
+
+fn meta(name: &str, finalizer: &str) -> Value {
+    json!({"namespace": "a", "name": name, "uid": format!("uid-{name}"), "resourceVersion": "1", "generation": 1,
+        "creationTimestamp": "2026-11-01T12:00:00Z", "finalizers": [finalizer]})
+}
+
+/// Puts objects together.
+#[derive(Default)]
+struct Cluster(Objects);
+
+impl Cluster {
+    fn new() -> Self {
+        Self(Objects {
+            kinds: Kinds::all(KindState::Listed),
+            ..Objects::default()
+        })
+    }
+
+    fn pool(mut self, name: &str, mut spec: Value) -> Self {
+        spec["namePrefix"] = json!(name);
+        let mut meta = meta(name, "ippool.ipam.metal3.io");
+        if let Some(cluster) = spec["clusterName"].as_str() {
+            meta["labels"] = json!({"cluster.x-k8s.io/cluster-name": cluster, "cluster.x-k8s.io/provider": "ipam-metal3"});
+            meta["ownerReferences"] = json!([{"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": cluster, "uid": "uid"}]);
+        }
+        let object = json!({"metadata": meta, "spec": spec});
+        self.0.pools.push(PoolObject::read(wire(object)));
+        self
+    }
+
+    /// An IPClaim with what is patched into it.
+    fn claim(mut self, name: &str, pool: &str, patch: Value) -> Self {
+        let mut object = json!({"metadata": meta(name, "ipclaim.ipam.metal3.io"), "spec": {"pool": {"name": pool}}, "status": {}});
+        json_patch::merge(&mut object, &patch);
+        let claim = Claim::read(ClaimKind::Metal3, wire(object));
+        self.0.claims.push(claim);
+        self
+    }
+
+    /// An IPClaim with its address.
+    fn bound(self, name: &str, pool: &str, address: &str) -> Self {
+        let object = crate::api::names::address_name(pool, address.parse().unwrap());
+        let status = json!({"status": {"address": {"name": object}}, "metadata": {"ownerReferences": [
+            {"apiVersion": "infrastructure.cluster.x-k8s.io/v1beta1", "kind": "Metal3Data", "name": format!("data-{name}"), "uid": "u"}]}});
+        self.claim(name, pool, status)
+            .address(ClaimKind::Metal3, pool, name, address)
+    }
+
+    fn address(mut self, kind: ClaimKind, pool: &str, claim: &str, address: &str) -> Self {
+        let name = crate::api::names::address_name(pool, address.parse().unwrap());
+        let mut meta = meta(&name, kind.address_finalizer());
+        meta["uid"] = json!(format!("uid-{}-{name}", kind.group()));
+        let spec = match kind {
+            ClaimKind::Metal3 => {
+                json!({"address": address, "pool": {"name": pool}, "claim": {"name": claim}})
+            }
+            ClaimKind::Capi => json!({"address": address, "claimRef": {"name": claim},
+                "poolRef": {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": pool}}),
+        };
+        let object = Address::read(kind, wire(json!({"metadata": meta, "spec": spec})));
+        self.0.addresses.push(object);
+        self
+    }
+
+    fn cluster(mut self, name: &str, paused: bool) -> Self {
+        let object = json!({"metadata": {"namespace": "a", "name": name, "uid": "uid"}, "spec": {"paused": paused}});
+        let facts = ClusterFacts::read("", &wire(object));
+        self.0.clusters.push(("a".to_owned(), facts));
+        self
+    }
+
+    fn seen(self) -> Sight {
+        Sight::new(self.0, now())
+    }
+}
+
+fn key(name: &str) -> PoolKey {
+    PoolKey {
+        namespace: "a".into(),
+        name: name.into(),
+    }
+}
+
+/// A pool of nine addresses, of which some are in use, kept back or promised.
+fn prepared() -> Cluster {
+    Cluster::new()
+        .pool(
+            "prov",
+            json!({
+                "clusterName": "prod",
+                "pools": [
+                    {"start": "10.0.0.1", "end": "10.0.0.6", "gateway": "10.0.0.1"},
+                    {"start": "10.0.1.1", "end": "10.0.1.3"},
+                ],
+                "excludedAddresses": ["10.0.0.4"],
+                "preAllocations": {"promised": "10.0.0.5"},
+            }),
+        )
+        .cluster("prod", false)
+        .bound("one", "prov", "10.0.0.2")
+}
+
+fn who(sight: &Sight, text: &str) -> String {
+    let found = match address_of(text) {
+        Some(address) => at(sight, address),
+        None => named(sight, text),
+    };
+    answer(text, &found).table
+}
+
+#[test]
+fn who_has_an_address_in_any_spelling_and_who_has_none() {
+    let sight = prepared()
+        .claim("next", "prov", json!({}))
+        .pool(
+            "wide",
+            json!({"pools": [{"start": "fd00::", "end": "fd00::ff", "prefix": 64}]}),
+        )
+        .seen();
+    for spelling in ["10.0.0.2", "10.0.0.2/24", " [10.0.0.2] ", "::ffff:10.0.0.2"] {
+        assert_eq!(
+            address_of(spelling),
+            Some("10.0.0.2".parse().unwrap()),
+            "{spelling}"
+        );
+    }
+    assert_eq!(address_of("FD00:0::7"), Some("fd00::7".parse().unwrap()));
+    assert_eq!(address_of("one"), None);
+    let says = |text| who(&sight, text);
+    assert_eq!(
+        says("10.0.0.2"),
+        "10.0.0.2: IPClaim one in IPPool a/prov (entry 1)\n  \
+         object   IPAddress.ipam.metal3.io prov-10-0-0-2 in a\n  \
+         since    2026-11-01T12:00:00Z\n  rule     the first free one\n"
+    );
+    for (address, expected) in [
+        (
+            "10.0.0.1",
+            "nobody: a gateway of IPPool a/prov (entry 1); a claim that requests it can get it",
+        ),
+        (
+            "10.0.0.3",
+            "reserved for IPClaim next, which gets it next, in IPPool a/prov (entry 1)",
+        ),
+        (
+            "10.0.0.4",
+            "nobody: IPPool a/prov (an excluded address) does not hand it out",
+        ),
+        (
+            "10.0.0.5",
+            "nobody yet: IPPool a/prov (entry 1) has it pre-allocated to the claim promised",
+        ),
+        ("10.0.1.2", "nobody: free in IPPool a/prov (entry 2)"),
+        ("10.9.9.9", "in no pool"),
+        (
+            "fd00::",
+            "nobody: IPPool a/wide (entry 1) keeps it back as a network, broadcast or anycast address; a claim that requests it can get it",
+        ),
+        ("fd00::7", "nobody: free in IPPool a/wide (entry 1)"),
+    ] {
+        assert_eq!(says(address), format!("{address}: {expected}\n"));
+    }
+}
+
+#[test]
+fn who_finds_by_the_name_of_claim_object_and_owner() {
+    let sight = prepared().claim("next", "prov", json!({})).seen();
+    for name in ["one", "prov-10-0-0-2", "data-one"] {
+        let text = who(&sight, name);
+        assert!(
+            text.starts_with("10.0.0.2: IPClaim one in "),
+            "{name}: {text}"
+        );
+    }
+    assert!(who(&sight, "next").starts_with("10.0.0.3: reserved for IPClaim next"));
+    let found = named(&sight, "nothing");
+    let missing = answer("nothing", &found);
+    assert!(!missing.is_found);
+    assert!(
+        missing
+            .table
+            .starts_with("nothing: no claim and no address object")
+    );
+}
+
+#[test]
+fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
+    let sight = prepared()
+        .address(ClaimKind::Capi, "prov", "other", "10.0.0.2")
+        .claim("asked", "prov", json!({"metadata": {"annotations": {"ipAddress": "10.0.1.3"}}, "status": {"address": {"name": "prov-10-0-1-3"}}}))
+        .address(ClaimKind::Metal3, "prov", "asked", "10.0.1.3")
+        .bound("promised", "prov", "10.0.0.5")
+        .seen();
+    let both = who(&sight, "10.0.0.2");
+    assert!(both.contains("IPClaim one in"), "{both}");
+    assert!(
+        both.contains("for IPAddressClaim other, which does not exist"),
+        "{both}"
+    );
+    assert!(who(&sight, "asked").contains("rule     requested by the claim's annotation"));
+    assert!(who(&sight, "promised").contains("rule     pre-allocated to it by the pool"));
+    let full = pool::look(&sight, &key("prov")).table;
+    assert!(full.contains("\n! "), "the duplicate is named:\n{full}");
+    assert!(full.contains('!'), "{full}");
+}
+
+#[test]
+fn why_a_claim_waits_and_what_to_do() {
+    let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});
+    let deleted = json!({"metadata": {"deletionTimestamp": "2026-11-28T11:00:00Z", "finalizers": ["example.com/mine"]}});
+    let sight = prepared()
+        .pool(
+            "small",
+            json!({"pools": [{"start": "10.1.0.1", "end": "10.1.0.1"}]}),
+        )
+        .bound("first", "small", "10.1.0.1")
+        .claim("late", "small", json!({}))
+        .claim("lost", "nowhere", json!({}))
+        .claim("next", "prov", json!({}))
+        .claim("resting", "prov", paused)
+        .claim("going", "prov", deleted)
+        .claim(
+            "odd",
+            "prov",
+            json!({"metadata": {"annotations": {"ipAddress": "10.0.0.300"}}}),
+        )
+        .seen();
+    let reason = |name: &str| {
+        let answer = why::look(&sight, Some("a"), None, name);
+        assert!(answer.is_found, "{name}");
+        let claim = answer.value["claims"][0].clone();
+        let text = |field: &str| claim[field].as_str().unwrap().to_owned();
+        (text("reason"), text("why"), text("next"))
+    };
+    for (name, expected, says, next) in [
+        ("late", "PoolExhausted", "free", "add an entry"),
+        ("lost", "PoolNotFound", "nowhere", "create the pool"),
+        ("next", "Pending", "10.0.0.3 is free for it", "manager"),
+        ("resting", "Paused", "the claim is paused", "end the pause"),
+        ("going", "Deleting", "example.com/mine", "finalizers"),
+        (
+            "odd",
+            "RequestedAddressInvalid",
+            "10.0.0.300",
+            "192.168.0.10",
+        ),
+        (
+            "one",
+            "AddressAllocated",
+            "it has 10.0.0.2 by IPAddress.ipam.metal3.io prov-10-0-0-2",
+            "nothing",
+        ),
+    ] {
+        let (reason, why, step) = reason(name);
+        assert_eq!(reason, expected, "{name}: {why}");
+        assert!(why.contains(says), "{name}: {why}");
+        assert!(step.contains(next), "{name}: {step}");
+    }
+    assert!(!why::look(&sight, Some("a"), None, "none").is_found);
+    assert!(!why::look(&sight, Some("a"), Some(ClaimKind::Capi), "one").is_found);
+    let sight = prepared()
+        .cluster("prod", true)
+        .claim("waits", "prov", json!({}))
+        .seen();
+    let answer = why::look(&sight, None, None, "waits");
+    assert!(
+        answer
+            .table
+            .contains(": Paused\n  why   Cluster prod is paused"),
+        "{}",
+        answer.table
+    );
+}
+
+#[test]
+fn pools_are_shown_worst_first_and_a_pool_that_is_missing_too() {
+    let sight = prepared()
+        .pool("empty", json!({"pools": []}))
+        .pool(
+            "small",
+            json!({"pools": [{"start": "10.1.0.1", "end": "10.1.0.1"}]}),
+        )
+        .bound("first", "small", "10.1.0.1")
+        .claim("late", "small", json!({}))
+        .claim("lost", "nowhere", json!({}))
+        .seen();
+    let all = pools::look(&sight, true);
+    assert_eq!(
+        all.text(Output::Table).unwrap(),
+        "NAMESPACE   NAME      USE               FREE   WAITING   STRATEGY     FAMILY   READY\n\
+         a           small     ██████████ 100%   0      1         sequential   IPv4     True\n\
+         a           nowhere   -                 -      1         -            -        NotFound\n\
+         a           empty     no addresses      0      0         sequential   none     True\n\
+         a           prov      ████░░░░░░  37%   5      0         sequential   IPv4     True\n"
+    );
+    assert!(!pools::look(&sight, false).table.contains("NAMESPACE"));
+    assert!(all.wide.lines().next().unwrap().ends_with("CLUSTER"));
+    assert_eq!(
+        all.value["pools"][0]["waiting"],
+        json!({"PoolExhausted": 1})
+    );
+    assert_eq!(all.names.len(), 3, "a pool that is missing has no name");
+    assert!(
+        pools::look(&Cluster::new().seen(), true)
+            .table
+            .starts_with("No IPPools found")
+    );
+}
+
+#[test]
+fn a_pool_is_shown_with_entries_map_holders_and_waiting_claims() {
+    let sight = prepared()
+        .claim(
+            "odd",
+            "prov",
+            json!({"metadata": {"annotations": {"ipAddress": "10.0.0.300"}}}),
+        )
+        .seen();
+    let text = pool::look(&sight, &key("prov")).table;
+    assert!(text.starts_with("IPPool a/prov: Ready\n"), "{text}");
+    for part in [
+        "ENTRY   ADDRESSES           USE",
+        "1       10.0.0.1-10.0.0.6",
+        "10.0.0.1        r█·\n",
+        "10.0.0.5        p·\n",
+        "10.0.1.1        ···\n",
+        "10.0.0.2   IPClaim one",
+        "IPClaim odd   RequestedAddressInvalid",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(!pool::look(&sight, &key("none")).is_found);
+    let two = [key("x"), key("y")];
+    assert!(
+        pool::unclear("x", None, &two)
+            .table
+            .contains("choose one with --namespace")
+    );
+}
+
+#[test]
+fn a_large_pool_has_a_map_that_fits_and_shows_one_address_of_many() {
+    let sight = Cluster::new()
+        .pool("large", json!({"pools": [{"subnet": "10.0.0.0/8"}]}))
+        .bound("one", "large", "10.128.0.1")
+        .pool(
+            "v6",
+            json!({"pools": [{"subnet": "fd00::/64", "prefix": 64}]}),
+        )
+        .seen();
+    let text = pool::look(&sight, &key("large")).table;
+    let signs = text
+        .lines()
+        .filter(|line| line.contains('·') && line.starts_with("10."))
+        .count();
+    assert_eq!(signs, 16, "{text}");
+    assert!(text.contains("10.128.0.1      ▁···"), "{text}");
+    assert!(
+        text.contains("each sign stands for 16384 addresses"),
+        "{text}"
+    );
+    assert!(pool::look(&sight, &key("v6")).table.contains("fd00::"));
+}
+
+#[test]
+fn the_tree_of_a_cluster_has_its_pools_claims_and_addresses() {
+    let labelled = json!({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "prod"}}});
+    let sight = prepared().claim("lost", "nowhere", labelled).seen();
+    let answer = tree::look(&sight, Some("a"), "prod");
+    assert_eq!(
+        answer.table,
+        "Cluster a/prod\n\
+         ├─ IPPool nowhere (there is no such pool)\n\
+         │  └─ IPClaim lost (PoolNotFound)\n\
+         └─ IPPool prov (37% used, 5 free)\n\
+         \u{20}  └─ IPClaim one\n\
+         \u{20}     └─ 10.0.0.2 (IPAddress.ipam.metal3.io prov-10-0-0-2)\n"
+    );
+    assert!(!tree::look(&sight, None, "other").is_found);
+}
+
+#[test]
+fn a_plan_says_from_where_and_what_is_missing() {
+    let sight = prepared().seen();
+    let fits = plan::look(&sight, &key("prov"), 4, 1);
+    assert!(fits.is_found, "{}", fits.table);
+    assert!(
+        fits.table
+            .starts_with("It fits: IPPool a/prov has 5 free addresses for 5 claims.")
+    );
+    assert!(
+        fits.table.contains("entry 2  10.0.1.1-10.0.1.3: 3"),
+        "{}",
+        fits.table
+    );
+    assert!(
+        fits.table
+            .contains("next addresses: 10.0.0.3, 10.0.0.6, 10.0.1.1"),
+        "{}",
+        fits.table
+    );
+    assert!(
+        fits.table
+            .contains("0 free while all of them exist, 1 after that")
+    );
+    let not = plan::look(&sight, &key("prov"), 9, 0);
+    assert!(!not.is_found);
+    assert!(not.table.contains("4 are missing"), "{}", not.table);
+    assert_eq!(not.value["missing"], "4");
+    let paused = Cluster::new()
+        .pool(
+            "p",
+            json!({"clusterName": "none", "pools": [{"subnet": "10.0.0.0/24"}]}),
+        )
+        .seen();
+    let unready = plan::look(&paused, &key("p"), 1, 0);
+    assert!(
+        unready
+            .table
+            .contains("gives nothing out now (ClusterNotFound)"),
+        "{}",
+        unready.table
+    );
+}
+
+/// A random pool with random use.
+fn random_cluster(rng: &mut StdRng) -> Cluster {
+    let mut entries = Vec::new();
+    for entry in 0..rng.random_range(1..4_u8) {
+        let first = rng.random_range(0..20_u8);
+        let last = first + rng.random_range(0..12_u8);
+        let mut range = json!({"start": format!("10.0.{entry}.{first}"), "end": format!("10.0.{entry}.{last}")});
+        if rng.random_bool(0.3) {
+            range["prefix"] = json!(29);
+        }
+        if rng.random_bool(0.3) {
+            range["gateway"] = json!(format!("10.0.{entry}.{first}"));
+        }
+        entries.push(range);
+    }
+    let mut spec = json!({"pools": entries});
+    if rng.random_bool(0.4) {
+        spec["excludedAddresses"] = json!([format!("10.0.0.{}", rng.random_range(0..32_u8))]);
+    }
+    let mut cluster = Cluster::new().pool("p", spec);
+    let mut taken = std::collections::BTreeSet::new();
+    for number in 0..rng.random_range(0..8_u8) {
+        let (entry, host) = (rng.random_range(0..4_u8), rng.random_range(0..32_u8));
+        if taken.insert((entry, host)) {
+            let address = format!("10.0.{entry}.{host}");
+            cluster = cluster.bound(&format!("held-{number}"), "p", &address);
+        }
+    }
+    cluster
+}
+
+#[test]
+fn a_plan_is_what_the_allocator_then_does() {
+    let cases = 10_000;
+    for seed in 0..cases {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let cluster = random_cluster(&mut rng);
+        let add = rng.random_range(1..20_u64);
+        let mut with = Cluster(cluster.0.clone());
+        let sight = cluster.seen();
+        let planned = plan::look(&sight, &key("p"), add, 0);
+        for number in 0..add {
+            with = with.claim(&format!("new-{number:02}"), "p", json!({}));
+        }
+        let after = with.seen();
+        let fed = after.pool(&key("p")).unwrap();
+        let mut got: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut addresses: Vec<IpAddr> = Vec::new();
+        for number in 0..add {
+            let claim = ClaimKey {
+                kind: ClaimKind::Metal3,
+                name: format!("new-{number:02}").into(),
+            };
+            let create = fed.effects.iter().find_map(|effect| match effect {
+                Effect::Request(_, Request::CreateAddress(new)) if new.claim == claim.name => {
+                    Some(new.address)
+                }
+                _ => None,
+            });
+            if let Some(address) = create {
+                let crate::alloc::Location::Inside { entry } = fed.pool.standing(address).place
+                else {
+                    panic!("seed {seed}: {address} is in no entry");
+                };
+                *got.entry(entry as u64 + 1).or_default() += 1;
+                addresses.push(address);
+            }
+        }
+        let bound: u64 = got.values().sum();
+        assert_eq!(
+            planned.is_found,
+            bound == add,
+            "seed {seed}: {}",
+            planned.table
+        );
+        let from = planned.value["from"].as_array().unwrap();
+        let from: BTreeMap<u64, u64> = from
+            .iter()
+            .map(|of| {
+                (
+                    of["entry"].as_u64().unwrap(),
+                    of["claims"].as_str().unwrap().parse().unwrap(),
+                )
+            })
+            .collect();
+        assert_eq!(from, got, "seed {seed}");
+        if let Some(next) = planned.value["next"].as_array() {
+            let next: Vec<IpAddr> = next
+                .iter()
+                .map(|a| a.as_str().unwrap().parse().unwrap())
+                .collect();
+            assert_eq!(next, addresses, "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn every_answer_has_every_form() {
+    let sight = prepared().claim("next", "prov", json!({})).seen();
+    let answers = [
+        pools::look(&sight, true),
+        pool::look(&sight, &key("prov")),
+        answer("10.0.0.2", &at(&sight, "10.0.0.2".parse().unwrap())),
+        why::look(&sight, None, None, "next"),
+        tree::look(&sight, None, "prod"),
+        plan::look(&sight, &key("prov"), 1, 0),
+    ];
+    for answer in answers {
+        let json: Value = serde_json::from_str(&answer.text(Output::Json).unwrap()).unwrap();
+        let yaml: Value = serde_saphyr::from_str(&answer.text(Output::Yaml).unwrap()).unwrap();
+        assert_eq!(json, yaml);
+        for output in [Output::Table, Output::Wide, Output::Name] {
+            assert!(answer.text(output).unwrap().ends_with('\n'));
+        }
+    }
+}
