@@ -8,6 +8,8 @@
 //!                           pools, pool, who, why, tree, plan
 //!                                        answers about a cluster, which they only read
 //!                           crds         the definitions as YAML
+//!                           completion, man
+//!                                        for shells and people at a terminal
 //!                           version
 //! ```
 
@@ -27,6 +29,7 @@ mod options;
 mod ownership;
 mod preflight;
 mod progress;
+mod shell;
 mod signals;
 mod standalone;
 mod status_servers;
@@ -65,6 +68,8 @@ enum Command {
     Tree(ask::Tree),
     Plan(ask::Plan),
     Crds(crds::Crds),
+    Completion(shell::Completion),
+    Man(shell::Man),
     /// Prints the version.
     Version,
 }
@@ -89,6 +94,8 @@ pub fn main() -> ExitCode {
         Command::Tree(tree) => in_runtime(tree.run()),
         Command::Plan(plan) => in_runtime(plan.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
+        Command::Completion(completion) => completion.run(),
+        Command::Man(man) => man.run(),
         Command::Version => print(&format!("metal3-ipam {}\n", env!("CARGO_PKG_VERSION"))),
     };
     match outcome {

@@ -50,6 +50,8 @@ fn which_subcommand_runs() {
         ("metal3-ipam who 10.0.0.7", "who"),
         ("metal3-ipam why ipclaim/c", "why"),
         ("metal3-ipam tree prod", "tree"),
+        ("metal3-ipam completion bash", "completion"),
+        ("metal3-ipam man folder", "man"),
         ("metal3-ipam plan prov --add 3 --surge 1", "plan"),
     ];
     for (line, want) in cases {
@@ -65,6 +67,8 @@ fn which_subcommand_runs() {
             Command::Tree(_) => "tree",
             Command::Plan(_) => "plan",
             Command::Crds(_) => "crds",
+            Command::Completion(_) => "completion",
+            Command::Man(_) => "man",
             Command::Version => "version",
         };
         assert_eq!(found, want, "{line}");
