@@ -7,6 +7,7 @@
 //!                           preflight    what would change in a cluster, and what stands in the way
 //!                           pools, pool, who, why, tree, plan
 //!                                        answers about a cluster, which they only read
+//!                           check        where a cluster's pools, claims and addresses contradict each other
 //!                           crds         the definitions as YAML
 //!                           completion, man
 //!                                        for shells and people at a terminal
@@ -18,6 +19,7 @@ mod apply;
 mod ask;
 mod bench;
 mod board;
+mod check;
 mod connect;
 pub mod crds;
 mod documents;
@@ -67,6 +69,7 @@ enum Command {
     Why(ask::Why),
     Tree(ask::Tree),
     Plan(ask::Plan),
+    Check(check::Check),
     Crds(crds::Crds),
     Completion(shell::Completion),
     Man(shell::Man),
@@ -93,6 +96,7 @@ pub fn main() -> ExitCode {
         Command::Why(why) => in_runtime(why.run()),
         Command::Tree(tree) => in_runtime(tree.run()),
         Command::Plan(plan) => in_runtime(plan.run()),
+        Command::Check(check) => in_runtime(check.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Completion(completion) => completion.run(),
         Command::Man(man) => man.run(),

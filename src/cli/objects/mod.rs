@@ -7,16 +7,19 @@
 //!   Objects     of the neutral types of `api`
 //!      v
 //!   fed.rs      each pool's own state machine, given its objects as the manager would be; nothing that it asks for is sent
+//!   beside.rs   pools beside each other, specs beside what is held
 //! ```
 
+mod beside;
 mod fed;
 mod reader;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use serde_json::Value;
 
+pub(super) use self::beside::Beside;
 pub(super) use self::fed::Fed;
 pub(super) use self::reader::{Reader, words};
 use crate::api::{
@@ -42,6 +45,8 @@ pub(super) struct Objects {
     pub(super) strange: Vec<(String, String)>,
     /// Address objects whose labels carry `clusterctl move` along: kind, namespace and name.
     pub(super) moved: BTreeSet<(ClaimKind, String, String)>,
+    /// Texts of addresses that are not written in their canonical form, by kind, namespace and name of the address object.
+    pub(super) spelled: BTreeMap<(ClaimKind, String, String), String>,
 }
 
 impl Objects {
@@ -73,7 +78,8 @@ impl Objects {
         objects
     }
 
-    fn add_address(&mut self, kind: ClaimKind, address: WireObject) {
+    /// Takes in an address object, unless it is of another provider's pool.
+    pub(super) fn add_address(&mut self, kind: ClaimKind, address: WireObject) {
         if !names_our_pool(kind, &address.spec) {
             return;
         }
@@ -86,7 +92,16 @@ impl Objects {
             let (namespace, name) = (meta.namespace.to_string(), meta.name.to_string());
             self.moved.insert((kind, namespace, name));
         }
-        self.addresses.push(Address::read(kind, address));
+        let text = address.spec["address"].as_str().map(str::to_owned);
+        let address = Address::read(kind, address);
+        if let (Ok(ip), Some(text)) = (&address.address, text)
+            && ip.to_string() != text
+        {
+            let meta = &address.meta;
+            let key = (kind, meta.namespace.to_string(), meta.name.to_string());
+            self.spelled.insert(key, text);
+        }
+        self.addresses.push(address);
     }
 
     /// The objects of a kind; those that cannot be understood are remembered.

@@ -53,6 +53,7 @@ fn which_subcommand_runs() {
         ("metal3-ipam completion bash", "completion"),
         ("metal3-ipam man folder", "man"),
         ("metal3-ipam plan prov --add 3 --surge 1", "plan"),
+        ("metal3-ipam check -n x -o yaml --older-than 1h", "check"),
     ];
     for (line, want) in cases {
         let found = match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")) {
@@ -66,6 +67,7 @@ fn which_subcommand_runs() {
             Command::Why(_) => "why",
             Command::Tree(_) => "tree",
             Command::Plan(_) => "plan",
+            Command::Check(_) => "check",
             Command::Crds(_) => "crds",
             Command::Completion(_) => "completion",
             Command::Man(_) => "man",

@@ -1,0 +1,141 @@
+//! `metal3-ipam check`: whether the addresses of a cluster contradict themselves. It only reads.
+//!
+//! ```text
+//!   read.rs       objects, page by page; whose cluster it is ──> Reading
+//!                      │
+//!   view.rs       the objects by name, each pool's own state machine, what is paused or in a move ──> View
+//!        ┌─────────────┼──────────────┐        pure: a View in, findings out
+//!   addresses.rs    claims.rs      pools.rs    codes, names and next steps: catalog.rs
+//!        └─────────────┴──────────────┘
+//!                      v
+//!   finding.rs    errors are kept where a second reading shows the same versions
+//!   report.rs     table, JSON, YAML; exit code
+//! ```
+//! What a pool should show is not computed here a second time: its state machine is given the objects as the manager would
+//! be, and asked what it would write. Nothing of that is sent.
+
+mod addresses;
+mod catalog;
+mod claims;
+mod finding;
+mod pools;
+mod read;
+mod report;
+#[cfg(test)]
+mod tests;
+mod view;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+
+use self::finding::{Finding, Level, confirmed};
+use self::read::Reading;
+use self::report::Report;
+use self::view::View;
+use super::{connect, flags, print};
+use crate::controller;
+
+/// Reads a running cluster and reports where its pools, claims and addresses contradict each other.
+///
+/// Nothing is written. Exit code 0: sound; 1: there are warnings; 2: there are errors, or not everything could be read. The checks
+/// are listed in docs/check.md.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+    /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
+    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    namespace: Option<String>,
+    /// What is younger than this counts as under way: a new address without its claim, a claim without an address, a deletion.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = flags::duration)]
+    older_than: Duration,
+    /// Warn of pools that are paused for longer than this.
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = flags::duration)]
+    paused_longer_than: Duration,
+    /// Where errors are found, read again after this time and report those that are still there. 0: report the first reading.
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = flags::duration)]
+    confirm_after: Duration,
+    /// How the report is printed.
+    #[arg(long, short, value_name = "FORMAT", default_value = "table")]
+    output: Output,
+}
+
+/// How the report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+/// When the objects are judged, and what is too young to be judged.
+#[derive(Debug, Clone, Copy)]
+struct Ages {
+    now: Timestamp,
+    /// What is younger counts as under way.
+    settled: SignedDuration,
+    /// Pauses are warned of after this time.
+    paused: SignedDuration,
+}
+
+impl Ages {
+    /// Whether a moment is longer ago than this.
+    fn past(&self, moment: Timestamp, age: SignedDuration) -> bool {
+        self.now.duration_since(moment) > age
+    }
+}
+
+impl Check {
+    pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
+        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
+        let url = config.cluster_url.to_string();
+        let client = controller::client(config)?;
+        let (version, _) = connect::greet(&client, &url).await?;
+        let namespace = self.namespace.as_deref();
+        let mut reading = Reading::read(&client, version.clone(), namespace).await;
+        let mut findings = look(&reading, self.ages());
+        let errors = findings.iter().filter(|f| f.level == Level::Error).count();
+        if errors > 0 && !self.confirm_after.is_zero() {
+            eprintln!(
+                "{errors} errors; reading again in {} s, to leave out what is just under way",
+                self.confirm_after.as_secs_f32()
+            );
+            tokio::time::sleep(self.confirm_after).await;
+            reading = Reading::read(&client, version, namespace).await;
+            findings = confirmed(&findings, look(&reading, self.ages()));
+        }
+        let report = Report::new(&reading, findings, Timestamp::now());
+        print(&report.text(self.output)?)?;
+        Ok(ExitCode::from(report.exit_code()))
+    }
+
+    fn ages(&self) -> Ages {
+        let signed = |age| SignedDuration::try_from(age).unwrap_or(SignedDuration::MAX);
+        Ages {
+            now: Timestamp::now(),
+            settled: signed(self.older_than),
+            paused: signed(self.paused_longer_than),
+        }
+    }
+}
+
+/// Every check.
+fn look(reading: &Reading, ages: Ages) -> Vec<Finding> {
+    let view = View::new(&reading.objects, ages);
+    let mut findings = addresses::findings(&view);
+    findings.extend(claims::findings(&view));
+    findings.extend(pools::findings(&view));
+    findings.sort_by(|a, b| a.order().cmp(&b.order()));
+    findings
+}
