@@ -72,6 +72,7 @@ const FILES: [(&str, &[&str]); 5] = [
             "metal3-ipam plan provisioning --add 3",
             "metal3-ipam plan full --add 3 --surge 1",
             "metal3-ipam tree nothing",
+            "metal3-ipam check --confirm-after 0s",
         ],
     ),
 ];
@@ -116,11 +117,14 @@ fn word(word: &str) -> String {
         !text.is_empty()
     };
     let is_time = word.len() == 20 && word.ends_with('Z') && word.as_bytes()[10] == b'T';
+    let is_version = word.starts_with("v1.") && word.ends_with(':');
     let is_uid = word.len() == 36 && word.matches('-').count() == 4;
     if is_age(word.trim_end_matches(')')) {
         word.replace(word.trim_end_matches(')'), "AGE")
     } else if is_time {
         "TIME".to_owned()
+    } else if is_version {
+        "VERSION:".to_owned()
     } else if is_uid {
         "UID".to_owned()
     } else {

@@ -24,6 +24,7 @@ mod tree;
 mod who;
 mod why;
 
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -89,27 +90,41 @@ struct Asked {
 impl Asked {
     /// Reads the cluster; of all namespaces when the question is about all.
     async fn of(target: &Target) -> anyhow::Result<Self> {
-        let config =
-            connect::config(target.kubeconfig.as_deref(), target.context.as_deref()).await?;
-        let url = config.cluster_url.to_string();
-        let namespace = target.namespace(&config.default_namespace);
-        let client = controller::client(config)?;
-        let (_, served) = connect::greet(&client, &url).await?;
-        anyhow::ensure!(
-            served,
-            "the API server at {url} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -"
-        );
+        let (client, namespace) = reach(target).await?;
         let mut reader = Reader::new(&client);
         let objects = Objects::read(&mut reader, namespace.as_deref()).await;
-        let mut unread = std::mem::take(&mut reader.unread);
+        let unread = std::mem::take(&mut reader.unread);
+        Ok(Self::new(client, namespace, objects, unread))
+    }
+
+    /// Reads what an address is about: where an object has it, that and its claim; else everything, since a claim may be about to
+    /// get it.
+    async fn at(target: &Target, address: IpAddr) -> anyhow::Result<Self> {
+        let (client, namespace) = reach(target).await?;
+        let mut reader = Reader::new(&client);
+        let mut objects = Objects::read_at(&mut reader, namespace.as_deref(), address).await;
+        if objects.addresses.is_empty() {
+            reader.unread.clear();
+            objects = Objects::read(&mut reader, namespace.as_deref()).await;
+        }
+        let unread = std::mem::take(&mut reader.unread);
+        Ok(Self::new(client, namespace, objects, unread))
+    }
+
+    fn new(
+        client: Client,
+        namespace: Option<String>,
+        objects: Objects,
+        mut unread: Vec<String>,
+    ) -> Self {
         let strange = objects.strange.iter();
         unread.extend(strange.map(|(object, why)| format!("{object}: {why}")));
-        Ok(Self {
+        Self {
+            client,
             namespace,
             sight: Sight::new(objects, Timestamp::now()),
             unread,
-            client,
-        })
+        }
     }
 
     /// Prints the answer. Exit code 0: answered; 1: there is no such object; 2: not everything could be read.
@@ -124,6 +139,20 @@ impl Asked {
             (true, true) => ExitCode::SUCCESS,
         })
     }
+}
+
+/// The API server, and the namespace of the question; `None`: all.
+async fn reach(target: &Target) -> anyhow::Result<(Client, Option<String>)> {
+    let config = connect::config(target.kubeconfig.as_deref(), target.context.as_deref()).await?;
+    let url = config.cluster_url.to_string();
+    let namespace = target.namespace(&config.default_namespace);
+    let client = controller::client(config)?;
+    let (_, served) = connect::greet(&client, &url).await?;
+    anyhow::ensure!(
+        served,
+        "the API server at {url} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -"
+    );
+    Ok((client, namespace))
 }
 
 /// `IPClaim` and `IPAddressClaim`, and the short names that kubectl has for them.

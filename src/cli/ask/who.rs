@@ -42,8 +42,13 @@ impl Who {
     pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
         let text = self.asked.trim().to_owned();
         ensure!(!text.is_empty(), "give an address or a name");
-        let asked = Asked::of(&self.target.everywhere()).await?;
-        let mut found = match address_of(&text) {
+        let target = self.target.everywhere();
+        let address = address_of(&text);
+        let asked = match address {
+            Some(address) => Asked::at(&target, address).await?,
+            None => Asked::of(&target).await?,
+        };
+        let mut found = match address {
             Some(address) => at(&asked.sight, address),
             None => named(&asked.sight, &text),
         };

@@ -15,6 +15,7 @@ mod fed;
 mod reader;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -23,8 +24,8 @@ pub(super) use self::beside::Beside;
 pub(super) use self::fed::Fed;
 pub(super) use self::reader::{Reader, words};
 use crate::api::{
-    Address, Claim, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault, WireObject, names,
-    names_our_pool,
+    Address, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault,
+    WireObject, names, names_our_pool,
 };
 use crate::pool::{KindState, Kinds};
 
@@ -53,29 +54,74 @@ impl Objects {
     /// Reads all of them; what could not be read is in the reader.
     pub(super) async fn read(reader: &mut Reader<'_>, namespace: Option<&str>) -> Self {
         let mut objects = Self::default();
-        for pool in objects.of(reader, Kind::Pools, "IPPool", namespace).await {
-            objects.pools.push(PoolObject::read(pool));
-        }
+        objects.read_pools(reader, namespace).await;
         for kind in ClaimKind::ALL {
-            let claims = Kind::Claims(kind);
-            for claim in objects.of(reader, claims, kind.claim(), namespace).await {
-                let claim = Claim::read(kind, claim);
-                if claim.fault != Some(ReferenceFault::OtherProvider) {
-                    objects.claims.push(claim);
-                }
+            let claims = objects.of(reader, Kind::Claims(kind), namespace, None);
+            for claim in claims.await {
+                objects.add_claim(kind, claim);
             }
-            let addresses = Kind::Addresses(kind);
-            for address in objects.of(reader, addresses, "IPAddress", namespace).await {
+            let addresses = objects.of(reader, Kind::Addresses(kind), namespace, None);
+            for address in addresses.await {
                 objects.add_address(kind, address);
             }
         }
-        let clusters = objects.of(reader, Kind::Clusters, "Cluster", namespace);
-        for cluster in clusters.await {
-            let facts = ClusterFacts::read("", &cluster);
-            let namespace = cluster.metadata.namespace.to_string();
-            objects.clusters.push((namespace, facts));
+        objects
+    }
+
+    /// Reads the address objects that have an address, written as usual, their claims, and all pools and Clusters. Of the kinds
+    /// whose definition does not let the server select by address, all address objects.
+    pub(super) async fn read_at(
+        reader: &mut Reader<'_>,
+        namespace: Option<&str>,
+        address: IpAddr,
+    ) -> Self {
+        let mut objects = Self::default();
+        objects.read_pools(reader, namespace).await;
+        let selector = format!("spec.address={address}");
+        for kind in ClaimKind::ALL {
+            let (claims, addresses) = (Kind::Claims(kind), Kind::Addresses(kind));
+            let found = objects.of(reader, addresses, namespace, Some(&selector));
+            for object in found.await {
+                objects.add_address(kind, object);
+            }
+            objects.kinds[claims] = objects.kinds[addresses];
         }
         objects
+            .addresses
+            .retain(|object| object.address == Ok(address));
+        let named: BTreeSet<(Arc<str>, ClaimKey)> = objects
+            .addresses
+            .iter()
+            .map(|object| (object.meta.namespace.clone(), object.claim_key()))
+            .filter(|(_, claim)| !claim.name.is_empty())
+            .collect();
+        for (namespace, claim) in named {
+            let kind = Kind::Claims(claim.kind);
+            let object = reader.object(kind, &namespace, &claim.name).await;
+            if let Some(object) = object.and_then(|object| objects.understood(kind, object)) {
+                objects.add_claim(claim.kind, object);
+            }
+        }
+        objects
+    }
+
+    async fn read_pools(&mut self, reader: &mut Reader<'_>, namespace: Option<&str>) {
+        for pool in self.of(reader, Kind::Pools, namespace, None).await {
+            self.pools.push(PoolObject::read(pool));
+        }
+        for cluster in self.of(reader, Kind::Clusters, namespace, None).await {
+            let facts = ClusterFacts::read("", &cluster);
+            let namespace = cluster.metadata.namespace.to_string();
+            self.clusters.push((namespace, facts));
+        }
+    }
+
+    /// Takes in a claim, unless another provider serves it.
+    fn add_claim(&mut self, kind: ClaimKind, claim: WireObject) {
+        let claim = Claim::read(kind, claim);
+        if claim.fault != Some(ReferenceFault::OtherProvider) {
+            self.claims.push(claim);
+        }
     }
 
     /// Takes in an address object, unless it is of another provider's pool.
@@ -104,19 +150,16 @@ impl Objects {
         self.addresses.push(address);
     }
 
-    /// The objects of a kind; those that cannot be understood are remembered.
+    /// The objects of a kind, of those that the selector selects; those that cannot be understood are remembered.
     async fn of(
         &mut self,
         reader: &mut Reader<'_>,
         kind: Kind,
-        word: &str,
         namespace: Option<&str>,
+        selector: Option<&str>,
     ) -> Vec<WireObject> {
-        let read = |value: Value| {
-            let name = object_name(word, &value);
-            serde_json::from_value(value).map_err(|error| (name, error.to_string()))
-        };
-        let list = reader.kind(kind, namespace, read).await;
+        let read = |value: Value| read(kind, value);
+        let list = reader.kind(kind, namespace, selector, read).await;
         self.kinds[kind] = match list {
             Some(_) => KindState::Listed,
             None => KindState::Absent,
@@ -129,6 +172,13 @@ impl Objects {
             }
         }
         objects
+    }
+
+    /// The object; one that cannot be understood is remembered.
+    fn understood(&mut self, kind: Kind, object: Value) -> Option<WireObject> {
+        read(kind, object)
+            .map_err(|strange| self.strange.push(strange))
+            .ok()
     }
 
     /// Claims by kind, namespace and name.
@@ -161,6 +211,22 @@ pub(super) fn pause_of(
     } else {
         let pool = pool.filter(|pool| pool.meta.has_annotation(names::PAUSED_ANNOTATION));
         pool.map(|pool| format!("pool {}", pool.key()))
+    }
+}
+
+/// An object of a kind, or its name and why it cannot be understood.
+fn read(kind: Kind, value: Value) -> Result<WireObject, (String, String)> {
+    let name = object_name(word(kind), &value);
+    serde_json::from_value(value).map_err(|error| (name, error.to_string()))
+}
+
+/// What one object of a kind is called.
+fn word(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Pools => "IPPool",
+        Kind::Claims(kind) => kind.claim(),
+        Kind::Addresses(_) => "IPAddress",
+        Kind::Clusters => "Cluster",
     }
 }
 

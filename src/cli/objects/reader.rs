@@ -41,14 +41,16 @@ impl<'a> Reader<'a> {
 
     /// All objects at a path, as they are stored. `None`: there is no such kind, or it could not be read, which is remembered.
     pub(in crate::cli) async fn list(&mut self, path: &str, what: &str) -> Option<Vec<Value>> {
-        self.each(path, what, |value| value).await
+        self.each(path, what, None, |value| value).await
     }
 
-    /// As [`Self::list`], with each object cut down to what is wanted of it before the next page is asked for.
+    /// As [`Self::list`], with each object cut down to what is wanted of it before the next page is asked for. A server that does not
+    /// know the field of the selector is asked for all objects.
     async fn each<T>(
         &mut self,
         path: &str,
         what: &str,
+        mut selector: Option<&str>,
         read: impl Fn(Value) -> T,
     ) -> Option<Vec<T>> {
         let mut objects = Vec::new();
@@ -58,6 +60,9 @@ impl<'a> Reader<'a> {
             query.append_pair("limit", &PAGE.to_string());
             if !more.is_empty() {
                 query.append_pair("continue", &more);
+            }
+            if let Some(selector) = selector {
+                query.append_pair("fieldSelector", selector);
             }
             let request = Request::get(format!("{path}?{}", query.finish())).body(Vec::new());
             let page: kube::Result<List> = match request {
@@ -75,6 +80,11 @@ impl<'a> Reader<'a> {
                 Err(kube::Error::Api(status)) if status.code == 404 && more.is_empty() => {
                     return None;
                 }
+                Err(kube::Error::Api(status)) if status.code == 400 && selector.is_some() => {
+                    selector = None;
+                    objects.clear();
+                    more.clear();
+                }
                 // The list grew old while it was read: anew, from the first page.
                 Err(kube::Error::Api(status)) if status.code == 410 && !more.is_empty() => {
                     objects.clear();
@@ -88,14 +98,45 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All objects of a kind, in the version that the manager would read. `None`: there is no such kind in such a version, or it
-    /// could not be read, which is remembered.
+    /// All objects of a kind, in the version that the manager would read; with a selector those that it selects, or all where the
+    /// server does not know its field. `None`: there is no such kind in such a version, or it could not be read, which is
+    /// remembered.
     pub(super) async fn kind<T>(
         &mut self,
         kind: Kind,
         namespace: Option<&str>,
+        selector: Option<&str>,
         read: impl Fn(Value) -> T,
     ) -> Option<Vec<T>> {
+        let path = self.path(kind, namespace).await?;
+        self.each(&path, &kind.to_string(), selector, read).await
+    }
+
+    /// One object; `None`: there is none, or it could not be read, which is remembered.
+    pub(super) async fn object(
+        &mut self,
+        kind: Kind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<Value> {
+        let path = self.path(kind, Some(namespace)).await?;
+        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let object = match Request::get(format!("{path}/{name}")).body(Vec::new()) {
+            Ok(request) => self.client.request(request).await,
+            Err(error) => Err(kube::Error::HttpError(error)),
+        };
+        match object {
+            Ok(object) => Some(object),
+            Err(kube::Error::Api(status)) if status.code == 404 => None,
+            Err(error) => {
+                self.unread.push(format!("{kind}: {}", words(error)));
+                None
+            }
+        }
+    }
+
+    /// The path of a kind's objects, in the version that the manager would read.
+    async fn path(&mut self, kind: Kind, namespace: Option<&str>) -> Option<String> {
         let version = match version_of(self.client, kind).await {
             Ok(version) => version?,
             Err(why) => {
@@ -104,11 +145,10 @@ impl<'a> Reader<'a> {
             }
         };
         let (group, plural) = (kind.group(), kind.plural());
-        let path = match namespace {
+        Some(match namespace {
             Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
             None => format!("/apis/{group}/{version}/{plural}"),
-        };
-        self.each(&path, &kind.to_string(), read).await
+        })
     }
 }
 
