@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::objects::pause_of;
+use super::objects::{fine_reason, pause_of};
 use super::table;
 use crate::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolKey, PoolObject,
@@ -228,16 +228,12 @@ impl Board {
             return ClaimState::Open;
         };
         let (reason, message) = (ready.reason.as_str(), ready.message.as_str());
-        // An IPAddressClaim has the contract's few reasons; a finer one opens the message (U1).
-        let finer = message.split_once(": ").map(|(first, _)| first);
-        let finer = finer.filter(|_| claim.kind == ClaimKind::Capi);
-        let finer = finer.filter(|word| word.bytes().all(|b| b.is_ascii_alphabetic()));
         let text = if message.is_empty() {
             reason.to_owned()
         } else {
             format!("{reason}: {message}")
         };
-        ClaimState::Told(finer.unwrap_or(reason), text)
+        ClaimState::Told(fine_reason(claim.kind, ready), text)
     }
 
     /// What keeps the controller from writing to a claim.

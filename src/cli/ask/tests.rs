@@ -239,7 +239,17 @@ fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
 fn why_a_claim_waits_and_what_to_do() {
     let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});
     let deleted = json!({"metadata": {"deletionTimestamp": "2026-11-28T11:00:00Z", "finalizers": ["example.com/mine"]}});
+    let ready = |reason: &str, message: &str| {
+        json!({"type": "Ready", "status": "False", "reason": reason, "message": message,
+            "lastTransitionTime": "2026-11-28T11:00:00Z"})
+    };
+    let refused =
+        json!({"status": {"conditions": [ready("AllocationFailed", "exceeded quota: addresses")]}});
+    let mut stuck = deleted.clone();
+    stuck["status"] = json!({"conditions": [ready("ReleaseFailed", "ipaddresses is forbidden")]});
     let sight = prepared()
+        .claim("refused", "prov", refused)
+        .claim("stuck", "prov", stuck)
         .pool(
             "small",
             json!({"pools": [{"start": "10.1.0.1", "end": "10.1.0.1"}]}),
@@ -274,6 +284,18 @@ fn why_a_claim_waits_and_what_to_do() {
             "RequestedAddressInvalid",
             "10.0.0.300",
             "192.168.0.10",
+        ),
+        (
+            "refused",
+            "AllocationFailed",
+            "exceeded quota",
+            "change what the message names",
+        ),
+        (
+            "stuck",
+            "ReleaseFailed",
+            "forbidden",
+            "do not take the finalizer off",
         ),
         (
             "one",

@@ -4,9 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
-use super::super::objects::pause_of;
+use super::super::objects::{fine_reason, pause_of};
 use super::answer::Answer;
 use super::target::{Output, Target};
 use super::{Asked, Sight, claim_kind};
@@ -127,7 +128,8 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
             "it is being deleted, and waits for its finalizers: {}",
             others.join(", ")
         );
-        let Some(told) = told.filter(|told| told.message.contains("elease")) else {
+        let Some(told) = told.filter(|told| fine_reason(claim.kind, told) == "ReleaseFailed")
+        else {
             return new(
                 "Deleting",
                 says,
@@ -144,9 +146,9 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
         });
     };
     // Only the manager that was refused knows of it, and has said so.
-    let refused = told
-        .filter(|told| waits == "Pending" && !told.message.is_empty() && is_refusal(&told.reason));
-    if let Some(told) = refused {
+    let is_refusal = |told: &&Condition| fine_reason(claim.kind, told) == "AllocationFailed";
+    let refused = told.filter(|told| waits == "Pending" && !told.message.is_empty());
+    if let Some(told) = refused.filter(is_refusal) {
         return new(
             "AllocationFailed",
             told.message.clone(),
@@ -170,11 +172,6 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
         (_, None) => format!("{pool_key} has no address for it"),
     };
     new(waits, says, next_step(waits))
-}
-
-/// Whether a condition's reason is that of a write which the API server refuses.
-fn is_refusal(reason: &str) -> bool {
-    reason == "AllocationFailed"
 }
 
 /// A claim that has its address.

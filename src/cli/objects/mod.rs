@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
 pub(super) use self::beside::Beside;
@@ -212,6 +213,14 @@ pub(super) fn pause_of(
         let pool = pool.filter(|pool| pool.meta.has_annotation(names::PAUSED_ANNOTATION));
         pool.map(|pool| format!("pool {}", pool.key()))
     }
+}
+
+/// The reason that a claim's condition has; of an IPAddressClaim the finer one that opens the message, where there is one (U1).
+pub(super) fn fine_reason(kind: ClaimKind, ready: &Condition) -> &str {
+    let first = ready.message.split_once(": ").map(|(first, _)| first);
+    let is_reason = |word: &&str| word.bytes().all(|b| b.is_ascii_alphabetic());
+    let finer = first.filter(|_| kind == ClaimKind::Capi).filter(is_reason);
+    finer.unwrap_or(&ready.reason)
 }
 
 /// An object of a kind, or its name and why it cannot be understood.
