@@ -180,7 +180,7 @@ fn owner(view: &View<'_>, address: &Address, pool: &PoolObject) -> Option<Findin
         return None;
     }
     let text = format!(
-        "lacks the finalizer {}: whoever deletes it by hand takes it from its claim {:?} at once",
+        "lacks the finalizer {}: kubectl delete removes it at once, and its claim {:?} loses the address",
         address.kind.address_finalizer(),
         address.claim
     );

@@ -139,7 +139,7 @@ fn finalizer(view: &View<'_>, pool: &PoolObject) -> Option<Finding> {
     }
     let level = Level::unless(view.is_pool_at_rest(pool));
     let text = format!(
-        "has {held} addresses and lacks the finalizer {}: whoever deletes it deletes it at once",
+        "has {held} addresses and lacks the finalizer {}: kubectl delete removes it at once, and its addresses stay behind",
         names::POOL_FINALIZER
     );
     Some(Finding::new(catalog::FINALIZER, level, pool, text))

@@ -11,7 +11,7 @@ use super::super::objects::{Objects, Reader, words};
 pub(super) struct Reading {
     /// Of Kubernetes.
     pub(super) version: String,
-    /// UID of the namespace kube-system, by which clusters are told apart; `None` when it may not be read.
+    /// UID of the namespace kube-system, which identifies the cluster; `None` when the user may not read it.
     pub(super) cluster: Option<String>,
     pub(super) namespace: Option<String>,
     pub(super) objects: Objects,
