@@ -71,6 +71,8 @@ const FILES: [(&str, &[&str]); 5] = [
             "metal3-ipam why nothing",
             "metal3-ipam plan provisioning --add 3",
             "metal3-ipam plan full --add 3 --surge 1",
+            "metal3-ipam forecast",
+            "metal3-ipam forecast provisioning -o json",
             "metal3-ipam tree nothing",
             "metal3-ipam check --confirm-after 0s",
         ],

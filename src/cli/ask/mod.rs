@@ -5,14 +5,16 @@
 //!      v
 //!   Sight       its objects, and each pool's own state machine fed with them (objects/)
 //!      v        pure from here on: a Sight in, an Answer out
-//!   pools.rs  pool.rs (map.rs)  who.rs (owners.rs)  why.rs  tree.rs  plan.rs
+//!   pools.rs  pool.rs (map.rs)  who.rs (owners.rs)  why.rs  tree.rs  plan.rs  forecast.rs (outlook.rs)
 //!      v
 //!   answer.rs   text, JSON, YAML or names; exit code
 //! ```
 //! No rule is written here a second time: what a pool would do is asked of its state machine.
 
 mod answer;
+mod forecast;
 mod map;
+mod outlook;
 mod owners;
 mod plan;
 mod pool;
@@ -24,12 +26,14 @@ mod tree;
 mod who;
 mod why;
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
 use jiff::Timestamp;
 use kube::Client;
 
+pub(super) use self::forecast::Forecast;
 pub(super) use self::plan::Plan;
 pub(super) use self::pool::Pool;
 pub(super) use self::pools::Pools;
@@ -38,6 +42,7 @@ pub(super) use self::who::Who;
 pub(super) use self::why::Why;
 
 use self::answer::Answer;
+use self::outlook::Outlook;
 use self::target::{Output, Target};
 use super::objects::{Fed, Objects, Reader};
 use super::{connect, print};
@@ -48,17 +53,52 @@ use crate::controller;
 #[derive(Debug, Default)]
 struct Sight {
     objects: Objects,
+    /// By key, in order.
     pools: Vec<Fed>,
+    births: BTreeMap<PoolKey, Births>,
+    now: Timestamp,
+}
+
+/// When a pool and its address objects were created.
+#[derive(Debug, Default)]
+struct Births {
+    pool: Option<Timestamp>,
+    /// In order.
+    addresses: Vec<Timestamp>,
 }
 
 impl Sight {
     fn new(objects: Objects, now: Timestamp) -> Self {
-        let pools = Fed::all(&objects, None, now);
-        Self { objects, pools }
+        let mut births: BTreeMap<PoolKey, Births> = BTreeMap::new();
+        for pool in &objects.pools {
+            births.entry(pool.key()).or_default().pool = Some(pool.meta.created());
+        }
+        for address in &objects.addresses {
+            let of_pool = births.entry(address.pool_key()).or_default();
+            of_pool.addresses.push(address.meta.created());
+        }
+        for of_pool in births.values_mut() {
+            of_pool.addresses.sort_unstable();
+        }
+        Self {
+            pools: Fed::all(&objects, None, now),
+            objects,
+            births,
+            now,
+        }
+    }
+
+    /// When a pool with so many free addresses runs out.
+    fn outlook(&self, key: &PoolKey, free: u128) -> Outlook {
+        match self.births.get(key) {
+            Some(births) => Outlook::new(&births.addresses, free, births.pool, self.now),
+            None => Outlook::new(&[], free, None, self.now),
+        }
     }
 
     fn pool(&self, key: &PoolKey) -> Option<&Fed> {
-        self.pools.iter().find(|fed| fed.key == *key)
+        let at = self.pools.binary_search_by(|fed| fed.key.cmp(key));
+        at.ok().and_then(|at| self.pools.get(at))
     }
 
     fn pool_object(&self, key: &PoolKey) -> Option<&PoolObject> {

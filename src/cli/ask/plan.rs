@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::answer::Answer;
+use super::outlook::{Outlook, span};
 use super::pool::{keys, range_text, unclear};
 use super::target::{Output, Target};
 use super::{Asked, Sight, entry_number};
@@ -98,13 +99,16 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
         let next: Vec<String> = next.iter().map(ToString::to_string).collect();
         let _ = writeln!(text, "next addresses: {}", next.join(", "));
     }
+    // Those of the surge are gone by then.
+    let settled = free.saturating_sub(wanted) + u128::from(surge);
+    let outlook = sight.outlook(key, settled);
     if missing == 0 {
         let after = free - wanted;
-        let settled = after + u128::from(surge);
         let _ = writeln!(
             text,
             "{after} free while all of them exist, {settled} after that"
         );
+        let _ = writeln!(text, "runs out: {}", runs_out(&outlook));
     } else {
         let _ = writeln!(
             text,
@@ -122,11 +126,25 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
         "missing": missing.to_string(),
         "ready": unready.unwrap_or("True"),
         "from": from.iter().map(|(entry, count)| json!({"entry": entry_number(*entry), "claims": count.to_string()})).collect::<Vec<_>>(),
+        "outlook": (missing == 0).then(|| outlook.value()),
         "next": next.map(|next| next.iter().map(ToString::to_string).collect::<Vec<_>>()),
     });
     let names = vec![format!("ippool.ipam.metal3.io/{}", key.name)];
     Answer {
         is_found: fits,
         ..Answer::new(text, value, names)
+    }
+}
+
+/// When a pool then runs out, in words.
+fn runs_out(outlook: &Outlook) -> String {
+    match (outlook, outlook.earliest()) {
+        (Outlook::Left { days, .. }, _) => format!("in {} ({})", span(*days), outlook.because()),
+        (Outlook::Unknown { .. }, Some(days)) => format!(
+            "not known, not before {} ({})",
+            span(days),
+            outlook.because()
+        ),
+        _ => format!("{} ({})", outlook.short(), outlook.because()),
     }
 }

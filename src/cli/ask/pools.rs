@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::super::objects::Fed;
 use super::super::table;
 use super::answer::Answer;
+use super::outlook::Outlook;
 use super::target::{Output, Target};
 use super::{Asked, Sight};
+use crate::api::PoolKey;
 use crate::pool::{Snapshot, utilization};
 
 /// Characters of a bar.
@@ -39,18 +41,20 @@ impl Pools {
 struct Line<'a> {
     fed: &'a Fed,
     snapshot: Snapshot,
+    outlook: Outlook,
     /// Claims that wait and are not being served.
     waiting: u64,
 }
 
 impl<'a> Line<'a> {
-    fn new(fed: &'a Fed) -> Self {
+    fn new(fed: &'a Fed, outlook: impl Fn(&PoolKey, u128) -> Outlook) -> Self {
         let snapshot = fed.pool.snapshot();
         let waiting = snapshot.waiting.iter();
         let waiting = waiting.filter(|(reason, _)| **reason != "Pending");
         let waiting = waiting.map(|(_, claims)| claims).sum();
         Self {
             fed,
+            outlook: outlook(&fed.key, snapshot.available),
             snapshot,
             waiting,
         }
@@ -68,7 +72,7 @@ impl<'a> Line<'a> {
         }
     }
 
-    fn cells(&self) -> [String; 8] {
+    fn cells(&self) -> [String; 9] {
         let Snapshot {
             key,
             available,
@@ -84,6 +88,7 @@ impl<'a> Line<'a> {
             of_pool(bar(self.use_percent())),
             of_pool(available.to_string()),
             self.waiting.to_string(),
+            of_pool(self.outlook.short()),
             of_pool((*strategy).to_owned()),
             of_pool((*family).to_owned()),
             self.ready(),
@@ -120,6 +125,7 @@ impl<'a> Line<'a> {
             "outOfRange": s.out_of_range,
             "utilizationPercent": self.use_percent(),
             "waiting": s.waiting,
+            "outlook": s.exists().then(|| self.outlook.value()),
             "strategy": s.strategy,
             "family": s.family,
             "cluster": s.cluster,
@@ -130,7 +136,11 @@ impl<'a> Line<'a> {
 
 /// Every pool, and every name of a pool that a claim or an address gives and no pool has: worst first.
 pub(super) fn look(sight: &Sight, with_namespace: bool) -> Answer {
-    let mut lines: Vec<Line<'_>> = sight.pools.iter().map(Line::new).collect();
+    let mut lines: Vec<Line<'_>> = sight
+        .pools
+        .iter()
+        .map(|fed| Line::new(fed, |key, free| sight.outlook(key, free)))
+        .collect();
     lines.sort_by_key(|line| {
         let exists = line.snapshot.exists();
         let is_full = exists && line.snapshot.available == 0;
@@ -143,6 +153,7 @@ pub(super) fn look(sight: &Sight, with_namespace: bool) -> Answer {
         "USE",
         "FREE",
         "WAITING",
+        "LEFT",
         "STRATEGY",
         "FAMILY",
         "READY",

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::super::objects::Objects;
 use super::target::Output;
 use super::who::{address_of, answer, at, named};
-use super::{Sight, plan, pool, pools, tree, why};
+use super::{Sight, forecast, plan, pool, pools, tree, why};
 use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolKey, PoolObject, WireObject,
 };
@@ -340,13 +340,24 @@ fn pools_are_shown_worst_first_and_a_pool_that_is_missing_too() {
     let all = pools::look(&sight, true);
     assert_eq!(
         all.text(Output::Table).unwrap(),
-        "NAMESPACE   NAME      USE               FREE   WAITING   STRATEGY     FAMILY   READY\n\
-         a           small     ██████████ 100%   0      1         sequential   IPv4     True\n\
-         a           nowhere   -                 -      1         -            -        NotFound\n\
-         a           empty     no addresses      0      0         sequential   none     True\n\
-         a           prov      ████░░░░░░  37%   5      0         sequential   IPv4     True\n"
+        "NAMESPACE   NAME      USE               FREE   WAITING   LEFT        STRATEGY     FAMILY   READY\n\
+         a           small     ██████████ 100%   0      1         full        sequential   IPv4     True\n\
+         a           nowhere   -                 -      1         -           -            -        NotFound\n\
+         a           empty     no addresses      0      0         full        sequential   none     True\n\
+         a           prov      ████░░░░░░  37%   5      0         no growth   sequential   IPv4     True\n"
     );
     assert!(!pools::look(&sight, false).table.contains("NAMESPACE"));
+    let forecast = forecast::look(&sight, None, true);
+    assert_eq!(
+        forecast.table,
+        "NAMESPACE   NAME    FREE   LEFT        EARLIEST   BECAUSE\n\
+         a           empty   0      full        -          no address is free\n\
+         a           small   0      full        -          no address is free\n\
+         a           prov    5      no growth   -          no new address for 27 d\n"
+    );
+    assert_eq!(forecast.names[2], "ippool.ipam.metal3.io/prov");
+    let one = forecast::look(&sight, Some(&key("prov")), false);
+    assert_eq!(one.value["pools"][0]["earliestDays"], Value::Null);
     assert!(all.wide.lines().next().unwrap().ends_with("CLUSTER"));
     assert_eq!(
         all.value["pools"][0]["waiting"],
@@ -582,6 +593,7 @@ fn every_answer_has_every_form() {
         why::look(&sight, None, None, "next"),
         tree::look(&sight, None, "prod"),
         plan::look(&sight, &key("prov"), 1, 0),
+        forecast::look(&sight, None, true),
     ];
     for answer in answers {
         let json: Value = serde_json::from_str(&answer.text(Output::Json).unwrap()).unwrap();

@@ -67,6 +67,7 @@ fn which_subcommand_runs() {
             Command::Why(_) => "why",
             Command::Tree(_) => "tree",
             Command::Plan(_) => "plan",
+            Command::Forecast(_) => "forecast",
             Command::Check(_) => "check",
             Command::Crds(_) => "crds",
             Command::Completion(_) => "completion",
