@@ -175,7 +175,7 @@ impl Pool {
         uid: &Uid,
         outcome: Outcome,
     ) {
-        let what = "write the address object";
+        let what = "change or delete the address object";
         match outcome {
             Outcome::Stored(address @ Object::Address { .. }, freshness) => {
                 self.succeeded(key);

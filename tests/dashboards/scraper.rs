@@ -86,11 +86,16 @@ impl Tools {
     /// A Prometheus that scrapes `target` each second; ended when dropped. It has the alerts' rules, with two seconds for the
     /// time that each must hold, and a step of one second in what they look back on.
     pub(crate) fn start(&self, target: &str, dir: &Path) -> Prometheus {
-        self.start_with(target, dir, &[])
+        self.begin(target, dir, false)
     }
 
-    /// The same with further flags.
-    pub(crate) fn start_with(&self, target: &str, dir: &Path, flags: &[&str]) -> Prometheus {
+    /// The same, where native histograms are taken in. Prometheus 2 has a flag for that, Prometheus 3 a setting that the other
+    /// does not know.
+    pub(crate) fn start_native(&self, target: &str, dir: &Path) -> Prometheus {
+        self.begin(target, dir, true)
+    }
+
+    fn begin(&self, target: &str, dir: &Path, native: bool) -> Prometheus {
         let alerts = fs::read_to_string(tree("dashboards/alerts.yaml")).unwrap();
         let hasty = |line: &str| match line.split_once("    for: ") {
             Some(("", _)) => "    for: 2s\n".to_owned(),
@@ -98,15 +103,21 @@ impl Tools {
         };
         let rules = dir.join("alerts.yaml");
         fs::write(&rules, alerts.lines().map(hasty).collect::<String>()).unwrap();
-        let config = format!(
-            "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
+        let config = |more: &str| {
+            format!(
+                "global: {{scrape_interval: 1s, evaluation_interval: 1s{more}}}\n\
              rule_files: [{}]\n\
              scrape_configs:\n\
              - {{job_name: metal3-ipam, static_configs: [{{targets: [\"{target}\"], labels: {{{LABELS}}}}}]}}\n",
-            rules.display()
-        );
+                rules.display()
+            )
+        };
         let file = dir.join("prometheus.yaml");
-        fs::write(&file, config).unwrap();
+        fs::write(&file, config(", scrape_native_histograms: true")).unwrap();
+        if !native || !self.accepts(&file) {
+            fs::write(&file, config("")).unwrap();
+        }
+        let flags = native.then_some("--enable-feature=native-histograms");
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = port.local_addr().unwrap().port();
         let log = fs::File::create(dir.join("prometheus.log")).unwrap();
@@ -124,6 +135,13 @@ impl Tools {
             .spawn()
             .unwrap();
         Prometheus { child, port }
+    }
+
+    /// Whether this Prometheus knows every setting of a configuration.
+    fn accepts(&self, config: &Path) -> bool {
+        let mut check = Command::new(&self.promtool);
+        let check = check.args(["check", "config"]).arg(config).output();
+        check.unwrap().status.success()
     }
 }
 

@@ -120,7 +120,8 @@ labels `group`, `version` and `resource` are empty where a path leads to no reso
 --diagnostics-address 127.0.0.1:8080` serves those of the controllers that it measures, and its own.
 
 Text format 0.0.4, or protobuf for who prefers it in `Accept`, with gzip for who takes it. In protobuf three histograms
-are native as well (exponential buckets, schema 3), for a Prometheus with native histograms enabled:
+are native as well (exponential buckets, schema 3), for a Prometheus that takes them in
+(`--enable-feature=native-histograms`; from Prometheus 3.9 on `scrape_native_histograms: true` in its configuration):
 `metal3_ipam_claim_bind_seconds`, `metal3_ipam_api_write_seconds` and `controller_runtime_webhook_latency_seconds`. Set
 `scrape_classic_histograms: true` beside it (from Prometheus 3 on `always_scrape_classic_histograms`), since the
 dashboards and alerts ask for the classic buckets. Counters end in `_total`, gauges never; seconds and bytes. No label

@@ -4,7 +4,7 @@
 use serde_json::{Value, json};
 
 use super::panel::{Page, Panel, one_of, some_of, variable};
-use super::series::{SELECT, left_or_zero, pools, used, used_up, values, waiting};
+use super::series::{left_or_zero, pools, used, used_up, values, waiting};
 
 pub(crate) fn dashboard() -> Value {
     let mut page = Page::default();
@@ -103,7 +103,8 @@ fn now(page: &mut Page) {
 
 fn history(page: &mut Page) {
     let forecast = format!(
-        "clamp_min(max by (pool_namespace, pool) (predict_linear(metal3_ipam_pool_allocated_addresses{{{SELECT}}}[6h], 4 * 86400)), 0)"
+        "clamp_min(predict_linear(({})[6h:5m], 4 * 86400), 0)",
+        pools("allocated_addresses")
     );
     let line = |color: &str| {
         vec![

@@ -34,10 +34,8 @@ pub(super) fn used_at_the_end() -> String {
 /// shrink.
 pub(super) fn left() -> String {
     let available = pools("available_addresses");
-    let slope = format!(
-        "max by (pool_namespace, pool) (deriv(metal3_ipam_pool_available_addresses{{{SELECT}}}[6h]))"
-    );
-    format!("({available} > 0) / -({slope} < 0)")
+    // Over the pools, not over each replica's series: the flat line of one that ended would hide the slope.
+    format!("({available} > 0) / -(deriv(({available})[6h:5m]) < 0)")
 }
 
 /// As [`left`], and 0 for pools that are used up.
