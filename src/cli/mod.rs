@@ -5,9 +5,10 @@
 //!                           standalone   controller + embedded server, in one process
 //!                           bench        controller against the bare writes, on either server
 //!                           preflight    what would change in a cluster, and what stands in the way
-//!                           pools, pool, who, why, tree, plan
+//!                           pools, pool, who, why, tree, plan, forecast
 //!                                        answers about a cluster, which they only read
 //!                           check        where a cluster's pools, claims and addresses contradict each other
+//!                           repair       what two such reports agree on
 //!                           crds         the definitions as YAML
 //!                           completion, man
 //!                                        for shells and people at a terminal
@@ -71,6 +72,7 @@ enum Command {
     Plan(ask::Plan),
     Forecast(ask::Forecast),
     Check(check::Check),
+    Repair(check::Repair),
     Crds(crds::Crds),
     Completion(shell::Completion),
     Man(shell::Man),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Plan(plan) => in_runtime(plan.run()),
         Command::Forecast(forecast) => in_runtime(forecast.run()),
         Command::Check(check) => in_runtime(check.run()),
+        Command::Repair(repair) => in_runtime(repair.run()),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Completion(completion) => completion.run(),
         Command::Man(man) => man.run(),

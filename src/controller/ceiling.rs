@@ -8,23 +8,17 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Client;
-use serde::Deserialize;
 use tokio::sync::Semaphore;
 
-use crate::api::{AddressKey, Claim, ClaimKind, Meta, PoolKey, Uid};
+use crate::api::{AddressKey, Claim, ClaimKind, Kind, Meta, PoolKey, Uid};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
-use super::discovery;
-use super::served::Served;
-use super::transport::{self, OBJECT_BYTES};
+use super::direct::Direct;
 use super::view::Counters;
-use super::wire;
-use crate::api::Kind;
 
 /// Sends the writes of many claims, so many at once.
 pub(crate) struct Ceiling {
-    client: Client,
-    served: Served,
+    direct: Direct,
     slots: Semaphore,
 }
 
@@ -42,15 +36,15 @@ impl Ceiling {
     /// # Errors
     /// A line for people.
     pub(crate) async fn new(client: Client, in_flight: usize) -> Result<Self, String> {
-        let served = Served::new();
-        for kind in Kind::ALL {
-            served.set(kind, discovery::version_of(&client, kind).await?);
-        }
         Ok(Self {
-            client,
-            served,
+            direct: Direct::new(client).await?,
             slots: Semaphore::new(in_flight),
         })
+    }
+
+    async fn send(&self, pool: &PoolKey, request: &Request) -> Result<Meta, String> {
+        let _slot = self.slots.acquire().await;
+        self.direct.send(pool, request).await
     }
 
     /// Binds one claim to an address: its finalizer, the address object, its status; each after the answer to the one before.
@@ -141,32 +135,6 @@ impl Ceiling {
         };
         self.send(&target.key, &release).await?;
         Ok(())
-    }
-
-    async fn send(&self, pool: &PoolKey, request: &Request) -> Result<Meta, String> {
-        #[derive(Deserialize)]
-        struct Stored {
-            metadata: Meta,
-        }
-        let subject = wire::subject(pool, request);
-        let call = wire::encode(pool, request, &self.served)
-            .map_err(|unserved| format!("the server does not have {}", unserved.0))?;
-        let _slot = self.slots.acquire().await;
-        let reply = transport::send(&self.client, call, super::writer::PATIENCE, OBJECT_BYTES)
-            .await
-            .map_err(transport::Fault::text)?;
-        match reply.status {
-            200 | 201 => serde_json::from_slice::<Stored>(&reply.body)
-                .map(|stored| stored.metadata)
-                .map_err(|e| e.to_string()),
-            status => Err(format!(
-                "{} {} {}: the server answered {status}: {}",
-                subject.verb.name(),
-                subject.kind,
-                subject.name,
-                super::bounded(String::from_utf8_lossy(&reply.body).into_owned())
-            )),
-        }
     }
 }
 

@@ -69,22 +69,36 @@ impl Pool {
             };
         }
         match self.leak_due(key, case, case.work().leak_seen.unwrap_or(self.now)) {
-            None => Next::Rest,
             Some(due) if due > self.now => Next::Later(due),
-            Some(_) => match self.config.leak_repair {
-                LeakRepair::Report => Next::Rest,
-                LeakRepair::Auto => Next::Do(Class::Status, Step::Confirm),
-            },
+            Some(_) if self.leaks(key, case).any(|leak| self.may_repair(leak)) => {
+                Next::Do(Class::Status, Step::Confirm)
+            }
+            Some(_) | None => Next::Rest,
+        }
+    }
+
+    /// Objects of ours that no claim is there for, and that are not released.
+    fn leaks<'a>(
+        &'a self,
+        key: &'a ClaimKey,
+        case: &'a Case,
+    ) -> impl Iterator<Item = &'a AddressRecord> {
+        let ours = self.objects(key, case).map(|(_, object)| object);
+        ours.filter(|object| object.is_ours_to_repair(key.kind) && object.course == Course::Stays)
+    }
+
+    /// Whether a leak may be released: where leaks are only reported, when somebody has deleted it.
+    fn may_repair(&self, leak: &AddressRecord) -> bool {
+        match self.config.leak_repair {
+            LeakRepair::Auto => true,
+            LeakRepair::Report => leak.deleting,
         }
     }
 
     /// When objects of ours without a claim are taken for leaks (R6), if there are any: two looks have agreed, and the
     /// youngest is old enough.
     fn leak_due(&self, key: &ClaimKey, case: &Case, since: Timestamp) -> Option<Timestamp> {
-        let ours = self.objects(key, case).filter(|(_, object)| {
-            object.is_ours_to_repair(key.kind) && object.course == Course::Stays
-        });
-        let youngest = ours.map(|(_, object)| object.created).max()?;
+        let youngest = self.leaks(key, case).map(|leak| leak.created).max()?;
         let old_enough = self.when_wall_is(later(youngest, self.config.leak_min_age));
         Some(old_enough.max(later(since, self.config.audit_interval)))
     }
@@ -141,14 +155,15 @@ impl Pool {
             return;
         }
         case.work_mut().confirmed = true;
-        for name in &case.objects {
-            let object = AddressKey {
-                kind: key.kind,
-                name: name.clone(),
-            };
-            if let Some(object) = self.addresses.get_mut(&object)
-                && object.is_ours_to_repair(key.kind)
-            {
+        let names: Vec<_> = case.objects.iter().cloned().collect();
+        for name in names {
+            let kind = key.kind;
+            let object = AddressKey { kind, name };
+            let goes = self.addresses.get(&object).is_some_and(|found| {
+                found.is_ours_to_repair(kind)
+                    && (found.course == Course::Goes || self.may_repair(found))
+            });
+            if let Some(object) = self.addresses.get_mut(&object).filter(|_| goes) {
                 object.course = Course::Goes;
             }
         }

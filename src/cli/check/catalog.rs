@@ -23,7 +23,7 @@ checks! {
     SEVERAL = "E2" "SeveralAddresses":
         "keep the IPAddress that the claim's status names, and delete the others if no machine uses them";
     LEAK = "E3" "ClaimMissing":
-        "the running manager releases it after two looks, 10 minutes apart (R6); with --leak-repair=report delete the IPAddress";
+        "the running manager releases it after two looks, 10 minutes apart (R6); with --leak-repair=report use metal3-ipam repair, or delete the IPAddress";
     REPLACED = "E4" "ClaimReplaced":
         "the running manager corrects the owner reference; see its log if it does not";
     POOL_MISSING = "E5" "PoolMissing":

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 
 use super::catalog::{self, Check};
 use crate::api::{Address, Claim, Meta, PoolObject, ResourceVersion, Uid};
@@ -34,13 +34,14 @@ impl Level {
 }
 
 /// An object as it was when it was read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Subject {
     /// `IPPool`, `IPClaim`, `IPAddressClaim`, `IPAddress.ipam.metal3.io` or `IPAddress.ipam.cluster.x-k8s.io`.
-    kind: String,
-    namespace: String,
-    name: String,
-    uid: Uid,
+    pub(super) kind: String,
+    pub(super) namespace: String,
+    pub(super) name: String,
+    pub(super) uid: Uid,
+    #[serde(rename = "resourceVersion")]
     version: ResourceVersion,
 }
 
@@ -75,16 +76,6 @@ impl Subject {
             uid: meta.uid.clone(),
             version: meta.resource_version.clone(),
         }
-    }
-
-    pub(super) fn value(&self) -> Value {
-        json!({
-            "kind": self.kind,
-            "namespace": self.namespace,
-            "name": self.name,
-            "uid": self.uid,
-            "resourceVersion": self.version,
-        })
     }
 }
 

@@ -11,15 +11,20 @@
 //!   finding.rs    errors are kept where a second reading shows the same versions
 //!   report.rs     table, JSON, YAML; exit code
 //! ```
+//! `metal3-ipam repair` is beside it: repair.rs compares with an earlier report (earlier.rs) and sends what each pool's state
+//! machine asks for, for objects on which both agree.
+//!
 //! What a pool should show is not computed here a second time: its state machine is given the objects as the manager would
 //! be, and asked what it would write. Nothing of that is sent.
 
 mod addresses;
 mod catalog;
 mod claims;
+mod earlier;
 mod finding;
 mod pools;
 mod read;
+mod repair;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -31,6 +36,8 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
+
+pub(super) use self::repair::Repair;
 
 use self::finding::{Finding, Level, confirmed};
 use self::read::Reading;
@@ -132,10 +139,13 @@ impl Check {
 
 /// Every check.
 fn look(reading: &Reading, ages: Ages) -> Vec<Finding> {
-    let view = View::new(&reading.objects, ages);
-    let mut findings = addresses::findings(&view);
-    findings.extend(claims::findings(&view));
-    findings.extend(pools::findings(&view));
+    all(&View::new(&reading.objects, ages))
+}
+
+fn all(view: &View<'_>) -> Vec<Finding> {
+    let mut findings = addresses::findings(view);
+    findings.extend(claims::findings(view));
+    findings.extend(pools::findings(view));
     findings.sort_by(|a, b| a.order().cmp(&b.order()));
     findings
 }

@@ -90,13 +90,12 @@ impl<'a> Report<'a> {
 
     fn value(&self) -> Value {
         let findings = self.findings.iter().map(|finding| {
-            let others = finding.others.iter().map(super::finding::Subject::value);
             json!({
                 "code": finding.check.code,
                 "check": finding.check.name,
                 "level": finding.level.name(),
-                "object": finding.subject.value(),
-                "others": others.collect::<Vec<_>>(),
+                "object": finding.subject,
+                "others": finding.others,
                 "message": finding.message,
                 "action": finding.check.action,
             })

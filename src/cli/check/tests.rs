@@ -1,6 +1,7 @@
 //! Sound clusters have no errors; one object that is corrupted is named.
 
 mod healthy;
+mod repair;
 
 use jiff::SignedDuration;
 use rand::rngs::StdRng;

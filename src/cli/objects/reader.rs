@@ -113,7 +113,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One object; `None`: there is none, or it could not be read, which is remembered.
-    pub(super) async fn object(
+    pub(in crate::cli) async fn object(
         &mut self,
         kind: Kind,
         namespace: &str,

@@ -69,6 +69,7 @@ fn which_subcommand_runs() {
             Command::Plan(_) => "plan",
             Command::Forecast(_) => "forecast",
             Command::Check(_) => "check",
+            Command::Repair(_) => "repair",
             Command::Crds(_) => "crds",
             Command::Completion(_) => "completion",
             Command::Man(_) => "man",

@@ -196,6 +196,29 @@ fn r6_a_leak_is_released_after_two_looks_and_a_read() {
 }
 
 #[test]
+fn r6_a_leak_that_somebody_deletes_is_released_where_leaks_are_only_reported() {
+    let mut world = World::with(Config {
+        leak_repair: LeakRepair::Report,
+        ..Config::default()
+    });
+    for (name, address) in [("p-10-0-0-1", "10.0.0.1"), ("p-10-0-0-2", "10.0.0.2")] {
+        world.create_address(M, name, "prov", "gone", address, |a| {
+            a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+        });
+    }
+    world.create_pool(small(3));
+    world.pass(7200);
+    assert_eq!(world.addresses.len(), 2, "only reported");
+    world.delete_address(&address_key(M, "p-10-0-0-1"));
+    world.settle();
+    let left: Vec<&str> = world.addresses.keys().map(|key| &*key.name).collect();
+    assert_eq!(left, ["p-10-0-0-2"]);
+    assert!(kinds(&world, 0).ends_with(&["read claim", "address"]));
+    world.pass(7200);
+    assert_eq!(world.addresses.len(), 1, "nobody has deleted the other");
+}
+
+#[test]
 fn r6_a_leak_whose_release_is_refused_stays_reported_until_it_is_gone() {
     let mut world = World::new();
     world.create_address(M, "p-10-0-0-1", "prov", "gone", "10.0.0.1", |a| {

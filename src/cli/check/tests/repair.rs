@@ -1,0 +1,216 @@
+//! What is repaired, and what is left.
+
+use jiff::SignedDuration;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use serde_json::json;
+
+use super::super::catalog::{self, Check};
+use super::super::earlier::{BETWEEN, Earlier};
+use super::super::repair::{Fate, Outcome, Repaired, plan};
+use super::super::report::Report;
+use super::super::{Output, look};
+use super::healthy::{Cluster, now};
+use super::{SEEDS, ages, bound, reading};
+use crate::pool::Request;
+
+/// A report of a cluster, as it was stored so long ago.
+fn earlier(cluster: &Cluster, output: Output, ago: SignedDuration) -> Earlier {
+    let reading = reading(cluster);
+    let report = Report::new(&reading, look(&reading, ages()), now() - ago);
+    Earlier::parse(&report.text(output).unwrap()).unwrap()
+}
+
+fn outcomes(before: &Cluster, after: &Cluster) -> Vec<Outcome> {
+    let earlier = earlier(before, Output::Json, BETWEEN);
+    plan(&reading(after), &earlier, ages())
+}
+
+/// Corrupts sound clusters: the error of the object that is named is to be repaired by the request.
+#[track_caller]
+fn repairs(
+    check: Check,
+    corrupt: impl Fn(&mut Cluster, &mut StdRng) -> String,
+    by: impl Fn(&Request) -> bool,
+) {
+    for seed in 0..SEEDS {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut cluster = Cluster::new(&mut rng);
+        let object = corrupt(&mut cluster, &mut rng);
+        let outcomes = outcomes(&cluster, &cluster);
+        let about =
+            |o: &&Outcome| o.finding.check == check && o.finding.subject.to_string() == object;
+        let it = outcomes.iter().find(about);
+        let it = it.unwrap_or_else(|| panic!("seed {seed}: {object} is not named"));
+        let Fate::Planned(remedy) = &it.fate else {
+            panic!("seed {seed}: {it:?}");
+        };
+        assert!(by(&remedy.request), "seed {seed}: {remedy:?}");
+        assert_eq!(remedy.unless.is_some(), check == catalog::LEAK);
+    }
+}
+
+#[test]
+fn leaks_owners_and_finalizers_are_repaired() {
+    repairs(
+        catalog::LEAK,
+        |cluster, rng| {
+            let (claim, address) = bound(cluster, rng);
+            cluster.claims.remove(claim);
+            cluster.address_name(address)
+        },
+        |request| matches!(request, Request::DeleteAddress { .. }),
+    );
+    let owners = |request: &Request| {
+        matches!(request, Request::AddressMeta { owner_references: Some(owners), .. }
+            if owners.len() == 2 && owners.iter().all(|owner| owner.uid != "another"))
+    };
+    repairs(
+        catalog::OWNER,
+        |cluster, rng| {
+            let (_, address) = bound(cluster, rng);
+            cluster.addresses[address].1["metadata"]["ownerReferences"][1]["uid"] =
+                json!("another");
+            cluster.address_name(address)
+        },
+        owners,
+    );
+    repairs(
+        catalog::REPLACED,
+        |cluster, rng| {
+            let (_, address) = bound(cluster, rng);
+            cluster.addresses[address].1["metadata"]["ownerReferences"][0]["uid"] =
+                json!("another");
+            cluster.address_name(address)
+        },
+        owners,
+    );
+    repairs(
+        catalog::FINALIZER,
+        |cluster, rng| {
+            let (claim, _) = bound(cluster, rng);
+            cluster.claims[claim].1["metadata"]["finalizers"] = json!(["others"]);
+            cluster.claim_name(claim)
+        },
+        |request| {
+            matches!(request, Request::ClaimFinalizers { finalizers, .. }
+                if finalizers.len() == 2 && finalizers[0] == "others")
+        },
+    );
+    repairs(
+        catalog::FINALIZER,
+        |cluster, rng| {
+            let (_, address) = bound(cluster, rng);
+            let pool = cluster.pool_of(address);
+            cluster.pools[pool]["metadata"]["finalizers"] = json!([]);
+            cluster.pool_name(pool)
+        },
+        |request| matches!(request, Request::PoolMeta { finalizers, .. } if finalizers.len() == 1),
+    );
+}
+
+#[test]
+fn duplicates_are_named_and_never_moved() {
+    for seed in 0..SEEDS {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let mut cluster = Cluster::new(&mut rng);
+        let (_, address) = bound(&cluster, &mut rng);
+        cluster.twin(address, "ipam.metal3.io");
+        let (_, address) = bound(&cluster, &mut rng);
+        cluster.second(address);
+        for outcome in outcomes(&cluster, &cluster) {
+            if [catalog::DUPLICATE, catalog::SEVERAL].contains(&outcome.finding.check) {
+                assert!(
+                    matches!(outcome.fate, Fate::Left),
+                    "seed {seed}: {outcome:?}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn what_one_report_alone_shows_is_not_repaired() {
+    let sound = Cluster::with_one_claim("ipam.metal3.io");
+    let leak = || {
+        let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+        cluster.claims.clear();
+        cluster
+    };
+    let is_new = |outcomes: Vec<Outcome>| {
+        let [outcome] = &outcomes[..] else {
+            panic!("{outcomes:?}");
+        };
+        matches!(outcome.fate, Fate::New)
+    };
+    assert!(!is_new(outcomes(&leak(), &leak())));
+    assert!(is_new(outcomes(&sound, &leak())));
+    for field in ["uid", "resourceVersion"] {
+        let mut changed = leak();
+        changed.addresses[0].1["metadata"][field] = json!("7");
+        assert!(is_new(outcomes(&leak(), &changed)), "{field}");
+    }
+    assert!(outcomes(&leak(), &sound).is_empty(), "it is gone");
+    // What is paused or moved is a note, and is not written to.
+    let paused = Cluster::in_a_move(&mut StdRng::seed_from_u64(1));
+    assert!(outcomes(&paused, &paused).is_empty());
+}
+
+#[test]
+fn a_report_of_another_cluster_or_of_just_now_is_refused() {
+    let cluster = Cluster::with_one_claim("ipam.metal3.io");
+    let refusal = |ago, uid: Option<&str>| {
+        let earlier = earlier(&cluster, Output::Yaml, ago);
+        let refusal = earlier.suits(uid, now());
+        refusal.map_err(|why| why.to_string()).err()
+    };
+    let here = Some("kube-system-uid");
+    assert_eq!(refusal(BETWEEN, here), None);
+    let young = refusal(SignedDuration::from_mins(7), here).unwrap();
+    assert!(young.ends_with("repeat this in 181 s"), "{young}");
+    let ahead = refusal(SignedDuration::from_mins(-7), here).unwrap();
+    assert!(ahead.contains("repeat this in"), "{ahead}");
+    let other = refusal(BETWEEN, Some("other")).unwrap();
+    assert!(
+        other.contains("the report is of another cluster"),
+        "{other}"
+    );
+    let unknown = refusal(BETWEEN, None).unwrap();
+    assert!(unknown.contains("the right to get"), "{unknown}");
+    for text in ["", "{}", "[]", "findings: 3", "{\"cluster\": null"] {
+        assert!(Earlier::parse(text).is_err(), "{text}");
+    }
+}
+
+#[test]
+fn a_repair_ends_with_0_where_nothing_is_left() {
+    let sound = Cluster::with_one_claim("ipam.metal3.io");
+    let mut leak = Cluster::with_one_claim("ipam.metal3.io");
+    leak.claims.clear();
+    let repaired = |outcomes: Vec<Outcome>| Repaired {
+        outcomes,
+        dry_run: true,
+        earlier: now() - BETWEEN,
+        now: now(),
+        unread: Vec::new(),
+    };
+    assert_eq!(repaired(outcomes(&sound, &sound)).exit_code(), 0);
+    let mut planned = repaired(outcomes(&leak, &leak));
+    assert_eq!(planned.exit_code(), 1, "nothing is written yet");
+    let text = planned.text(Output::Table).unwrap();
+    assert!(
+        text.ends_with("1 errors: 1 would be repaired, 0 left\n"),
+        "{text}"
+    );
+    planned.outcomes[0].fate = Fate::Written;
+    assert_eq!(planned.exit_code(), 0);
+    planned.outcomes[0].fate = Fate::Failed("refused".to_owned());
+    assert_eq!(planned.exit_code(), 2);
+    let json = planned.text(Output::Json).unwrap();
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["errors"][0]["result"], "Failed");
+    assert_eq!(json["errors"][0]["repair"], "refused");
+    planned.outcomes.clear();
+    planned.unread.push("ipclaims: no".to_owned());
+    assert_eq!(planned.exit_code(), 2);
+}
