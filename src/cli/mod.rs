@@ -27,6 +27,7 @@ mod documents;
 mod flags;
 mod follow;
 mod manager;
+mod names;
 mod objects;
 mod options;
 mod ownership;
@@ -87,6 +88,9 @@ pub fn command() -> clap::Command {
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
+    if let Some(code) = shell::completes().or_else(shell::completes_for_kubectl) {
+        return code;
+    }
     let arguments = Arguments::parse_from(with_subcommand(std::env::args_os().collect()));
     let outcome = match arguments.command {
         Command::Manager(manager) => in_runtime(manager.run()),

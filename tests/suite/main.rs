@@ -50,6 +50,7 @@ mod release;
 mod repair;
 mod restart;
 mod scope;
+mod shells;
 mod steps;
 mod table;
 mod takeover;

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::table;
+use super::super::{names, table};
 use super::answer::Answer;
 use super::outlook::{Outlook, span};
 use super::pool::{keys, unclear};
@@ -20,7 +20,7 @@ use crate::api::PoolKey;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Forecast {
     /// The pool's name. Default: all pools.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = names::pools())]
     name: Option<String>,
     #[command(flatten)]
     target: Target,

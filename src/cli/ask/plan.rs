@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::json;
 
+use super::super::names;
 use super::answer::Answer;
 use super::outlook::{Outlook, span};
 use super::pool::{keys, range_text, unclear};
@@ -23,7 +24,7 @@ const NAMED: usize = 10;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Plan {
     /// The pool's name.
-    #[arg(value_name = "POOL")]
+    #[arg(value_name = "POOL", add = names::pools())]
     name: String,
     /// How many claims are to come.
     #[arg(long, value_name = "N")]

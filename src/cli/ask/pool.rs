@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::table;
+use super::super::{names, table};
 use super::answer::Answer;
 use super::pools::bar;
 use super::target::{Output, Target};
@@ -25,7 +25,7 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Pool {
     /// The pool's name.
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = names::pools())]
     name: String,
     #[command(flatten)]
     target: Target,

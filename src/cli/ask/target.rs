@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
+use super::super::names;
+
 /// Which cluster and namespace.
 #[derive(Debug, Args)]
 pub(super) struct Target {
@@ -11,10 +13,10 @@ pub(super) struct Target {
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
     /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = names::contexts())]
     pub(super) context: Option<String>,
     /// The namespace to look at. Default: that of the context.
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,
     /// Look at all namespaces.
     #[arg(long, short = 'A', conflicts_with = "namespace")]

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::names;
 use super::answer::Answer;
 use super::target::{Output, Target};
 use super::{Asked, Sight};
@@ -20,7 +21,7 @@ use crate::pool::{Snapshot, utilization};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Tree {
     /// Name of the Cluster.
-    #[arg(value_name = "CLUSTER")]
+    #[arg(value_name = "CLUSTER", add = names::clusters())]
     cluster: String,
     #[command(flatten)]
     target: Target,

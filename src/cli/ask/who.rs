@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::{Value, json};
 
+use super::super::names;
 use super::super::objects::Fed;
 use super::answer::Answer;
 use super::owners::Owners;
@@ -29,7 +30,7 @@ use crate::pool::{Held, Standing};
 pub(in crate::cli) struct Who {
     /// An address such as 10.0.0.7, 2001:db8::7, [2001:db8::7] or 10.0.0.7/24; or the name of a claim, of an address object, or of
     /// what owns a claim.
-    #[arg(value_name = "ADDRESS|NAME")]
+    #[arg(value_name = "ADDRESS|NAME", add = names::held())]
     asked: String,
     #[command(flatten)]
     target: Target,

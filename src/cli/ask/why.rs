@@ -7,6 +7,7 @@ use clap::Args;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
+use super::super::names;
 use super::super::objects::{fine_reason, pause_of};
 use super::answer::Answer;
 use super::target::{Output, Target};
@@ -20,7 +21,7 @@ use crate::pool::Held;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Why {
     /// The claim: ipclaim/NAME, ipaddressclaim/NAME, or NAME alone for the claims of both kinds.
-    #[arg(value_name = "[KIND/]NAME")]
+    #[arg(value_name = "[KIND/]NAME", add = names::claims())]
     claim: String,
     #[command(flatten)]
     target: Target,

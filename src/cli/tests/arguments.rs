@@ -54,6 +54,8 @@ fn which_subcommand_runs() {
         ("metal3-ipam man folder", "man"),
         ("metal3-ipam plan prov --add 3 --surge 1", "plan"),
         ("metal3-ipam check -n x -o yaml --older-than 1h", "check"),
+        ("metal3-ipam forecast prov -n x -o wide", "forecast"),
+        ("metal3-ipam repair --from report.json --dry-run", "repair"),
     ];
     for (line, want) in cases {
         let found = match parse(line).unwrap_or_else(|e| panic!("{line}: {e}")) {
