@@ -39,6 +39,7 @@ const NO_UPSTREAM: &str = "scenarios SKIPPED with upstream's definitions: no Go"
 const NO_FIELDS: &str = "steps of field ownership SKIPPED: no Go";
 const NO_DIFFERENTIAL: &str = "differential tests SKIPPED: no Go";
 const NO_KUBECTL: &str = "kubectl sessions SKIPPED: no kubectl";
+const NO_TMUX: &str = "terminal sessions SKIPPED: no tmux";
 const NO_KUBECTL_TO_RENDER: &str = "tests of what is installed SKIPPED: no kubectl or no Go";
 const NO_HELM: &str = "tests of the Helm chart SKIPPED: no Go";
 const NO_PROMETHEUS: &str = "proofs SKIPPED: no Prometheus";
@@ -48,7 +49,7 @@ const NO_DENY: &str = "checks of licences and sources SKIPPED: no cargo-deny";
 
 /// What is counted, in the order in which it is shown. The floors lie a little under what a run does, so that a part that no
 /// longer runs is missed; they rise with the suite.
-const COUNTS: [Count; 37] = [
+const COUNTS: [Count; 39] = [
     always("scenarios passed on the embedded server", 90),
     with_tool("scenarios passed on a real kube-apiserver", 100, NO_REAL),
     always(NO_REAL, 0),
@@ -69,6 +70,8 @@ const COUNTS: [Count; 37] = [
     with_tool("objects stored before the rules", 60, NO_REAL),
     with_tool("kubectl sessions on the embedded server", 1, NO_KUBECTL),
     always(NO_KUBECTL, 0),
+    with_tool("terminal sessions of top", 2, NO_TMUX),
+    always(NO_TMUX, 0),
     with_tool("folders of deploy/ rendered", 30, NO_KUBECTL_TO_RENDER),
     with_tool(
         "objects of deploy/ applied under strict validation",

@@ -5,6 +5,7 @@
 //!                           standalone   controller + embedded server, in one process
 //!                           bench        controller against the bare writes, on either server
 //!                           preflight    what would change in a cluster, and what stands in the way
+//!                           top          pools, and what changes in them, on a live screen
 //!                           pools, pool, who, why, tree, plan, forecast
 //!                                        answers about a cluster, which they only read
 //!                           check        where a cluster's pools, claims and addresses contradict each other
@@ -40,6 +41,7 @@ mod status_servers;
 mod table;
 #[cfg(test)]
 mod tests;
+mod top;
 
 use std::ffi::OsString;
 use std::io::Write;
@@ -65,6 +67,7 @@ enum Command {
     Standalone(standalone::Standalone),
     Bench(bench::Bench),
     Preflight(preflight::Preflight),
+    Top(top::Top),
     Pools(ask::Pools),
     Pool(ask::Pool),
     Who(ask::Who),
@@ -97,6 +100,7 @@ pub fn main() -> ExitCode {
         Command::Standalone(standalone) => in_runtime(standalone.run()),
         Command::Bench(bench) => in_runtime(bench.run()),
         Command::Preflight(preflight) => in_runtime(preflight.run()),
+        Command::Top(top) => in_runtime(top.run()),
         Command::Pools(pools) => in_runtime(pools.run()),
         Command::Pool(pool) => in_runtime(pool.run()),
         Command::Who(who) => in_runtime(who.run()),
@@ -148,13 +152,24 @@ fn in_runtime(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Re
     runtime.block_on(run)
 }
 
+/// Whether anybody reads standard output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    Reads,
+    Gone,
+}
+
 /// Writes to standard output. A reader that has gone (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<ExitCode> {
+fn write_out(text: &str) -> anyhow::Result<Reader> {
     let mut out = std::io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output")
-        }
-        Ok(()) | Err(_) => Ok(ExitCode::SUCCESS),
+        Ok(()) => Ok(Reader::Reads),
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        Err(error) => Err(error).context("cannot write to standard output"),
     }
+}
+
+/// Writes all that there is to write.
+fn print(text: &str) -> anyhow::Result<ExitCode> {
+    write_out(text).map(|_| ExitCode::SUCCESS)
 }

@@ -6,36 +6,42 @@ const MAX_CELL: usize = 160;
 /// Renders rows under their headings. Empty cells show `-`; characters that would break the line or drive the terminal show
 /// as spaces; the last column is not padded.
 pub(super) fn render<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -> String {
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.to_vec()).collect();
-    lines(&headings, &rows)
+    let mut all = vec![headings.map(str::to_owned).to_vec()];
+    all.extend(rows.iter().map(|row| row.to_vec()));
+    Columns::default().lines(&all)
 }
 
-/// As [`render`], where the columns are chosen as it runs. Every row has as many cells as there are headings.
-pub(super) fn lines(headings: &[&str], rows: &[Vec<String>]) -> String {
-    let headings: Vec<String> = headings.iter().map(|h| (*h).to_owned()).collect();
-    let rows: Vec<Vec<String>> = rows
-        .iter()
-        .map(|row| row.iter().map(|c| cell(c)).collect())
-        .collect();
-    let mut widths: Vec<usize> = headings.iter().map(|h| h.chars().count()).collect();
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
+/// Widths of columns, for tables that get further rows: a column grows with the widest cell so far and never shrinks.
+#[derive(Debug, Default)]
+pub(super) struct Columns {
+    widths: Vec<usize>,
+}
+
+impl Columns {
+    /// The rows as lines, the headings a row among them. Every row of a table has the same number of cells.
+    pub(super) fn lines(&mut self, rows: &[Vec<String>]) -> String {
+        let clean = |row: &Vec<String>| row.iter().map(|text| cell(text)).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
+        for row in &rows {
+            self.widths.resize(row.len(), 0);
+            for (width, cell) in self.widths.iter_mut().zip(row) {
+                *width = (*width).max(cell.chars().count());
+            }
         }
-    }
-    let mut out = String::new();
-    for row in std::iter::once(&headings).chain(&rows) {
-        let start = out.len();
-        for (width, cell) in widths.iter().zip(row) {
-            let padding = width - cell.chars().count() + 3;
-            out.push_str(cell);
-            out.extend(std::iter::repeat_n(' ', padding));
+        let mut out = String::new();
+        for row in &rows {
+            let start = out.len();
+            for (width, cell) in self.widths.iter().zip(row) {
+                let padding = width - cell.chars().count() + 3;
+                out.push_str(cell);
+                out.extend(std::iter::repeat_n(' ', padding));
+            }
+            let end = start + out[start..].trim_end().len();
+            out.truncate(end);
+            out.push('\n');
         }
-        let end = start + out[start..].trim_end().len();
-        out.truncate(end);
-        out.push('\n');
+        out
     }
-    out
 }
 
 fn cell(text: &str) -> String {
@@ -72,6 +78,15 @@ mod tests {
              longer   \u{e4}\u{f6}    -\n"
         );
         assert_eq!(render(["ONE", "TWO"], &[]), "ONE   TWO\n");
+    }
+
+    #[test]
+    fn a_column_grows_with_later_rows_and_never_shrinks() {
+        let mut columns = Columns::default();
+        let of = |cells: [&str; 2]| row(cells).to_vec();
+        assert_eq!(columns.lines(&[of(["NAME", "USE"])]), "NAME   USE\n");
+        assert_eq!(columns.lines(&[of(["longer", "1"])]), "longer   1\n");
+        assert_eq!(columns.lines(&[of(["a", "2"])]), "a        2\n");
     }
 
     #[test]

@@ -496,7 +496,7 @@ fn end(status: u16, body: &[u8]) -> End {
 }
 
 /// The words of an answer other than 200.
-pub(super) fn said_by_server(status: u16, body: &[u8]) -> String {
+pub(crate) fn said_by_server(status: u16, body: &[u8]) -> String {
     #[derive(Deserialize, Default)]
     #[serde(default)]
     struct Status {

@@ -60,11 +60,15 @@ pub use clock::Clock;
 pub(crate) use direct::Direct;
 pub(crate) use discovery::version_of;
 pub use facts::LiveFacts;
+pub(crate) use intake::said_by_server;
 pub use lease::LeaseError;
+pub(crate) use pages::{Missing, Pages};
+pub(crate) use reading::{Event, Unreadable, event};
 pub use run::{Controller, ControllerError};
 pub use settings::{Events, LeaseSettings, Rate, Settings};
-pub(crate) use transport::escape;
+pub(crate) use transport::{PAGE_BYTES, escape};
 pub use view::{Changes, Counters, View};
+pub(crate) use watch::{Watch, WatchEnd};
 pub use wire::Verb;
 
 /// Why taking a lock cannot fail.

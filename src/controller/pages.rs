@@ -16,7 +16,7 @@ const PAGE: usize = 500;
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Asks for pages of the objects of a kind. No resourceVersion is sent, so each list holds what was stored when it began.
-pub(super) struct Pages {
+pub(crate) struct Pages {
     client: Client,
     kind: Kind,
     /// Objects that a page is asked for.
@@ -27,7 +27,7 @@ pub(super) struct Pages {
 
 /// Why there is no page.
 #[derive(Debug)]
-pub(super) enum Missing {
+pub(crate) enum Missing {
     /// The server's answer was not 200.
     Answer {
         /// Its code.
@@ -40,7 +40,7 @@ pub(super) enum Missing {
 }
 
 impl Pages {
-    pub(super) fn new(client: Client, kind: Kind, bytes: usize) -> Self {
+    pub(crate) fn new(client: Client, kind: Kind, bytes: usize) -> Self {
         Self {
             client,
             kind,
@@ -50,7 +50,7 @@ impl Pages {
     }
 
     /// The page of the collection that begins at `next`; the first one when that is empty.
-    pub(super) async fn page(&mut self, path: &str, next: &str) -> Result<Page, Missing> {
+    pub(crate) async fn page(&mut self, path: &str, next: &str) -> Result<Page, Missing> {
         loop {
             let mut target = format!("{path}?limit={}", self.size);
             if !next.is_empty() {

@@ -10,25 +10,25 @@ use crate::pool::{Name, Object, Scope};
 
 /// One page of a list.
 #[derive(Debug)]
-pub(super) struct Page {
-    pub(super) revision: String,
+pub(crate) struct Page {
+    pub(crate) revision: String,
     /// Where the next page begins; empty at the end.
-    pub(super) next: String,
-    pub(super) objects: Vec<Result<WireObject, Unreadable>>,
+    pub(crate) next: String,
+    pub(crate) objects: Vec<Result<WireObject, Unreadable>>,
 }
 
 /// An object that cannot be read, and what is clear of it nevertheless.
 #[derive(Debug)]
-pub(super) struct Unreadable {
-    pub(super) name: Option<Name>,
-    pub(super) revision: Option<String>,
+pub(crate) struct Unreadable {
+    pub(crate) name: Option<Name>,
+    pub(crate) revision: Option<String>,
     uid: Option<Uid>,
-    pub(super) error: String,
+    pub(crate) error: String,
 }
 
 /// One line of a watch.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(crate) enum Event {
     /// ADDED or MODIFIED.
     Changed {
         name: &'static str,
@@ -152,7 +152,7 @@ pub(super) fn page(kind: Kind, body: &[u8]) -> Result<Page, String> {
 ///
 /// # Errors
 /// A line when it is no event at all: the stream was cut or is none.
-pub(super) fn event(kind: Kind, line: &[u8]) -> Result<Event, String> {
+pub(crate) fn event(kind: Kind, line: &[u8]) -> Result<Event, String> {
     let whole = match kind {
         Kind::Clusters => None,
         Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) => {
@@ -311,7 +311,7 @@ impl Unreadable {
     }
 
     /// Namespace and name, as far as they are known, for the log.
-    pub(super) fn described(&self) -> String {
+    pub(crate) fn described(&self) -> String {
         match &self.name {
             Some(name) => format!("{}/{}", name.namespace, name.name),
             None => "without a name".to_owned(),

@@ -19,7 +19,7 @@ use kube::client::Body;
 pub(super) const OBJECT_BYTES: usize = 16 << 20;
 /// Longest body that is read of one page of a list. 500 ordinary objects are about 1 MiB; where they are so large that they do
 /// not fit, fewer are asked for.
-pub(super) const PAGE_BYTES: usize = 64 << 20;
+pub(crate) const PAGE_BYTES: usize = 64 << 20;
 
 /// A request as it goes out.
 #[derive(Debug, Clone, PartialEq)]

@@ -1,5 +1,5 @@
-//! One watch request: opened, read line by line, and given up when it is silent for too long. Both watch loops use it, that of
-//! the kinds (`intake.rs`) and that of a standby over its lease.
+//! One watch request: opened, read line by line, and given up when it is silent for too long. Every watch loop uses it: that of
+//! the kinds (`intake.rs`), that of a standby over its lease, and that of the subcommands that only look.
 //!
 //! A connection can die without a word (a firewall forgets it, an address moves to another node), and a proxy can keep one
 //! open that carries nothing. Neither may blind the controller for minutes: the answer's headers are waited for a few seconds
@@ -21,14 +21,14 @@ const HEADERS: Duration = Duration::from_secs(10);
 const REFUSAL: usize = 1 << 20;
 
 /// An open watch.
-pub(super) struct Watch {
+pub(crate) struct Watch {
     body: Body,
     lines: Lines,
 }
 
 /// Why there is no watch, or none any more.
 #[derive(Debug, PartialEq)]
-pub(super) enum WatchEnd {
+pub(crate) enum WatchEnd {
     /// The server answered something else than 200.
     Refused {
         status: u16,
@@ -43,7 +43,7 @@ pub(super) enum WatchEnd {
 
 impl Watch {
     /// Sends the request. `target`: path and query, `timeoutSeconds` among them; `deadline` is a little after that time.
-    pub(super) async fn open(
+    pub(crate) async fn open(
         client: &Client,
         target: String,
         deadline: Instant,
@@ -69,12 +69,12 @@ impl Watch {
     }
 
     /// The next whole line that has arrived.
-    pub(super) fn line(&mut self) -> Option<&[u8]> {
+    pub(crate) fn line(&mut self) -> Option<&[u8]> {
         self.lines.next()
     }
 
     /// Waits for more to arrive; `false` when the server ended the watch in an orderly way.
-    pub(super) async fn fill(&mut self, deadline: Instant) -> Result<bool, WatchEnd> {
+    pub(crate) async fn fill(&mut self, deadline: Instant) -> Result<bool, WatchEnd> {
         if self.lines.is_too_long() {
             return Err(WatchEnd::TooLong);
         }

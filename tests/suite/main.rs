@@ -55,5 +55,6 @@ mod steps;
 mod table;
 mod takeover;
 mod tally;
+mod top;
 mod upstream;
 mod webhook;

@@ -5,10 +5,12 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::{names, table};
+use super::super::names;
+use super::super::table::Columns;
 use super::answer::Answer;
 use super::outlook::{Outlook, span};
 use super::pool::{keys, unclear};
+use super::pools::NONE;
 use super::target::{Output, Target};
 use super::{Asked, Sight};
 use crate::api::PoolKey;
@@ -82,7 +84,7 @@ pub(super) fn look(sight: &Sight, only: Option<&PoolKey>, with_namespace: bool) 
             snapshot.exists().then(|| Line {
                 key: &fed.key,
                 free: snapshot.available,
-                outlook: sight.outlook(&fed.key, snapshot.available),
+                outlook: Outlook::new(&fed.births, snapshot.available, sight.now),
             })
         })
         .collect();
@@ -95,14 +97,12 @@ pub(super) fn look(sight: &Sight, only: Option<&PoolKey>, with_namespace: bool) 
     });
     let headings = ["NAMESPACE", "NAME", "FREE", "LEFT", "EARLIEST", "BECAUSE"];
     let first = usize::from(!with_namespace);
-    let rows: Vec<Vec<String>> = lines
-        .iter()
-        .map(|line| line.cells()[first..].to_vec())
-        .collect();
+    let mut rows = vec![headings[first..].iter().map(ToString::to_string).collect()];
+    rows.extend(lines.iter().map(|line| line.cells()[first..].to_vec()));
     let text = if lines.is_empty() {
-        "No IPPools found. Look at all namespaces with -A.\n".to_owned()
+        format!("{NONE}\n")
     } else {
-        table::lines(&headings[first..], &rows)
+        Columns::default().lines(&rows)
     };
     let names = lines.iter();
     let names = names.map(|line| format!("ippool.ipam.metal3.io/{}", line.key.name));

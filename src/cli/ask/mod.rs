@@ -26,7 +26,6 @@ mod tree;
 mod who;
 mod why;
 
-use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::process::ExitCode;
 
@@ -34,16 +33,16 @@ use jiff::Timestamp;
 use kube::Client;
 
 pub(super) use self::forecast::Forecast;
+pub(super) use self::outlook::Outlook;
 pub(super) use self::plan::Plan;
-pub(super) use self::pool::Pool;
-pub(super) use self::pools::Pools;
+pub(super) use self::pool::{Lists, Pool, Whole};
+pub(super) use self::pools::{Line, NONE, Pools, Shape, bar};
+pub(super) use self::target::{Output, Target};
 pub(super) use self::tree::Tree;
 pub(super) use self::who::Who;
 pub(super) use self::why::Why;
 
 use self::answer::Answer;
-use self::outlook::Outlook;
-use self::target::{Output, Target};
 use super::objects::{Fed, Objects, Reader};
 use super::{connect, print};
 use crate::api::{Address, AddressKey, Claim, ClaimKey, PoolKey, PoolObject};
@@ -55,44 +54,15 @@ struct Sight {
     objects: Objects,
     /// By key, in order.
     pools: Vec<Fed>,
-    births: BTreeMap<PoolKey, Births>,
     now: Timestamp,
-}
-
-/// When a pool and its address objects were created.
-#[derive(Debug, Default)]
-struct Births {
-    pool: Option<Timestamp>,
-    /// In order.
-    addresses: Vec<Timestamp>,
 }
 
 impl Sight {
     fn new(objects: Objects, now: Timestamp) -> Self {
-        let mut births: BTreeMap<PoolKey, Births> = BTreeMap::new();
-        for pool in &objects.pools {
-            births.entry(pool.key()).or_default().pool = Some(pool.meta.created());
-        }
-        for address in &objects.addresses {
-            let of_pool = births.entry(address.pool_key()).or_default();
-            of_pool.addresses.push(address.meta.created());
-        }
-        for of_pool in births.values_mut() {
-            of_pool.addresses.sort_unstable();
-        }
         Self {
             pools: Fed::all(&objects, None, now),
             objects,
-            births,
             now,
-        }
-    }
-
-    /// When a pool with so many free addresses runs out.
-    fn outlook(&self, key: &PoolKey, free: u128) -> Outlook {
-        match self.births.get(key) {
-            Some(births) => Outlook::new(&births.addresses, free, births.pool, self.now),
-            None => Outlook::new(&[], free, None, self.now),
         }
     }
 
@@ -182,7 +152,7 @@ impl Asked {
 }
 
 /// The API server, and the namespace of the question; `None`: all.
-async fn reach(target: &Target) -> anyhow::Result<(Client, Option<String>)> {
+pub(super) async fn reach(target: &Target) -> anyhow::Result<(Client, Option<String>)> {
     let config = connect::config(target.kubeconfig.as_deref(), target.context.as_deref()).await?;
     let url = config.cluster_url.to_string();
     let namespace = target.namespace(&config.default_namespace);

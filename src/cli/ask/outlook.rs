@@ -15,6 +15,8 @@
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::super::objects::Births;
+
 /// Addresses that a rate is computed from, at least: fewer leave it open by more than a fifth.
 const FEWEST: usize = 20;
 
@@ -90,25 +92,22 @@ impl Why {
 }
 
 impl Outlook {
-    /// Of a pool with so many free addresses, whose address objects were created at these times, in order.
-    pub(in crate::cli) fn new(
-        created: &[Timestamp],
-        free: u128,
-        pool_created: Option<Timestamp>,
-        now: Timestamp,
-    ) -> Self {
+    /// Of a pool with so many free addresses.
+    pub(in crate::cli) fn new(births: &Births, free: u128, now: Timestamp) -> Self {
         if free == 0 {
             return Self::Full;
         }
-        let Some(first) = created.first() else {
+        let Some(first) = births.addresses.first() else {
             return Self::Unknown {
                 why: Why::TooFew,
                 earliest: None,
             };
         };
         let days = |later: Timestamp| later.duration_since(*first).as_secs_f64() / DAY;
-        let times: Vec<f64> = created.iter().map(|at| days(*at)).collect();
-        let age = pool_created.map_or(0.0, |at| now.duration_since(at).as_secs_f64() / DAY);
+        let times: Vec<f64> = births.addresses.iter().map(|at| days(*at)).collect();
+        let age = births
+            .pool
+            .map_or(0.0, |at| now.duration_since(at).as_secs_f64() / DAY);
         Times {
             times: &times,
             end: days(now),
@@ -141,7 +140,7 @@ impl Outlook {
     }
 
     /// In a few characters.
-    pub(super) fn short(&self) -> String {
+    pub(in crate::cli) fn short(&self) -> String {
         match self {
             Self::Full => "full".to_owned(),
             Self::Left { days, .. } => span(*days),
@@ -490,6 +489,14 @@ mod tests {
         start + jiff::SignedDuration::from_secs_f64(days * DAY)
     }
 
+    /// Of a pool that is as old as the series.
+    fn births(addresses: Vec<Timestamp>) -> Births {
+        Births {
+            pool: Some(moment(0.0)),
+            addresses,
+        }
+    }
+
     /// The outlook of a pool whose machines take this course, and in how many days it is really full.
     fn tried(course: Course, seed: u64) -> (Outlook, Option<f64>) {
         let mut rng = StdRng::seed_from_u64(seed);
@@ -502,7 +509,7 @@ mod tests {
             .map(|h| moment(h.0.max(0.0)))
             .collect();
         created.sort_unstable();
-        let outlook = Outlook::new(&created, free as u128, Some(moment(0.0)), moment(NOW));
+        let outlook = Outlook::new(&births(created), free as u128, moment(NOW));
         let mut changes: Vec<(f64, i64)> = held
             .iter()
             .flat_map(|h| [(h.0, 1), (h.1, -1)])
@@ -560,7 +567,7 @@ mod tests {
     fn outlook(days: impl IntoIterator<Item = f64>, free: u128, now: f64) -> Outlook {
         let mut created: Vec<Timestamp> = days.into_iter().map(moment).collect();
         created.sort_unstable();
-        Outlook::new(&created, free, Some(moment(0.0)), moment(now))
+        Outlook::new(&births(created), free, moment(now))
     }
 
     #[test]

@@ -102,7 +102,7 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
     }
     // Those of the surge are gone by then.
     let settled = free.saturating_sub(wanted) + u128::from(surge);
-    let outlook = sight.outlook(key, settled);
+    let outlook = Outlook::new(&fed.births, settled, sight.now);
     if missing == 0 {
         let after = free - wanted;
         let _ = writeln!(

@@ -6,15 +6,16 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::objects::Fed;
 use super::super::{names, table};
 use super::answer::Answer;
 use super::pools::bar;
 use super::target::{Output, Target};
 use super::{Asked, Sight, entry_number, map};
 use crate::admission::covered;
-use crate::api::PoolKey;
 use crate::api::metal3::{IPPoolSpec, PoolEntry};
-use crate::pool::{EntryUse, Held, Pool as Machine, utilization};
+use crate::api::{PoolKey, PoolObject};
+use crate::pool::{EntryUse, Held, Pool as Machine, Snapshot, utilization};
 
 /// Lines of a list that are printed; `-o wide` and `-o json` have all.
 const SHOWN: usize = 20;
@@ -78,33 +79,57 @@ pub(super) fn look(sight: &Sight, key: &PoolKey) -> Answer {
     let Some(fed) = sight.pool(key) else {
         return unclear(&key.name, Some(&key.namespace), &[]);
     };
-    let spec = sight
-        .pool_object(key)
-        .and_then(|pool| pool.spec.as_ref().ok());
-    let held: Vec<HeldLine> = held(&fed.pool);
-    let waiting: Vec<[String; 3]> = fed
-        .pool
-        .waiting_claims()
-        .map(|claim| {
+    Whole::new(fed, sight.pool_object(key)).answer()
+}
+
+/// How much of long lists is printed.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) enum Lists {
+    /// The first [`SHOWN`] lines.
+    Cut,
+    /// All of it.
+    Whole,
+}
+
+/// A pool in full.
+pub(in crate::cli) struct Whole<'a> {
+    fed: &'a Fed,
+    spec: Option<&'a IPPoolSpec>,
+    snapshot: Snapshot,
+    held: Vec<HeldLine>,
+    /// Claim, why it waits, and since when.
+    waiting: Vec<[String; 3]>,
+}
+
+impl<'a> Whole<'a> {
+    pub(in crate::cli) fn new(fed: &'a Fed, object: Option<&'a PoolObject>) -> Self {
+        let waiting = fed.pool.waiting_claims().map(|claim| {
             let since = claim.created.map(|at| at.to_string());
             [
                 claim.key.to_string(),
                 claim.reason.to_owned(),
                 since.unwrap_or_default(),
             ]
-        })
-        .collect();
-    let snapshot = fed.pool.snapshot();
-    let percent = utilization(snapshot.capacity, snapshot.available);
-    let problems: Vec<&str> = fed.pool.problems().map(|(_, text)| text).collect();
-    let text = |all: bool| {
+        });
+        Self {
+            spec: object.and_then(|pool| pool.spec.as_ref().ok()),
+            snapshot: fed.pool.snapshot(),
+            held: held(&fed.pool),
+            waiting: waiting.collect(),
+            fed,
+        }
+    }
+
+    /// For people.
+    pub(in crate::cli) fn text(&self, lists: Lists) -> String {
+        let (fed, snapshot) = (self.fed, &self.snapshot);
         let ready = snapshot.ready.err().unwrap_or("Ready");
-        let mut out = format!("IPPool {key}: {ready}\n");
+        let mut out = format!("IPPool {}: {ready}\n", fed.key);
         if snapshot.exists() {
             let _ = writeln!(
                 out,
                 "{}: {} of {} addresses in use, {} free, {} kept back, {} in use outside of its ranges; {}",
-                bar(percent),
+                bar(self.use_percent()),
                 snapshot.allocated,
                 snapshot.capacity,
                 snapshot.available,
@@ -113,60 +138,67 @@ pub(super) fn look(sight: &Sight, key: &PoolKey) -> Answer {
                 snapshot.strategy
             );
         }
-        for line in fed
-            .invalid
-            .iter()
-            .map(String::as_str)
-            .chain(problems.iter().copied())
-        {
+        let invalid = fed.invalid.iter().map(String::as_str);
+        for line in invalid.chain(self.problems()) {
             let _ = writeln!(out, "! {line}");
         }
-        if let Some(spec) = spec {
+        if let Some(spec) = self.spec {
             let rows: Vec<_> = fed.pool.entries().iter().map(|e| entry(spec, e)).collect();
             let headings = ["ENTRY", "ADDRESSES", "USE", "IN USE", "FREE", "KEPT BACK"];
             let _ = write!(out, "\n{}", table::render(headings, &rows));
             let _ = write!(out, "\n{}", map::draw(&fed.pool, &covered(spec)));
         }
-        let rows: Vec<_> = held.iter().map(HeldLine::cells).collect();
-        list(&mut out, all, ["ADDRESS", "HELD BY", "OBJECT"], &rows);
-        list(&mut out, all, ["WAITING", "WHY", "SINCE"], &waiting);
-        if !waiting.is_empty() {
+        let rows: Vec<_> = self.held.iter().map(HeldLine::cells).collect();
+        list(&mut out, lists, ["ADDRESS", "HELD BY", "OBJECT"], &rows);
+        list(&mut out, lists, ["WAITING", "WHY", "SINCE"], &self.waiting);
+        if !self.waiting.is_empty() {
             out.push_str(
                 "\nmetal3-ipam why KIND/NAME tells what to do about a claim that waits.\n",
             );
         }
         out
-    };
-    let waits = |[claim, reason, since]: &[String; 3]| json!({"claim": claim, "reason": reason, "since": since});
-    let value = json!({
-        "namespace": &*key.namespace,
-        "name": &*key.name,
-        "exists": snapshot.exists(),
-        "ready": snapshot.ready.err().unwrap_or("True"),
-        "utilizationPercent": percent,
-        "entries": fed.pool.entries().iter().map(entry_value).collect::<Vec<_>>(),
-        "invalid": fed.invalid,
-        "problems": problems,
-        "held": held.iter().map(HeldLine::value).collect::<Vec<_>>(),
-        "waiting": waiting.iter().map(waits).collect::<Vec<_>>(),
-    });
-    let names = vec![format!("ippool.ipam.metal3.io/{}", key.name)];
-    Answer {
-        wide: text(true),
-        is_found: snapshot.exists(),
-        ..Answer::new(text(false), value, names)
+    }
+
+    fn answer(&self) -> Answer {
+        let (fed, snapshot) = (self.fed, &self.snapshot);
+        let waits = |[claim, reason, since]: &[String; 3]| json!({"claim": claim, "reason": reason, "since": since});
+        let value = json!({
+            "namespace": &*fed.key.namespace,
+            "name": &*fed.key.name,
+            "exists": snapshot.exists(),
+            "ready": snapshot.ready.err().unwrap_or("True"),
+            "utilizationPercent": self.use_percent(),
+            "entries": fed.pool.entries().iter().map(entry_value).collect::<Vec<_>>(),
+            "invalid": fed.invalid,
+            "problems": self.problems().collect::<Vec<_>>(),
+            "held": self.held.iter().map(HeldLine::value).collect::<Vec<_>>(),
+            "waiting": self.waiting.iter().map(waits).collect::<Vec<_>>(),
+        });
+        let names = vec![format!("ippool.ipam.metal3.io/{}", fed.key.name)];
+        Answer {
+            wide: self.text(Lists::Whole),
+            is_found: snapshot.exists(),
+            ..Answer::new(self.text(Lists::Cut), value, names)
+        }
+    }
+
+    fn use_percent(&self) -> Option<i64> {
+        utilization(self.snapshot.capacity, self.snapshot.available)
+    }
+
+    fn problems(&self) -> impl Iterator<Item = &str> {
+        self.fed.pool.problems().map(|(_, text)| text)
     }
 }
 
-/// A list under its headings, cut unless all of it is wanted; nothing when it is empty.
-fn list(out: &mut String, all: bool, headings: [&str; 3], rows: &[[String; 3]]) {
+/// A list under its headings; nothing when it is empty.
+fn list(out: &mut String, lists: Lists, headings: [&str; 3], rows: &[[String; 3]]) {
     if rows.is_empty() {
         return;
     }
-    let shown = if all {
-        rows.len()
-    } else {
-        rows.len().min(SHOWN)
+    let shown = match lists {
+        Lists::Cut => rows.len().min(SHOWN),
+        Lists::Whole => rows.len(),
     };
     let _ = write!(out, "\n{}", table::render(headings, &rows[..shown]));
     if shown < rows.len() {

@@ -1,21 +1,40 @@
 //! `metal3-ipam pools`: how full pools are, worst first.
 
+use std::cmp::Ordering;
 use std::process::ExitCode;
 
 use clap::Args;
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::super::objects::Fed;
-use super::super::table;
+use super::super::table::Columns;
+use super::super::top;
 use super::answer::Answer;
 use super::outlook::Outlook;
 use super::target::{Output, Target};
 use super::{Asked, Sight};
-use crate::api::PoolKey;
 use crate::pool::{Snapshot, utilization};
 
 /// Characters of a bar.
 const BAR: usize = 10;
+
+/// Headings of the table.
+const HEADINGS: [&str; 9] = [
+    "NAMESPACE",
+    "NAME",
+    "USE",
+    "FREE",
+    "WAITING",
+    "LEFT",
+    "STRATEGY",
+    "FAMILY",
+    "READY",
+];
+/// Headings of the further columns of `-o wide`.
+const MORE: [&str; 5] = ["CAPACITY", "ALLOCATED", "RESERVED", "OUTSIDE", "CLUSTER"];
+/// There is no line.
+pub(in crate::cli) const NONE: &str = "No IPPools found. Look at all namespaces with -A.";
 
 /// Shows how full pools are and how many claims wait for them, the worst first.
 ///
@@ -27,10 +46,17 @@ pub(in crate::cli) struct Pools {
     /// How the answer is printed.
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
     output: Output,
+    /// Go on: print the line of a pool again whenever it has changed, at most once a second, until it is interrupted. With
+    /// `-o json` each line is one object.
+    #[arg(long, short)]
+    watch: bool,
 }
 
 impl Pools {
     pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
+        if self.watch {
+            return top::print_pools(&self.target, self.output).await;
+        }
         let asked = Asked::of(&self.target).await?;
         let answer = look(&asked.sight, asked.namespace.is_none());
         asked.finish(&answer, self.output)
@@ -38,40 +64,58 @@ impl Pools {
 }
 
 /// One pool's line.
-struct Line<'a> {
-    fed: &'a Fed,
-    snapshot: Snapshot,
-    outlook: Outlook,
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::cli) struct Line {
+    pub(in crate::cli) snapshot: Snapshot,
     /// Claims that wait and are not being served.
-    waiting: u64,
+    pub(in crate::cli) waiting: u64,
+    /// When it runs out.
+    pub(in crate::cli) outlook: Outlook,
 }
 
-impl<'a> Line<'a> {
-    fn new(fed: &'a Fed, outlook: impl Fn(&PoolKey, u128) -> Outlook) -> Self {
+impl Line {
+    pub(in crate::cli) fn new(fed: &Fed, now: Timestamp) -> Self {
         let snapshot = fed.pool.snapshot();
-        let waiting = snapshot.waiting.iter();
-        let waiting = waiting.filter(|(reason, _)| **reason != "Pending");
-        let waiting = waiting.map(|(_, claims)| claims).sum();
-        Self {
-            fed,
-            outlook: outlook(&fed.key, snapshot.available),
+        let mut line = Self {
+            outlook: Outlook::new(&fed.births, snapshot.available, now),
             snapshot,
-            waiting,
-        }
+            waiting: 0,
+        };
+        line.waiting = line.waiting_by_reason().map(|(_, claims)| claims).sum();
+        line
+    }
+
+    /// Why claims wait, and how many; those that are being served left out.
+    pub(in crate::cli) fn waiting_by_reason(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let waiting = self.snapshot.waiting.iter();
+        let waiting = waiting.filter(|(reason, _)| **reason != "Pending");
+        waiting.map(|(reason, claims)| (*reason, *claims))
+    }
+
+    /// The order of lines, the worst first: waiting claims, then full pools, then the most used.
+    pub(in crate::cli) fn by_need(&self, other: &Self) -> Ordering {
+        let need = |line: &Self| {
+            let is_full = line.snapshot.exists() && line.snapshot.available == 0;
+            (line.waiting, is_full, line.use_percent())
+        };
+        let by_need = need(other).cmp(&need(self));
+        by_need.then_with(|| self.snapshot.key.cmp(&other.snapshot.key))
     }
 
     /// Share of the addresses that the next claims cannot get.
-    fn use_percent(&self) -> Option<i64> {
+    pub(in crate::cli) fn use_percent(&self) -> Option<i64> {
         utilization(self.snapshot.capacity, self.snapshot.available)
     }
 
-    fn ready(&self) -> String {
+    /// The reason of the condition, or `True`.
+    pub(in crate::cli) fn ready(&self) -> String {
         match self.snapshot.ready {
             Ok(()) => "True".to_owned(),
             Err(reason) => reason.to_owned(),
         }
     }
 
+    /// Under [`HEADINGS`].
     fn cells(&self) -> [String; 9] {
         let Snapshot {
             key,
@@ -95,6 +139,7 @@ impl<'a> Line<'a> {
         ]
     }
 
+    /// Under [`MORE`].
     fn more(&self) -> [String; 5] {
         let s = &self.snapshot;
         let cluster = s.cluster.clone().unwrap_or_default();
@@ -107,7 +152,12 @@ impl<'a> Line<'a> {
         ]
     }
 
-    fn value(&self) -> Value {
+    /// As kubectl names it.
+    pub(in crate::cli) fn object(&self) -> String {
+        format!("ippool.ipam.metal3.io/{}", self.snapshot.key.name)
+    }
+
+    pub(in crate::cli) fn value(&self) -> Value {
         let s = &self.snapshot;
         // Beyond 2^64 JSON's numbers are no longer exact.
         let number = |n: u128| match u64::try_from(n) {
@@ -134,49 +184,52 @@ impl<'a> Line<'a> {
     }
 }
 
+/// Which columns the table has.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::cli) struct Shape {
+    /// The question is about all namespaces.
+    pub(in crate::cli) with_namespace: bool,
+    /// `-o wide`.
+    pub(in crate::cli) wide: bool,
+}
+
+impl Shape {
+    pub(in crate::cli) fn headings(self) -> Vec<String> {
+        let more = if self.wide { &MORE[..] } else { &[] };
+        let headings = self.own(&HEADINGS).iter().chain(more);
+        headings.map(|heading| (*heading).to_owned()).collect()
+    }
+
+    pub(in crate::cli) fn row(self, line: &Line) -> Vec<String> {
+        let mut row = self.own(&line.cells()).to_vec();
+        if self.wide {
+            row.extend(line.more());
+        }
+        row
+    }
+
+    fn own<T>(self, cells: &[T]) -> &[T] {
+        &cells[usize::from(!self.with_namespace)..]
+    }
+}
+
 /// Every pool, and every name of a pool that a claim or an address gives and no pool has: worst first.
 pub(super) fn look(sight: &Sight, with_namespace: bool) -> Answer {
-    let mut lines: Vec<Line<'_>> = sight
-        .pools
-        .iter()
-        .map(|fed| Line::new(fed, |key, free| sight.outlook(key, free)))
-        .collect();
-    lines.sort_by_key(|line| {
-        let exists = line.snapshot.exists();
-        let is_full = exists && line.snapshot.available == 0;
-        let by_need = (line.waiting, is_full, line.use_percent());
-        (std::cmp::Reverse(by_need), line.fed.key.clone())
-    });
-    let headings = [
-        "NAMESPACE",
-        "NAME",
-        "USE",
-        "FREE",
-        "WAITING",
-        "LEFT",
-        "STRATEGY",
-        "FAMILY",
-        "READY",
-    ];
-    let more = ["CAPACITY", "ALLOCATED", "RESERVED", "OUTSIDE", "CLUSTER"];
-    let first = usize::from(!with_namespace);
+    let lines = sight.pools.iter();
+    let mut lines: Vec<Line> = lines.map(|fed| Line::new(fed, sight.now)).collect();
+    lines.sort_by(Line::by_need);
     let rows = |wide: bool| {
-        let row = |line: &Line<'_>| {
-            let mut cells = line.cells()[first..].to_vec();
-            if wide {
-                cells.extend(line.more());
-            }
-            cells
+        let shape = Shape {
+            with_namespace,
+            wide,
         };
-        let mut names: Vec<&str> = headings[first..].to_vec();
-        if wide {
-            names.extend(more);
-        }
-        table::lines(&names, &lines.iter().map(row).collect::<Vec<_>>())
+        let mut rows = vec![shape.headings()];
+        rows.extend(lines.iter().map(|line| shape.row(line)));
+        Columns::default().lines(&rows)
     };
     let text = |wide| {
         if lines.is_empty() {
-            return "No IPPools found. Look at all namespaces with -A.\n".to_owned();
+            return format!("{NONE}\n");
         }
         rows(wide)
     };
@@ -188,14 +241,14 @@ pub(super) fn look(sight: &Sight, with_namespace: bool) -> Answer {
             lines
                 .iter()
                 .filter(|line| line.snapshot.exists())
-                .map(|line| format!("ippool.ipam.metal3.io/{}", line.fed.key.name))
+                .map(Line::object)
                 .collect(),
         )
     }
 }
 
 /// A bar of the use, with its figure.
-pub(super) fn bar(percent: Option<i64>) -> String {
+pub(in crate::cli) fn bar(percent: Option<i64>) -> String {
     let Some(percent) = percent else {
         return "no addresses".to_owned();
     };

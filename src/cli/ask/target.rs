@@ -8,7 +8,7 @@ use super::super::names;
 
 /// Which cluster and namespace.
 #[derive(Debug, Args)]
-pub(super) struct Target {
+pub(in crate::cli) struct Target {
     /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     pub(super) kubeconfig: Option<PathBuf>,
@@ -41,7 +41,7 @@ impl Target {
 
 /// How the answer is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(super) enum Output {
+pub(in crate::cli) enum Output {
     /// For people.
     Table,
     /// For people, with more columns.

@@ -6,8 +6,8 @@ use jiff::Timestamp;
 
 use super::Objects;
 use crate::admission::pool_problems;
-use crate::api::PoolKey;
-use crate::pool::{Config, Effect, Input, LeakRepair, Object, Pool, Scope};
+use crate::api::{Address, Claim, ClusterFacts, PoolKey, PoolObject};
+use crate::pool::{Config, Effect, Input, Kinds, LeakRepair, Object, Pool, Scope};
 
 /// One pool as the manager would find it at its start.
 #[derive(Debug)]
@@ -25,6 +25,38 @@ pub(in crate::cli) struct Fed {
     pub(in crate::cli) others_claims: usize,
     /// Those of others that have no address yet: the pool counts them as waiting in a pause.
     pub(in crate::cli) others_waiting: u64,
+    pub(in crate::cli) births: Births,
+}
+
+/// When a pool and its address objects were created.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Births {
+    pub(in crate::cli) pool: Option<Timestamp>,
+    /// In order.
+    pub(in crate::cli) addresses: Vec<Timestamp>,
+}
+
+/// The objects of one pool.
+#[derive(Debug, Default)]
+pub(in crate::cli) struct Parts<'a> {
+    /// `None`: claims or address objects name a pool that does not exist.
+    pub(in crate::cli) pool: Option<&'a PoolObject>,
+    pub(in crate::cli) addresses: Vec<&'a Address>,
+    pub(in crate::cli) claims: Vec<&'a Claim>,
+    /// The Clusters of its namespace.
+    pub(in crate::cli) clusters: Vec<&'a ClusterFacts>,
+}
+
+impl Parts<'_> {
+    pub(in crate::cli) fn births(&self) -> Births {
+        let addresses = self.addresses.iter();
+        let mut addresses: Vec<Timestamp> = addresses.map(|a| a.meta.created()).collect();
+        addresses.sort_unstable();
+        Births {
+            pool: self.pool.map(|pool| pool.meta.created()),
+            addresses,
+        }
+    }
 }
 
 impl Fed {
@@ -34,8 +66,47 @@ impl Fed {
         watch_filter: Option<&str>,
         now: Timestamp,
     ) -> Vec<Self> {
-        let mut inputs: BTreeMap<PoolKey, Vec<Input>> = BTreeMap::new();
+        let mut pools: BTreeMap<PoolKey, Parts<'_>> = BTreeMap::new();
         for pool in &objects.pools {
+            pools.entry(pool.key()).or_default().pool = Some(pool);
+        }
+        for address in &objects.addresses {
+            let parts = pools.entry(address.pool_key()).or_default();
+            parts.addresses.push(address);
+        }
+        for claim in &objects.claims {
+            let parts = pools.entry(claim.pool_key()).or_default();
+            parts.claims.push(claim);
+        }
+        let mut clusters: BTreeMap<&str, Vec<&ClusterFacts>> = BTreeMap::new();
+        for (namespace, facts) in &objects.clusters {
+            clusters.entry(namespace).or_default().push(facts);
+        }
+        let feed = |(key, mut parts): (PoolKey, Parts<'_>)| {
+            if let Some(known) = clusters.get(&*key.namespace) {
+                parts.clusters.clone_from(known);
+            }
+            Self::of(key, &parts, objects.kinds, watch_filter, now)
+        };
+        pools.into_iter().map(feed).collect()
+    }
+
+    /// One pool, from its own objects.
+    pub(in crate::cli) fn of(
+        key: PoolKey,
+        parts: &Parts<'_>,
+        kinds: Kinds,
+        watch_filter: Option<&str>,
+        now: Timestamp,
+    ) -> Self {
+        let Parts {
+            pool,
+            addresses,
+            claims,
+            clusters,
+        } = parts;
+        let mut inputs = Vec::new();
+        if let Some(pool) = *pool {
             let scope = Scope::of(&pool.meta, watch_filter);
             let problems = match &pool.spec {
                 Ok(spec) => pool_problems(spec)
@@ -45,40 +116,29 @@ impl Fed {
                 Err(_) => Vec::new(),
             };
             let object = Box::new(pool.clone());
-            let seen = Object::Pool {
+            inputs.push(Input::Seen(Object::Pool {
                 object,
                 problems,
                 scope,
-            };
-            inputs
-                .entry(pool.key())
-                .or_default()
-                .push(Input::Seen(seen));
+            }));
         }
-        for address in &objects.addresses {
-            let (key, scope) = (address.pool_key(), Scope::of(&address.meta, watch_filter));
-            let address = Box::new(address.clone());
-            let input = Input::Seen(Object::Address { address, scope });
-            inputs.entry(key).or_default().push(input);
+        for address in addresses {
+            let scope = Scope::of(&address.meta, watch_filter);
+            let address = Box::new((*address).clone());
+            inputs.push(Input::Seen(Object::Address { address, scope }));
         }
-        for claim in &objects.claims {
-            let (key, scope) = (claim.pool_key(), Scope::of(&claim.meta, watch_filter));
-            let claim = Box::new(claim.clone());
-            let input = Input::Seen(Object::Claim { claim, scope });
-            inputs.entry(key).or_default().push(input);
+        for claim in claims {
+            let scope = Scope::of(&claim.meta, watch_filter);
+            let claim = Box::new((*claim).clone());
+            inputs.push(Input::Seen(Object::Claim { claim, scope }));
         }
-        let mut clusters: BTreeMap<&str, Vec<Input>> = BTreeMap::new();
-        for (namespace, facts) in &objects.clusters {
-            let known = clusters.entry(namespace).or_default();
-            known.push(Input::ClusterSeen(facts.clone()));
+        let known = clusters.iter().map(|facts| (*facts).clone());
+        inputs.extend(known.map(Input::ClusterSeen));
+        inputs.push(Input::Kinds(kinds));
+        Self {
+            births: parts.births(),
+            ..Self::one(key, inputs, now)
         }
-        let feed = |(key, mut inputs): (PoolKey, Vec<Input>)| {
-            let known = clusters.get(&*key.namespace);
-            inputs.extend(known.into_iter().flatten().cloned());
-            inputs.push(Input::Kinds(objects.kinds));
-            Self::one(key, inputs, now)
-        };
-        inputs.into_iter().map(feed).collect()
     }
 
     fn one(key: PoolKey, inputs: Vec<Input>, now: Timestamp) -> Self {
@@ -96,6 +156,7 @@ impl Fed {
             claims: 0,
             others_claims: 0,
             others_waiting: 0,
+            births: Births::default(),
         };
         for input in inputs {
             fed.count(&input);

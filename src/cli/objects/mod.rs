@@ -22,7 +22,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
 pub(super) use self::beside::Beside;
-pub(super) use self::fed::Fed;
+pub(super) use self::fed::{Births, Fed, Parts};
 pub(super) use self::reader::{Reader, words};
 use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault,
