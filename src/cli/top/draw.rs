@@ -70,6 +70,7 @@ const HELP: &str = "\
 Up, Down, k, j      select a pool, or scroll the open one
 PgUp, PgDn, Space   by a screen
 Home, End, g, G     to the first or the last
+Left, Right         move the text of the open pool, where its lines are longer than the screen
 Enter               open the pool: its entries, addresses, holders and waiting claims
 Esc                 close it; without an open pool: show all pools again
 s                   next order: need, use, waiting, rate, name
@@ -130,7 +131,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, screen: &Screen, view: &View, paint: P
             let last = opened.lines.len().saturating_sub(height.max(1));
             let from = opened.scroll.min(last);
             let lines = opened.lines.iter().skip(from).take(height);
-            let lines: Vec<Text<'_>> = lines.map(|line| Text::raw(line.as_str())).collect();
+            let seen = |line: &String| line.chars().skip(opened.aside).collect::<String>();
+            let lines: Vec<Text<'_>> = lines.map(|line| Text::raw(seen(line))).collect();
             frame.render_widget(Paragraph::new(lines), areas.body);
         }
         (Focus::Pools | Focus::Filter, None) => pools(frame, areas.body, screen, view, paint),
@@ -213,7 +215,7 @@ fn foot(screen: &Screen, view: &View, paint: Paint) -> Paragraph<'static> {
     let keys = match (screen.focus, &screen.opened) {
         (Focus::Help, _) => "any key closes this list",
         (Focus::Filter, _) => "Enter keep  Esc drop",
-        (Focus::Pools, Some(_)) => "Up/Down scroll  Esc close  p pause  ? help  q quit",
+        (Focus::Pools, Some(_)) => "Arrows scroll  Esc close  p pause  ? help  q quit",
         (Focus::Pools, None) => {
             "Up/Down select  Enter open  s order  / filter  p pause  ? help  q quit"
         }

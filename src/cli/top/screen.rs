@@ -7,6 +7,9 @@ use crossterm::event::{KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use super::store::{Entry, View};
 use crate::api::PoolKey;
 
+/// Characters by which Left and Right move an open pool's text.
+const ASIDE: usize = 16;
+
 /// Orders of the pools, in that of the key `s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) enum Sort {
@@ -86,6 +89,8 @@ pub(super) struct Opened {
     pub(super) lines: Vec<String>,
     /// Lines above the first that is shown.
     pub(super) scroll: usize,
+    /// Characters before the first that is shown of each line.
+    pub(super) aside: usize,
 }
 
 /// What is to be done after a key.
@@ -218,14 +223,17 @@ impl Screen {
                 }
             }
             code => match &mut self.opened {
-                Some(opened) => {
-                    if matches!(code, KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace) {
-                        self.opened = None;
-                    } else if let Some(step) = Step::of(code, page) {
-                        let last = opened.lines.len().saturating_sub(page.max(1));
-                        opened.scroll = step.from(opened.scroll, last);
+                Some(opened) => match code {
+                    KeyCode::Esc | KeyCode::Enter | KeyCode::Backspace => self.opened = None,
+                    KeyCode::Left => opened.aside = opened.aside.saturating_sub(ASIDE),
+                    KeyCode::Right => opened.aside = (opened.aside + ASIDE).min(opened.width()),
+                    code => {
+                        if let Some(step) = Step::of(code, page) {
+                            let last = opened.lines.len().saturating_sub(page.max(1));
+                            opened.scroll = step.from(opened.scroll, last);
+                        }
                     }
-                }
+                },
                 None => return self.on_list(code, view, page),
             },
         }
@@ -267,10 +275,23 @@ impl Screen {
     /// Shows a pool in full, or what is known of it by now. A view of another pool begins at its first line.
     pub(super) fn open(&mut self, key: PoolKey, text: &str) {
         let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-        let scroll = match &self.opened {
-            Some(opened) if opened.key == key => opened.scroll,
-            Some(_) | None => 0,
+        let (scroll, aside) = match &self.opened {
+            Some(opened) if opened.key == key => (opened.scroll, opened.aside),
+            Some(_) | None => (0, 0),
         };
-        self.opened = Some(Opened { key, lines, scroll });
+        self.opened = Some(Opened {
+            key,
+            lines,
+            scroll,
+            aside,
+        });
+    }
+}
+
+impl Opened {
+    /// Characters of the longest line.
+    fn width(&self) -> usize {
+        let widths = self.lines.iter().map(|line| line.chars().count());
+        widths.max().unwrap_or_default()
     }
 }
