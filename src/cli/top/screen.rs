@@ -1,4 +1,4 @@
-//! What the screen shows of a view, and what keys change in it. No I/O: `draw.rs` puts it into cells, `mod.rs` brings the keys.
+//! What the screen shows of a view, and what keys change in it. No I/O: `draw.rs` puts it into cells, `run.rs` brings the keys.
 
 use std::cmp::Ordering;
 

@@ -2,7 +2,7 @@
 //!
 //! A change marks the pool of its object, and the one that the object led to before. [`Store::rebuild`] feeds the objects of each
 //! marked pool to a new state machine (`objects/fed.rs`) and keeps the line that it gives: what a line says is decided there and
-//! nowhere here. It costs a few microseconds per object of the marked pools, so that it is called once a second at most.
+//! nowhere here. Its cost grows with the objects of the marked pools, so that it is called once a second at most.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;

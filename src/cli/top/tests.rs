@@ -675,6 +675,26 @@ fn help_filter_pause_and_an_open_pool_are_on_the_screen() {
 }
 
 #[test]
+fn text_of_an_object_cannot_drive_the_terminal() {
+    let mut store = prepared();
+    let mut odd = pool("half", 2, 10);
+    odd.spec["pools"][0]["start"] = json!("\u{1b}[31mred\u{7}");
+    store.take(seen(Kind::Pools, odd), at(1));
+    let trouble = Some("\u{1b}]0;title\u{7}".to_owned());
+    store.take(Change::Trouble(CLAIMS, trouble), at(1));
+    let view = view(&mut store);
+    let mut screen = Screen::default();
+    let text = store.text(&key("half"), now()).unwrap();
+    assert!(text.contains("[31mred"), "{text}");
+    screen.open(key("half"), &text);
+    for size in SIZES {
+        for line in lines(&screen, &view, size) {
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
+    }
+}
+
+#[test]
 fn without_colours_every_cell_has_the_terminals_own() {
     let mut store = prepared();
     let view = view(&mut store);
