@@ -1,12 +1,17 @@
 //! Who asks the program about a cluster needs no more than to get, list and watch.
 
+use std::path::Path;
+use std::process::Stdio;
+
 use k8s_openapi::api::core::v1::ServiceAccount;
 use k8s_openapi::api::rbac::v1::{Role, RoleBinding};
 use serde_json::json;
+use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::Command;
+use tokio::time::timeout;
 
 use crate::control_plane::is_there;
-use crate::harness::{On, World};
+use crate::harness::{DEADLINE, On, World};
 use crate::manager::token;
 use crate::tally;
 
@@ -82,6 +87,39 @@ async fn a_role_of_get_list_and_watch_suffices_for_every_answer() {
         assert!(told.contains(answer), "{asked}");
         assert!(!why.contains("not read"), "{asked}");
     }
+    watches(&kubeconfig, &world.namespace).await;
     tally::add("scenarios passed on a real kube-apiserver", 1);
     world.end().await;
+}
+
+/// `pools -w` shows the pool, and ends with 0 when it is asked to.
+async fn watches(kubeconfig: &Path, namespace: &str) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
+        .args(["pools", "-w", "-n", namespace, "--kubeconfig"])
+        .arg(kubeconfig)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let shown = async {
+        while let Some(line) = lines.next_line().await.unwrap() {
+            if line.starts_with("full") {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(
+        timeout(DEADLINE, shown).await.unwrap(),
+        "the pool is not shown"
+    );
+    let id = child.id().unwrap().to_string();
+    let sent = Command::new("kill").args(["-TERM", &id]).status().await;
+    assert!(sent.unwrap().success());
+    let output = timeout(DEADLINE, child.wait_with_output()).await.unwrap();
+    let output = output.unwrap();
+    let why = String::from_utf8_lossy(&output.stderr);
+    assert_eq!((output.status.code(), &*why), (Some(0), ""));
 }

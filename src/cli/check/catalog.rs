@@ -66,6 +66,8 @@ checks! {
         "end the pause: remove the annotation cluster.x-k8s.io/paused, or set the Cluster's spec.paused to false";
     STUCK_CLAIM = "N7" "ClaimWaits":
         "see the claim's conditions (docs/troubleshooting.md); without any, see whether the manager runs and serves the claim";
+    ELSEWHERE = "N10" "PoolElsewhere":
+        "end the move, or pause and delete the pool in the cluster that no longer has its machines";
     FULL = "N8" "PoolNearlyFull":
         "add a range to the pool, or delete claims that nobody needs";
 }

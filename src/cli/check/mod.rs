@@ -21,6 +21,7 @@ mod addresses;
 mod catalog;
 mod claims;
 mod earlier;
+mod elsewhere;
 mod finding;
 mod pools;
 mod read;
@@ -30,12 +31,13 @@ mod report;
 mod tests;
 mod view;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
+use kube::Client;
 
 pub(super) use self::repair::Repair;
 
@@ -58,6 +60,12 @@ pub(super) struct Check {
     /// The context of the kubeconfig to use. Default: its current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
+    /// A second cluster, such as the other one of a clusterctl move: pools that both have are reported.
+    #[arg(long, value_name = "FILE")]
+    other_kubeconfig: Option<PathBuf>,
+    /// The context of the second cluster's kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME", requires = "other_kubeconfig")]
+    other_context: Option<String>,
     /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
     #[arg(long, short = 'n', value_name = "NAMESPACE")]
     namespace: Option<String>,
@@ -105,13 +113,13 @@ impl Ages {
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
-        let url = config.cluster_url.to_string();
-        let client = controller::client(config)?;
-        let (version, _) = connect::greet(&client, &url).await?;
+        let here = Cluster::reach(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
+        let other = match &self.other_kubeconfig {
+            Some(file) => Some(Cluster::reach(Some(file), self.other_context.as_deref()).await?),
+            None => None,
+        };
         let namespace = self.namespace.as_deref();
-        let mut reading = Reading::read(&client, version.clone(), namespace).await;
-        let mut findings = look(&reading, self.ages());
+        let (mut reading, mut findings) = self.look(&here, other.as_ref(), namespace).await;
         let errors = findings.iter().filter(|f| f.level == Level::Error).count();
         if errors > 0 && !self.confirm_after.is_zero() {
             eprintln!(
@@ -119,12 +127,34 @@ impl Check {
                 self.confirm_after.as_secs_f32()
             );
             tokio::time::sleep(self.confirm_after).await;
-            reading = Reading::read(&client, version, namespace).await;
-            findings = confirmed(&findings, look(&reading, self.ages()));
+            let later;
+            (reading, later) = self.look(&here, other.as_ref(), namespace).await;
+            findings = confirmed(&findings, later);
         }
         let report = Report::new(&reading, findings, Timestamp::now());
         print(&report.text(self.output)?)?;
         Ok(ExitCode::from(report.exit_code()))
+    }
+
+    /// Reads the clusters and checks them. What could not be read of the second one is with what could not be read of the first.
+    async fn look(
+        &self,
+        here: &Cluster,
+        other: Option<&Cluster>,
+        namespace: Option<&str>,
+    ) -> (Reading, Vec<Finding>) {
+        let mut reading = here.read(namespace).await;
+        let other = match other {
+            Some(other) => Some(other.read(namespace).await),
+            None => None,
+        };
+        let findings = look(&reading, other.as_ref(), self.ages());
+        let unread = other.map(|other| other.unread).unwrap_or_default();
+        let unread = unread.into_iter();
+        reading
+            .unread
+            .extend(unread.map(|what| format!("of the other cluster: {what}")));
+        (reading, findings)
     }
 
     fn ages(&self) -> Ages {
@@ -137,11 +167,38 @@ impl Check {
     }
 }
 
-/// Every check.
-fn look(reading: &Reading, ages: Ages) -> Vec<Finding> {
-    all(&View::new(&reading.objects, ages))
+/// A cluster that is read.
+struct Cluster {
+    client: Client,
+    version: String,
 }
 
+impl Cluster {
+    async fn reach(kubeconfig: Option<&Path>, context: Option<&str>) -> anyhow::Result<Self> {
+        let config = connect::config(kubeconfig, context).await?;
+        let url = config.cluster_url.to_string();
+        let client = controller::client(config)?;
+        let (version, _) = connect::greet(&client, &url).await?;
+        Ok(Self { client, version })
+    }
+
+    async fn read(&self, namespace: Option<&str>) -> Reading {
+        Reading::read(&self.client, self.version.clone(), namespace).await
+    }
+}
+
+/// Every check of a cluster, and of the one beside it.
+fn look(reading: &Reading, other: Option<&Reading>, ages: Ages) -> Vec<Finding> {
+    let view = View::new(&reading.objects, ages);
+    let mut findings = all(&view);
+    if let Some(other) = other {
+        findings.extend(elsewhere::findings(&view, &View::new(&other.objects, ages)));
+    }
+    findings.sort_by(|a, b| a.order().cmp(&b.order()));
+    findings
+}
+
+/// Every check of one cluster.
 fn all(view: &View<'_>) -> Vec<Finding> {
     let mut findings = addresses::findings(view);
     findings.extend(claims::findings(view));

@@ -36,7 +36,7 @@ fn reading(cluster: &Cluster) -> Reading {
 }
 
 fn found(cluster: &Cluster) -> Vec<Finding> {
-    look(&reading(cluster), ages())
+    look(&reading(cluster), None, ages())
 }
 
 fn errors(findings: &[Finding]) -> Vec<String> {
@@ -376,11 +376,71 @@ fn an_error_that_the_second_reading_does_not_show_is_left_out() {
     assert!(errors(&confirmed(&first, found(&cluster))).is_empty());
 }
 
+/// Findings about pools that the other cluster has too: their level and what they say.
+fn elsewhere(here: &Cluster, there: &Cluster) -> Vec<(Level, String)> {
+    let (here, there) = (reading(here), reading(there));
+    let findings = look(&here, Some(&there), ages()).into_iter();
+    findings
+        .filter(|f| f.check == catalog::ELSEWHERE)
+        .map(|f| (f.level, f.message))
+        .collect()
+}
+
+#[test]
+fn n10_a_pool_that_two_clusters_serve() {
+    for seed in 0..SEEDS {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let (here, mut there) = (
+            Cluster::new(&mut StdRng::seed_from_u64(seed)),
+            Cluster::new(&mut StdRng::seed_from_u64(seed)),
+        );
+        let both = elsewhere(&here, &there);
+        assert_eq!(both.len(), here.pools.len(), "seed {seed}");
+        for (level, text) in both {
+            assert_eq!(level, Level::Warning, "seed {seed}: {text}");
+            assert!(text.ends_with("both hand out its addresses"), "{text}");
+        }
+        // Another claim has one of the addresses there.
+        let (_, address) = bound(&there, &mut rng);
+        let (kind, object) = &mut there.addresses[address];
+        object["spec"][healthy::claim_field(*kind)]["name"] = json!("another");
+        let errors = elsewhere(&here, &there);
+        let errors = errors.iter().filter(|(level, _)| *level == Level::Error);
+        let errors: Vec<&String> = errors.map(|(_, text)| text).collect();
+        assert_eq!(errors.len(), 1, "seed {seed}: {errors:?}");
+        assert!(errors[0].contains("(claim \"another\")"), "{errors:?}");
+        // Other ranges under the same name are another network.
+        for pool in &mut there.pools {
+            pool["spec"]["pools"] = json!([{"subnet": "10.250.0.0/24"}]);
+        }
+        assert!(elsewhere(&here, &there).is_empty(), "seed {seed}");
+    }
+}
+
+#[test]
+fn n10_both_sides_of_a_move_are_sound() {
+    for seed in 0..SEEDS {
+        let source = Cluster::in_a_move(&mut StdRng::seed_from_u64(seed));
+        let mut target = Cluster::in_a_move(&mut StdRng::seed_from_u64(seed));
+        for pool in &mut target.pools {
+            pool["metadata"]["uid"] = json!("another");
+        }
+        for (here, there) in [(&source, &target), (&target, &source)] {
+            let both = elsewhere(here, there);
+            assert_eq!(both.len(), here.pools.len(), "seed {seed}");
+            let is_note = |(level, text): &(Level, String)| {
+                *level == Level::Note && text.contains("at rest in both")
+            };
+            assert!(both.iter().all(is_note), "seed {seed}: {both:?}");
+        }
+    }
+}
+
 #[test]
 fn what_could_not_be_read_ends_with_2() {
     let cluster = Cluster::with_one_claim("ipam.metal3.io");
     let mut reading = reading(&cluster);
-    let findings = look(&reading, ages());
+    let findings = look(&reading, None, ages());
     let report = Report::new(&reading, findings.clone(), now());
     assert_eq!(
         report.exit_code(),

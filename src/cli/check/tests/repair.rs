@@ -17,7 +17,7 @@ use crate::pool::Request;
 /// A report of a cluster, as it was stored so long ago.
 fn earlier(cluster: &Cluster, output: Output, ago: SignedDuration) -> Earlier {
     let reading = reading(cluster);
-    let report = Report::new(&reading, look(&reading, ages()), now() - ago);
+    let report = Report::new(&reading, look(&reading, None, ages()), now() - ago);
     Earlier::parse(&report.text(output).unwrap()).unwrap()
 }
 
