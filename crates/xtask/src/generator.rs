@@ -29,7 +29,7 @@ pub(crate) const GENERATORS: [Generator; 5] = [
     Generator {
         name: "docs",
         folders: &[],
-        files: |_| pages::files(),
+        files: pages::files,
     },
     Generator {
         name: "dashboards",

@@ -66,6 +66,9 @@ fn section(page: &mut String, command: &Command) -> fmt::Result {
         command.get_name(),
         about.lines().map(sentence).collect::<Vec<_>>().join("\n")
     )?;
+    if command.get_name() == "top" {
+        page.push_str("\n![The screen of metal3-ipam top](pictures/top.svg)\n");
+    }
     let own = |arg: &&Arg| !matches!(arg.get_id().as_str(), "help" | "version");
     let (hidden, shown): (Vec<&Arg>, Vec<&Arg>) = command
         .get_arguments()

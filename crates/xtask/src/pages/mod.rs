@@ -1,15 +1,21 @@
-//! The reference pages of the command line and of the kinds.
+//! The reference pages of the command line and of the kinds, and the picture of a screen.
 
 mod command_line;
 mod kinds;
+mod picture;
+
+use std::fs;
+use std::path::Path;
 
 use crate::Files;
 
-/// `docs/cli.md` and `docs/api.md`.
-pub(crate) fn files() -> anyhow::Result<Files> {
+/// `docs/cli.md`, `docs/api.md` and the picture of `docs/answers.md`.
+pub(crate) fn files(root: &Path) -> anyhow::Result<Files> {
+    let answers = fs::read_to_string(root.join("docs/answers.md"))?;
     Ok(Files::from([
         ("docs/cli.md".to_owned(), wrapped(&command_line::page()?)),
         ("docs/api.md".to_owned(), wrapped(&kinds::page()?)),
+        (picture::PATH.to_owned(), picture::svg(&answers)?),
     ]))
 }
 
