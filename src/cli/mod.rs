@@ -32,6 +32,7 @@ mod names;
 mod objects;
 mod options;
 mod ownership;
+mod place;
 mod preflight;
 mod progress;
 mod shell;

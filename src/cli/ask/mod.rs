@@ -44,9 +44,8 @@ pub(super) use self::why::Why;
 
 use self::answer::Answer;
 use super::objects::{Fed, Objects, Reader};
-use super::{connect, print};
+use super::print;
 use crate::api::{Address, AddressKey, Claim, ClaimKey, PoolKey, PoolObject};
-use crate::controller;
 
 /// What was read of a cluster, and each pool's state machine fed with it.
 #[derive(Debug, Default)]
@@ -153,16 +152,14 @@ impl Asked {
 
 /// The API server, and the namespace of the question; `None`: all.
 pub(super) async fn reach(target: &Target) -> anyhow::Result<(Client, Option<String>)> {
-    let config = connect::config(target.kubeconfig.as_deref(), target.context.as_deref()).await?;
-    let url = config.cluster_url.to_string();
-    let namespace = target.namespace(&config.default_namespace);
-    let client = controller::client(config)?;
-    let (_, served) = connect::greet(&client, &url).await?;
+    let cluster = target.place.reach().await?;
     anyhow::ensure!(
-        served,
-        "the API server at {url} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -"
+        cluster.has_pools,
+        "the API server at {} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -",
+        cluster.url
     );
-    Ok((client, namespace))
+    let namespace = target.namespace(&cluster.namespace);
+    Ok((cluster.client, namespace))
 }
 
 /// `IPClaim` and `IPAddressClaim`, and the short names that kubectl has for them.

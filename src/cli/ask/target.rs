@@ -1,20 +1,15 @@
 //! Which cluster a question is about, and how the answer is printed.
 
-use std::path::PathBuf;
-
 use clap::{Args, ValueEnum};
 
 use super::super::names;
+use super::super::place::Place;
 
 /// Which cluster and namespace.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Target {
-    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    pub(super) kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME", add = names::contexts())]
-    pub(super) context: Option<String>,
+    #[command(flatten)]
+    pub(super) place: Place,
     /// The namespace to look at. Default: that of the context.
     #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,

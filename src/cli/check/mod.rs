@@ -31,13 +31,12 @@ mod report;
 mod tests;
 mod view;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
 
 pub(super) use self::repair::Repair;
 
@@ -45,8 +44,8 @@ use self::finding::{Finding, Level, confirmed};
 use self::read::Reading;
 use self::report::Report;
 use self::view::View;
-use super::{connect, flags, print};
-use crate::controller;
+use super::place::{Form, Place, Reached};
+use super::{flags, names, print};
 
 /// Reads a running cluster and reports where its pools, claims and addresses contradict each other.
 ///
@@ -54,12 +53,8 @@ use crate::controller;
 /// are listed in docs/check.md.
 #[derive(Debug, Args)]
 pub(super) struct Check {
-    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// A second cluster, such as the other one of a clusterctl move: pools that both have are reported.
     #[arg(long, value_name = "FILE")]
     other_kubeconfig: Option<PathBuf>,
@@ -67,7 +62,7 @@ pub(super) struct Check {
     #[arg(long, value_name = "NAME", requires = "other_kubeconfig")]
     other_context: Option<String>,
     /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,
     /// What is younger than this counts as under way: a new address without its claim, a claim without an address, a deletion.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = flags::duration)]
@@ -80,18 +75,7 @@ pub(super) struct Check {
     confirm_after: Duration,
     /// How the report is printed.
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Output,
-}
-
-/// How the report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-    /// For programs and people.
-    Yaml,
+    output: Form,
 }
 
 /// When the objects are judged, and what is too young to be judged.
@@ -113,9 +97,9 @@ impl Ages {
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let here = Cluster::reach(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
-        let other = match &self.other_kubeconfig {
-            Some(file) => Some(Cluster::reach(Some(file), self.other_context.as_deref()).await?),
+        let here = self.place.reach().await?;
+        let other = match self.other() {
+            Some(other) => Some(other.reach().await?),
             None => None,
         };
         let namespace = self.namespace.as_deref();
@@ -136,16 +120,25 @@ impl Check {
         Ok(ExitCode::from(report.exit_code()))
     }
 
+    /// The second cluster.
+    fn other(&self) -> Option<Place> {
+        let kubeconfig = self.other_kubeconfig.clone()?;
+        Some(Place {
+            kubeconfig: Some(kubeconfig),
+            context: self.other_context.clone(),
+        })
+    }
+
     /// Reads the clusters and checks them. What could not be read of the second one is with what could not be read of the first.
     async fn look(
         &self,
-        here: &Cluster,
-        other: Option<&Cluster>,
+        here: &Reached,
+        other: Option<&Reached>,
         namespace: Option<&str>,
     ) -> (Reading, Vec<Finding>) {
-        let mut reading = here.read(namespace).await;
+        let mut reading = Reading::read(here, namespace).await;
         let other = match other {
-            Some(other) => Some(other.read(namespace).await),
+            Some(other) => Some(Reading::read(other, namespace).await),
             None => None,
         };
         let findings = look(&reading, other.as_ref(), self.ages());
@@ -164,26 +157,6 @@ impl Check {
             settled: signed(self.older_than),
             paused: signed(self.paused_longer_than),
         }
-    }
-}
-
-/// A cluster that is read.
-struct Cluster {
-    client: Client,
-    version: String,
-}
-
-impl Cluster {
-    async fn reach(kubeconfig: Option<&Path>, context: Option<&str>) -> anyhow::Result<Self> {
-        let config = connect::config(kubeconfig, context).await?;
-        let url = config.cluster_url.to_string();
-        let client = controller::client(config)?;
-        let (version, _) = connect::greet(&client, &url).await?;
-        Ok(Self { client, version })
-    }
-
-    async fn read(&self, namespace: Option<&str>) -> Reading {
-        Reading::read(&self.client, self.version.clone(), namespace).await
     }
 }
 

@@ -5,6 +5,7 @@ use kube::Client;
 use serde_json::Value;
 
 use super::super::objects::{Objects, Reader, words};
+use super::super::place::Reached;
 
 /// A cluster's objects at one moment.
 #[derive(Debug, Default)]
@@ -20,15 +21,15 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    pub(super) async fn read(client: &Client, version: String, namespace: Option<&str>) -> Self {
-        let mut reader = Reader::new(client);
+    pub(super) async fn read(cluster: &Reached, namespace: Option<&str>) -> Self {
+        let mut reader = Reader::new(&cluster.client);
         let objects = Objects::read(&mut reader, namespace).await;
         let strange = objects.strange.iter();
         let strange = strange.map(|(object, why)| format!("{object}: {why}"));
         let unread = reader.unread.into_iter().chain(strange).collect();
         Self {
-            version,
-            cluster: identity(client).await,
+            version: cluster.version.clone(),
+            cluster: identity(&cluster.client).await,
             namespace: namespace.map(str::to_owned),
             objects,
             unread,

@@ -18,14 +18,14 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::objects::Reader;
-use super::super::{connect, flags, print, table};
+use super::super::{flags, print, table};
 use super::earlier::Earlier;
 use super::finding::{Finding, Level};
 use super::read::Reading;
 use super::view::View;
-use super::{Ages, Output, catalog};
+use super::{Ages, Form, Place, catalog};
 use crate::api::{ClaimKey, Kind, PoolKey};
-use crate::controller::{self, Direct};
+use crate::controller::Direct;
 use crate::pool::{Effect, Request};
 
 /// Repairs what an earlier report of check and the cluster agree on now.
@@ -42,29 +42,22 @@ pub(in crate::cli) struct Repair {
     /// Show what would be written, and write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// The cluster to repair. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Leave alone what is younger than this.
     #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = flags::duration)]
     older_than: Duration,
     /// How the result is printed.
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Output,
+    output: Form,
 }
 
 impl Repair {
     pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
         let earlier = Earlier::read(&self.from)?;
-        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
-        let url = config.cluster_url.to_string();
-        let client = controller::client(config)?;
-        let (version, _) = connect::greet(&client, &url).await?;
+        let cluster = self.place.reach().await?;
         let namespace = earlier.namespace.as_deref();
-        let reading = Reading::read(&client, version, namespace).await;
+        let reading = Reading::read(&cluster, namespace).await;
         let ages = Ages {
             now: Timestamp::now(),
             settled: SignedDuration::try_from(self.older_than).unwrap_or(SignedDuration::MAX),
@@ -73,9 +66,9 @@ impl Repair {
         earlier.suits(reading.cluster.as_deref(), ages.now)?;
         let mut outcomes = plan(&reading, &earlier, ages);
         if !self.dry_run {
-            let direct = Direct::new(client.clone()).await;
+            let direct = Direct::new(cluster.client.clone()).await;
             let direct = direct.map_err(anyhow::Error::msg)?;
-            let mut reader = Reader::new(&client);
+            let mut reader = Reader::new(&cluster.client);
             for outcome in &mut outcomes {
                 outcome.carry_out(&direct, &mut reader).await;
             }
@@ -265,12 +258,8 @@ impl Repaired {
         }
     }
 
-    pub(super) fn text(&self, output: Output) -> anyhow::Result<String> {
-        Ok(match output {
-            Output::Table => self.table(),
-            Output::Json => format!("{:#}\n", self.value()),
-            Output::Yaml => serde_saphyr::to_string(&self.value())?,
-        })
+    pub(super) fn text(&self, output: Form) -> anyhow::Result<String> {
+        output.text(|| self.table(), || self.value())
     }
 
     fn table(&self) -> String {

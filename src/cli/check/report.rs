@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::super::table;
 use super::read::Reading;
-use super::{Finding, Level, Output};
+use super::{Finding, Form, Level};
 use crate::api::ClaimKind;
 
 /// All findings of a check, and how they are printed.
@@ -40,12 +40,8 @@ impl<'a> Report<'a> {
         self.findings.iter().filter(|f| f.level == level).count()
     }
 
-    pub(super) fn text(&self, output: Output) -> anyhow::Result<String> {
-        Ok(match output {
-            Output::Table => self.table(),
-            Output::Json => format!("{:#}\n", self.value()),
-            Output::Yaml => serde_saphyr::to_string(&self.value())?,
-        })
+    pub(super) fn text(&self, output: Form) -> anyhow::Result<String> {
+        output.text(|| self.table(), || self.value())
     }
 
     /// Claims by the name of their kind.

@@ -13,7 +13,7 @@ use super::catalog::{self, Check};
 use super::finding::{Finding, Level, confirmed};
 use super::read::Reading;
 use super::report::Report;
-use super::{Ages, Output, look};
+use super::{Ages, Form, look};
 
 /// Seeds of each corruption.
 const SEEDS: u64 = 20;
@@ -115,7 +115,7 @@ fn upstreams_duplicate_of_each_kind_names_both_objects() {
     assert!(message.contains(&twin), "{message}");
     let reading = reading(&cluster);
     let value = Report::new(&reading, findings.clone(), now());
-    let json: Value = serde_json::from_str(&value.text(Output::Json).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&value.text(Form::Json).unwrap()).unwrap();
     assert_eq!(json["findings"][0]["code"], "E1");
     assert_eq!(json["findings"][0]["object"]["uid"], "uid-a-p0-10-0-0-1");
     assert_eq!(json["findings"][0]["object"]["resourceVersion"], "1");
@@ -446,15 +446,15 @@ fn what_could_not_be_read_ends_with_2() {
         report.exit_code(),
         0,
         "{}",
-        report.text(Output::Table).unwrap()
+        report.text(Form::Table).unwrap()
     );
     reading.unread.push("IPClaims: forbidden".to_owned());
     let report = Report::new(&reading, findings, now());
     assert_eq!(report.exit_code(), 2);
-    let text = report.text(Output::Table).unwrap();
+    let text = report.text(Form::Table).unwrap();
     assert!(text.contains("\n  IPClaims: forbidden\n"), "{text}");
-    let json: Value = serde_json::from_str(&report.text(Output::Json).unwrap()).unwrap();
-    let yaml: Value = serde_saphyr::from_str(&report.text(Output::Yaml).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&report.text(Form::Json).unwrap()).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&report.text(Form::Yaml).unwrap()).unwrap();
     assert_eq!(json, yaml);
 }
 

@@ -22,16 +22,15 @@ mod report;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 
 use self::read::Survey;
 use self::report::Report;
-use super::{connect, print};
-use crate::controller;
+use super::place::{Form, Place};
+use super::{names, print};
 
 /// Reads a running cluster and reports what would change if the manager served it, and what stands in the way.
 ///
@@ -39,14 +38,10 @@ use crate::controller;
 /// be read, so that more may stand in the way.
 #[derive(Debug, Args)]
 pub(super) struct Preflight {
-    /// The cluster to read. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// The context of the kubeconfig to use. Default: its current one.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    place: Place,
     /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
-    #[arg(long, short = 'n', value_name = "NAMESPACE")]
+    #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,
     /// As the manager's flag: judge only objects whose label cluster.x-k8s.io/watch-filter has this value, and name the pools and
     /// claims that are not served. Default: all are served.
@@ -57,18 +52,7 @@ pub(super) struct Preflight {
     service_account: (String, String),
     /// How the report is printed.
     #[arg(long, short, value_name = "FORMAT", default_value = "table")]
-    output: Output,
-}
-
-/// How the report is printed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Output {
-    /// For people.
-    Table,
-    /// For programs.
-    Json,
-    /// For programs and people.
-    Yaml,
+    output: Form,
 }
 
 /// How much a finding matters.
@@ -126,12 +110,15 @@ impl Finding {
 
 impl Preflight {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
-        let url = config.cluster_url.to_string();
-        let client = controller::client(config)?;
-        let (version, _) = connect::greet(&client, &url).await?;
+        let cluster = self.place.reach().await?;
         let account = (&*self.service_account.0, &*self.service_account.1);
-        let survey = Survey::read(&client, version, self.namespace.as_deref(), account).await?;
+        let survey = Survey::read(
+            &cluster.client,
+            cluster.version,
+            self.namespace.as_deref(),
+            account,
+        )
+        .await?;
         let filter = self.watch_filter.as_deref();
         let report = look(&survey, filter, Timestamp::now());
         print(&report.text(self.output)?)?;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::super::place::Form;
 use super::super::table;
 use super::read::Survey;
 use super::rehearsal::Rehearsal;
-use super::{Finding, Level, Output};
+use super::{Finding, Level};
 use crate::api::ClaimKind;
 
 /// All findings of a preflight, and how they are printed.
@@ -65,12 +66,8 @@ impl Report {
         of_level.count()
     }
 
-    pub(super) fn text(&self, output: Output) -> anyhow::Result<String> {
-        Ok(match output {
-            Output::Table => self.table(),
-            Output::Json => format!("{:#}\n", self.value()),
-            Output::Yaml => serde_saphyr::to_string(&self.value())?,
-        })
+    pub(super) fn text(&self, output: Form) -> anyhow::Result<String> {
+        output.text(|| self.table(), || self.value())
     }
 
     fn table(&self) -> String {

@@ -4,9 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use super::super::objects::Objects;
+use super::super::place::Form;
 use super::read::Survey;
 use super::report::Report;
-use super::{Level, Output, look, rehearsal};
+use super::{Level, look, rehearsal};
 use crate::api::Kind;
 use crate::api::{Address, Claim, ClaimKind, PoolObject, WireObject, names};
 use crate::pool::{KindState, Kinds};
@@ -108,7 +109,7 @@ fn a_cluster_in_which_all_is_well() {
     let writes = &rehearsal::all(&survey.objects, None, now())[0].writes;
     let of_addresses = writes.keys().filter(|what| what.contains("address"));
     assert_eq!(of_addresses.count(), 0, "{writes:?}");
-    let text = report.text(Output::Table).unwrap();
+    let text = report.text(Form::Table).unwrap();
     assert!(
         text.starts_with(
             "Kubernetes v1.34.1: 1 IPPools, 0 IPAddressClaims, 1 IPClaims, 1 IPAddresses\n"
@@ -116,9 +117,9 @@ fn a_cluster_in_which_all_is_well() {
         "{text}"
     );
     assert!(text.ends_with("\n0 block, 0 warn, 0 to note\n"), "{text}");
-    let json: Value = serde_json::from_str(&report.text(Output::Json).unwrap()).unwrap();
+    let json: Value = serde_json::from_str(&report.text(Form::Json).unwrap()).unwrap();
     assert_eq!(json["findings"], json!([]));
-    let yaml: Value = serde_saphyr::from_str(&report.text(Output::Yaml).unwrap()).unwrap();
+    let yaml: Value = serde_saphyr::from_str(&report.text(Form::Yaml).unwrap()).unwrap();
     assert_eq!(json, yaml);
 }
 
@@ -474,7 +475,7 @@ fn what_could_not_be_read_is_told_and_ends_with_2() {
     only(&survey, Level::Blocks, "Unreadable");
     let report: Report = look(&survey, None, now());
     assert_eq!(report.exit_code(), 2);
-    let text = report.text(Output::Table).unwrap();
+    let text = report.text(Form::Table).unwrap();
     assert!(
         text.contains("Not read, so that more may stand in the way\n  Leases: forbidden\n"),
         "{text}"

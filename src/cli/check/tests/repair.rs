@@ -9,20 +9,20 @@ use super::super::catalog::{self, Check};
 use super::super::earlier::{BETWEEN, Earlier};
 use super::super::repair::{Fate, Outcome, Repaired, plan};
 use super::super::report::Report;
-use super::super::{Output, look};
+use super::super::{Form, look};
 use super::healthy::{Cluster, now};
 use super::{SEEDS, ages, bound, reading};
 use crate::pool::Request;
 
 /// A report of a cluster, as it was stored so long ago.
-fn earlier(cluster: &Cluster, output: Output, ago: SignedDuration) -> Earlier {
+fn earlier(cluster: &Cluster, output: Form, ago: SignedDuration) -> Earlier {
     let reading = reading(cluster);
     let report = Report::new(&reading, look(&reading, None, ages()), now() - ago);
     Earlier::parse(&report.text(output).unwrap()).unwrap()
 }
 
 fn outcomes(before: &Cluster, after: &Cluster) -> Vec<Outcome> {
-    let earlier = earlier(before, Output::Json, BETWEEN);
+    let earlier = earlier(before, Form::Json, BETWEEN);
     plan(&reading(after), &earlier, ages())
 }
 
@@ -160,7 +160,7 @@ fn what_one_report_alone_shows_is_not_repaired() {
 fn a_report_of_another_cluster_or_of_just_now_is_refused() {
     let cluster = Cluster::with_one_claim("ipam.metal3.io");
     let refusal = |ago, uid: Option<&str>| {
-        let earlier = earlier(&cluster, Output::Yaml, ago);
+        let earlier = earlier(&cluster, Form::Yaml, ago);
         let refusal = earlier.suits(uid, now());
         refusal.map_err(|why| why.to_string()).err()
     };
@@ -197,7 +197,7 @@ fn a_repair_ends_with_0_where_nothing_is_left() {
     assert_eq!(repaired(outcomes(&sound, &sound)).exit_code(), 0);
     let mut planned = repaired(outcomes(&leak, &leak));
     assert_eq!(planned.exit_code(), 1, "nothing is written yet");
-    let text = planned.text(Output::Table).unwrap();
+    let text = planned.text(Form::Table).unwrap();
     assert!(
         text.ends_with("1 errors: 1 would be repaired, 0 left\n"),
         "{text}"
@@ -206,7 +206,7 @@ fn a_repair_ends_with_0_where_nothing_is_left() {
     assert_eq!(planned.exit_code(), 0);
     planned.outcomes[0].fate = Fate::Failed("refused".to_owned());
     assert_eq!(planned.exit_code(), 2);
-    let json = planned.text(Output::Json).unwrap();
+    let json = planned.text(Form::Json).unwrap();
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["errors"][0]["result"], "Failed");
     assert_eq!(json["errors"][0]["repair"], "refused");

@@ -1,0 +1,80 @@
+//! Flags that the subcommands which read a cluster share: which cluster, and how a report is printed.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use kube::Client;
+use serde_json::Value;
+
+use super::{connect, names};
+use crate::controller;
+
+/// Which cluster.
+#[derive(Debug, Clone, Args)]
+pub(super) struct Place {
+    /// The cluster's kubeconfig. Default: $KUBECONFIG, the pod's service account, ~/.kube/config.
+    #[arg(long, value_name = "FILE")]
+    pub(super) kubeconfig: Option<PathBuf>,
+    /// The context of the kubeconfig to use. Default: its current one.
+    #[arg(long, value_name = "NAME", add = names::contexts())]
+    pub(super) context: Option<String>,
+}
+
+/// A cluster that answers.
+pub(super) struct Reached {
+    pub(super) client: Client,
+    /// Of the API server.
+    pub(super) url: String,
+    /// Of Kubernetes.
+    pub(super) version: String,
+    /// Whether it has our kinds.
+    pub(super) has_pools: bool,
+    /// That of the context.
+    pub(super) namespace: String,
+}
+
+impl Place {
+    /// Connects, and asks the API server for its version and for our kinds.
+    pub(super) async fn reach(&self) -> anyhow::Result<Reached> {
+        let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;
+        let (url, namespace) = (
+            config.cluster_url.to_string(),
+            config.default_namespace.clone(),
+        );
+        let client = controller::client(config)?;
+        let (version, has_pools) = connect::greet(&client, &url).await?;
+        Ok(Reached {
+            client,
+            url,
+            version,
+            has_pools,
+            namespace,
+        })
+    }
+}
+
+/// How a report is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Form {
+    /// For people.
+    Table,
+    /// For programs.
+    Json,
+    /// For programs and people.
+    Yaml,
+}
+
+impl Form {
+    /// The report in this form.
+    pub(super) fn text(
+        self,
+        table: impl FnOnce() -> String,
+        value: impl FnOnce() -> Value,
+    ) -> anyhow::Result<String> {
+        Ok(match self {
+            Self::Table => table(),
+            Self::Json => format!("{:#}\n", value()),
+            Self::Yaml => serde_saphyr::to_string(&value())?,
+        })
+    }
+}
