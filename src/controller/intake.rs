@@ -497,17 +497,21 @@ fn end(status: u16, body: &[u8]) -> End {
 
 /// The words of an answer other than 200.
 pub(crate) fn said_by_server(status: u16, body: &[u8]) -> String {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Status {
-        message: String,
-    }
-    let message = serde_json::from_slice::<Status>(body)
-        .unwrap_or_default()
-        .message;
+    let message = message_of(body);
     match status {
         401 => format!("the server does not accept our credentials ({message})"),
         403 => format!("a right to list and watch is missing: {message}"),
         _ => format!("the server answered {status}: {message}"),
     }
+}
+
+/// The message of the Status that an answer carries; empty where it carries none.
+pub(crate) fn message_of(body: &[u8]) -> String {
+    #[derive(Deserialize, Default)]
+    #[serde(default)]
+    struct Status {
+        message: String,
+    }
+    let status = serde_json::from_slice::<Status>(body);
+    status.unwrap_or_default().message
 }

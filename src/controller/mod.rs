@@ -60,7 +60,7 @@ pub use clock::Clock;
 pub(crate) use direct::Direct;
 pub(crate) use discovery::version_of;
 pub use facts::LiveFacts;
-pub(crate) use intake::said_by_server;
+pub(crate) use intake::{message_of, said_by_server};
 pub use lease::LeaseError;
 pub(crate) use pages::{Missing, Pages};
 pub(crate) use reading::{Event, Unreadable, event};

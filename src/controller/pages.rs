@@ -23,6 +23,8 @@ pub(crate) struct Pages {
     size: usize,
     /// The most bytes that one may have.
     bytes: usize,
+    /// A field selector; `None`: all objects.
+    selector: Option<String>,
 }
 
 /// Why there is no page.
@@ -46,7 +48,18 @@ impl Pages {
             kind,
             size: PAGE,
             bytes,
+            selector: None,
         }
+    }
+
+    /// Pages of so many objects.
+    pub(crate) fn sized(self, size: usize) -> Self {
+        Self { size, ..self }
+    }
+
+    /// Only the objects that a field selector selects.
+    pub(crate) fn selecting(self, selector: Option<String>) -> Self {
+        Self { selector, ..self }
     }
 
     /// The page of the collection that begins at `next`; the first one when that is empty.
@@ -56,6 +69,10 @@ impl Pages {
             if !next.is_empty() {
                 target.push_str("&continue=");
                 target.extend(transport::escape(next));
+            }
+            if let Some(selector) = &self.selector {
+                target.push_str("&fieldSelector=");
+                target.extend(transport::escape(selector));
             }
             let reply =
                 transport::send(&self.client, Call::get(target), PATIENCE, self.bytes).await;

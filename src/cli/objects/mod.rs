@@ -2,8 +2,8 @@
 //! questions about them.
 //!
 //! ```text
-//!   reader.rs   lists, page by page; what cannot be read is remembered
-//!      v
+//!   reader.rs   lists, page by page with the manager's own requests; what cannot be read is remembered
+//!      v        the kinds beside each other
 //!   Objects     of the neutral types of `api`
 //!      v
 //!   fed.rs      each pool's own state machine, given its objects as the manager would be; nothing that it asks for is sent
@@ -13,6 +13,8 @@
 mod beside;
 mod fed;
 mod reader;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -20,6 +22,7 @@ use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
+use tokio_util::task::AbortOnDropHandle;
 
 pub(super) use self::beside::Beside;
 pub(super) use self::fed::{Births, Fed, Parts};
@@ -28,6 +31,7 @@ use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault,
     WireObject, names, names_our_pool,
 };
+use crate::controller::Unreadable;
 use crate::pool::{KindState, Kinds};
 
 /// What begins the labels by which `clusterctl move` takes an object along.
@@ -52,21 +56,18 @@ pub(super) struct Objects {
 }
 
 impl Objects {
-    /// Reads all of them; what could not be read is in the reader.
+    /// Reads all of them, the kinds beside each other; what could not be read is in the reader.
     pub(super) async fn read(reader: &mut Reader<'_>, namespace: Option<&str>) -> Self {
-        let mut objects = Self::default();
-        objects.read_pools(reader, namespace).await;
-        for kind in ClaimKind::ALL {
-            let claims = objects.of(reader, Kind::Claims(kind), namespace, None);
-            for claim in claims.await {
-                objects.add_claim(kind, claim);
-            }
-            let addresses = objects.of(reader, Kind::Addresses(kind), namespace, None);
-            for address in addresses.await {
-                objects.add_address(kind, address);
-            }
-        }
-        objects
+        let [metal3, capi] = ClaimKind::ALL;
+        let kinds = [
+            Kind::Pools,
+            Kind::Clusters,
+            Kind::Claims(metal3),
+            Kind::Addresses(metal3),
+            Kind::Claims(capi),
+            Kind::Addresses(capi),
+        ];
+        Self::of(reader, namespace, kinds.map(|kind| (kind, None))).await
     }
 
     /// Reads the address objects that have an address, written as usual, their claims, and all pools and Clusters. Of the kinds
@@ -76,16 +77,17 @@ impl Objects {
         namespace: Option<&str>,
         address: IpAddr,
     ) -> Self {
-        let mut objects = Self::default();
-        objects.read_pools(reader, namespace).await;
         let selector = format!("spec.address={address}");
+        let [metal3, capi] = ClaimKind::ALL;
+        let kinds = [
+            (Kind::Pools, None),
+            (Kind::Clusters, None),
+            (Kind::Addresses(metal3), Some(selector.clone())),
+            (Kind::Addresses(capi), Some(selector)),
+        ];
+        let mut objects = Self::of(reader, namespace, kinds).await;
         for kind in ClaimKind::ALL {
-            let (claims, addresses) = (Kind::Claims(kind), Kind::Addresses(kind));
-            let found = objects.of(reader, addresses, namespace, Some(&selector));
-            for object in found.await {
-                objects.add_address(kind, object);
-            }
-            objects.kinds[claims] = objects.kinds[addresses];
+            objects.kinds[Kind::Claims(kind)] = objects.kinds[Kind::Addresses(kind)];
         }
         objects
             .addresses
@@ -106,14 +108,96 @@ impl Objects {
         objects
     }
 
-    async fn read_pools(&mut self, reader: &mut Reader<'_>, namespace: Option<&str>) {
-        for pool in self.of(reader, Kind::Pools, namespace, None).await {
-            self.pools.push(PoolObject::read(pool));
+    /// Reads kinds beside each other, each as a task with at most one page in memory. With a selector, those that it selects.
+    async fn of<const N: usize>(
+        reader: &mut Reader<'_>,
+        namespace: Option<&str>,
+        kinds: [(Kind, Option<String>); N],
+    ) -> Self {
+        let tasks = kinds.map(|(kind, selector)| {
+            let client = reader.client.clone();
+            let namespace = namespace.map(str::to_owned);
+            let take = move |objects: &mut Self, page| objects.add_page(kind, page);
+            let read = async move {
+                reader::each_page(&client, kind, namespace.as_deref(), selector, take).await
+            };
+            (kind, AbortOnDropHandle::new(tokio::spawn(read)))
+        });
+        let mut objects = Self::default();
+        for (kind, task) in tasks {
+            let list = match task.await {
+                Ok(list) => list,
+                Err(panic) => Err(format!("{kind}: the task that read it ended: {panic}")),
+            };
+            let list = list.unwrap_or_else(|why| {
+                reader.unread.push(why);
+                None
+            });
+            objects.kinds[kind] = match list {
+                Some(_) => KindState::Listed,
+                None => KindState::Absent,
+            };
+            objects.append(list.unwrap_or_default());
         }
-        for cluster in self.of(reader, Kind::Clusters, namespace, None).await {
-            let facts = ClusterFacts::read("", &cluster);
-            let namespace = cluster.metadata.namespace.to_string();
-            self.clusters.push((namespace, facts));
+        objects
+    }
+
+    /// Takes in what was read of another kind. Lists are moved, not copied, where nothing was read of their sort before.
+    fn append(&mut self, other: Self) {
+        fn join<T>(all: &mut Vec<T>, mut more: Vec<T>) {
+            if all.is_empty() {
+                *all = more;
+            } else {
+                all.append(&mut more);
+            }
+        }
+        let Self {
+            pools,
+            claims,
+            addresses,
+            clusters,
+            kinds: _,
+            strange,
+            mut moved,
+            mut spelled,
+        } = other;
+        join(&mut self.pools, pools);
+        join(&mut self.claims, claims);
+        join(&mut self.addresses, addresses);
+        join(&mut self.clusters, clusters);
+        join(&mut self.strange, strange);
+        self.moved.append(&mut moved);
+        self.spelled.append(&mut spelled);
+    }
+
+    /// Takes in the objects of a page; those that cannot be understood are remembered.
+    fn add_page(&mut self, kind: Kind, page: Vec<Result<WireObject, Unreadable>>) {
+        for object in page {
+            match object {
+                Ok(object) => self.add(kind, object),
+                Err(unreadable) => {
+                    let name = match &unreadable.name {
+                        Some(name) if name.namespace.is_empty() => name.name.to_string(),
+                        Some(name) => format!("{}/{}", name.namespace, name.name),
+                        None => "?".to_owned(),
+                    };
+                    let name = format!("{} {name}", word(kind));
+                    self.strange.push((name, unreadable.error));
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, kind: Kind, object: WireObject) {
+        match kind {
+            Kind::Pools => self.pools.push(PoolObject::read(object)),
+            Kind::Claims(kind) => self.add_claim(kind, object),
+            Kind::Addresses(kind) => self.add_address(kind, object),
+            Kind::Clusters => {
+                let facts = ClusterFacts::read("", &object);
+                let namespace = object.metadata.namespace.to_string();
+                self.clusters.push((namespace, facts));
+            }
         }
     }
 
@@ -149,30 +233,6 @@ impl Objects {
             self.spelled.insert(key, text);
         }
         self.addresses.push(address);
-    }
-
-    /// The objects of a kind, of those that the selector selects; those that cannot be understood are remembered.
-    async fn of(
-        &mut self,
-        reader: &mut Reader<'_>,
-        kind: Kind,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-    ) -> Vec<WireObject> {
-        let read = |value: Value| read(kind, value);
-        let list = reader.kind(kind, namespace, selector, read).await;
-        self.kinds[kind] = match list {
-            Some(_) => KindState::Listed,
-            None => KindState::Absent,
-        };
-        let mut objects = Vec::new();
-        for object in list.unwrap_or_default() {
-            match object {
-                Ok(object) => objects.push(object),
-                Err(strange) => self.strange.push(strange),
-            }
-        }
-        objects
     }
 
     /// The object; one that cannot be understood is remembered.

@@ -5,11 +5,14 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::api::Kind;
-use crate::controller::version_of;
+use crate::api::{Kind, WireObject};
+use crate::controller::{Missing, PAGE_BYTES, Pages, Unreadable, message_of, version_of};
 
-/// Objects on a page.
-const PAGE: usize = 500;
+/// Objects on a page of this program's kinds, about 3 MiB: a list of 100,000 takes 50 requests. The manager asks for fewer, since it
+/// works meanwhile.
+pub(super) const PAGE: usize = 2000;
+/// Objects on a page of other kinds, which are not cut down as they are read.
+const VALUES_PAGE: usize = 500;
 
 #[derive(Deserialize)]
 struct List {
@@ -41,28 +44,13 @@ impl<'a> Reader<'a> {
 
     /// All objects at a path, as they are stored. `None`: there is no such kind, or it could not be read, which is remembered.
     pub(in crate::cli) async fn list(&mut self, path: &str, what: &str) -> Option<Vec<Value>> {
-        self.each(path, what, None, |value| value).await
-    }
-
-    /// As [`Self::list`], with each object cut down to what is wanted of it before the next page is asked for. A server that does not
-    /// know the field of the selector is asked for all objects.
-    async fn each<T>(
-        &mut self,
-        path: &str,
-        what: &str,
-        mut selector: Option<&str>,
-        read: impl Fn(Value) -> T,
-    ) -> Option<Vec<T>> {
         let mut objects = Vec::new();
         let mut more = String::new();
         loop {
             let mut query = form_urlencoded::Serializer::new(String::new());
-            query.append_pair("limit", &PAGE.to_string());
+            query.append_pair("limit", &VALUES_PAGE.to_string());
             if !more.is_empty() {
                 query.append_pair("continue", &more);
-            }
-            if let Some(selector) = selector {
-                query.append_pair("fieldSelector", selector);
             }
             let request = Request::get(format!("{path}?{}", query.finish())).body(Vec::new());
             let page: kube::Result<List> = match request {
@@ -71,7 +59,7 @@ impl<'a> Reader<'a> {
             };
             match page {
                 Ok(page) => {
-                    objects.extend(page.items.into_iter().map(&read));
+                    objects.extend(page.items);
                     if page.metadata.more.is_empty() {
                         return Some(objects);
                     }
@@ -79,11 +67,6 @@ impl<'a> Reader<'a> {
                 }
                 Err(kube::Error::Api(status)) if status.code == 404 && more.is_empty() => {
                     return None;
-                }
-                Err(kube::Error::Api(status)) if status.code == 400 && selector.is_some() => {
-                    selector = None;
-                    objects.clear();
-                    more.clear();
                 }
                 // The list grew old while it was read: anew, from the first page.
                 Err(kube::Error::Api(status)) if status.code == 410 && !more.is_empty() => {
@@ -98,20 +81,6 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// All objects of a kind, in the version that the manager would read; with a selector those that it selects, or all where the
-    /// server does not know its field. `None`: there is no such kind in such a version, or it could not be read, which is
-    /// remembered.
-    pub(super) async fn kind<T>(
-        &mut self,
-        kind: Kind,
-        namespace: Option<&str>,
-        selector: Option<&str>,
-        read: impl Fn(Value) -> T,
-    ) -> Option<Vec<T>> {
-        let path = self.path(kind, namespace).await?;
-        self.each(&path, &kind.to_string(), selector, read).await
-    }
-
     /// One object; `None`: there is none, or it could not be read, which is remembered.
     pub(in crate::cli) async fn object(
         &mut self,
@@ -119,7 +88,13 @@ impl<'a> Reader<'a> {
         namespace: &str,
         name: &str,
     ) -> Option<Value> {
-        let path = self.path(kind, Some(namespace)).await?;
+        let path = match path(self.client, kind, Some(namespace)).await {
+            Ok(path) => path?,
+            Err(why) => {
+                self.unread.push(why);
+                return None;
+            }
+        };
         let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
         let object = match Request::get(format!("{path}/{name}")).body(Vec::new()) {
             Ok(request) => self.client.request(request).await,
@@ -134,22 +109,80 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
 
-    /// The path of a kind's objects, in the version that the manager would read.
-    async fn path(&mut self, kind: Kind, namespace: Option<&str>) -> Option<String> {
-        let version = match version_of(self.client, kind).await {
-            Ok(version) => version?,
-            Err(why) => {
-                self.unread.push(format!("the version of {kind}: {why}"));
-                return None;
+/// Reads the objects of a kind, in the version that the manager would read, page by page; `take` takes in each page before the next is
+/// asked for. With a selector, of those that it selects, or of all where the server does not know its field. What was taken is dropped
+/// and read anew where the list grew too old while it was read.
+///
+/// `None`: there is no such kind in such a version.
+///
+/// # Errors
+/// Why it could not be read, in the server's words where it answered.
+pub(super) async fn each_page<T: Default>(
+    client: &Client,
+    kind: Kind,
+    namespace: Option<&str>,
+    mut selector: Option<String>,
+    take: impl Fn(&mut T, Vec<Result<WireObject, Unreadable>>),
+) -> Result<Option<T>, String> {
+    let Some(path) = path(client, kind, namespace).await? else {
+        return Ok(None);
+    };
+    let mut taken = T::default();
+    let mut next = String::new();
+    let begun = |selector: Option<String>| {
+        let pages = Pages::new(client.clone(), kind, PAGE_BYTES);
+        pages.sized(PAGE).selecting(selector)
+    };
+    let mut pages = begun(selector.clone());
+    loop {
+        match pages.page(&path, &next).await {
+            Ok(page) => {
+                take(&mut taken, page.objects);
+                if page.next.is_empty() {
+                    return Ok(Some(taken));
+                }
+                next = page.next;
             }
-        };
-        let (group, plural) = (kind.group(), kind.plural());
-        Some(match namespace {
-            Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
-            None => format!("/apis/{group}/{version}/{plural}"),
-        })
+            Err(Missing::Answer { status: 404, .. }) if next.is_empty() => return Ok(None),
+            Err(Missing::Answer { status: 400, .. }) if selector.is_some() => {
+                selector = None;
+                pages = begun(None);
+                taken = T::default();
+                next.clear();
+            }
+            // The list grew old while it was read: anew, from the first page.
+            Err(Missing::Answer { status: 410, .. }) if !next.is_empty() => {
+                taken = T::default();
+                next.clear();
+            }
+            Err(Missing::Answer { status, body }) => {
+                let message = message_of(&body);
+                return Err(if message.is_empty() {
+                    format!("{kind}: the server answered {status}")
+                } else {
+                    format!("{kind}: {message}")
+                });
+            }
+            Err(Missing::Failed(why)) => return Err(format!("{kind}: {why}")),
+        }
     }
+}
+
+/// The path of a kind's objects, in the version that the manager would read. `None`: there is none.
+async fn path(
+    client: &Client,
+    kind: Kind,
+    namespace: Option<&str>,
+) -> Result<Option<String>, String> {
+    let version = version_of(client, kind).await;
+    let version = version.map_err(|why| format!("the version of {kind}: {why}"))?;
+    let (group, plural) = (kind.group(), kind.plural());
+    Ok(version.map(|version| match namespace {
+        Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
+        None => format!("/apis/{group}/{version}/{plural}"),
+    }))
 }
 
 /// The server's message, or why there was no answer.
