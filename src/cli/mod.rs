@@ -32,6 +32,7 @@ mod names;
 mod objects;
 mod options;
 mod ownership;
+mod paint;
 mod place;
 mod preflight;
 mod progress;

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use kube::Client;
 use serde_json::Value;
 
-use super::{connect, names};
+use super::{connect, names, paint};
 use crate::controller;
 
 /// Which cluster.
@@ -18,6 +18,9 @@ pub(super) struct Place {
     /// The context of the kubeconfig to use. Default: its current one.
     #[arg(long, value_name = "NAME", add = names::contexts())]
     pub(super) context: Option<String>,
+    /// No colours, as without a terminal or with the variable NO_COLOR.
+    #[arg(long)]
+    pub(super) no_color: bool,
 }
 
 /// A cluster that answers.
@@ -34,6 +37,20 @@ pub(super) struct Reached {
 }
 
 impl Place {
+    /// Whether what is printed for people has colours.
+    pub(super) fn has_colours(&self) -> bool {
+        !self.no_color && paint::is_wanted()
+    }
+
+    /// The text as it is printed: a table for people with colours, where they are wanted.
+    pub(super) fn painted(&self, text: String, is_table: bool) -> String {
+        if is_table && self.has_colours() {
+            paint::table(&text)
+        } else {
+            text
+        }
+    }
+
     /// Connects, and asks the API server for its version and for our kinds.
     pub(super) async fn reach(&self) -> anyhow::Result<Reached> {
         let config = connect::config(self.kubeconfig.as_deref(), self.context.as_deref()).await?;

@@ -44,6 +44,7 @@ pub(super) use self::why::Why;
 
 use self::answer::Answer;
 use super::objects::{Fed, Objects, Reader};
+use super::place::Place;
 use super::print;
 use crate::api::{Address, AddressKey, Claim, ClaimKey, PoolKey, PoolObject};
 
@@ -88,6 +89,7 @@ impl Sight {
 
 /// A cluster that questions are asked about.
 struct Asked {
+    place: Place,
     client: Client,
     /// The namespace of the question; `None`: all.
     namespace: Option<String>,
@@ -103,7 +105,7 @@ impl Asked {
         let mut reader = Reader::new(&client);
         let objects = Objects::read(&mut reader, namespace.as_deref()).await;
         let unread = std::mem::take(&mut reader.unread);
-        Ok(Self::new(client, namespace, objects, unread))
+        Ok(Self::new(target, client, namespace, objects, unread))
     }
 
     /// Reads what an address is about: where an object has it, that and its claim; else everything, since a claim may be about to
@@ -117,10 +119,11 @@ impl Asked {
             objects = Objects::read(&mut reader, namespace.as_deref()).await;
         }
         let unread = std::mem::take(&mut reader.unread);
-        Ok(Self::new(client, namespace, objects, unread))
+        Ok(Self::new(target, client, namespace, objects, unread))
     }
 
     fn new(
+        target: &Target,
         client: Client,
         namespace: Option<String>,
         objects: Objects,
@@ -129,6 +132,7 @@ impl Asked {
         let strange = objects.strange.iter();
         unread.extend(strange.map(|(object, why)| format!("{object}: {why}")));
         Self {
+            place: target.place.clone(),
             client,
             namespace,
             sight: Sight::new(objects, Timestamp::now()),
@@ -138,7 +142,8 @@ impl Asked {
 
     /// Prints the answer. Exit code 0: answered; 1: there is no such object; 2: not everything could be read.
     fn finish(&self, answer: &Answer, output: Output) -> anyhow::Result<ExitCode> {
-        print(&answer.text(output)?)?;
+        let is_table = matches!(output, Output::Table | Output::Wide);
+        print(&self.place.painted(answer.text(output)?, is_table))?;
         for what in &self.unread {
             eprintln!("metal3-ipam: not read, so the answer may lack something: {what}");
         }

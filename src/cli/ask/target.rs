@@ -9,7 +9,7 @@ use super::super::place::Place;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Target {
     #[command(flatten)]
-    pub(super) place: Place,
+    pub(in crate::cli) place: Place,
     /// The namespace to look at. Default: that of the context.
     #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,

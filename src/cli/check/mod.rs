@@ -116,7 +116,8 @@ impl Check {
             findings = confirmed(&findings, later);
         }
         let report = Report::new(&reading, findings, Timestamp::now());
-        print(&report.text(self.output)?)?;
+        let text = report.text(self.output)?;
+        print(&self.place.painted(text, self.output == Form::Table))?;
         Ok(ExitCode::from(report.exit_code()))
     }
 
@@ -126,6 +127,7 @@ impl Check {
         Some(Place {
             kubeconfig: Some(kubeconfig),
             context: self.other_context.clone(),
+            no_color: self.place.no_color,
         })
     }
 

@@ -80,7 +80,8 @@ impl Repair {
             now: ages.now,
             unread: reading.unread,
         };
-        print(&result.text(self.output)?)?;
+        let text = result.text(self.output)?;
+        print(&self.place.painted(text, self.output == Form::Table))?;
         Ok(ExitCode::from(result.exit_code()))
     }
 }

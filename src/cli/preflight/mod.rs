@@ -121,7 +121,8 @@ impl Preflight {
         .await?;
         let filter = self.watch_filter.as_deref();
         let report = look(&survey, filter, Timestamp::now());
-        print(&report.text(self.output)?)?;
+        let text = report.text(self.output)?;
+        print(&self.place.painted(text, self.output == Form::Table))?;
         Ok(ExitCode::from(report.exit_code()))
     }
 }

@@ -23,8 +23,8 @@ use crate::api::PoolKey;
 
 /// Shows pools on a live screen: how full they are, how many claims wait and how fast claims become bound, the worst first.
 ///
-/// Enter opens a pool, `?` lists the keys, `q` quits. Nothing is written. The variable `NO_COLOR` turns colours off. Without a
-/// terminal: `metal3-ipam pools -w`.
+/// Enter opens a pool, `?` lists the keys, `q` quits. Nothing is written. Without a terminal: `metal3-ipam
+/// pools -w`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Top {
     #[command(flatten)]
@@ -40,15 +40,14 @@ impl Top {
         let (client, namespace) = reach(&self.target).await?;
         let stop = signals::shutdown()?;
         let live = Live::start(&client, namespace.as_deref());
-        let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let top = Running {
             live,
             screen: Screen::default(),
             view: View::default(),
-            paint: if is_plain {
-                Paint::Plain
-            } else {
+            paint: if self.target.place.has_colours() {
                 Paint::Colours
+            } else {
+                Paint::Plain
             },
         };
         let mut held = HeldTerminal::take()?;
