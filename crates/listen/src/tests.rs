@@ -151,12 +151,16 @@ async fn a_client_that_reads_nothing_goes_and_one_that_reads_stays() {
     assert_eq!(ends.recv().await, Some(io::ErrorKind::TimedOut));
     assert_eq!(connections.closed(Closed::Unread), 1);
 
-    // Far longer than the time in which it has to read something.
+    // Far longer than the time in which it has to read something. Each time it reads more than the system keeps for the two of
+    // them, so that the server writes again.
     let mut reads = TcpStream::connect(addr).await.unwrap();
-    let mut some = vec![0; 1 << 20];
-    for _ in 0..20 {
-        sleep(LIMITS.unread / 4).await;
+    let mut some = vec![0; 16 << 20];
+    for _ in 0..6 {
+        sleep(LIMITS.unread / 2).await;
+        // The system takes time of its own: while it does, none may be skipped.
+        tokio::time::resume();
         reads.read_exact(&mut some).await.unwrap();
+        tokio::time::pause();
     }
     assert!(ends.try_recv().is_err());
     stop.cancel();
