@@ -48,6 +48,8 @@ checks! {
         "see whether the manager runs: it writes the counts anew; nothing is allocated by them";
     INDEXES = "E15" "IndexesDiffer":
         "see whether the manager runs: it writes status.indexes anew; nothing is allocated by it";
+    NOT_SERVED = "E16" "ClaimNotServed":
+        "see whether the manager runs, leads and has its rights: an address is free for the claim, and it was not given";
     PROMISED = "E17" "PreAllocationHeld":
         "delete the claim that holds the address, or promise another one; until then the promised claim waits";
     STATUS_SIZE = "E18" "StatusNearLimit":

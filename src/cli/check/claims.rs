@@ -110,10 +110,18 @@ fn deletion(view: &View<'_>, claim: &Claim) -> Option<Finding> {
     Some(Finding::new(catalog::STUCK_DELETION, level, claim, text))
 }
 
-/// N7: a claim that has waited for long, with the reason that it shows.
+/// E16 and N7: a claim that has waited for long: though an address is free for it, or with the reason that it shows.
 fn waits(view: &View<'_>, claim: &Claim, addresses: &[&Address]) -> Option<Finding> {
     if claim.published.is_some() || !view.is_settled(&claim.meta) {
         return None;
+    }
+    if addresses.is_empty() && view.is_next(claim) && !view.is_claim_at_rest(claim) {
+        let text = format!(
+            "was created at {} and has no address, though IPPool {} has one for it",
+            claim.meta.created(),
+            claim.pool_key()
+        );
+        return Some(Finding::new(catalog::NOT_SERVED, Level::Error, claim, text));
     }
     let level = if view.is_claim_at_rest(claim) {
         Level::Note

@@ -74,10 +74,11 @@ impl Earlier {
         }
     }
 
-    /// Whether the report has this error, of the same objects in the same versions.
+    /// Whether the report has this error, of the same object in the same version and with the same others. These, such as a pool
+    /// whose status is written all the time, may have another version: nothing is written to them.
     pub(super) fn has(&self, finding: &Finding) -> bool {
         self.findings.iter().any(|known| {
-            let others = |of: &Subject| finding.others.contains(of);
+            let others = |of: &Subject| finding.others.iter().any(|other| other.is(of));
             known.code == finding.check.code
                 && known.level == Level::Error.name()
                 && known.object == finding.subject

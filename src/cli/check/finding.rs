@@ -77,6 +77,15 @@ impl Subject {
             version: meta.resource_version.clone(),
         }
     }
+
+    /// Whether it is the same object, in whatever version.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let version = other.version.clone();
+        Self {
+            version,
+            ..self.clone()
+        } == *other
+    }
 }
 
 impl std::fmt::Display for Subject {

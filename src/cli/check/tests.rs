@@ -327,12 +327,30 @@ fn warnings_of_pools() {
     });
     names(catalog::STUCK_CLAIM, Level::Warning, |cluster, rng| {
         let (claim, address) = bound(cluster, rng);
+        let pool = cluster.pool_of(address);
+        cluster.pools[pool]["spec"]["pools"] = json!([]);
         cluster.addresses.remove(address);
         let condition = json!({"type": "Ready", "status": "False", "reason": "PoolExhausted", "message": "full",
             "lastTransitionTime": ago(20)});
         cluster.claims[claim].1["status"] = json!({"conditions": [condition]});
         cluster.claim_name(claim)
     });
+}
+
+#[test]
+fn e16_a_claim_that_is_not_served_though_an_address_is_free() {
+    for finalizers in [json!([]), Value::Null] {
+        names(catalog::NOT_SERVED, Level::Error, |cluster, rng| {
+            let (claim, address) = bound(cluster, rng);
+            cluster.addresses.remove(address);
+            let claim_object = &mut cluster.claims[claim].1;
+            claim_object["status"] = json!({});
+            if !finalizers.is_null() {
+                claim_object["metadata"]["finalizers"] = finalizers.clone();
+            }
+            cluster.claim_name(claim)
+        });
+    }
 }
 
 /// Of a Cluster that is paused for a move: the source while it is emptied, the target while it fills.

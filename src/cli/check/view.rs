@@ -8,7 +8,7 @@ use jiff::SignedDuration;
 use super::super::objects::{Beside, Fed, Objects};
 use super::Ages;
 use crate::api::{Address, Claim, ClaimKind, Meta, PoolKey, PoolObject, names};
-use crate::pool::Input;
+use crate::pool::{Effect, Input, Request};
 
 /// Kind, namespace and name of a claim or an address object.
 type Key = (ClaimKind, Arc<str>, Arc<str>);
@@ -31,6 +31,8 @@ pub(super) struct View<'a> {
     paused: BTreeSet<(&'a str, &'a str)>,
     /// Namespaces from which `clusterctl move` deletes.
     emptied: BTreeSet<&'a str>,
+    /// Claims that their pools would give an address now.
+    next: BTreeSet<Key>,
 }
 
 impl<'a> View<'a> {
@@ -52,6 +54,7 @@ impl<'a> View<'a> {
             let then = ages.now.saturating_add(LATER).unwrap_or(ages.now);
             pool.effects.extend(pool.pool.step(Input::Tick, then));
         }
+        let next = fed.iter().flat_map(next).collect();
         let claims = objects.claims.iter();
         let addresses = objects.addresses.iter();
         Self {
@@ -69,6 +72,7 @@ impl<'a> View<'a> {
             of_claims,
             paused: paused.map(|(ns, facts)| (&**ns, &*facts.name)).collect(),
             emptied: moving.map(|meta| &*meta.namespace).collect(),
+            next,
         }
     }
 
@@ -109,6 +113,12 @@ impl<'a> View<'a> {
     pub(super) fn claimed(&self) -> impl Iterator<Item = (&'a Claim, Vec<&'a Address>)> {
         let claims = self.objects.claims.iter();
         claims.map(|claim| (claim, self.of_claim(claim)))
+    }
+
+    /// Whether the claim's pool would give it an address now.
+    pub(super) fn is_next(&self, claim: &Claim) -> bool {
+        let (namespace, name) = (claim.meta.namespace.clone(), claim.meta.name.clone());
+        self.next.contains(&(claim.kind, namespace, name))
     }
 
     /// Whether an object is older than what counts as under way.
@@ -155,6 +165,23 @@ impl<'a> View<'a> {
             || metas.any(|meta| meta.has_annotation(names::PAUSED_ANNOTATION))
             || self.emptied.contains(namespace)
     }
+}
+
+/// The claims for which a pool asks for an address object, or for our finalizer before that (R1).
+fn next(fed: &Fed) -> Vec<Key> {
+    let is_free = fed.pool.snapshot().available > 0;
+    let claim = |effect: &Effect| match effect {
+        Effect::Request(_, Request::CreateAddress(new)) => Some((new.kind, new.claim.clone())),
+        Effect::Request(_, Request::ClaimFinalizers { key, .. }) if is_free => {
+            Some((key.kind, key.name.clone()))
+        }
+        _ => None,
+    };
+    let claims = fed.effects.iter().filter_map(claim);
+    let namespace = &fed.key.namespace;
+    claims
+        .map(|(kind, name)| (kind, namespace.clone(), name))
+        .collect()
 }
 
 fn cluster_of(pool: Option<&PoolObject>) -> Option<&str> {

@@ -130,6 +130,20 @@ fn duplicates_are_named_and_never_moved() {
 }
 
 #[test]
+fn a_pool_whose_status_is_written_does_not_keep_its_addresses_from_being_repaired() {
+    let corrupted = |version: &str| {
+        let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+        cluster.addresses[0].1["metadata"]["ownerReferences"][1]["uid"] = json!("another");
+        cluster.pools[0]["metadata"]["resourceVersion"] = json!(version);
+        cluster
+    };
+    let outcomes = outcomes(&corrupted("8"), &corrupted("9"));
+    let of_owner = outcomes.iter().find(|o| o.finding.check == catalog::OWNER);
+    let fate = &of_owner.unwrap().fate;
+    assert!(matches!(fate, Fate::Planned(_)), "{fate:?}");
+}
+
+#[test]
 fn what_one_report_alone_shows_is_not_repaired() {
     let sound = Cluster::with_one_claim("ipam.metal3.io");
     let leak = || {
