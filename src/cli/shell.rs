@@ -76,7 +76,7 @@ pub(super) fn completes_for_kubectl() -> Option<ExitCode> {
     Some(print(&lines).unwrap_or(ExitCode::FAILURE))
 }
 
-/// Answers a shell that asks what could come next, and is told by a variable of the environment. `None`: no shell asks.
+/// Prints the completions that a shell asks for; it asks by setting the variable [`ASKED`]. `None`: no shell asks.
 pub(super) fn completes() -> Option<ExitCode> {
     std::env::var_os(ASKED)?;
     let asked = CompleteEnv::with_factory(command)

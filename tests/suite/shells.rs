@@ -1,4 +1,4 @@
-//! What shells and kubectl are told: names from the cluster, the plugin of kubectl, its package for krew.
+//! Completion of names from the cluster, the program as a plugin of kubectl, and the plugin's package for krew.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;

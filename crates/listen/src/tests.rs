@@ -157,7 +157,7 @@ async fn a_client_that_reads_nothing_goes_and_one_that_reads_stays() {
     let mut some = vec![0; 16 << 20];
     for _ in 0..6 {
         sleep(LIMITS.unread / 2).await;
-        // The system takes time of its own: while it does, none may be skipped.
+        // A paused clock jumps to the next timer while a task waits for the kernel: the read runs on the real clock.
         tokio::time::resume();
         reads.read_exact(&mut some).await.unwrap();
         tokio::time::pause();
