@@ -4,11 +4,11 @@
 
 use std::net::IpAddr;
 
-use crate::api::Uid;
+use crate::api::{ResourceVersion, Uid};
 
 use super::case::Case;
 use super::input::{Freshness, Object, Outcome, Reread};
-use super::machine::{Pool, Purpose, Sent};
+use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
 use super::time::{Backoff, Failure};
 
@@ -22,13 +22,18 @@ pub(super) enum ClaimWrite {
 
 impl Pool {
     pub(super) fn answered(&mut self, id: RequestId, outcome: Outcome) {
-        let Some(purpose) = self.flights.remove(&id) else {
+        let Some(Flight {
+            purpose,
+            decided_on,
+        }) = self.flights.remove(&id)
+        else {
             return;
         };
+        let sent_on = decided_on.as_ref();
         match purpose {
             Purpose::Meta(uid) => {
                 self.ippool.flight = None;
-                self.answered_pool(&uid, outcome, false);
+                self.answered_pool(&uid, sent_on, outcome, false);
             }
             Purpose::Status(uid, sent) => {
                 self.ippool.flight = None;
@@ -36,7 +41,7 @@ impl Pool {
                     let stored = serde_json::to_value(&object.status).unwrap_or_default();
                     self.ippool.status.dropped.learn_pool(&sent, &stored);
                 }
-                self.answered_pool(&uid, outcome, true);
+                self.answered_pool(&uid, sent_on, outcome, true);
             }
             Purpose::Cluster(name) => {
                 self.ippool.flight = None;
@@ -52,12 +57,14 @@ impl Pool {
                     Sent::AddFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
+                        sent_on,
                         &ClaimWrite::Finalizer("our finalizer on this claim"),
                         outcome,
                     ),
                     Sent::RemoveFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
+                        sent_on,
                         &ClaimWrite::Finalizer("to take our finalizer off this claim"),
                         outcome,
                     ),
@@ -68,7 +75,13 @@ impl Pool {
                         };
                         self.learn_claim(&key, &status, stored);
                         let lost = matches!(outcome, Outcome::Unknown { .. });
-                        self.answered_claim(&key, &uid, &ClaimWrite::Status(addr), outcome);
+                        self.answered_claim(
+                            &key,
+                            &uid,
+                            sent_on,
+                            &ClaimWrite::Status(addr),
+                            outcome,
+                        );
                         let case = self.cases.get_mut(&key).filter(|_| !lost);
                         if let Some(work) = case.and_then(Case::some_work) {
                             work.showing = None;
@@ -77,7 +90,7 @@ impl Pool {
                     Sent::Create => self.answered_create(&key, outcome),
                     Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
                     Sent::Address(object, uid) => {
-                        self.answered_address(&key, &object, &uid, outcome);
+                        self.answered_address(&key, (&object, &uid), sent_on, outcome);
                     }
                     Sent::Confirm => self.answered_confirm(&key, outcome),
                 }
@@ -95,8 +108,13 @@ impl Pool {
 
     // --- the pool
 
-    fn answered_pool(&mut self, uid: &Uid, outcome: Outcome, status: bool) {
-        let version = self.ippool.record.as_ref().map(|p| p.version.clone());
+    fn answered_pool(
+        &mut self,
+        uid: &Uid,
+        sent_on: Option<&ResourceVersion>,
+        outcome: Outcome,
+        status: bool,
+    ) {
         match outcome {
             Outcome::Stored(pool @ Object::Pool { .. }, freshness) => {
                 self.pool_backoff(status).reset();
@@ -109,7 +127,7 @@ impl Pool {
             }
             Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, freshness)) => {
                 self.take_in(pool, freshness);
-                if self.ippool.record.as_ref().map(|p| p.version.clone()) == version {
+                if self.ippool.record.as_ref().map(|p| &p.version) == sent_on {
                     self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }
                 if status {

@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 
-use crate::api::{Address, AddressKey, ClaimKey, Uid};
+use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
 use super::case::AttemptState;
 use super::input::{Freshness, Object, Outcome, Refusal, Reread, Scope};
@@ -171,8 +171,8 @@ impl Pool {
     pub(super) fn answered_address(
         &mut self,
         key: &ClaimKey,
-        object: &AddressKey,
-        uid: &Uid,
+        (object, uid): (&AddressKey, &Uid),
+        sent_on: Option<&ResourceVersion>,
         outcome: Outcome,
     ) {
         let what = "change or delete the address object";
@@ -187,10 +187,9 @@ impl Pool {
                 self.name_freed(object);
             }
             Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, freshness)) => {
-                let version = self.addresses.get(object).map(|a| a.version.clone());
                 self.take_in(address, freshness);
                 self.spare(object, uid);
-                if self.addresses.get(object).map(|a| a.version.clone()) == version {
+                if self.addresses.get(object).map(|a| &a.version) == sent_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }

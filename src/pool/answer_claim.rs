@@ -63,6 +63,7 @@ impl Pool {
         &mut self,
         key: &ClaimKey,
         uid: &Uid,
+        sent_on: Option<&ResourceVersion>,
         write: &ClaimWrite,
         outcome: Outcome,
     ) {
@@ -93,9 +94,8 @@ impl Pool {
                 self.claim_gone(key, uid);
             }
             Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, freshness)) => {
-                let version = self.claim_version(key);
                 self.take_in(claim, freshness);
-                if self.claim_version(key) == version {
+                if self.claim_version(key).as_ref() == sent_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }

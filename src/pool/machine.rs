@@ -14,7 +14,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, Uid};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, ResourceVersion, Uid};
 
 use super::case::Case;
 use super::config::Config;
@@ -65,6 +65,14 @@ pub(super) enum Sent {
     Confirm,
 }
 
+/// A request that has no answer yet.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) purpose: Purpose,
+    /// Version of the object that the write was decided on.
+    pub(super) decided_on: Option<ResourceVersion>,
+}
+
 /// One pool. Everything that happens to it comes in through [`Pool::step`].
 #[derive(Debug)]
 pub struct Pool {
@@ -94,7 +102,7 @@ pub struct Pool {
     pub(super) unsettled: BTreeMap<i64, u32>,
     /// The namespace refused a create: nothing is created in it until then.
     pub(super) terminating_until: Option<Timestamp>,
-    pub(super) flights: BTreeMap<RequestId, Purpose>,
+    pub(super) flights: BTreeMap<RequestId, Flight>,
     next_request: u64,
     effects: Vec<Effect>,
     /// The wake-up that the shell knows of.
@@ -283,7 +291,14 @@ impl Pool {
         {
             case.work_mut().flight = Some(id);
         }
-        self.flights.insert(id, purpose);
+        let decided_on = request.resource_version().cloned();
+        self.flights.insert(
+            id,
+            Flight {
+                purpose,
+                decided_on,
+            },
+        );
         self.effects.push(Effect::Request(id, request));
     }
 

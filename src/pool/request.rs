@@ -126,6 +126,36 @@ pub enum Request {
     },
 }
 
+impl Request {
+    /// Version of the object that a write was decided on; `None`: a create or a read.
+    pub(super) fn resource_version(&self) -> Option<&ResourceVersion> {
+        match self {
+            Self::PoolMeta {
+                resource_version, ..
+            }
+            | Self::PoolStatus {
+                resource_version, ..
+            }
+            | Self::ClaimFinalizers {
+                resource_version, ..
+            }
+            | Self::ClaimStatus {
+                resource_version, ..
+            }
+            | Self::DeleteAddress {
+                resource_version, ..
+            }
+            | Self::AddressMeta {
+                resource_version, ..
+            } => Some(resource_version),
+            Self::CreateAddress(_)
+            | Self::ReadCluster { .. }
+            | Self::ReadClaim { .. }
+            | Self::ReadAddress { .. } => None,
+        }
+    }
+}
+
 /// What to write into a claim's status. Fields that are `None` stay as they are.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ClaimStatus {

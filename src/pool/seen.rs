@@ -311,12 +311,16 @@ impl Pool {
             self.report_foreign(key, None);
         }
         // The name may be just being read: then the answer shows what was there before.
-        let reading = self.flights.values().find_map(|purpose| match purpose {
-            Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
-            Purpose::Case(..) | Purpose::Meta(_) | Purpose::Status(..) | Purpose::Cluster(_) => {
-                None
-            }
-        });
+        let reading = self
+            .flights
+            .values()
+            .find_map(|flight| match &flight.purpose {
+                Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
+                Purpose::Case(..)
+                | Purpose::Meta(_)
+                | Purpose::Status(..)
+                | Purpose::Cluster(_) => None,
+            });
         if let Some(attempt) = reading
             .and_then(|claim| self.cases.get_mut(&claim))
             .and_then(|case| case.some_work()?.attempt.as_deref_mut())

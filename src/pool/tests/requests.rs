@@ -1,10 +1,14 @@
 //! Refused, lost and late answers, and how many requests are sent (R7, R8, A12).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::steps::{before_create, bound_world};
 use serde_json::json;
 
-use super::super::{Config, Input, Outcome, Request};
-use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, small, spec};
+use super::super::{Config, Decision, Freshness, Input, Outcome, Request, Reread};
+use super::world::{
+    C, Event, Fate, M, World, address_key, address_object, claim_key, claim_object, small, spec,
+};
 
 #[test]
 fn r7_a_lost_answer_is_settled_by_the_same_create() {
@@ -236,6 +240,97 @@ fn one_claims_backoff_honours_retry_after_and_delays_no_other() {
     world.pass(6);
     assert!(world.bound(M, "a").is_none() && world.bound(M, "b").is_some());
     world.pass(5);
+    assert!(world.bound(M, "a").is_some());
+}
+
+/// Somebody labels the object that a write is about; `None`: it is no write of an object that exists.
+fn label_its_object(world: &mut World, request: &Request) -> Option<()> {
+    let label = |labels: &mut BTreeMap<String, String>| {
+        labels.insert("someone".into(), labels.len().to_string());
+    };
+    match request {
+        Request::PoolMeta { .. } | Request::PoolStatus { .. } => world
+            .edit_pool(|pool| label(&mut pool.meta.labels))
+            .map(drop),
+        Request::ClaimFinalizers { key, .. } | Request::ClaimStatus { key, .. } => world
+            .edit_claim(key, |claim| label(&mut claim.meta.labels))
+            .map(drop),
+        Request::DeleteAddress { key, .. } | Request::AddressMeta { key, .. } => world
+            .edit_address(key, |address| label(&mut address.meta.labels))
+            .map(drop),
+        Request::CreateAddress(_)
+        | Request::ReadCluster { .. }
+        | Request::ReadClaim { .. }
+        | Request::ReadAddress { .. } => None,
+    }
+}
+
+/// Carries out what is asked. The first write of each kind loses to a change that the watch shows before the answer.
+fn lose_each_kind_once(world: &mut World, lost: &mut BTreeSet<String>) {
+    world.deliver_all();
+    while let Some((_, request)) = world.requests.front().cloned() {
+        let text = format!("{request:?}");
+        let kind = text.split(' ').next().unwrap_or_default();
+        let off = text.contains("finalizers: []") || text.contains("finalizers: Some([])");
+        let kind = format!("{kind}{}", if off { " off" } else { "" });
+        if !lost.contains(&kind) && label_its_object(world, &request).is_some() {
+            lost.insert(kind);
+        }
+        world.deliver_all();
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        world.deliver_all();
+    }
+}
+
+#[test]
+fn a_write_that_lost_to_a_change_the_watch_has_shown_is_sent_again_at_once() {
+    let (mut world, mut lost) = (World::new(), BTreeSet::new());
+    world.create_pool(small(3));
+    lose_each_kind_once(&mut world, &mut lost);
+    world.create_claim(M, "a");
+    lose_each_kind_once(&mut world, &mut lost);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world.delete_claim(M, "a");
+    lose_each_kind_once(&mut world, &mut lost);
+    assert!(world.claims.is_empty() && world.addresses.is_empty());
+    world.delete_pool();
+    lose_each_kind_once(&mut world, &mut lost);
+    assert!(world.pool.is_none());
+    let kinds: Vec<&str> = lost.iter().map(String::as_str).collect();
+    let all = [
+        "AddressMeta off",
+        "ClaimFinalizers",
+        "ClaimFinalizers off",
+        "ClaimStatus",
+        "DeleteAddress",
+        "PoolMeta",
+        "PoolMeta off",
+        "PoolStatus",
+    ];
+    assert_eq!(kinds, all);
+    let waits = |told: &&Decision| matches!(told, Decision::Retrying { .. });
+    assert_eq!(world.told.iter().find(waits), None);
+}
+
+#[test]
+fn a_conflict_with_the_version_it_was_decided_on_waits() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.deliver_all();
+    while !matches!(world.requests[0].1, Request::ClaimFinalizers { .. }) {
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+        world.deliver_all();
+    }
+    let (id, _) = world.requests.pop_front().unwrap();
+    let found = claim_object(world.claim(M, "a").clone());
+    let outcome = Outcome::Conflict(Reread::Found(found, Freshness::Newest));
+    world.step(Input::Answer { id, outcome });
+    world.settle();
+    assert!(world.bound(M, "a").is_none());
+    world.pass(1);
     assert!(world.bound(M, "a").is_some());
 }
 
