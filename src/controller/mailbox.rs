@@ -199,6 +199,11 @@ impl Mailbox {
         self.filled.notify_one();
     }
 
+    /// Whether the run ends.
+    pub(super) fn is_stopping(&self) -> bool {
+        self.inner().stopping
+    }
+
     /// Closes it if the worker shall leave now.
     pub(super) fn close_if_drained(&self) -> bool {
         let mut inner = self.inner();

@@ -288,8 +288,9 @@ impl Controller {
         self.view.counts.leading(false);
 
         watching.cancel();
-        writing.cancel();
+        // The workers know of the end before their requests come back unsent.
         self.router.stop();
+        writing.cancel();
         let settled = self.drain(contender.as_mut()).await;
         if let (Some(contender), Settled::All, Ok(()), None) =
             (&mut contender, settled, &end, self.failures.first())

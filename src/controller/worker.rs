@@ -100,7 +100,11 @@ impl Worker {
     fn step(&mut self, input: Input, wake: &mut Option<Timestamp>) {
         let begun = Instant::now();
         let at = self.clock.moment();
-        let effects = self.machine.step(input, at);
+        let mut effects = self.machine.step(input, at);
+        if self.mailbox.is_stopping() {
+            // This run tries nothing again: what it did not send waits for the next one.
+            effects.retain(|e| !matches!(e, Effect::Decided(Decision::Retrying { .. })));
+        }
         let chose = |e: &Effect| matches!(e, Effect::Request(_, Request::CreateAddress(_)));
         let failed = |e: &Effect| matches!(e, Effect::Decided(Decision::Retrying { .. }));
         self.counts.metrics().stepped(Step {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use prometheus::Registry;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
@@ -14,8 +15,9 @@ use crate::api::{AddressKey, ClaimKind, PoolKey};
 use crate::controller::run::Make;
 use crate::controller::worker::Machine;
 use crate::controller::{Controller, Settings, View};
+use crate::observe::metrics::{self, Look, Metrics, PoolMetrics, Sight};
 use crate::pool::{
-    By, Effect, Fact, Input, Moment, Object, Question, Request, RequestId, Snapshot,
+    By, Decision, Effect, Fact, Input, Moment, Object, Question, Request, RequestId, Snapshot,
 };
 
 pub(super) fn blank(key: &PoolKey) -> Snapshot {
@@ -84,6 +86,13 @@ fn ring<F>(client: kube::Client, act: F) -> (Controller, View, Log)
 where
     F: FnMut(&Input, Timestamp) -> Acted + Clone + Send + Sync + 'static,
 {
+    ring_with(Settings::default(), client, act)
+}
+
+fn ring_with<F>(settings: Settings, client: kube::Client, act: F) -> (Controller, View, Log)
+where
+    F: FnMut(&Input, Timestamp) -> Acted + Clone + Send + Sync + 'static,
+{
     let log = Log::default();
     let (silent, _) = server(|_, _| super::fixture::Say::Nothing);
     let make: Make = {
@@ -98,7 +107,7 @@ where
             })
         })
     };
-    let controller = Controller::with_machines(silent, client, Settings::default(), make);
+    let controller = Controller::with_machines(silent, client, settings, make);
     let view = controller.view();
     (controller, view, log)
 }
@@ -225,6 +234,63 @@ async fn an_empty_pools_worker_leaves_and_comes_back_when_it_is_needed() {
     }
     stop.cancel();
     run.await.unwrap().unwrap();
+}
+
+/// Requests that wait as the run ends are not sent, and nobody tries them again.
+#[tokio::test]
+async fn nothing_is_said_to_be_tried_again_once_the_run_ends() {
+    let (registry, metrics) = (Registry::new(), Arc::new(Metrics::default()));
+    let none: Look = Box::new(Sight::default);
+    metrics::register(&registry, &metrics, none, PoolMetrics::All).unwrap();
+    let (client, _) = server(|_, _| super::fixture::Say::Nothing);
+    let fails = || {
+        Effect::Decided(Decision::Retrying {
+            what: "write pool n/x".into(),
+            why: "it was not sent".into(),
+        })
+    };
+    let settings = Settings {
+        in_flight: 1,
+        drain: Duration::from_millis(1),
+        metrics: Arc::clone(&metrics),
+        ..Settings::default()
+    };
+    let (controller, view, log) =
+        ring_with(settings, client, move |input: &Input, _| match input {
+            Input::Seen(Object::Claim { .. }) => {
+                let read = Request::ReadClaim {
+                    key: crate::api::ClaimKey {
+                        kind: ClaimKind::Metal3,
+                        name: "c".into(),
+                    },
+                };
+                let asked = (1..=3).map(|n| Effect::Request(RequestId(n), read.clone()));
+                (asked.chain([fails()]).collect(), false)
+            }
+            Input::Answer { .. } => (vec![fails()], false),
+            _ => (Vec::new(), false),
+        });
+    let router = controller.router_for_tests();
+    let stop = CancellationToken::new();
+    let run = tokio::spawn(controller.run(stop.clone()));
+    let mut changes = view.changes();
+    let kind = Kind::Claims(ClaimKind::Metal3);
+    let claim = wire("c", "1", 1, claim_spec("x"));
+    router.seen(kind, "v1alpha1", By::Event, claim);
+    while !lines(&log).iter().any(|l| l.starts_with("claim")) {
+        view.changed(&mut changes).await;
+    }
+    stop.cancel();
+    run.await.unwrap().unwrap();
+    let unsent = lines(&log);
+    let unsent = unsent.iter().filter(|l| l.starts_with("answer"));
+    assert!(unsent.count() >= 2, "{:?}", lines(&log));
+    let text = String::from_utf8(metrics::text(&registry).unwrap()).unwrap();
+    let mut retries = text
+        .lines()
+        .filter(|l| l.starts_with("workqueue_retries_total{"));
+    let retries = retries.next().unwrap();
+    assert!(retries.ends_with(" 1"), "{retries}");
 }
 
 #[tokio::test]
