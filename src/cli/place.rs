@@ -44,7 +44,12 @@ impl Place {
 
     /// The text as it is printed: a table for people with colours, where they are wanted.
     pub(super) fn painted(&self, text: String, is_table: bool) -> String {
-        if is_table && self.has_colours() {
+        if !is_table {
+            return text;
+        }
+        // Others' words may hold what a terminal would obey.
+        let text = text.replace(|c: char| c.is_control() && c != '\n', " ");
+        if self.has_colours() {
             paint::table(&text)
         } else {
             text
@@ -93,5 +98,25 @@ impl Form {
             Self::Json => format!("{:#}\n", value()),
             Self::Yaml => serde_saphyr::to_string(&value())?,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_holds_nothing_that_a_terminal_would_obey() {
+        let place = Place {
+            kubeconfig: None,
+            context: None,
+            no_color: true,
+        };
+        let text = "one\x1b]0;title\x07\u{9b}2J\r\ntwo\n".to_owned();
+        assert_eq!(
+            place.painted(text.clone(), true),
+            "one ]0;title  2J \ntwo\n"
+        );
+        assert_eq!(place.painted(text.clone(), false), text);
     }
 }

@@ -44,15 +44,16 @@ impl Columns {
     }
 }
 
+/// Others' text as a terminal may show it: on one line, and without what a terminal would obey.
+pub(super) fn on_one_line(text: &str) -> String {
+    text.replace(char::is_control, " ")
+}
+
 fn cell(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    let mut clean: String = text
-        .chars()
-        .take(MAX_CELL)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let mut clean = on_one_line(&text.chars().take(MAX_CELL).collect::<String>());
     if text.chars().nth(MAX_CELL).is_some() {
         clean.pop();
         clean.push('\u{2026}');

@@ -195,6 +195,16 @@ async fn u1_u4_kubectl_shows_pools_claims_addresses_and_events_in_these_words(on
     }
     world.claim("elsewhere", "nowhere").await;
     world.waits_for("elsewhere", "PoolNotFound").await;
+    let claims = world.api::<IPClaim>();
+    let uid = claims.get("waits").await.unwrap().metadata.uid;
+    let event = json!({
+        "metadata": {"name": "waits.1"},
+        "involvedObject": {"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPClaim", "namespace": world.namespace,
+            "name": "waits", "uid": uid},
+        "type": "Warning", "reason": "WaitsForAddress", "message": "Metal3Data web waits\nfor its address", "count": 3,
+        "lastTimestamp": "2026-01-01T00:00:00Z", "source": {"component": "metal3data-controller"},
+    });
+    world.create::<Event>(event).await;
     // What is shown is at rest: counts are written, and the claim that waits has its error text.
     let status = |pool: &IPPool| pool.status.clone().unwrap_or_default();
     world

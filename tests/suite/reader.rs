@@ -16,7 +16,7 @@ use crate::manager::token;
 use crate::tally;
 
 /// Every question, with what its answer has to say.
-const QUESTIONS: [(&str, i32, &str); 13] = [
+const QUESTIONS: [(&str, i32, &str); 14] = [
     ("pools", 0, "full"),
     ("pools -o json", 0, "\"capacity\": 1"),
     ("pool full", 0, "IPClaim only"),
@@ -24,6 +24,11 @@ const QUESTIONS: [(&str, i32, &str); 13] = [
     ("who only", 0, "10.0.0.1"),
     ("who 10.9.9.9", 1, "in no pool"),
     ("why ipclaim/waits", 0, "PoolExhausted"),
+    (
+        "why waits",
+        0,
+        "event not read: Events: events is forbidden",
+    ),
     ("tree fleet", 0, "Cluster"),
     ("plan full --add 1", 1, "It does not fit"),
     ("forecast", 0, "full"),

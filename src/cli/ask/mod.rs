@@ -5,7 +5,7 @@
 //!      v
 //!   Sight       its objects, and each pool's own state machine fed with them (objects/)
 //!      v        pure from here on: a Sight in, an Answer out
-//!   pools.rs  pool.rs (map.rs)  who.rs (owners.rs)  why.rs  tree.rs  plan.rs  forecast.rs (outlook.rs)
+//!   pools.rs  pool.rs (map.rs)  who.rs (owners.rs)  why.rs (occurred.rs)  tree.rs  plan.rs  forecast.rs (outlook.rs)
 //!      v
 //!   answer.rs   text, JSON, YAML or names; exit code
 //! ```
@@ -14,6 +14,7 @@
 mod answer;
 mod forecast;
 mod map;
+mod occurred;
 mod outlook;
 mod owners;
 mod plan;

@@ -14,6 +14,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use super::super::objects::Objects;
+use super::answer::Answer;
 use super::target::Output;
 use super::who::{address_of, answer, at, named};
 use super::{Sight, forecast, plan, pool, pools, tree, why};
@@ -129,6 +130,10 @@ fn prepared() -> Cluster {
         )
         .cluster("prod", false)
         .bound("one", "prov", "10.0.0.2")
+}
+
+fn why_of(sight: &Sight, namespace: Option<&str>, kind: Option<ClaimKind>, name: &str) -> Answer {
+    why::answer(&why::look(sight, namespace, kind, name), namespace, name)
 }
 
 fn who(sight: &Sight, text: &str) -> String {
@@ -267,7 +272,7 @@ fn why_a_claim_waits_and_what_to_do() {
         )
         .seen();
     let reason = |name: &str| {
-        let answer = why::look(&sight, Some("a"), None, name);
+        let answer = why_of(&sight, Some("a"), None, name);
         assert!(answer.is_found, "{name}");
         let claim = answer.value["claims"][0].clone();
         let text = |field: &str| claim[field].as_str().unwrap().to_owned();
@@ -309,13 +314,13 @@ fn why_a_claim_waits_and_what_to_do() {
         assert!(why.contains(says), "{name}: {why}");
         assert!(step.contains(next), "{name}: {step}");
     }
-    assert!(!why::look(&sight, Some("a"), None, "none").is_found);
-    assert!(!why::look(&sight, Some("a"), Some(ClaimKind::Capi), "one").is_found);
+    assert!(!why_of(&sight, Some("a"), None, "none").is_found);
+    assert!(!why_of(&sight, Some("a"), Some(ClaimKind::Capi), "one").is_found);
     let sight = prepared()
         .cluster("prod", true)
         .claim("waits", "prov", json!({}))
         .seen();
-    let answer = why::look(&sight, None, None, "waits");
+    let answer = why_of(&sight, None, None, "waits");
     assert!(
         answer
             .table
@@ -590,7 +595,7 @@ fn every_answer_has_every_form() {
         pools::look(&sight, true),
         pool::look(&sight, &key("prov")),
         answer("10.0.0.2", &at(&sight, "10.0.0.2".parse().unwrap())),
-        why::look(&sight, None, None, "next"),
+        why_of(&sight, None, None, "next"),
         tree::look(&sight, None, "prod"),
         plan::look(&sight, &key("prov"), 1, 0),
         forecast::look(&sight, None, true),

@@ -1,5 +1,6 @@
 //! `metal3-ipam why`: why a claim has no address, and what to do about it.
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use anyhow::bail;
@@ -9,7 +10,9 @@ use serde_json::{Value, json};
 
 use super::super::names;
 use super::super::objects::{fine_reason, pause_of};
+use super::super::table::on_one_line;
 use super::answer::Answer;
+use super::occurred::{self, Occurred};
 use super::target::{Output, Target};
 use super::{Asked, Sight, claim_kind};
 use crate::api::{Claim, ClaimKind};
@@ -17,7 +20,8 @@ use crate::pool::Held;
 
 /// Shows why a claim waits or failed, and what to do next.
 ///
-/// Nothing is written. Exit code 1: there is no such claim; 2: not everything could be read.
+/// It also shows the latest Events of the claim, where they may be read. Nothing is written. Exit code 1: there is no such claim; 2:
+/// not everything could be read.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Why {
     /// The claim: ipclaim/NAME, ipaddressclaim/NAME, or NAME alone for the claims of both kinds.
@@ -42,27 +46,34 @@ impl Why {
             },
         };
         let asked = Asked::of(&self.target).await?;
-        let answer = look(&asked.sight, asked.namespace.as_deref(), kind, name);
+        let mut found = look(&asked.sight, asked.namespace.as_deref(), kind, name);
+        for one in &mut found {
+            one.events = occurred::of(&asked.client, &one.claim.meta).await;
+        }
+        let answer = answer(&found, asked.namespace.as_deref(), name);
         asked.finish(&answer, self.output)
     }
 }
 
 /// Why one claim is as it is.
-struct Reasons<'a> {
+#[derive(Debug)]
+pub(super) struct Reasons<'a> {
     claim: &'a Claim,
     /// In one word: the condition's reason, or a word for a claim that has none.
     reason: String,
     says: String,
     next: &'static str,
+    /// What controllers have said of it lately, or why that could not be read.
+    events: Result<Vec<Occurred>, String>,
 }
 
 /// Every claim of this name, and why it is as it is.
-pub(super) fn look(
-    sight: &Sight,
+pub(super) fn look<'a>(
+    sight: &'a Sight,
     namespace: Option<&str>,
     kind: Option<ClaimKind>,
     name: &str,
-) -> Answer {
+) -> Vec<Reasons<'a>> {
     let is_it = |claim: &&Claim| {
         let meta = &claim.meta;
         &*meta.name == name
@@ -70,7 +81,11 @@ pub(super) fn look(
             && namespace.is_none_or(|namespace| *meta.namespace == *namespace)
     };
     let claims = sight.objects.claims.iter().filter(is_it);
-    let found: Vec<Reasons<'_>> = claims.map(|claim| reasons(sight, claim)).collect();
+    claims.map(|claim| reasons(sight, claim)).collect()
+}
+
+/// What was found, in every form.
+pub(super) fn answer(found: &[Reasons<'_>], namespace: Option<&str>, name: &str) -> Answer {
     if found.is_empty() {
         let place = namespace.map_or("any namespace".to_owned(), |n| format!("the namespace {n}"));
         let text = format!(
@@ -98,6 +113,7 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
         reason: reason.to_owned(),
         says,
         next,
+        events: Ok(Vec::new()),
     };
     let pool_key = claim.pool_key();
     let pool = sight.pool_object(&pool_key);
@@ -198,6 +214,7 @@ fn bound<'a>(sight: &Sight, claim: &'a Claim) -> Option<Reasons<'a>> {
             since.unwrap_or_default()
         ),
         next: "nothing",
+        events: Ok(Vec::new()),
     })
 }
 
@@ -246,12 +263,22 @@ fn text(reasons: &Reasons<'_>) -> String {
         reason,
         says,
         next,
+        events,
     } = reasons;
     let (kind, meta) = (claim.kind.claim(), &claim.meta);
-    format!(
+    let says = on_one_line(says);
+    let mut text = format!(
         "{kind} {}/{} of IPPool {}: {reason}\n  why   {says}\n  next  {next}\n",
         meta.namespace, meta.name, claim.pool
-    )
+    );
+    let lines = match events {
+        Ok(events) => events.iter().map(Occurred::line).collect(),
+        Err(why) => vec![format!("not read: {why}")],
+    };
+    for line in lines {
+        let _ = writeln!(text, "  event {}", on_one_line(&line));
+    }
+    text
 }
 
 fn value(reasons: &Reasons<'_>) -> Value {
@@ -264,5 +291,6 @@ fn value(reasons: &Reasons<'_>) -> Value {
         "reason": reasons.reason,
         "why": reasons.says,
         "next": reasons.next,
+        "events": reasons.events.as_ref().ok().map(|all| all.iter().map(Occurred::json).collect::<Vec<_>>()),
     })
 }

@@ -44,11 +44,24 @@ impl<'a> Reader<'a> {
 
     /// All objects at a path, as they are stored. `None`: there is no such kind, or it could not be read, which is remembered.
     pub(in crate::cli) async fn list(&mut self, path: &str, what: &str) -> Option<Vec<Value>> {
+        self.select(path, None, what).await
+    }
+
+    /// The same, of those that a field selector selects.
+    pub(in crate::cli) async fn select(
+        &mut self,
+        path: &str,
+        selector: Option<&str>,
+        what: &str,
+    ) -> Option<Vec<Value>> {
         let mut objects = Vec::new();
         let mut more = String::new();
         loop {
             let mut query = form_urlencoded::Serializer::new(String::new());
             query.append_pair("limit", &VALUES_PAGE.to_string());
+            if let Some(selector) = selector {
+                query.append_pair("fieldSelector", selector);
+            }
             if !more.is_empty() {
                 query.append_pair("continue", &more);
             }
