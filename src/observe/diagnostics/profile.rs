@@ -1,7 +1,9 @@
 //! `/debug/pprof/profile?seconds=N`: where the process spends CPU time, as gzip'd profile.proto, which `go tool pprof` reads.
 //!
-//! 99 times in a second of CPU time SIGPROF interrupts a thread, and the handler unwinds this thread's stack. A process has one
-//! such timer, so it takes one profile at a time. Names come from the symbols in the program's file, which are read at the end.
+//! 99 times in a second of CPU time SIGPROF interrupts a thread, and the handler unwinds this thread's stack. The first time it also
+//! reads the program's tables for that, which allocates: a thread that is interrupted while it allocates would wait for itself. So
+//! before the first profile a thread that does nothing else sends the signal to itself. A process has one such timer, so it takes one
+//! profile at a time. Names come from the symbols in the program's file, which are read at the end.
 //! From the first profile on the profiler keeps tables of some 40 MiB (docs/troubleshooting.md).
 
 use std::ops::RangeInclusive;
@@ -71,17 +73,21 @@ async fn sampled(_: Duration) -> Result<Vec<u8>, ProfileError> {
 
 #[cfg(target_os = "linux")]
 use linux::sampled;
+#[cfg(all(test, target_os = "linux"))]
+pub(super) use linux::{first_sample, rehearse};
 
 #[cfg(target_os = "linux")]
 mod linux {
     use std::io::Write;
     use std::path::Path;
+    use std::sync::OnceLock;
     use std::time::Duration;
 
     use flate2::Compression;
     use flate2::write::GzEncoder;
     use pprof::protos::Message;
     use pprof::{ProfilerGuard, ProfilerGuardBuilder};
+    use signal_hook::low_level::raise;
     use tokio::signal::unix::{SignalKind, signal};
     use tokio::task::spawn_blocking;
     use tokio::time::sleep;
@@ -116,14 +122,34 @@ mod linux {
             // An error means that another folder is set already.
             let _ = tempfile::env::override_temp_dir(Path::new(SHARED_MEMORY));
         }
+        rehearse()?;
         let builder = ProfilerGuardBuilder::default().frequency(FREQUENCY);
-        builder
-            .blocklist(&LEFT_OUT)
-            .build()
-            .map_err(|error| match error {
-                pprof::Error::Running => ProfileError::Busy,
-                error => failed(error),
-            })
+        started(builder.blocklist(&LEFT_OUT))
+    }
+
+    fn started(builder: ProfilerGuardBuilder) -> Result<ProfilerGuard<'static>, ProfileError> {
+        builder.build().map_err(|error| match error {
+            pprof::Error::Running => ProfileError::Busy,
+            error => failed(error),
+        })
+    }
+
+    /// Has the handler run for the first time where no thread is interrupted in its work.
+    pub(in crate::observe::diagnostics) fn rehearse() -> Result<(), ProfileError> {
+        static DONE: OnceLock<()> = OnceLock::new();
+        if DONE.get().is_none() {
+            first_sample()?;
+            let _ = DONE.set(());
+        }
+        Ok(())
+    }
+
+    /// A profile of one sample, of this thread. The timer's own first signal would come after a second of CPU time.
+    pub(in crate::observe::diagnostics) fn first_sample()
+    -> Result<ProfilerGuard<'static>, ProfileError> {
+        let guard = started(ProfilerGuardBuilder::default().frequency(1))?;
+        raise(SIGPROF).map_err(failed)?;
+        Ok(guard)
     }
 
     fn encoded(guard: &ProfilerGuard<'_>) -> Result<Vec<u8>, ProfileError> {

@@ -497,7 +497,10 @@ async fn a_profile_names_the_functions_that_use_the_cpu() {
     let line = "GET /debug/pprof/profile?seconds=1";
     // As the server does it: without another handler a late SIGPROF ends the process.
     let _late = signal(SignalKind::from_raw(27)).unwrap();
-    let elsewhere = pprof::ProfilerGuard::new(99).unwrap();
+    profile::rehearse().unwrap();
+    let elsewhere = profile::first_sample().unwrap();
+    let stacks = elsewhere.report().build_unresolved().unwrap();
+    assert_eq!(stacks.data.len(), 1, "the handler has run on this thread");
     let (status, text) = server.ask(line, Some("admin"), "").await;
     let busy = "a CPU profile of this process is being taken; try again when it is done\n";
     assert_eq!((status, &*text), (409, busy));
