@@ -3,6 +3,8 @@
 //! ```text
 //! cargo bench --bench scale -- flat            claims/s into a pool that has 60,000 claims, beside one that has none
 //! cargo bench --bench scale -- pools           claims/s into 1,000 pools, beside one
+//! cargo bench --bench scale -- shapes          claims/s into a /8, a pool of 10,000 entries and an IPv6 /64, beside a plain pool
+//! cargo bench --bench scale -- fleet 100000    so many pools with a claim each: memory per pool, then a start on all of them
 //! cargo bench --bench scale -- fair            50 pools with one claim each, behind one with 10,000
 //! cargo bench --bench scale -- memory 100000   memory per claim 60 s after rest, then a start on all of it
 //! cargo bench --bench scale -- manager 100000  memory of the manager as a process of its own: in a burst, at rest, from a start
@@ -23,6 +25,7 @@ mod manager;
 use std::time::{Duration, Instant};
 
 use bed::Bed;
+use serde_json::json;
 
 // The binary's.
 #[global_allocator]
@@ -51,12 +54,16 @@ fn main() {
         match words.as_slice() {
             ["flat"] => flat(60_000, BATCH, PAIRS).await,
             ["pools"] => pools(1000, BATCH, PAIRS).await,
+            ["shapes"] => shapes(10_000, BATCH, PAIRS).await,
+            ["fleet", pools] => fleet(pools.parse().unwrap(), REST).await,
             ["fair"] => fair(10_000, 50).await,
             ["memory", claims] => memory(claims.parse().unwrap(), REST).await,
             ["manager", claims] => manager::memory(claims.parse().unwrap(), REST).await,
             [] if measuring => {
                 flat(60_000, BATCH, PAIRS).await;
                 pools(1000, BATCH, PAIRS).await;
+                shapes(10_000, BATCH, PAIRS).await;
+                fleet(10_000, REST).await;
                 fair(10_000, 50).await;
                 memory(100_000, REST).await;
                 manager::memory(100_000, REST).await;
@@ -64,6 +71,8 @@ fn main() {
             [] => {
                 flat(100, 50, 1).await;
                 pools(5, 50, 1).await;
+                shapes(20, 50, 1).await;
+                fleet(20, Duration::ZERO).await;
                 fair(200, 5).await;
                 memory(100, Duration::ZERO).await;
                 manager::memory(100, Duration::ZERO).await;
@@ -140,6 +149,84 @@ async fn pools(many: u32, batch: u32, pairs: u32) {
     println!(
         "pools: claims/s into {many} pools, as a share of those into one: {}",
         spread(&mut ratios)
+    );
+    bed.end(running).await;
+}
+
+/// Claims/s into pools of unusual shapes, beside a pool of one range that is as large as needed.
+async fn shapes(entries: u32, batch: u32, pairs: u32) {
+    let bed = Bed::new().await;
+    let running = bed.run();
+    let singles = |n: u32| {
+        // Every other address, so that no two entries touch.
+        let address = std::net::Ipv4Addr::from_bits((11 << 24) + 2 * n);
+        json!({"start": address, "end": address})
+    };
+    let shapes = [
+        ("12.0.0.0/8", vec![json!({"subnet": "12.0.0.0/8"})]),
+        ("fd00::/64", vec![json!({"subnet": "fd00::/64"})]),
+        ("many entries", (0..entries).map(singles).collect()),
+    ];
+    let mut bound = 0;
+    for (number, (shape, ranges)) in shapes.into_iter().enumerate() {
+        let (unusual, plain) = (format!("unusual-{number}"), format!("plain-{number}"));
+        bed.pool_of(&unusual, &ranges).await;
+        bed.pool(&plain, batch * pairs).await;
+        let mut ratios = Vec::new();
+        for pair in 0..pairs {
+            let mut rates = [0.0; 2];
+            let mut order = [(&unusual, 0), (&plain, 1)];
+            if pair % 2 == 1 {
+                order.reverse();
+            }
+            // A pool of few entries is full after so many claims.
+            let batch = batch.min(entries / pairs);
+            for (pool, place) in order {
+                let name = format!("claim-{pair}");
+                rates[place] = bed.rate(&running, &[pool], &name, batch, &mut bound).await;
+            }
+            ratios.push(rates[0] / rates[1]);
+        }
+        println!(
+            "shapes: claims/s into {shape} ({} entries), as a share of those into one range: {}",
+            ranges.len(),
+            spread(&mut ratios)
+        );
+    }
+    bed.end(running).await;
+}
+
+/// Memory per pool with one claim at rest, and a start on all of them.
+async fn fleet(pools: u32, rest: Duration) {
+    let bed = Bed::new().await;
+    let empty = bed::resident();
+    let running = bed.run();
+    let names: Vec<String> = (0..pools).map(|n| format!("pool-{n}")).collect();
+    let begun = Instant::now();
+    // With room for one more, which is asked for after the start.
+    bed.pools(&names, 2).await;
+    let created = begun.elapsed().as_secs_f64();
+    let all: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut bound = 0;
+    let rate = bed.rate(&running, &all, "claim", pools, &mut bound).await;
+    tokio::time::sleep(rest).await;
+    let full = bed::resident();
+    println!(
+        "fleet: {pools} pools were created at {:.0} pools/s, one claim each bound at {rate:.0} claims/s; {rest:?} later {:.0} bytes of \
+         resident memory a pool with its claim ({:.1} MiB)",
+        f64::from(pools) / created,
+        full.saturating_sub(empty) as f64 / f64::from(pools),
+        full as f64 / f64::from(1 << 20),
+    );
+    let bed = bed.restart(running).await;
+    let begun = Instant::now();
+    let running = bed.run();
+    bed.claims("pool-0", "first", 1).await;
+    bed.until_bound(&running, 1).await;
+    println!(
+        "start: on {pools} pools, the first new claim was bound after {:.2} s; {:.1} MiB of resident memory",
+        begun.elapsed().as_secs_f64(),
+        bed::resident() as f64 / f64::from(1 << 20),
     );
     bed.end(running).await;
 }

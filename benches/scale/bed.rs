@@ -79,9 +79,22 @@ impl Bed {
             .next
             .fetch_add(addresses, std::sync::atomic::Ordering::Relaxed);
         let address = |bits| std::net::Ipv4Addr::from_bits(bits);
+        let range =
+            json!({"start": address(first), "end": address(first + addresses - 1), "prefix": 8});
+        self.pool_of(name, &[range]).await;
+    }
+
+    /// So many pools of so many addresses each.
+    pub(super) async fn pools(&self, names: &[String], addresses: u32) {
+        stream::iter(names)
+            .for_each_concurrent(CREATORS, |name| self.pool(name, addresses))
+            .await;
+    }
+
+    /// A pool of these ranges.
+    pub(super) async fn pool_of(&self, name: &str, ranges: &[Value]) {
         let pool = json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name},
-            "spec": {"namePrefix": name, "prefix": 8, "allocateReservedIPAddresses": true,
-                     "pools": [{"start": address(first), "end": address(first + addresses - 1)}]}});
+            "spec": {"namePrefix": name, "allocateReservedIPAddresses": true, "pools": ranges}});
         self.create("ipam.metal3.io/v1alpha1", "ippools", &pool)
             .await;
     }
