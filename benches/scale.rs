@@ -63,7 +63,7 @@ fn main() {
                 flat(60_000, BATCH, PAIRS).await;
                 pools(1000, BATCH, PAIRS).await;
                 shapes(10_000, BATCH, PAIRS).await;
-                fleet(10_000, REST).await;
+                fleet(1000, REST).await;
                 fair(10_000, 50).await;
                 memory(100_000, REST).await;
                 manager::memory(100_000, REST).await;
