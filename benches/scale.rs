@@ -218,17 +218,7 @@ async fn fleet(pools: u32, rest: Duration) {
         full.saturating_sub(empty) as f64 / f64::from(pools),
         full as f64 / f64::from(1 << 20),
     );
-    let bed = bed.restart(running).await;
-    let begun = Instant::now();
-    let running = bed.run();
-    bed.claims("pool-0", "first", 1).await;
-    bed.until_bound(&running, 1).await;
-    println!(
-        "start: on {pools} pools, the first new claim was bound after {:.2} s; {:.1} MiB of resident memory",
-        begun.elapsed().as_secs_f64(),
-        bed::resident() as f64 / f64::from(1 << 20),
-    );
-    bed.end(running).await;
+    start_anew(bed, running, &format!("{pools} pools")).await;
 }
 
 /// How long single claims of many pools wait behind a pool with a long queue.
@@ -283,13 +273,18 @@ async fn memory(claims: u32, rest: Duration) {
         full as f64 / f64::from(1 << 20),
         empty as f64 / f64::from(1 << 20),
     );
+    start_anew(bed, running, &format!("{claims} address objects")).await;
+}
+
+/// How long it takes from a start on all that is there until a new claim is bound.
+async fn start_anew(bed: Bed, running: bed::Running, what: &str) {
     let bed = bed.restart(running).await;
     let begun = Instant::now();
     let running = bed.run();
     bed.claims("pool-0", "first", 1).await;
     bed.until_bound(&running, 1).await;
     println!(
-        "start: on {claims} address objects, the first new claim was bound after {:.2} s; {:.1} MiB of resident memory",
+        "start: on {what}, the first new claim was bound after {:.2} s; {:.1} MiB of resident memory",
         begun.elapsed().as_secs_f64(),
         bed::resident() as f64 / f64::from(1 << 20),
     );

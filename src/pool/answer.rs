@@ -29,11 +29,11 @@ impl Pool {
         else {
             return;
         };
-        let sent_on = decided_on.as_ref();
+        let decided_on = decided_on.as_ref();
         match purpose {
             Purpose::Meta(uid) => {
                 self.ippool.flight = None;
-                self.answered_pool(&uid, sent_on, outcome, false);
+                self.answered_pool(&uid, decided_on, outcome, false);
             }
             Purpose::Status(uid, sent) => {
                 self.ippool.flight = None;
@@ -41,7 +41,7 @@ impl Pool {
                     let stored = serde_json::to_value(&object.status).unwrap_or_default();
                     self.ippool.status.dropped.learn_pool(&sent, &stored);
                 }
-                self.answered_pool(&uid, sent_on, outcome, true);
+                self.answered_pool(&uid, decided_on, outcome, true);
             }
             Purpose::Cluster(name) => {
                 self.ippool.flight = None;
@@ -57,14 +57,14 @@ impl Pool {
                     Sent::AddFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
-                        sent_on,
+                        decided_on,
                         &ClaimWrite::Finalizer("our finalizer on this claim"),
                         outcome,
                     ),
                     Sent::RemoveFinalizer(uid) => self.answered_claim(
                         &key,
                         &uid,
-                        sent_on,
+                        decided_on,
                         &ClaimWrite::Finalizer("to take our finalizer off this claim"),
                         outcome,
                     ),
@@ -78,7 +78,7 @@ impl Pool {
                         self.answered_claim(
                             &key,
                             &uid,
-                            sent_on,
+                            decided_on,
                             &ClaimWrite::Status(addr),
                             outcome,
                         );
@@ -90,7 +90,7 @@ impl Pool {
                     Sent::Create => self.answered_create(&key, outcome),
                     Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
                     Sent::Address(object, uid) => {
-                        self.answered_address(&key, (&object, &uid), sent_on, outcome);
+                        self.answered_address(&key, (&object, &uid), decided_on, outcome);
                     }
                     Sent::Confirm => self.answered_confirm(&key, outcome),
                 }
@@ -111,7 +111,7 @@ impl Pool {
     fn answered_pool(
         &mut self,
         uid: &Uid,
-        sent_on: Option<&ResourceVersion>,
+        decided_on: Option<&ResourceVersion>,
         outcome: Outcome,
         status: bool,
     ) {
@@ -127,7 +127,7 @@ impl Pool {
             }
             Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, freshness)) => {
                 self.take_in(pool, freshness);
-                if self.ippool.record.as_ref().map(|p| &p.version) == sent_on {
+                if self.ippool.record.as_ref().map(|p| &p.version) == decided_on {
                     self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }
                 if status {

@@ -172,7 +172,7 @@ impl Pool {
         &mut self,
         key: &ClaimKey,
         (object, uid): (&AddressKey, &Uid),
-        sent_on: Option<&ResourceVersion>,
+        decided_on: Option<&ResourceVersion>,
         outcome: Outcome,
     ) {
         let what = "change or delete the address object";
@@ -189,7 +189,7 @@ impl Pool {
             Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, freshness)) => {
                 self.take_in(address, freshness);
                 self.spare(object, uid);
-                if self.addresses.get(object).map(|a| &a.version) == sent_on {
+                if self.addresses.get(object).map(|a| &a.version) == decided_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }

@@ -63,7 +63,7 @@ impl Pool {
         &mut self,
         key: &ClaimKey,
         uid: &Uid,
-        sent_on: Option<&ResourceVersion>,
+        decided_on: Option<&ResourceVersion>,
         write: &ClaimWrite,
         outcome: Outcome,
     ) {
@@ -95,7 +95,7 @@ impl Pool {
             }
             Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, freshness)) => {
                 self.take_in(claim, freshness);
-                if self.claim_version(key).as_ref() == sent_on {
+                if self.claim_version(key).as_ref() == decided_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
             }

@@ -21,7 +21,7 @@ pub(super) struct Occurred {
     pub(super) message: String,
     /// How often it was seen.
     pub(super) times: u64,
-    /// The controller that said it.
+    /// The controller that said it; empty where it did not say who it is.
     pub(super) by: String,
 }
 
@@ -83,14 +83,17 @@ impl Occurred {
             1 => String::new(),
             n => format!(" ({n} times)"),
         };
+        let by = match &*self.by {
+            "" => String::new(),
+            by => format!(" by {by}"),
+        };
         let Self {
             severity,
             reason,
             message,
-            by,
             ..
         } = self;
-        format!("{at}{severity} {reason}{times} by {by}: {message}")
+        format!("{at}{severity} {reason}{times}{by}: {message}")
     }
 
     pub(super) fn json(&self) -> Value {
@@ -127,6 +130,8 @@ mod tests {
                 "2026-01-03T00:00:00Z Warning PoolExhausted (7 times) by metal3-ipam: pool full",
             ]
         );
+        let anonymous = json!({"type": "Normal", "reason": "Made", "message": "it is there"});
+        assert_eq!(read(&anonymous).line(), "Normal Made: it is there");
         let many: Vec<Value> = (0..9).map(|_| new.clone()).collect();
         assert_eq!(latest(&many).len(), MOST);
     }
