@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo bench --bench scale -- flat            claims/s into a pool that has 60,000 claims, beside one that has none
-//! cargo bench --bench scale -- pools           claims/s into 1,000 pools, beside one
+//! cargo bench --bench scale -- pools 10000     claims/s into so many pools, beside one
 //! cargo bench --bench scale -- shapes          claims/s into a /8, a pool of 10,000 entries and an IPv6 /64, beside a plain pool
 //! cargo bench --bench scale -- fleet 100000    so many pools with a claim each: memory per pool, then a start on all of them
 //! cargo bench --bench scale -- fair            50 pools with one claim each, behind one with 10,000
@@ -53,7 +53,10 @@ fn main() {
     runtime.block_on(async {
         match words.as_slice() {
             ["flat"] => flat(60_000, BATCH, PAIRS).await,
-            ["pools"] => pools(1000, BATCH, PAIRS).await,
+            ["pools", many] => {
+                let many = many.parse().unwrap();
+                pools(many, BATCH.max(many), PAIRS).await;
+            }
             ["shapes"] => shapes(10_000, BATCH, PAIRS).await,
             ["fleet", pools] => fleet(pools.parse().unwrap(), REST).await,
             ["fair"] => fair(10_000, 50).await,
@@ -123,9 +126,7 @@ async fn pools(many: u32, batch: u32, pairs: u32) {
     let bed = Bed::new().await;
     let running = bed.run();
     let names: Vec<String> = (0..many).map(|n| format!("many-{n}")).collect();
-    for name in &names {
-        bed.pool(name, batch.div_ceil(many) * pairs + 1).await;
-    }
+    bed.pools(&names, batch.div_ceil(many) * pairs + 1).await;
     let all: Vec<&str> = names.iter().map(String::as_str).collect();
     bed.pool("one", batch * pairs).await;
     let mut ratios = Vec::new();

@@ -39,7 +39,7 @@ const HOUSE: [(&str, &[&str], &[&str]); 9] = [
     ("observe", &["api", "pool"], &["kube_embedded"]),
     (
         "webhook",
-        &["api", "admission", "observe"],
+        &["alloc", "api", "admission", "observe"],
         &["kube_embedded"],
     ),
     (

@@ -85,16 +85,9 @@ pub(super) fn warn_of_siblings(
         return;
     }
     let added = Coverage::of(&added, &ranges.excluded);
-    let mut others = live.other_pools(pool);
-    others.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-    for (name, spec) in others {
-        let Ok(spec) = serde_json::to_value(spec) else {
-            continue;
-        };
-        let other = Ranges::standing(&spec).coverage();
-        let Some(common) = added.meets(&other) else {
-            continue;
-        };
+    let mut others = live.overlaps(pool, &added);
+    others.sort_unstable();
+    for (name, common) in others {
         let entry = ranges.entries.iter().find(|entry| {
             entry.item.fresh && entry.addresses().is_some_and(|r| r.contains(common))
         });

@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
+use crate::alloc::Coverage;
 use crate::api::PoolKey;
-use crate::api::metal3::IPPoolSpec;
 
 /// An address, and the address object that holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,8 +30,9 @@ pub trait Live {
         holders
     }
 
-    /// Name and spec of every other pool of the same namespace. Asked when a write adds a range.
-    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)>;
+    /// Every other pool of the namespace that covers one of these addresses, with the lowest such address. Asked when a write
+    /// adds ranges, so that a store with an index by range should answer from it.
+    fn overlaps(&self, pool: &PoolKey, added: &Coverage) -> Vec<(String, IpAddr)>;
 
     /// `spec.poolRef` of an IPAddressClaim of Cluster API, if it exists. Asked when such an IPAddress is created.
     fn claim_pool_ref(&self, namespace: &str, claim: &str) -> Option<Value>;
@@ -46,7 +47,7 @@ impl Live for NoFacts {
         Vec::new()
     }
 
-    fn other_pools(&self, _: &PoolKey) -> Vec<(String, IPPoolSpec)> {
+    fn overlaps(&self, _: &PoolKey, _: &Coverage) -> Vec<(String, IpAddr)> {
         Vec::new()
     }
 

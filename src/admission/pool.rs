@@ -13,7 +13,7 @@ use super::ranges::{Ranges, warn_of_overlaps};
 use super::review::Review;
 use super::text::host_address;
 use super::verdict::{Cause, Findings, Violation, shown};
-use crate::alloc::{Coverage, Family, Range};
+use crate::alloc::{Coverage, Family};
 use crate::api::metal3::IPPoolSpec;
 use crate::api::names;
 
@@ -26,10 +26,10 @@ pub fn pool_problems(spec: &IPPoolSpec) -> Vec<Violation> {
     out.into_verdict().errors
 }
 
-/// The addresses that a spec covers, as disjoint ranges in order: its valid entries without what is excluded.
-pub fn covered(spec: &IPPoolSpec) -> Vec<Range> {
+/// The addresses that a spec covers: its valid entries without what is excluded.
+pub fn covered(spec: &IPPoolSpec) -> Coverage {
     let spec = serde_json::to_value(spec).unwrap_or_default();
-    Ranges::standing(&spec).coverage().into_ranges()
+    Ranges::standing(&spec).coverage()
 }
 
 pub(super) fn judge(review: &Review<'_>, live: &dyn Live, out: &mut Findings) {

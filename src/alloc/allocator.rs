@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use rand::Rng;
 
+use super::coverage::Coverage;
 use super::cut::{Piece, cut};
 use super::pattern::Pattern;
 use super::range::{Family, Range, number};
@@ -174,6 +175,13 @@ impl Allocator {
             Some(Kind::Excluded) => Location::Excluded,
             None => Location::Outside,
         }
+    }
+
+    /// The lowest address of the entries, excluded ones aside, that is also one of `other`.
+    pub fn meets(&self, other: &Coverage) -> Option<IpAddr> {
+        let inside = |segment: &&Segment| matches!(segment.kind, Kind::Inside { .. });
+        let inside = self.segments.iter().filter(inside);
+        other.meets_ranges(inside.map(|segment| &segment.range))
     }
 
     /// Marks this address as used, also one that automatic allocation skips.

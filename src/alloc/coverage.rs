@@ -7,13 +7,18 @@ use std::net::IpAddr;
 use super::range::{Family, Range, number};
 
 /// Disjoint ranges that do not touch, in order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Coverage(Vec<Range>);
 
 impl Coverage {
     /// What `ranges` cover without `excluded`; either may overlap itself and be in any order.
     pub fn of(ranges: &[Range], excluded: &[Range]) -> Self {
         Self(without(&merge(ranges), &merge(excluded)))
+    }
+
+    /// The ranges, ascending.
+    pub fn ranges(&self) -> &[Range] {
+        &self.0
     }
 
     /// The ranges, ascending.
@@ -40,7 +45,15 @@ impl Coverage {
 
     /// The lowest address that both cover.
     pub fn meets(&self, other: &Self) -> Option<IpAddr> {
-        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.0.iter().peekable());
+        self.meets_ranges(other.0.iter())
+    }
+
+    /// As [`Self::meets`], with disjoint ranges in order.
+    pub(super) fn meets_ranges<'a>(
+        &self,
+        other: impl Iterator<Item = &'a Range>,
+    ) -> Option<IpAddr> {
+        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.peekable());
         while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
             if a.overlaps(b) {
                 return Some(a.first().max(b.first()));

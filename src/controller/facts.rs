@@ -11,6 +11,7 @@ use serde_json::json;
 use tokio::time::timeout;
 
 use crate::admission::Holder;
+use crate::alloc::Coverage;
 use crate::api::{ClaimKey, ClaimKind, PoolKey, names};
 use crate::pool;
 use crate::webhook::{Answer, Facts, Question};
@@ -40,7 +41,7 @@ impl Facts for LiveFacts {
         match question {
             Question::Holders(pool) => self.holders(pool).boxed(),
             Question::HoldersOf(pool, address) => self.holders_of(pool, address).boxed(),
-            Question::OtherPools(pool) => self.other_pools(pool).boxed(),
+            Question::Overlaps(pool, added) => self.overlaps(pool, added).boxed(),
             Question::ClaimPoolRef { namespace, claim } => {
                 self.claim_pool_ref(namespace, claim).boxed()
             }
@@ -81,17 +82,22 @@ impl LiveFacts {
         }
     }
 
-    async fn other_pools(&self, pool: PoolKey) -> Answer {
+    async fn overlaps(&self, pool: PoolKey, added: Arc<Coverage>) -> Answer {
         let others = self.router.pools_in(&pool.namespace);
         let others = others.into_iter().filter(|other| *other != pool);
-        let asked = others.map(|other| async move {
-            let told = self.ask_pool(&other, pool::Question::Spec).await;
-            match told {
-                Told::Fact(pool::Fact::Spec(Some(spec))) => Some((other.name.to_string(), *spec)),
-                Told::Fact(_) | Told::NoWorker | Told::Nothing => None,
+        let question = pool::Question::Meets(added);
+        let asked = others.map(|other| {
+            let question = question.clone();
+            async move {
+                match self.ask_pool(&other, question).await {
+                    Told::Fact(pool::Fact::Meets(common)) => {
+                        Some((other.name.to_string(), common?))
+                    }
+                    Told::Fact(_) | Told::NoWorker | Told::Nothing => None,
+                }
             }
         });
-        Answer::Pools(join_all(asked).await.into_iter().flatten().collect())
+        Answer::Overlaps(join_all(asked).await.into_iter().flatten().collect())
     }
 
     /// Known only where it is a pool of ours: claims of other providers are not looked at.

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use crate::alloc::Coverage;
 use crate::api::ClaimKey;
-use crate::api::metal3::IPPoolSpec;
 
 use super::machine::Pool;
 use super::space::Holder;
@@ -17,8 +17,8 @@ pub enum Question {
     InUse,
     /// Which address objects have this address?
     ObjectsAt(IpAddr),
-    /// What is the spec of the pool object?
-    Spec,
+    /// Does the pool cover one of these addresses?
+    Meets(Arc<Coverage>),
     /// Does this claim exist, and is its reference one to a pool of ours?
     IsAskedBy(ClaimKey),
 }
@@ -28,8 +28,8 @@ pub enum Question {
 pub enum Fact {
     /// To [`Question::InUse`] and [`Question::ObjectsAt`].
     InUse(Vec<InUse>),
-    /// To [`Question::Spec`]; `None` when there is no pool object or its spec cannot be read.
-    Spec(Option<Box<IPPoolSpec>>),
+    /// To [`Question::Meets`]: the lowest such address. `None` also when there is no pool object.
+    Meets(Option<IpAddr>),
     /// To [`Question::IsAskedBy`].
     IsAsked(bool),
 }
@@ -60,10 +60,9 @@ impl Pool {
                 let in_use = |h| self.in_use(*address, h);
                 Fact::InUse(objects.filter_map(in_use).collect())
             }
-            Question::Spec => {
-                let object = self.ippool.record.as_ref();
-                let spec = object.and_then(|pool| pool.spec.as_ref().ok());
-                Fact::Spec(spec.cloned().map(Box::new))
+            Question::Meets(ranges) => {
+                let exists = self.ippool.record.is_some();
+                Fact::Meets(exists.then(|| self.space.meets(ranges)).flatten())
             }
             Question::IsAskedBy(claim) => {
                 let case = self.cases.get(claim);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use rand::rngs::StdRng;
 use smallvec::SmallVec;
 
-use crate::alloc::{Allocator, Location};
+use crate::alloc::{Allocator, Coverage, Location};
 use crate::api::metal3::AllocationStrategy;
 use crate::api::{AddressKey, ClaimKey, ClaimKind};
 
@@ -144,6 +144,11 @@ impl Space {
         let before = self.is_nearly_full;
         self.is_nearly_full = self.numbers().is_nearly_full(before);
         self.is_nearly_full && !before
+    }
+
+    /// The lowest address that the ranges have in common with these.
+    pub(super) fn meets(&self, ranges: &Coverage) -> Option<IpAddr> {
+        self.allocator.meets(ranges)
     }
 
     /// Adds a holder.

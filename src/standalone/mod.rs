@@ -1,6 +1,7 @@
 //! The embedded API server (the crate `kube_embedded`) as this program runs it: with the definitions of `api`, and the rules of
 //! `admission` on their objects.
 
+mod blocks;
 mod rules;
 #[cfg(test)]
 mod tests;

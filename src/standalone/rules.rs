@@ -1,17 +1,25 @@
 //! The rules of `admission` as the embedded server asks them, with the facts that they ask for, read as of the write.
 //!
-//! Address objects are found by pool and address, so that "who holds this?" costs the same however many there are.
+//! Address objects are found by pool and address, so that "who holds this?" costs the same however many there are, and pools by
+//! the blocks of their ranges, so that "whose ranges overlap?" does.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use kube_embedded::field::{FieldError, FieldErrorKind};
 use kube_embedded::kinds::Resource;
 use kube_embedded::{Admission, Object, Objects, Request, Verdict};
+use serde::Deserialize;
 use serde_json::Value;
 
+use super::blocks::{around, blocks};
 use crate::admission::{self, Cause, Holder, Live, Review};
+use crate::alloc::Coverage;
 use crate::api::metal3::IPPoolSpec;
 use crate::api::{PoolKey, ip, names};
+
+/// To be raised with every change of the texts by which objects are found.
+const INDEX_VERSION: u64 = 1;
 
 /// All rules of `admission`, as the embedded server asks them.
 pub(super) struct Rules;
@@ -55,18 +63,42 @@ impl Admission for Rules {
         }
     }
 
-    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
-        if resource.kind != "IPAddress" || !has_rules(resource) {
-            return None;
+    fn index(&self, resource: &Resource, object: &Object) -> Vec<String> {
+        let namespace = text(object, "namespace");
+        match &*resource.kind {
+            _ if !has_rules(resource) => Vec::new(),
+            "IPAddress" => held(object)
+                .map(|(pool, address)| by_address(namespace, pool, address))
+                .into_iter()
+                .collect(),
+            "IPPool" => blocks(&covers(object).into_ranges())
+                .iter()
+                .map(|block| by_block(namespace, block))
+                .collect(),
+            _ => Vec::new(),
         }
-        let spec = object.get("spec")?;
-        let address = ip::parse_ip(spec["address"].as_str()?).ok()?;
-        let pool = spec
-            .pointer("/pool/name")
-            .or_else(|| spec.pointer("/poolRef/name"))?
-            .as_str()?;
-        Some(by_address(text(object, "namespace"), pool, address))
     }
+
+    fn index_version(&self) -> u64 {
+        INDEX_VERSION
+    }
+}
+
+/// Pool and address of an address object.
+fn held(object: &Object) -> Option<(&str, IpAddr)> {
+    let spec = object.get("spec")?;
+    let address = ip::parse_ip(spec["address"].as_str()?).ok()?;
+    let pool = spec
+        .pointer("/pool/name")
+        .or_else(|| spec.pointer("/poolRef/name"))?;
+    Some((pool.as_str()?, address))
+}
+
+/// The addresses that a pool covers.
+fn covers(pool: &Object) -> Coverage {
+    let spec = pool.get("spec").map(IPPoolSpec::deserialize);
+    let spec = spec.and_then(Result::ok);
+    spec.as_ref().map(admission::covered).unwrap_or_default()
 }
 
 fn has_rules(resource: &Resource) -> bool {
@@ -91,6 +123,10 @@ fn by_pool(namespace: &str, pool: &str) -> String {
     format!("address/{namespace}/{pool}/")
 }
 
+fn by_block(namespace: &str, block: &str) -> String {
+    format!("pool/{namespace}/{block}")
+}
+
 fn by_address(namespace: &str, pool: &str, address: IpAddr) -> String {
     format!("{}{address}", by_pool(namespace, pool))
 }
@@ -107,16 +143,27 @@ impl Live for Facts<'_> {
         holders(self.0.indexed(&by))
     }
 
-    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)> {
-        let pools = self.0.list(names::METAL3_GROUP, "IPPool", &pool.namespace);
-        pools
-            .into_iter()
-            .filter(|(name, _)| *name != *pool.name)
-            .filter_map(|(name, mut object)| {
-                let spec = object.get_mut("spec").map(Value::take)?;
-                Some((name, serde_json::from_value(spec).ok()?))
-            })
-            .collect()
+    fn overlaps(&self, pool: &PoolKey, added: &Coverage) -> Vec<(String, IpAddr)> {
+        let mut overlaps = BTreeMap::new();
+        let mut look_at = |(_, other): (String, Object)| {
+            let name = text(&other, "name");
+            if *name != *pool.name
+                && !overlaps.contains_key(name)
+                && let Some(common) = added.meets(&covers(&other))
+            {
+                overlaps.insert(name.to_owned(), common);
+            }
+        };
+        for block in blocks(added.ranges()) {
+            let by = |block| by_block(&pool.namespace, block);
+            for around in around(&block) {
+                let found = self.0.indexed(&by(around));
+                found.into_iter().for_each(&mut look_at);
+            }
+            let within = self.0.indexed_under(&by(&block));
+            within.into_iter().for_each(&mut look_at);
+        }
+        overlaps.into_iter().collect()
     }
 
     fn claim_pool_ref(&self, namespace: &str, claim: &str) -> Option<Value> {

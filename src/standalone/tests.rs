@@ -56,6 +56,87 @@ async fn the_rules_of_admission_hold_on_every_write() {
     server.close().await;
 }
 
+/// The pools that the warnings of a created pool say it overlaps.
+async fn overlaps(client: &kube::Client, name: &str, pools: &Value) -> Vec<String> {
+    let body = serde_json::to_vec(&pool(name, pools)).unwrap();
+    let path = "/apis/ipam.metal3.io/v1alpha1/namespaces/default/ippools";
+    let request = http::Request::post(path).header("content-type", "application/json");
+    let request = request.body(body.into()).unwrap();
+    let response = client.send(request).await.unwrap();
+    assert_eq!(response.status(), 201, "{name}");
+    let texts = response.headers().get_all("warning").iter();
+    let pool = |text: &http::HeaderValue| {
+        let (_, rest) = text.to_str().unwrap().split_once("overlaps pool ")?;
+        Some(rest.split_once(';')?.0.replace(['\\', '"'], ""))
+    };
+    texts.filter_map(pool).collect()
+}
+
+#[tokio::test]
+async fn a_new_pool_is_warned_of_each_pool_that_has_its_addresses_and_of_no_other() {
+    let dir = tempfile::tempdir().unwrap();
+    // Pools that were written before the rules, which then look for them by texts that they never made.
+    let server = super::Server::open(super::options_without_rules(dir.path()));
+    let server = server.await.unwrap();
+    let client = server.client();
+    let one = |first: &str, last: &str| json!([{"start": first, "end": last}]);
+    for (name, pools) in [
+        ("around", one("10.0.0.0", "10.255.255.255")),
+        ("astride", one("127.255.255.0", "128.0.0.9")),
+        (
+            "two",
+            json!([{"start": "10.9.0.1", "end": "10.9.0.9"}, {"subnet": "fd00::/64"}]),
+        ),
+        ("beside", one("10.9.1.0", "10.9.1.255")),
+    ] {
+        assert_eq!(overlaps(&client, name, &pools).await, [""; 0]);
+    }
+    drop(client);
+    server.close().await;
+
+    let server = super::Server::open(super::options(dir.path()))
+        .await
+        .unwrap();
+    let client = server.client();
+    let named = async |name: &str, pools: &Value| overlaps(&client, name, pools).await;
+    let new = one("10.9.0.5", "10.9.0.255");
+    assert_eq!(
+        named("a", &new).await,
+        ["around (both have 10.9.0.5)", "two (both have 10.9.0.5)"]
+    );
+    let new = one("127.255.255.255", "127.255.255.255");
+    assert_eq!(
+        named("b", &new).await,
+        ["astride (both have 127.255.255.255)"]
+    );
+    let new = json!([{"subnet": "fd00::1:0/112"}, {"start": "192.168.0.1", "end": "192.168.0.9"}]);
+    assert_eq!(named("c", &new).await, ["two (both have fd00::1:1)"]);
+    assert_eq!(
+        named("d", &one("192.168.0.10", "192.168.0.99")).await,
+        [""; 0]
+    );
+    // A pool is found by what it has now.
+    let pools: Api<IPPool> = Api::default_namespaced(client.clone());
+    let moved = json!({"spec": {"pools": [{"start": "192.168.1.1", "end": "192.168.1.9"}]}});
+    let by = PatchParams::default();
+    pools.patch("d", &by, &Patch::Merge(&moved)).await.unwrap();
+    assert_eq!(
+        named("e", &one("192.168.0.10", "192.168.0.99")).await,
+        [""; 0]
+    );
+    assert_eq!(
+        named("f", &one("192.168.1.9", "192.168.1.99")).await,
+        ["d (both have 192.168.1.9)"]
+    );
+    let gone = DeleteParams::default();
+    pools.delete("d", &gone).await.unwrap();
+    assert_eq!(
+        named("g", &one("192.168.1.1", "192.168.1.8")).await,
+        [""; 0]
+    );
+    server.close().await;
+}
+
 #[tokio::test]
 async fn without_the_rules_a_server_takes_what_a_definition_cannot_refuse() {
     let dir = tempfile::tempdir().unwrap();

@@ -5,13 +5,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use futures::future::{BoxFuture, join_all};
 use serde_json::Value;
 
 use crate::admission::{self, Holder, Live, Review, Verdict};
+use crate::alloc::Coverage;
 use crate::api::PoolKey;
-use crate::api::metal3::IPPoolSpec;
 
 /// Runs of the rules for one write. Each but the last asks something that the one before did not, and there are four
 /// questions; more would be a fault of the rules.
@@ -24,8 +25,8 @@ pub enum Question {
     Holders(PoolKey),
     /// [`Live::holders_of`].
     HoldersOf(PoolKey, IpAddr),
-    /// [`Live::other_pools`].
-    OtherPools(PoolKey),
+    /// [`Live::overlaps`].
+    Overlaps(PoolKey, Arc<Coverage>),
     /// [`Live::claim_pool_ref`].
     ClaimPoolRef {
         /// Namespace of the claim.
@@ -40,8 +41,8 @@ pub enum Question {
 pub enum Answer {
     /// To the first two.
     Holders(Vec<Holder>),
-    /// To [`Question::OtherPools`].
-    Pools(Vec<(String, IPPoolSpec)>),
+    /// To [`Question::Overlaps`].
+    Overlaps(Vec<(String, IpAddr)>),
     /// To [`Question::ClaimPoolRef`]; `None` also where it is not known.
     PoolRef(Option<Value>),
     /// It will be known later, for this reason.
@@ -131,7 +132,7 @@ impl Noted<'_> {
         match self.find(question) {
             Some(Answer::Holders(holders)) => holders.clone(),
             Some(
-                Answer::Pools(_) | Answer::PoolRef(_) | Answer::NotYet(_) | Answer::NotSeen(_),
+                Answer::Overlaps(_) | Answer::PoolRef(_) | Answer::NotYet(_) | Answer::NotSeen(_),
             )
             | None => Vec::new(),
         }
@@ -147,9 +148,9 @@ impl Live for Noted<'_> {
         self.find_holders(Question::HoldersOf(pool.clone(), address))
     }
 
-    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)> {
-        match self.find(Question::OtherPools(pool.clone())) {
-            Some(Answer::Pools(pools)) => pools.clone(),
+    fn overlaps(&self, pool: &PoolKey, added: &Coverage) -> Vec<(String, IpAddr)> {
+        match self.find(Question::Overlaps(pool.clone(), Arc::new(added.clone()))) {
+            Some(Answer::Overlaps(pools)) => pools.clone(),
             Some(
                 Answer::Holders(_) | Answer::PoolRef(_) | Answer::NotYet(_) | Answer::NotSeen(_),
             )
@@ -165,7 +166,7 @@ impl Live for Noted<'_> {
         match self.find(question) {
             Some(Answer::PoolRef(reference)) => reference.clone(),
             Some(
-                Answer::Holders(_) | Answer::Pools(_) | Answer::NotYet(_) | Answer::NotSeen(_),
+                Answer::Holders(_) | Answer::Overlaps(_) | Answer::NotYet(_) | Answer::NotSeen(_),
             )
             | None => None,
         }

@@ -19,11 +19,17 @@ pub trait Admission: Send + Sync + 'static {
     /// The violations by `request.new` in place of `request.old`.
     fn review(&self, request: &Request<'_>, objects: &Objects<'_>) -> Verdict;
 
-    /// A text by which the object can be found ([`Objects::indexed`]). It is stored with the object: when the implementation
-    /// changes, stored objects keep their text until they are written again.
-    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
+    /// Texts by which the object can be found ([`Objects::indexed`]), made from its name, its namespace and its `spec` alone:
+    /// a write that keeps these keeps the texts. They are stored, see [`Self::index_version`].
+    fn index(&self, resource: &Resource, object: &Object) -> Vec<String> {
         let _ = (resource, object);
-        None
+        Vec::new()
+    }
+
+    /// To be raised when [`Self::index`] changes: the texts of a folder that was written with another version are made anew
+    /// when it is opened.
+    fn index_version(&self) -> u64 {
+        0
     }
 }
 
@@ -95,12 +101,13 @@ impl<'a> Objects<'a> {
         scanned.map(|()| found).unwrap_or_default()
     }
 
-    /// The objects whose [`Admission::index`] is exactly this text, each with that text.
+    /// The objects that have exactly this text among those of [`Admission::index`], each with that text.
     pub fn indexed(&self, text: &str) -> Vec<(String, Object)> {
         self.found(|snapshot| snapshot.found_exactly_by(text))
     }
 
-    /// The objects whose [`Admission::index`] begins with this text, each with its whole text.
+    /// The texts of [`Admission::index`] that begin with this one, each with its object. An object with several such texts is
+    /// there once for each.
     pub fn indexed_under(&self, prefix: &str) -> Vec<(String, Object)> {
         self.found(|snapshot| snapshot.found_by(prefix))
     }

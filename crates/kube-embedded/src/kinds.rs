@@ -361,6 +361,11 @@ impl Resources {
         self.all.iter().find(|r| r.group == group && r.kind == kind)
     }
 
+    /// The resource whose object has this key in the store.
+    pub(crate) fn of_key(&self, key: &str) -> Option<&Arc<Resource>> {
+        self.all.iter().find(|r| key.starts_with(&r.prefix()))
+    }
+
     /// The CustomResourceDefinitions, as they were given.
     pub fn definitions(&self) -> &[CustomResourceDefinition] {
         &self.definitions

@@ -12,7 +12,8 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
-use super::{Holder, Live, NoFacts, Review, Verdict, review};
+use super::{Holder, Live, NoFacts, Review, Verdict, covered, review};
+use crate::alloc::Coverage;
 use crate::api::PoolKey;
 use crate::api::metal3::IPPoolSpec;
 
@@ -60,9 +61,12 @@ impl Live for Namespace {
         self.holders.clone()
     }
 
-    fn other_pools(&self, pool: &PoolKey) -> Vec<(String, IPPoolSpec)> {
+    fn overlaps(&self, pool: &PoolKey, added: &Coverage) -> Vec<(String, IpAddr)> {
         self.note(format!("pools beside {pool}"));
-        self.pools.clone()
+        let common = |(name, spec): &(String, IPPoolSpec)| {
+            Some((name.clone(), added.meets(&covered(spec))?))
+        };
+        self.pools.iter().filter_map(common).collect()
     }
 
     fn claim_pool_ref(&self, namespace: &str, claim: &str) -> Option<Value> {

@@ -146,7 +146,7 @@ impl<'a> Whole<'a> {
             let rows: Vec<_> = fed.pool.entries().iter().map(|e| entry(spec, e)).collect();
             let headings = ["ENTRY", "ADDRESSES", "USE", "IN USE", "FREE", "KEPT BACK"];
             let _ = write!(out, "\n{}", table::render(headings, &rows));
-            let _ = write!(out, "\n{}", map::draw(&fed.pool, &covered(spec)));
+            let _ = write!(out, "\n{}", map::draw(&fed.pool, covered(spec).ranges()));
         }
         let rows: Vec<_> = self.held.iter().map(HeldLine::cells).collect();
         list(&mut out, lists, ["ADDRESS", "HELD BY", "OBJECT"], &rows);

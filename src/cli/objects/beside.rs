@@ -18,7 +18,10 @@ pub(in crate::cli) struct Beside<'a> {
 
 impl<'a> Beside<'a> {
     pub(in crate::cli) fn new(objects: &'a Objects) -> Self {
-        let ranges = |pool: &PoolObject| pool.spec.as_ref().map(covered).unwrap_or_default();
+        let ranges = |pool: &PoolObject| {
+            let covered = pool.spec.as_ref().map(covered).unwrap_or_default();
+            covered.into_ranges()
+        };
         let mut held: BTreeMap<PoolKey, Vec<&Address>> = BTreeMap::new();
         for address in &objects.addresses {
             held.entry(address.pool_key()).or_default().push(address);

@@ -72,7 +72,7 @@ fn a_question_is_taken_after_all_that_was_put_in_before_it() {
     assert_eq!(answer.try_recv(), Ok(Fact::InUse(Vec::new())));
     assert_eq!(drain(&mailbox), ["b seen 9 at 2"]);
     assert!(mailbox.close_if_idle());
-    let mut late = mailbox.ask(Question::Spec);
+    let mut late = mailbox.ask(Question::InUse);
     assert_eq!(
         late.try_recv(),
         Err(TryRecvError::Closed),

@@ -108,7 +108,7 @@ impl Facts for Told {
         let answer = self.known.get(&question).cloned();
         let nothing = match question {
             Question::Holders(_) | Question::HoldersOf(..) => Answer::Holders(Vec::new()),
-            Question::OtherPools(_) => Answer::Pools(Vec::new()),
+            Question::Overlaps(..) => Answer::Overlaps(Vec::new()),
             Question::ClaimPoolRef { .. } => Answer::PoolRef(None),
         };
         async move { answer.unwrap_or(nothing) }.boxed()

@@ -4,11 +4,13 @@ use super::harness::{
     NEW_CLAIM, POOL, Running, claim, key, known, of_claim, of_pool, pool, review,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use super::super::*;
 use crate::admission::Holder;
+use crate::alloc::{Coverage, Range};
 use crate::api::ClaimKind;
 
 #[tokio::test]
@@ -97,10 +99,16 @@ async fn a_shrink_names_the_holders_and_what_overlaps_is_a_warning() {
         address: [10, 0, 0, 9].into(),
         by: "IPAddress n/p-10-0-0-9 (claim c)".to_owned(),
     };
-    let other = pool("10.0.0.3", "10.0.0.30")["spec"].clone();
-    let other = vec![("other".to_owned(), serde_json::from_value(other).unwrap())];
     let mut facts = known(Question::Holders(key()), Answer::Holders(vec![holder]));
-    facts.insert(Question::OtherPools(key()), Answer::Pools(other));
+    let other = vec![("other".to_owned(), [10, 0, 0, 3].into())];
+    for last in [8, 9] {
+        let added = Range::new([10, 0, 0, 1].into(), [10, 0, 0, last].into()).unwrap();
+        let added = Arc::new(Coverage::of(&[added], &[]));
+        facts.insert(
+            Question::Overlaps(key(), added),
+            Answer::Overlaps(other.clone()),
+        );
+    }
     let server = Running::start(facts, Scope::default()).await;
 
     let (before, after) = (pool("10.0.0.1", "10.0.0.9"), pool("10.0.0.1", "10.0.0.8"));

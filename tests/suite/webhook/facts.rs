@@ -1,6 +1,10 @@
 //! The answers of a controller to the webhook server's questions, as leader and as standby.
 
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
 use futures::future::join_all;
+use metal3_ipam::alloc::{Coverage, Range};
 use metal3_ipam::api::PoolKey;
 use metal3_ipam::api::capi::CapiIPAddress;
 use metal3_ipam::api::metal3::{IPAddress, IPClaim};
@@ -15,6 +19,10 @@ use crate::steps::{capi_address_json, range, until_view};
 scenarios! {
     s6_a_controller_and_its_standby_know_the_holder_of_each_address,
 }
+
+const Q: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 9));
+const ABOVE_Q: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 10));
+const TOP: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 1, 0, 99));
 
 fn key(world: &World, name: &str) -> PoolKey {
     PoolKey {
@@ -125,14 +133,12 @@ async fn s6_a_controller_and_its_standby_know_the_holder_of_each_address(on: On)
             holders(facts, Question::Holders(key(&world, "none"))).await,
             [""; 0]
         );
-        let Answer::Pools(others) = facts.ask(Question::OtherPools(pool.clone())).await else {
-            panic!("no pools");
-        };
-        let others: Vec<(&str, &str)> = others
-            .iter()
-            .map(|(n, s)| (n.as_str(), s.name_prefix.as_str()))
-            .collect();
-        assert_eq!(others, [("q", "q")]);
+        for (first, want) in [(Q, vec![("q".to_owned(), Q)]), (ABOVE_Q, vec![])] {
+            let added = Range::new(first, TOP).unwrap();
+            let added = Arc::new(Coverage::of(&[added], &[]));
+            let answer = facts.ask(Question::Overlaps(pool.clone(), added)).await;
+            assert_eq!(answer, Answer::Overlaps(want));
+        }
         let reference = |claim: &str| Question::ClaimPoolRef {
             namespace: world.namespace.clone(),
             claim: claim.to_owned(),

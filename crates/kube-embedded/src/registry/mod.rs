@@ -119,6 +119,9 @@ impl Registry {
             }),
         };
         registry
+            .index_anew()
+            .map_err(|error| OpenError::Prepare(error.to_string()))?;
+        registry
             .bootstrap()
             .await
             .map_err(|error| OpenError::Prepare(error.to_string()))?;

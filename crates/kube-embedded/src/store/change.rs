@@ -27,8 +27,8 @@ pub(crate) struct Change {
     pub(crate) linked: Vec<(u128, Option<String>)>,
     /// Owners that the object no longer names.
     pub(crate) unlinked: Vec<u128>,
-    /// The index texts of the object before and after.
-    pub(crate) index: (Option<String>, Option<String>),
+    /// The index texts that the object loses, and those that it gets.
+    pub(crate) index: (Vec<String>, Vec<String>),
     /// Whether the garbage collector has to serve a finalizer of the object (`foregroundDeletion`, `orphan`).
     pub(crate) collect: bool,
     /// The object before, when a selector may match only one of the two states.

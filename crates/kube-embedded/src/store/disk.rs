@@ -6,7 +6,7 @@
 //! | `owned` | owner's id, dependent's key | - |
 //! | `found_by` | an object's index text, its key | - |
 //! | `collect` | owner's id | the owner's key; empty when the owner is gone and its dependents are to be checked |
-//! | `facts` | `revision`, `format` | a number |
+//! | `facts` | `revision`, `format`, `index` (the version of the index texts) | a number |
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -212,6 +212,35 @@ impl Disk {
         };
         transaction.commit()?;
         Ok((format, revision))
+    }
+
+    /// One transaction: a crash within it leaves the old texts and their version.
+    pub(super) fn index_anew(
+        &self,
+        version: u64,
+        texts: impl Fn(&str, &[u8]) -> Vec<String>,
+    ) -> Result<(), StoreError> {
+        let transaction = self.db.begin_write()?;
+        let known = {
+            let facts = transaction.open_table(FACTS)?;
+            facts.get("index")?.map_or(0, |known| known.value())
+        };
+        if known == version {
+            return Ok(transaction.abort()?);
+        }
+        transaction.delete_table(FOUND_BY)?;
+        {
+            let mut found_by = transaction.open_table(FOUND_BY)?;
+            for entry in transaction.open_table(OBJECTS)?.iter()? {
+                let (key, value) = entry?;
+                let (key, value) = (key.value(), value.value());
+                for text in texts(key, value.get(HEADER..).unwrap_or_default()) {
+                    found_by.insert((&*text, key), ())?;
+                }
+            }
+        }
+        transaction.open_table(FACTS)?.insert("index", version)?;
+        Ok(transaction.commit()?)
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, StoreError> {

@@ -122,6 +122,15 @@ impl Store {
         self.disk.snapshot()
     }
 
+    /// Makes the index texts of all objects anew, if the stored ones are not of this version. Before any write.
+    pub(crate) fn index_anew(
+        &self,
+        version: u64,
+        texts: impl Fn(&str, &[u8]) -> Vec<String>,
+    ) -> Result<(), StoreError> {
+        self.disk.index_anew(version, texts)
+    }
+
     /// Why the server cannot go on, if so.
     pub(crate) fn failure(&self) -> &Failure {
         &self.disk.failure

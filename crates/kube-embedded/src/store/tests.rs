@@ -36,7 +36,7 @@ fn put(key: &str, expected: Option<u64>, id: u128) -> Change {
         within: None,
         linked: Vec::new(),
         unlinked: Vec::new(),
-        index: (None, None),
+        index: (Vec::new(), Vec::new()),
         collect: false,
         prior: None,
     }
@@ -308,4 +308,42 @@ fn say(key: &str, revision: u64) {
     out.write_all(format!("answered {key} {revision}\n").as_bytes())
         .unwrap();
     out.flush().unwrap();
+}
+
+#[tokio::test]
+async fn objects_are_found_by_any_of_their_texts_and_anew_after_a_change_of_the_rules() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = open(dir.path());
+    let texts = |of: &[&str]| of.iter().map(|&text| text.to_owned()).collect::<Vec<_>>();
+    let found = |store: &Store, prefix: &str| store.snapshot().unwrap().found_by(prefix).unwrap();
+    let change = Change {
+        index: (Vec::new(), texts(&["a1", "a2", "b"])),
+        ..put("/one", None, 1)
+    };
+    let one = store.commit(change).await.unwrap();
+    let change = Change {
+        index: (texts(&["a1"]), texts(&["a3"])),
+        ..put("/one", Some(one.revision), 1)
+    };
+    store.commit(change).await.unwrap();
+    store.commit(put("/two", None, 2)).await.unwrap();
+    let pair = |text: &str, key: &str| (text.to_owned(), key.to_owned());
+    assert_eq!(found(&store, "a"), [pair("a2", "/one"), pair("a3", "/one")]);
+    drop(store);
+
+    let store = open(dir.path());
+    let by_key = |key: &str, object: &[u8]| {
+        assert!(object.starts_with(b"{"), "the object's own text");
+        vec![format!("by{key}")]
+    };
+    // Version 0 is what a folder has that no rules have written yet.
+    store.index_anew(0, by_key).unwrap();
+    assert_eq!(found(&store, "by"), []);
+    store.index_anew(1, by_key).unwrap();
+    let both = [pair("by/one", "/one"), pair("by/two", "/two")];
+    assert_eq!(found(&store, ""), both);
+    drop(store);
+    let store = open(dir.path());
+    store.index_anew(1, |_, _| texts(&["never asked"])).unwrap();
+    assert_eq!(found(&store, ""), both);
 }

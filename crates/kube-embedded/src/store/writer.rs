@@ -294,14 +294,14 @@ impl Tables<'_> {
             within,
             linked,
             unlinked,
-            index: (index_before, index_after),
+            index: (lost, gained),
             collect,
             prior,
         } = change;
-        if let Some(by) = index_before {
+        for by in lost {
             self.found_by.remove((&*by, &*key))?;
         }
-        if let Some(by) = index_after {
+        for by in gained {
             self.found_by.insert((&*by, &*key), ())?;
         }
         for owner in unlinked {

@@ -429,9 +429,18 @@ impl Admission for Rules {
         verdict
     }
 
-    fn index(&self, resource: &Resource, object: &Object) -> Option<String> {
-        let address = object.get("spec")?.get("address")?.as_str()?;
-        (resource.kind == "Gear").then(|| address.to_owned())
+    fn index(&self, resource: &Resource, object: &Object) -> Vec<String> {
+        let address = object.get("spec").and_then(|spec| spec["address"].as_str());
+        match address {
+            Some(addresses) if resource.kind == "Gear" => {
+                addresses.split(',').map(str::to_owned).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn index_version(&self) -> u64 {
+        1
     }
 }
 
