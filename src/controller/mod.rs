@@ -69,6 +69,7 @@ pub use settings::{Events, LeaseSettings, Rate, Settings};
 pub(crate) use transport::{PAGE_BYTES, escape};
 pub use view::{Changes, Counters, View};
 pub(crate) use watch::{Watch, WatchEnd};
+pub(crate) use wire::FIELD_MANAGER;
 pub use wire::Verb;
 
 /// Why taking a lock cannot fail.

@@ -64,6 +64,16 @@ impl Pages {
 
     /// The page of the collection that begins at `next`; the first one when that is empty.
     pub(crate) async fn page(&mut self, path: &str, next: &str) -> Result<Page, Missing> {
+        let (page, _) = self.page_and_text(path, next).await?;
+        Ok(page)
+    }
+
+    /// The same, with the text that it was read from.
+    pub(crate) async fn page_and_text(
+        &mut self,
+        path: &str,
+        next: &str,
+    ) -> Result<(Page, Bytes), Missing> {
         loop {
             let mut target = format!("{path}?limit={}", self.size);
             if !next.is_empty() {
@@ -91,7 +101,8 @@ impl Pages {
                     body: reply.body,
                 });
             }
-            return reading::page(self.kind, &reply.body).map_err(Missing::Failed);
+            let page = reading::page(self.kind, &reply.body).map_err(Missing::Failed)?;
+            return Ok((page, reply.body));
         }
     }
 }

@@ -32,7 +32,7 @@ const ENTRIES_PER_SECOND: usize = 500;
 const MOST_SECONDS: u64 = 30;
 
 /// Our manager in `managedFields`.
-pub(super) const FIELD_MANAGER: &str = "metal3-ipam";
+pub(crate) const FIELD_MANAGER: &str = "metal3-ipam";
 
 /// What a request does to its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

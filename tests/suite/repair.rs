@@ -1,4 +1,5 @@
-//! `metal3-ipam repair`, beside a running manager: what two reports agree on is repaired, and nothing is freed that a claim has.
+//! `metal3-ipam check`, where it asks the server who wrote; and `repair` beside a running manager: what two reports agree on is
+//! repaired, and nothing is freed that a claim has.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -6,7 +7,7 @@ use std::path::{Path, PathBuf};
 use futures::TryStreamExt;
 use jiff::{SignedDuration, Timestamp};
 use kube::api::{WatchEvent, WatchParams};
-use metal3_ipam::api::metal3::{IPAddress, IPClaim};
+use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use metal3_ipam::controller::Settings;
 use metal3_ipam::pool::LeakRepair;
 use serde_json::{Value, json};
@@ -20,6 +21,7 @@ use crate::tally;
 scenarios! {
     r6_a_leak_that_two_reports_agree_on_is_deleted_and_then_released,
     r6_a_repair_that_races_its_claims_frees_nothing_that_is_claimed,
+    a_check_names_who_else_has_written_and_never_the_manager,
 }
 
 /// Leaks of the race.
@@ -67,6 +69,60 @@ async fn earlier(world: &World, door: &Door, dir: &Path) -> PathBuf {
     let file = dir.join("report.json");
     std::fs::write(&file, report.to_string()).unwrap();
     file
+}
+
+/// Level, object and message of what a check finds written by others.
+async fn written_by_others(world: &World, door: &Door) -> Vec<(String, String, String)> {
+    let check = ["check", "-n", &world.namespace, "--confirm-after", "0s"];
+    let (_, text) = run(door, &[&check[..], &["-o", "json"]].concat()).await;
+    let report: Value = serde_json::from_str(&text).unwrap_or_else(|e| panic!("{e}: {text}"));
+    let findings = report["findings"].as_array().unwrap().iter();
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let findings = findings.filter(|finding| finding["code"] == "N9");
+    findings
+        .map(|f| {
+            (
+                text(&f["level"]),
+                text(&f["object"]["name"]),
+                text(&f["message"]),
+            )
+        })
+        .collect()
+}
+
+async fn a_check_names_who_else_has_written_and_never_the_manager(on: On) {
+    let mut world = World::without_controller(on).await;
+    let door = world.door().await;
+    world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
+    world.pool("q", range("10.0.1.1", "10.0.1.9")).await;
+    assert_eq!(written_by_others(&world, &door).await, []);
+    let _: IPPool = world
+        .patch_status("p", json!({"indexes": {"nobody": "10.0.0.7"}}))
+        .await;
+    leak(&world, 1).await;
+    let findings = written_by_others(&world, &door).await;
+    let [(one, pool, says), (other, address, also)] = &*findings else {
+        panic!("{findings:?}");
+    };
+    assert_eq!([&**one, &**pool], ["Warning", "p"]);
+    assert_eq!([&**other, &**address], ["Note", "p-10-0-0-1"]);
+    assert!(
+        says.starts_with("has a status that was written by "),
+        "{says}"
+    );
+    assert!(also.starts_with("was written by "), "{also}");
+
+    // What the manager binds, and shows in the status of pools and claims, is its own.
+    world.start_controller_with(reporting());
+    world.claim("one", "p").await;
+    world.capi_claim("two", "q").await;
+    world.address_of("one").await;
+    world.capi_address_of("two").await;
+    let known = [&**pool, &**address];
+    for (_, object, says) in written_by_others(&world, &door).await {
+        assert!(known.contains(&&*object), "{object} {says}");
+    }
+    world.end().await;
 }
 
 /// Result and name of each leaked address object of a repair.

@@ -21,10 +21,10 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
         };
         findings.extend(owner(view, address, pool));
         findings.extend(name(address, pool));
-        let covered = ranges.get(&pool.key()).copied().unwrap_or_default();
+        let covered = ranges.get(&pool.key());
         if let Ok(ip) = address.address
             && pool.spec.is_ok()
-            && !covered.iter().any(|range| range.contains(ip))
+            && !covered.is_some_and(|covered| covered.contains(ip))
         {
             findings.extend(out_of_range(view, address, pool, ip));
         }

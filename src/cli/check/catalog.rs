@@ -68,6 +68,8 @@ checks! {
         "end the pause: remove the annotation cluster.x-k8s.io/paused, or set the Cluster's spec.paused to false";
     STUCK_CLAIM = "N7" "ClaimWaits":
         "see the claim's conditions (docs/troubleshooting.md); without any, see whether the manager runs and serves the claim";
+    FOREIGN = "N9" "WrittenByOthers":
+        "nothing if a restore or a person meant it; else find out who has the right to write it (deploy/guard leaves it to the manager)";
     ELSEWHERE = "N10" "PoolElsewhere":
         "end the move, or pause and delete the pool in the cluster that no longer has its machines";
     FULL = "N8" "PoolNearlyFull":

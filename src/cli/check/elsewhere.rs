@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use super::catalog;
 use super::finding::{Finding, Level, Subject};
 use super::view::View;
-use crate::alloc::Range;
 use crate::api::{Address, PoolObject};
 
 /// Addresses that a message names.
@@ -21,11 +20,9 @@ pub(super) fn findings(view: &View<'_>, other: &View<'_>) -> Vec<Finding> {
         let Some(twin) = other.pool(&key) else {
             continue;
         };
-        let ranges = |of: &BTreeMap<_, &[Range]>| of.get(&key).map(|r| r.to_vec());
-        let (ours, theirs) = (ranges(&here).unwrap_or_default(), ranges(&there));
-        let theirs = theirs.unwrap_or_default();
-        let meets = |range: &Range| theirs.iter().any(|other| range.overlaps(other));
-        if ours.iter().any(meets) {
+        if let (Some(ours), Some(theirs)) = (here.get(&key), there.get(&key))
+            && ours.meets(theirs).is_some()
+        {
             findings.push(both(view, other, pool, twin));
             findings.extend(held_twice(view, other, pool));
         }

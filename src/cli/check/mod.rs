@@ -5,7 +5,7 @@
 //!                      │
 //!   view.rs       the objects by name, each pool's own state machine, what is paused or in a move ──> View
 //!        ┌─────────────┼──────────────┐        pure: a View in, findings out
-//!   addresses.rs    claims.rs      pools.rs    codes, names and next steps: catalog.rs
+//!   addresses.rs    claims.rs   pools.rs, writers.rs   codes, names and next steps: catalog.rs
 //!        └─────────────┴──────────────┘
 //!                      v
 //!   finding.rs    errors are kept where a second reading shows the same versions
@@ -30,6 +30,7 @@ mod report;
 #[cfg(test)]
 mod tests;
 mod view;
+mod writers;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -178,6 +179,7 @@ fn all(view: &View<'_>) -> Vec<Finding> {
     let mut findings = addresses::findings(view);
     findings.extend(claims::findings(view));
     findings.extend(pools::findings(view));
+    findings.extend(writers::findings(view));
     findings.sort_by(|a, b| a.order().cmp(&b.order()));
     findings
 }

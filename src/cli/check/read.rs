@@ -22,7 +22,7 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) async fn read(cluster: &Reached, namespace: Option<&str>) -> Self {
-        let mut reader = Reader::new(&cluster.client);
+        let mut reader = Reader::with_writers(&cluster.client);
         let objects = Objects::read(&mut reader, namespace).await;
         let strange = objects.strange.iter();
         let strange = strange.map(|(object, why)| format!("{object}: {why}"));

@@ -87,7 +87,15 @@ fn ago(minutes: i64) -> Value {
 fn sound_clusters_have_no_errors() {
     for seed in 0..1000 {
         let cluster = Cluster::new(&mut StdRng::seed_from_u64(seed));
-        let found = errors(&found(&cluster));
+        let found = found(&cluster);
+        let strangers = found.iter().filter(|f| f.check == catalog::FOREIGN);
+        for stranger in strangers {
+            assert!(
+                stranger.subject.name.starts_with("by-hand-"),
+                "{stranger:?}"
+            );
+        }
+        let found = errors(&found);
         assert!(found.is_empty(), "seed {seed}: {found:#?}");
     }
 }
@@ -351,6 +359,68 @@ fn e16_a_claim_that_is_not_served_though_an_address_is_free() {
             cluster.claim_name(claim)
         });
     }
+}
+
+#[test]
+fn n9_what_someone_else_has_written() {
+    let by_someone = |object: &mut Value, part: &str| {
+        let (update, mut apply) = (
+            healthy::written("someone", part),
+            healthy::written("someone", part),
+        );
+        // Of two ways of writing the later counts.
+        apply["operation"] = json!("Apply");
+        apply["time"] = json!("2026-11-02T00:00:00Z");
+        let managed = object["metadata"]["managedFields"].as_array_mut();
+        managed.unwrap().extend([apply, update]);
+    };
+    names(catalog::FOREIGN, Level::Warning, |cluster, rng| {
+        let pool = rng.random_range(0..cluster.pools.len());
+        by_someone(&mut cluster.pools[pool], "f:status");
+        cluster.pool_name(pool)
+    });
+    names(catalog::FOREIGN, Level::Warning, |cluster, rng| {
+        let (claim, _) = bound(cluster, rng);
+        by_someone(&mut cluster.claims[claim].1, "f:status");
+        cluster.claim_name(claim)
+    });
+    names(catalog::FOREIGN, Level::Note, |cluster, rng| {
+        let (_, address) = bound(cluster, rng);
+        by_someone(&mut cluster.addresses[address].1, "f:spec");
+        cluster.address_name(address)
+    });
+    let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+    let twin = cluster.twin(0, "ipam.metal3.io");
+    for (_, address) in &mut cluster.addresses {
+        by_someone(address, "f:spec");
+    }
+    // Labels and finalizers are anybody's.
+    by_someone(&mut cluster.pools[0], "f:metadata");
+    let findings = found(&cluster);
+    let foreign: Vec<&Finding> = findings
+        .iter()
+        .filter(|f| f.check == catalog::FOREIGN)
+        .collect();
+    let [one] = &*foreign else {
+        panic!("{foreign:?}");
+    };
+    assert_eq!(
+        one.message,
+        "was written by \"someone\" at 2026-11-02T00:00:00Z (and 1 more ipaddresses.ipam.metal3.io of IPPool a/p0)"
+    );
+    assert_eq!(one.others[0].to_string(), twin);
+}
+
+#[test]
+fn managed_fields_that_cannot_be_read_are_named() {
+    let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+    cluster.pools[0]["metadata"]["managedFields"] = json!("no list");
+    let objects = cluster.objects();
+    let [(object, why)] = &*objects.strange else {
+        panic!("{:?}", objects.strange);
+    };
+    assert_eq!(object, "IPPool a/p0");
+    assert!(why.starts_with("metadata.managedFields: "), "{why}");
 }
 
 /// Of a Cluster that is paused for a move: the source while it is emptied, the target while it fills.

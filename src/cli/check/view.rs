@@ -80,6 +80,25 @@ impl<'a> View<'a> {
         self.pools.get(key).copied()
     }
 
+    /// The claim of this kind and name.
+    pub(super) fn claim(&self, kind: ClaimKind, namespace: &str, name: &str) -> Option<&'a Claim> {
+        self.claims
+            .get(&(kind, namespace.into(), name.into()))
+            .copied()
+    }
+
+    /// The address object of this kind and name.
+    pub(super) fn address(
+        &self,
+        kind: ClaimKind,
+        namespace: &str,
+        name: &str,
+    ) -> Option<&'a Address> {
+        self.addresses
+            .get(&(kind, namespace.into(), name.into()))
+            .copied()
+    }
+
     /// The claim that an address object names, in whatever pool.
     pub(super) fn claim_of(&self, address: &Address) -> Option<&'a Claim> {
         let (namespace, name) = (address.meta.namespace.clone(), address.claim.clone());

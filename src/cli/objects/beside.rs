@@ -5,23 +5,20 @@ use std::net::IpAddr;
 
 use super::Objects;
 use crate::admission::covered;
-use crate::alloc::{Family, Range};
+use crate::alloc::{Coverage, Family, Range};
 use crate::api::{Address, PoolKey, PoolObject, names};
 
 /// What the pools cover and hold.
 pub(in crate::cli) struct Beside<'a> {
     objects: &'a Objects,
     /// Of each pool, in the order of the objects.
-    ranges: Vec<Vec<Range>>,
+    ranges: Vec<Coverage>,
     held: BTreeMap<PoolKey, Vec<&'a Address>>,
 }
 
 impl<'a> Beside<'a> {
     pub(in crate::cli) fn new(objects: &'a Objects) -> Self {
-        let ranges = |pool: &PoolObject| {
-            let covered = pool.spec.as_ref().map(covered).unwrap_or_default();
-            covered.into_ranges()
-        };
+        let ranges = |pool: &PoolObject| pool.spec.as_ref().map(covered).unwrap_or_default();
         let mut held: BTreeMap<PoolKey, Vec<&Address>> = BTreeMap::new();
         for address in &objects.addresses {
             held.entry(address.pool_key()).or_default().push(address);
@@ -39,9 +36,9 @@ impl<'a> Beside<'a> {
     }
 
     /// What each pool covers, by its key.
-    pub(in crate::cli) fn ranges(&self) -> BTreeMap<PoolKey, &[Range]> {
+    pub(in crate::cli) fn ranges(&self) -> BTreeMap<PoolKey, &Coverage> {
         let pools = self.objects.pools.iter().map(PoolObject::key);
-        pools.zip(self.ranges.iter().map(Vec::as_slice)).collect()
+        pools.zip(&self.ranges).collect()
     }
 
     /// Pools whose ranges meet, over all namespaces, with a common address; each pair once.
@@ -50,7 +47,7 @@ impl<'a> Beside<'a> {
             .ranges
             .iter()
             .enumerate()
-            .flat_map(|(pool, ranges)| ranges.iter().map(move |range| (*range, pool)))
+            .flat_map(|(pool, covered)| covered.ranges().iter().map(move |range| (*range, pool)))
             .collect();
         sorted.sort_by_key(|(range, _)| (range.first(), range.last()));
         let mut open: Vec<(Range, usize)> = Vec::new();
@@ -94,8 +91,7 @@ impl<'a> Beside<'a> {
             let others = by_prefix.get(&(&*meta.namespace, prefix));
             for number in others.into_iter().flatten() {
                 let pool = &self.objects.pools[*number];
-                let covers = |range: &Range| range.contains(*address);
-                if pool.meta.name != object.pool && self.ranges[*number].iter().any(covers) {
+                if pool.meta.name != object.pool && self.ranges[*number].contains(*address) {
                     collisions.push((object, *address, pool));
                 }
             }

@@ -6,6 +6,7 @@
 //!      v        the kinds beside each other
 //!   Objects     of the neutral types of `api`
 //!      v
+//!      │        writers.rs: who else has written in them, for whoever asks
 //!   fed.rs      each pool's own state machine, given its objects as the manager would be; nothing that it asks for is sent
 //!   beside.rs   pools beside each other, specs beside what is held
 //! ```
@@ -15,6 +16,7 @@ mod fed;
 mod reader;
 #[cfg(test)]
 mod tests;
+mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -27,6 +29,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub(super) use self::beside::Beside;
 pub(super) use self::fed::{Births, Fed, Parts};
 pub(super) use self::reader::{Reader, words};
+pub(super) use self::writers::Foreign;
 use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault,
     WireObject, names, names_our_pool,
@@ -51,6 +54,8 @@ pub(super) struct Objects {
     pub(super) strange: Vec<(String, String)>,
     /// Address objects whose labels carry `clusterctl move` along: kind, namespace and name.
     pub(super) moved: BTreeSet<(ClaimKind, String, String)>,
+    /// Who else has written in them; empty unless the reader was asked to look.
+    pub(super) foreign: Vec<Foreign>,
     /// Texts of addresses that are not written in their canonical form, by kind, namespace and name of the address object.
     pub(super) spelled: BTreeMap<(ClaimKind, String, String), String>,
 }
@@ -117,7 +122,13 @@ impl Objects {
         let tasks = kinds.map(|(kind, selector)| {
             let client = reader.client.clone();
             let namespace = namespace.map(str::to_owned);
-            let take = move |objects: &mut Self, page| objects.add_page(kind, page);
+            let writers = reader.looks_for_writers;
+            let take = move |objects: &mut Self, page, body: &[u8]| {
+                objects.add_page(kind, page);
+                if writers {
+                    objects.add_writers(kind, body);
+                }
+            };
             let read = async move {
                 reader::each_page(&client, kind, namespace.as_deref(), selector, take).await
             };
@@ -159,6 +170,7 @@ impl Objects {
             kinds: _,
             strange,
             mut moved,
+            foreign,
             mut spelled,
         } = other;
         join(&mut self.pools, pools);
@@ -166,6 +178,7 @@ impl Objects {
         join(&mut self.addresses, addresses);
         join(&mut self.clusters, clusters);
         join(&mut self.strange, strange);
+        join(&mut self.foreign, foreign);
         self.moved.append(&mut moved);
         self.spelled.append(&mut spelled);
     }
@@ -183,6 +196,20 @@ impl Objects {
                     };
                     let name = format!("{} {name}", word(kind));
                     self.strange.push((name, unreadable.error));
+                }
+            }
+        }
+    }
+
+    /// Takes in who else has written in the objects of a page; after those, which name what cannot be read of them.
+    pub(super) fn add_writers(&mut self, kind: Kind, body: &[u8]) {
+        for object in writers::of_page(kind, body) {
+            match object {
+                Ok(foreign) => self.foreign.extend(foreign),
+                Err((object, why)) => {
+                    if self.strange.iter().all(|(known, _)| *known != object) {
+                        self.strange.push((object, why));
+                    }
                 }
             }
         }

@@ -32,6 +32,8 @@ pub(in crate::cli) struct Reader<'a> {
     pub(in crate::cli) client: &'a Client,
     /// What could not be read, with the server's message.
     pub(in crate::cli) unread: Vec<String>,
+    /// Whether it also looks for who has written in the objects, which takes a second look at each page.
+    pub(super) looks_for_writers: bool,
 }
 
 impl<'a> Reader<'a> {
@@ -39,6 +41,15 @@ impl<'a> Reader<'a> {
         Self {
             client,
             unread: Vec::new(),
+            looks_for_writers: false,
+        }
+    }
+
+    /// One that also looks for who has written in the objects.
+    pub(in crate::cli) fn with_writers(client: &'a Client) -> Self {
+        Self {
+            looks_for_writers: true,
+            ..Self::new(client)
         }
     }
 
@@ -124,8 +135,8 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the objects of a kind, in the version that the manager would read, page by page; `take` takes in each page before the next is
-/// asked for. With a selector, of those that it selects, or of all where the server does not know its field. What was taken is dropped
+/// Reads the objects of a kind, in the version that the manager would read, page by page; `take` takes in each page, with its text, before the
+/// next is asked for. With a selector, of those that it selects, or of all where the server does not know its field. What was taken is dropped
 /// and read anew where the list grew too old while it was read.
 ///
 /// `None`: there is no such kind in such a version.
@@ -137,7 +148,7 @@ pub(super) async fn each_page<T: Default>(
     kind: Kind,
     namespace: Option<&str>,
     mut selector: Option<String>,
-    take: impl Fn(&mut T, Vec<Result<WireObject, Unreadable>>),
+    take: impl Fn(&mut T, Vec<Result<WireObject, Unreadable>>, &[u8]),
 ) -> Result<Option<T>, String> {
     let Some(path) = path(client, kind, namespace).await? else {
         return Ok(None);
@@ -150,9 +161,9 @@ pub(super) async fn each_page<T: Default>(
     };
     let mut pages = begun(selector.clone());
     loop {
-        match pages.page(&path, &next).await {
-            Ok(page) => {
-                take(&mut taken, page.objects);
+        match pages.page_and_text(&path, &next).await {
+            Ok((page, text)) => {
+                take(&mut taken, page.objects, &text);
                 if page.next.is_empty() {
                     return Ok(Some(taken));
                 }

@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 use super::super::super::objects::{Fed, Objects};
-use crate::api::{Claim, ClaimKind, ClusterFacts, PoolObject, WireObject, names};
+use crate::api::{Claim, ClaimKind, ClusterFacts, Kind, PoolObject, WireObject, names};
 use crate::pool::{Effect, Input, KindState, Kinds, Request};
 
 pub(super) fn now() -> Timestamp {
@@ -152,6 +152,7 @@ impl Cluster {
                 object["metadata"]["name"] = json!(format!("by-hand-{pool_name}-{number}"));
                 object["metadata"]["finalizers"] = json!([]);
                 object["metadata"]["ownerReferences"] = json!([]);
+                object["metadata"]["managedFields"] = json!([written("kubectl-create", "f:spec")]);
                 return self.addresses.push((kind, object));
             }
             // Just created, and its claim came after the claims were listed.
@@ -208,6 +209,15 @@ impl Cluster {
             (namespace.clone(), facts)
         };
         objects.clusters = clusters.map(facts).collect();
+        for kind in ClaimKind::ALL {
+            let of = |all: &[(ClaimKind, Value)]| {
+                let all = all.iter().filter(|(of, _)| *of == kind);
+                all.map(|(_, object)| object.clone()).collect()
+            };
+            add_writers(&mut objects, Kind::Claims(kind), of(&self.claims));
+            add_writers(&mut objects, Kind::Addresses(kind), of(&self.addresses));
+        }
+        add_writers(&mut objects, Kind::Pools, self.pools.clone());
         objects
     }
 
@@ -307,6 +317,11 @@ impl Cluster {
     }
 }
 
+fn add_writers(objects: &mut Objects, kind: Kind, items: Vec<Value>) {
+    let page = json!({"metadata": {}, "items": items}).to_string();
+    objects.add_writers(kind, page.as_bytes());
+}
+
 fn name(object: &Value) -> String {
     let text = |field: &str| object["metadata"][field].as_str().unwrap();
     format!("{}/{}", text("namespace"), text("name"))
@@ -317,8 +332,18 @@ fn created() -> Value {
 }
 
 fn meta(namespace: &str, name: &str, finalizer: &str) -> Value {
+    // As a server notes who wrote: people the spec of pools and claims, a manager the status.
+    let managed = json!([
+        written("kubectl-create", "f:spec"),
+        written("metal3-ipam", "f:status")
+    ]);
     json!({"namespace": namespace, "name": name, "uid": format!("uid-{namespace}-{name}"), "resourceVersion": "1",
-        "generation": 1, "creationTimestamp": created(), "finalizers": [finalizer]})
+        "generation": 1, "creationTimestamp": created(), "finalizers": [finalizer], "managedFields": managed})
+}
+
+/// An entry of managedFields: who has written something in a part of an object.
+pub(super) fn written(manager: &str, part: &str) -> Value {
+    json!({"manager": manager, "operation": "Update", "time": created(), "fieldsType": "FieldsV1", "fieldsV1": {part: {".": {}}}})
 }
 
 fn claim_of(kind: ClaimKind, namespace: &str, name: &str, pool: &str, address: &str) -> Value {
@@ -341,6 +366,8 @@ fn address_of(
     ip: IpAddr,
 ) -> Value {
     let mut meta = meta(namespace, name, kind.address_finalizer());
+    let managers = ["manager", "metal3-ipam", "clusterctl"];
+    meta["managedFields"] = json!(managers.map(|manager| written(manager, "f:spec")));
     let uid = |name: &str| format!("uid-{namespace}-{name}");
     meta["ownerReferences"] = json!([
         {"apiVersion": kind.group(), "kind": kind.claim(), "name": claim, "uid": uid(claim)},
