@@ -75,6 +75,10 @@ impl Pool {
     /// Takes over what the claim shows now: holds the address of a missing object, and gives up what was held before.
     pub(super) fn settle_shown(&mut self, key: &ClaimKey) {
         let case = self.cases.get(key);
+        if case.is_some_and(|case| case.objects.len() > 1) {
+            // Of several objects the pool's status shows the one that the claim shows.
+            self.ippool.status.indexes_changed();
+        }
         let now = case.and_then(|case| self.missing_object(key, case));
         let known = self.missing.by_claim.get(key);
         if now.as_ref() == known {

@@ -666,3 +666,27 @@ fn r4_an_object_made_by_hand_is_put_back_beside_one_whose_create_was_under_way()
     ];
     run(64, &acts).unwrap();
 }
+
+/// A claim of two objects gets its status, which shows the younger of them.
+#[test]
+fn u1_indexes_show_the_object_that_the_claim_shows() {
+    let of_two_kinds = [
+        Act::HandAddress(0, 0, 2, false),
+        Act::CreateClaim(1, 2, 0),
+        Act::CreatePool(0),
+        Act::HandAddress(1, 2, 2, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::HandAddress(1, 2, 3, false),
+        Act::DeliverAll(4),
+    ];
+    run(64, &of_two_kinds).unwrap();
+    let of_one_kind = [
+        Act::HandAddress(0, 1, 2, false),
+        Act::HandAddress(0, 0, 1, false),
+        Act::CreateClaim(0, 1, 0),
+        Act::Settle,
+        Act::HandAddress(0, 1, 1, false),
+        Act::CreatePool(0),
+    ];
+    run(64, &of_one_kind).unwrap();
+}

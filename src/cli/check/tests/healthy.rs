@@ -212,12 +212,12 @@ impl Cluster {
         for kind in ClaimKind::ALL {
             let of = |all: &[(ClaimKind, Value)]| {
                 let all = all.iter().filter(|(of, _)| *of == kind);
-                all.map(|(_, object)| object.clone()).collect()
+                all.map(|(_, object)| object.clone()).collect::<Vec<_>>()
             };
-            add_writers(&mut objects, Kind::Claims(kind), of(&self.claims));
-            add_writers(&mut objects, Kind::Addresses(kind), of(&self.addresses));
+            add_writers(&mut objects, Kind::Claims(kind), &of(&self.claims));
+            add_writers(&mut objects, Kind::Addresses(kind), &of(&self.addresses));
         }
-        add_writers(&mut objects, Kind::Pools, self.pools.clone());
+        add_writers(&mut objects, Kind::Pools, &self.pools);
         objects
     }
 
@@ -317,7 +317,7 @@ impl Cluster {
     }
 }
 
-fn add_writers(objects: &mut Objects, kind: Kind, items: Vec<Value>) {
+fn add_writers(objects: &mut Objects, kind: Kind, items: &[Value]) {
     let page = json!({"metadata": {}, "items": items}).to_string();
     objects.add_writers(kind, page.as_bytes());
 }
