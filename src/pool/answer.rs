@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::api::{ResourceVersion, Uid};
+use crate::api::{ClaimKey, ResourceVersion, Uid};
 
 use super::case::Case;
 use super::input::{Freshness, Object, Outcome, Reread};
@@ -82,9 +82,8 @@ impl Pool {
                             &ClaimWrite::Status(addr),
                             outcome,
                         );
-                        let case = self.cases.get_mut(&key).filter(|_| !lost);
-                        if let Some(work) = case.and_then(Case::some_work) {
-                            work.showing = None;
+                        if !lost {
+                            self.shows_no_other(&key);
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
@@ -95,6 +94,25 @@ impl Pool {
                     Sent::Confirm => self.answered_confirm(&key, outcome),
                 }
             }
+        }
+    }
+
+    /// No write of the claim's status is under way any more: it shows what is known, and nothing else is held for it.
+    fn shows_no_other(&mut self, key: &ClaimKey) {
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        let shows = case.claim.as_deref().and_then(|c| c.published.clone());
+        let Some(work) = case.some_work() else {
+            return;
+        };
+        let Some(showing) = work.showing.take() else {
+            return;
+        };
+        if shows.as_ref() != Some(&showing) {
+            work.vanished.take_if(|kept| kept.name == showing);
+            self.settle_shown(key);
+            self.queue.mark(key);
         }
     }
 

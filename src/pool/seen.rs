@@ -275,7 +275,7 @@ impl Pool {
         }
     }
 
-    /// R4: the published object of a living claim vanishes. Its address is held on, so that nobody else gets it before the
+    /// R4: the object that a living claim shows, or may show by now, vanishes. Its address is held on, so that nobody else gets it before the
     /// object is back.
     fn remember_vanished(&mut self, claim: &ClaimKey, key: &AddressKey, record: &AddressRecord) {
         let Ok(addr) = record.address else { return };
@@ -288,7 +288,10 @@ impl Pool {
         let Some(living) = case.claim.as_deref().filter(keeps) else {
             return;
         };
-        if living.published.as_ref() != Some(&key.name) || record.delete_sent {
+        // A write that shows it may be on its way, and cannot be called back.
+        let shows = living.published.as_ref() == Some(&key.name)
+            || case.work().showing.as_ref() == Some(&key.name);
+        if !shows || record.delete_sent {
             return;
         }
         case.work_mut().vanished = Some(Box::new(Vanished {

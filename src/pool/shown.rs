@@ -7,8 +7,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
+use smallvec::SmallVec;
 
 use crate::api::ip::parse_ip;
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, address_name};
@@ -25,11 +27,14 @@ use super::time::later;
 /// Claims whose status shows an object that is not one of their own, or one that was edited; nearly always there are no such claims.
 #[derive(Debug, Default)]
 pub(super) struct MissingObjects {
-    by_claim: BTreeMap<ClaimKey, MissingObject>,
+    /// What the claim shows as far as is known, then what it may show by now.
+    by_claim: BTreeMap<ClaimKey, Missing>,
     by_name: BTreeMap<AddressKey, BTreeSet<ClaimKey>>,
 }
 
-/// The object that such a claim's status shows.
+type Missing = SmallVec<[MissingObject; 1]>;
+
+/// An object that such a claim's status shows.
 #[derive(Debug, Clone, PartialEq)]
 struct MissingObject {
     object: AddressKey,
@@ -38,35 +43,37 @@ struct MissingObject {
 }
 
 impl MissingObjects {
-    /// The address that is held for a claim.
+    /// The address that is held for a claim; of two the one that its status is known to show.
     pub(super) fn address(&self, claim: &ClaimKey) -> Option<IpAddr> {
-        self.by_claim.get(claim)?.address
+        self.of(claim).iter().find_map(|object| object.address)
+    }
+
+    fn of(&self, claim: &ClaimKey) -> &[MissingObject] {
+        self.by_claim.get(claim).map_or(&[], SmallVec::as_slice)
     }
 
     /// Every address that is held for a claim.
     #[cfg(test)]
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
-        self.by_claim
-            .values()
-            .filter_map(|missing_object| missing_object.address)
+        let all = self.by_claim.values().flatten();
+        all.filter_map(|missing_object| missing_object.address)
     }
 
-    fn set(&mut self, claim: &ClaimKey, missing_object: Option<MissingObject>) {
-        if let Some(before) = self.by_claim.remove(claim)
-            && let Some(claims) = self.by_name.get_mut(&before.object)
-        {
-            claims.remove(claim);
-            if claims.is_empty() {
-                self.by_name.remove(&before.object);
+    fn set(&mut self, claim: &ClaimKey, missing: Missing) {
+        for before in self.by_claim.remove(claim).into_iter().flatten() {
+            if let Some(claims) = self.by_name.get_mut(&before.object) {
+                claims.remove(claim);
+                if claims.is_empty() {
+                    self.by_name.remove(&before.object);
+                }
             }
         }
-        if let Some(missing_object) = missing_object {
-            let claims = self
-                .by_name
-                .entry(missing_object.object.clone())
-                .or_default();
+        for object in &missing {
+            let claims = self.by_name.entry(object.object.clone()).or_default();
             claims.insert(claim.clone());
-            self.by_claim.insert(claim.clone(), missing_object);
+        }
+        if !missing.is_empty() {
+            self.by_claim.insert(claim.clone(), missing);
         }
     }
 }
@@ -79,26 +86,26 @@ impl Pool {
             // Of several objects the pool's status shows the one that the claim shows.
             self.ippool.status.indexes_changed();
         }
-        let now = case.and_then(|case| self.missing_object(key, case));
-        let known = self.missing.by_claim.get(key);
-        if now.as_ref() == known {
+        let now = case.map_or_else(Missing::new, |case| self.missing_objects(key, case));
+        let known = self.missing.of(key);
+        if now.as_slice() == known {
             return;
         }
-        let before = known.and_then(|missing_object| missing_object.address);
-        let after = now
-            .as_ref()
-            .and_then(|missing_object| missing_object.address);
+        let addresses = |objects: &[MissingObject]| -> BTreeSet<IpAddr> {
+            objects.iter().filter_map(|object| object.address).collect()
+        };
+        let (before, after) = (addresses(known), addresses(&now));
         self.missing.set(key, now);
         if before == after {
             return;
         }
         self.ippool.status.indexes_changed();
-        if let Some(addr) = after {
-            self.space.hold(addr, Holder::Shown(key.clone()));
-            self.holders_changed(addr);
+        for addr in after.difference(&before) {
+            self.space.hold(*addr, Holder::Shown(key.clone()));
+            self.holders_changed(*addr);
         }
-        if let Some(addr) = before {
-            self.let_go(addr, &Holder::Shown(key.clone()));
+        for addr in before.difference(&after) {
+            self.let_go(*addr, &Holder::Shown(key.clone()));
         }
     }
 
@@ -118,14 +125,30 @@ impl Pool {
         }
     }
 
-    /// What the claim shows, when that is not one of its own objects as they were made; `None` before every kind is listed, when
-    /// nothing is given out.
-    fn missing_object(&self, key: &ClaimKey, case: &Case) -> Option<MissingObject> {
-        let claim = case.claim.as_deref()?;
-        let name = claim.published.as_ref()?;
+    /// What the claim shows, or may show by now, and is not one of its own objects as they were made; nothing before every kind is
+    /// listed, when nothing is given out.
+    fn missing_objects(&self, key: &ClaimKey, case: &Case) -> Missing {
+        let Some(claim) = case.claim.as_deref() else {
+            return Missing::new();
+        };
         if claim.fault.is_some() || !self.kinds.is_synced() {
-            return None;
+            return Missing::new();
         }
+        let (shows, showing) = (claim.published.as_ref(), case.work().showing.as_ref());
+        let showing = showing.filter(|name| shows != Some(*name));
+        let names = shows.into_iter().chain(showing);
+        names
+            .filter_map(|name| self.missing_object(key, case, claim, name))
+            .collect()
+    }
+
+    fn missing_object(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        name: &Arc<str>,
+    ) -> Option<MissingObject> {
         let object = AddressKey {
             kind: key.kind,
             name: name.clone(),
@@ -195,10 +218,9 @@ impl Pool {
     /// seen the object itself it has to be an address that the claim could get anyway.
     pub(super) fn returning(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let pool = self.ippool.record.as_ref()?;
-        let missing_object = self.missing.by_claim.get(key)?;
-        let addr = missing_object
-            .address
-            .filter(|_| !self.addresses.contains_key(&missing_object.object))?;
+        let mut missing = self.missing.of(key).iter();
+        let is_missing = |object: &&MissingObject| !self.addresses.contains_key(&object.object);
+        let addr = missing.find(is_missing)?.address?;
         let gettable = case.work().vanished.is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
@@ -277,7 +299,7 @@ impl Pool {
 
     /// Reports a claim whose address object was moved away, as long as it is not made again, or was edited.
     pub(super) fn check_missing(&mut self, key: &ClaimKey) {
-        let edited = self.missing.by_claim.get(key).and_then(|missing_object| {
+        let edited = self.missing.of(key).iter().find_map(|missing_object| {
             let named = self.address_before_edit(&missing_object.object)?;
             let now = self.addresses.get(&missing_object.object)?.address.as_ref().ok()?;
             Some(format!(

@@ -690,3 +690,35 @@ fn u1_indexes_show_the_object_that_the_claim_shows() {
     ];
     run(64, &of_one_kind).unwrap();
 }
+
+/// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
+#[test]
+fn r4_an_address_is_held_while_a_status_that_shows_it_is_on_its_way() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::CreateClaim(0, 0, 2),
+        Act::Squat(0, 1),
+        Act::DeleteAddress(0),
+        Act::Squat(0, 3),
+        Act::Deliver(3),
+        Act::Deliver(1),
+        Act::HandAddress(0, 2, 1, false),
+        Act::CarryOut(0, Fate::Fine),
+        Act::Squat(0, 4),
+        Act::CreateClaim(1, 0, 0),
+        Act::Deliver(0),
+        Act::CreateClaim(0, 2, 0),
+        Act::ForeignFinalizer(0, 0),
+        Act::Deliver(0),
+        Act::StripAddress(3),
+        Act::Squat(0, 1),
+        Act::Squat(0, 1),
+        Act::Pass(0),
+        Act::PausePool,
+        Act::PausePool,
+        Act::HandAddress(0, 2, 1, false),
+        Act::Answer(0),
+    ];
+    run(1, &acts).unwrap();
+}
