@@ -163,7 +163,8 @@ impl Pool {
             let mut holders: Vec<String> = holders.map(|h| self.describe(h)).collect();
             holders.sort();
             holders.truncate(NAMED);
-            format!("{addr} is held by {}", holders.join(" and "))
+            let holders = holders.join(" and ");
+            format!("{addr} is held by {holders}: delete the claims or objects whose machines do not use it")
         });
         self.set_problem(DUPLICATE, known.1, message);
     }
@@ -177,7 +178,8 @@ impl Pool {
             let mut names: Vec<&str> = case.objects.iter().map(|n| &**n).collect();
             names.sort_unstable();
             names.truncate(NAMED);
-            format!("{claim} is named by several objects: {}", names.join(", "))
+            let names = names.join(", ");
+            format!("{claim} is named by several objects, {names}: delete those that its status does not show")
         });
         if message.is_some() || self.counts.kinds.contains_key(SEVERAL) {
             self.set_problem(SEVERAL, claim.to_string(), message);
@@ -188,7 +190,7 @@ impl Pool {
         // The message of claims that wait for any address names it.
         self.queue.mark_waiting_for_any();
         let message = addr.map(|addr| {
-            format!("{addr} cannot be given out: {key}, an object that is not of its claim, has the name")
+            format!("{addr} cannot be given out while {key}, which is not of its claim, has the name: delete that object or its claim")
         });
         self.set_problem(FOREIGN, key.to_string(), message);
     }
@@ -196,7 +198,9 @@ impl Pool {
     pub(super) fn report_unreadable(&mut self, key: &AddressKey) {
         let text = self.addresses.get(key).map(|a| a.address.clone());
         if let Some(Err(text)) = text {
-            let message = format!("{key} has no address: {text:?} is none");
+            let message = format!(
+                "{key} has no address, {text:?} is none: correct spec.address or delete it"
+            );
             self.set_problem(UNREADABLE, key.to_string(), Some(message));
         }
     }
