@@ -607,6 +607,7 @@ fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
             .cases
             .values()
             .any(|case| case.work().vanished.is_some());
+    let taken = taken || world.claims.keys().any(|key| is_forgotten(&world, key));
     world.restart();
     world.pass(3600);
     if taken {
@@ -619,6 +620,16 @@ fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
         &world.sent[sent..]
     );
     check_rest(&world)
+}
+
+/// Whether a new process cannot know the address that the claim shows: its missing object was named by a user, and what the pool's
+/// `indexes` have under the claim's name is the other kind's (A2, A10).
+fn is_forgotten(world: &World, key: &ClaimKey) -> bool {
+    let published = world.claims[key].published.as_deref();
+    let named_by_a_user = published.filter(|name| !name.starts_with("p-"));
+    key.kind == C
+        && world.claims.contains_key(&claim_key(M, &key.name))
+        && named_by_a_user.is_some_and(|name| !world.addresses.contains_key(&address_key(C, name)))
 }
 
 fn runs() -> Runs {
@@ -689,6 +700,24 @@ fn u1_indexes_show_the_object_that_the_claim_shows() {
         Act::CreatePool(0),
     ];
     run(64, &of_one_kind).unwrap();
+}
+
+/// After the first restart the address of the missing object is known from `indexes`; after the second one the other kind's claim
+/// of that name has its place there.
+#[test]
+fn a2_indexes_serve_one_of_two_claims_of_one_name() {
+    let acts = [
+        Act::HandAddress(1, 1, 4, false),
+        Act::CreateClaim(1, 1, 0),
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::ForeignFinalizer(1, 1),
+        Act::DeleteClaim(1, 1),
+        Act::DeleteAddress(0),
+        Act::Crash(0),
+        Act::CreateClaim(0, 1, 0),
+    ];
+    run(64, &acts).unwrap();
 }
 
 /// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
