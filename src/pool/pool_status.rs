@@ -294,16 +294,20 @@ impl Pool {
         Some(indexes)
     }
 
-    /// The address that a case shows: of several objects the published one, else the oldest; of a missing one the address that
-    /// is held for it.
+    /// The address that a case shows: that of the published object; of a missing one the address that is held for it, which a new
+    /// process may know from here alone (A2); else that of the oldest object.
     fn shown(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let published = case.claim.as_deref().and_then(|c| c.published.as_ref());
         let objects = self.objects(key, case);
         let readable = objects.filter_map(|(k, o)| Some((k, o, o.address.as_ref().ok()?)));
-        readable
-            .min_by_key(|(k, o, _)| (published != Some(&k.name), o.created, k.name.clone()))
-            .map(|(_, _, addr)| *addr)
-            .or_else(|| self.missing.address(key))
+        let first = readable
+            .min_by_key(|(k, o, _)| (published != Some(&k.name), o.created, k.name.clone()));
+        let (is_published, addr) = match first {
+            Some((k, _, addr)) => (published == Some(&k.name), Some(*addr)),
+            None => (false, None),
+        };
+        let missing = self.missing.address(key).filter(|_| !is_published);
+        missing.or(addr)
     }
 }
 

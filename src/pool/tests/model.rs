@@ -720,6 +720,27 @@ fn a2_indexes_serve_one_of_two_claims_of_one_name() {
     run(64, &acts).unwrap();
 }
 
+/// The claim shows an object that is missing, and somebody makes it another one.
+#[test]
+fn a2_indexes_keep_the_address_of_a_missing_object() {
+    let acts = [
+        Act::HandAddress(0, 3, 2, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::CreateClaim(0, 3, 0),
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::ForeignFinalizer(0, 3),
+        Act::StripAddress(1),
+        Act::HandAddress(0, 3, 1, false),
+        Act::StripAddress(1),
+        Act::MarkAddress(0),
+        Act::DeleteClaim(0, 3),
+        Act::Deliver(0),
+        Act::Crash(0),
+    ];
+    run(64, &acts).unwrap();
+}
+
 /// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
 #[test]
 fn r4_an_address_is_held_while_a_status_that_shows_it_is_on_its_way() {
