@@ -459,6 +459,7 @@ pub struct IPClaimStatus {
     shortname = "metal3ipaddresses",
     selectable = ".spec.address",
     selectable = ".spec.pool.name",
+    selectable = ".spec.claim.name",
     printcolumn(
         name = "Address",
         type_ = "string",

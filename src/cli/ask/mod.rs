@@ -123,6 +123,22 @@ impl Asked {
         Ok(Self::new(target, client, namespace, objects, unread))
     }
 
+    /// Reads what a name is about: where claims or address objects have it, those and what is about their addresses; else
+    /// everything, since an owner may have it.
+    async fn named(target: &Target, name: &str) -> anyhow::Result<Self> {
+        let (client, namespace) = reach(target).await?;
+        let mut reader = Reader::new(&client);
+        let part = Objects::read_named(&mut reader, namespace.as_deref(), name).await;
+        let objects = if let Some(part) = part.filter(|_| reader.unread.is_empty()) {
+            part
+        } else {
+            reader.unread.clear();
+            Objects::read(&mut reader, namespace.as_deref()).await
+        };
+        let unread = std::mem::take(&mut reader.unread);
+        Ok(Self::new(target, client, namespace, objects, unread))
+    }
+
     fn new(
         target: &Target,
         client: Client,

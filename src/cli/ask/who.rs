@@ -24,7 +24,8 @@ use crate::pool::{Held, Standing};
 
 /// Shows who has an address, in any spelling, or which addresses a claim, an address object or an owner has.
 ///
-/// It looks at all namespaces unless one is given, and nothing is written. Exit code 1: the address is in no pool, or nothing has
+/// What a name owns is looked for where no claim and no address object has the name. It looks at all namespaces unless one is given,
+/// and nothing is written. Exit code 1: the address is in no pool, or nothing has
 /// the name; 2: not everything could be read.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Who {
@@ -47,7 +48,7 @@ impl Who {
         let address = address_of(&text);
         let asked = match address {
             Some(address) => Asked::at(&target, address).await?,
-            None => Asked::of(&target).await?,
+            None => Asked::named(&target, &text).await?,
         };
         let mut found = match address {
             Some(address) => at(&asked.sight, address),

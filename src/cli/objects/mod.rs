@@ -2,6 +2,7 @@
 //! questions about them.
 //!
 //! ```text
+//!   part.rs     only what an address or a name is about, where the server can select it
 //!   reader.rs   lists, page by page with the manager's own requests; what cannot be read is remembered
 //!      v        the kinds beside each other
 //!   Objects     of the neutral types of `api`
@@ -13,13 +14,13 @@
 
 mod beside;
 mod fed;
+mod part;
 mod reader;
 #[cfg(test)]
 mod tests;
 mod writers;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -31,8 +32,8 @@ pub(super) use self::fed::{Births, Fed, Parts};
 pub(super) use self::reader::{Reader, words};
 pub(super) use self::writers::Foreign;
 use crate::api::{
-    Address, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault,
-    WireObject, names, names_our_pool,
+    Address, Claim, ClaimKind, ClusterFacts, Kind, PoolObject, ReferenceFault, WireObject, names,
+    names_our_pool,
 };
 use crate::controller::Unreadable;
 use crate::pool::{KindState, Kinds};
@@ -73,44 +74,6 @@ impl Objects {
             Kind::Addresses(capi),
         ];
         Self::of(reader, namespace, kinds.map(|kind| (kind, None))).await
-    }
-
-    /// Reads the address objects that have an address, written as usual, their claims, and all pools and Clusters. Of the kinds
-    /// whose definition does not let the server select by address, all address objects.
-    pub(super) async fn read_at(
-        reader: &mut Reader<'_>,
-        namespace: Option<&str>,
-        address: IpAddr,
-    ) -> Self {
-        let selector = format!("spec.address={address}");
-        let [metal3, capi] = ClaimKind::ALL;
-        let kinds = [
-            (Kind::Pools, None),
-            (Kind::Clusters, None),
-            (Kind::Addresses(metal3), Some(selector.clone())),
-            (Kind::Addresses(capi), Some(selector)),
-        ];
-        let mut objects = Self::of(reader, namespace, kinds).await;
-        for kind in ClaimKind::ALL {
-            objects.kinds[Kind::Claims(kind)] = objects.kinds[Kind::Addresses(kind)];
-        }
-        objects
-            .addresses
-            .retain(|object| object.address == Ok(address));
-        let named: BTreeSet<(Arc<str>, ClaimKey)> = objects
-            .addresses
-            .iter()
-            .map(|object| (object.meta.namespace.clone(), object.claim_key()))
-            .filter(|(_, claim)| !claim.name.is_empty())
-            .collect();
-        for (namespace, claim) in named {
-            let kind = Kind::Claims(claim.kind);
-            let object = reader.object(kind, &namespace, &claim.name).await;
-            if let Some(object) = object.and_then(|object| objects.understood(kind, object)) {
-                objects.add_claim(claim.kind, object);
-            }
-        }
-        objects
     }
 
     /// Reads kinds beside each other, each as a task with at most one page in memory. With a selector, those that it selects.

@@ -156,3 +156,107 @@ async fn all_address_objects_are_read_where_the_server_cannot_select_them() {
     let selects = |target: &&String| target.ends_with("&fieldSelector=spec.address%3D10.0.0.2");
     assert_eq!(asked.iter().filter(selects).count(), 1, "{asked:?}");
 }
+
+/// A server of IPPool p with these claims and address objects, as claim, name and address, that selects by these fields.
+fn selecting(
+    claims: &'static [&'static str],
+    addresses: &'static [(&'static str, &'static str, &'static str)],
+    fields: &'static [&'static str],
+) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let address = |(of, name, ip): &(&str, &str, &str)| {
+        let spec = json!({"address": ip, "pool": {"name": "p"}, "claim": {"name": of}});
+        json!({"metadata": {"namespace": "a", "name": name, "uid": name}, "spec": spec})
+    };
+    let claims: Vec<Value> = claims.iter().map(|name| claim(name)).collect();
+    let addresses: Vec<Value> = addresses.iter().map(address).collect();
+    server(move |target, _| {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let Some((_, plural)) = path
+            .rsplit_once('/')
+            .filter(|(before, _)| before.is_empty())
+        else {
+            let (_, name) = path.rsplit_once('/').unwrap();
+            let its = claims
+                .iter()
+                .find(|claim| claim["metadata"]["name"] == name);
+            let none = (404, json!({"kind": "Status", "code": 404}));
+            return its.map_or(none, |claim| (200, claim.clone()));
+        };
+        let all = match plural {
+            "ipclaims" => &claims[..],
+            "ipaddresses" => &addresses[..],
+            _ => &[],
+        };
+        let mut pairs = form_urlencoded::parse(query.as_bytes());
+        let Some((_, selector)) = pairs.find(|(key, _)| key == "fieldSelector") else {
+            return page(all, "");
+        };
+        let (field, value) = selector.split_once('=').unwrap();
+        if !fields.contains(&field) {
+            return refused(400, "no such field");
+        }
+        let at = format!("/{}", field.replace('.', "/"));
+        let selected = |object: &&Value| object.pointer(&at).is_some_and(|found| *found == value);
+        let selected: Vec<Value> = all.iter().filter(selected).cloned().collect();
+        page(&selected, "")
+    })
+}
+
+/// What is read of a name: claims, and address objects.
+async fn read_named(client: &Client, name: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let mut reader = Reader::new(client);
+    let objects = Objects::read_named(&mut reader, None, name).await?;
+    assert_eq!((reader.unread, objects.strange), (vec![], vec![]));
+    let claims = objects.claims.iter().map(|c| c.meta.name.to_string());
+    let addresses = objects.addresses.iter().map(|a| a.meta.name.to_string());
+    let (mut claims, mut addresses): (Vec<_>, Vec<_>) = (claims.collect(), addresses.collect());
+    claims.sort();
+    addresses.sort();
+    Some((claims, addresses))
+}
+
+#[tokio::test]
+async fn of_a_name_only_what_is_about_its_addresses_is_read() {
+    const FIELDS: &[&str] = &["metadata.name", "spec.address", "spec.claim.name"];
+    // One has two objects, and the address of one of them is also another claim's.
+    let claims = &["one", "two", "other", "waits"];
+    let addresses = &[
+        ("one", "p-1", "10.0.0.1"),
+        ("one", "p-2", "10.0.0.2"),
+        ("two", "twin", "10.0.0.2"),
+        ("other", "p-3", "10.0.0.3"),
+        ("gone", "p-4", "10.0.0.4"),
+    ];
+    let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
+    let (client, asked) = selecting(claims, addresses, FIELDS);
+    let found = read_named(&client, "one").await.unwrap();
+    assert_eq!(
+        found,
+        (owned(&["one", "two"]), owned(&["p-1", "p-2", "twin"]))
+    );
+    let found = read_named(&client, "p-3").await.unwrap();
+    assert_eq!(found, (owned(&["other"]), owned(&["p-3"])));
+    let found = read_named(&client, "p-4").await.unwrap();
+    assert_eq!(found, (vec![], owned(&["p-4"])));
+    let lists = |asked: &Arc<Mutex<Vec<String>>>| {
+        let asked = asked.lock().unwrap();
+        let whole = asked.iter().filter(|target| {
+            target.starts_with("/ipaddresses?") && !target.contains("fieldSelector")
+        });
+        whole.count()
+    };
+    assert_eq!(lists(&asked), 0);
+    // What the others decide, and what may be an owner's name.
+    for name in ["waits", "machine", "no name, at=all"] {
+        assert_eq!(read_named(&client, name).await, None, "{name}");
+    }
+
+    // Upstream's definitions select by name alone: all are read, once.
+    let (client, asked) = selecting(claims, addresses, &["metadata.name"]);
+    let found = read_named(&client, "one").await.unwrap();
+    assert_eq!(
+        found,
+        (owned(&["one", "two"]), owned(&["p-1", "p-2", "twin"]))
+    );
+    assert_eq!(lists(&asked), 1);
+}

@@ -739,6 +739,19 @@ fn a2_indexes_keep_the_address_of_a_missing_object() {
         Act::Crash(0),
     ];
     run(64, &acts).unwrap();
+    let of_disputed_objects = [
+        Act::HandAddress(1, 3, 2, false),
+        Act::HandAddress(1, 1, 4, false),
+        Act::CreateClaim(1, 0, 0),
+        Act::CreateClaim(1, 3, 0),
+        Act::CreatePool(2),
+        Act::Settle,
+        Act::HandAddress(1, 3, 3, false),
+        Act::HandAddress(0, 0, 3, false),
+        Act::DeleteAddress(6),
+        Act::Crash(0),
+    ];
+    run(64, &of_disputed_objects).unwrap();
 }
 
 /// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
