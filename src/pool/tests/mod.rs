@@ -9,5 +9,6 @@ mod release;
 mod requests;
 mod rules;
 mod server;
+mod shows;
 mod steps;
 mod world;
