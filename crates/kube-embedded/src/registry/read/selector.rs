@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -159,6 +160,17 @@ impl FieldSelector {
         })
     }
 
+    /// Whether the text of an object has every value that is selected by, in whatever field: most objects are out by that, and need
+    /// not be parsed. What JSON writes otherwise than it is, and the absent field's empty text, are not looked for.
+    fn may_match(&self, object: &[u8]) -> bool {
+        let as_it_is = |c: char| !matches!(c, '"' | '\\') && !c.is_control();
+        let mut sought = self.0.iter().filter(|r| {
+            let in_object = r.equal && !r.path.starts_with("metadata.");
+            in_object && !r.value.is_empty() && r.value.chars().all(as_it_is)
+        });
+        sought.all(|r| memmem::find(object, r.value.as_bytes()).is_some())
+    }
+
     fn matches_object(&self, object: &Value) -> bool {
         self.0
             .iter()
@@ -288,7 +300,7 @@ impl crate::registry::Selectors {
 
     /// Whether the object with this key and text is selected.
     pub(crate) fn matches(&self, namespace: &str, name: &str, object: &[u8]) -> bool {
-        if !self.fields.matches_key(namespace, name) {
+        if !self.fields.matches_key(namespace, name) || !self.fields.may_match(object) {
             return false;
         }
         if !self.labels.is_empty() {
@@ -368,6 +380,11 @@ mod tests {
             ("metadata.name!=n", false),
             ("metadata.namespace=ns", true),
             ("", true),
+            // As text it is in the object, and not as this field.
+            ("spec.address=p", false),
+            ("spec.widget.name=10.0.0.1", false),
+            ("spec.address=", false),
+            ("spec.widget.name!=", true),
         ] {
             let selectors = Selectors {
                 fields: FieldSelector::parse(text, address).unwrap(),
