@@ -11,7 +11,7 @@
 //!            ┌─────────────────┼──────────────────┐
 //!         pool.rs           claim.rs          address.rs        one file per kind
 //!  bounds, entry, ranges.rs   │                  │             text.rs: addresses as text
-//!     impact.rs ── Live::holders, overlaps      ├── Live::holders_of, claim_pool_ref
+//!     impact.rs ── Live::holders, overlaps         ├── Live::holders_of, claim_pool_ref
 //!            v                 v                  v
 //!         Findings: errors about what changed, warnings ──> Verdict (bounded)                      verdict.rs
 //! ```

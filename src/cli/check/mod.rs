@@ -4,9 +4,9 @@
 //!   read.rs       objects, page by page; whose cluster it is ──> Reading
 //!                      │
 //!   view.rs       the objects by name, each pool's own state machine, what is paused or in a move ──> View
-//!        ┌─────────────┼──────────────┐        pure: a View in, findings out
-//!   addresses.rs    claims.rs   pools.rs, writers.rs   codes, names and next steps: catalog.rs
-//!        └─────────────┴──────────────┘
+//!        ┌─────────────┼────────────┬────────────┐     pure: a View in, findings out
+//!   addresses.rs   claims.rs    pools.rs    writers.rs  codes, names and next steps: catalog.rs
+//!        └─────────────┴────────────┴────────────┘
 //!                      v
 //!   finding.rs    errors are kept where a second reading shows the same versions
 //!   report.rs     table, JSON, YAML; exit code

@@ -1,5 +1,5 @@
-//! The part of a cluster that a question about one address or one name is about. It is a second's difference: of 100,000 claims the
-//! server sends a handful of objects.
+//! The part of a cluster that a question about one address or one name is about: of 100,000 claims the server sends a handful of
+//! objects, which makes seconds of difference (docs/answers.md).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;

@@ -135,9 +135,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Reads the objects of a kind, in the version that the manager would read, page by page; `take` takes in each page, with its text, before the
-/// next is asked for. With a selector, of those that it selects, or of all where the server does not know its field. What was taken is dropped
-/// and read anew where the list grew too old while it was read.
+/// Reads the objects of a kind, in the version that the manager would read, page by page; `take` takes in each page, with its text,
+/// before the next is asked for. With a selector, of those that it selects, or of all where the server does not know its field. What
+/// was taken is dropped and read anew where the list grew too old while it was read.
 ///
 /// `None`: there is no such kind in such a version.
 ///

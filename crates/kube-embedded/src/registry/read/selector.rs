@@ -160,8 +160,8 @@ impl FieldSelector {
         })
     }
 
-    /// Whether the text of an object has every value that is selected by, in whatever field: most objects are out by that, and need
-    /// not be parsed. What JSON writes otherwise than it is, and the absent field's empty text, are not looked for.
+    /// Whether the text of an object has every value that is selected by, in whatever field: most objects are out by that, and
+    /// need not be parsed. Values that JSON writes otherwise, and the empty text of an absent field, are not looked for.
     fn may_match(&self, object: &[u8]) -> bool {
         let as_it_is = |c: char| !matches!(c, '"' | '\\') && !c.is_control();
         let mut sought = self.0.iter().filter(|r| {
