@@ -109,34 +109,37 @@ impl Asked {
         Ok(Self::new(target, client, namespace, objects, unread))
     }
 
-    /// Reads what an address is about: where an object has it, that and its claim; else everything, since a claim may be about to
-    /// get it.
+    /// Reads what an address is about, or else everything.
     async fn at(target: &Target, address: IpAddr) -> anyhow::Result<Self> {
         let (client, namespace) = reach(target).await?;
         let mut reader = Reader::new(&client);
-        let mut objects = Objects::read_at(&mut reader, namespace.as_deref(), address).await;
-        if objects.addresses.is_empty() {
-            reader.unread.clear();
-            objects = Objects::read(&mut reader, namespace.as_deref()).await;
-        }
-        let unread = std::mem::take(&mut reader.unread);
-        Ok(Self::new(target, client, namespace, objects, unread))
+        let part = Objects::read_at(&mut reader, namespace.as_deref(), address).await;
+        Ok(Self::of_part(target, &client, namespace.clone(), part, reader.unread).await)
     }
 
-    /// Reads what a name is about: where claims or address objects have it, those and what is about their addresses; else
-    /// everything, since an owner may have it.
+    /// Reads what a name is about, or else everything.
     async fn named(target: &Target, name: &str) -> anyhow::Result<Self> {
         let (client, namespace) = reach(target).await?;
         let mut reader = Reader::new(&client);
         let part = Objects::read_named(&mut reader, namespace.as_deref(), name).await;
-        let objects = if let Some(part) = part.filter(|_| reader.unread.is_empty()) {
-            part
-        } else {
-            reader.unread.clear();
-            Objects::read(&mut reader, namespace.as_deref()).await
+        Ok(Self::of_part(target, &client, namespace.clone(), part, reader.unread).await)
+    }
+
+    /// Of what was read, if that tells enough and all of it could be read; else of everything.
+    async fn of_part(
+        target: &Target,
+        client: &Client,
+        namespace: Option<String>,
+        part: Option<Objects>,
+        unread: Vec<String>,
+    ) -> Self {
+        let mut reader = Reader::new(client);
+        let objects = match part.filter(|_| unread.is_empty()) {
+            Some(part) => part,
+            None => Objects::read(&mut reader, namespace.as_deref()).await,
         };
-        let unread = std::mem::take(&mut reader.unread);
-        Ok(Self::new(target, client, namespace, objects, unread))
+        let unread = reader.unread;
+        Self::new(target, client.clone(), namespace, objects, unread)
     }
 
     fn new(

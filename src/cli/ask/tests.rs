@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::super::objects::Objects;
 use super::answer::Answer;
 use super::target::Output;
-use super::who::{address_of, answer, at, named};
+use super::who::{address_of, answer, at, named, without_address};
 use super::{Sight, forecast, plan, pool, pools, tree, why};
 use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, ClusterFacts, PoolKey, PoolObject, WireObject,
@@ -141,7 +141,8 @@ fn who(sight: &Sight, text: &str) -> String {
         Some(address) => at(sight, address),
         None => named(sight, text),
     };
-    answer(text, &found).table
+    let without = without_address(sight, text, &found);
+    answer(text, &found, &without).table
 }
 
 #[test]
@@ -200,7 +201,14 @@ fn who_has_an_address_in_any_spelling_and_who_has_none() {
 
 #[test]
 fn who_finds_by_the_name_of_claim_object_and_owner() {
-    let sight = prepared().claim("next", "prov", json!({})).seen();
+    let sight = prepared()
+        .claim("next", "prov", json!({}))
+        .claim("lost", "nopool", json!({}))
+        .seen();
+    assert_eq!(
+        who(&sight, "lost"),
+        "lost: IPClaim a/lost of IPPool nopool has no address; metal3-ipam why ipclaim/lost -n a tells why\n"
+    );
     for name in ["one", "prov-10-0-0-2", "data-one"] {
         let text = who(&sight, name);
         assert!(
@@ -210,7 +218,7 @@ fn who_finds_by_the_name_of_claim_object_and_owner() {
     }
     assert!(who(&sight, "next").starts_with("10.0.0.3: reserved for IPClaim next"));
     let found = named(&sight, "nothing");
-    let missing = answer("nothing", &found);
+    let missing = answer("nothing", &found, &[]);
     assert!(!missing.is_found);
     assert!(
         missing
@@ -454,7 +462,7 @@ fn every_answer_has_every_form() {
     let answers = [
         pools::look(&sight, true),
         pool::look(&sight, &key("prov")),
-        answer("10.0.0.2", &at(&sight, "10.0.0.2".parse().unwrap())),
+        answer("10.0.0.2", &at(&sight, "10.0.0.2".parse().unwrap()), &[]),
         why_of(&sight, None, None, "next"),
         tree::look(&sight, None, "prod"),
         plan::look(&sight, &key("prov"), 1, 0),

@@ -24,9 +24,8 @@ use crate::pool::{Held, Standing};
 
 /// Shows who has an address, in any spelling, or which addresses a claim, an address object or an owner has.
 ///
-/// What a name owns is looked for where no claim and no address object has the name. It looks at all namespaces unless one is given,
-/// and nothing is written. Exit code 1: the address is in no pool, or nothing has
-/// the name; 2: not everything could be read.
+/// What a name owns is looked for where no claim and no address object has the name. It looks at all namespaces unless one is
+/// given, and nothing is written. Exit code 1: the address is in no pool, or nothing has the name; 2: not everything could be read.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Who {
     /// An address such as 10.0.0.7, 2001:db8::7, [2001:db8::7] or 10.0.0.7/24; or the name of a claim, of an address object, or of
@@ -59,7 +58,11 @@ impl Who {
             let namespace = one.pool.namespace.to_string();
             one.chain = owners.chain(&namespace, &one.owners).await;
         }
-        asked.finish(&answer(&text, &found), self.output)
+        let without = match address {
+            Some(_) => Vec::new(),
+            None => without_address(&asked.sight, &text, &found),
+        };
+        asked.finish(&answer(&text, &found, &without), self.output)
     }
 }
 
@@ -219,12 +222,8 @@ fn rule(
 /// What a name has: of a claim, of an address object, or of what owns a claim; and claims of that name that have nothing.
 pub(super) fn named(sight: &Sight, name: &str) -> Vec<Found> {
     let mut found = Vec::new();
-    let owned_by = |owners: &[OwnerReference]| owners.iter().any(|owner| owner.name == name);
-    for claim in &sight.objects.claims {
+    for claim in of_name(sight, name) {
         let meta = &claim.meta;
-        if &*meta.name != name && !owned_by(&meta.owner_references) {
-            continue;
-        }
         let key = claim.key();
         let before = found.len();
         for address in &sight.objects.addresses {
@@ -246,6 +245,25 @@ pub(super) fn named(sight: &Sight, name: &str) -> Vec<Found> {
         }
     }
     found
+}
+
+/// Claims that have a name, or whose owner has it.
+fn of_name<'a>(sight: &'a Sight, name: &str) -> impl Iterator<Item = &'a Claim> {
+    let owned = move |owners: &[OwnerReference]| owners.iter().any(|owner| owner.name == name);
+    let claims = sight.objects.claims.iter();
+    claims.filter(move |claim| &*claim.meta.name == name || owned(&claim.meta.owner_references))
+}
+
+/// Those of them that have no address.
+pub(super) fn without_address<'a>(sight: &'a Sight, name: &str, found: &[Found]) -> Vec<&'a Claim> {
+    let has_one = |claim: &&Claim| {
+        found.iter().any(|one| {
+            one.pool.namespace == claim.meta.namespace && one.claim.as_ref() == Some(&claim.key())
+        })
+    };
+    of_name(sight, name)
+        .filter(|claim| !has_one(claim))
+        .collect()
 }
 
 /// What an address object holds.
@@ -285,9 +303,17 @@ fn value(found: &Found) -> Value {
 }
 
 /// What was found, in every form.
-pub(super) fn answer(asked: &str, found: &[Found]) -> Answer {
-    let value = json!({"asked": asked, "found": found.iter().map(value).collect::<Vec<_>>()});
-    if found.is_empty() {
+pub(super) fn answer(asked: &str, found: &[Found], without: &[&Claim]) -> Answer {
+    let claims = without.iter().map(|claim| {
+        let (kind, meta) = (claim.kind.claim(), &claim.meta);
+        json!({"kind": kind, "namespace": &*meta.namespace, "name": &*meta.name, "pool": &*claim.pool})
+    });
+    let value = json!({
+        "asked": asked,
+        "found": found.iter().map(value).collect::<Vec<_>>(),
+        "claimsWithoutAddress": claims.collect::<Vec<_>>(),
+    });
+    if found.is_empty() && without.is_empty() {
         let text = match address_of(asked) {
             Some(address) => format!("{address}: in no pool\n"),
             None => format!(
@@ -314,6 +340,15 @@ pub(super) fn answer(asked: &str, found: &[Found]) -> Answer {
         if !one.chain.is_empty() {
             line("owners", &one.chain.join(" <- "));
         }
+    }
+    for claim in without {
+        let (kind, meta) = (claim.kind.claim(), &claim.meta);
+        let word = kind.to_ascii_lowercase();
+        let _ = writeln!(
+            out,
+            "{asked}: {kind} {}/{} of IPPool {} has no address; metal3-ipam why {word}/{} -n {} tells why",
+            meta.namespace, meta.name, claim.pool, meta.name, meta.namespace
+        );
     }
     let objects = found.iter().filter_map(|one| one.object.as_ref());
     let names = objects.map(|key| format!("ipaddress.{}/{}", key.kind.group(), key.name));

@@ -6,9 +6,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Objects, Reader};
-use crate::api::{Address, Claim, ClaimKey, ClaimKind, Kind, names};
+use crate::admission::covered;
+use crate::api::{Address, Claim, ClaimKey, ClaimKind, Kind, PoolKey, PoolObject, names};
 
-/// Claims and addresses that are asked for one by one. Where there are more, everything is read.
+/// Claims, addresses and pools that are asked for one by one. Where there are more, everything is read.
 const FEW: usize = 8;
 
 /// Address objects by a selector. Of a kind whose definition does not let the server select, all are read, once.
@@ -20,13 +21,15 @@ struct Selecting<'r, 'c> {
 }
 
 impl Objects {
-    /// Reads the address objects that have an address, written as usual, their claims, and all pools and Clusters. Of the kinds
-    /// whose definition does not let the server select by address, all address objects.
+    /// Reads what an address is about, and all pools and Clusters: the address objects that have it, written as usual, and their
+    /// claims; where there is none, all of the pools that may hand it out, since a claim may be about to get it.
+    ///
+    /// `None`: that does not tell who has it, so that everything has to be read.
     pub(in crate::cli) async fn read_at(
         reader: &mut Reader<'_>,
         namespace: Option<&str>,
         address: IpAddr,
-    ) -> Self {
+    ) -> Option<Self> {
         let selector = at(address);
         let [metal3, capi] = ClaimKind::ALL;
         let kinds = [
@@ -42,14 +45,26 @@ impl Objects {
         objects
             .addresses
             .retain(|object| object.address == Ok(address));
+        if objects.addresses.is_empty() {
+            let covers = |pool: &&PoolObject| {
+                let spec = pool.spec.as_ref();
+                spec.is_ok_and(|spec| covered(spec).contains(address))
+            };
+            let pools = objects.pools.iter().filter(covers).map(PoolObject::key);
+            let pools: BTreeSet<PoolKey> = pools.collect();
+            if pools.is_empty() {
+                return None;
+            }
+            objects.add_pools(reader, &pools).await?;
+        }
         objects.add_claims(reader).await;
-        objects
+        Some(objects)
     }
 
-    /// Reads the claims and address objects of a name, all that is about their addresses, and all pools and Clusters.
+    /// Reads what a name is about, and all pools and Clusters: the claims and address objects that have it, else the claims of the
+    /// owner that has it; all that is about their addresses; and all of the pools of those that wait.
     ///
-    /// `None`: that does not tell what the name has. Nothing has it, so that it may be an owner's, or a claim has no address object,
-    /// so that all others decide about it.
+    /// `None`: that does not tell what the name has, so that everything has to be read.
     pub(in crate::cli) async fn read_named(
         reader: &mut Reader<'_>,
         namespace: Option<&str>,
@@ -69,12 +84,19 @@ impl Objects {
             (Kind::Addresses(capi), Some(by_name)),
         ];
         let mut objects = Self::of(reader, namespace, kinds).await;
+        if objects.claims.is_empty() && objects.addresses.is_empty() {
+            let kinds = ClaimKind::ALL.map(|kind| (Kind::Claims(kind), None));
+            let all = Self::of(reader, namespace, kinds).await;
+            let mut owned = all.claims;
+            owned.retain(|claim| claim.meta.owner_references.iter().any(|o| o.name == name));
+            objects.claims = owned;
+            objects.strange.extend(all.strange);
+        }
+        let of_addresses = objects.addresses.iter().map(Address::claim_key);
+        let of_addresses = of_addresses.filter(|claim| !claim.name.is_empty());
         let claims = objects.claims.iter().map(Claim::key);
-        let named = objects.addresses.iter().map(Address::claim_key);
-        let claims: BTreeSet<ClaimKey> = claims
-            .chain(named.filter(|claim| !claim.name.is_empty()))
-            .collect();
-        if claims.is_empty() || claims.len() > FEW {
+        let claims: BTreeSet<ClaimKey> = claims.chain(of_addresses).collect();
+        if claims.len() > FEW {
             return None;
         }
         let mut selecting = Selecting::new(reader, namespace);
@@ -84,11 +106,6 @@ impl Objects {
                 .addresses(claim.kind, of_claim(claim), is_its)
                 .await;
             objects.add_new(found);
-        }
-        let bound: BTreeSet<_> = objects.addresses.iter().map(claim_of).collect();
-        let mut asked = objects.claims.iter();
-        if !asked.all(|claim| bound.contains(&(claim.meta.namespace.clone(), claim.key()))) {
-            return None;
         }
         let held = objects.addresses.iter();
         let held: BTreeSet<IpAddr> = held.filter_map(|a| a.address.clone().ok()).collect();
@@ -103,8 +120,57 @@ impl Objects {
             }
         }
         objects.strange.append(&mut selecting.strange);
+        let bound: BTreeSet<_> = objects.addresses.iter().map(claim_of).collect();
+        let waits = |claim: &&Claim| !bound.contains(&named(claim));
+        let waiting = objects.claims.iter().filter(waits).map(Claim::pool_key);
+        let waiting: BTreeSet<PoolKey> = waiting.collect();
+        objects.add_pools(reader, &waiting).await?;
         objects.add_claims(reader).await;
         Some(objects)
+    }
+
+    /// Reads all claims and address objects of pools; `None` when these are too many.
+    async fn add_pools(
+        &mut self,
+        reader: &mut Reader<'_>,
+        pools: &BTreeSet<PoolKey>,
+    ) -> Option<()> {
+        if pools.len() > FEW {
+            return None;
+        }
+        let [metal3, capi] = ClaimKind::ALL;
+        for pool in pools {
+            let selector = Some(format!("spec.pool.name={}", pool.name));
+            let kinds = kinds_of(metal3).map(|kind| (kind, selector.clone()));
+            let part = Self::of(reader, Some(&pool.namespace), kinds).await;
+            self.add_part(part, kinds_of(metal3), pools);
+        }
+        // Cluster API's definitions do not let the server select by pool.
+        let namespaces: BTreeSet<&Arc<str>> = pools.iter().map(|pool| &pool.namespace).collect();
+        for namespace in namespaces {
+            let kinds = kinds_of(capi).map(|kind| (kind, None));
+            let part = Self::of(reader, Some(namespace), kinds).await;
+            self.add_part(part, kinds_of(capi), pools);
+        }
+        Some(())
+    }
+
+    /// Takes in what was read of these kinds and is of these pools.
+    fn add_part(&mut self, part: Self, kinds: [Kind; 2], pools: &BTreeSet<PoolKey>) {
+        for kind in kinds {
+            self.kinds[kind] = part.kinds[kind];
+        }
+        let known: BTreeSet<_> = self.claims.iter().map(named).collect();
+        let is_new =
+            |claim: &Claim| pools.contains(&claim.pool_key()) && !known.contains(&named(claim));
+        self.claims.extend(part.claims.into_iter().filter(is_new));
+        let addresses = part.addresses.into_iter();
+        self.add_new(
+            addresses
+                .filter(|a| pools.contains(&a.pool_key()))
+                .collect(),
+        );
+        self.strange.extend(part.strange);
     }
 
     /// Takes in address objects that are not there yet.
@@ -118,11 +184,10 @@ impl Objects {
 
     /// Reads the claims that the address objects name, each by its name, except those that are there.
     async fn add_claims(&mut self, reader: &mut Reader<'_>) {
-        let named = self.addresses.iter().map(claim_of);
-        let named: BTreeSet<_> = named.filter(|(_, claim)| !claim.name.is_empty()).collect();
-        let known = self.claims.iter();
-        let known: BTreeSet<_> = known.map(|c| (c.meta.namespace.clone(), c.key())).collect();
-        for (namespace, claim) in named.difference(&known) {
+        let asked = self.addresses.iter().map(claim_of);
+        let asked: BTreeSet<_> = asked.filter(|(_, claim)| !claim.name.is_empty()).collect();
+        let known: BTreeSet<_> = self.claims.iter().map(named).collect();
+        for (namespace, claim) in asked.difference(&known) {
             let kind = Kind::Claims(claim.kind);
             let object = reader.object(kind, namespace, &claim.name).await;
             if let Some(object) = object.and_then(|object| self.understood(kind, object)) {
@@ -174,6 +239,16 @@ fn of_claim(claim: &ClaimKey) -> String {
         ClaimKind::Capi => "claimRef",
     };
     format!("spec.{field}.name={}", claim.name)
+}
+
+/// Claims of a kind, and their address objects.
+fn kinds_of(kind: ClaimKind) -> [Kind; 2] {
+    [Kind::Claims(kind), Kind::Addresses(kind)]
+}
+
+/// Namespace and key of a claim.
+fn named(claim: &Claim) -> (Arc<str>, ClaimKey) {
+    (claim.meta.namespace.clone(), claim.key())
 }
 
 /// Namespace and key of the claim that an address object names.

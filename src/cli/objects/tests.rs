@@ -148,7 +148,7 @@ async fn all_address_objects_are_read_where_the_server_cannot_select_them() {
     });
     let mut reader = Reader::new(&client);
     let ip = "10.0.0.2".parse().unwrap();
-    let objects = Objects::read_at(&mut reader, None, ip).await;
+    let objects = Objects::read_at(&mut reader, None, ip).await.unwrap();
     let found: Vec<&str> = objects.addresses.iter().map(|a| &*a.meta.name).collect();
     assert_eq!((found, names(&objects)), (vec!["y"], vec!["one"]));
     assert_eq!(reader.unread, [""; 0]);
@@ -157,35 +157,38 @@ async fn all_address_objects_are_read_where_the_server_cannot_select_them() {
     assert_eq!(asked.iter().filter(selects).count(), 1, "{asked:?}");
 }
 
-/// A server of IPPool p with these claims and address objects, as claim, name and address, that selects by these fields.
+/// A server of IPPool p with these claims and address objects, as claim, name and address, that selects by these fields. A claim's
+/// name begins with its owner's.
 fn selecting(
     claims: &'static [&'static str],
     addresses: &'static [(&'static str, &'static str, &'static str)],
     fields: &'static [&'static str],
 ) -> (Client, Arc<Mutex<Vec<String>>>) {
+    let owned_claim = |name: &&str| {
+        let (owner, _) = name.split_once('-').unwrap_or((name, ""));
+        let mut claim = claim(name);
+        claim["metadata"]["ownerReferences"] = json!([{"apiVersion": "v1", "kind": "Owner", "name": format!("{owner}-owner"), "uid": "u"}]);
+        claim
+    };
     let address = |(of, name, ip): &(&str, &str, &str)| {
         let spec = json!({"address": ip, "pool": {"name": "p"}, "claim": {"name": of}});
         json!({"metadata": {"namespace": "a", "name": name, "uid": name}, "spec": spec})
     };
-    let claims: Vec<Value> = claims.iter().map(|name| claim(name)).collect();
-    let addresses: Vec<Value> = addresses.iter().map(address).collect();
+    let range = json!([{"start": "10.0.0.1", "end": "10.0.0.9"}]);
+    let pool = json!({"metadata": {"namespace": "a", "name": "p", "uid": "p"}, "spec": {"namePrefix": "p", "pools": range}});
+    let lists: BTreeMap<&str, Vec<Value>> = BTreeMap::from([
+        ("ippools", vec![pool]),
+        ("ipclaims", claims.iter().map(owned_claim).collect()),
+        ("ipaddresses", addresses.iter().map(address).collect()),
+    ]);
     server(move |target, _| {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let Some((_, plural)) = path
-            .rsplit_once('/')
-            .filter(|(before, _)| before.is_empty())
-        else {
-            let (_, name) = path.rsplit_once('/').unwrap();
-            let its = claims
-                .iter()
-                .find(|claim| claim["metadata"]["name"] == name);
+        let (_, last) = path.rsplit_once('/').unwrap();
+        let Some(all) = lists.get(last) else {
+            let mut claims = lists["ipclaims"].iter();
+            let its = claims.find(|claim| claim["metadata"]["name"] == last);
             let none = (404, json!({"kind": "Status", "code": 404}));
             return its.map_or(none, |claim| (200, claim.clone()));
-        };
-        let all = match plural {
-            "ipclaims" => &claims[..],
-            "ipaddresses" => &addresses[..],
-            _ => &[],
         };
         let mut pairs = form_urlencoded::parse(query.as_bytes());
         let Some((_, selector)) = pairs.find(|(key, _)| key == "fieldSelector") else {
@@ -202,61 +205,96 @@ fn selecting(
     })
 }
 
-/// What is read of a name: claims, and address objects.
-async fn read_named(client: &Client, name: &str) -> Option<(Vec<String>, Vec<String>)> {
-    let mut reader = Reader::new(client);
-    let objects = Objects::read_named(&mut reader, None, name).await?;
-    assert_eq!((reader.unread, objects.strange), (vec![], vec![]));
-    let claims = objects.claims.iter().map(|c| c.meta.name.to_string());
-    let addresses = objects.addresses.iter().map(|a| a.meta.name.to_string());
+/// Names of the claims and address objects that were read, in order.
+fn read_names(objects: &Objects) -> (Vec<&str>, Vec<&str>) {
+    let claims = objects.claims.iter().map(|c| &*c.meta.name);
+    let addresses = objects.addresses.iter().map(|a| &*a.meta.name);
     let (mut claims, mut addresses): (Vec<_>, Vec<_>) = (claims.collect(), addresses.collect());
-    claims.sort();
-    addresses.sort();
-    Some((claims, addresses))
+    claims.sort_unstable();
+    addresses.sort_unstable();
+    (claims, addresses)
 }
+
+/// Lists of address objects that were asked for as a whole.
+fn whole_lists(asked: &Arc<Mutex<Vec<String>>>) -> usize {
+    let asked = asked.lock().unwrap();
+    let whole =
+        |target: &&String| target.contains("/ipaddresses?") && !target.contains("fieldSelector");
+    asked.iter().filter(whole).count()
+}
+
+const ALL_FIELDS: &[&str] = &[
+    "metadata.name",
+    "spec.address",
+    "spec.claim.name",
+    "spec.pool.name",
+];
+/// One has two objects, and the address of one of them is also another claim's.
+const CLAIMS: &[&str] = &["one", "two", "other", "waits"];
+const ADDRESSES: &[(&str, &str, &str)] = &[
+    ("one", "p-1", "10.0.0.1"),
+    ("one", "p-2", "10.0.0.2"),
+    ("two", "twin", "10.0.0.2"),
+    ("other", "p-3", "10.0.0.3"),
+    ("gone", "p-4", "10.0.0.4"),
+];
+const OF_ONE: (&[&str], &[&str]) = (&["one", "two"], &["p-1", "p-2", "twin"]);
 
 #[tokio::test]
 async fn of_a_name_only_what_is_about_its_addresses_is_read() {
-    const FIELDS: &[&str] = &["metadata.name", "spec.address", "spec.claim.name"];
-    // One has two objects, and the address of one of them is also another claim's.
-    let claims = &["one", "two", "other", "waits"];
-    let addresses = &[
-        ("one", "p-1", "10.0.0.1"),
-        ("one", "p-2", "10.0.0.2"),
-        ("two", "twin", "10.0.0.2"),
-        ("other", "p-3", "10.0.0.3"),
-        ("gone", "p-4", "10.0.0.4"),
-    ];
-    let owned = |names: &[&str]| names.iter().map(|&n| n.to_owned()).collect::<Vec<_>>();
-    let (client, asked) = selecting(claims, addresses, FIELDS);
-    let found = read_named(&client, "one").await.unwrap();
-    assert_eq!(
-        found,
-        (owned(&["one", "two"]), owned(&["p-1", "p-2", "twin"]))
-    );
-    let found = read_named(&client, "p-3").await.unwrap();
-    assert_eq!(found, (owned(&["other"]), owned(&["p-3"])));
-    let found = read_named(&client, "p-4").await.unwrap();
-    assert_eq!(found, (vec![], owned(&["p-4"])));
-    let lists = |asked: &Arc<Mutex<Vec<String>>>| {
-        let asked = asked.lock().unwrap();
-        let whole = asked.iter().filter(|target| {
-            target.starts_with("/ipaddresses?") && !target.contains("fieldSelector")
-        });
-        whole.count()
-    };
-    assert_eq!(lists(&asked), 0);
-    // What the others decide, and what may be an owner's name.
-    for name in ["waits", "machine", "no name, at=all"] {
-        assert_eq!(read_named(&client, name).await, None, "{name}");
+    let (client, asked) = selecting(CLAIMS, ADDRESSES, ALL_FIELDS);
+    let nothing: &[&str] = &[];
+    for (name, (claims, addresses)) in [
+        ("one", OF_ONE),
+        ("one-owner", OF_ONE),
+        ("p-3", (&["other"][..], &["p-3"][..])),
+        ("p-4", (nothing, &["p-4"][..])),
+        ("machine", (nothing, nothing)),
+    ] {
+        let mut reader = Reader::new(&client);
+        let objects = Objects::read_named(&mut reader, None, name).await.unwrap();
+        let (found_claims, found) = read_names(&objects);
+        assert_eq!((&*found_claims, &*found), (claims, addresses), "{name}");
+        assert_eq!((reader.unread, objects.strange), (vec![], vec![]), "{name}");
     }
+    // All of the pool decides about a claim that waits.
+    for name in ["waits", "waits-owner"] {
+        let mut reader = Reader::new(&client);
+        let objects = Objects::read_named(&mut reader, None, name).await.unwrap();
+        assert_eq!(objects.claims.len(), CLAIMS.len(), "{name}");
+        assert_eq!(objects.addresses.len(), ADDRESSES.len(), "{name}");
+    }
+    assert_eq!(whole_lists(&asked), 0);
+    let mut reader = Reader::new(&client);
+    let no_name = Objects::read_named(&mut reader, None, "no name, at=all").await;
+    assert!(no_name.is_none());
 
     // Upstream's definitions select by name alone: all are read, once.
-    let (client, asked) = selecting(claims, addresses, &["metadata.name"]);
-    let found = read_named(&client, "one").await.unwrap();
-    assert_eq!(
-        found,
-        (owned(&["one", "two"]), owned(&["p-1", "p-2", "twin"]))
+    let (client, asked) = selecting(CLAIMS, ADDRESSES, &["metadata.name"]);
+    let mut reader = Reader::new(&client);
+    let objects = Objects::read_named(&mut reader, None, "one").await.unwrap();
+    let (claims, addresses) = read_names(&objects);
+    assert_eq!((&*claims, &*addresses), OF_ONE);
+    assert_eq!(whole_lists(&asked), 1);
+}
+
+#[tokio::test]
+async fn of_a_free_address_all_of_its_pool_is_read() {
+    let (client, asked) = selecting(CLAIMS, ADDRESSES, ALL_FIELDS);
+    let mut reader = Reader::new(&client);
+    for (address, claims, addresses) in [("10.0.0.1", 1, 1), ("10.0.0.9", 4, 5)] {
+        let address = address.parse().unwrap();
+        let objects = Objects::read_at(&mut reader, None, address).await.unwrap();
+        assert_eq!(objects.claims.len(), claims, "{address}");
+        assert_eq!(objects.addresses.len(), addresses, "{address}");
+    }
+    assert_eq!(whole_lists(&asked), 0);
+    // In no pool: an object of whatever pool may have it in another spelling.
+    let elsewhere = "10.9.9.9".parse().unwrap();
+    assert!(
+        Objects::read_at(&mut reader, None, elsewhere)
+            .await
+            .is_none()
     );
-    assert_eq!(lists(&asked), 1);
+    assert_eq!(reader.unread, [""; 0]);
 }
