@@ -211,7 +211,14 @@ impl Pool {
             .status
             .indexes
             .get(&*key.name)?;
-        parse_ip(&text.0).ok()
+        let addr = parse_ip(&text.0).ok()?;
+        let is_twins = |object: &AddressKey| {
+            let claim = self.addresses.get(object).map(|record| &record.claim);
+            object.kind != key.kind && claim == Some(&key.name)
+        };
+        // The entry is of the other kind's claim: its object has the address.
+        let of_twin = self.space.objects_at(addr).any(is_twins);
+        (!of_twin).then_some(addr)
     }
 
     /// The address of a missing object that the claim can have back. A status can be forged, so where this process has not

@@ -754,6 +754,30 @@ fn a2_indexes_keep_the_address_of_a_missing_object() {
     run(64, &of_disputed_objects).unwrap();
 }
 
+/// A forged status shows a missing object, and `indexes` have the address of the other kind's claim of that name.
+#[test]
+fn a2_a_claim_does_not_hold_its_twins_address() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::HandAddress(0, 2, 1, false),
+        Act::CreateClaim(1, 1, 0),
+        Act::DeliverAll(0),
+        Act::DeliverAll(2),
+        Act::HandAddress(1, 2, 2, false),
+        Act::CarryOut(0, Fate::Fine),
+        Act::DeletePool,
+        Act::Answer(0),
+        Act::Settle,
+        Act::HandAddress(0, 2, 4, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::CreateClaim(0, 1, 0),
+        Act::Forge(0, 1, 2),
+        Act::ForeignFinalizer(0, 1),
+        Act::DeleteClaim(0, 1),
+    ];
+    run(64, &acts).unwrap();
+}
+
 /// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
 #[test]
 fn r4_an_address_is_held_while_a_status_that_shows_it_is_on_its_way() {
