@@ -58,6 +58,6 @@ mod verdict;
 
 pub use judge::review;
 pub use live::{Holder, Live, NoFacts};
-pub use pool::{covered, pool_problems};
+pub use pool::{covered, covered_by, pool_problems};
 pub use review::Review;
 pub use verdict::{Cause, MAX_FINDINGS, MAX_WARNING, Verdict, Violation};

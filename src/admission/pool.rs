@@ -28,8 +28,12 @@ pub fn pool_problems(spec: &IPPoolSpec) -> Vec<Violation> {
 
 /// The addresses that a spec covers: its valid entries without what is excluded.
 pub fn covered(spec: &IPPoolSpec) -> Coverage {
-    let spec = serde_json::to_value(spec).unwrap_or_default();
-    Ranges::standing(&spec).coverage()
+    covered_by(&serde_json::to_value(spec).unwrap_or_default())
+}
+
+/// The same of a spec as it is stored.
+pub fn covered_by(spec: &Value) -> Coverage {
+    Ranges::standing(spec).coverage()
 }
 
 pub(super) fn judge(review: &Review<'_>, live: &dyn Live, out: &mut Findings) {

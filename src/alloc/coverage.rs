@@ -21,11 +21,6 @@ impl Coverage {
         &self.0
     }
 
-    /// The ranges, ascending.
-    pub fn into_ranges(self) -> Vec<Range> {
-        self.0
-    }
-
     /// Whether it has this address.
     pub fn contains(&self, address: IpAddr) -> bool {
         let at = (Family::of(address), number(address));

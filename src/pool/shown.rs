@@ -125,8 +125,8 @@ impl Pool {
         }
     }
 
-    /// What the claim shows, or may show by now, and is not one of its own objects as they were made; nothing before every kind is
-    /// listed, when nothing is given out.
+    /// Address objects that the claim's status names, or may name by now, and that are missing, another claim's, or edited. None
+    /// before every kind is listed: the pool hands out no address then.
     fn missing_objects(&self, key: &ClaimKey, case: &Case) -> Missing {
         let Some(claim) = case.claim.as_deref() else {
             return Missing::new();

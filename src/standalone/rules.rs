@@ -9,13 +9,11 @@ use std::net::IpAddr;
 use kube_embedded::field::{FieldError, FieldErrorKind};
 use kube_embedded::kinds::Resource;
 use kube_embedded::{Admission, Object, Objects, Request, Verdict};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::blocks::{around, blocks};
 use crate::admission::{self, Cause, Holder, Live, Review};
 use crate::alloc::Coverage;
-use crate::api::metal3::IPPoolSpec;
 use crate::api::{PoolKey, ip, names};
 
 /// To be raised with every change of the texts by which objects are found.
@@ -71,7 +69,7 @@ impl Admission for Rules {
                 .map(|(pool, address)| by_address(namespace, pool, address))
                 .into_iter()
                 .collect(),
-            "IPPool" => blocks(&covers(object).into_ranges())
+            "IPPool" => blocks(covers(object).ranges())
                 .iter()
                 .map(|block| by_block(namespace, block))
                 .collect(),
@@ -96,9 +94,8 @@ fn held(object: &Object) -> Option<(&str, IpAddr)> {
 
 /// The addresses that a pool covers.
 fn covers(pool: &Object) -> Coverage {
-    let spec = pool.get("spec").map(IPPoolSpec::deserialize);
-    let spec = spec.and_then(Result::ok);
-    spec.as_ref().map(admission::covered).unwrap_or_default()
+    let spec = pool.get("spec").map(admission::covered_by);
+    spec.unwrap_or_default()
 }
 
 fn has_rules(resource: &Resource) -> bool {

@@ -7,7 +7,7 @@
 //!      v        the kinds beside each other
 //!   Objects     of the neutral types of `api`
 //!      v
-//!      │        writers.rs: who else has written in them, for whoever asks
+//!      │        writers.rs: who else wrote the objects, by their managedFields (check)
 //!   fed.rs      each pool's own state machine, given its objects as the manager would be; nothing that it asks for is sent
 //!   beside.rs   pools beside each other, specs beside what is held
 //! ```

@@ -3,6 +3,7 @@
 mod clusters;
 mod door;
 mod edges;
+mod found;
 mod missing;
 mod model;
 mod release;

@@ -1,0 +1,160 @@
+//! What random actions have found (model.rs): each as short as it could be made, held to the same statements.
+
+use super::model::{Act, run};
+use super::world::Fate;
+
+/// A user makes an object for a claim whose create is under way, and deletes it when the claim is bound to it.
+#[test]
+fn r4_an_object_made_by_hand_is_put_back_beside_one_whose_create_was_under_way() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::CreateClaim(0, 3, 0),
+        Act::Deliver(1),
+        Act::HandAddress(0, 0, 1, false),
+        Act::CreateClaim(0, 1, 0),
+        Act::CarryOut(0, Fate::Fine),
+        Act::DeliverAll(1),
+        Act::Deliver(3),
+        Act::DeleteAddress(0),
+        Act::HandAddress(0, 1, 1, false),
+        Act::Answer(0),
+        Act::CreateClaim(0, 0, 0),
+        Act::Settle,
+        Act::Deliver(0),
+        Act::DeleteAddress(3),
+    ];
+    run(64, &acts).unwrap();
+}
+
+/// A claim of two objects gets its status, which shows the younger of them.
+#[test]
+fn u1_indexes_show_the_object_that_the_claim_shows() {
+    let of_two_kinds = [
+        Act::HandAddress(0, 0, 2, false),
+        Act::CreateClaim(1, 2, 0),
+        Act::CreatePool(0),
+        Act::HandAddress(1, 2, 2, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::HandAddress(1, 2, 3, false),
+        Act::DeliverAll(4),
+    ];
+    run(64, &of_two_kinds).unwrap();
+    let of_one_kind = [
+        Act::HandAddress(0, 1, 2, false),
+        Act::HandAddress(0, 0, 1, false),
+        Act::CreateClaim(0, 1, 0),
+        Act::Settle,
+        Act::HandAddress(0, 1, 1, false),
+        Act::CreatePool(0),
+    ];
+    run(64, &of_one_kind).unwrap();
+}
+
+/// After the first restart the address of the missing object is known from `indexes`; after the second one the other kind's claim
+/// of that name has its place there.
+#[test]
+fn a2_indexes_serve_one_of_two_claims_of_one_name() {
+    let acts = [
+        Act::HandAddress(1, 1, 4, false),
+        Act::CreateClaim(1, 1, 0),
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::ForeignFinalizer(1, 1),
+        Act::DeleteClaim(1, 1),
+        Act::DeleteAddress(0),
+        Act::Crash(0),
+        Act::CreateClaim(0, 1, 0),
+    ];
+    run(64, &acts).unwrap();
+}
+
+/// The claim shows an object that is missing, and somebody makes it another one.
+#[test]
+fn a2_indexes_keep_the_address_of_a_missing_object() {
+    let acts = [
+        Act::HandAddress(0, 3, 2, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::CreateClaim(0, 3, 0),
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::ForeignFinalizer(0, 3),
+        Act::StripAddress(1),
+        Act::HandAddress(0, 3, 1, false),
+        Act::StripAddress(1),
+        Act::MarkAddress(0),
+        Act::DeleteClaim(0, 3),
+        Act::Deliver(0),
+        Act::Crash(0),
+    ];
+    run(64, &acts).unwrap();
+    let of_disputed_objects = [
+        Act::HandAddress(1, 3, 2, false),
+        Act::HandAddress(1, 1, 4, false),
+        Act::CreateClaim(1, 0, 0),
+        Act::CreateClaim(1, 3, 0),
+        Act::CreatePool(2),
+        Act::Settle,
+        Act::HandAddress(1, 3, 3, false),
+        Act::HandAddress(0, 0, 3, false),
+        Act::DeleteAddress(6),
+        Act::Crash(0),
+    ];
+    run(64, &of_disputed_objects).unwrap();
+}
+
+/// A forged status shows a missing object, and `indexes` have the address of the other kind's claim of that name.
+#[test]
+fn a2_a_claim_does_not_hold_its_twins_address() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::HandAddress(0, 2, 1, false),
+        Act::CreateClaim(1, 1, 0),
+        Act::DeliverAll(0),
+        Act::DeliverAll(2),
+        Act::HandAddress(1, 2, 2, false),
+        Act::CarryOut(0, Fate::Fine),
+        Act::DeletePool,
+        Act::Answer(0),
+        Act::Settle,
+        Act::HandAddress(0, 2, 4, false),
+        Act::CreateClaim(0, 0, 0),
+        Act::CreateClaim(0, 1, 0),
+        Act::Forge(0, 1, 2),
+        Act::ForeignFinalizer(0, 1),
+        Act::DeleteClaim(0, 1),
+    ];
+    run(64, &acts).unwrap();
+}
+
+/// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
+#[test]
+fn r4_an_address_is_held_while_a_status_that_shows_it_is_on_its_way() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::CreateClaim(0, 0, 2),
+        Act::Squat(0, 1),
+        Act::DeleteAddress(0),
+        Act::Squat(0, 3),
+        Act::Deliver(3),
+        Act::Deliver(1),
+        Act::HandAddress(0, 2, 1, false),
+        Act::CarryOut(0, Fate::Fine),
+        Act::Squat(0, 4),
+        Act::CreateClaim(1, 0, 0),
+        Act::Deliver(0),
+        Act::CreateClaim(0, 2, 0),
+        Act::ForeignFinalizer(0, 0),
+        Act::Deliver(0),
+        Act::StripAddress(3),
+        Act::Squat(0, 1),
+        Act::Squat(0, 1),
+        Act::Pass(0),
+        Act::PausePool,
+        Act::PausePool,
+        Act::HandAddress(0, 2, 1, false),
+        Act::Answer(0),
+    ];
+    run(1, &acts).unwrap();
+}
