@@ -53,6 +53,9 @@ async fn burst(on: On, count: usize, pools: usize) {
             )
             .await;
     }
+    for pool in 0..pools {
+        world.pool_is_seen(&format!("pool-{pool}")).await;
+    }
     let begun = std::time::Instant::now();
     create_claims(&world, count, pools, 8).await;
     world

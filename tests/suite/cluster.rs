@@ -142,6 +142,7 @@ async fn p2_a_pool_that_outlives_its_cluster_is_still_served(on: On) {
     world.claim("leaves", "p").await;
     let address = world.address_of("stays").await;
     world.address_of("leaves").await;
+    world.garbage_collector_knows_the_pools().await;
     world
         .delete_with::<Cluster>("c", &DeleteParams::orphan())
         .await;

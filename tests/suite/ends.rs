@@ -83,6 +83,7 @@ async fn r2_r3_a_foreign_finalizer_holds_its_object(on: On) {
     both.push(IN_USE);
     world.patch::<IPPool>("p", finalizers(&both)).await;
     world.delete::<IPPool>("p").await;
+    world.pool_is_seen("p").await;
     world.claim("late", "p").await;
     world.waits_for("late", "PoolNotReady").await;
     world.delete::<IPClaim>("waits").await;

@@ -24,6 +24,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::control_plane::{self, kubeconfig_of};
+use crate::lag;
 use crate::webhook::closed;
 
 /// A controller at work, and what it comes to.
@@ -248,7 +249,7 @@ impl World {
 
     /// The client that a controller of this world has.
     pub(crate) fn of_controllers(&self) -> Client {
-        self.as_controller.as_ref().unwrap_or(&self.client).clone()
+        lag::applied_to(self.as_controller.as_ref().unwrap_or(&self.client).clone())
     }
 
     async fn in_a_new_namespace(client: Client, labels: Value) -> Self {

@@ -1,10 +1,12 @@
 //! Scenarios of rule R7: creates whose answer is lost, some of them after the commit. A layer between the controller and the
 //! server, on either kind of server, drops the answers until the test stops it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{Method, Request, Response, StatusCode};
 use kube::client::Body;
+use kube::core::PartialObjectMeta;
 use kube::{Client, ResourceExt};
 use metal3_ipam::api::capi::{CapiIPAddress, IPAddressClaim};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
@@ -31,8 +33,8 @@ enum Fate {
 struct Loser {
     fate: Fate,
     losing: watch::Sender<bool>,
-    /// Creates that were answered with nothing.
-    lost: watch::Sender<u64>,
+    /// Creates that were answered with nothing, of each object.
+    lost: watch::Sender<BTreeMap<String, u64>>,
 }
 
 impl Loser {
@@ -40,7 +42,7 @@ impl Loser {
         let loser = Arc::new(Self {
             fate,
             losing: watch::Sender::new(true),
-            lost: watch::Sender::new(0),
+            lost: watch::Sender::default(),
         });
         let of_service = Arc::clone(&loser);
         let service = tower::service_fn(move |request| {
@@ -60,21 +62,31 @@ impl Loser {
         if !create || !*self.losing.borrow() {
             return Ok(server.send(request).await?);
         }
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await?;
+        let object: PartialObjectMeta = serde_json::from_slice(&body)?;
         if self.fate == Fate::CarriedOut {
-            server.send(request).await?;
+            server
+                .send(Request::from_parts(head, Body::from(body)))
+                .await?;
         }
-        self.lost.send_modify(|lost| *lost += 1);
+        self.lost
+            .send_modify(|lost| *lost.entry(object.name_any()).or_default() += 1);
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::GATEWAY_TIMEOUT;
         Ok(response)
     }
 
-    /// Waits until so many more creates were lost.
-    async fn loses(&self, more: u64) {
+    /// Waits until the creates of so many objects were lost, each once more than so far.
+    async fn loses_each_of(&self, objects: usize) {
         let mut lost = self.lost.subscribe();
-        let until = *lost.borrow() + more;
-        let waited = tokio::time::timeout(DEADLINE, lost.wait_for(|lost| *lost >= until)).await;
-        waited.expect("the create to be sent again").unwrap();
+        let before = lost.borrow().clone();
+        let again = |lost: &BTreeMap<String, u64>| {
+            let more = |(name, n): (&String, &u64)| before.get(name).is_none_or(|was| n > was);
+            lost.len() == objects && lost.iter().all(more)
+        };
+        let waited = tokio::time::timeout(DEADLINE, lost.wait_for(again)).await;
+        waited.expect("each create to be sent again").unwrap();
     }
 }
 
@@ -103,7 +115,7 @@ async fn nothing_goes_before_the_answer(on: On, fate: Fate) {
     world.claim("a", "p").await;
     world.capi_claim("b", "p").await;
     world.claim("c", "goes").await;
-    loser.loses(3).await;
+    loser.loses_each_of(3).await;
     // The claims and one of the pools are deleted while nobody knows what became of their creates.
     world.delete::<IPClaim>("a").await;
     world.delete::<IPAddressClaim>("b").await;
@@ -112,7 +124,8 @@ async fn nothing_goes_before_the_answer(on: On, fate: Fate) {
     world.claim("waits", "p").await;
     world.waits_for("waits", "PoolExhausted").await;
     // The same creates are sent again, to the end.
-    loser.loses(6).await;
+    loser.loses_each_of(3).await;
+    loser.loses_each_of(3).await;
     assert_eq!(world.get::<IPClaim>("a").await.finalizers().len(), 1);
     assert_eq!(world.get::<IPAddressClaim>("b").await.finalizers().len(), 1);
     assert_eq!(world.get::<IPClaim>("c").await.finalizers().len(), 1);

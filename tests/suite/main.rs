@@ -32,6 +32,7 @@ mod install;
 mod kill;
 mod kinds;
 mod kubectl;
+mod lag;
 mod layers;
 mod leaks;
 mod lease;

@@ -135,6 +135,7 @@ async fn u1_u2_a8_a9_every_reason_is_reported_by_both_kinds_once(on: On) {
             json!({"spec": {"preAllocations": {"late": "10.0.0.2"}}}),
         )
         .await;
+    world.pool_is_seen("p").await;
     for Case {
         name, pool, asks, ..
     } in &CASES

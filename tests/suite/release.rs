@@ -276,6 +276,7 @@ async fn r5_a_pool_being_deleted_allocates_nothing_and_waits_for_its_addresses(o
     world.claim("a", "p").await;
     world.address_of("a").await;
     world.delete::<IPPool>("p").await;
+    world.pool_is_seen("p").await;
     world.claim("late", "p").await;
     world.waits_for("late", "PoolNotReady").await;
     let message = world.pool_says("p", "Ready", ("False", "Deleting")).await;

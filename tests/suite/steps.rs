@@ -201,6 +201,49 @@ impl World {
         pool_condition(&pools[pool], type_).unwrap().message.clone()
     }
 
+    /// Waits until the pool's status is about its newest spec, every condition included.
+    pub(crate) async fn until_observed(&self, pool: &str) -> IPPool {
+        let observed = |p: &IPPool| {
+            let generation = p.metadata.generation;
+            p.status.as_ref().is_some_and(|s| {
+                let of_it = |c: &Condition| c.observed_generation == generation;
+                s.observed_generation == generation
+                    && pool_condition(p, "Ready").is_some()
+                    && s.conditions.iter().all(of_it)
+            })
+        };
+        let what = format!("pool {pool} and all its conditions to be about its newest spec");
+        let mut pools = self
+            .until::<IPPool>(&what, |all| all.get(pool).is_some_and(observed))
+            .await;
+        pools.remove(pool).unwrap()
+    }
+
+    /// Waits until the controller has seen the newest change of a pool, its deletion included. What is created afterwards meets
+    /// that change: without this wait its own watch may be the faster one.
+    pub(crate) async fn pool_is_seen(&self, pool: &str) {
+        if self.keeps_conditions() {
+            self.until_observed(pool).await;
+        } else {
+            self.looked_at_everything(&Value::Null).await;
+        }
+    }
+
+    /// Returns when the garbage collector knows the owners of all pools as they stand: it has its own watches, and orphans only
+    /// the dependents that it knows of. A pool of an owner that does not exist is deleted once it is seen.
+    pub(crate) async fn garbage_collector_knows_the_pools(&self) {
+        const NAME: &str = "of-nobody";
+        let owner = json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": NAME, "uid": "00000000-0000-0000-0000-000000000000"});
+        let spec = range("10.200.1.1", "10.200.1.1");
+        let _: IPPool = self
+            .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": NAME, "ownerReferences": [owner]}, "spec": spec}))
+            .await;
+        self.until::<IPPool>("the garbage collector to know the pools", |all| {
+            !all.contains_key(NAME)
+        })
+        .await;
+    }
+
     /// Waits until this many addresses of the pool are counted as given out.
     pub(crate) async fn pool_counts(&self, pool: &str, allocated: i64) -> IPPool {
         let what = format!("pool {pool} to count {allocated} addresses");

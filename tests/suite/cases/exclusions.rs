@@ -37,10 +37,12 @@ async fn a2_a7_a11_an_address_in_use_is_excluded_and_the_exclusion_lifted(on: On
         );
         world.delete_and_wait::<IPClaim>("a").await;
         world.patch::<IPPool>("p", both).await;
+        world.pool_is_seen("p").await;
         world.claim("c", "p").await;
         world.waits_for("c", "PoolExhausted").await;
     } else {
         world.patch::<IPPool>("p", both).await;
+        world.pool_is_seen("p").await;
         world.claim("c", "p").await;
         world.waits_for("c", "PoolExhausted").await;
         assert_eq!(world.address_of("a").await, "10.5.0.10");

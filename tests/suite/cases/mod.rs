@@ -16,13 +16,11 @@ mod reservations;
 mod restored;
 mod split_pool;
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Patch, PatchParams};
 use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::Value;
 
 use crate::harness::{World, ready};
-use crate::steps::pool_condition;
 
 /// Adds a label or an annotation to a claim's JSON and the like.
 fn with(mut object: Value, pointer: &str, value: Value) -> Value {
@@ -57,24 +55,6 @@ impl World {
             .await;
         let (_, reason, message) = ready(&claims[claim]).unwrap();
         (reason, message)
-    }
-
-    /// Waits until the pool's status is about its newest spec, every condition included.
-    pub(crate) async fn until_observed(&self, pool: &str) -> IPPool {
-        let observed = |p: &IPPool| {
-            let generation = p.metadata.generation;
-            p.status.as_ref().is_some_and(|s| {
-                let of_it = |c: &Condition| c.observed_generation == generation;
-                s.observed_generation == generation
-                    && pool_condition(p, "Ready").is_some()
-                    && s.conditions.iter().all(of_it)
-            })
-        };
-        let what = format!("pool {pool} and all its conditions to be about its newest spec");
-        let mut pools = self
-            .until::<IPPool>(&what, |all| all.get(pool).is_some_and(observed))
-            .await;
-        pools.remove(pool).unwrap()
     }
 
     /// No address stands in two objects, and the pool's counts add up.

@@ -38,6 +38,7 @@ async fn a2_a15_a_range_grows_at_its_front_and_a_hole_is_cut_into_it(on: On) {
     world
         .patch::<IPPool>("p", spec(&[("10.8.0.117", "10.8.0.127")]))
         .await;
+    world.pool_is_seen("p").await;
     world.capi_claim("d", "p").await;
     assert_eq!(world.capi_address_of("d").await, "10.8.0.117");
     world
@@ -46,6 +47,7 @@ async fn a2_a15_a_range_grows_at_its_front_and_a_hole_is_cut_into_it(on: On) {
             spec(&[("10.8.0.117", "10.8.0.123"), ("10.8.0.126", "10.8.0.127")]),
         )
         .await;
+    world.pool_is_seen("p").await;
     world.claim("e", "p").await;
     assert_eq!(world.address_of("e").await, "10.8.0.118");
     world
