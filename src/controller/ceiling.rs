@@ -47,8 +47,8 @@ impl Ceiling {
         self.direct.send(pool, request).await
     }
 
-    /// Binds one claim to an address: its finalizer, the address object, its status; each after the answer to the one before.
-    /// Tells what the address object was stored as.
+    /// Binds one claim to an address: its finalizer, unless it has that, the address object, its status; each after the answer
+    /// to the one before. Tells what the address object was stored as.
     ///
     /// # Errors
     /// A line for people when a write is refused or has no answer.
@@ -59,17 +59,19 @@ impl Ceiling {
         object: &AddressKey,
         address: IpAddr,
     ) -> Result<Meta, String> {
-        let stored = self
-            .send(
-                &target.key,
-                &Request::ClaimFinalizers {
-                    key: claim.key(),
-                    uid: claim.meta.uid.clone(),
-                    resource_version: claim.meta.resource_version.clone(),
-                    finalizers: vec![claim.kind.claim_finalizer().to_owned()],
-                },
-            )
-            .await?;
+        let finalizer = claim.kind.claim_finalizer();
+        let mut generation = claim.meta.generation;
+        let mut resource_version = claim.meta.resource_version.clone();
+        if !claim.meta.has_finalizer(finalizer) {
+            let put_in = Request::ClaimFinalizers {
+                key: claim.key(),
+                uid: claim.meta.uid.clone(),
+                resource_version,
+                finalizers: vec![finalizer.to_owned()],
+            };
+            let stored = self.send(&target.key, &put_in).await?;
+            (generation, resource_version) = (stored.generation, stored.resource_version);
+        }
         let new = NewAddress {
             kind: claim.kind,
             name: object.name.clone(),
@@ -89,13 +91,13 @@ impl Ceiling {
             published: Some(Some(object.name.clone())),
             ip_address: (claim.kind == ClaimKind::Metal3).then_some(Some(address)),
             error_message: None,
-            conditions: Some(vec![ready(stored.generation)]),
+            conditions: Some(vec![ready(generation)]),
             old_conditions: Vec::new(),
         };
         let publish = Request::ClaimStatus {
             key: claim.key(),
             uid: claim.meta.uid.clone(),
-            resource_version: stored.resource_version,
+            resource_version,
             status,
         };
         self.send(&target.key, &publish).await?;

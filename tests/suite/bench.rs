@@ -171,6 +171,8 @@ async fn the_rule_saves_a_write_on_a_real_server() {
     let writes = |of: &str| median(&figures, &format!("{of}.writesPerClaim"));
     assert!((3.0..3.5).contains(&writes("controller")), "{figures}");
     assert!((2.0..2.5).contains(&writes("withRule")), "{figures}");
+    let two_writes = median(&figures, "ceilingWithRule.shareOfCeiling");
+    assert!(two_writes > 0.0, "{figures}");
     assert!((3.0..3.5).contains(&writes("embedded")), "{figures}");
     let client = Client::try_from(plane.shared.config.clone()).unwrap();
     let policies: Api<MutatingAdmissionPolicy> = Api::all(client.clone());

@@ -189,6 +189,7 @@ async fn r3_r5_a_namespace_is_deleted_with_all_its_objects(on: On) {
         let _: IPAddress = place
             .create(address_json("by-hand", "p", "router", "10.0.0.2"))
             .await;
+        place.pool_counts("p", 1).await;
         for name in ["a", "b"] {
             place.claim(name, "p").await;
             place.capi_claim(name, "p").await;

@@ -106,6 +106,7 @@ async fn a4_a2_of_several_objects_one_is_bound_and_all_are_released_with_the_cla
             .create(capi_address_json(name, "p", "b", &address))
             .await;
     }
+    world.looked_at_everything(&Value::Null).await;
     world.claim("a", "p").await;
     world.capi_claim("b", "p").await;
     world.pool("p", range("10.0.0.1", "10.0.0.99")).await;
@@ -139,6 +140,10 @@ async fn a4_an_object_outside_the_ranges_serves_its_claim(on: On) {
     let _: CapiIPAddress = world
         .create(capi_address_json("by-hand", "p", "b", "fd00::7"))
         .await;
+    let seen = "both objects outside the ranges";
+    world
+        .until_snapshot("p", seen, |pool| pool.out_of_range == 2)
+        .await;
     world.claim("a", "p").await;
     world.capi_claim("b", "p").await;
     assert_eq!(world.address_of("a").await, "192.168.7.7");
@@ -167,6 +172,7 @@ async fn a4_a_foreign_object_for_an_address_that_is_taken_makes_its_claim_wait(o
     let _: CapiIPAddress = world
         .create(capi_address_json("by-hand", "p", "late", "10.0.0.1"))
         .await;
+    world.looked_at_everything(&Value::Null).await;
     world.claim("late", "p").await;
     world.capi_claim("late", "p").await;
     let message = world.waits_for("late", "AddressConflict").await;
@@ -200,6 +206,7 @@ async fn a5_a14_objects_of_others_are_held_by_value_in_their_own_pool_only(on: O
         .create(capi_address_json("by-hand", "p", "router", "fd00:0:0:0::3"))
         .await;
     world.pool("p", range("fd00::1", "fd00::3")).await;
+    world.pool_counts("p", 2).await;
     world.claim("a", "p").await;
     assert_eq!(world.address_of("a").await, "fd00::2");
     world.capi_claim("b", "p").await;

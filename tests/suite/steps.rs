@@ -234,7 +234,8 @@ impl World {
     pub(crate) async fn garbage_collector_knows_the_pools(&self) {
         const NAME: &str = "of-nobody";
         let owner = json!({"apiVersion": "cluster.x-k8s.io/v1beta2", "kind": "Cluster", "name": NAME, "uid": "00000000-0000-0000-0000-000000000000"});
-        let spec = range("10.200.1.1", "10.200.1.1");
+        let mut spec = range("10.200.1.1", "10.200.1.1");
+        spec["namePrefix"] = json!(NAME);
         let _: IPPool = self
             .create(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": NAME, "ownerReferences": [owner]}, "spec": spec}))
             .await;
@@ -283,8 +284,8 @@ impl World {
             object["metadata"]["labels"] = labels.clone();
             object
         };
-        // Both addresses are held by others: the claims are served once both watches of address objects have shown that
-        // those are gone.
+        // Both addresses are seen to be held by others: the claims are served once both watches of address objects have shown
+        // that those are gone.
         let (one, two) = (format!("{name}-one"), format!("{name}-two"));
         let _: IPAddress = self
             .create(address_json(&one, &name, "nobody", "10.200.0.1"))
@@ -298,10 +299,10 @@ impl World {
         let _: IPPool = self
             .create(labelled(json!({"apiVersion": "ipam.metal3.io/v1alpha1", "kind": "IPPool", "metadata": {"name": name}, "spec": spec})))
             .await;
-        let _: IPClaim = self.create(labelled(claim_json(&name, &name))).await;
-        let _: IPAddressClaim = self.create(labelled(capi_claim_json(&name, &name))).await;
         let _: Cluster = self.cluster(&name, false).await;
         self.pool_counts(&name, 2).await;
+        let _: IPClaim = self.create(labelled(claim_json(&name, &name))).await;
+        let _: IPAddressClaim = self.create(labelled(capi_claim_json(&name, &name))).await;
         self.delete::<IPAddress>(&one).await;
         self.delete::<CapiIPAddress>(&two).await;
         self.address_of(&name).await;

@@ -118,8 +118,8 @@ pub(super) struct Bench {
     /// Rounds.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
     rounds: u16,
-    /// Also measure the controller where the API server itself puts in the claims' finalizers as they are created, by the
-    /// admission policies of deploy/claim-finalizers: two writes per claim instead of three.
+    /// Also measure the bare writes and the controller where the API server itself puts in the claims' finalizers as they are
+    /// created, by the admission policies of deploy/claim-finalizers: two writes per claim instead of three.
     #[arg(long, requires = "kubeconfig")]
     rule: bool,
     /// Also measure the controller where the API server asks the webhooks of deploy/webhook, first those that check objects,
@@ -285,7 +285,9 @@ impl Bench {
 
     fn participants(&self) -> Vec<Who> {
         let mut all = vec![Who::Ceiling, Who::Controller];
-        all.extend(self.rule.then_some(Who::Ruled));
+        if self.rule {
+            all.extend([Who::RuledCeiling, Who::Ruled]);
+        }
         if self.webhook {
             all.extend([Who::Checked, Who::Hooked]);
         }
@@ -398,7 +400,9 @@ impl Added {
         controller: Option<&Controller>,
     ) -> anyhow::Result<Self> {
         let which = match (who, controller) {
-            (Who::Ruled, _) => return Ok(Self::Rule(Rule::install(&site.client, load).await?)),
+            (Who::RuledCeiling | Who::Ruled, _) => {
+                return Ok(Self::Rule(Rule::install(&site.client, load).await?));
+            }
             (Who::Checked, Some(controller)) => (Which::Checking, controller),
             (Who::Hooked, Some(controller)) => (Which::All, controller),
             (Who::Ceiling | Who::Controller | Who::Embedded | Who::Checked | Who::Hooked, _) => {

@@ -113,7 +113,7 @@ impl Round {
     /// One line when it is done.
     pub(super) fn line(&self, round: u32, rounds: u32) -> String {
         format!(
-            "{round}/{rounds} {:<13}: {:.0} claims/s, p99 {:.0} ms{}",
+            "{round}/{rounds} {:<15}: {:.0} claims/s, p99 {:.0} ms{}",
             self.who.name(),
             self.rate(),
             self.quantile(0.99).as_secs_f64() * 1e3,
@@ -146,9 +146,12 @@ impl Report {
             key: who.key(),
             shares: match who {
                 Who::Ceiling => Vec::new(),
-                Who::Controller | Who::Ruled | Who::Checked | Who::Hooked | Who::Embedded => {
-                    self.shares(Who::Ceiling, *who).collect()
-                }
+                Who::RuledCeiling
+                | Who::Controller
+                | Who::Ruled
+                | Who::Checked
+                | Who::Hooked
+                | Who::Embedded => self.shares(Who::Ceiling, *who).collect(),
             },
             per_round: self.of(*who).map(Round::rate).collect(),
             times: percentiles(self.of(*who).map(|round| &round.times.each)),
@@ -225,11 +228,15 @@ impl Report {
             let spread = Spread::of(self.of(who).map(|r| r.quantile(share).as_secs_f64() * 1e3));
             spread.map_or(String::new(), |s| format!("{:.0}", s.median))
         };
+        let share = || text(self.share(who), 2);
+        let none = || "0.00".to_owned();
         let (share, writes, reads) = match (who, self.mode) {
-            (Who::Ceiling, Mode::Churn) => ("1".into(), "6.00".into(), "0.00".into()),
-            (Who::Ceiling, _) => ("1".into(), "3.00".into(), "0.00".into()),
+            (Who::Ceiling, Mode::Churn) => ("1".into(), "6.00".into(), none()),
+            (Who::Ceiling, _) => ("1".into(), "3.00".into(), none()),
+            (Who::RuledCeiling, Mode::Churn) => (share(), "5.00".into(), none()),
+            (Who::RuledCeiling, _) => (share(), "2.00".into(), none()),
             (Who::Controller | Who::Ruled | Who::Checked | Who::Hooked | Who::Embedded, _) => (
-                text(self.share(who), 2),
+                share(),
                 text(Spread::of(self.per_claim(who, writes)), 2),
                 text(Spread::of(self.per_claim(who, |s| s.reads)), 2),
             ),

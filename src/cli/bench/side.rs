@@ -25,7 +25,9 @@ pub(super) enum Who {
     Ceiling,
     /// The controller.
     Controller,
-    /// The controller, where the API server puts in the claims' finalizers as they are created.
+    /// The bare writes, where the API server puts in the claims' finalizers as they are created: one less per claim.
+    RuledCeiling,
+    /// The controller, where the API server does so.
     Ruled,
     /// The controller, where the webhook checks what is written.
     Checked,
@@ -41,6 +43,7 @@ impl Who {
         match self {
             Self::Ceiling => "bare writes",
             Self::Controller => "controller",
+            Self::RuledCeiling => "bare, with rule",
             Self::Ruled => "with the rule",
             Self::Checked => "with checks",
             Self::Hooked => "with webhooks",
@@ -53,6 +56,7 @@ impl Who {
         match self {
             Self::Ceiling => "ceiling",
             Self::Controller => "controller",
+            Self::RuledCeiling => "ceilingWithRule",
             Self::Ruled => "withRule",
             Self::Checked => "withCheckingWebhook",
             Self::Hooked => "withWebhooks",
@@ -79,7 +83,7 @@ impl Side {
         bench: &Bench,
     ) -> Option<Controller> {
         let writes = match who {
-            Who::Ceiling => return None,
+            Who::Ceiling | Who::RuledCeiling => return None,
             Who::Controller | Who::Ruled | Who::Embedded => &site.writes,
             Who::Checked | Who::Hooked => &site.as_manager,
         };

@@ -58,9 +58,15 @@ impl Sites {
         match (who, &self.embedded) {
             (Who::Embedded, Some(embedded)) => embedded,
             (Who::Embedded, None)
-            | (Who::Ceiling | Who::Controller | Who::Ruled | Who::Checked | Who::Hooked, _) => {
-                &self.main
-            }
+            | (
+                Who::Ceiling
+                | Who::RuledCeiling
+                | Who::Controller
+                | Who::Ruled
+                | Who::Checked
+                | Who::Hooked,
+                _,
+            ) => &self.main,
         }
     }
 
