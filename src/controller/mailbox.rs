@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::api::{AddressKey, ClaimKey, Uid};
-use crate::pool::{Fact, Freshness, Input, Object, Outcome, Question, RequestId, Reread};
+use crate::api::{AddressKey, ClaimKey, Kind, Uid};
+use crate::pool::{Fact, Freshness, Input, Name, Object, Outcome, Question, RequestId, Reread};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
 /// last, which is the first kept, and the one that its own unanswered create made, which is among the newest: it would take
@@ -270,12 +270,15 @@ impl Inner {
             Says::Left(left) => left == uid,
             Says::Gone(_) | Says::Newest | Says::Freed => false,
         };
-        let slot = slot_of(object);
-        if self.turn.front().and_then(self::slot).as_ref() == Some(&slot) {
-            self.turn.retain(|fact| !is_older(fact));
+        self.drop_facts(&slot_of(object), is_older);
+    }
+
+    fn drop_facts(&mut self, slot: &Slot, is_worthless: impl Fn(&Input) -> bool) {
+        if self.turn.front().and_then(self::slot).as_ref() == Some(slot) {
+            self.turn.retain(|fact| !is_worthless(fact));
         }
-        if let Some(facts) = self.facts.get_mut(&slot) {
-            facts.retain(|fact| !is_older(fact));
+        if let Some(facts) = self.facts.get_mut(slot) {
+            facts.retain(|fact| !is_worthless(fact));
         }
     }
 
@@ -320,6 +323,16 @@ fn slot_of(object: &Object) -> Slot {
         Object::Claim { claim, .. } => Slot::Claim(claim.key()),
         Object::Address { address, .. } => Slot::Address(address.key()),
     }
+}
+
+/// The place of what is told of this object; of Clusters answers tell nothing.
+fn slot_of_name(kind: Kind, name: &Name) -> Option<Slot> {
+    Some(match kind {
+        Kind::Pools => Slot::Pool,
+        Kind::Claims(family) => Slot::Claim(name.claim(family)),
+        Kind::Addresses(family) => Slot::Address(name.address(family)),
+        Kind::Clusters => return None,
+    })
 }
 
 /// The object of an answer that the pool is to take in.
@@ -407,6 +420,16 @@ impl ReplyPlace {
     /// From now on the request may have reached the server.
     pub(super) fn sent(&mut self) {
         self.stage = Stage::Sent;
+    }
+
+    /// The answer shows that this incarnation is gone: answers overtake objects, so what was not taken of it is dropped, or it
+    /// would come back to life after the answer.
+    pub(super) fn drop_ended(&self, kind: Kind, name: &Name, uid: &Uid) {
+        let is_of_it =
+            |fact: &Input| matches!(says(fact), Says::Seen(of) | Says::Left(of) if of == uid);
+        if let (Some(slot), Ok(mut inner)) = (slot_of_name(kind, name), self.mailbox.inner.lock()) {
+            inner.drop_facts(&slot, is_of_it);
+        }
     }
 
     /// Puts the answer into the mailbox.

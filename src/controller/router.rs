@@ -213,6 +213,7 @@ impl Router {
                         namespace: state.intern(&pool.namespace),
                         name: subject.name.into(),
                     };
+                    reply.drop_ended(subject.kind, &name, uid);
                     if let Some(known) = state.known.end_by_answer(subject.kind, &name, uid) {
                         self.tell_end(state, subject.kind, &name, known, Some(pool));
                     }

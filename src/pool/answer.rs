@@ -74,7 +74,7 @@ impl Pool {
                             _ => None,
                         };
                         self.learn_claim(&key, &status, stored);
-                        let lost = matches!(outcome, Outcome::Unknown { .. });
+                        let in_doubt = self.is_status_in_doubt(&key, decided_on, &outcome);
                         self.answered_claim(
                             &key,
                             &uid,
@@ -82,7 +82,7 @@ impl Pool {
                             &ClaimWrite::Status(addr),
                             outcome,
                         );
-                        if !lost {
+                        if !in_doubt {
                             self.shows_no_other(&key);
                         }
                     }
@@ -97,8 +97,40 @@ impl Pool {
         }
     }
 
+    /// Whether a write of the claim's status may have been carried out, or may still be, beside what is known after this answer.
+    /// One that was not sent or was refused says nothing about an earlier one whose answer is lost. A version of the claim that is
+    /// newer than the one that a write was decided on settles it.
+    fn is_status_in_doubt(
+        &mut self,
+        key: &ClaimKey,
+        decided_on: Option<&ResourceVersion>,
+        outcome: &Outcome,
+    ) -> bool {
+        let Some(case) = self.cases.get_mut(key) else {
+            return false;
+        };
+        let known = case.claim.as_deref().map(|claim| claim.version.clone());
+        let Some(work) = case.some_work() else {
+            return false;
+        };
+        let before = work.doubt.take();
+        let doubted = match outcome {
+            Outcome::Unknown { .. } => decided_on.cloned(),
+            Outcome::NotSent { .. }
+            | Outcome::Refused { .. }
+            | Outcome::Conflict(Reread::Unread) => before,
+            Outcome::Stored(..)
+            | Outcome::Gone
+            | Outcome::Conflict(Reread::Found(..) | Reread::Gone)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => None,
+        };
+        work.doubt = doubted.filter(|version| Some(version) == known.as_ref());
+        work.doubt.is_some()
+    }
+
     /// No write of the claim's status is under way any more: it shows what is known, and nothing else is held for it.
-    fn shows_no_other(&mut self, key: &ClaimKey) {
+    pub(super) fn shows_no_other(&mut self, key: &ClaimKey) {
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use crate::api::{ClaimKey, ClaimKind};
+use crate::api::{ClaimKey, ClaimKind, ResourceVersion};
 
 use super::next::Class;
 use super::reason::Wait;
@@ -36,6 +36,8 @@ pub(super) struct Work {
     pub(super) vanished: Option<Box<Vanished>>,
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
+    /// The claim's version that a write of its status was decided on of which nobody knows whether it was carried out.
+    pub(super) doubt: Option<ResourceVersion>,
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
     /// A write that the server refused, until one succeeds.
@@ -58,6 +60,7 @@ impl Work {
         attempt: None,
         vanished: None,
         showing: None,
+        doubt: None,
         flight: None,
         backoff: Backoff::NONE,
         refusal: None,
@@ -73,6 +76,7 @@ impl Work {
             attempt,
             vanished,
             showing,
+            doubt,
             flight,
             backoff,
             refusal,
@@ -85,6 +89,7 @@ impl Work {
         attempt.is_none()
             && vanished.is_none()
             && showing.is_none()
+            && doubt.is_none()
             && flight.is_none()
             && *backoff == Backoff::NONE
             && refusal.is_none()

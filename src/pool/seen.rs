@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
-use super::case::{AttemptState, Case, Vanished};
+use super::case::{AttemptState, Case, Vanished, Work};
 use super::input::{Object, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::{AddressRecord, ClaimRecord, Course};
@@ -97,6 +97,10 @@ impl Pool {
             self.queue.dequeue(case);
         }
         case.claim = Some(Box::new(record));
+        let settles = |work: &mut Work| work.flight.is_none() && work.doubt.take().is_some();
+        if case.some_work().is_some_and(settles) {
+            self.shows_no_other(&key);
+        }
         if fresh {
             self.check_several(&key);
         }
@@ -127,6 +131,7 @@ impl Pool {
             work.vanished = None;
             work.refusal = None;
             work.showing = None;
+            work.doubt = None;
             work.backoff.reset();
             work.confirmed = false;
         }

@@ -13,7 +13,7 @@ use crate::controller::registry::Registry;
 use crate::controller::router::{Barrier, Router};
 use crate::controller::view::Counts;
 use crate::controller::wire::{Subject, Verb};
-use crate::pool::{By, Freshness, KindState, Name, Object, Outcome, RequestId, Scope};
+use crate::pool::{By, Freshness, KindState, Name, Object, Outcome, RequestId, Reread, Scope};
 
 const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
 const ADDRESSES: Kind = Kind::Addresses(ClaimKind::Metal3);
@@ -287,6 +287,28 @@ fn an_end_that_an_answer_shows_is_told_to_everybody_who_waits_and_not_twice() {
     world.gone(ADDRESSES, "a", "1");
     assert!(world.told("x").is_empty());
     assert!(world.told("y").is_empty());
+}
+
+/// The pool has not taken a version in yet when an answer shows that the object is gone: answers overtake objects, and what is
+/// gone must not come back.
+#[test]
+fn r3_an_answer_that_shows_an_end_drops_what_was_not_taken_of_that_object() {
+    let world = world(None).with_pool("x");
+    world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
+    assert_eq!(world.told("x"), ["address a 1"]);
+    world.seen(ADDRESSES, wire("a", "1", 6, address_spec("x")));
+    world.answered("x", "a", Some("1"), Outcome::Gone);
+    world.gone(ADDRESSES, "a", "1");
+    assert_eq!(world.told("x"), ["answer 1 Gone"]);
+    // A successor stays, whatever an answer says of the one before.
+    world.seen(ADDRESSES, wire("b", "1", 7, address_spec("x")));
+    assert_eq!(world.told("x"), ["address b 1"]);
+    world.seen(ADDRESSES, wire("b", "2", 9, address_spec("x")));
+    world.answered("x", "b", Some("1"), Outcome::Conflict(Reread::Gone));
+    assert_eq!(
+        world.told("x"),
+        ["answer 1 Conflict(Gone)", "address gone b 1", "address b 2"]
+    );
 }
 
 #[test]

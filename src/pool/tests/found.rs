@@ -1,7 +1,13 @@
 //! What random actions have found (model.rs): each as short as it could be made, held to the same statements.
 
+use jiff::SignedDuration;
+
+use super::super::{Input, Request};
 use super::model::{Act, run};
-use super::world::Fate;
+use super::world::{Fate, M, World, address_key, small};
+
+/// The watch of Metal3's address objects.
+const METAL3_ADDRESSES: usize = 3;
 
 /// A user makes an object for a claim whose create is under way, and deletes it when the claim is bound to it.
 #[test]
@@ -125,6 +131,50 @@ fn a2_a_claim_does_not_hold_its_twins_address() {
         Act::DeleteClaim(0, 1),
     ];
     run(64, &acts).unwrap();
+}
+
+/// The status that shows an object is stored and its answer lost; that the next write of it is not sent says nothing about the
+/// first one.
+#[test]
+fn a2_an_address_is_held_until_a_lost_status_write_is_settled() {
+    for second in [Fate::NotSent, Fate::Refused] {
+        let mut world = World::new();
+        world.create_pool(small(1));
+        world.create_claim(M, "a");
+        world.create_claim(M, "b");
+        world.deliver_all();
+        let shows_it = |world: &World| {
+            let first = world.requests.front();
+            first.is_some_and(|(_, request)| {
+                matches!(request, Request::ClaimStatus { status, .. } if matches!(status.published, Some(Some(_))))
+            })
+        };
+        while !shows_it(&world) {
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+            world.deliver(METAL3_ADDRESSES);
+        }
+        world.carry_out(0, Fate::Unheard);
+        world.answer(0);
+        world.now += SignedDuration::from_secs(2);
+        world.step(Input::Tick);
+        assert!(shows_it(&world), "it is sent again: {:?}", world.requests);
+        world.carry_out(0, second);
+        world.answer(0);
+        let key = address_key(M, "p-10-0-0-1");
+        world.edit_address(&key, |address| address.meta.finalizers.clear());
+        world.delete_address(&key);
+        while world.deliver(METAL3_ADDRESSES) {}
+        while !world.requests.is_empty() {
+            let (_, request) = &world.requests[0];
+            assert!(
+                !matches!(request, Request::CreateAddress(new) if &*new.claim == "b"),
+                "{second:?}: a shows the address: {request:?}"
+            );
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+    }
 }
 
 /// An object made by hand vanishes while the status that shows it is on its way: nobody else gets the address.
