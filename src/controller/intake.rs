@@ -47,7 +47,7 @@ const BLIND_AFTER: u32 = 3;
 const BLIND_WITHIN: Duration = Duration::from_secs(30);
 /// Failures in a row after which the kind is listed anew: a list may be served where a watch is not.
 const LIST_AFTER: u32 = 6;
-/// A watch that ends sooner than this without an event is followed by a pause.
+/// A watch that ends sooner than this without an event counts as failed.
 const HASTY: Duration = Duration::from_secs(1);
 
 /// Time for which a list is asked for again while the server answers with one that is older than an event before it.
@@ -259,11 +259,15 @@ impl Intake {
                 };
                 match watched {
                     Ok(()) => {
-                        self.sees_again();
                         self.counts.restarted(self.kind, "ended");
                         if started.elapsed() < HASTY && before == revision {
+                            let lists = self.watch_failed("the watch ended at once");
                             self.pause().await;
+                            if lists {
+                                break;
+                            }
                         } else {
+                            self.sees_again();
                             self.backoff.reset();
                         }
                     }
@@ -273,6 +277,10 @@ impl Intake {
                     }
                     Err(End::Expired) => {
                         self.counts.restarted(self.kind, "expired");
+                        if started.elapsed() < HASTY && before == revision {
+                            self.watch_failed("the watch expired at once");
+                            self.pause().await;
+                        }
                         break;
                     }
                     Err(End::NewTerm) => {
@@ -329,7 +337,9 @@ impl Intake {
             if self.said.take().is_some() || !self.ever_listed {
                 info!(kind = %self.kind, "listed and watched");
             }
-            self.backoff.reset();
+            if self.failed == 0 {
+                self.backoff.reset();
+            }
             self.counts.trouble(self.kind, None);
         }
         self.ever_listed = true;

@@ -76,9 +76,11 @@ pub(super) fn pool_input(kind: Kind, object: WireObject, filter: Option<&str>) -
 }
 
 #[derive(Deserialize)]
+#[serde(bound(deserialize = "T: Deserialize<'de>"))]
 struct WirePage<T> {
     metadata: ListMeta,
-    // Servers written in Go say `null` for none.
+    // Servers written in Go say `null` for none. An answer without the field is no list.
+    #[serde(deserialize_with = "Option::deserialize")]
     items: Option<Vec<T>>,
 }
 

@@ -191,6 +191,14 @@ impl Harness {
         script.watches = watches.into();
     }
 
+    /// Whether the metric says that the kind is not watched.
+    fn is_blind(&self) -> bool {
+        let kinds = self.view.sight().kinds;
+        let pending =
+            |of: &str, state: KindState| of == self.kind.resource() && state == KindState::Pending;
+        kinds.iter().any(|(of, state)| pending(of, *state))
+    }
+
     async fn asked(&self, n: usize) {
         until("asked so often", || self.script.asked().len() >= n).await;
     }
@@ -474,7 +482,9 @@ async fn a12_of_a_cluster_only_metadata_and_paused_are_read() {
 
 #[tokio::test(start_paused = true)]
 async fn a_watch_that_goes_on_failing_is_said_and_listed_anew_and_said_to_be_over() {
-    let ways: [fn() -> Say; 5] = [
+    let ways: [fn() -> Say; 6] = [
+        // It ends at once and in order, each time.
+        || Say::Lines(vec![]),
         || failure(403, "Forbidden", "no right to watch"),
         || failure(500, "InternalError", "etcd is away"),
         || {
@@ -507,26 +517,78 @@ async fn a_watch_that_goes_on_failing_is_said_and_listed_anew_and_said_to_be_ove
             "said after {:?}",
             started.elapsed()
         );
-        let blind = |harness: &Harness| {
-            let kinds = harness.view.sight().kinds;
-            kinds
-                .iter()
-                .any(|(kind, state)| kind == CLAIMS.resource() && *state == KindState::Pending)
-        };
-        assert!(blind(&harness), "the metric says so");
+        assert!(harness.is_blind(), "the metric says so");
         until("a list anew", || {
             harness
                 .told()
                 .contains(&"claim IPClaim a 1 Ours".to_owned())
         })
         .await;
-        assert!(blind(&harness), "a list shows nothing of the watch");
+        assert!(harness.is_blind(), "a list shows nothing of the watch");
         harness.next(
             vec![],
             vec![Say::Lines(vec![event("ADDED", claim("b", "2", 12))])],
         );
-        until("the end of it", || !blind(&harness)).await;
+        until("the end of it", || !harness.is_blind()).await;
     }
+}
+
+/// A server whose watch cache is of another history answers 410 to every watch, whatever its lists say.
+#[tokio::test(start_paused = true)]
+async fn a3_a_watch_that_expires_after_each_list_is_said_and_not_listed_for_without_pause() {
+    let lists = std::iter::repeat_with(|| page(10, "", vec![]));
+    let watches = std::iter::repeat_with(|| failure(410, "Expired", ""));
+    let started = tokio::time::Instant::now();
+    let harness = harness(
+        CLAIMS,
+        &["v1alpha1"],
+        lists.take(1000).collect(),
+        watches.take(1000).collect(),
+    );
+    until("readiness to say so", || {
+        let ready = harness.view.ready();
+        ready.is_err_and(|why| why.contains("is not watched"))
+    })
+    .await;
+    tokio::time::sleep_until(started + Duration::from_mins(2)).await;
+    let lists = harness.script.asked();
+    let lists = lists
+        .iter()
+        .filter(|line| !line.contains("watch=1"))
+        .count();
+    assert!(lists < 40, "{lists} lists in two minutes");
+    let shown = Say::Lines(vec![event("ADDED", claim("b", "2", 12))]);
+    harness.next(vec![page(11, "", vec![])], vec![shown]);
+    until("the end of it", || !harness.is_blind()).await;
+}
+
+/// An answer to a list that is no list, such as a Status that came with 200, takes nothing away.
+#[tokio::test(start_paused = true)]
+async fn a3_an_answer_without_items_is_no_list() {
+    let harness = harness(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![page(10, "", vec![claim("a", "1", 1)])],
+        vec![failure(410, "Expired", "")],
+    );
+    harness.asked(2).await;
+    assert_eq!(harness.told(), ["claim IPClaim a 1 Ours"]);
+    let no_lists = [
+        json!({"kind": "Status", "metadata": {}, "status": "Success"}),
+        json!({"kind": "Table", "metadata": {"resourceVersion": "20"}, "rows": []}),
+    ];
+    let lists = no_lists.map(|answer| Say::Status(200, answer));
+    let lists = lists
+        .into_iter()
+        .chain([page(30, "", vec![claim("a", "1", 1)])]);
+    harness.next(lists.collect(), vec![]);
+    harness.asked(6).await;
+    assert_eq!(harness.told(), ["claim IPClaim a 1 Ours"], "never gone");
+    // What servers written in Go say for none.
+    let none = json!({"kind": "List", "metadata": {"resourceVersion": "40"}, "items": null});
+    harness.next(vec![Say::Status(200, none)], vec![]);
+    harness.router.next_term();
+    until("the end", || harness.told() == ["claim gone IPClaim a 1"]).await;
 }
 
 #[tokio::test(start_paused = true)]
