@@ -1,6 +1,6 @@
 //! One step of a case becomes a request.
 
-use crate::api::names::address_name;
+use crate::api::names::{address_name, is_object_name};
 use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
 use super::case::{AttemptState, Case};
@@ -83,6 +83,7 @@ impl Pool {
                     }
                 });
             }
+            Step::Confirm if !is_object_name(&key.name) => self.confirm_gone(key),
             Step::Confirm => {
                 let request = Request::ReadClaim { key: key.clone() };
                 self.send(Purpose::Case(key.clone(), Sent::Confirm), request);

@@ -195,6 +195,23 @@ fn r6_a_leak_is_released_after_two_looks_and_a_read() {
     );
 }
 
+/// An object may name what no claim can be called. Its path would be that of a list, or of something else.
+#[test]
+fn r6_a_leak_that_names_what_cannot_be_a_claim_is_released_without_a_read() {
+    for name in ["", "..", "a/b", "Not A Name"] {
+        let mut world = World::new();
+        world.create_pool(small(3));
+        world.create_address(M, "p-10-0-0-1", "prov", name, "10.0.0.1", |address| {
+            address.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+        });
+        world.settle();
+        world.pass(3 * 3600);
+        assert!(world.addresses.is_empty(), "{name:?}");
+        let reads = |request: &&Request| matches!(request, Request::ReadClaim { .. });
+        assert_eq!(world.sent.iter().filter(reads).count(), 0, "{name:?}");
+    }
+}
+
 #[test]
 fn r6_a_leak_that_somebody_deletes_is_released_where_leaks_are_only_reported() {
     let mut world = World::with(Config {
