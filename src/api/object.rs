@@ -42,6 +42,17 @@ pub enum ReferenceFault {
     OtherProvider,
 }
 
+impl ReferenceFault {
+    /// Whether a claim with this fault may have an address of the pool all the same, given by a controller that reads only the
+    /// pool's name, or before a restore into another namespace.
+    pub fn may_be_bound(self) -> bool {
+        match self {
+            Self::OtherNamespace | Self::OtherKind => true,
+            Self::NoName | Self::OtherProvider => false,
+        }
+    }
+}
+
 /// An IPClaim or IPAddressClaim.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Claim {

@@ -1,6 +1,6 @@
 //! Answers to reads and writes of a claim.
 
-use crate::api::{Claim, ClaimKey, ResourceVersion, Uid};
+use crate::api::{Claim, ClaimKey, ReferenceFault, ResourceVersion, Uid};
 
 use super::answer::ClaimWrite;
 use super::case::{Case, Refused};
@@ -164,7 +164,8 @@ impl Pool {
         scope: Scope,
         freshness: Freshness,
     ) {
-        if claim.pool_key() != self.key || claim.fault.is_some() {
+        let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
+        if claim.pool_key() != self.key || !is_served {
             self.confirm_gone(key);
             return;
         }

@@ -74,11 +74,23 @@ impl Pool {
         match claim {
             None => self.assess_unclaimed(key, case).into(),
             Some(claim) if claim.deleted.is_some() => self.assess_release(key, case, claim).into(),
-            Some(claim) => match claim.fault {
-                Some(ReferenceFault::OtherProvider) => Assessment::rest(),
-                Some(fault) => self.waiting(key, case, claim, Self::fault(fault)),
-                None => self.assess_living(key, case, claim),
-            },
+            Some(claim) => self.assess_asking(key, case, claim),
+        }
+    }
+
+    /// A living claim: one that the pool cannot serve says why, unless it has its address already, which it keeps (A2, A4).
+    pub(super) fn assess_asking(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+    ) -> Assessment {
+        match claim.fault {
+            Some(ReferenceFault::OtherProvider) => Assessment::rest(),
+            Some(fault) if !(fault.may_be_bound() && self.has_address(key, case)) => {
+                self.waiting(key, case, claim, Self::fault(fault))
+            }
+            Some(_) | None => self.assess_living(key, case, claim),
         }
     }
 

@@ -126,6 +126,13 @@ impl Pool {
         Rank::Candidate
     }
 
+    /// Whether the claim has an address object that it can be bound to, or had one that comes back.
+    pub(super) fn has_address(&self, key: &ClaimKey, case: &Case) -> bool {
+        let mut objects = self.objects(key, case);
+        objects.any(|(name, object)| matches!(self.rank(&name, object), Rank::Candidate))
+            || self.returning(key, case).is_some()
+    }
+
     pub(super) fn assess_living(
         &self,
         key: &ClaimKey,

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::alloc::{Counts, Location};
 use crate::api::metal3::AllocationStrategy;
-use crate::api::{AddressKey, ClaimKey, ReferenceFault};
+use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
 use super::space::Holder;
@@ -126,12 +126,7 @@ impl Pool {
     pub fn explains(&self, key: &ClaimKey) -> Option<(&'static str, String)> {
         let case = self.cases.get(key)?;
         let claim = case.claim.as_deref()?;
-        let assessment = match claim.fault {
-            Some(ReferenceFault::OtherProvider) => return None,
-            Some(fault) => self.waiting(key, case, claim, Self::fault(fault)),
-            None => self.assess_living(key, case, claim),
-        };
-        let waiting = assessment.waiting?;
+        let waiting = self.assess_asking(key, case, claim).waiting?;
         Some((waiting.reason.text(), waiting.message))
     }
 

@@ -14,7 +14,7 @@ use smallvec::SmallVec;
 
 use crate::api::ip::parse_ip;
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, address_name};
-use crate::api::{AddressKey, ClaimKey, ClaimKind};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, ReferenceFault};
 
 use super::case::Case;
 use super::machine::Pool;
@@ -131,7 +131,8 @@ impl Pool {
         let Some(claim) = case.claim.as_deref() else {
             return Missing::new();
         };
-        if claim.fault.is_some() || !self.kinds.is_synced() {
+        let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
+        if !is_served || !self.kinds.is_synced() {
             return Missing::new();
         }
         let (shows, showing) = (claim.published.as_ref(), case.work().showing.as_ref());

@@ -202,7 +202,10 @@ fn r6_a_leak_that_names_what_cannot_be_a_claim_is_released_without_a_read() {
         let mut world = World::new();
         world.create_pool(small(3));
         world.create_address(M, "p-10-0-0-1", "prov", name, "10.0.0.1", |address| {
-            address.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+            address
+                .meta
+                .finalizers
+                .push("ipaddress.ipam.metal3.io".into());
         });
         world.settle();
         world.pass(3 * 3600);

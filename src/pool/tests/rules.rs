@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::super::{Input, KindState, Request};
 use super::world::{C, M, World, address_key, claim_key, ip, small, spec};
-use crate::api::{ClaimKind, Kind};
+use crate::api::{ClaimKind, Kind, ReferenceFault};
 
 /// The request that created the address object of a claim.
 fn created(world: &World, kind: ClaimKind, claim: &str) -> super::super::NewAddress {
@@ -435,4 +435,37 @@ fn a15_duplicates_found_at_start_are_kept_and_reported() {
     world.delete_claim(M, "b");
     world.settle();
     assert_eq!(world.bound(M, "d").as_deref(), Some("10.0.0.1"));
+}
+
+/// Upstream's controller reads only the name of an IPClaim's pool; a restore into another namespace leaves the old one in it.
+#[test]
+fn a2_a4_a_claim_with_an_address_keeps_it_however_its_reference_reads() {
+    for fault in [ReferenceFault::OtherNamespace, ReferenceFault::OtherKind] {
+        let mut world = World::new();
+        world.create_pool(small(3));
+        world.settle();
+        world.create_claim_with(M, "f", |claim| {
+            claim.fault = Some(fault);
+            claim.meta.finalizers.push("ipclaim.ipam.metal3.io".into());
+            claim.published = Some("p-10-0-0-2".into());
+        });
+        world.create_address(M, "p-10-0-0-2", "prov", "f", "10.0.0.2", |_| {});
+        world.pass(2);
+        assert_eq!(world.bound(M, "f").as_deref(), Some("10.0.0.2"));
+        assert_eq!(world.claim(M, "f").error_message, None, "{fault:?}");
+        let key = address_key(M, "p-10-0-0-2");
+        world.edit_address(&key, |address| address.meta.finalizers.clear());
+        world.delete_address(&key);
+        world.pass(2);
+        assert_eq!(world.bound(M, "f").as_deref(), Some("10.0.0.2"));
+        assert_eq!(world.addresses[&key].address, Ok(ip("10.0.0.2")), "R4");
+
+        // One without an address gets none.
+        world.create_claim_with(M, "new", |claim| claim.fault = Some(fault));
+        world.pass(2);
+        assert_eq!(world.reason(M, "new"), "AllocationFailed");
+        world.delete_claim(M, "f");
+        world.pass(2);
+        assert!(world.addresses.is_empty() && !world.claims.contains_key(&claim_key(M, "f")));
+    }
 }
