@@ -12,6 +12,9 @@ use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
 use super::time::{Backoff, Failure};
 
+/// A write that puts our finalizer on a claim, after "the API server refused".
+pub(super) const ADDED: &str = "our finalizer on this claim";
+
 /// What was written to a claim.
 pub(super) enum ClaimWrite {
     /// Its finalizers; the text follows "the API server refused" in a message.
@@ -58,7 +61,7 @@ impl Pool {
                         &key,
                         &uid,
                         decided_on,
-                        &ClaimWrite::Finalizer("our finalizer on this claim"),
+                        &ClaimWrite::Finalizer(ADDED),
                         outcome,
                     ),
                     Sent::RemoveFinalizer(uid) => self.answered_claim(

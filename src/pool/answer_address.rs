@@ -39,6 +39,7 @@ impl Pool {
                 let since = self.now;
                 self.set_attempt(key, AttemptState::Unanswered { since });
                 self.failed(key, Failure::Lost, what, &message);
+                self.failed_write(key, "the address object", &message);
             }
             Outcome::NotSent { retry_after } => {
                 self.set_attempt(key, undone);
@@ -79,7 +80,10 @@ impl Pool {
         if let Some(case) = self.cases.get_mut(key) {
             let has_claim = case.claim.is_some();
             let work = case.work_mut();
-            work.vanished = None;
+            // An answer that is older than what is known may be of an object that has vanished since.
+            if self.addresses.contains_key(&object) {
+                work.vanished = None;
+            }
             work.refusal = None;
             if !has_claim && let Some(record) = self.addresses.get_mut(&object) {
                 // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with

@@ -2,7 +2,7 @@
 
 use crate::api::{Claim, ClaimKey, ReferenceFault, ResourceVersion, Uid};
 
-use super::answer::ClaimWrite;
+use super::answer::{ADDED, ClaimWrite};
 use super::case::{Case, Refused};
 use super::dropped::ClaimFields;
 use super::input::{Freshness, Object, Outcome, Reread, Scope};
@@ -49,10 +49,23 @@ impl Pool {
 
     /// A write of this case was refused: its claim is to say so (U1).
     pub(super) fn refused_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
+        self.note_refusal(key, what, message, true);
+    }
+
+    /// Nobody knows what became of a write of this case: when that goes on its claim is to say so (U1).
+    pub(super) fn failed_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
+        let case = self.cases.get(key);
+        if case.is_some_and(|case| case.work().backoff.has_failed_often()) {
+            self.note_refusal(key, what, message, false);
+        }
+    }
+
+    fn note_refusal(&mut self, key: &ClaimKey, what: &'static str, message: &str, definite: bool) {
         if let Some(case) = self.cases.get_mut(key) {
             case.work_mut().refusal = Some(Box::new(Refused {
                 what,
                 message: message.chars().take(1024).collect(),
+                is_definite: definite,
                 explained: false,
             }));
         }
@@ -112,7 +125,12 @@ impl Pool {
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
-            Outcome::Unknown { message } => self.failed(key, Failure::Lost, what, &message),
+            Outcome::Unknown { message } => {
+                self.failed(key, Failure::Lost, what, &message);
+                if let ClaimWrite::Finalizer(what @ ADDED) = *write {
+                    self.failed_write(key, what, &message);
+                }
+            }
             Outcome::Conflict(Reread::Unread | Reread::Found(..))
             | Outcome::Stored(..)
             | Outcome::Cluster(_)

@@ -205,13 +205,15 @@ pub(super) struct Vanished {
     pub(super) moved: Option<Timestamp>,
 }
 
-/// A write that the API server has refused.
+/// A write that the API server has refused, or has failed at again and again.
 #[derive(Debug)]
 pub(super) struct Refused {
     /// What it refused, after "the API server refused".
     pub(super) what: &'static str,
     /// Its message, cut to 1,024 characters.
     pub(super) message: String,
+    /// Whether it said no; else nobody knows what became of the write.
+    pub(super) is_definite: bool,
     /// The claim's status was written, or tried to be: not again before the next try.
     pub(super) explained: bool,
 }
@@ -219,6 +221,11 @@ pub(super) struct Refused {
 impl Refused {
     pub(super) fn words(&self) -> String {
         let Self { what, message, .. } = self;
-        format!("the API server refused {what}: {message}")
+        if self.is_definite {
+            return format!("the API server refused {what}: {message}");
+        }
+        format!(
+            "the API server fails to store {what}: {message}; it is asked again, if this stays look at its admission webhooks and its log"
+        )
     }
 }

@@ -70,6 +70,11 @@ impl Backoff {
         self.failures > 0
     }
 
+    /// Whether so much has failed in a row, for some seconds, that people are to know.
+    pub(super) fn has_failed_often(&self) -> bool {
+        self.failures >= 6
+    }
+
     /// Whether the last try got a definite no.
     pub(super) fn is_refused(&self) -> bool {
         self.is_refused

@@ -137,6 +137,7 @@ async fn a4_an_address_object_made_before_its_claim_is_the_claims_and_goes_with_
     let mut by_hand = address_json("by-hand", "p", "c", "10.0.0.5");
     by_hand["spec"]["prefix"] = json!(28);
     let _: IPAddress = world.create(by_hand).await;
+    world.looked_at_everything(&Value::Null).await;
     play_in(
         &world,
         vec![
@@ -159,6 +160,7 @@ async fn a5_a11_an_external_address_is_held_untouched_and_its_end_wakes_a_waitin
     let world = World::start(on).await;
     let external = address_json("external", "p", "router", "10.0.0.1");
     let external: IPAddress = world.create(external).await;
+    world.looked_at_everything(&Value::Null).await;
     let steps = vec![
         pool("p", range("10.0.0.1", "10.0.0.2")),
         claim("a").gets("10.0.0.2"),

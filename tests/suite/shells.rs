@@ -23,8 +23,8 @@ async fn peopled(on: On) -> (World, Door) {
     let world = World::start(on).await;
     world.pool("small", range("10.0.0.1", "10.0.0.9")).await;
     world.claim("one", "small").await;
-    world.capi_claim("two", "small").await;
     world.address_of("one").await;
+    world.capi_claim("two", "small").await;
     world.capi_address_of("two").await;
     let door = world.door().await;
     (world, door)

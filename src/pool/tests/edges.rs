@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 use serde_json::json;
 
 use super::super::{Input, Request};
-use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use super::world::{C, Fate, M, Policy, World, address_key, claim_key, small, spec};
 use crate::api::names::{PAUSED_ANNOTATION, POOL_FINALIZER};
 
 /// Every field of ours in a status, and each field of a condition.
@@ -697,4 +697,45 @@ fn a7_the_limited_broadcast_address_is_given_to_nobody() {
             .message(C, "c")
             .starts_with("RequestedAddressOutOfRange: ")
     );
+}
+
+/// Such as where an admission webhook is down that must be asked: 500 to every write but those of a status.
+#[test]
+fn u1_a_claim_says_that_its_writes_fail_without_an_answer() {
+    let is_create = |request: &Request| matches!(request, Request::CreateAddress(_));
+    let is_finalizer = |request: &Request| matches!(request, Request::ClaimFinalizers { .. });
+    let ways: [Policy; 2] = [
+        (is_finalizer, "our finalizer on this claim"),
+        (is_create, "the address object"),
+    ];
+    for (fails, what) in ways {
+        let mut world = World::new();
+        world.create_pool(small(3));
+        world.settle();
+        world.create_claim(M, "a");
+        world.deliver_all();
+        let begun = world.now;
+        while world.now < begun + SignedDuration::from_mins(2) {
+            let fate = match world.requests.front() {
+                Some((_, request)) if fails(request) => Fate::Vanished,
+                _ => Fate::Fine,
+            };
+            world.carry_out(0, fate);
+            world.answer(0);
+            world.deliver_all();
+            world.now += SignedDuration::from_millis(500);
+            world.step(Input::Tick);
+        }
+        assert_eq!(world.reason(M, "a"), "AllocationFailed");
+        let says = format!("the API server fails to store {what}: timeout");
+        assert!(
+            world.message(M, "a").starts_with(&says),
+            "{}",
+            world.message(M, "a")
+        );
+        let status = |request: &&Request| matches!(request, Request::ClaimStatus { .. });
+        assert_eq!(world.sent.iter().filter(status).count(), 1, "said once");
+        world.pass(120);
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    }
 }

@@ -4,7 +4,7 @@ use jiff::SignedDuration;
 
 use super::super::{Input, Request};
 use super::model::{Act, run};
-use super::world::{Fate, M, World, address_key, small};
+use super::world::{Fate, M, World, address_key, ip, small};
 
 /// The watch of Metal3's address objects.
 const METAL3_ADDRESSES: usize = 3;
@@ -207,4 +207,35 @@ fn r4_an_address_is_held_while_a_status_that_shows_it_is_on_its_way() {
         Act::Answer(0),
     ];
     run(1, &acts).unwrap();
+}
+
+/// The object is put back and vanishes again before the answer to its create has come.
+#[test]
+fn r4_an_old_answer_to_a_create_does_not_end_a_newer_disappearance() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    world.create_address(M, "by-hand", "prov", "a", "192.168.7.7", |_| {});
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("192.168.7.7"));
+    let key = address_key(M, "by-hand");
+    let vanishes = |world: &mut World| {
+        world.edit_address(&key, |address| address.meta.finalizers.clear());
+        world.delete_address(&key);
+        while world.deliver(METAL3_ADDRESSES) {}
+    };
+    vanishes(&mut world);
+    let create = world.requests.front().map(|(_, request)| request.clone());
+    assert!(
+        matches!(create, Some(Request::CreateAddress(_))),
+        "{create:?}"
+    );
+    world.carry_out(0, Fate::Fine);
+    while world.deliver(METAL3_ADDRESSES) {}
+    vanishes(&mut world);
+    world.answer(0);
+    world.pass(60);
+    let back = &world.addresses[&address_key(M, "by-hand")];
+    assert_eq!(back.address, Ok(ip("192.168.7.7")));
+    assert_eq!(world.bound(M, "a").as_deref(), Some("192.168.7.7"));
 }
