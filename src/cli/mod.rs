@@ -16,6 +16,14 @@
 //!                           version
 //! ```
 
+/// Writes a line to standard error, as [`eprintln`] does, and goes on where nobody reads it any more.
+macro_rules! tell {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+
 mod accepted;
 mod apply;
 mod ask;
@@ -120,7 +128,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("metal3-ipam: {error:#}");
+            tell!("metal3-ipam: {error:#}");
             ExitCode::FAILURE
         }
     }

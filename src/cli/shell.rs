@@ -88,7 +88,7 @@ pub(super) fn completes() -> Option<ExitCode> {
         Ok(true) => Some(ExitCode::SUCCESS),
         Ok(false) => None,
         Err(error) => {
-            eprintln!("metal3-ipam: {error}");
+            tell!("metal3-ipam: {error}");
             Some(ExitCode::FAILURE)
         }
     }

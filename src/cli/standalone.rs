@@ -100,7 +100,7 @@ impl Standalone {
             opened = Server::open(options) => opened?,
             () = shutdown.cancelled() => {
                 // A large folder is read whole after a crash. That cannot be interrupted, but nothing is lost with it.
-                eprintln!("metal3-ipam: stopped before the data folder was open");
+                tell!("metal3-ipam: stopped before the data folder was open");
                 std::process::exit(1);
             }
         };
@@ -202,11 +202,12 @@ impl Standalone {
         }
         let applied = apply::apply(client, manifests).await?;
         for note in &applied.notes {
-            eprintln!("note: {note}");
+            tell!("note: {note}");
         }
-        eprintln!(
+        tell!(
             "applied: {} created, {} updated",
-            applied.created, applied.updated
+            applied.created,
+            applied.updated
         );
         Ok(())
     }
@@ -236,7 +237,7 @@ impl Standalone {
             if !self.timeout.is_zero() && start.elapsed() >= self.timeout {
                 progress.clear();
                 print(&board.table())?;
-                eprintln!("not all claims were settled within {:?}", self.timeout);
+                tell!("not all claims were settled within {:?}", self.timeout);
                 return Ok(Some(ExitCode::FAILURE));
             }
             let idle = view.is_idle() && last_change.elapsed() >= QUIET;
@@ -259,12 +260,12 @@ impl Standalone {
         if stuck.is_empty() {
             return Ok(Some(ExitCode::SUCCESS));
         }
-        eprintln!("{waiting} of {} claims have no address:", bound + waiting);
+        tell!("{waiting} of {} claims have no address:", bound + waiting);
         for reason in stuck.iter().take(MAX_REASONS) {
-            eprintln!("  {reason}");
+            tell!("  {reason}");
         }
         if stuck.len() > MAX_REASONS {
-            eprintln!("  and {} more", stuck.len() - MAX_REASONS);
+            tell!("  and {} more", stuck.len() - MAX_REASONS);
         }
         Ok(Some(ExitCode::FAILURE))
     }
@@ -277,7 +278,7 @@ fn summarize(view: &View, took: Duration) {
     if bound > 0 {
         let rate = bound as f64 / took.as_secs_f64().max(0.001);
         let writes = counters.writes() as f64 / bound as f64;
-        eprintln!(
+        tell!(
             "bound {bound} in {:.2} s ({rate:.0}/s, {writes:.1} writes each)",
             took.as_secs_f64()
         );

@@ -63,7 +63,7 @@ impl StatusServers {
         };
         match announce {
             Announce::Log => tracing::info!(address = %health.addr(), "health is served"),
-            Announce::Terminal => eprintln!("health: http://{}/readyz", health.addr()),
+            Announce::Terminal => tell!("health: http://{}/readyz", health.addr()),
         }
         let mut checks = vec![Check::new("synced", move || view.ready())];
         checks.extend(more);
@@ -93,7 +93,7 @@ impl StatusServers {
         };
         match announce {
             Announce::Log => tracing::info!(address = %addr, scheme, "diagnostics are served"),
-            Announce::Terminal => eprintln!("metrics: {scheme}://{addr}/metrics"),
+            Announce::Terminal => tell!("metrics: {scheme}://{addr}/metrics"),
         }
         let serve = diagnostics.serve(served, guard, self.stop.clone());
         self.servers.push(("diagnostics", tokio::spawn(serve)));

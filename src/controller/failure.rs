@@ -63,11 +63,13 @@ impl Failures {
 
     /// Notes a failure; only the first counts, the others follow from it.
     pub(super) fn report(&self, task: Cow<'static, str>, what: String) {
-        tracing::error!(%task, what, "a task failed");
+        let failure = Failure { task, what };
         if let Ok(mut first) = self.first.lock() {
-            first.get_or_insert(Failure { task, what });
+            first.get_or_insert_with(|| failure.clone());
         }
         self.failed.cancel();
+        let Failure { task, what } = failure;
+        tracing::error!(%task, what, "a task failed");
     }
 
     /// Returns once a task has failed.

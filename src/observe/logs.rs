@@ -104,6 +104,8 @@ pub fn init(format: Format, level: Level) -> Result<Dial, AlreadySet> {
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
+        // Else a line that cannot be written is reported by another one, which panics.
+        .log_internal_errors(false)
         .with_target(level == Level::Trace);
     let (dial, set) = match format {
         Format::Text => {

@@ -7,35 +7,42 @@ use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Body;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use std::sync::Arc;
+use super::room::{Place, Room};
 
 /// An AdmissionReview carries an object twice, each at most 3 MiB as the API server takes them, and some more.
 pub(super) const MOST: usize = 8 << 20;
-/// Up to here a body needs no place.
+/// Up to here a body needs no place among the long ones.
 pub(super) const SMALL: usize = 64 << 10;
-/// Bodies longer than that at one time.
-const LARGE_ONES: usize = 8;
-/// For the whole body, and for the place that a long one needs. The API server waits 10 s at most by default.
+/// Requests at one time, over all connections.
+pub(super) const REQUESTS: usize = 512;
+/// Those with longer bodies at one time.
+pub(super) const LARGE_ONES: usize = 8;
+/// For the whole body, and for the places that it needs. The API server waits 10 s at most by default.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Limits how many long bodies are in memory at once.
-#[derive(Debug, Clone)]
-pub(super) struct Places(Arc<Semaphore>);
+/// Limits how many requests are in memory at once, and how many of them with long bodies.
+#[derive(Debug)]
+pub(super) struct Places {
+    all: Room,
+    long: Room,
+}
 
-/// A request's whole body, and its place among the long ones.
+/// A request's whole body, and its places, which are given back once it is worked off.
 #[derive(Debug)]
 pub(super) struct Read {
     pub(super) bytes: Bytes,
-    /// Of a long one: given back once it is worked off.
-    pub(super) place: Option<OwnedSemaphorePermit>,
+    /// Its place among all, and that among the long ones.
+    pub(super) places: (Place, Option<Place>),
 }
 
 impl Places {
     pub(super) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_ONES)))
+        Self {
+            all: Room::of(REQUESTS),
+            long: Room::of(LARGE_ONES),
+        }
     }
 
     /// Reads a body.
@@ -47,7 +54,21 @@ impl Places {
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
     {
-        match timeout(PATIENCE, self.collect(body)).await {
+        let read = async {
+            let place = self.all.enter().await;
+            let collected = tokio::select! {
+                biased;
+                collected = self.collect(body) => collected,
+                () = place.gives_way() => Err(given_way()),
+            };
+            let (bytes, long) = collected?;
+            place.is_complete();
+            Ok(Read {
+                bytes,
+                places: (place, long),
+            })
+        };
+        match timeout(PATIENCE, read).await {
             Ok(read) => read,
             Err(_) => Err((
                 StatusCode::REQUEST_TIMEOUT,
@@ -56,7 +77,7 @@ impl Places {
         }
     }
 
-    async fn collect<B>(&self, mut body: B) -> Result<Read, (StatusCode, String)>
+    async fn collect<B>(&self, mut body: B) -> Result<(Bytes, Option<Place>), (StatusCode, String)>
     where
         B: Body<Data = Bytes> + Unpin,
         B::Error: std::fmt::Display,
@@ -68,8 +89,17 @@ impl Places {
         if body.size_hint().lower() > MOST as u64 {
             return Err(too_long());
         }
-        let (mut bytes, mut place) = (BytesMut::new(), None);
-        while let Some(frame) = body.frame().await {
+        let (mut bytes, mut long) = (BytesMut::new(), None::<Place>);
+        loop {
+            let frame = match &long {
+                None => body.frame().await,
+                Some(place) => tokio::select! {
+                    biased;
+                    frame = body.frame() => frame,
+                    () = place.gives_way() => return Err(given_way()),
+                },
+            };
+            let Some(frame) = frame else { break };
             let broken = |e| {
                 let text = format!("the body cannot be read: {e}");
                 (StatusCode::BAD_REQUEST, text)
@@ -80,14 +110,20 @@ impl Places {
             if bytes.len() + data.len() > MOST {
                 return Err(too_long());
             }
-            if place.is_none() && bytes.len() + data.len() > SMALL {
-                place = Arc::clone(&self.0).acquire_owned().await.ok();
+            if long.is_none() && bytes.len() + data.len() > SMALL {
+                long = Some(self.long.enter().await);
             }
             bytes.extend_from_slice(&data);
         }
-        Ok(Read {
-            bytes: bytes.freeze(),
-            place,
-        })
+        if let Some(place) = &long {
+            place.is_complete();
+        }
+        Ok((bytes.freeze(), long))
     }
+}
+
+/// The body came in slowly, and others wanted the place.
+fn given_way() -> (StatusCode, String) {
+    let text = "others wait, and the body has not come in whole; send it at once and try again";
+    (StatusCode::TOO_MANY_REQUESTS, text.to_owned())
 }

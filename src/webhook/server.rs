@@ -13,7 +13,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full as Whole;
 use hyper::body::Incoming;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
@@ -35,8 +34,6 @@ const LIMITS: Limits = Limits {
     full: Full::CloseOldest,
     drain: Duration::from_secs(3),
 };
-/// Requests at one time, over all connections.
-const REQUESTS: usize = 512;
 const HEADS: Heads = Heads {
     bytes: 32 << 10,
     time: Duration::from_secs(90),
@@ -53,7 +50,6 @@ struct Shared {
     scope: Scope,
     metrics: Arc<Metrics>,
     places: Places,
-    requests: Semaphore,
     http: Http,
 }
 
@@ -89,7 +85,6 @@ impl Webhook {
             scope,
             metrics,
             places: Places::new(),
-            requests: Semaphore::new(REQUESTS),
             http: Http::new("webhook", HEADS, shutdown.clone()),
         });
         let talk = |stream, guest| talk(Arc::clone(&shared), stream, guest);
@@ -176,10 +171,6 @@ impl Shared {
             let text = "the Content-Type must be application/json".to_owned();
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
-        let Ok(_request) = self.requests.try_acquire() else {
-            let text = format!("{REQUESTS} requests are being answered already; try again");
-            return Err((StatusCode::TOO_MANY_REQUESTS, text));
-        };
         let read = self.places.read(request.into_body()).await?;
         if read.bytes.len() <= SMALL {
             return self.judge(hook, read).await;
@@ -200,11 +191,10 @@ impl Shared {
     }
 
     async fn judge(&self, hook: &Hook, read: Read) -> Result<Bytes, (StatusCode, String)> {
-        let Read { bytes, place } = read;
-        let asked = review::read(hook, &bytes).map_err(|why| (StatusCode::BAD_REQUEST, why))?;
-        drop(bytes);
+        let asked = review::read(hook, &read.bytes);
+        let asked = asked.map_err(|why| (StatusCode::BAD_REQUEST, why))?;
         let answer = asked.answer(hook, &self.scope, &*self.facts).await;
-        drop(place);
+        drop(read.places);
         let answer = serde_json::to_vec(&answer);
         answer.map(Bytes::from).map_err(|e| {
             let text = format!("the answer cannot be written: {e}");

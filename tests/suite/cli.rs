@@ -7,12 +7,16 @@ use std::process::{Child, Command, Output, Stdio};
 
 use futures::TryStreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::Api;
 use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
 use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::harness::World;
+use crate::steps::range;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_metal3-ipam");
 
@@ -428,6 +432,37 @@ fn standalone_serves_until_a_signal_and_shares_neither_folder_nor_port() {
     // The folder is free again.
     let output = run(&standalone(&folder, &["--once"]));
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+}
+
+/// Whoever reads the log may go away before the program does: `2>&1 | head`.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_nobody_reads_any_more_ends_nothing() {
+    let dir = TempDir::new().unwrap();
+    let mut serving = Serving::start(&standalone(dir.path(), &["-v", "1"]));
+    serving.line();
+    drop(serving.child.stderr.take());
+    let kubeconfig = Kubeconfig::read_from(dir.path().join("kubeconfig")).unwrap();
+    let options = KubeConfigOptions::default();
+    let config = Config::from_custom_kubeconfig(kubeconfig, &options).await;
+    let world = World::on(Client::try_from(config.unwrap()).unwrap());
+    world.pool("p", range("10.0.0.1", "10.0.0.9")).await;
+    world.claim("a", "p").await;
+    world.address_of("a").await;
+    serving.signal("-TERM");
+    let mut rest = String::new();
+    serving.out.read_to_string(&mut rest).unwrap();
+    assert_eq!(serving.child.wait().unwrap().code(), Some(0), "{rest}");
+}
+
+#[test]
+fn a_complaint_that_nobody_reads_changes_no_exit_code() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let status = Command::new(PROGRAM)
+        .args(["who", "x", "--kubeconfig", "/nonexistent"])
+        .stderr(writer)
+        .status();
+    assert_eq!(status.unwrap().code(), Some(1));
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl Asked {
         let is_table = matches!(output, Output::Table | Output::Wide);
         print(&self.place.painted(answer.text(output)?, is_table))?;
         for what in &self.unread {
-            eprintln!("metal3-ipam: not read, so the answer may lack something: {what}");
+            tell!("metal3-ipam: not read, so the answer may lack something: {what}");
         }
         Ok(match (answer.is_found, self.unread.is_empty()) {
             (_, false) => ExitCode::from(2),

@@ -36,7 +36,7 @@ pub(super) async fn run(site: &Site, bench: &Bench) -> anyhow::Result<Outcome> {
     for n in 1..=bench.rounds {
         let (times, twice) = round(site, bench).await?;
         duplicates += twice;
-        eprintln!(
+        tell!(
             "{n}/{} single claims during the burst: p99 {:.0} ms bare, {:.0} ms by the controller",
             bench.rounds,
             millis(&times.bare, 0.99),

@@ -257,7 +257,7 @@ impl Bench {
         }
         let options = outcome::options(self, sites);
         if let Some(obstacle) = baseline.and_then(|b| b.obstacle(&options, self.rounds)) {
-            eprintln!("cannot compare with the baseline: {obstacle}");
+            tell!("cannot compare with the baseline: {obstacle}");
             return Ok((String::new(), UNDECIDED));
         }
         let load_before = machine::load();
@@ -311,7 +311,7 @@ impl Bench {
                     .await
                     .with_context(|| format!("round {n} of the {}", who.name()))?;
                 progress.clear();
-                eprintln!("{}", round.line(n, rounds));
+                tell!("{}", round.line(n, rounds));
                 let live = &sites.of(*who).live.rounds;
                 live.ended(who.key(), round.rate(), &round.times.each);
                 report.add(round);

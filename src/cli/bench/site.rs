@@ -164,7 +164,7 @@ impl Site {
         if let Some((server, folder)) = embedded {
             server.close().await;
             if let Err(error) = std::fs::remove_dir_all(&folder) {
-                eprintln!("cannot remove {}: {error}", folder.display());
+                tell!("cannot remove {}: {error}", folder.display());
             }
         }
     }

@@ -53,9 +53,11 @@ async fn flow(
     load: Load,
     each: u32,
 ) -> anyhow::Result<(String, usize)> {
-    eprintln!(
+    tell!(
         "{} pools of {each} addresses in namespace {} for {duration:?}, a wave takes {:?}; Ctrl-C ends it",
-        bench.pools, load.namespace, bench.wave
+        bench.pools,
+        load.namespace,
+        bench.wave
     );
     let mut observer = Observer::start(&site.client, &load.namespace);
     let mut progress = Progress::new();

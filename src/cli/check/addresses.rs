@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::catalog;
 use super::finding::{Finding, Level, Subject};
 use super::view::View;
-use crate::api::{Address, PoolKey, PoolObject, names};
+use crate::api::{Address, Kind, PoolKey, PoolObject, names};
 
 pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
     let mut findings = duplicates(view);
@@ -92,6 +92,7 @@ fn claim(view: &View<'_>, address: &Address) -> Option<Finding> {
         if !address.has_our_finalizer()
             || address.meta.is_deleting()
             || !view.is_settled(&address.meta)
+            || !view.is_missing(Kind::Claims(address.kind), &address.meta, &address.claim)
         {
             return None;
         }
@@ -122,7 +123,8 @@ fn no_pool(view: &View<'_>, address: &Address) -> Option<Finding> {
         Level::Note
     };
     let text = format!("names the IPPool {:?}, which does not exist", address.pool);
-    view.is_settled(&address.meta)
+    let is_missing = view.is_missing(Kind::Pools, &address.meta, &address.pool);
+    (is_missing && view.is_settled(&address.meta))
         .then(|| Finding::new(catalog::POOL_MISSING, level, address, text))
 }
 

@@ -5,7 +5,7 @@ use jiff::SignedDuration;
 use super::catalog;
 use super::finding::{Finding, Level, Subject};
 use super::view::View;
-use crate::api::{Address, Claim, names};
+use crate::api::{Address, Claim, Kind, names};
 
 pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -43,7 +43,11 @@ fn several(claim: &Claim, addresses: &[&Address]) -> Option<Finding> {
 /// E6 and E7: the status of a claim that lives.
 fn status(view: &View<'_>, claim: &Claim, addresses: &[&Address]) -> Option<Finding> {
     let level = Level::unless(view.is_claim_at_rest(claim));
+    let addresses_of = Kind::Addresses(claim.kind);
     let Some(name) = &claim.published else {
+        if view.objects.unread.contains(&addresses_of) {
+            return None;
+        }
         let ready = claim.condition("Ready").is_some_and(|c| c.status == "True");
         let shows = match (ready, claim.ip_address) {
             (_, Some(ip)) => ip.to_string(),
@@ -59,6 +63,9 @@ fn status(view: &View<'_>, claim: &Claim, addresses: &[&Address]) -> Option<Find
         return Some(Finding::new(catalog::NOTHING_BOUND, level, claim, text));
     };
     let Some(address) = view.published(claim) else {
+        if !view.is_missing(addresses_of, &claim.meta, name) {
+            return None;
+        }
         let text = format!("names the IPAddress {name:?} in its status, which does not exist");
         return Some(Finding::new(catalog::DANGLING, level, claim, text));
     };
@@ -115,7 +122,8 @@ fn waits(view: &View<'_>, claim: &Claim, addresses: &[&Address]) -> Option<Findi
     if claim.published.is_some() || !view.is_settled(&claim.meta) {
         return None;
     }
-    if addresses.is_empty() && view.is_next(claim) && !view.is_claim_at_rest(claim) {
+    let is_next = view.is_whole() && view.is_next(claim);
+    if addresses.is_empty() && is_next && !view.is_claim_at_rest(claim) {
         let text = format!(
             "was created at {} and has no address, though IPPool {} has one for it",
             claim.meta.created(),

@@ -107,7 +107,7 @@ impl Check {
         let (mut reading, mut findings) = self.look(&here, other.as_ref(), namespace).await;
         let errors = findings.iter().filter(|f| f.level == Level::Error).count();
         if errors > 0 && !self.confirm_after.is_zero() {
-            eprintln!(
+            tell!(
                 "{errors} errors; reading again in {} s, to leave out what is just under way",
                 self.confirm_after.as_secs_f32()
             );

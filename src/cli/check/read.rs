@@ -43,7 +43,7 @@ async fn identity(client: &Client) -> Option<String> {
     match client.request::<Value>(request).await {
         Ok(namespace) => Some(namespace["metadata"]["uid"].as_str()?.to_owned()),
         Err(error) => {
-            eprintln!(
+            tell!(
                 "the cluster's identity, the UID of the namespace kube-system, is not known: {}",
                 words(error)
             );

@@ -9,11 +9,13 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Value, json};
 
 use self::healthy::{Cluster, now};
+use super::super::objects::Objects;
 use super::catalog::{self, Check};
 use super::finding::{Finding, Level, confirmed};
 use super::read::Reading;
 use super::report::Report;
 use super::{Ages, Form, look};
+use crate::api::{ClaimKind, Kind};
 
 /// Seeds of each corruption.
 const SEEDS: u64 = 20;
@@ -544,6 +546,38 @@ fn what_could_not_be_read_ends_with_2() {
     let json: Value = serde_json::from_str(&report.text(Form::Json).unwrap()).unwrap();
     let yaml: Value = serde_saphyr::from_str(&report.text(Form::Yaml).unwrap()).unwrap();
     assert_eq!(json, yaml);
+}
+
+/// What was not read is not missing.
+#[test]
+fn no_check_takes_what_could_not_be_read_for_missing() {
+    let cluster = Cluster::with_one_claim("ipam.metal3.io");
+    let whole = reading(&cluster);
+    let claims = Kind::Claims(ClaimKind::Metal3);
+    let addresses = Kind::Addresses(ClaimKind::Metal3);
+    for kind in [Kind::Pools, claims, addresses] {
+        let mut part = whole.objects.clone();
+        match kind {
+            Kind::Pools => part.pools.clear(),
+            Kind::Claims(_) => part.claims.clear(),
+            Kind::Addresses(_) => part.addresses.clear(),
+            Kind::Clusters => {}
+        }
+        let with = |unread: &[Kind]| Reading {
+            objects: Objects {
+                unread: unread.to_vec(),
+                ..part.clone()
+            },
+            ..Reading::default()
+        };
+        let errors = |reading: &Reading| {
+            let findings = look(reading, None, ages()).into_iter();
+            let errors = findings.filter(|f| f.level == Level::Error);
+            errors.map(|f| f.check.code).collect::<Vec<_>>()
+        };
+        assert_ne!(errors(&with(&[])), [""; 0], "{kind}: it is missing");
+        assert_eq!(errors(&with(&[kind])), [""; 0], "{kind}: it was not read");
+    }
 }
 
 #[test]

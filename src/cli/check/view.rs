@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 
 use super::super::objects::{Beside, Fed, Objects};
 use super::Ages;
-use crate::api::{Address, Claim, ClaimKind, Meta, PoolKey, PoolObject, names};
+use crate::api::{Address, Claim, ClaimKind, Kind, Meta, PoolKey, PoolObject, names};
 use crate::pool::{Effect, Input, Request};
 
 /// Kind, namespace and name of a claim or an address object.
@@ -74,6 +74,16 @@ impl<'a> View<'a> {
             emptied: moving.map(|meta| &*meta.namespace).collect(),
             next,
         }
+    }
+
+    /// Whether the object of this name in the namespace of that one certainly does not exist.
+    pub(super) fn is_missing(&self, kind: Kind, beside: &Meta, name: &str) -> bool {
+        self.objects.is_missing(kind, &beside.namespace, name)
+    }
+
+    /// Whether every kind was read. Else a pool's counts and what it would do next are not known.
+    pub(super) fn is_whole(&self) -> bool {
+        self.objects.unread.is_empty()
     }
 
     pub(super) fn pool(&self, key: &PoolKey) -> Option<&'a PoolObject> {

@@ -51,6 +51,8 @@ pub(super) struct Objects {
     /// Each with its namespace.
     pub(super) clusters: Vec<(String, ClusterFacts)>,
     pub(super) kinds: Kinds,
+    /// Kinds that are there and could not be read.
+    pub(super) unread: Vec<Kind>,
     /// Objects that cannot be understood, with why.
     pub(super) strange: Vec<(String, String)>,
     /// Address objects whose labels carry `clusterctl move` along: kind, namespace and name.
@@ -105,6 +107,7 @@ impl Objects {
             };
             let list = list.unwrap_or_else(|why| {
                 reader.unread.push(why);
+                objects.unread.push(kind);
                 None
             });
             objects.kinds[kind] = match list {
@@ -114,6 +117,12 @@ impl Objects {
             objects.append(list.unwrap_or_default());
         }
         objects
+    }
+
+    /// Whether an object that is not in here does not exist: its kind was read, and it is none of those that cannot be understood.
+    pub(super) fn is_missing(&self, kind: Kind, namespace: &str, name: &str) -> bool {
+        let called = format!("{} {namespace}/{name}", word(kind));
+        !self.unread.contains(&kind) && self.strange.iter().all(|(object, _)| *object != called)
     }
 
     /// Takes in what was read of another kind. Lists are moved, not copied, where nothing was read of their sort before.
@@ -131,6 +140,7 @@ impl Objects {
             addresses,
             clusters,
             kinds: _,
+            mut unread,
             strange,
             mut moved,
             foreign,
@@ -142,6 +152,7 @@ impl Objects {
         join(&mut self.clusters, clusters);
         join(&mut self.strange, strange);
         join(&mut self.foreign, foreign);
+        self.unread.append(&mut unread);
         self.moved.append(&mut moved);
         self.spelled.append(&mut spelled);
     }

@@ -37,10 +37,10 @@ pub(in crate::cli) async fn print_pools(
         let notes = live.store.notes(live.at());
         let notes: BTreeSet<String> = notes.into_iter().map(|note| note.text).collect();
         for note in notes.difference(&noted) {
-            eprintln!("metal3-ipam: not read, so lines may lack something: {note}");
+            tell!("metal3-ipam: not read, so lines may lack something: {note}");
         }
         for note in noted.difference(&notes) {
-            eprintln!("metal3-ipam: no longer so: {note}");
+            tell!("metal3-ipam: no longer so: {note}");
         }
         noted = notes;
         if live.store.is_complete() && write_out(&printer.text(changed)?)? == Reader::Gone {
@@ -81,7 +81,7 @@ impl Printer {
         let mut text = String::new();
         if !self.has_begun && matches!(self.output, Output::Table | Output::Wide) {
             if lines.is_empty() {
-                eprintln!("{NONE}");
+                tell!("{NONE}");
             }
             rows.push(self.shape.headings());
         }

@@ -2,16 +2,17 @@
 
 use super::harness::{CLAIM, POOL, Running, claim, of_claim, of_pool, pool, post};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::super::body::{MOST, PATIENCE, Places, SMALL};
+use super::super::body::{LARGE_ONES, MOST, PATIENCE, Places, REQUESTS, SMALL};
 use super::super::*;
 use crate::observe::metrics::{self, PoolMetrics, Sight};
 
@@ -126,14 +127,63 @@ async fn a_body_that_does_not_come_is_given_up_and_gives_its_place_back() {
         )))
     };
     let start = tokio::time::Instant::now();
-    let slow = (0..100).map(|_| places.read(begun(SMALL + 1)));
+    let slow = (0..LARGE_ONES).map(|_| places.read(begun(SMALL + 1)));
     for read in futures::future::join_all(slow).await {
         assert_eq!(read.unwrap_err().0, StatusCode::REQUEST_TIMEOUT);
     }
     assert_eq!(start.elapsed(), PATIENCE, "they were given up together");
-    let whole = Full::new(Bytes::from(vec![b' '; SMALL + 1]));
-    let read = places.read(whole).await.unwrap();
-    assert!(read.place.is_some());
+    let whole = || Full::new(Bytes::from(vec![b' '; SMALL + 1]));
+    let read = places.read(whole()).await.unwrap();
+    assert!(read.places.1.is_some());
+    drop(read);
+
+    // Whoever is slow gives way to the next ones, however many they are.
+    let slow = (0..100).map(|_| places.read(begun(SMALL + 1)));
+    let start = tokio::time::Instant::now();
+    let reviewed = async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let read = places.read(whole()).await.unwrap();
+        assert!(read.places.1.is_some());
+        start.elapsed()
+    };
+    let (slow, reviewed) = tokio::join!(futures::future::join_all(slow), reviewed);
+    assert!(reviewed < Duration::from_secs(8), "{reviewed:?}");
+    let given_way = |read: &Result<_, (StatusCode, String)>| {
+        read.as_ref()
+            .is_err_and(|(status, _)| *status == StatusCode::TOO_MANY_REQUESTS)
+    };
+    assert!(slow.iter().filter(|read| given_way(read)).count() >= 92);
+}
+
+/// Requests over HTTP/2 that never send their body, more than there are places.
+#[tokio::test]
+async fn requests_without_their_bodies_keep_no_review_out() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        let stream = TokioIo::new(server.connect().await.unwrap());
+        let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+        let (sender, connection) = handshake.await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..REQUESTS / 2 {
+            let never = futures::stream::pending::<Result<Frame<Bytes>, std::io::Error>>();
+            let request = post(POOL, "").map(|_| StreamBody::new(never));
+            held.push(tokio::spawn(sender.clone().send_request(request)));
+        }
+    }
+    // Their heads have come in once some of them have had to give way.
+    let good = pool("10.0.0.1", "10.0.0.9");
+    for _ in 0..4 {
+        let asked = std::time::Instant::now();
+        let answer = server.review(POOL, &of_pool(None, &good)).await;
+        assert_eq!(answer["allowed"], true);
+        assert!(
+            asked.elapsed() < Duration::from_secs(3),
+            "{:?}",
+            asked.elapsed()
+        );
+    }
+    drop(held);
 }
 
 #[tokio::test]

@@ -11,6 +11,9 @@ use rand::{RngExt, SeedableRng};
 
 use super::api_request::ApiRequest;
 
+/// What a crash costs at most: its lease runs out, a new process lists everything, and every request is slow.
+const AFTER_A_CRASH: Duration = Duration::from_secs(45);
+
 /// What happens to one request.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum RequestFault {
@@ -184,13 +187,16 @@ impl Plan {
         }
     }
 
-    /// How long its longest fault lasts.
+    /// How long its faults may last.
     pub(crate) fn lasts(&self) -> Duration {
         let stalls = self.events.values().map(|fault| match fault {
             EventFault::Stalled(time) => *time,
             _ => Duration::ZERO,
         });
-        stalls.max().unwrap_or_default()
+        let crashes = self.writes.values();
+        let crashes = crashes.filter(|fault| matches!(fault, RequestFault::Crash(_)));
+        let crashes = u32::try_from(crashes.count()).unwrap_or(u32::MAX);
+        stalls.max().unwrap_or_default() + AFTER_A_CRASH * crashes
     }
 
     /// Several faults of every kind, crashes among them, for a run that sends about so many writes without any.
