@@ -46,7 +46,7 @@ impl Level {
     fn directives(self) -> &'static str {
         match self {
             Self::Warn => "warn,kube_client=off",
-            Self::Info => "warn,kube_client=off,metal3_ipam=info",
+            Self::Info => "warn,kube_client=off,metal3_ipam=info,kube_embedded=info,listen=info",
             Self::Debug => "info,kube_client=warn,metal3_ipam=debug",
             Self::Trace => "debug,h2=info,hyper=info,hyper_util=info,rustls=info,metal3_ipam=trace",
         }

@@ -14,10 +14,10 @@ use serde_json::Value;
 use super::blocks::{around, blocks};
 use crate::admission::{self, Cause, Holder, Live, Review};
 use crate::alloc::Coverage;
-use crate::api::{PoolKey, ip, names};
+use crate::api::{ClaimKind, PoolKey, ip, names, names_our_pool};
 
 /// To be raised with every change of the texts by which objects are found.
-const INDEX_VERSION: u64 = 1;
+const INDEX_VERSION: u64 = 2;
 
 /// All rules of `admission`, as the embedded server asks them.
 pub(super) struct Rules;
@@ -82,14 +82,24 @@ impl Admission for Rules {
     }
 }
 
-/// Pool and address of an address object.
+/// Pool and address of an address object; `None` for one of another provider's pool, or of what cannot be a pool.
 fn held(object: &Object) -> Option<(&str, IpAddr)> {
     let spec = object.get("spec")?;
+    let capi = spec.get("poolRef").is_some();
+    let kind = if capi {
+        ClaimKind::Capi
+    } else {
+        ClaimKind::Metal3
+    };
+    if !names_our_pool(kind, spec) {
+        return None;
+    }
     let address = ip::parse_ip(spec["address"].as_str()?).ok()?;
     let pool = spec
         .pointer("/pool/name")
         .or_else(|| spec.pointer("/poolRef/name"))?;
-    Some((pool.as_str()?, address))
+    let pool = pool.as_str().filter(|pool| names::is_object_name(pool))?;
+    Some((pool, address))
 }
 
 /// The addresses that a pool covers.

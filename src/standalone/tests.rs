@@ -4,6 +4,7 @@ use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
 use serde_json::{Value, json};
 
 use super::{InMemory, in_memory};
+use crate::api::capi::CapiIPAddress;
 use crate::api::metal3::{IPAddress, IPPool};
 
 mod definitions;
@@ -52,6 +53,12 @@ async fn the_rules_of_admission_hold_on_every_write() {
     addresses.create(&by, &other).await.unwrap();
     let gone = DeleteParams::default();
     addresses.delete("p-1", &gone).await.unwrap();
+    // An address of another provider's pool of the same name is none of this one's.
+    let others: Api<CapiIPAddress> = Api::default_namespaced(server.client());
+    let foreign = json!({"metadata": {"name": "foreign"}, "spec": {"address": "10.0.0.90", "prefix": 24, "claimRef": {"name": "c"},
+        "poolRef": {"apiGroup": "ipam.other.io", "kind": "InClusterIPPool", "name": "pool"}}});
+    let foreign = serde_json::from_value(foreign).unwrap();
+    others.create(&by, &foreign).await.unwrap();
     shrink().await.unwrap();
     server.close().await;
 }

@@ -466,6 +466,13 @@ fn a_complaint_that_nobody_reads_changes_no_exit_code() {
 }
 
 #[test]
+fn a_check_of_a_cluster_that_cannot_be_reached_does_not_say_that_it_is_sound() {
+    let output = run(&["check", "--kubeconfig", "/nonexistent"]);
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    assert!(stderr(&output).contains("/nonexistent"), "{output:?}");
+}
+
+#[test]
 fn a_mistake_in_any_file_is_reported_before_any_object_is_created() {
     let dir = TempDir::new().unwrap();
     let folder = dir.path().join("data");

@@ -315,6 +315,23 @@ async fn the_data_folder_is_its_owners_alone_also_where_it_was_not() {
     }
 }
 
+#[tokio::test]
+async fn in_a_folder_that_all_users_share_other_files_stay_as_they_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let set_mode = |path: &Path, mode: u32| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    set_mode(dir.path(), 0o1777);
+    let anybodys = dir.path().join("script.sh");
+    std::fs::write(&anybodys, "true").unwrap();
+    set_mode(&anybodys, 0o755);
+    let server = reopen(dir.path()).await;
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(&anybodys), 0o755);
+    assert_eq!(mode(&dir.path().join("store.redb")), 0o600);
+    server.close().await;
+}
+
 /// Opens the folder as soon as the last client of the server before has let go of it.
 async fn reopen(dir: &Path) -> Server {
     soon("the folder to be free", async {

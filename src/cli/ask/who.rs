@@ -19,7 +19,7 @@ use super::{Asked, Sight, entry_number};
 use crate::alloc::Location;
 use crate::api::ip::parse_ip;
 use crate::api::metal3::AllocationStrategy;
-use crate::api::{Address, AddressKey, Claim, ClaimKey, PoolKey};
+use crate::api::{Address, AddressKey, Claim, ClaimKey, Kind, PoolKey};
 use crate::pool::{Held, Standing};
 
 /// Shows who has an address, in any spelling, or which addresses a claim, an address object or an owner has.
@@ -152,7 +152,14 @@ fn in_pool(sight: &Sight, fed: &Fed, address: IpAddr, standing: &Standing) -> Ve
                 }
                 (Some(claim), Some(_)) => format!("{claim} in {pool}"),
                 (Some(claim), None) => {
-                    format!("{key}, for {claim}, which does not exist, in {pool}")
+                    let kind = Kind::Claims(claim.kind);
+                    let objects = &sight.objects;
+                    let fate = if objects.is_missing(kind, &fed.key.namespace, &claim.name) {
+                        "which does not exist"
+                    } else {
+                        "which could not be read"
+                    };
+                    format!("{key}, for {claim}, {fate}, in {pool}")
                 }
                 (None, _) => format!("{key}, which names no claim, in {pool}"),
             };

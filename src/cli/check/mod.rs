@@ -98,10 +98,17 @@ impl Ages {
 
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let here = self.place.reach().await?;
-        let other = match self.other() {
-            Some(other) => Some(other.reach().await?),
-            None => None,
+        let reached = async {
+            let here = self.place.reach().await?;
+            let other = match self.other() {
+                Some(other) => Some(other.reach().await?),
+                None => None,
+            };
+            anyhow::Ok((here, other))
+        };
+        let (here, other) = match reached.await {
+            Ok(reached) => reached,
+            Err(error) => return Ok(not_read(&error)),
         };
         let namespace = self.namespace.as_deref();
         let (mut reading, mut findings) = self.look(&here, other.as_ref(), namespace).await;
@@ -161,6 +168,12 @@ impl Check {
             paused: signed(self.paused_longer_than),
         }
     }
+}
+
+/// The exit code of a cluster that cannot be reached: not 1, which says something of what is in it.
+fn not_read(error: &anyhow::Error) -> ExitCode {
+    tell!("metal3-ipam: {error:#}");
+    ExitCode::from(2)
 }
 
 /// Every check of a cluster, and of the one beside it.

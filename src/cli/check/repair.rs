@@ -55,7 +55,10 @@ pub(in crate::cli) struct Repair {
 impl Repair {
     pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
         let earlier = Earlier::read(&self.from)?;
-        let cluster = self.place.reach().await?;
+        let cluster = match self.place.reach().await {
+            Ok(cluster) => cluster,
+            Err(error) => return Ok(super::not_read(&error)),
+        };
         let namespace = earlier.namespace.as_deref();
         let reading = Reading::read(&cluster, namespace).await;
         let ages = Ages {

@@ -22,7 +22,7 @@ struct Selecting<'r, 'c> {
 
 impl Objects {
     /// Reads what an address is about, and all pools and Clusters: the address objects that have it, written as usual, and their
-    /// claims; where there is none, all of the pools that may hand it out, since a claim may be about to get it.
+    /// claims; and all of the pools that cover it and have no such object, since a claim of theirs may be about to get it.
     ///
     /// `None`: that does not tell who has it, so that everything has to be read.
     pub(in crate::cli) async fn read_at(
@@ -45,18 +45,17 @@ impl Objects {
         objects
             .addresses
             .retain(|object| object.address == Ok(address));
-        if objects.addresses.is_empty() {
-            let covers = |pool: &&PoolObject| {
-                let spec = pool.spec.as_ref();
-                spec.is_ok_and(|spec| covered(spec).contains(address))
-            };
-            let pools = objects.pools.iter().filter(covers).map(PoolObject::key);
-            let pools: BTreeSet<PoolKey> = pools.collect();
-            if pools.is_empty() {
-                return None;
-            }
-            objects.add_pools(reader, &pools).await?;
+        let covers = |pool: &&PoolObject| {
+            let spec = pool.spec.as_ref();
+            spec.is_ok_and(|spec| covered(spec).contains(address))
+        };
+        let holders: BTreeSet<PoolKey> = objects.addresses.iter().map(Address::pool_key).collect();
+        let pools = objects.pools.iter().filter(covers).map(PoolObject::key);
+        let pools: BTreeSet<PoolKey> = pools.filter(|pool| !holders.contains(pool)).collect();
+        if holders.is_empty() && pools.is_empty() {
+            return None;
         }
+        objects.add_pools(reader, &pools).await?;
         objects.add_claims(reader).await;
         Some(objects)
     }

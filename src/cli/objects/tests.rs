@@ -298,3 +298,40 @@ async fn of_a_free_address_all_of_its_pool_is_read() {
     );
     assert_eq!(reader.unread, [""; 0]);
 }
+
+/// A claim of the other pool may be about to get the address, or show it.
+#[tokio::test]
+async fn of_an_address_that_two_pools_cover_the_one_without_an_object_is_read_whole() {
+    let pool = |namespace: &str| {
+        let spec = json!({"namePrefix": "p", "pools": [{"start": "10.0.0.1", "end": "10.0.0.9"}]});
+        json!({"metadata": {"namespace": namespace, "name": "p", "uid": namespace}, "spec": spec})
+    };
+    let (client, _) = server(move |target, _| {
+        let (path, _) = target.split_once('?').unwrap_or((target, ""));
+        match path {
+            "/ippools" => page(&[pool("a"), pool("b")], ""),
+            "/ipaddresses" => {
+                let spec =
+                    json!({"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "one"}});
+                page(
+                    &[
+                        json!({"metadata": {"namespace": "a", "name": "x", "uid": "x"}, "spec": spec}),
+                    ],
+                    "",
+                )
+            }
+            "/namespaces/a/ipclaims/one" => (200, claim("one")),
+            "/namespaces/b/ipclaims" => {
+                let mut kept = claim("kept");
+                kept["metadata"]["namespace"] = json!("b");
+                page(&[kept], "")
+            }
+            _ => page(&[], ""),
+        }
+    });
+    let mut reader = Reader::new(&client);
+    let address = "10.0.0.1".parse().unwrap();
+    let objects = Objects::read_at(&mut reader, None, address).await.unwrap();
+    assert_eq!(names(&objects), ["kept", "one"]);
+    assert_eq!(reader.unread, [""; 0]);
+}

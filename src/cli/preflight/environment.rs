@@ -248,9 +248,12 @@ fn held(lease: &Value, now: Timestamp) -> Option<Finding> {
     })
 }
 
-/// Webhooks for our kinds that lead to a Service that is not there.
+/// Webhooks for our kinds that lead to a Service that is not there; none where Services could not be read.
 fn webhooks(survey: &Survey) -> Vec<Finding> {
     let mut findings = Vec::new();
+    let Some(services) = &survey.services else {
+        return findings;
+    };
     for configuration in &survey.webhooks {
         let kind = configuration["kind"].as_str().unwrap_or_default();
         for webhook in configuration["webhooks"].as_array().into_iter().flatten() {
@@ -262,7 +265,7 @@ fn webhooks(survey: &Survey) -> Vec<Finding> {
             let ours = groups.flatten().any(|group| group == names::METAL3_GROUP);
             let service = &webhook["clientConfig"]["service"];
             let address = address(service);
-            if !ours || service.is_null() || survey.services.contains(&address) {
+            if !ours || service.is_null() || services.contains(&address) {
                 continue;
             }
             let name = webhook["name"].as_str().unwrap_or_default();

@@ -25,7 +25,7 @@ pub(super) struct Survey {
     pub(super) leases: Vec<Value>,
     pub(super) deployments: Vec<Value>,
     /// `namespace/name` of every Service.
-    pub(super) services: BTreeSet<String>,
+    pub(super) services: Option<BTreeSet<String>>,
     /// `namespace/name` of the manager's ServiceAccount and the rights that it lacks; `None` when it does not exist.
     pub(super) account: (String, Option<Vec<String>>),
     /// What could not be read, with the server's message.
@@ -97,11 +97,7 @@ impl Survey {
                 meta["name"].as_str()?
             ))
         };
-        self.services = services
-            .unwrap_or_default()
-            .iter()
-            .filter_map(name)
-            .collect();
+        self.services = services.map(|services| services.iter().filter_map(name).collect());
     }
 
     /// Objects that cannot be read.

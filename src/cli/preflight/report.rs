@@ -92,8 +92,14 @@ impl Report {
             let rows: Vec<_> = self.findings.iter().map(row).collect();
             let headings = ["LEVEL", "CHECK", "OBJECT", "WHAT"];
             let table = table::render(headings, &rows);
-            let actions: BTreeMap<_, _> =
-                self.findings.iter().map(|f| (f.check, &f.action)).collect();
+            // One check may ask for several things: each once, the worst first.
+            let mut actions = Vec::new();
+            for finding in &self.findings {
+                let action = (finding.check, &finding.action);
+                if !actions.contains(&action) {
+                    actions.push(action);
+                }
+            }
             let lines = actions
                 .iter()
                 .map(|(check, action)| format!("  {check}: {action}\n"));

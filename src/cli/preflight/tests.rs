@@ -1,5 +1,7 @@
 //! Every check over planted trouble, and none without.
 
+use std::collections::BTreeSet;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
@@ -37,6 +39,7 @@ fn survey() -> Survey {
             kinds: Kinds::all(KindState::Listed),
             ..Objects::default()
         },
+        services: Some(BTreeSet::new()),
         ..Survey::default()
     };
     add_pool(
@@ -306,6 +309,17 @@ fn upstream_blocks_unless_it_elects() {
     assert_eq!(object, "Deployment capm3-system/ipam-controller-manager");
     survey.deployments = vec![deployment(json!(["--leader-elect"]), Value::Null)];
     only(&survey, Level::Warns, "UpstreamRuns");
+    // Both at once: each asks for something else, and the worse comes first.
+    survey
+        .deployments
+        .insert(0, deployment(json!([]), json!(1)));
+    let text = look(&survey, None, now()).text(Form::Table).unwrap();
+    let (_, actions) = text.split_once("What to do").unwrap();
+    let lines: Vec<&str> = actions.lines().skip(1).take(2).collect();
+    assert!(
+        lines[0].contains("to 0 replicas") && lines[1].contains("replace it in place"),
+        "{actions}"
+    );
     survey.deployments = vec![deployment(json!([]), json!(0))];
     assert_eq!(found(&survey), []);
 }
@@ -335,9 +349,10 @@ fn webhooks_and_conversions_without_a_service_block() {
     only(&survey, Level::Blocks, "WebhookWithoutService");
     survey.webhooks = vec![webhook("Ignore", "ipam.metal3.io")];
     only(&survey, Level::Warns, "WebhookWithoutService");
-    survey
-        .services
-        .insert("capm3-system/ipam-webhook-service".to_owned());
+    survey.services = None;
+    assert_eq!(found(&survey), [], "Services could not be read");
+    let name = "capm3-system/ipam-webhook-service".to_owned();
+    survey.services = Some([name].into());
     assert_eq!(found(&survey), []);
     let definition = |versions: Value| {
         json!({"metadata": {"name": "ippools.ipam.metal3.io"}, "spec": {"group": "ipam.metal3.io", "versions": versions,

@@ -36,8 +36,13 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Closes every file in the folder to other users, also those that an older version or a restored backup left open.
+/// Closes every file in the folder to other users, also those that an older version or a restored backup left open. In a folder
+/// that all users share the files may be anybody's, and stay as they are.
 pub(super) fn tighten_files(dir: &Path) {
+    let is_shared = |folder: fs::Metadata| folder.permissions().mode() & STICKY != 0;
+    if fs::metadata(dir).is_ok_and(is_shared) {
+        return;
+    }
     let Ok(entries) = fs::read_dir(dir) else {
         return; // What is needed from it is opened by name, with an error that says why it cannot be.
     };
