@@ -24,7 +24,7 @@ pub(super) enum Listing {
     Outdated,
 }
 
-/// Kinds that may be absent and whose objects hold addresses: address objects, and claims by their status (A2).
+/// Kinds that may be absent, or come back, and whose objects hold addresses: address objects, and claims by their status (A2).
 const HOLDERS: [Kind; 2] = [
     Kind::Addresses(ClaimKind::Capi),
     Kind::Claims(ClaimKind::Capi),
@@ -64,11 +64,12 @@ impl Router {
         Listing::Counts
     }
 
-    /// Discovery that was asked in this term, at `at`, says that the server does not have the kind.
-    pub(super) fn absent(&self, kind: Kind, asked: Term, at: Instant) {
+    /// Discovery that was asked in this term, at `at`, says that the server does not have the kind: it is absent, or unavailable
+    /// where its objects were known.
+    pub(super) fn not_there(&self, kind: Kind, to: KindState, asked: Term, at: Instant) {
         let mut state = self.state();
         if asked == self.terms.current() {
-            self.set(&mut state, kind, KindState::Absent);
+            self.set(&mut state, kind, to);
             self.absences.confirm(kind, at);
         }
     }
@@ -90,9 +91,11 @@ impl Router {
                 let mut confirmed = true;
                 for kind in HOLDERS {
                     match kinds[kind] {
-                        KindState::Listed | KindState::Unavailable => {}
+                        KindState::Listed => {}
                         KindState::Pending => return false,
-                        KindState::Absent => confirmed &= self.absences.is_confirmed(kind, since),
+                        KindState::Absent | KindState::Unavailable => {
+                            confirmed &= self.absences.is_confirmed(kind, since);
+                        }
                     }
                 }
                 if confirmed {
@@ -105,18 +108,13 @@ impl Router {
     }
 
     /// Another process led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
-    /// until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be called before
-    /// the barrier opens.
+    /// or unavailable until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be
+    /// called before the barrier opens.
     pub(super) fn next_term(&self) {
         let mut state = self.state();
         self.terms.begin();
         for kind in Kind::ALL {
-            match state.kinds[kind] {
-                KindState::Listed | KindState::Absent => {
-                    self.set(&mut state, kind, KindState::Pending);
-                }
-                KindState::Pending | KindState::Unavailable => {}
-            }
+            self.set(&mut state, kind, KindState::Pending);
         }
     }
 

@@ -214,7 +214,8 @@ impl Intake {
                 }
                 self.ever_listed = false;
                 self.counts.trouble(self.kind, None);
-                self.router.absent(self.kind, asked, at);
+                self.router
+                    .not_there(self.kind, KindState::Absent, asked, at);
             }
             (Origin::Ours, false) if !self.ever_listed => self.trouble(
                 "the server does not have this kind; install the custom resource definitions: metal3-ipam crds | kubectl apply -f -"
@@ -222,7 +223,8 @@ impl Intake {
             ),
             (Origin::Ours | Origin::ClusterApi, _) => {
                 self.trouble("the server no longer has this kind; what is known of it stays held".to_owned());
-                self.router.kind_is(self.kind, KindState::Unavailable);
+                self.router
+                    .not_there(self.kind, KindState::Unavailable, asked, at);
             }
         }
     }

@@ -9,6 +9,7 @@
 //! it vouches for them (A3). A question overtakes nothing either, so that its answer holds all that was put in before it.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,6 +29,8 @@ pub(super) const ENDED: usize = 8;
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     filled: Notify,
+    /// Whether the pool is paused, as of its last step.
+    paused: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -132,6 +135,11 @@ impl Mailbox {
             self.filled.notify_one();
         }
         answer
+    }
+
+    /// The pool is paused, or not: what waits to be sent for it looks at this on its way out.
+    pub(super) fn pause(&self, paused: bool) {
+        self.paused.store(paused, Ordering::Release);
     }
 
     /// Reserves the place for one answer.
@@ -420,6 +428,11 @@ impl ReplyPlace {
     /// From now on the request may have reached the server.
     pub(super) fn sent(&mut self) {
         self.stage = Stage::Sent;
+    }
+
+    /// Whether the pool that asked is paused by now.
+    pub(super) fn is_paused(&self) -> bool {
+        self.mailbox.paused.load(Ordering::Acquire)
     }
 
     /// The answer shows that this incarnation is gone: answers overtake objects, so what was not taken of it is dropped, or it

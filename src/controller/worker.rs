@@ -28,6 +28,8 @@ pub(super) trait Machine: Send {
     fn snapshot(&self) -> Snapshot;
     fn fact(&self, question: &Question) -> Fact;
     fn is_empty(&self) -> bool;
+    /// Whether nothing may be written for the pool (P1), but for the status that says so.
+    fn is_paused(&self) -> bool;
 }
 
 /// One pool's task.
@@ -101,6 +103,7 @@ impl Worker {
         let begun = Instant::now();
         let at = self.clock.moment();
         let mut effects = self.machine.step(input, at);
+        self.mailbox.pause(self.machine.is_paused());
         if self.mailbox.is_stopping() {
             // This run tries nothing again: what it did not send waits for the next one.
             effects.retain(|e| !matches!(e, Effect::Decided(Decision::Retrying { .. })));
@@ -167,5 +170,9 @@ impl Machine for crate::pool::Pool {
 
     fn is_empty(&self) -> bool {
         self.is_empty()
+    }
+
+    fn is_paused(&self) -> bool {
+        self.is_paused()
     }
 }

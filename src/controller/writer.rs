@@ -233,6 +233,11 @@ impl Queue {
     }
 }
 
+/// Whether a request is about more than the status of a pool, which may say that the pool is paused.
+fn is_of_objects(request: &Request) -> bool {
+    sort(request) == Sort::Work
+}
+
 /// What a request is for.
 fn sort(request: &Request) -> Sort {
     match request {
@@ -446,6 +451,10 @@ impl Writer {
             Err(unserved) => outcome::unserved(unserved.0, subject.verb),
             Ok(_) if !knows_who_holds => Outcome::NotSent { retry_after: None },
             Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) => {
+                Outcome::NotSent { retry_after: None }
+            }
+            // It was decided before the pause was seen, and has waited for its turn since (P1).
+            Ok(_) if subject.verb.is_write() && is_of_objects(&request) && reply.is_paused() => {
                 Outcome::NotSent { retry_after: None }
             }
             Ok(call) => {

@@ -16,6 +16,10 @@ impl Pool {
         if let Some(case) = self.cases.get_mut(key) {
             case.work_mut().backoff.fail(failure, now, &mut self.rng);
         }
+        if matches!(failure, Failure::NotSent(_)) && self.is_paused() {
+            // It waited to be sent, and the pause came first (P1).
+            return;
+        }
         self.decided(Decision::Retrying {
             what: format!("{what} of {key}"),
             why: why.to_owned(),

@@ -66,7 +66,7 @@ impl Pool {
     }
 
     /// Whether nothing of this pool is written (P1), but for the status that says so.
-    pub(super) fn is_paused(&self) -> bool {
+    pub fn is_paused(&self) -> bool {
         let Some(pool) = &self.ippool.record else {
             return false;
         };

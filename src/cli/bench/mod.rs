@@ -39,7 +39,7 @@ mod site;
 mod usage;
 mod waves;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -213,8 +213,16 @@ impl Bench {
         Ok(ExitCode::from(code))
     }
 
-    /// Refuses what would be ignored.
+    /// Refuses what would be ignored, and files that could not be written after the last round.
     fn check(&self) -> anyhow::Result<()> {
+        for file in [&self.save, &self.report].into_iter().flatten() {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            ensure!(
+                folder.is_none_or(Path::is_dir) && !file.is_dir(),
+                "{} cannot be written: name a file in a folder that exists",
+                file.display()
+            );
+        }
         ensure!(
             self.data_dir.is_none() || self.kubeconfig.is_none() || self.with_embedded,
             "--data-dir is for an embedded server: leave it out, or say --with-embedded"
@@ -475,6 +483,8 @@ mod tests {
             ("--kubeconfig k --duration 5m --mode live", "--mode"),
             ("--rate 100", "--mode live"),
             ("--rate 100 --mode burst", "--mode live"),
+            ("--save /nonexistent/main.json", "/nonexistent/main.json"),
+            ("--report /", "a file in a folder"),
         ] {
             assert!(check(refused).unwrap_err().contains(names), "{refused}");
         }

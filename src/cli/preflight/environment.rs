@@ -26,13 +26,15 @@ const ROLES: [(&str, bool); 2] = [
 /// The oldest minor version of Kubernetes 1 that takes the definitions.
 pub(super) const OLDEST_MINOR: u32 = 31;
 
-/// One verb on one resource.
+/// One verb on one resource, or on one object of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Right {
     pub(super) group: String,
     pub(super) resource: String,
     pub(super) subresource: String,
     pub(super) verb: String,
+    /// The only object that it is for; empty: every one.
+    pub(super) name: String,
     everywhere: bool,
 }
 
@@ -59,6 +61,9 @@ impl fmt::Display for Right {
             "{} {}{slash}{}",
             self.verb, self.resource, self.subresource
         )?;
+        if !self.name.is_empty() {
+            write!(f, " {}", self.name)?;
+        }
         match self.group.as_str() {
             "" => Ok(()),
             group => write!(f, " of {group}"),
@@ -77,6 +82,18 @@ struct Rule {
     api_groups: Vec<String>,
     resources: Vec<String>,
     verbs: Vec<String>,
+    #[serde(default)]
+    resource_names: Vec<String>,
+}
+
+impl Rule {
+    /// The objects that it is for, by name; one empty name for all of them.
+    fn names(&self) -> Vec<String> {
+        if self.resource_names.is_empty() {
+            return vec![String::new()];
+        }
+        self.resource_names.clone()
+    }
 }
 
 /// What the roles grant, one by one.
@@ -89,15 +106,17 @@ pub(super) fn rights() -> anyhow::Result<Vec<Right>> {
                 for resource in &rule.resources {
                     let (resource, subresource) =
                         resource.split_once('/').unwrap_or((resource, ""));
-                    for verb in &rule.verbs {
-                        rights.push(Right {
-                            group: group.clone(),
-                            resource: resource.to_owned(),
-                            subresource: subresource.to_owned(),
-                            verb: verb.clone(),
-                            everywhere,
-                        });
-                    }
+                    let names = rule.names();
+                    let verbs = rule.verbs.iter();
+                    let each = verbs.flat_map(|verb| names.iter().map(move |name| (verb, name)));
+                    rights.extend(each.map(|(verb, name)| Right {
+                        group: group.clone(),
+                        resource: resource.to_owned(),
+                        subresource: subresource.to_owned(),
+                        verb: verb.clone(),
+                        name: name.clone(),
+                        everywhere,
+                    }));
                 }
             }
         }

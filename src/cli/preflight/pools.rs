@@ -24,7 +24,7 @@ pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Findi
         findings.extend(gateways(&beside, pool));
         if addresses.len() > MOST_INDEXES {
             let text = format!(
-                "{} addresses are held: status.indexes lists the first {MOST_INDEXES} and the condition IndexesComplete says so",
+                "{} addresses are held, more than {MOST_INDEXES}: status.indexes is left out, and the condition IndexesComplete says so",
                 addresses.len()
             );
             let action =

@@ -136,7 +136,7 @@ async fn read_rights(
             "user": format!("system:serviceaccount:{namespace}:{name}"),
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
             "resourceAttributes": {"group": right.group, "resource": right.resource, "subresource": right.subresource,
-                "verb": right.verb, "namespace": right.namespace(namespace, within)},
+                "verb": right.verb, "name": right.name, "namespace": right.namespace(namespace, within)},
         }});
         let request = Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews")
             .header("content-type", "application/json")

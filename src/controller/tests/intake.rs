@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::fixture::{Say, claim_spec, failure, key, object, server, told, until};
+use super::fixture::{Say, address_spec, claim_spec, failure, key, object, server, told, until};
 use crate::api::ClaimKind;
 use crate::api::Kind;
 use crate::controller::View;
@@ -720,6 +720,28 @@ async fn a3_creates_ask_together_whether_a_kind_is_still_absent_and_wait_for_its
     assert_eq!(harness.state(), KindState::Pending);
     harness.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
     until("listed", || harness.state() == KindState::Listed).await;
+    assert!(harness.router.knows_who_holds(AGE).await);
+}
+
+/// Cluster API is removed, and installed again with objects that hold addresses.
+#[tokio::test(start_paused = true)]
+async fn a3_creates_ask_whether_a_kind_that_vanished_is_back() {
+    const AGE: Duration = Duration::from_millis(250);
+    let lists = vec![page(5, "", vec![object("x", "1", 4, address_spec("x"))])];
+    let watches = vec![failure(404, "NotFound", "")];
+    let harness = harness(CAPI_ADDRESSES, &["v1beta2"], lists, watches);
+    until("listed", || harness.state() == KindState::Listed).await;
+    harness.script.0.lock().unwrap().versions.clear();
+    until("unavailable", || harness.state() == KindState::Unavailable).await;
+    let claims = Kind::Claims(ClaimKind::Capi);
+    harness.router.kind_is(claims, KindState::Listed);
+    tokio::time::sleep(2 * AGE).await;
+    assert!(harness.router.knows_who_holds(AGE).await, "it is still away");
+    harness.script.0.lock().unwrap().versions = vec!["v1beta2"];
+    tokio::time::sleep(2 * AGE).await;
+    assert!(!harness.router.knows_who_holds(AGE).await, "not listed yet");
+    harness.next(vec![page(9, "", vec![])], vec![]);
+    until("listed again", || harness.state() == KindState::Listed).await;
     assert!(harness.router.knows_who_holds(AGE).await);
 }
 

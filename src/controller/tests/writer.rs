@@ -141,6 +141,28 @@ async fn pools_take_turns_however_much_one_asks() {
 }
 
 #[tokio::test]
+async fn p1_what_waits_to_be_sent_when_a_pause_is_seen_is_not_sent() {
+    let mailbox = Arc::new(Mailbox::default());
+    let of_server = Arc::clone(&mailbox);
+    let (client, asked) = server(move |n, asked| {
+        // The pause is seen while the second request is under way.
+        of_server.pause(n >= 1);
+        stored(asked)
+    });
+    let harness = harness(client, 1, None, Tenure::Always);
+    for i in 0..5 {
+        harness.submit("p", &mailbox, i, patch(&format!("c{i}")));
+    }
+    harness.submit("p", &mailbox, 9, pool_status());
+    let answers = answers(&mailbox, 6).await;
+    let unsent = |(_, outcome): &&(u64, Outcome)| matches!(outcome, Outcome::NotSent { .. });
+    assert_eq!(answers.iter().filter(unsent).count(), 3);
+    let asked = asked.lock().unwrap();
+    let names: Vec<String> = asked.iter().map(|asked| named(&asked.line)).collect();
+    assert_eq!(names, ["c0", "c1", "status"], "the status says so");
+}
+
+#[tokio::test]
 async fn how_pools_stand_is_told_after_what_claims_wait_for_and_now_and_then_before() {
     let (client, asked) = server(|_, asked| stored(asked));
     let harness = harness(client, 1, None, Tenure::Always);

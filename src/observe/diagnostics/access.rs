@@ -4,7 +4,7 @@
 //! | --- | --- | --- |
 //! | TokenReview | 1 min, both ways | 401 |
 //! | SubjectAccessReview (non-resource URL, verb) | 5 min when allowed, 30 s when not | 403 |
-//! | too many tokens, see `rate.rs` | - | 429 |
+//! | too many reviews from an address, see `rate.rs` | - | 429 |
 //! | no answer, or a right to review is missing | - | 500: it fails closed |
 //!
 //! The times are those of Kubernetes' own delegated authorization.
@@ -34,6 +34,8 @@ const ALLOWED_TIME: Duration = Duration::from_mins(5);
 const DENIED_TIME: Duration = Duration::from_secs(30);
 /// Time that the API server gets for one review.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// No page of ours has a longer path, in bytes.
+const LONGEST_PATH: usize = 256;
 /// Most answers that are remembered of each kind: guessing tokens must not make the process grow.
 const REMEMBERED: usize = 1_024;
 
@@ -72,15 +74,16 @@ impl Access {
         from: IpAddr,
     ) -> Result<(), (StatusCode, String)> {
         let refused = || (StatusCode::UNAUTHORIZED, "Unauthorized\n".to_owned());
+        let too_many = || {
+            let text = "too many reviews, please try again later\n".to_owned();
+            (StatusCode::TOO_MANY_REQUESTS, text)
+        };
         let token = bearer(request).ok_or_else(refused)?;
         let reviewed = if let Some(known) = self.users.get(token) {
             Ok(known)
         } else {
             // What is remembered costs the API server nothing, so only this is limited.
-            let Some(_review) = self.rate.begin(from) else {
-                let text = "too many tokens to review, please try again later\n".to_owned();
-                return Err((StatusCode::TOO_MANY_REQUESTS, text));
-            };
+            let _review = self.rate.begin(from).ok_or_else(too_many)?;
             self.user(token).await
         };
         let user = match reviewed {
@@ -92,9 +95,20 @@ impl Access {
             }
         };
         let path = request.uri.path().to_owned();
+        if path.len() > LONGEST_PATH {
+            return Err((StatusCode::NOT_FOUND, "Not Found\n".to_owned()));
+        }
         let verb = request.method.as_str().to_ascii_lowercase();
         let name = user.name.clone();
-        match self.may(user, path, verb).await {
+        let key = (user, path, verb);
+        let may = if let Some(known) = self.rights.get(&key) {
+            Ok(known)
+        } else {
+            // Else whoever has a token, with no right at all, makes the API server review a path after the other.
+            let _review = self.rate.begin(from).ok_or_else(too_many)?;
+            self.may(key).await
+        };
+        match may {
             Ok(true) => Ok(()),
             Ok(false) => {
                 let text = format!("Authorization denied for user {name}\n");
@@ -129,11 +143,7 @@ impl Access {
         Ok(user)
     }
 
-    async fn may(&self, user: User, path: String, verb: String) -> Result<bool, String> {
-        let key = (user, path, verb);
-        if let Some(known) = self.rights.get(&key) {
-            return Ok(known);
-        }
+    async fn may(&self, key: (User, String, String)) -> Result<bool, String> {
         let (user, path, verb) = &key;
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {

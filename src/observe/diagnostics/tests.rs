@@ -475,6 +475,23 @@ async fn tokens_that_are_guessed_are_not_all_reviewed() {
     assert_eq!(check("admin", 1).await, 429);
 }
 
+/// A token without rights asks for one path after the other.
+#[tokio::test(start_paused = true)]
+async fn paths_that_are_guessed_are_not_all_reviewed() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let access = Access::new(server(Reviews::Answered, Arc::clone(&asked)));
+    let mut codes = std::collections::BTreeMap::new();
+    for n in 0..1_000 {
+        let request = Request::get(format!("/x{n}")).header("authorization", "Bearer nobody");
+        let parts = request.body(()).unwrap().into_parts().0;
+        let checked = access.check(&parts, [10, 0, 0, 1].into()).await;
+        let code = checked.map_or_else(|(status, _)| status.as_u16(), |()| 200);
+        *codes.entry(code).or_insert(0) += 1;
+    }
+    assert_eq!(codes, [(403, 9), (429, 991)].into());
+    assert_eq!(asked.load(Ordering::SeqCst), 10, "the token and nine paths");
+}
+
 /// Work with a name that a profile shows.
 #[cfg(target_os = "linux")]
 #[inline(never)]

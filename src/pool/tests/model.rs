@@ -14,7 +14,7 @@ use serde_json::json;
 use super::super::Config;
 use super::world::{C, Fate, M, STREAMS, World, address_key, claim_key, ip, spec};
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER};
-use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, Uid};
+use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, ReferenceFault, Uid};
 
 const NAMES: [&str; 4] = ["a", "b", "c", "d"];
 const TEXTS: [&str; 6] = [
@@ -25,6 +25,8 @@ const TEXTS: [&str; 6] = [
 #[derive(Debug, Clone)]
 pub(super) enum Act {
     CreateClaim(u8, u8, u8),
+    /// An IPClaim whose reference is of another kind.
+    FaultyClaim(u8),
     DeleteClaim(u8, u8),
     ForeignFinalizer(u8, u8),
     StripClaim(u8, u8),
@@ -34,6 +36,7 @@ pub(super) enum Act {
     CreatePool(u8),
     EditPool(u8),
     DeletePool,
+    StripPool,
     PausePool,
     Cluster(bool),
     NoCluster,
@@ -59,6 +62,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         2 => Just(Fate::Vanished),
         2 => Just(Fate::Unheard),
         1 => Just(Fate::NotSent),
+        1 => Just(Fate::Unread),
         1 => Just(Fate::Refused),
         1 => Just(Fate::Terminating),
     ]
@@ -69,6 +73,7 @@ fn act() -> impl Strategy<Value = Act> {
     let n = || 0..4u8;
     prop_oneof![
         8 => (k(), n(), prop_oneof![4 => Just(0), 2 => 1..6u8]).prop_map(|(k, n, t)| Act::CreateClaim(k, n, t)),
+        1 => n().prop_map(Act::FaultyClaim),
         6 => (k(), n()).prop_map(|(k, n)| Act::DeleteClaim(k, n)),
         1 => (k(), n()).prop_map(|(k, n)| Act::ForeignFinalizer(k, n)),
         1 => (k(), n()).prop_map(|(k, n)| Act::StripClaim(k, n)),
@@ -78,6 +83,7 @@ fn act() -> impl Strategy<Value = Act> {
         3 => (0..SPECS).prop_map(Act::CreatePool),
         2 => (0..SPECS).prop_map(Act::EditPool),
         1 => Just(Act::DeletePool),
+        1 => Just(Act::StripPool),
         1 => Just(Act::PausePool),
         1 => any::<bool>().prop_map(Act::Cluster),
         1 => Just(Act::NoCluster),
@@ -237,6 +243,11 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 world.request_address(kind(k), name, text);
             }
         }
+        Act::FaultyClaim(n) => {
+            world.create_claim_with(M, NAMES[usize::from(n)], |claim| {
+                claim.fault = Some(ReferenceFault::OtherKind);
+            });
+        }
         Act::DeleteClaim(k, n) => world.delete_claim(kind(k), NAMES[usize::from(n)]),
         Act::ForeignFinalizer(k, n) => {
             world.edit_claim(&key(k, n), |claim| {
@@ -286,6 +297,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
         Act::CreatePool(number) => world.create_pool(pool_spec(number)),
         Act::EditPool(number) => world.edit_spec(|spec| *spec = pool_spec(number)),
         Act::DeletePool => world.delete_pool(),
+        Act::StripPool => world.strip_pool(),
         Act::PausePool => {
             world.edit_pool(|pool| {
                 let all = &mut pool.meta.annotations;
@@ -542,7 +554,7 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
             .any(|a| a.kind == key.kind && a.claim == key.name && &*a.pool == "prov");
         let message = ready.map(|c| c.message.as_str()).unwrap_or_default();
         let conflict = reason == "AddressConflict" || message.starts_with("AddressConflict");
-        if !open || disputed || conflict {
+        if !open || disputed || conflict || claim.fault.is_some() {
             continue;
         }
         let pre_allocation = truth.pre_allocations.get(&*key.name);

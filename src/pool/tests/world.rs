@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::super::{
     Config, Decision, Effect, Input, KindState, Kinds, Known, Moment, Name, Object, Outcome, Pool,
-    Refusal, Request, RequestId, Scope,
+    Refusal, Request, RequestId, Reread, Scope,
 };
 use super::door::About;
 use crate::api::metal3::{IPPoolSpec, IPPoolStatus};
@@ -32,6 +32,8 @@ pub(super) enum Fate {
     /// Carried out, and nobody knows.
     Unheard,
     NotSent,
+    /// Carried out; where it meets a newer version, that cannot be read.
+    Unread,
     Refused,
     Terminating,
 }
@@ -284,6 +286,10 @@ impl World {
                 unknown()
             }
             Fate::NotSent => Outcome::NotSent { retry_after: None },
+            Fate::Unread => match self.execute(&request) {
+                Outcome::Conflict(_) => Outcome::Conflict(Reread::Unread),
+                outcome => outcome,
+            },
             Fate::Refused => refused(Refusal::Forbidden),
             Fate::Terminating => refused(Refusal::NamespaceTerminating),
         };
@@ -370,6 +376,15 @@ impl World {
         let now = self.now;
         self.edit_pool(|pool| {
             pool.meta.deletion_timestamp.get_or_insert(now);
+        });
+    }
+
+    /// Somebody takes all finalizers off the pool that is being deleted.
+    pub(super) fn strip_pool(&mut self) {
+        let now = self.now;
+        self.edit_pool(|pool| {
+            pool.meta.deletion_timestamp.get_or_insert(now);
+            pool.meta.finalizers.clear();
         });
     }
 

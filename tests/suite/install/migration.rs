@@ -325,6 +325,7 @@ async fn the_commands_of_the_migration_page_lead_there_and_back() {
         Some("Blocks")
     );
     assert!(!found.contains_key("UpstreamRuns"), "{found:?}");
+    assert!(!found.contains_key("MissingRights"), "{found:?}");
 
     let (after, shown_after) = (addresses(client).await, shown(client).await);
     for (object, version) in &before {
