@@ -216,7 +216,9 @@ impl Bench {
     /// Refuses what would be ignored, and files that could not be written after the last round.
     fn check(&self) -> anyhow::Result<()> {
         for file in [&self.save, &self.report].into_iter().flatten() {
-            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = file
+                .parent()
+                .filter(|folder| !folder.as_os_str().is_empty());
             ensure!(
                 folder.is_none_or(Path::is_dir) && !file.is_dir(),
                 "{} cannot be written: name a file in a folder that exists",

@@ -736,7 +736,10 @@ async fn a3_creates_ask_whether_a_kind_that_vanished_is_back() {
     let claims = Kind::Claims(ClaimKind::Capi);
     harness.router.kind_is(claims, KindState::Listed);
     tokio::time::sleep(2 * AGE).await;
-    assert!(harness.router.knows_who_holds(AGE).await, "it is still away");
+    assert!(
+        harness.router.knows_who_holds(AGE).await,
+        "it is still away"
+    );
     harness.script.0.lock().unwrap().versions = vec!["v1beta2"];
     tokio::time::sleep(2 * AGE).await;
     assert!(!harness.router.knows_who_holds(AGE).await, "not listed yet");

@@ -34,6 +34,9 @@ const ALLOWED_TIME: Duration = Duration::from_mins(5);
 const DENIED_TIME: Duration = Duration::from_secs(30);
 /// Time that the API server gets for one review.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// New tokens, and new paths, that an address may bring at once after a quiet time; a person looks at some pages.
+const TOKENS_AT_ONCE: u32 = 10;
+const PATHS_AT_ONCE: u32 = 50;
 /// No page of ours has a longer path, in bytes.
 const LONGEST_PATH: usize = 256;
 /// Most answers that are remembered of each kind: guessing tokens must not make the process grow.
@@ -43,6 +46,8 @@ const REMEMBERED: usize = 1_024;
 pub struct Access {
     client: Client,
     rate: Rate,
+    /// Of paths that a known user asks for.
+    paths: Rate,
     users: Cache<String, Option<User>>,
     rights: Cache<(User, String, String), bool>,
 }
@@ -61,7 +66,8 @@ impl Access {
     pub fn new(client: Client) -> Self {
         Self {
             client,
-            rate: Rate::default(),
+            rate: Rate::of(TOKENS_AT_ONCE),
+            paths: Rate::of(PATHS_AT_ONCE),
             users: Cache::default(),
             rights: Cache::default(),
         }
@@ -105,7 +111,7 @@ impl Access {
             Ok(known)
         } else {
             // Else whoever has a token, with no right at all, makes the API server review a path after the other.
-            let _review = self.rate.begin(from).ok_or_else(too_many)?;
+            let _review = self.paths.begin(from).ok_or_else(too_many)?;
             self.may(key).await
         };
         match may {

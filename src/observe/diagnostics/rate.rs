@@ -8,8 +8,6 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Reviews that an address may begin at once after a quiet time.
-const BURST: u32 = 10;
 /// Time after which it may begin one more.
 const EVERY: Duration = Duration::from_secs(1);
 /// Reviews of one address at one time.
@@ -20,8 +18,11 @@ const AT_ONCE_OF_ALL: u32 = 16;
 const ADDRESSES: usize = 1_024;
 
 /// The reviews of the last seconds.
-#[derive(Default)]
-pub(super) struct Rate(Mutex<Seen>);
+pub(super) struct Rate {
+    /// Reviews that an address may begin at once after a quiet time.
+    burst: u32,
+    seen: Mutex<Seen>,
+}
 
 #[derive(Default)]
 struct Seen {
@@ -42,9 +43,17 @@ pub(super) struct Review<'a> {
 }
 
 impl Rate {
+    /// With bursts of so many reviews.
+    pub(super) fn of(burst: u32) -> Self {
+        Self {
+            burst,
+            seen: Mutex::default(),
+        }
+    }
+
     fn seen(&self) -> MutexGuard<'_, Seen> {
         // Every entry is whole at every moment, also after a panic elsewhere.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Begins a review for a client at this address; `None` when it has to wait.
@@ -66,7 +75,7 @@ impl Rate {
             in_progress: 0,
         });
         let paid = asker.paid.max(now) + EVERY;
-        if paid > now + EVERY * BURST || asker.in_progress >= AT_ONCE {
+        if paid > now + EVERY * self.burst || asker.in_progress >= AT_ONCE {
             return None;
         }
         asker.paid = paid;
@@ -92,7 +101,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn an_address_has_a_burst_then_a_rate_and_takes_nothing_from_others() {
-        let rate = Rate::default();
+        let rate = Rate::of(10);
         let [one, two] = [[10, 0, 0, 1], [10, 0, 0, 2]].map(IpAddr::from);
         let began = |from| {
             let mut count = 0;
@@ -111,7 +120,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn few_are_in_progress_at_one_time() {
-        let rate = Rate::default();
+        let rate = Rate::of(10);
         let one = IpAddr::from([10, 0, 0, 1]);
         let held = [rate.begin(one), rate.begin(one)];
         assert!(held.iter().all(Option::is_some) && rate.begin(one).is_none());
@@ -125,7 +134,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn what_is_remembered_is_bounded() {
-        let rate = Rate::default();
+        let rate = Rate::of(10);
         let address = |n: u16| IpAddr::from([10, 0, n.to_be_bytes()[0], n.to_be_bytes()[1]]);
         let began = (0..2_000).filter(|n| rate.begin(address(*n)).is_some());
         assert_eq!(began.count(), ADDRESSES);
