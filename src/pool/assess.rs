@@ -88,7 +88,10 @@ impl Pool {
         match claim.fault {
             Some(ReferenceFault::OtherProvider) => Assessment::rest(),
             Some(fault) if !(fault.may_be_bound() && self.has_address(key, case)) => {
-                self.waiting(key, case, claim, Self::fault(fault))
+                match self.leave_over(key, case) {
+                    Some(step) => self.still_waiting(key, case, Next::Do(Class::Going, step)),
+                    None => self.waiting(key, case, claim, Self::fault(fault)),
+                }
             }
             Some(_) | None => self.assess_living(key, case, claim),
         }

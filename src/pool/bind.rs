@@ -128,9 +128,24 @@ impl Pool {
 
     /// Whether the claim has an address object that it can be bound to, or had one that comes back.
     pub(super) fn has_address(&self, key: &ClaimKey, case: &Case) -> bool {
+        let stays = |(name, object): (AddressKey, &AddressRecord)| {
+            matches!(self.rank(&name, object), Rank::Candidate) && !self.is_left_over(&name, object)
+        };
+        self.objects(key, case).any(stays) || self.returning(key, case).is_some()
+    }
+
+    /// The next step to the end of what a claim of the same name has left behind, for one that the pool does not serve.
+    pub(super) fn leave_over(&self, key: &ClaimKey, case: &Case) -> Option<Step> {
         let mut objects = self.objects(key, case);
-        objects.any(|(name, object)| matches!(self.rank(&name, object), Rank::Candidate))
-            || self.returning(key, case).is_some()
+        objects.find_map(|(name, object)| {
+            let step = release_step(&name, object);
+            step.filter(|_| self.is_left_over(&name, object))
+        })
+    }
+
+    /// Whether an object that names the claim is on its way out, and no status shows it.
+    fn is_left_over(&self, name: &AddressKey, object: &AddressRecord) -> bool {
+        (object.delete_sent || object.deleting) && !self.is_published(name, object)
     }
 
     pub(super) fn assess_living(

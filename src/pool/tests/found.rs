@@ -239,3 +239,22 @@ fn r4_an_old_answer_to_a_create_does_not_end_a_newer_disappearance() {
     assert_eq!(back.address, Ok(ip("192.168.7.7")));
     assert_eq!(world.bound(M, "a").as_deref(), Some("192.168.7.7"));
 }
+
+/// A claim is stripped while its create is under way, and made again with a reference that the pool cannot serve.
+#[test]
+fn r1_what_a_claim_left_behind_goes_though_its_successor_cannot_be_served() {
+    let acts = [
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::CreateClaim(0, 2, 0),
+        Act::Deliver(1),
+        Act::CarryOut(0, Fate::Fine),
+        Act::DeleteClaim(0, 2),
+        Act::Answer(0),
+        Act::StripClaim(0, 2),
+        Act::CarryOut(0, Fate::Vanished),
+        Act::DeletePool,
+        Act::FaultyClaim(2),
+    ];
+    run(64, &acts).unwrap();
+}
