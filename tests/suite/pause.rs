@@ -151,6 +151,7 @@ async fn p1_a_paused_claim_is_left_alone_by_itself(on: On) {
     let world = World::start(on).await;
     world.cluster("stopped", true).await;
     world.cluster("running", false).await;
+    world.looked_at_everything(&Value::Null).await;
     world.pool("p", range("10.0.0.1", "10.0.0.99")).await;
     let annotated = |mut claim: Value| {
         claim["metadata"]["annotations"] = json!({PAUSED: ""});
