@@ -333,7 +333,7 @@ fn slot_of(object: &Object) -> Slot {
     }
 }
 
-/// The place of what is told of this object; of Clusters answers tell nothing.
+/// The slot of the object of this name. `None` for a Cluster: no answer ends one.
 fn slot_of_name(kind: Kind, name: &Name) -> Option<Slot> {
     Some(match kind {
         Kind::Pools => Slot::Pool,

@@ -88,7 +88,7 @@ impl Pool {
         match claim.fault {
             Some(ReferenceFault::OtherProvider) => Assessment::rest(),
             Some(fault) if !(fault.may_be_bound() && self.has_address(key, case)) => {
-                match self.leave_over(key, case) {
+                match self.release_left_over(key, case) {
                     Some(step) => self.still_waiting(key, case, Next::Do(Class::Going, step)),
                     None => self.waiting(key, case, claim, Self::fault(fault)),
                 }

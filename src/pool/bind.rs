@@ -134,8 +134,8 @@ impl Pool {
         self.objects(key, case).any(stays) || self.returning(key, case).is_some()
     }
 
-    /// The next step to the end of what a claim of the same name has left behind, for one that the pool does not serve.
-    pub(super) fn leave_over(&self, key: &ClaimKey, case: &Case) -> Option<Step> {
+    /// The next step to release the objects that an earlier claim of this name left behind.
+    pub(super) fn release_left_over(&self, key: &ClaimKey, case: &Case) -> Option<Step> {
         let mut objects = self.objects(key, case);
         objects.find_map(|(name, object)| {
             let step = release_step(&name, object);

@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-/// Time for its body that everyone has, whoever waits: some MiB take a tenth of it between two machines.
+/// Time that every client has to send its body, even while others wait. Some MiB take a tenth of it between two machines.
 const UNDISTURBED: Duration = Duration::from_millis(500);
 
 /// So many places.

@@ -34,7 +34,7 @@ const ALLOWED_TIME: Duration = Duration::from_mins(5);
 const DENIED_TIME: Duration = Duration::from_secs(30);
 /// Time that the API server gets for one review.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// New tokens, and new paths, that an address may bring at once after a quiet time; a person looks at some pages.
+/// New tokens, and new paths, that one address may ask with at once after a quiet time. A person opens several pages.
 const TOKENS_AT_ONCE: u32 = 10;
 const PATHS_AT_ONCE: u32 = 50;
 /// No page of ours has a longer path, in bytes.
@@ -110,7 +110,7 @@ impl Access {
         let may = if let Some(known) = self.rights.get(&key) {
             Ok(known)
         } else {
-            // Else whoever has a token, with no right at all, makes the API server review a path after the other.
+            // Without this limit a user without rights could ask for ever new paths, each a request to the API server.
             let _review = self.paths.begin(from).ok_or_else(too_many)?;
             self.may(key).await
         };

@@ -1,5 +1,6 @@
-//! How much is reviewed: each token, and each path that its user asks for, costs the API server a request with the manager's own
-//! rights, and anyone who reaches the port can send new ones. The bounds are by address, so that one who guesses takes nothing from a scraper elsewhere.
+//! How much is reviewed: each token, and each path that its user asks for, costs the API server a request with the manager's
+//! own rights, and anyone who reaches the port can send new ones. The bounds are by address, so that one who guesses takes
+//! nothing from a scraper elsewhere.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
