@@ -86,7 +86,7 @@ fn find(asked: &Asked<'_>, path: ObjectPath) -> Result<Target, ApiError> {
         Some(_) => return Err(ApiError::no_such_path()),
     };
     let everywhere = path.namespace.is_none() && path.name.is_none();
-    let over_all = everywhere && asked.method == Method::GET;
+    let over_all = everywhere && matches!(*asked.method, Method::GET | Method::HEAD);
     if resource.namespaced && everywhere && !over_all && resource.strategy != Strategy::Custom {
         return Err(ApiError::method_not_allowed_here());
     }
@@ -123,7 +123,10 @@ where
         })
     };
     let is_status = target.subresource.is_some();
-    match (asked.method.as_str(), target.name.is_some()) {
+    // As on a real API server: custom resources answer HEAD, built-in ones do not.
+    let is_get = asked.method == Method::HEAD && resource.strategy == Strategy::Custom;
+    let method = if is_get { "GET" } else { asked.method.as_str() };
+    match (method, target.name.is_some()) {
         ("GET", true) => {
             let version = asked.query.said("resourceVersion");
             let object = asked.registry.get(&target, version)?;

@@ -452,6 +452,33 @@ async fn bad_requests_end_in_a_status_with_code_and_reason() {
 }
 
 #[tokio::test]
+async fn head_of_custom_resources_answers_as_get_without_a_body() {
+    let door = Door::open().await;
+    door.widget("here").await;
+    let cases = [
+        (WIDGETS.to_owned(), StatusCode::OK),
+        (format!("{WIDGETS}/here"), StatusCode::OK),
+        (format!("{WIDGETS}/none"), StatusCode::NOT_FOUND),
+        (
+            "/api/v1/namespaces/default".to_owned(),
+            StatusCode::METHOD_NOT_ALLOWED,
+        ),
+    ];
+    for (path, status) in cases {
+        let head = door.ask("HEAD", &path, &[], b"").await;
+        assert_eq!((head.status, head.text.len()), (status, 0), "{path}");
+    }
+    let (head, get) = (
+        door.ask("HEAD", WIDGETS, &[], b"").await,
+        door.get(WIDGETS).await,
+    );
+    assert_eq!(head.headers.get(CONTENT_TYPE), get.headers.get(CONTENT_TYPE));
+    let watch = format!("{WIDGETS}?watch=true");
+    let head = door.ask("HEAD", &watch, &[], b"").await;
+    assert_eq!(head.status, StatusCode::OK, "it ends");
+}
+
+#[tokio::test]
 async fn bad_contents_end_in_a_status_too() {
     let door = Door::open().await;
     let strict = format!("{WIDGETS}?fieldValidation=Strict");
