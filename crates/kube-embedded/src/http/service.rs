@@ -127,13 +127,12 @@ impl Api {
         B: body::Body<Data = Bytes> + Send + 'static,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let head_only = request.method() == Method::HEAD;
         let size = request.body().size_hint();
         let is_heavy = size.upper().is_none_or(|bytes| bytes > HEAVY);
         let begun = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let answer = self.clone().counted(request, Caller::Remote, known);
-        let mut reply = if is_heavy {
+        let reply = if is_heavy {
             // Parsing and checking a large body takes long, so it runs on a thread for blocking work.
             let here = Handle::current();
             tokio::task::spawn_blocking(move || here.block_on(answer))
@@ -143,10 +142,6 @@ impl Api {
             answer.await
         };
         tracing::debug!(%method, path, status = reply.status().as_u16(), took = ?begun.elapsed(), "answered");
-        if head_only {
-            // The body of an answer to HEAD. HTTP/1 drops it, but HTTP/2 would send it, which breaks the stream.
-            *reply.body_mut() = Body::Whole(None);
-        }
         reply
     }
 
@@ -168,7 +163,11 @@ impl Api {
             }
             _ => metrics::Asked::new(&parts, None, false, None),
         };
-        let reply = guarded(self.answer(&parts, route, body, caller, known)).await;
+        let mut reply = guarded(self.answer(&parts, route, body, caller, known)).await;
+        if parts.method == Method::HEAD {
+            // HTTP/1 drops the body of an answer to HEAD, but HTTP/2 would send it, which breaks the stream.
+            *reply.body_mut() = Body::Whole(None);
+        }
         let metrics = &self.shared.metrics;
         metrics.answered(&counted, reply.status(), begun.elapsed());
         reply

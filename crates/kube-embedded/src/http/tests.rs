@@ -472,7 +472,10 @@ async fn head_of_custom_resources_answers_as_get_without_a_body() {
         door.ask("HEAD", WIDGETS, &[], b"").await,
         door.get(WIDGETS).await,
     );
-    assert_eq!(head.headers.get(CONTENT_TYPE), get.headers.get(CONTENT_TYPE));
+    assert_eq!(
+        head.headers.get(CONTENT_TYPE),
+        get.headers.get(CONTENT_TYPE)
+    );
     let watch = format!("{WIDGETS}?watch=true");
     let head = door.ask("HEAD", &watch, &[], b"").await;
     assert_eq!(head.status, StatusCode::OK, "it ends");
