@@ -7,6 +7,7 @@ use super::path::Path;
 use super::review::Review;
 use super::text::host_address;
 use super::verdict::{Cause, Findings};
+use crate::api::rules::NO_NAME;
 use crate::api::{ClaimKind, names, names_our_pool};
 
 pub(super) fn judge(kind: ClaimKind, review: &Review<'_>, out: &mut Findings) {
@@ -57,6 +58,9 @@ pub(super) fn pool_reference(role: &str, spec: Spec<'_>, review: &Review<'_>, ou
             Cause::Required,
             format_args!("cannot be empty; name the IPPool that {role}"),
         ),
+        Reading::Is(text) if !names::is_object_name(text) => {
+            name.invalid(out, NO_NAME);
+        }
         Reading::Bad | Reading::Is(_) => {}
     }
     let kind = pool.child("kind");

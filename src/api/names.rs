@@ -36,9 +36,9 @@ pub const WATCH_FILTER_LABEL: &str = "cluster.x-k8s.io/watch-filter";
 pub const PAUSED_ANNOTATION: &str = "cluster.x-k8s.io/paused";
 /// Annotation that clusterctl sets on what it is about to delete from the source of a move (R4).
 pub const DELETE_FOR_MOVE_ANNOTATION: &str = "clusterctl.cluster.x-k8s.io/delete-for-move";
-/// Labels of this prefix make an object a member of an ApplySet, which deletes members that its files do not name. They are the
-/// claim's own and are not copied to its address object (A13).
-pub const APPLYSET_LABELS: &str = "applyset.kubernetes.io/";
+/// Labels of these prefixes make an object a member of an ApplySet or of a set of Rancher's and k3s' apply, which deletes
+/// members that its files do not name. They are the claim's own and are not copied to its address object (A13).
+pub const SET_LABELS: [&str; 2] = ["applyset.kubernetes.io/", "objectset.rio.cattle.io/"];
 /// Longest value of a label, in bytes; a Cluster's name is one on its pools.
 pub const MAX_LABEL_VALUE: usize = 63;
 /// Annotation by which a claim asks for one address (A9).

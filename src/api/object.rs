@@ -34,6 +34,8 @@ pub struct WireObject {
 pub enum ReferenceFault {
     /// `spec.pool.name` is empty.
     NoName,
+    /// `spec.pool.name` is text that no object can have as its name. The claim leads to the pool without a name.
+    BadName,
     /// `spec.pool.namespace` is another namespace.
     OtherNamespace,
     /// `spec.pool.kind` or `apiVersion` (IPClaim) is not IPPool's.
@@ -48,7 +50,7 @@ impl ReferenceFault {
     pub fn may_be_bound(self) -> bool {
         match self {
             Self::OtherNamespace | Self::OtherKind => true,
-            Self::NoName | Self::OtherProvider => false,
+            Self::NoName | Self::BadName | Self::OtherProvider => false,
         }
     }
 }
@@ -177,8 +179,9 @@ impl Claim {
         match kind {
             ClaimKind::Metal3 => {
                 let pool = text(&spec, "/pool/name");
-                let fault = if pool.is_none() {
-                    Some(ReferenceFault::NoName)
+                let (pool, bad) = pool_name(pool);
+                let fault = if bad.is_some() {
+                    bad
                 } else if text(&spec, "/pool/namespace").is_some_and(|n| n != &*meta.namespace) {
                     Some(ReferenceFault::OtherNamespace)
                 } else if text(&spec, "/pool/kind").is_some_and(|k| k != "IPPool")
@@ -191,11 +194,11 @@ impl Claim {
                 };
                 Self {
                     kind,
-                    pool: pool.unwrap_or_default().into(),
+                    pool,
                     fault,
                     cluster: label,
                     cluster_required: false,
-                    published: text(&status, "/address/name").map(Arc::from),
+                    published: text(&status, "/address/name").map(bounded),
                     ip_address: text(&status, "/ipAddress").and_then(|ip| parse_ip(ip).ok()),
                     error_message: text(&status, "/errorMessage").map(str::to_owned),
                     conditions: conditions(status.get("conditions")),
@@ -207,19 +210,20 @@ impl Claim {
                 let pool = text(&spec, "/poolRef/name");
                 let ours = text(&spec, "/poolRef/apiGroup") == Some(names::METAL3_GROUP)
                     && text(&spec, "/poolRef/kind") == Some("IPPool");
-                let fault = match (ours, pool) {
-                    (false, _) => Some(ReferenceFault::OtherProvider),
-                    (true, None) => Some(ReferenceFault::NoName),
-                    (true, Some(_)) => None,
+                let (pool, bad) = pool_name(pool);
+                let fault = if ours {
+                    bad
+                } else {
+                    Some(ReferenceFault::OtherProvider)
                 };
                 let cluster = text(&spec, "/clusterName").map(Arc::from).or(label);
                 Self {
                     kind,
-                    pool: pool.unwrap_or_default().into(),
+                    pool,
                     fault,
                     cluster_required: cluster.is_some(),
                     cluster,
-                    published: text(&status, "/addressRef/name").map(Arc::from),
+                    published: text(&status, "/addressRef/name").map(bounded),
                     ip_address: None,
                     error_message: None,
                     // v1beta1 keeps metav1 conditions apart from its own old kind, which has no `reason` for True.
@@ -298,8 +302,8 @@ impl Address {
         Self {
             kind,
             address: parse_ip(address).map_err(|_| address.chars().take(64).collect()),
-            pool: pool.unwrap_or_default().into(),
-            claim: text(&spec, claim).unwrap_or_default().into(),
+            pool: pool_name(pool).0,
+            claim: text(&spec, claim).map(bounded).unwrap_or_default(),
             prefix,
             gateway: text(&spec, "/gateway").and_then(|g| parse_ip(g).ok()),
             dns_servers: dns
@@ -339,6 +343,21 @@ impl Address {
     pub fn has_our_finalizer(&self) -> bool {
         self.meta.has_finalizer(self.kind.address_finalizer())
     }
+}
+
+/// The pool that a reference names; the one without a name where it names none, or no object can have that name.
+fn pool_name(text: Option<&str>) -> (Arc<str>, Option<ReferenceFault>) {
+    match text {
+        None => ("".into(), Some(ReferenceFault::NoName)),
+        Some(text) if !names::is_object_name(text) => ("".into(), Some(ReferenceFault::BadName)),
+        Some(text) => (text.into(), None),
+    }
+}
+
+/// A name that somebody wrote, cut to the length that a name has: messages and logs repeat it.
+fn bounded(text: &str) -> Arc<str> {
+    let end = text.floor_char_boundary(names::MAX_OBJECT_NAME);
+    text[..end].into()
 }
 
 /// Whether an IPAddress of Cluster API's group names a pool of ours; Metal3's kind always does.
@@ -390,20 +409,76 @@ pub(crate) fn pool_status(status: &Value) -> IPPoolStatus {
 }
 
 impl ClusterFacts {
-    /// Reads a Cluster served as `api_version`.
+    /// Reads a Cluster served as `api_version`. A `spec.paused` that is no boolean counts as a pause: nothing is written until
+    /// it is put right.
     pub fn read(api_version: &str, object: &WireObject) -> Self {
         let meta = &object.metadata;
+        let paused = !matches!(
+            object.spec.get("paused"),
+            None | Some(Value::Null | Value::Bool(false))
+        );
         Self {
             name: meta.name.clone(),
             uid: meta.uid.clone(),
             api_version: api_version.into(),
-            paused: object
-                .spec
-                .get("paused")
-                .and_then(Value::as_bool)
-                .unwrap_or(false)
-                || meta.has_annotation(names::PAUSED_ANNOTATION),
+            paused: paused || meta.has_annotation(names::PAUSED_ANNOTATION),
             deleting: meta.is_deleting(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn wire(spec: &Value, status: &Value) -> WireObject {
+        let object = json!({
+            "metadata": {"name": "a", "namespace": "n", "uid": "1", "resourceVersion": "1"},
+            "spec": spec, "status": status,
+        });
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn a_pool_name_that_no_object_can_have_leads_to_no_pool() {
+        let long = "p".repeat(254);
+        let names = [
+            ("p", "p", None),
+            ("", "", Some(ReferenceFault::NoName)),
+            (&*long, "", Some(ReferenceFault::BadName)),
+            ("A b/c", "", Some(ReferenceFault::BadName)),
+        ];
+        for (name, pool, fault) in names {
+            let metal3 = json!({"pool": {"name": name}});
+            let capi = json!({"poolRef":
+                {"apiGroup": "ipam.metal3.io", "kind": "IPPool", "name": name}});
+            for (kind, spec) in [(ClaimKind::Metal3, metal3), (ClaimKind::Capi, capi)] {
+                let claim = Claim::read(kind, wire(&spec, &json!({})));
+                assert_eq!((&*claim.pool, claim.fault), (pool, fault), "{name}");
+                let address = Address::read(kind, wire(&spec, &json!({})));
+                assert_eq!(&*address.pool, pool);
+            }
+        }
+    }
+
+    #[test]
+    fn names_that_others_wrote_are_no_longer_than_a_name() {
+        let long = "ä".repeat(100_000);
+        let spec = json!({"pool": {"name": "p"}, "claim": {"name": long}});
+        let address = Address::read(ClaimKind::Metal3, wire(&spec, &json!({})));
+        assert_eq!(address.claim.len(), 252);
+        let status = json!({"address": {"name": long}});
+        let claim = Claim::read(ClaimKind::Metal3, wire(&spec, &status));
+        assert_eq!(claim.published.unwrap().len(), 252);
+    }
+
+    #[test]
+    fn a_cluster_whose_pause_is_no_boolean_is_paused() {
+        let paused = |spec: Value| ClusterFacts::read("v1", &wire(&spec, &json!({}))).paused;
+        assert!(paused(json!({"paused": "true"})) && paused(json!({"paused": true})));
+        assert!(!paused(json!({"paused": null})) && !paused(json!({})));
+        assert!(!paused(json!({"paused": false})));
     }
 }

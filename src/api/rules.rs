@@ -32,6 +32,10 @@ const MAX_NAME: i64 = 253;
 /// One decimal number of an IPv4 address, without leading zeros.
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
 /// A DNS-1123 subdomain, the form of an object's name.
+/// What is wrong with a reference that no pool can have the name of.
+pub(crate) const NO_NAME: &str =
+    "must be the name of an IPPool: a-z, 0-9, - and ., beginning and ending with a letter or digit";
+
 const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 const HOST: &str = "must be the IPv4 or IPv6 address of one host in its standard spelling, such as 192.168.0.10 or fd00::10: \
@@ -371,6 +375,14 @@ fn claim(spec: &mut JSONSchemaProps) {
             "cannot be modified: a claim asks one pool for its whole life; create another claim instead",
         ));
         pool.x_kubernetes_validations = Some(rules);
+        bounded_name(pool);
+    });
+}
+
+/// The referenced name has the length of a name: whatever repeats it, a message or a metric, stays short.
+fn bounded_name(reference: &mut JSONSchemaProps) {
+    with(reference, &["name"], |name| {
+        name.max_length = i64::try_from(names::MAX_OBJECT_NAME).ok();
     });
 }
 
@@ -382,6 +394,15 @@ fn reference(what: &str) -> Vec<ValidationRule> {
             required(
                 "has(self.name) && self.name != ''",
                 &format!("cannot be empty; {what}"),
+            ),
+        ),
+        on(
+            ".name",
+            rule(
+                &format!(
+                    "!has(self.name) || self.name == '' || self.name.matches('{OBJECT_NAME}')"
+                ),
+                NO_NAME,
             ),
         ),
         on(
@@ -407,6 +428,7 @@ fn address(spec: &mut JSONSchemaProps) {
     with(spec, &["dnsServers"], name_servers);
     with(spec, &["pool"], |pool| {
         pool.x_kubernetes_validations = Some(reference("name the IPPool that the address is of"));
+        bounded_name(pool);
     });
     with(spec, &["claim"], |claim| {
         claim.x_kubernetes_validations = Some(vec![on(
@@ -416,6 +438,7 @@ fn address(spec: &mut JSONSchemaProps) {
                 "cannot be empty; name the claim that has the address",
             ),
         )]);
+        bounded_name(claim);
     });
     spec.x_kubernetes_validations = Some(vec![
         rule(

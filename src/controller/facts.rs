@@ -56,11 +56,8 @@ impl LiveFacts {
         {
             return Answer::NotSeen(format!("this manager serves namespace {namespace} only"));
         }
-        for kind in [
-            Kind::Pools,
-            Kind::Addresses(ClaimKind::Metal3),
-            Kind::Addresses(ClaimKind::Capi),
-        ] {
+        // Claims too: one may show an address whose object is missing (A2).
+        for kind in Kind::ALL.into_iter().filter(|kind| *kind != Kind::Clusters) {
             if !self.counts.was_listed(kind) {
                 return Answer::NotYet(format!("{kind} is not listed yet"));
             }

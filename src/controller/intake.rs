@@ -359,6 +359,18 @@ impl Intake {
             if next.is_empty() {
                 self.is_believed(&page.revision).await?;
             }
+            let listed = page.revision.as_str().into();
+            let objects = page
+                .objects
+                .iter()
+                .filter_map(|object| object.as_ref().ok());
+            if let Some(name) = self.router.of_another_history(self.kind, objects, &listed) {
+                let Name { namespace, name } = name;
+                self.was_put_back(format!(
+                    "it lists {namespace}/{name} in a version older than it has shown before"
+                ))
+                .await;
+            }
             for object in page.objects {
                 match object {
                     Ok(object) => {
@@ -398,16 +410,24 @@ impl Intake {
         let since = *self.outdated.get_or_insert_with(Instant::now);
         if since.elapsed() >= OUTDATED {
             let newest = self.newest;
-            self.failures.report(
-                format!("watch of {}", self.kind).into(),
-                format!("found that the API server's database was put back: it lists revision {revision} and has shown {newest} before"),
-            );
-            std::future::pending::<()>().await;
+            self.was_put_back(format!(
+                "it lists revision {revision} and has shown {newest} before"
+            ))
+            .await;
         }
         Err(End::Failed(format!(
             "the list is of revision {revision}, and {} was told before; asked again",
             self.newest
         )))
+    }
+
+    /// Ends the process: what is known here is of another history.
+    async fn was_put_back(&mut self, how: String) {
+        self.failures.report(
+            format!("watch of {}", self.kind).into(),
+            format!("found that the API server's database was put back: {how}"),
+        );
+        std::future::pending::<()>().await;
     }
 
     /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.

@@ -152,6 +152,22 @@ impl Router {
         }
     }
 
+    /// The first of these objects that a list of this version cannot show in the history that is known.
+    pub(super) fn of_another_history<'a>(
+        &self,
+        kind: Kind,
+        objects: impl Iterator<Item = &'a WireObject>,
+        listed: &ResourceVersion,
+    ) -> Option<Name> {
+        let state = self.state();
+        let mut names = objects.map(|object| (Name::of(&object.metadata), &object.metadata));
+        let found = names.find(|(name, meta)| {
+            let seen = Incarnation::of(meta, None);
+            state.known.is_of_another_history(kind, name, &seen, listed)
+        });
+        found.map(|(name, _)| name)
+    }
+
     fn cluster_seen(&self, name: &Name, object: &WireObject, facts: ClusterFacts, by: By) {
         let mut state = self.state();
         let seen = Incarnation::of(&object.metadata, None);
@@ -484,7 +500,10 @@ fn leads_to_us(claim: &Claim) -> bool {
     match claim.fault {
         Some(ReferenceFault::OtherProvider) => claim.has_our_finalizer(),
         Some(
-            ReferenceFault::NoName | ReferenceFault::OtherNamespace | ReferenceFault::OtherKind,
+            ReferenceFault::NoName
+            | ReferenceFault::BadName
+            | ReferenceFault::OtherNamespace
+            | ReferenceFault::OtherKind,
         )
         | None => true,
     }

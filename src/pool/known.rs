@@ -148,6 +148,25 @@ impl Known {
         }
     }
 
+    /// Whether a list of this version shows the object as it cannot be in the history that is known: in a version older than
+    /// one that the list must have seen. Then the database was put back, whatever its revision is now.
+    pub fn is_of_another_history(
+        &self,
+        kind: Kind,
+        name: &Name,
+        seen: &Incarnation,
+        listed: &ResourceVersion,
+    ) -> bool {
+        let known = self.get(kind, name);
+        known.is_some_and(|known| {
+            let is_listed = known
+                .version
+                .zip(listed.number())
+                .is_some_and(|(known, listed)| known <= listed);
+            is_listed && seen.is_older_than(known)
+        })
+    }
+
     /// Remembers an object, and returns what was known under its name: an older version of it, or another incarnation, which
     /// must be gone.
     ///
@@ -304,6 +323,33 @@ mod tests {
         assert_eq!(see(&mut known, "1", "9", By::Event), Ok(None));
         assert_eq!(see(&mut known, "1", "9", By::List), Ok(Some("1".into())));
         assert_eq!(see(&mut known, "1", "8", By::List), Err(Outdated));
+    }
+
+    #[test]
+    fn a_list_that_shows_less_than_it_must_have_seen_is_of_another_history() {
+        let mut known = Known::default();
+        assert_eq!(see(&mut known, "1", "9", By::Event), Ok(None));
+        let other = |known: &Known, uid: &str, version: &str, listed: &str| {
+            known.is_of_another_history(KIND, &a(), &object(uid, version), &listed.into())
+        };
+        assert!(other(&known, "1", "8", "1000"));
+        assert!(other(&known, "1", "8", "9"));
+        assert!(
+            other(&known, "0", "8", "9"),
+            "the one that had the name before"
+        );
+        assert!(
+            !other(&known, "1", "8", "8"),
+            "the list is older than the answer"
+        );
+        assert!(!other(&known, "1", "9", "1000"));
+        assert!(!other(&known, "2", "10", "1000"));
+        assert!(
+            !other(&known, "1", "8", "x"),
+            "versions that are no numbers prove nothing"
+        );
+        assert!(end_by_answer(&mut known, "1"));
+        assert!(!other(&known, "1", "8", "1000"));
     }
 
     #[test]

@@ -73,7 +73,7 @@ fn long_texts_are_cut_where_they_are_echoed() {
     claim["metadata"]["annotations"] = json!({"ipAddress": "1".repeat(200 * 1024)});
     let verdict = judge(METAL3, "IPClaim", None, &claim, &NoFacts);
     is_bounded(&verdict);
-    assert_eq!(verdict.errors.len(), 3);
+    assert_eq!(verdict.errors.len(), 4);
     // Old values, and names that live facts bring.
     is_bounded(&update_pool(
         &spec,

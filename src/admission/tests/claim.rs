@@ -42,6 +42,10 @@ fn section_6_pool_references() {
             "spec.pool.name: Required value: cannot be empty; name the IPPool that is asked",
         ),
         (
+            json!({"name": "A b"}),
+            "spec.pool.name: Invalid value: \"A b\": must be the name of an IPPool: a-z, 0-9, - and ., beginning and ending with a letter or digit",
+        ),
+        (
             json!({"name": 5}),
             "spec.pool.name: Invalid value: 5: must be a text",
         ),

@@ -533,6 +533,38 @@ async fn a_watch_that_goes_on_failing_is_said_and_listed_anew_and_said_to_be_ove
     }
 }
 
+/// `etcdutl snapshot restore --bump-revision`: the revision grows, and the objects are those of before.
+#[tokio::test(start_paused = true)]
+async fn a3_a_list_that_shows_an_object_as_it_was_before_ends_the_process_at_once() {
+    let status =
+        json!({ "kind": "Status", "code": 410, "reason": "Expired", "message": "too old" });
+    let harness = harness(
+        CLAIMS,
+        &["v1alpha1"],
+        vec![
+            page(10, "", vec![claim("a", "1", 1), claim("b", "2", 2)]),
+            page(
+                1_000_000_000,
+                "",
+                vec![claim("c", "3", 3), claim("b", "2", 2)],
+            ),
+        ],
+        vec![Say::Lines(vec![
+            event("MODIFIED", claim("b", "2", 12)),
+            event("ERROR", status),
+        ])],
+    );
+    harness.failures.failed().await;
+    let says = "the API server's database was put back: it lists n/b in a version older than it has shown before";
+    let what = harness.failures.first().unwrap().what;
+    assert!(what.contains(says), "{what}");
+    let told = harness.told();
+    assert!(
+        !told.iter().any(|told| told.contains(" c ")),
+        "nothing of that list is used: {told:?}"
+    );
+}
+
 /// A server whose watch cache is of another history answers 410 to every watch, whatever its lists say.
 #[tokio::test(start_paused = true)]
 async fn a3_a_watch_that_expires_after_each_list_is_said_and_not_listed_for_without_pause() {
