@@ -127,10 +127,11 @@ are native as well (exponential buckets, schema 3), for a Prometheus that takes 
 dashboards and alerts ask for the classic buckets. Counters end in `_total`, gauges never; seconds and bytes. No label
 carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
 `--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, those with waiting claims first,
-then the fullest; `metal3_ipam_pools_omitted` counts the others. A standby shows the same pools as the leader, so count
-each once: `sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved =
-capacity; values are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of
-the Prometheus operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
+then the fullest, and last those that do not exist but are named by claims; `metal3_ipam_pools_omitted` counts the
+others. A standby shows the same pools as the leader, so count each once:
+`sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values
+are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of the Prometheus
+operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

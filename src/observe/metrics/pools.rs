@@ -19,7 +19,7 @@ pub enum PoolMetrics {
     /// Every pool, as long as there are 5,000 at most.
     #[default]
     All,
-    /// Those that need a look first: with waiting claims, then by use.
+    /// Those that need a look first: with waiting claims, then by use; names without a pool come last.
     Top(usize),
     /// None.
     Off,
@@ -141,8 +141,10 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
     if omitted > 0 {
         let need = |s: &&Snapshot| {
             let waiting: u64 = s.waiting.values().sum();
+            // A claim can name any pool: such names take no place from a pool that exists.
             // Bits of a number that is not negative sort as the number does.
-            (Reverse((waiting, used(s).to_bits())), s.key.clone())
+            let rank = (s.exists(), waiting, used(s).to_bits());
+            (Reverse(rank), s.key.clone())
         };
         shown.sort_by_cached_key(need);
         shown.truncate(limit);

@@ -262,6 +262,40 @@ fn those_that_need_a_look_are_shown_first() {
     );
 }
 
+#[test]
+fn claims_that_name_missing_pools_take_no_series_from_a_pool_that_exists() {
+    let bench = Bench::new(PoolMetrics::Top(3));
+    let ghost = |n: usize| {
+        let mut ghost = snapshot(&format!("ghost-{n}"), 0, 0);
+        ghost.uid = None;
+        ghost.ready = Err("PoolNotFound");
+        ghost.waiting.insert("PoolNotFound", 1);
+        ghost
+    };
+    let mut snapshots: Vec<_> = (0..3).map(ghost).collect();
+    snapshots.push(snapshot("full", 10, 0));
+    bench.pools(snapshots);
+    let scrape = bench.scrape();
+    let series = "metal3_ipam_pool_available_addresses{pool_namespace=\"ns\",pool=\"full\"}";
+    assert_eq!(scrape.get(series), Some(&0.0), "{scrape:#?}");
+    let waiting = |pool: &str| {
+        let reason = if pool == "full" {
+            "PoolExhausted"
+        } else {
+            "PoolNotFound"
+        };
+        scrape.contains_key(&format!(
+            "metal3_ipam_pool_waiting_claims{{pool_namespace=\"ns\",pool=\"{pool}\",reason=\"{reason}\"}}"
+        ))
+    };
+    assert_eq!(
+        ["full", "ghost-0", "ghost-1", "ghost-2"].map(waiting),
+        [true, true, true, false],
+        "what is left goes to the names without a pool"
+    );
+    assert_eq!(scrape["metal3_ipam_pools_omitted"], 1.0);
+}
+
 /// How many of very many pools are shown.
 fn bench_limit(mode: PoolMetrics) -> usize {
     let bench = Bench::new(mode);
