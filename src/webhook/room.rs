@@ -51,19 +51,26 @@ impl Room {
         }
     }
 
-    /// Waits for a place; while there is none, the oldest readers give theirs up.
+    /// Waits for a place. While there is none, the oldest reader gives its place up for this waiter; the place comes back once
+    /// that reader's task has run, so the next reader is asked only when none has come back for a while.
     pub(super) async fn enter(&self) -> Place {
         let permit = Arc::clone(&self.places).acquire_owned();
         tokio::pin!(permit);
+        let mut look = self.readers.disturbed_from();
         loop {
-            let look = sleep_until(self.readers.disturbed_from());
             tokio::select! {
                 biased;
                 permit = &mut permit => {
                     let permit = permit.expect("the semaphore is never closed");
                     return self.place(permit);
                 }
-                () = look => self.readers.oldest_gives_way(),
+                () = sleep_until(look) => {
+                    look = if self.readers.oldest_gives_way() {
+                        Instant::now() + UNDISTURBED
+                    } else {
+                        self.readers.disturbed_from()
+                    };
+                }
             }
         }
     }
@@ -101,12 +108,15 @@ impl Readers {
         oldest.unwrap_or_else(Instant::now) + UNDISTURBED
     }
 
-    fn oldest_gives_way(&self) {
+    /// Whether there was a reader who has had its time; it gives way.
+    fn oldest_gives_way(&self) -> bool {
         let mut readers = self.lock();
         let oldest = readers.first_entry();
-        if let Some(oldest) = oldest.filter(|oldest| oldest.get().since.elapsed() >= UNDISTURBED) {
+        let oldest = oldest.filter(|oldest| oldest.get().since.elapsed() >= UNDISTURBED);
+        oldest.is_some_and(|oldest| {
             oldest.remove().gives_way.cancel();
-        }
+            true
+        })
     }
 }
 
@@ -127,5 +137,68 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         self.is_complete();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use futures::future::join_all;
+    use tokio::time::{advance, sleep};
+
+    use super::*;
+
+    const PLACES: usize = 8;
+
+    /// A room whose places are all taken by readers that have had their time.
+    async fn full() -> (Room, Vec<Place>) {
+        let room = Room::of(PLACES);
+        let readers = join_all((0..PLACES).map(|_| room.enter())).await;
+        advance(UNDISTURBED + Duration::from_millis(100)).await;
+        (room, readers)
+    }
+
+    fn given_way(readers: &[Place]) -> Vec<bool> {
+        let gives_way = |place: &Place| place.gives_way.is_cancelled();
+        readers.iter().map(gives_way).collect()
+    }
+
+    /// So many, the oldest ones.
+    fn oldest(n: usize) -> Vec<bool> {
+        (0..PLACES).map(|place| place < n).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_reader_gives_way_for_one_waiter() {
+        let (room, mut readers) = full().await;
+        let mut newcomer = Box::pin(room.enter());
+        assert!((&mut newcomer).now_or_never().is_none());
+        assert_eq!(given_way(&readers), oldest(1));
+        // Its task has not run yet.
+        tokio::select! {
+            _ = &mut newcomer => panic!("no place is free"),
+            () = sleep(UNDISTURBED / 2) => {}
+        }
+        assert_eq!(given_way(&readers), oldest(1));
+        tokio::select! {
+            _ = &mut newcomer => panic!("no place is free"),
+            () = sleep(UNDISTURBED) => {}
+        }
+        assert_eq!(given_way(&readers), oldest(2), "nothing came back");
+        drop(readers.remove(0));
+        newcomer.await;
+        assert_eq!(given_way(&readers), &oldest(2)[1..]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn every_waiter_has_a_reader_of_its_own_give_way() {
+        let (room, readers) = full().await;
+        let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(room.enter())).collect();
+        for waiter in &mut waiters {
+            assert!(waiter.now_or_never().is_none());
+        }
+        assert_eq!(given_way(&readers), oldest(3));
+        drop(readers);
+        join_all(waiters).await;
     }
 }
