@@ -121,7 +121,7 @@ async fn talk(shared: Arc<Shared>, stream: Stream, guest: Guest) {
 
 impl Shared {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Whole<Bytes>> {
-        // Other paths are no series: anyone can make them up.
+        // Other paths are no series: anyone can make them up. A client that gives up has this future dropped, which counts too.
         let hook = Hook::at(request.uri().path());
         let reviewed = hook.map(|hook| self.metrics.review_begins(hook.path));
         let response = self.respond(request).await;

@@ -74,7 +74,8 @@ pub(super) struct Vectors {
 #[derive(Debug)]
 pub struct InFlight(IntGauge);
 
-/// A request to the webhook server; the gauge falls when it is dropped.
+/// A request to the webhook server. It is counted when it is dropped: with its status, or with none where nobody waited for the
+/// answer any more (the API server's timeout passed, it reset the stream, or the connection was lost).
 #[derive(Debug)]
 pub struct Reviewed {
     begun: Instant,
@@ -83,6 +84,7 @@ pub struct Reviewed {
     natives: Natives,
     answers: IntCounterVec,
     path: &'static str,
+    code: Option<u16>,
 }
 
 /// What was wrong with the Secret of the webhook's own certificate.
@@ -155,7 +157,7 @@ impl Metrics {
 
     /// The webhook server serves this path: its series begin.
     pub fn serves_webhook(&self, path: &'static str) {
-        for code in ["200", "400", "500"] {
+        for code in ["200", "400", "500", "none"] {
             self.reviews.with_label_values(&[path, code]);
         }
         self.review_seconds.with_label_values(&[path]);
@@ -173,6 +175,7 @@ impl Metrics {
             natives: self.natives.clone(),
             answers: self.reviews.clone(),
             path,
+            code: None,
         }
     }
 
@@ -298,19 +301,21 @@ impl fmt::Debug for Metrics {
 
 impl Reviewed {
     /// It is answered with this HTTP status.
-    pub fn answered(&self, code: u16) {
-        let code = code.to_string();
-        self.answers.with_label_values(&[self.path, &*code]).inc();
-        let took = self.begun.elapsed().as_secs_f64();
-        self.seconds.observe(took);
-        self.natives
-            .observe(REVIEW_SECONDS, &[("webhook", self.path)], took);
+    pub fn answered(mut self, code: u16) {
+        self.code = Some(code);
     }
 }
 
 impl Drop for Reviewed {
     fn drop(&mut self) {
         self.in_flight.dec();
+        with_code(self.code, |code| {
+            self.answers.with_label_values(&[self.path, code]).inc();
+        });
+        let took = self.begun.elapsed().as_secs_f64();
+        self.seconds.observe(took);
+        self.natives
+            .observe(REVIEW_SECONDS, &[("webhook", self.path)], took);
     }
 }
 

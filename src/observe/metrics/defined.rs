@@ -196,12 +196,12 @@ impl Metrics {
             ),
             reviews: counter(
                 "controller_runtime_webhook_requests_total",
-                "Requests to the webhook server, by path and HTTP status; a refusal is an answer with status 200.",
+                "Requests to the webhook server, by path and HTTP status; a refusal is an answer with status 200, and none is a request that the API server gave up before its answer.",
                 &["webhook", "code"],
             ),
             review_seconds: histogram(
                 REVIEW_SECONDS,
-                "Time from the head of a request to the webhook server to its answer, in seconds.",
+                "Time from the head of a request to the webhook server to its answer, or until the API server gave it up, in seconds.",
                 &["webhook"],
                 &REQUEST,
             ),

@@ -2,6 +2,7 @@
 
 use super::harness::{CLAIM, POOL, Running, claim, of_claim, of_pool, pool, post};
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -224,26 +225,72 @@ async fn requests_are_counted_by_path_and_status_and_other_paths_make_no_series(
     }
     server.send(post(POOL, "garbage")).await;
     server.send(post("/made-up", good.to_string())).await;
-    let registry = prometheus::Registry::new();
-    metrics::register(
-        &registry,
-        &server.metrics,
-        Box::new(Sight::default),
-        PoolMetrics::Off,
-    )
-    .unwrap();
-    let text = String::from_utf8(metrics::text(&registry).unwrap()).unwrap();
+    let text = scrape(&server);
     let name = "controller_runtime_webhook";
     for line in [
         format!("{name}_requests_total{{code=\"200\",webhook=\"{POOL}\"}} 2"),
         format!("{name}_requests_total{{code=\"400\",webhook=\"{POOL}\"}} 1"),
         format!("{name}_requests_total{{code=\"200\",webhook=\"{CLAIM}\"}} 0"),
+        format!("{name}_requests_total{{code=\"none\",webhook=\"{POOL}\"}} 0"),
         format!("{name}_latency_seconds_count{{webhook=\"{POOL}\"}} 3"),
         format!("{name}_requests_in_flight{{webhook=\"{POOL}\"}} 0"),
     ] {
         assert!(text.contains(&line), "{line}\n{text}");
     }
     assert!(!text.contains("made-up"));
+}
+
+/// What Prometheus reads of a server.
+fn scrape(server: &Running) -> String {
+    let registry = prometheus::Registry::new();
+    let look = Box::new(Sight::default);
+    metrics::register(&registry, &server.metrics, look, PoolMetrics::Off).unwrap();
+    String::from_utf8(metrics::text(&registry).unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn a_review_that_the_api_server_gives_up_is_counted_with_its_time_and_without_a_status() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    server.facts.is_stuck.store(true, Ordering::SeqCst);
+    let body = of_pool(None, &pool("10.0.0.1", "10.0.0.9")).to_string();
+    // Its stream is reset, as when the API server's timeout has passed; the connection of another one is lost.
+    let stream = TokioIo::new(server.connect().await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let reaches = async |n: usize| {
+        while server.facts.asked.lock().unwrap().len() < n {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::select! {
+        _ = sender.send_request(post(POOL, body.clone())) => panic!("it is not answered"),
+        () = reaches(1) => {}
+    }
+    let counts = async |n: usize| {
+        let name = "controller_runtime_webhook";
+        let lines = [
+            format!("{name}_requests_total{{code=\"none\",webhook=\"{POOL}\"}} {n}\n"),
+            format!("{name}_latency_seconds_count{{webhook=\"{POOL}\"}} {n}\n"),
+            format!("{name}_requests_in_flight{{webhook=\"{POOL}\"}} 0\n"),
+        ];
+        while !lines.iter().all(|line| scrape(&server).contains(line)) {
+            tokio::task::yield_now().await;
+        }
+    };
+    let patience = Duration::from_secs(20);
+    let counted = tokio::time::timeout(patience, counts(1));
+    counted.await.expect("the reset stream counts");
+    let stream = TokioIo::new(server.connect().await.unwrap());
+    let handshake = hyper::client::conn::http1::handshake(stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    let connection = tokio::spawn(connection);
+    let asked = tokio::spawn(sender.send_request(post(POOL, body)));
+    reaches(2).await;
+    connection.abort();
+    let counted = tokio::time::timeout(patience, counts(2));
+    counted.await.expect("the lost connection counts");
+    assert!(asked.await.unwrap().is_err());
 }
 
 // === certificates ===

@@ -5,6 +5,7 @@ use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::fs::symlink;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -100,11 +101,16 @@ pub(super) fn put(folder: &Path, version: usize, pair: &Pair) {
 pub(super) struct Told {
     pub(super) known: BTreeMap<Question, Answer>,
     pub(super) asked: Mutex<Vec<Question>>,
+    /// Whether no question is answered any more.
+    pub(super) is_stuck: AtomicBool,
 }
 
 impl Facts for Told {
     fn ask(&self, question: Question) -> BoxFuture<'_, Answer> {
         self.asked.lock().unwrap().push(question.clone());
+        if self.is_stuck.load(Ordering::SeqCst) {
+            return futures::future::pending().boxed();
+        }
         let answer = self.known.get(&question).cloned();
         let nothing = match question {
             Question::Holders(_) | Question::HoldersOf(..) => Answer::Holders(Vec::new()),
@@ -141,7 +147,7 @@ impl Running {
         let (addr, stop) = (webhook.addr(), CancellationToken::new());
         let facts = Arc::new(Told {
             known,
-            asked: Mutex::default(),
+            ..Told::default()
         });
         let asked: Arc<dyn Facts> = facts.clone();
         let metrics = Arc::new(Metrics::new());
