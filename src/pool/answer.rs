@@ -6,14 +6,21 @@ use std::net::IpAddr;
 
 use crate::api::{ClaimKey, ResourceVersion, Uid};
 
+use super::asked::AskedMeta;
 use super::case::Case;
-use super::input::{Freshness, Object, Outcome, Reread};
+use super::input::{Freshness, Object, Outcome, Refusal, Reread};
 use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
 use super::time::{Backoff, Failure};
 
 /// A write that puts our finalizer on a claim, after "the API server refused".
 pub(super) const ADDED: &str = "our finalizer on this claim";
+
+/// The write of a claim's status with its address, after "the API server refused".
+pub(super) const STATUS: &str = "the status of this claim with its address";
+
+/// A write of an address object, after "the API server refused".
+pub(super) const ADDRESS: &str = "a write of the address object";
 
 /// What was written to a claim.
 pub(super) enum ClaimWrite {
@@ -34,8 +41,9 @@ impl Pool {
         };
         let decided_on = decided_on.as_ref();
         match purpose {
-            Purpose::Meta(uid) => {
+            Purpose::Meta(uid, asked) => {
                 self.ippool.flight = None;
+                let outcome = self.judged(asked.as_deref(), outcome);
                 self.answered_pool(&uid, decided_on, outcome, false);
             }
             Purpose::Status(uid, sent) => {
@@ -57,20 +65,16 @@ impl Pool {
                 }
                 self.queue.mark(&key);
                 match sent {
-                    Sent::AddFinalizer(uid) => self.answered_claim(
-                        &key,
-                        &uid,
-                        decided_on,
-                        &ClaimWrite::Finalizer(ADDED),
-                        outcome,
-                    ),
-                    Sent::RemoveFinalizer(uid) => self.answered_claim(
-                        &key,
-                        &uid,
-                        decided_on,
-                        &ClaimWrite::Finalizer("to take our finalizer off this claim"),
-                        outcome,
-                    ),
+                    Sent::AddFinalizer(uid, asked) => {
+                        let write = ClaimWrite::Finalizer(ADDED);
+                        let outcome = self.judged(asked.as_deref(), outcome);
+                        self.answered_claim(&key, &uid, decided_on, &write, outcome);
+                    }
+                    Sent::RemoveFinalizer(uid, asked) => {
+                        let write = ClaimWrite::Finalizer("to take our finalizer off this claim");
+                        let outcome = self.judged(asked.as_deref(), outcome);
+                        self.answered_claim(&key, &uid, decided_on, &write, outcome);
+                    }
                     Sent::Status(uid, addr, status) => {
                         let stored = match &outcome {
                             Outcome::Stored(Object::Claim { claim, .. }, _) => Some(&**claim),
@@ -91,10 +95,28 @@ impl Pool {
                     }
                     Sent::Create => self.answered_create(&key, outcome),
                     Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
-                    Sent::Address(object, uid) => {
+                    Sent::Address(object, uid, asked) => {
+                        let outcome = self.judged(asked.as_deref(), outcome);
                         self.answered_address(&key, (&object, &uid), decided_on, outcome);
                     }
                     Sent::Confirm => self.answered_confirm(&key, outcome),
+                }
+            }
+        }
+    }
+
+    /// A write that was undone as it was stored counts as refused.
+    fn judged(&mut self, asked: Option<&AskedMeta>, outcome: Outcome) -> Outcome {
+        let Outcome::Stored(object, freshness) = outcome else {
+            return outcome;
+        };
+        match asked.and_then(|asked| asked.undone_in(object.meta())) {
+            None => Outcome::Stored(object, freshness),
+            Some(message) => {
+                self.take_in(object, freshness);
+                Outcome::Refused {
+                    refusal: Refusal::Other,
+                    message,
                 }
             }
         }
@@ -190,13 +212,10 @@ impl Pool {
                 }
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
-            Outcome::Refused { message, .. } => {
+            Outcome::Refused { message, .. } if status => {
                 self.pool_failed(status, Failure::Refused, &message);
-                if !status {
-                    self.ippool.refusal = Some(message.chars().take(1024).collect());
-                    self.ippool.status.mark();
-                }
             }
+            Outcome::Refused { message, .. } => self.pool_refused(&message),
             Outcome::NotSent { retry_after } => {
                 self.pool_failed(status, Failure::NotSent(retry_after), "it was not sent");
             }
@@ -208,6 +227,13 @@ impl Pool {
                 self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
             }
         }
+    }
+
+    /// A write of the pool's metadata was refused, or undone as it was stored.
+    fn pool_refused(&mut self, message: &str) {
+        self.pool_failed(false, Failure::Refused, message);
+        self.ippool.refusal = Some(message.chars().take(1024).collect());
+        self.ippool.status.mark();
     }
 
     fn pool_backoff(&mut self, status: bool) -> &mut Backoff {
@@ -249,7 +275,7 @@ impl Pool {
                     }
                 }
                 Some(known) if known.uid == facts.uid => {
-                    self.ippool.backoff.reset();
+                    // The write that follows decides whether the backoff ends.
                     self.ippool.checked = Some(facts.uid);
                 }
                 Some(_) | None => self.pool_failed(false, Failure::Lost, "the watch lags behind"),

@@ -4,6 +4,7 @@ use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
+use super::answer::ADDRESS;
 use super::case::AttemptState;
 use super::input::{Freshness, Object, Outcome, Refusal, Reread, Scope};
 use super::machine::Pool;
@@ -200,7 +201,7 @@ impl Pool {
             Outcome::Refused { message, .. } => {
                 self.spare(object, uid);
                 self.failed(key, Failure::Refused, what, &message);
-                self.refused_write(key, "a write of the address object", &message);
+                self.refused_write(key, ADDRESS, &message);
             }
             Outcome::NotSent { retry_after } => {
                 self.spare(object, uid);

@@ -2,11 +2,12 @@
 
 use crate::api::{Claim, ClaimKey, ReferenceFault, ResourceVersion, Uid};
 
-use super::answer::{ADDED, ClaimWrite};
+use super::answer::{ADDED, ClaimWrite, STATUS};
 use super::case::{Case, Refused};
 use super::dropped::ClaimFields;
 use super::input::{Freshness, Object, Outcome, Reread, Scope};
 use super::machine::Pool;
+use super::reason::Reason;
 use super::request::{ClaimStatus, Decision};
 use super::time::Failure;
 
@@ -64,7 +65,47 @@ impl Pool {
         }
     }
 
+    /// The status with the claim's address was refused, or has failed often. A condition would be refused too, so only an Event
+    /// says so.
+    fn refused_status(&mut self, key: &ClaimKey, message: &str, definite: bool) {
+        let said = |pool: &Self| {
+            let refusal = pool.cases.get(key)?.work().refusal.as_deref()?;
+            Some(refusal.words())
+        };
+        let before = said(self);
+        if definite {
+            self.refused_write(key, STATUS, message);
+        } else {
+            self.failed_write(key, STATUS, message);
+        }
+        let now = said(self);
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        let uid = case.claim.as_deref().map(|claim| claim.uid.clone());
+        if let Some(refused) = case
+            .some_work()
+            .and_then(|work| work.refusal.as_deref_mut())
+        {
+            refused.explained = true;
+        }
+        if let (Some(message), Some(uid)) = (now.filter(|now| Some(now) != before.as_ref()), uid) {
+            self.decided(Decision::Waiting {
+                claim: key.clone(),
+                uid,
+                reason: Reason::AllocationFailed.text(),
+                message,
+            });
+        }
+    }
+
     fn note_refusal(&mut self, key: &ClaimKey, what: &'static str, message: &str, definite: bool) {
+        // Each try may take another name: the same refusal is to read the same, so that it is written once.
+        let name = self.attempt_name(key).map(|name| name.name);
+        let message = name.map_or_else(
+            || message.to_owned(),
+            |name| message.replace(&*name, "(its name)"),
+        );
         if let Some(case) = self.cases.get_mut(key) {
             case.work_mut().refusal = Some(Box::new(Refused {
                 what,
@@ -118,12 +159,16 @@ impl Pool {
             }
             Outcome::Refused { message, .. } => {
                 self.failed(key, Failure::Refused, what, &message);
-                if let ClaimWrite::Finalizer(what) = *write {
-                    self.refused_write(key, what, &message);
-                    if self.doubt(key).is_none() {
-                        // Nothing was created: another claim may have the address meanwhile (A12).
-                        self.drop_attempt(key);
+                match *write {
+                    ClaimWrite::Finalizer(what) => {
+                        self.refused_write(key, what, &message);
+                        if self.doubt(key).is_none() {
+                            // Nothing was created: another claim may have the address meanwhile (A12).
+                            self.drop_attempt(key);
+                        }
                     }
+                    ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, true),
+                    ClaimWrite::Status(None) => {}
                 }
             }
             Outcome::NotSent { retry_after } => {
@@ -131,8 +176,10 @@ impl Pool {
             }
             Outcome::Unknown { message } => {
                 self.failed(key, Failure::Lost, what, &message);
-                if let ClaimWrite::Finalizer(what @ ADDED) = *write {
-                    self.failed_write(key, what, &message);
+                match *write {
+                    ClaimWrite::Finalizer(what @ ADDED) => self.failed_write(key, what, &message),
+                    ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, false),
+                    ClaimWrite::Finalizer(_) | ClaimWrite::Status(None) => {}
                 }
             }
             Outcome::Conflict(Reread::Unread | Reread::Found(..))

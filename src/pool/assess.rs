@@ -159,6 +159,9 @@ impl Pool {
     pub(super) fn fault(fault: ReferenceFault) -> Waiting {
         let what = match fault {
             ReferenceFault::NoName => "spec.pool.name is empty; name a pool",
+            ReferenceFault::BadName => {
+                "spec.pool.name is no name that a pool can have; name a pool"
+            }
             ReferenceFault::OtherNamespace => {
                 "spec.pool.namespace is another namespace; a claim can ask a pool of its own namespace only"
             }

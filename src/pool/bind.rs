@@ -9,7 +9,7 @@ use super::case::Case;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
 use super::reason::{Reason, Until, Waiting};
-use super::record::{AddressRecord, ClaimRecord};
+use super::record::{AddressRecord, ClaimRecord, Course};
 use super::space::Holder;
 
 /// What an object that names a claim is to it.
@@ -143,9 +143,11 @@ impl Pool {
         })
     }
 
-    /// Whether an object that names the claim is on its way out, and no status shows it.
+    /// Whether an object that names the claim is of an earlier claim whose end was seen, or was released, and no status shows
+    /// it. One that others delete stays the claim's (A4).
     fn is_left_over(&self, name: &AddressKey, object: &AddressRecord) -> bool {
-        (object.delete_sent || object.deleting) && !self.is_published(name, object)
+        let released = object.delete_sent || object.course == Course::Goes;
+        released && !self.is_published(name, object)
     }
 
     pub(super) fn assess_living(

@@ -34,6 +34,8 @@ pub(super) struct Work {
     pub(super) attempt: Option<Box<Attempt>>,
     /// What to put back when its published object has vanished (R4).
     pub(super) vanished: Option<Box<Vanished>>,
+    /// Name of the published object that this process has seen, when its pool went after it: it is no forgery.
+    pub(super) outlived: Option<Arc<str>>,
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
     /// The claim's version that a write of its status was decided on of which nobody knows whether it was carried out.
@@ -59,6 +61,7 @@ impl Work {
     const NONE: Self = Self {
         attempt: None,
         vanished: None,
+        outlived: None,
         showing: None,
         doubt: None,
         flight: None,
@@ -75,6 +78,7 @@ impl Work {
         let Self {
             attempt,
             vanished,
+            outlived,
             showing,
             doubt,
             flight,
@@ -88,6 +92,7 @@ impl Work {
         } = self;
         attempt.is_none()
             && vanished.is_none()
+            && outlived.is_none()
             && showing.is_none()
             && doubt.is_none()
             && flight.is_none()

@@ -196,7 +196,11 @@ impl Pool {
         status.conditions = self.conditions_with(claim, false, reason, message);
         let moved = waiting.reason == Reason::AddressMissing;
         let shows = claim.published.is_some() || claim.ip_address.is_some();
-        if shows && !moved && self.returning(key, case).is_none() {
+        if shows
+            && !moved
+            && !self.outlives_pool(case, claim)
+            && self.returning(key, case).is_none()
+        {
             // U3: what it shows is none of its own.
             status.published = claim.published.is_some().then_some(None);
             status.ip_address = claim.ip_address.is_some().then_some(None);

@@ -13,6 +13,7 @@ use crate::api::names::{
 };
 use crate::api::{Kind, PoolObject, ResourceVersion, Uid};
 
+use super::asked::AskedMeta;
 use super::case::{AttemptState, Case};
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
@@ -91,14 +92,16 @@ impl PoolRecord {
         self.moving && !self.has_finalizer()
     }
 
-    /// The Cluster that the pool belonged to before `clusterName` was taken out of its spec (P2). The two labels together are a
-    /// controller's writing; a cluster-name label alone is a user's, and so are owner references beside it.
+    /// The Cluster that the pool belonged to before `clusterName` was taken out of its spec, or names another (P2). The two
+    /// labels together are a controller's writing; a cluster-name label alone is a user's, and so are owner references beside
+    /// it.
     fn left_cluster(&self) -> Option<&str> {
         let provider = self.labels.get(PROVIDER_LABEL).map(String::as_str);
-        if self.terms.cluster.is_some() || self.spec.is_err() || provider != Some(PROVIDER_NAME) {
+        if self.spec.is_err() || provider != Some(PROVIDER_NAME) {
             return None;
         }
-        self.labels.get(CLUSTER_NAME_LABEL).map(String::as_str)
+        let before = self.labels.get(CLUSTER_NAME_LABEL).map(String::as_str);
+        before.filter(|before| self.terms.cluster.as_deref() != Some(before))
     }
 }
 
@@ -183,10 +186,12 @@ impl Pool {
         }
         self.ippool.record = None;
         self.ippool.checked = None;
-        // What was to be put back (R4) is of the pool that is gone.
+        // What was to be put back (R4) is of the pool that is gone; a pool of its name gives the claim its address again (A2).
         for case in self.cases.values_mut() {
-            if let Some(work) = case.some_work() {
-                work.vanished = None;
+            if let Some(work) = case.some_work()
+                && let Some(vanished) = work.vanished.take()
+            {
+                work.outlived = Some(vanished.name);
             }
         }
         self.space.rebuild(&Terms::default());
@@ -285,7 +290,8 @@ impl Pool {
                 entries: pool.entries(),
             };
             let uid = pool.uid.clone();
-            self.send_for_pool(Purpose::Meta(uid), request);
+            let asked = AskedMeta::of(&request);
+            self.send_for_pool(Purpose::Meta(uid, asked), request);
             return true;
         }
         let (left, entries) = (pool.left_cluster(), pool.entries());
@@ -314,10 +320,16 @@ impl Pool {
             });
         }
         let possible = |_: &Arc<str>| !pool.terms.is_cluster_impossible;
-        if let Some(name) = pool.terms.cluster.clone().filter(possible) {
-            let Some(cluster) = self.cluster(&name).filter(|c| !c.deleting) else {
-                return false;
-            };
+        let cluster = pool.terms.cluster.clone().filter(possible);
+        let present = |name: Arc<str>| {
+            let cluster = self.cluster(&name).filter(|c| !c.deleting)?;
+            Some((name, cluster))
+        };
+        if cluster.is_some() && left.is_none() && cluster.clone().and_then(present).is_none() {
+            return false;
+        }
+        // The one that it has left goes at once, whether the other is there or not.
+        if let Some((name, cluster)) = cluster.and_then(present) {
             if self.ippool.checked.as_ref() != Some(&cluster.uid) {
                 let purpose = Purpose::Cluster(name.clone());
                 self.send_for_pool(purpose, Request::ReadCluster { name });
@@ -346,7 +358,8 @@ impl Pool {
             owner_references,
             entries,
         };
-        self.send_for_pool(Purpose::Meta(uid), request);
+        let asked = AskedMeta::of(&request);
+        self.send_for_pool(Purpose::Meta(uid, asked), request);
         true
     }
 

@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, ResourceVersion, Uid};
 
+use super::asked::AskedMeta;
 use super::case::Case;
 use super::config::Config;
 use super::counts::Counts;
@@ -36,8 +37,8 @@ const CLOCK_SET: SignedDuration = SignedDuration::from_millis(400);
 /// What a request in flight was for.
 #[derive(Debug, Clone)]
 pub(super) enum Purpose {
-    /// Metadata of the pool of this UID.
-    Meta(Uid),
+    /// Metadata of the pool of this UID, and what was written.
+    Meta(Uid, Option<Box<AskedMeta>>),
     /// Status of the pool of this UID, and what was written.
     Status(Uid, Box<Map<String, Value>>),
     /// A Cluster, before it becomes the pool's owner.
@@ -50,17 +51,17 @@ pub(super) enum Purpose {
 #[derive(Debug, Clone)]
 pub(super) enum Sent {
     /// Our finalizer on the claim of this UID.
-    AddFinalizer(Uid),
+    AddFinalizer(Uid, Option<Box<AskedMeta>>),
     /// Our finalizer off it.
-    RemoveFinalizer(Uid),
+    RemoveFinalizer(Uid, Option<Box<AskedMeta>>),
     /// Status of the claim of this UID; with its address when that is what was written.
     Status(Uid, Option<IpAddr>, Box<ClaimStatus>),
     /// Create of the address object.
     Create,
     /// Read of the object that has the name.
     ReadName(AddressKey),
-    /// DELETE or metadata of an address object.
-    Address(AddressKey, Uid),
+    /// DELETE or metadata of an address object, and what was written.
+    Address(AddressKey, Uid, Option<Box<AskedMeta>>),
     /// Read of the claim.
     Confirm,
 }

@@ -23,6 +23,7 @@
 mod answer;
 mod answer_address;
 mod answer_claim;
+mod asked;
 mod assess;
 mod attempt;
 mod bind;

@@ -3,6 +3,7 @@
 use crate::api::names::{address_name, is_object_name};
 use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
+use super::asked::AskedMeta;
 use super::case::{AttemptState, Case};
 use super::machine::{Pool, Purpose, Sent};
 use super::next::Step;
@@ -106,10 +107,11 @@ impl Pool {
                 claim.finalizers.without(ours)
             },
         };
+        let asked = AskedMeta::of(&request);
         let sent = if on {
-            Sent::AddFinalizer(claim.uid.clone())
+            Sent::AddFinalizer(claim.uid.clone(), asked)
         } else {
-            Sent::RemoveFinalizer(claim.uid.clone())
+            Sent::RemoveFinalizer(claim.uid.clone(), asked)
         };
         self.send(Purpose::Case(key.clone(), sent), request);
     }
@@ -154,8 +156,9 @@ impl Pool {
         let Some(record) = self.addresses.get(object) else {
             return;
         };
-        let sent = Sent::Address(object.clone(), record.uid.clone());
         let request = request(record.version.clone(), record);
+        let asked = AskedMeta::of(&request);
+        let sent = Sent::Address(object.clone(), record.uid.clone(), asked);
         self.send(Purpose::Case(key.clone(), sent), request);
     }
 

@@ -117,11 +117,9 @@ impl Pool {
 
     /// What a pool that is being deleted waits for (R5).
     fn what_holds_it(&self) -> String {
-        let names: Vec<String> = self
-            .addresses
-            .keys()
-            .take(5)
-            .map(ToString::to_string)
+        let objects = self.addresses.iter().take(5);
+        let names: Vec<String> = objects
+            .map(|(key, record)| format!("{key} of claim {}", record.claim))
             .collect();
         let key = &self.key;
         if !names.is_empty() {
@@ -131,7 +129,7 @@ impl Pool {
                 ""
             };
             return format!(
-                "pool {key} is being deleted and waits until these are gone: {}{more}",
+                "pool {key} is being deleted and waits until these are gone: {}{more}; delete the claims, and their objects go with them",
                 names.join(", ")
             );
         }

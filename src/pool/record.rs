@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, OwnerReference, 
 use serde_json::Value;
 
 use crate::api::names::{
-    APPLYSET_LABELS, DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION,
+    DELETE_FOR_MOVE_ANNOTATION, GARBAGE_COLLECTOR_FINALIZERS, PAUSED_ANNOTATION, SET_LABELS,
 };
 use crate::api::{
     Address, Claim, ClaimKey, ClaimKind, Kind, Meta, ReferenceFault, ResourceVersion, Uid,
@@ -252,7 +252,7 @@ impl ClaimRecord {
     pub(super) fn labels(&self) -> BTreeMap<String, String> {
         let labels = self.labels.iter();
         labels
-            .filter(|(key, _)| !key.starts_with(APPLYSET_LABELS))
+            .filter(|(key, _)| !SET_LABELS.iter().any(|of_set| key.starts_with(of_set)))
             .map(|(k, v)| (String::from(&**k), String::from(&**v)))
             .collect()
     }

@@ -117,10 +117,11 @@ impl Pool {
         let due = self
             .leak_due(key, case, since)
             .filter(|_| sighted && case.claim.is_none());
-        // One that is being released is a leak until its last object is gone: the API server may refuse the release.
+        // One that is being released is a leak until its last object is gone, once the API server has refused the release.
+        let refusal = case.work().refusal.as_deref();
         let stays = sighted
             && case.claim.is_none()
-            && self.is_reported_leak(key)
+            && (self.is_reported_leak(key) || refusal.is_some())
             && self.objects(key, case).any(|(_, object)| {
                 object.is_ours_to_repair(key.kind) && !object.is_let_go(key.kind)
             });
@@ -128,8 +129,9 @@ impl Pool {
         let message = is_leak.then(|| {
             // Sorted as they are kept.
             let names: Vec<&str> = case.objects.iter().take(5).map(|name| &**name).collect();
+            let why = refusal.map_or_else(String::new, |refused| format!(": {}", refused.words()));
             format!(
-                "no {key} exists in pool {}, but {} is kept for it by our finalizer",
+                "no {key} exists in pool {}, but {} is kept for it by our finalizer{why}",
                 self.key,
                 names.join(", ")
             )

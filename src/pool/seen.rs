@@ -129,6 +129,7 @@ impl Pool {
         self.counts.claims -= 1;
         if let Some(work) = case.some_work() {
             work.vanished = None;
+            work.outlived = None;
             work.refusal = None;
             work.showing = None;
             work.doubt = None;
@@ -200,6 +201,7 @@ impl Pool {
             // It was edited and did not vanish: nothing is to be put back.
             if let Some(work) = self.cases.get_mut(&claim).and_then(Case::some_work) {
                 work.vanished.take_if(|kept| kept.name == key.name);
+                work.outlived = None;
             }
         } else {
             self.addresses.insert(key, record);
@@ -325,7 +327,7 @@ impl Pool {
             .find_map(|flight| match &flight.purpose {
                 Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
                 Purpose::Case(..)
-                | Purpose::Meta(_)
+                | Purpose::Meta(..)
                 | Purpose::Status(..)
                 | Purpose::Cluster(_) => None,
             });

@@ -234,6 +234,20 @@ impl Pool {
         (!pool.deleting && gettable).then_some(addr)
     }
 
+    /// Whether the claim shows an object that this process has seen, and the pool is going or gone: a pool of that name that
+    /// comes again gives the claim the same address (A2).
+    pub(super) fn outlives_pool(&self, case: &Case, claim: &ClaimRecord) -> bool {
+        let lives = self
+            .ippool
+            .record
+            .as_ref()
+            .is_some_and(|pool| !pool.deleting);
+        let work = case.work();
+        let vanished = work.vanished.as_deref().map(|vanished| &vanished.name);
+        let seen = vanished.or(work.outlived.as_ref());
+        !lives && seen.is_some() && seen == claim.published.as_ref()
+    }
+
     /// `clusterctl move` took the claim's object along, or is about to take the claim: nothing is made again yet (R4).
     pub(super) fn assess_moved(
         &self,

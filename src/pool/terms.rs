@@ -2,7 +2,7 @@
 //! an entry that makes no sense is left out, so that the good ones stay served (spec, section 6).
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use jiff::SignedDuration;
@@ -127,18 +127,18 @@ impl Terms {
             }
             values.push(own);
         }
+        let excluded = spec.excluded_addresses.iter();
+        let is_needed = |range: &Range| entries.iter().any(|entry| entry.range.overlaps(range));
+        let excluded = excluded
+            .filter_map(|text| exclusion(&text.0))
+            .chain(for_no_host().filter(is_needed))
+            .collect();
         let pre_allocations = spec.pre_allocations.iter();
         let grace = spec.address_reuse_grace_period_seconds.unwrap_or(0);
         Self {
             name_prefix: spec.name_prefix.as_str().into(),
             entries,
-            excluded: spec
-                .excluded_addresses
-                .iter()
-                .filter_map(|e| exclusion(&e.0))
-                // No host can have it; a pool that was stored before the rule may have it in a range.
-                .chain([Range::single(IpAddr::V4(Ipv4Addr::BROADCAST))])
-                .collect(),
+            excluded,
             gateways,
             pre_allocations: pre_allocations
                 .map(|(name, ip)| {
@@ -198,6 +198,27 @@ fn range(entry: &PoolEntry) -> Option<Range> {
         subnet,
     )
     .ok()
+    .flatten()
+}
+
+/// Addresses that no host can have. The rules keep them out of a pool, but one that was stored before them may have some in a
+/// range, and its other addresses are served all the same.
+fn for_no_host() -> impl Iterator<Item = Range> {
+    let ends = |first: IpAddr, last: IpAddr| Range::new(first, last).ok();
+    [
+        ends(
+            Ipv4Addr::new(224, 0, 0, 0).into(),
+            Ipv4Addr::new(239, 255, 255, 255).into(),
+        ),
+        ends(
+            Ipv6Addr::new(0xff00, 0, 0, 0, 0, 0, 0, 0).into(),
+            Ipv6Addr::from_bits(u128::MAX).into(),
+        ),
+        Some(Range::single(Ipv4Addr::BROADCAST.into())),
+        Some(Range::single(Ipv4Addr::UNSPECIFIED.into())),
+        Some(Range::single(Ipv6Addr::UNSPECIFIED.into())),
+    ]
+    .into_iter()
     .flatten()
 }
 

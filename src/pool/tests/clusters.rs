@@ -93,6 +93,45 @@ fn p2_a_pool_that_leaves_its_cluster_no_longer_belongs_to_it() {
 }
 
 #[test]
+fn p2_a_pool_leaves_its_cluster_at_once_for_one_that_comes_later() {
+    let mut world = World::new();
+    world.set_cluster("old", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "old", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.create_claim(M, "a");
+    world.settle();
+    for name in ["new", "no label: /"] {
+        world.edit_spec(|spec| spec.cluster_name = Some(name.into()));
+        world.settle();
+        let meta = &world.pool.as_ref().unwrap().meta;
+        assert!(meta.labels.is_empty(), "{name}: {:?}", meta.labels);
+        assert!(
+            meta.owner_references.is_empty(),
+            "the end of old would take it"
+        );
+        assert!(world.has_pool_finalizer());
+        let since = world.sent.len();
+        world.pass(60);
+        assert!(kinds(&world, since).iter().all(|kind| kind.is_empty()));
+        world.edit_spec(|spec| spec.cluster_name = Some("old".into()));
+        world.settle();
+        let meta = &world.pool.as_ref().unwrap().meta;
+        assert_eq!(meta.labels[CLUSTER_NAME_LABEL], "old");
+    }
+    world.edit_spec(|spec| spec.cluster_name = Some("new".into()));
+    world.settle();
+    world.remove_cluster("old");
+    world.set_cluster("new", false);
+    world.settle();
+    let meta = &world.pool.as_ref().unwrap().meta;
+    assert_eq!(meta.labels[CLUSTER_NAME_LABEL], "new");
+    let owners: Vec<_> = meta.owner_references.iter().map(|o| &*o.name).collect();
+    assert_eq!(owners, ["new"]);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
 fn p2_the_owner_is_named_in_the_version_that_is_served() {
     let mut world = World::new();
     world.set_cluster("cl", false);

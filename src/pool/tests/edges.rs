@@ -472,6 +472,7 @@ fn a13_labels_of_an_applyset_stay_with_the_claim() {
         world.create_claim_with(kind, "a", |claim| {
             let labels = &mut claim.meta.labels;
             labels.insert("applyset.kubernetes.io/part-of".into(), "x-v1".into());
+            labels.insert("objectset.rio.cattle.io/hash".into(), "h".into());
             labels.insert("site".into(), "north".into());
         });
         world.settle();
@@ -697,6 +698,31 @@ fn a7_the_limited_broadcast_address_is_given_to_nobody() {
             .message(C, "c")
             .starts_with("RequestedAddressOutOfRange: ")
     );
+}
+
+/// A pool that was stored before the rules: its good addresses are served, in whatever order they stand.
+#[test]
+fn a7_addresses_that_no_host_can_have_hide_no_others() {
+    let ranges = json!([
+        {"start": "239.255.255.250", "end": "240.0.0.1"},
+        {"start": "ff02::1", "end": "ff02::9"},
+        {"start": "::", "end": "::1"},
+        {"start": "10.0.0.1", "end": "10.0.0.1"},
+    ]);
+    let mut world = World::new();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "pools": ranges, "allocateReservedIPAddresses": true,
+    })));
+    let given = ["240.0.0.0", "240.0.0.1", "::1", "10.0.0.1"];
+    for (n, address) in given.into_iter().enumerate() {
+        let name = format!("c{n}");
+        world.create_claim(M, &name);
+        world.pass(1);
+        assert_eq!(world.bound(M, &name).as_deref(), Some(address));
+    }
+    world.create_claim(M, "last");
+    world.pass(15);
+    assert_eq!(world.reason(M, "last"), "PoolExhausted");
 }
 
 /// Such as where an admission webhook is down that must be asked: 500 to every write but those of a status.

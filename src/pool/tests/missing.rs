@@ -195,6 +195,62 @@ fn r4_a_pool_that_is_marked_for_a_move_gets_no_finalizer_back() {
 }
 
 #[test]
+fn a2_a_claim_gets_its_address_again_from_a_pool_that_is_made_anew() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.create_pool(small(5));
+        for name in ["free", "a", "b"] {
+            world.create_claim(kind, name);
+            world.settle();
+        }
+        world.delete_claim(kind, "free");
+        world.pass(2);
+        // As an operator takes a pool away that holds on.
+        world.delete_pool();
+        world.settle();
+        let objects: Vec<_> = world.addresses.keys().cloned().collect();
+        for object in &objects {
+            world.edit_address(object, |address| address.meta.finalizers.clear());
+            world.delete_address(object);
+        }
+        world.pass(5);
+        assert!(world.pool.is_none(), "nothing holds it any more");
+        world.pass(60);
+        let shows = |world: &World, name| world.claim(kind, name).published.clone();
+        assert_eq!(shows(&world, "a").as_deref(), Some("p-10-0-0-2"));
+        assert!(world.message(kind, "a").contains("does not exist"));
+        world.create_claim(kind, "0-younger");
+        world.create_pool(small(5));
+        world.pass(5);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.2"));
+        assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.3"));
+        assert_eq!(world.bound(kind, "0-younger").as_deref(), Some("10.0.0.1"));
+        assert_eq!(world.addresses.len(), 3);
+
+        // A pool with other ranges: what is not in them is no address of the claim any more.
+        world.delete_pool();
+        for object in &objects {
+            world.edit_address(object, |address| address.meta.finalizers.clear());
+            world.delete_address(object);
+        }
+        let last = address_key(kind, "p-10-0-0-1");
+        world.edit_address(&last, |address| address.meta.finalizers.clear());
+        world.delete_address(&last);
+        world.pass(5);
+        world.create_pool(spec(json!({
+            "namePrefix": "p", "pools": [{ "start": "10.0.0.3", "end": "10.0.0.9" }],
+        })));
+        world.pass(60);
+        assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.3"));
+        let others: Vec<_> = ["a", "0-younger"]
+            .map(|name| world.bound(kind, name))
+            .into();
+        assert!(others.contains(&Some("10.0.0.4".into())), "{others:?}");
+        assert!(others.contains(&Some("10.0.0.5".into())), "{others:?}");
+    }
+}
+
+#[test]
 fn u3_a_forged_status_is_corrected_whatever_state_the_pool_is_in() {
     let forge = |world: &mut World, kind| {
         world.create_claim_with(kind, "f", |claim| {

@@ -6,6 +6,7 @@ mod edges;
 mod found;
 mod missing;
 mod model;
+mod policies;
 mod release;
 mod requests;
 mod rules;

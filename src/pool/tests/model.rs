@@ -620,7 +620,7 @@ pub(super) fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
             .machine
             .cases
             .values()
-            .any(|case| case.work().vanished.is_some());
+            .any(|case| case.work().vanished.is_some() || case.work().outlived.is_some());
     let taken = taken || world.claims.keys().any(|key| is_forgotten(&world, key));
     world.restart();
     world.pass(3600);

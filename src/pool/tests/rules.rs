@@ -460,6 +460,25 @@ fn a2_a4_a_claim_with_an_address_keeps_it_however_its_reference_reads() {
         assert_eq!(world.bound(M, "f").as_deref(), Some("10.0.0.2"));
         assert_eq!(world.addresses[&key].address, Ok(ip("10.0.0.2")), "R4");
 
+        // One that the garbage collector deletes, and that no status shows, stays the claim's too.
+        let mut restored = World::new();
+        restored.create_claim_with(M, "f", |claim| claim.fault = Some(fault));
+        let now = restored.now;
+        restored.create_address(M, "p-10-0-0-2", "prov", "f", "10.0.0.2", |address| {
+            address
+                .meta
+                .finalizers
+                .push("ipaddress.ipam.metal3.io".into());
+            address.meta.deletion_timestamp = Some(now);
+        });
+        restored.create_pool(small(3));
+        restored.pass(2);
+        assert_eq!(
+            restored.bound(M, "f").as_deref(),
+            Some("10.0.0.2"),
+            "{fault:?}"
+        );
+
         // One without an address gets none.
         world.create_claim_with(M, "new", |claim| claim.fault = Some(fault));
         world.pass(2);

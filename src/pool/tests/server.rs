@@ -156,9 +156,31 @@ impl World {
         if let Some((refuses, words)) = self.refuses
             && refuses(request)
         {
+            let name = match request {
+                Request::CreateAddress(new) => &*new.name,
+                _ => "",
+            };
             return Outcome::Refused {
                 refusal: Refusal::Invalid,
-                message: words.into(),
+                message: words.replace("{name}", name),
+            };
+        }
+        if self.undoes.is_some_and(|undoes| undoes(request)) {
+            return match request {
+                Request::PoolMeta {
+                    resource_version, ..
+                } => self.patch_pool(resource_version, |_| {}),
+                Request::ClaimFinalizers {
+                    key,
+                    resource_version,
+                    ..
+                } => self.patch_claim(key, resource_version, |_| {}),
+                Request::AddressMeta {
+                    key,
+                    resource_version,
+                    ..
+                } => self.patch_address(key, resource_version, |_| {}),
+                _ => panic!("no write of metadata: {request:?}"),
             };
         }
         let drops = self.drops.clone();

@@ -38,7 +38,7 @@ pub(super) enum Fate {
     Terminating,
 }
 
-/// A policy of the server: which requests it refuses, and with which words.
+/// A policy of the server: which requests it refuses, and with which words; `{name}` is that of the object to be created.
 pub(super) type Policy = (fn(&Request) -> bool, &'static str);
 
 /// An event of a watch.
@@ -90,6 +90,8 @@ pub(super) struct World {
     pub(super) drops: BTreeSet<&'static str>,
     /// What the server refuses, with these words.
     pub(super) refuses: Option<Policy>,
+    /// Writes of metadata that a policy of the server undoes as they are stored.
+    pub(super) undoes: Option<fn(&Request) -> bool>,
     /// Every status that a claim had: (claim UID, object name, address).
     pub(super) published: Vec<(Uid, ClaimKey, Arc<str>)>,
 }
@@ -174,6 +176,7 @@ impl World {
             told: Vec::new(),
             drops: BTreeSet::new(),
             refuses: None,
+            undoes: None,
             published: Vec::new(),
         };
         world.step(Input::Kinds(kinds));

@@ -1,0 +1,201 @@
+//! What admission policies of others do to our writes beside refusing a finalizer (edges.rs): they undo one as it is stored,
+//! refuse the status that binds a claim, or name the object that they refuse.
+
+use serde_json::json;
+
+use super::super::{Decision, Request};
+use super::steps::{bound_world, kinds};
+use super::world::{C, M, World, address_key, claim_key, small, spec};
+
+fn claim_finalizers(request: &Request) -> bool {
+    matches!(request, Request::ClaimFinalizers { .. })
+}
+
+#[test]
+fn u1_a_finalizer_that_is_taken_away_again_is_a_refusal_and_no_loop() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.undoes = Some(claim_finalizers);
+        world.create_pool(small(3));
+        world.create_claim(kind, "a");
+        world.pass(600);
+        let tries = world.sent.iter().filter(|r| claim_finalizers(r)).count();
+        assert!((3..40).contains(&tries), "{tries} in ten minutes");
+        assert_eq!(world.reason(kind, "a"), "AllocationFailed");
+        let says = format!(
+            "the API server refused our finalizer on this claim: it stored the write without the change of the finalizer {}; a webhook or policy of the cluster undoes it, exempt this manager from it",
+            kind.claim_finalizer()
+        );
+        assert_eq!(world.message(kind, "a"), says);
+        world.undoes = None;
+        world.pass(61);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+
+        // The same as the claim goes.
+        world.undoes = Some(claim_finalizers);
+        world.delete_claim(kind, "a");
+        let since = world.sent.len();
+        world.pass(600);
+        let tries = kinds(&world, since);
+        let tries = tries.iter().filter(|kind| **kind == "claim off").count();
+        assert!((3..40).contains(&tries), "{tries} in ten minutes");
+        assert!(world.message(kind, "a").contains("undoes it"));
+        world.undoes = None;
+        world.pass(61);
+        assert!(world.claims.is_empty());
+    }
+}
+
+#[test]
+fn an_address_object_whose_release_or_owners_are_undone_is_not_written_without_end() {
+    let addresses = |request: &Request| matches!(request, Request::AddressMeta { .. });
+    let object = address_key(M, "p-10-0-0-1");
+    let mut world = bound_world();
+    world.undoes = Some(addresses);
+    world.edit_address(&object, |address| {
+        address.meta.owner_references[0].uid = "of-a-restore".into();
+    });
+    world.pass(600);
+    let tries = world.sent.iter().filter(|r| addresses(r)).count();
+    assert!((3..40).contains(&tries), "{tries} in ten minutes");
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    world.undoes = None;
+    world.pass(61);
+    let uid = world.claim(M, "a").meta.uid.to_string();
+    assert_eq!(world.addresses[&object].meta.owner_references[0].uid, uid);
+
+    world.undoes = Some(addresses);
+    world.delete_claim(M, "a");
+    let since = world.sent.len();
+    world.pass(600);
+    let tries = kinds(&world, since)
+        .iter()
+        .filter(|kind| **kind == "address")
+        .count();
+    assert!((3..40).contains(&tries), "{tries} in ten minutes");
+    let message = world.message(M, "a");
+    assert!(message.contains("ipaddress.ipam.metal3.io"), "{message}");
+    world.undoes = None;
+    world.pass(61);
+    assert!(world.claims.is_empty() && world.addresses.is_empty());
+}
+
+#[test]
+fn a_pool_whose_metadata_is_undone_says_so_and_is_not_written_without_end() {
+    let pools = |request: &Request| matches!(request, Request::PoolMeta { .. });
+    let mut world = World::new();
+    world.undoes = Some(pools);
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.create_claim(M, "a");
+    world.pass(600);
+    let tries = world.sent.iter().filter(|r| pools(r)).count();
+    assert!((3..40).contains(&tries), "{tries} in ten minutes");
+    let message = world.message(M, "a");
+    assert!(
+        message.contains("the finalizer ippool.ipam.metal3.io"),
+        "{message}"
+    );
+    world.undoes = None;
+    world.pass(61);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+#[test]
+fn u1_a_status_that_is_refused_is_told_once_and_counted() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.refuses = Some((
+            |request| matches!(request, Request::ClaimStatus { .. }),
+            "statuses are frozen",
+        ));
+        world.create_pool(small(3));
+        world.create_claim(kind, "a");
+        world.pass(600);
+        let told = |world: &World| -> Vec<String> {
+            let told = world.told.iter();
+            let told = told.filter_map(|decision| match decision {
+                Decision::Waiting {
+                    reason, message, ..
+                } => Some(format!("{reason}: {message}")),
+                _ => None,
+            });
+            told.collect()
+        };
+        let says = "AllocationFailed: the API server refused the status of this claim with its address: statuses are frozen";
+        assert_eq!(told(&world), [says]);
+        let tries = world
+            .sent
+            .iter()
+            .filter(|r| matches!(r, Request::ClaimStatus { .. }))
+            .count();
+        assert!((3..40).contains(&tries), "{tries} in ten minutes");
+        assert_eq!(world.machine.snapshot().waiting["AllocationFailed"], 1);
+        assert_eq!(world.addresses.len(), 1, "the address stays held");
+        world.refuses = None;
+        world.pass(61);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        assert_eq!(
+            world.machine.snapshot().waiting.get("AllocationFailed"),
+            None
+        );
+    }
+}
+
+#[test]
+fn u1_a_refused_create_is_said_once_whatever_address_is_tried() {
+    let mut world = World::new();
+    world.refuses = Some((
+        |request| matches!(request, Request::CreateAddress(_)),
+        "ipaddresses \"{name}\" is forbidden: exceeded quota",
+    ));
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "allocationStrategy": "random",
+        "pools": [{ "start": "10.0.0.1", "end": "10.0.0.250" }],
+    })));
+    world.create_claim(M, "a");
+    world.pass(60);
+    let statuses = |world: &World| {
+        let statuses = world.sent.iter();
+        statuses
+            .filter(|r| matches!(r, Request::ClaimStatus { .. }))
+            .count()
+    };
+    let before = statuses(&world);
+    let says = "the API server refused the address object: ipaddresses \"(its name)\" is forbidden: exceeded quota";
+    assert_eq!(world.message(M, "a"), says);
+    world.pass(3600);
+    assert_eq!(statuses(&world), before);
+    let tried = world.sent.iter().filter_map(|request| match request {
+        Request::CreateAddress(new) => Some(new.address),
+        _ => None,
+    });
+    let tried: std::collections::BTreeSet<_> = tried.collect();
+    assert!(tried.len() > 5, "other addresses are tried: {tried:?}");
+}
+
+#[test]
+fn an_object_whose_claim_was_taken_away_and_whose_delete_is_refused_is_reported() {
+    let mut world = bound_world();
+    world.refuses = Some((
+        |request| matches!(request, Request::DeleteAddress { .. }),
+        "address objects are protected",
+    ));
+    let key = claim_key(M, "a");
+    world.edit_claim(&key, |claim| claim.meta.finalizers.clear());
+    world.delete_claim(M, "a");
+    world.pass(120);
+    assert!(world.claims.is_empty());
+    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    let (_, message) = world.machine.problems().next().unwrap();
+    assert!(
+        message.ends_with("address objects are protected"),
+        "{message}"
+    );
+    world.refuses = None;
+    world.pass(61);
+    assert!(world.addresses.is_empty());
+    assert!(world.machine.snapshot().problems.is_empty());
+}
