@@ -92,6 +92,12 @@ pub struct Keeper {
     troubles: BTreeMap<&'static str, String>,
 }
 
+/// What a look at a configuration came to.
+struct Tended {
+    /// Webhooks at our paths that do not lead to us, and what to do about them.
+    elsewhere: Option<String>,
+}
+
 /// What this replica saw in the Secret when it looked last.
 struct Known {
     content: Content,
@@ -183,10 +189,21 @@ impl Keeper {
             .tend::<MutatingWebhookConfiguration>(&self.own.mutating, &bundle)
             .await;
         let both = [
-            self.noted("validating", validating).is_some(),
-            self.noted("mutating", mutating).is_some(),
+            self.noted("validating", validating),
+            self.noted("mutating", mutating),
         ];
-        if both != [true, true] {
+        let [validating, mutating] = &both;
+        // What leads elsewhere does not trust us, whatever it says: no exchange waits for it.
+        for (what, tended) in [
+            ("validating, leading elsewhere", validating),
+            ("mutating, leading elsewhere", mutating),
+        ] {
+            if let Some(tended) = tended {
+                let elsewhere = tended.elsewhere.clone();
+                self.noted(what, elsewhere.map_or(Ok(()), Err));
+            }
+        }
+        if both.iter().any(Option::is_none) {
             self.trusted = None;
         } else if self.trusted.as_ref().is_none_or(|(of, _)| *of != bundle) {
             self.trusted = Some((bundle, Instant::now()));
@@ -347,7 +364,7 @@ impl Keeper {
             other => done(&reading, other)?,
         };
         let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
-        Ok(bundle::authorities(&found))
+        Ok(bundle::authorities(&found, &self.own.names))
     }
 
     /// What was good last and still is, else something new.
@@ -394,7 +411,7 @@ impl Keeper {
     }
 
     /// Has the webhooks of a configuration that lead here trust this bundle. One that does not exist needs nothing.
-    async fn tend<K>(&self, name: &str, bundle: &str) -> Result<(), String>
+    async fn tend<K>(&self, name: &str, bundle: &str) -> Result<Tended, String>
     where
         K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
             + Clone
@@ -410,16 +427,26 @@ impl Keeper {
             Ok(Err(kube::Error::Api(status))) if status.code == 404 => None,
             other => done(&reading, other)?,
         };
-        let Some(found) = found else { return Ok(()) };
         let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
-        if bundle::is_kept_by_others(&found) {
+        let names = &self.own.names;
+        if bundle::is_kept_by_others(&found, names) {
             return Err(format!(
                 "{kind} {name} has an annotation by which cert-manager keeps its caBundle; remove it, or \
                  --webhook-self-signed"
             ));
         }
-        let Some(patch) = bundle::patch(&found, bundle) else {
-            return Ok(());
+        let elsewhere = bundle::elsewhere(&found, names);
+        let elsewhere = (!elsewhere.is_empty()).then(|| {
+            format!(
+                "webhooks of {kind} {name} do not lead to this manager, whose names are {}, so their caBundle is left alone: \
+                 {}; correct their clientConfig or --webhook-service, or give this manager a configuration of its own \
+                 (--webhook-validating, --webhook-mutating)",
+                names.join(" and "),
+                elsewhere.join(", "),
+            )
+        });
+        let Some(patch) = bundle::patch(&found, names, bundle) else {
+            return Ok(Tended { elsewhere });
         };
         let how = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
@@ -432,7 +459,7 @@ impl Keeper {
         )
         .await?;
         info!("caBundle of {kind} {name} is that of the webhook's certificate");
-        Ok(())
+        Ok(Tended { elsewhere })
     }
 }
 
@@ -476,3 +503,6 @@ fn done<T>(
         )),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeSet;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::authority::{Content, Exchange, Step, verify};
-use super::bundle::{authorities, is_kept_by_others, patch};
+use super::bundle::{authorities, elsewhere, is_kept_by_others, patch};
 use super::origin::{Evidence, Origin};
 
 fn names() -> Vec<String> {
@@ -191,8 +193,10 @@ fn what_is_written_is_read_and_what_is_spoiled_is_not() {
 
 #[test]
 fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
+    let names = &names();
     let service = |path: &str, bundle: Option<&str>| {
-        let mut client = json!({"service": {"name": "s", "namespace": "n", "path": path}});
+        let mut client =
+            json!({"service": {"name": "webhook-service", "namespace": "system", "path": path}});
         if let Some(bundle) = bundle {
             client["caBundle"] = json!(bundle);
         }
@@ -210,7 +214,7 @@ fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
         service(ours, Some("Q0E=")),
     ]});
     let untouched = configuration.clone();
-    let made = patch(&configuration, "CA").unwrap();
+    let made = patch(&configuration, names, "CA").unwrap();
     json_patch::patch(&mut configuration, &made).unwrap();
     let bundles: Vec<_> = configuration["webhooks"]
         .as_array()
@@ -219,14 +223,17 @@ fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
         .map(|w| w["clientConfig"]["caBundle"].clone())
         .collect();
     assert_eq!(bundles, ["b3RoZXI=", "Q0E=", "Q0E=", "Q0E="]);
-    assert!(patch(&configuration, "CA").is_none());
-    assert_eq!(authorities(&configuration), [""; 0], "no PEM");
-    let ours_now = Content::new(&names(), start()).unwrap();
-    let trusting = patch(&configuration, &ours_now.bundle()).unwrap();
+    assert!(patch(&configuration, names, "CA").is_none());
+    assert_eq!(authorities(&configuration, names), [""; 0], "no PEM");
+    let ours_now = Content::new(names, start()).unwrap();
+    let trusting = patch(&configuration, names, &ours_now.bundle()).unwrap();
     let mut trusted = configuration.clone();
     json_patch::patch(&mut trusted, &trusting).unwrap();
-    assert_eq!(authorities(&trusted), vec![ours_now.bundle[0].clone(); 3]);
-    assert!(patch(&json!({}), "CA").is_none());
+    assert_eq!(
+        authorities(&trusted, names),
+        vec![ours_now.bundle[0].clone(); 3]
+    );
+    assert!(patch(&json!({}), names, "CA").is_none());
 
     let mut newer = untouched;
     newer["metadata"]["resourceVersion"] = json!("8");
@@ -235,7 +242,46 @@ fn the_ca_bundle_of_our_webhooks_alone_is_patched_and_only_where_it_differs() {
         "the places are those of version 7"
     );
 
-    assert!(!is_kept_by_others(&configuration));
+    assert!(!is_kept_by_others(&configuration, names));
     configuration["metadata"]["annotations"] = json!({"cert-manager.io/inject-ca-from": "n/c"});
-    assert!(is_kept_by_others(&configuration));
+    assert!(is_kept_by_others(&configuration, names));
+}
+
+#[test]
+fn webhooks_of_another_installation_are_reported_and_neither_patched_nor_believed() {
+    let (names, path) = (names(), "/validate-ipam-metal3-io-v1alpha1-ippool");
+    let theirs = Content::new(&["webhook-service.other.svc".to_owned()], start()).unwrap();
+    let bundle = STANDARD.encode(theirs.bundle());
+    let webhook = |name: &str, mut client: Value| {
+        client["caBundle"] = json!(bundle);
+        json!({"name": name, "clientConfig": client})
+    };
+    let service = |service: &str, namespace: &str| json!({"service": {"name": service, "namespace": namespace, "path": path}});
+    let other_path = json!({"service": {"name": "x", "namespace": "y", "path": "/validate-other"}});
+    let mut configuration = json!({"metadata": {
+        "annotations": {"cert-manager.io/inject-ca-from": "other/c"}, "resourceVersion": "7"},
+    "webhooks": [
+        webhook("namespace", service("webhook-service", "other")),
+        webhook("name", service("other-service", "system")),
+        webhook("url", json!({"url": format!("https://192.0.2.1:9443{path}")})),
+        webhook("path", other_path),
+    ]});
+    assert!(patch(&configuration, &names, "CA").is_none());
+    assert_eq!(authorities(&configuration, &names), [""; 0]);
+    assert!(!is_kept_by_others(&configuration, &names), "not ours");
+    assert_eq!(
+        elsewhere(&configuration, &names),
+        [
+            "namespace to webhook-service.other.svc",
+            "name to other-service.system.svc",
+            "url to 192.0.2.1",
+        ]
+    );
+
+    let ours = webhook("ours", service("webhook-service", "system"));
+    configuration["webhooks"].as_array_mut().unwrap().push(ours);
+    let patch = patch(&configuration, &names, "CA").unwrap();
+    assert_eq!(patch.0.len(), 2, "the version, and one caBundle: {patch}");
+    assert!(is_kept_by_others(&configuration, &names));
+    assert_eq!(elsewhere(&configuration, &names).len(), 3);
 }
