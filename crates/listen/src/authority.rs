@@ -101,6 +101,15 @@ pub fn server(
     Ok(Made { certificate, key })
 }
 
+/// The DNS names that a server's certificate is for; none where it cannot be read.
+pub fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
+    let certificate = webpki::EndEntityCert::try_from(certificate);
+    certificate.map_or_else(
+        |_| Vec::new(),
+        |certificate| certificate.valid_dns_names().map(str::to_owned).collect(),
+    )
+}
+
 /// Looks at a chain as a client does that trusts these authorities and knows the server by each of these hosts.
 ///
 /// # Errors

@@ -39,6 +39,14 @@ pub(super) struct Content {
     renew: Timestamp,
 }
 
+/// Why a Secret's content cannot be served.
+pub(super) struct Damage {
+    pub(super) why: String,
+    /// The content, where its authority is whole and its key signs: only the pair is at fault. It has expired, is not for our
+    /// names, or is spoiled.
+    pub(super) signs: Option<Box<Content>>,
+}
+
 /// How far an exchange of the authority is, and what of whole content is to be renewed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Renewal {
@@ -99,7 +107,8 @@ impl Content {
         secret: &Secret,
         names: &[String],
         now: Timestamp,
-    ) -> Result<(Self, Renewal), String> {
+    ) -> Result<(Self, Renewal), Damage> {
+        let of_authority = |why| Damage { why, signs: None };
         let empty = BTreeMap::new();
         let data = secret.data.as_ref().unwrap_or(&empty);
         let text = |key: &str| {
@@ -110,18 +119,26 @@ impl Content {
         };
         let renew = secret.metadata.annotations.as_ref();
         let renew = renew.and_then(|all| all.get(RENEW)?.parse().ok());
+        let [certificate, key] = ["tls.crt", "tls.key"].map(text);
+        let missing = certificate.as_ref().err().or(key.as_ref().err()).cloned();
         let content = Self {
-            bundle: split(&text("ca.crt")?),
-            key: text("ca.key")?,
+            bundle: split(&text("ca.crt").map_err(of_authority)?),
+            key: text("ca.key").map_err(of_authority)?,
             pair: Pair {
-                certificate: text("tls.crt")?.into_bytes(),
-                key: text("tls.key")?.into_bytes(),
+                certificate: certificate.unwrap_or_default().into_bytes(),
+                key: key.unwrap_or_default().into_bytes(),
             },
             // Who takes it away has the authority exchanged, in steps.
             renew: renew.unwrap_or(Timestamp::MIN),
         };
-        let standing = content.renewal(names, now)?;
-        Ok((content, standing))
+        content.signs(names, now).map_err(of_authority)?;
+        match missing.map_or_else(|| content.standing(names, now), Err) {
+            Ok(standing) => Ok((content, standing)),
+            Err(why) => Err(Damage {
+                why,
+                signs: Some(Box::new(content)),
+            }),
+        }
     }
 
     /// Writes the content into a Secret.
@@ -156,6 +173,12 @@ impl Content {
 
     /// Whether it can be served to who trusts it, and how far it is.
     pub(super) fn renewal(&self, names: &[String], now: Timestamp) -> Result<Renewal, String> {
+        self.signs(names, now)?;
+        self.standing(names, now)
+    }
+
+    /// Whether the authority is whole and its key signs.
+    pub(super) fn signs(&self, names: &[String], now: Timestamp) -> Result<(), String> {
         let [first, rest @ ..] = self.bundle.as_slice() else {
             return Err("ca.crt holds no certificate".to_owned());
         };
@@ -166,20 +189,51 @@ impl Content {
         let probe = certificate(&self.key, names, now).map_err(|e| format!("ca.key: {e}"))?;
         let of_first = std::slice::from_ref(first);
         verify(&probe, of_first, names, now)
-            .map_err(|why| format!("ca.key does not belong to ca.crt: {why}"))?;
+            .map_err(|why| format!("ca.key does not belong to ca.crt: {why}"))
+    }
+
+    /// Whether the pair can be served, and how far it is.
+    fn standing(&self, names: &[String], now: Timestamp) -> Result<Renewal, String> {
         verify(&self.pair, &self.bundle, names, now).map_err(|why| format!("tls.crt: {why}"))?;
         belong_together(&self.pair).map_err(|why| format!("tls.key: {why}"))?;
         let later = now + DAY * CERTIFICATE_LEFT;
-        let exchange = match (rest, verify(&self.pair, of_first, names, now)) {
-            ([], _) => Exchange::None,
-            ([_, ..], Ok(())) => Exchange::Signed,
-            ([_, ..], Err(_)) => Exchange::Announced,
+        let exchange = match self.bundle.as_slice() {
+            [] | [_] => Exchange::None,
+            [first, ..] => match verify(&self.pair, std::slice::from_ref(first), names, now) {
+                Ok(()) => Exchange::Signed,
+                Err(_) => Exchange::Announced,
+            },
         };
         Ok(Renewal {
             exchange,
             certificate_due: verify(&self.pair, &self.bundle, names, later).is_err(),
             authority_due: self.renew <= now,
         })
+    }
+
+    /// Names beside these for which the pair can be served: replicas with other flags or of another version serve it.
+    pub(super) fn further_names(&self, names: &[String], now: Timestamp) -> Vec<String> {
+        let own = CertificateDer::from_pem_slice(&self.pair.certificate);
+        let all = own.map_or_else(|_| Vec::new(), |own| made::names(&own));
+        let is_good = verify(&self.pair, &self.bundle, &all, now)
+            .and_then(|()| belong_together(&self.pair))
+            .is_ok();
+        let further = all.into_iter().filter(|name| !names.contains(name));
+        further.filter(|_| is_good).collect()
+    }
+
+    /// The content with a new pair, signed by its first authority for these names and those that its pair is good for. In the
+    /// minute in which that authority is only announced API servers may not trust it yet; the key of the one before is gone.
+    pub(super) fn signed_anew(
+        &self,
+        names: &[String],
+        now: Timestamp,
+    ) -> Result<Self, rcgen::Error> {
+        let mut all = names.to_vec();
+        all.extend(self.further_names(names, now));
+        let mut next = self.clone();
+        next.pair = certificate(&self.key, &all, now)?;
+        Ok(next)
     }
 
     /// The content after this step.

@@ -19,7 +19,7 @@ use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::authority::{Content, Step};
+use super::authority::{Content, Damage, Step};
 use super::bundle;
 use super::origin::{Evidence, Origin};
 use crate::observe::metrics::{Metrics, SecretRepair};
@@ -273,7 +273,7 @@ impl Keeper {
                 // What the server holds now counts, also when another replica wrote it.
                 continue;
             };
-            let (why, repair) = match Content::read(&secret, &self.own.names, now) {
+            let (why, repair, next) = match Content::read(&secret, &self.own.names, now) {
                 Ok((content, _)) => match self.origin(&content, now).await? {
                     Origin::Ours => return Ok((secret, content)),
                     Origin::Foreign => (
@@ -281,6 +281,7 @@ impl Keeper {
                          configurations know"
                             .to_owned(),
                         SecretRepair::Foreign,
+                        self.good(now)?,
                     ),
                     Origin::Unknown if self.has_stood(&content) => {
                         warn!(
@@ -297,13 +298,16 @@ impl Keeper {
                         ));
                     }
                 },
-                Err(why) => (why, SecretRepair::Damaged),
+                Err(Damage { why, signs }) => {
+                    let next = self.mended(signs, now).await?;
+                    (why, SecretRepair::Damaged, next)
+                }
             };
             warn!(
                 why,
                 "{which} does not hold the webhook's certificate; it is put right"
             );
-            self.good(now)?.write(&mut secret);
+            next.write(&mut secret);
             let how = post();
             match written(api.replace(&name, &how, &secret), &which).await? {
                 Ok(()) => self.metrics.repaired_secret(repair),
@@ -321,8 +325,8 @@ impl Keeper {
         if last.is_some_and(|last| content.is_trusted_by(&last.content.bundle, names, now)) {
             return Ok(Origin::Ours);
         }
-        // Of an expired certificate nothing follows: another replica may have made a new one.
-        let known = last.filter(|last| last.content.renewal(names, now).is_ok());
+        // Of an authority that signs no more nothing follows: another replica may have made a new one.
+        let known = last.filter(|last| last.content.signs(names, now).is_ok());
         let validating = self.in_force::<ValidatingWebhookConfiguration>(&self.own.validating);
         let mut in_force = validating.await?;
         let mutating = self.in_force::<MutatingWebhookConfiguration>(&self.own.mutating);
@@ -367,15 +371,37 @@ impl Keeper {
         Ok(bundle::authorities(&found, &self.own.names))
     }
 
-    /// What was good last and still is, else something new.
-    fn good(&self, now: Timestamp) -> Result<Content, String> {
+    /// What goes into a Secret whose content cannot be served; `signs` is that content, where only its pair is at fault.
+    ///
+    /// Two replicas whose names differ, as in a rolling update that changes the Service's name, must not write in turn what only
+    /// one of them can serve. So a pair that is good for other names is never replaced by what was good last here: its authority
+    /// signs a pair for both, which the other replica finds good too. A renewal signs for the leader's names alone; who then
+    /// misses its own adds them once more, and when the update is over the next renewal leaves the old ones out.
+    async fn mended(&self, signs: Option<Box<Content>>, now: Timestamp) -> Result<Content, String> {
+        let names = &self.own.names;
+        let Some(stored) = signs else {
+            return self.good(now);
+        };
         let last = self.last.as_ref().map(|last| &last.content);
-        if let Some(last) = last
-            && last.renewal(&self.own.names, now).is_ok()
-        {
-            return Ok(last.clone());
+        let is_last_good = last.is_some_and(|last| last.renewal(names, now).is_ok());
+        if is_last_good && stored.further_names(names, now).is_empty() {
+            return self.good(now);
         }
-        Content::new(&self.own.names, now).map_err(|e| format!("making a certificate: {e}"))
+        let next = made(stored.signed_anew(names, now))?;
+        match self.origin(&next, now).await? {
+            Origin::Ours => Ok(next),
+            Origin::Foreign | Origin::Unknown => self.good(now),
+        }
+    }
+
+    /// What was good last: as it was where it still is, else with a new pair of its authority; without it something new.
+    fn good(&self, now: Timestamp) -> Result<Content, String> {
+        let names = &self.own.names;
+        match self.last.as_ref().map(|last| &last.content) {
+            Some(last) if last.renewal(names, now).is_ok() => Ok(last.clone()),
+            Some(last) if last.signs(names, now).is_ok() => made(last.signed_anew(names, now)),
+            Some(_) | None => made(Content::new(names, now)),
+        }
     }
 
     /// Carries out the next step of a renewal.
@@ -393,9 +419,7 @@ impl Keeper {
             Step::NewCertificate => "a new certificate was signed",
             Step::DropOld => "the old authority is trusted no longer",
         };
-        let next = content
-            .after(step, names, now)
-            .map_err(|e| format!("making a certificate: {e}"))?;
+        let next = made(content.after(step, names, now))?;
         next.write(&mut secret);
         let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
         let (name, namespace) = (&self.own.secret, &self.own.namespace);
@@ -461,6 +485,10 @@ impl Keeper {
         info!("caBundle of {kind} {name} is that of the webhook's certificate");
         Ok(Tended { elsewhere })
     }
+}
+
+fn made(content: Result<Content, rcgen::Error>) -> Result<Content, String> {
+    content.map_err(|error| format!("making a certificate: {error}"))
 }
 
 fn post() -> PostParams {

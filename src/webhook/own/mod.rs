@@ -3,7 +3,8 @@
 //!
 //! ```text
 //!   every replica, each 10 s:  the Secret   missing -> create it        (who comes second takes what is there)
-//!                                           spoiled -> put it right     (with what was good last, else anew)
+//!                                           spoiled -> put it right     (with what was good last, else anew; where its
+//!                                                                        authority is whole it signs a new certificate)
 //!                                           foreign -> put it right     (with what was good last; origin.rs)
 //!                                           good    -> serve its certificate
 //!   the leader, each 10 s:     its authorities -> caBundle of our webhooks, where it differs

@@ -137,6 +137,7 @@ fn what_is_written_is_read_and_what_is_spoiled_is_not() {
     let (good, strange) = (stored(&content), stored(&other));
     let (read, standing) = Content::read(&good, &names, now).ok().unwrap();
     assert!(read == content);
+    assert!(content.further_names(&names, now).is_empty());
     assert_eq!(standing.next(true, true), Step::Nothing);
 
     let of = |secret: &Secret, key: &str| secret.data.as_ref().unwrap()[key].clone();
@@ -183,12 +184,60 @@ fn what_is_written_is_read_and_what_is_spoiled_is_not() {
         Content::read(&good, &names, now + days(92)).is_err(),
         "expired"
     );
+    // Only the authority's own faults cost the authority.
+    let signs = |secret: &Secret, names: &[String], now| {
+        let damage = Content::read(secret, names, now).err().unwrap();
+        damage.signs.is_some()
+    };
+    assert!(signs(&good, &elsewhere, now) && signs(&good, &names, now + days(92)));
+    for key in ["tls.crt", "tls.key"] {
+        assert!(signs(&with(&[(key, garbage())]), &names, now), "{key}");
+        let nothing = ByteString(Vec::new());
+        assert!(signs(&with(&[(key, nothing)]), &names, now), "{key}");
+    }
+    for key in ["ca.crt", "ca.key"] {
+        assert!(!signs(&with(&[(key, garbage())]), &names, now), "{key}");
+        let theirs = of(&strange, key);
+        assert!(!signs(&with(&[(key, theirs)]), &names, now), "{key}");
+    }
 
     // Without its date an authority is exchanged, in steps.
     let mut dateless = good;
     dateless.metadata.annotations = None;
     let (_, standing) = Content::read(&dateless, &names, now).ok().unwrap();
     assert_eq!(standing.next(true, true), Step::NewAuthority);
+}
+
+#[test]
+fn an_authority_outlives_its_certificate_and_the_names_in_it() {
+    let (old, now) = (names(), start());
+    let content = Content::new(&old, now).unwrap();
+    let mut secret = Secret::default();
+    content.write(&mut secret);
+    let damaged = |names: &[String], now| {
+        let damage = Content::read(&secret, names, now).err().unwrap();
+        damage.signs.unwrap_or_else(|| panic!("{}", damage.why))
+    };
+    // The cluster was off.
+    let later = now + days(100);
+    let next = damaged(&old, later).signed_anew(&old, later).unwrap();
+    assert!(next.bundle == content.bundle && next.pair != content.pair);
+    assert!(next.is_trusted_by(&content.bundle, &old, later));
+    let standing = next.renewal(&old, later).unwrap();
+    assert_eq!(standing.next(true, true), Step::Nothing);
+
+    // In a rolling update one certificate is good for the names of the old and of the new replicas.
+    let new = ["new-service.system.svc".to_owned()];
+    let stored = damaged(&new, now);
+    assert_eq!(stored.further_names(&new, now), [old[0].clone()]);
+    let next = stored.signed_anew(&new, now).unwrap();
+    assert!(next.bundle == content.bundle);
+    for names in [&new[..], &old[..1]] {
+        assert!(next.is_trusted_by(&content.bundle, names, now));
+    }
+    // Nobody serves what has expired.
+    let next = damaged(&new, later).signed_anew(&new, later).unwrap();
+    assert!(!next.is_trusted_by(&content.bundle, &old[..1], later));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use tokio::time::advance;
 use super::*;
 use crate::webhook::{Source, TlsOptions};
 
+const SECRET: &str = "/api/v1/namespaces/one/secrets/webhook";
 const VALIDATING: &str =
     "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/shared";
 const PATH: &str = "/validate-ipam-metal3-io-v1alpha1-ippool";
@@ -166,4 +167,84 @@ async fn two_installations_that_share_a_configuration_do_not_overwrite_each_othe
     server.put(VALIDATING, configuration(&[("hook", "one")]));
     keepers[0].look().await;
     assert!(keepers[0].troubles.is_empty());
+}
+
+/// A moment so many days after the start.
+fn at(days: i64) -> Timestamp {
+    let start: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+    start + jiff::SignedDuration::from_hours(24 * days)
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_hundred_days_without_the_cluster_the_authority_is_trusted_at_once() {
+    let server = Server::default();
+    server.put(VALIDATING, configuration(&[("hook", "one")]));
+    look(
+        &mut [keeper(&server, "one", "hook").with_clock(|| at(0))],
+        2,
+    )
+    .await;
+    let (before, bundles) = (server.get(SECRET).unwrap(), server.bundles());
+    let keepers = [(); 2].map(|()| keeper(&server, "one", "hook").with_clock(|| at(100)));
+    look(&mut { keepers }, 3).await;
+    let after = server.get(SECRET).unwrap();
+    assert_eq!(after["data"]["ca.crt"], before["data"]["ca.crt"]);
+    assert_ne!(after["data"]["tls.crt"], before["data"]["tls.crt"]);
+    assert_eq!(server.version(SECRET), 2, "one new certificate");
+    assert_eq!(server.bundles(), bundles);
+    assert_eq!(server.version(VALIDATING), 2, "nothing to patch");
+}
+
+#[tokio::test(start_paused = true)]
+async fn replicas_with_other_names_share_one_certificate_and_do_not_overwrite_each_other() {
+    let server = Server::default();
+    server.put(VALIDATING, configuration(&[("old", "one")]));
+    let [old, new] = ["old", "new"].map(|name| keeper(&server, "one", name).with_clock(|| at(0)));
+    let mut old = [old];
+    look(&mut old, 4).await;
+    let before = server.get(SECRET).unwrap();
+    let [old] = old;
+    let mut both = [new, old];
+    look(&mut both, 6).await;
+    assert_eq!(server.version(SECRET), 2, "one certificate more, for both");
+    let after = server.get(SECRET).unwrap();
+    assert_eq!(after["data"]["ca.crt"], before["data"]["ca.crt"]);
+    for keeper in &both {
+        assert_eq!(keeper.certificates.ready(), Ok(()));
+        let held = keeper.last.as_ref().unwrap();
+        assert!(held.content.renewal(&keeper.own.names, at(0)).is_ok());
+    }
+    // The leader's renewal leaves the other name out, which the other adds again, once.
+    for keeper in &mut both {
+        keeper.now = Box::new(|| at(61));
+    }
+    look(&mut both, 6).await;
+    assert!(server.version(SECRET) <= 4, "{}", server.version(SECRET));
+    let version = server.version(SECRET);
+    look(&mut both, 6).await;
+    assert_eq!(server.version(SECRET), version);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_spoiled_certificate_gives_way_to_what_was_good_last() {
+    let server = Server::default();
+    let mut keepers = [keeper(&server, "one", "hook").with_clock(|| at(0))];
+    look(&mut keepers, 4).await;
+    let good = server.get(SECRET).unwrap();
+    let mut spoiled = good.clone();
+    spoiled["data"]["tls.crt"] = json!("Z2FyYmFnZQ==");
+    server.put(SECRET, spoiled.clone());
+    look(&mut keepers, 1).await;
+    assert_eq!(server.get(SECRET).unwrap()["data"], good["data"]);
+
+    // Who starts then knows nothing of what was good: the authority signs.
+    server.put(SECRET, spoiled);
+    look(
+        &mut [keeper(&server, "one", "hook").with_clock(|| at(0))],
+        1,
+    )
+    .await;
+    let mended = server.get(SECRET).unwrap();
+    assert_eq!(mended["data"]["ca.crt"], good["data"]["ca.crt"]);
+    assert_ne!(mended["data"]["tls.crt"], good["data"]["tls.crt"]);
 }
