@@ -20,13 +20,16 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio_util::sync::CancellationToken;
 
-use listen::{Full, Guest, Limits, Listener};
+use listen::{Full, Guest, Lifetime, Limits, Listener};
 
 /// A connection lives from its first byte to its one answer.
 const LIMITS: Limits = Limits {
     connections: 128,
     greeting: Duration::from_secs(10),
-    life: Some(Duration::from_secs(10)),
+    life: Some(Lifetime {
+        age: Duration::from_secs(10),
+        grace: Duration::from_secs(1),
+    }),
     unread: Duration::from_secs(10),
     full: Full::CloseOldest,
     drain: Duration::ZERO,

@@ -10,6 +10,7 @@
 //! - When all places are taken, a connection is closed for each new one: the oldest stranger first, of the address that has
 //!   most of them; then the known connection that has been without a request for longest. So strangers can fill no server.
 //! - [`Guest::busy`] marks a request that is being answered. Its guard has to live until the last byte of the answer is sent.
+//! - A connection whose life is over ([`Limits::life`]) finishes the request in progress, for which it has a bounded time.
 //! - A client that reads nothing of what is sent to it for [`Limits::unread`] loses its connection: `stream.rs` sees it where the
 //!   system's buffers are full, `held.rs` where one stream of HTTP/2 is not read while others are.
 //!
@@ -61,14 +62,23 @@ pub struct Limits {
     pub connections: usize,
     /// Time from accept to the first request that makes the connection known.
     pub greeting: Duration,
-    /// Longest life of a connection, where there is a limit.
-    pub life: Option<Duration>,
+    /// Longest life of a connection, where there is a limit. A `talk` that serves more than one request looks at [`Guest::ends`].
+    pub life: Option<Lifetime>,
     /// Longest time for which a client may read nothing of what is sent to it; then its connection is closed.
     pub unread: Duration,
     /// What happens to a new connection when every place is taken by a known one with a request in progress.
     pub full: Full,
     /// How long connections may go on after the shutdown began; then they are cut.
     pub drain: Duration,
+}
+
+/// See [`Limits::life`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetime {
+    /// From accept to its end: from then on no further request is served.
+    pub age: Duration,
+    /// Time after that for the request in progress and its answer; then the connection is cut.
+    pub grace: Duration,
 }
 
 /// See [`Limits::full`].

@@ -79,6 +79,7 @@ pub struct Guest {
     accepted: Instant,
     close: CancellationToken,
     known: CancellationToken,
+    ends: CancellationToken,
     answers: Arc<Mutex<Vec<Weak<Answer>>>>,
 }
 
@@ -192,6 +193,7 @@ impl Places {
             accepted: now,
             close,
             known: CancellationToken::new(),
+            ends: CancellationToken::new(),
             answers: Arc::default(),
         })
     }
@@ -267,6 +269,11 @@ impl Guest {
         }
     }
 
+    /// Returns when its life is over: the request in progress is finished, and then the connection is closed.
+    pub async fn ends(&self) {
+        self.ends.cancelled().await;
+    }
+
     /// A request has begun.
     pub fn busy(&self) -> Busy {
         if let Some(place) = self.places.table().taken.get_mut(&self.number) {
@@ -320,8 +327,8 @@ impl Guest {
         );
     }
 
-    /// Returns when the connection has to be closed: its place is needed, it did not become known in time, its life is over, or
-    /// its client does not read.
+    /// Returns when the connection has to be closed: its place is needed, it did not become known in time, its life and the grace
+    /// after it are over, or its client does not read.
     pub(super) async fn must_go(&self) {
         let limits = self.limits();
         let overdue = async {
@@ -331,10 +338,14 @@ impl Guest {
             }
         };
         let old = async {
-            match limits.life {
-                Some(life) => sleep_until(self.accepted + life).await,
-                None => std::future::pending().await,
-            }
+            let Some(life) = limits.life else {
+                return std::future::pending().await;
+            };
+            let end = self.accepted + life.age;
+            sleep_until(end).await;
+            self.places.connections.closes(Closed::Overdue);
+            self.ends.cancel();
+            sleep_until(end + life.grace).await;
         };
         let unread = async {
             let mut look = interval(limits.unread / 4);
@@ -345,7 +356,7 @@ impl Guest {
         tokio::select! {
             () = self.close.cancelled() => {}
             () = overdue => self.places.connections.closes(Closed::Overdue),
-            () = old => self.places.connections.closes(Closed::Overdue),
+            () = old => {}
             () = unread => self.unread(),
         }
     }

@@ -166,3 +166,52 @@ async fn a_client_that_reads_nothing_goes_and_one_that_reads_stays() {
     stop.cancel();
     server.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_of_its_life_a_connection_finishes_its_request_within_the_grace() {
+    let limits = Limits {
+        life: Some(Lifetime {
+            age: Duration::from_mins(1),
+            grace: Duration::from_secs(30),
+        }),
+        ..LIMITS
+    };
+    let listener = Listener::bind(([127, 0, 0, 1], 0).into()).await.unwrap();
+    let connections = Arc::new(Connections::default());
+    let listener = listener.counted(&connections);
+    let (addr, stop) = (listener.addr(), CancellationToken::new());
+    // Says each byte back after so many seconds.
+    let talk = |mut stream: Stream, guest: Guest| async move {
+        guest.known();
+        loop {
+            let byte = tokio::select! {
+                byte = stream.read_u8() => byte,
+                () = guest.ends() => return,
+            };
+            let Ok(byte) = byte else { return };
+            let _busy = guest.busy();
+            sleep(Duration::from_secs(byte.into())).await;
+            if stream.write_u8(byte).await.is_err() {
+                return;
+            }
+        }
+    };
+    let server = tokio::spawn(listener.serve("slow", limits, talk, stop.clone()));
+    let begun = tokio::time::Instant::now();
+    let mut idle = TcpStream::connect(addr).await.unwrap();
+    let mut slow = TcpStream::connect(addr).await.unwrap();
+    let mut slower = TcpStream::connect(addr).await.unwrap();
+    sleep(Duration::from_secs(50)).await;
+    slow.write_u8(20).await.unwrap();
+    slower.write_u8(200).await.unwrap();
+    assert!(is_closed(&mut idle).await);
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(slow.read_u8().await.unwrap(), 20, "an answer is not cut");
+    assert!(is_closed(&mut slow).await);
+    assert_eq!(begun.elapsed().as_secs(), 70);
+    assert!(is_closed(&mut slower).await);
+    assert_eq!(begun.elapsed().as_secs(), 90, "the grace has an end");
+    assert_eq!(connections.closed(Closed::Overdue), 3);
+    stop.cancel();
+    server.await.unwrap();
+}

@@ -13,6 +13,8 @@ use http::StatusCode;
 
 /// How long a profile may take, in seconds.
 const SECONDS: RangeInclusive<u64> = 1..=300;
+/// How long the longest takes.
+pub(super) const LONGEST: Duration = Duration::from_secs(*SECONDS.end());
 /// How long it takes when the request does not say, in seconds.
 const DEFAULT_SECONDS: u64 = 30;
 

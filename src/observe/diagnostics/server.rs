@@ -28,14 +28,19 @@ use super::access::Access;
 use super::profile;
 use crate::observe::logs::{Dial, Level};
 use crate::observe::metrics::{self, Natives};
-use listen::{Full, Guest, Held, Limits, Listener};
+use listen::{Full, Guest, Held, Lifetime, Limits, Listener};
 
 /// Time for the head of a request, which also ends an idle connection, and for a body.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Time for a TLS handshake and the first request that may be served.
 const GREETING: Duration = Duration::from_secs(15);
-/// A scraper that keeps its connection opens another when this one's life is over.
-const LIFE: Duration = Duration::from_mins(10);
+/// Longest time for which a client may read nothing.
+const UNREAD: Duration = Duration::from_mins(10);
+/// A scraper that keeps its connection opens another when this one's life is over. A profile that has begun is finished and sent.
+const LIFE: Lifetime = Lifetime {
+    age: Duration::from_mins(10),
+    grace: profile::LONGEST.saturating_add(PATIENCE),
+};
 const CONNECTIONS: usize = 128;
 /// Longest body that is read: a number.
 const BODY: usize = 64;
@@ -95,7 +100,7 @@ impl Diagnostics {
             connections: CONNECTIONS,
             greeting: GREETING,
             life: Some(LIFE),
-            unread: LIFE,
+            unread: UNREAD,
             full,
             drain: Duration::ZERO,
         };
@@ -134,13 +139,20 @@ impl Shared {
                 Ok::<_, Infallible>(response.map(|body| Held::new(body, busy)))
             }
         });
-        // A broken or slow client is dropped; an error of its connection is of no use to anyone.
-        let _ = http1::Builder::new()
+        let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(PATIENCE)
             .max_buf_size(64 << 10)
-            .serve_connection(TokioIo::new(stream), service)
-            .await;
+            .serve_connection(TokioIo::new(stream), service);
+        let mut connection = std::pin::pin!(connection);
+        // A broken or slow client is dropped; an error of its connection is of no use to anyone.
+        tokio::select! {
+            _ = connection.as_mut() => {}
+            () = guest.ends() => {
+                connection.as_mut().graceful_shutdown();
+                let _ = connection.await;
+            }
+        }
     }
 
     async fn answer(&self, request: Request<Incoming>, guest: &Guest) -> Response<Whole<Bytes>> {

@@ -548,3 +548,37 @@ async fn a_profile_names_the_functions_that_use_the_cpu() {
     let count: i64 = found.map(|sample| sample.value[0]).sum();
     assert!(count > 0, "{} samples", profile.sample.len());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_request_in_progress_is_answered_though_the_life_of_its_connection_ends() {
+    let (server, _) = Running::reviewed(Reviews::Answered).await;
+    let mut stream = server.connect().await;
+    let head = |line: &str, length: usize| {
+        format!(
+            "{line} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer admin\r\nContent-Length: {length}\r\n\r\n"
+        )
+    };
+    // It is never idle for long, until ten seconds before the end of its life.
+    for _ in 0..59 {
+        stream
+            .write_all(head("GET /none", 0).as_bytes())
+            .await
+            .unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"only /metrics\n") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    stream
+        .write_all(head("PUT /debug/flags/v", 1).as_bytes())
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    stream.write_all(b"3").await.unwrap();
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer).await;
+    let answer = String::from_utf8(answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 "), "{answer:?}");
+    assert!(answer.contains("connection: close"), "{answer:?}");
+}
