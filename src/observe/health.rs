@@ -61,7 +61,7 @@ impl Health {
         self.0.addr()
     }
 
-    /// Answers `/healthz`, `/livez` and `/readyz` until `shutdown`.
+    /// Answers `/healthz` and `/readyz` until `shutdown`. There is no `/livez`: like controller-runtime, liveness is `/healthz`.
     pub async fn serve(self, checks: Vec<Check>, shutdown: CancellationToken) {
         let checks = Arc::new(checks);
         let talk = |stream, guest: Guest| {
@@ -201,6 +201,7 @@ mod tests {
             ("/healthz/ping", "200"),
             ("/readyz/other", "404"),
             ("/healthz/webhook", "404"),
+            ("/livez", "404"),
         ] {
             let answer = ask(addr, &format!("GET {path}")).await;
             assert!(
