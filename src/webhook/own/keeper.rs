@@ -84,7 +84,7 @@ pub struct Keeper {
     last: Option<Known>,
     /// Since when the Secret holds content of which this replica cannot know whether it is ours.
     unknown: Option<(Content, Instant)>,
-    /// Since when the configurations hold this bundle.
+    /// Since when the configurations hold this bundle, without a break that was seen.
     trusted: Option<(String, Instant)>,
     /// Since when the Secret holds this certificate.
     served: Option<(Vec<u8>, Instant)>,
@@ -94,6 +94,8 @@ pub struct Keeper {
 
 /// What a look at a configuration came to.
 struct Tended {
+    /// Whether this look had to write the bundle: API servers learn of it only now.
+    is_patched: bool,
     /// Webhooks at our paths that do not lead to us, and what to do about them.
     elsewhere: Option<String>,
 }
@@ -203,9 +205,11 @@ impl Keeper {
                 self.noted(what, elsewhere.map_or(Ok(()), Err));
             }
         }
+        // Somebody may have put an older bundle back, which API servers trust until they have seen this look's.
+        let is_patched = both.iter().flatten().any(|tended| tended.is_patched);
         if both.iter().any(Option::is_none) {
             self.trusted = None;
-        } else if self.trusted.as_ref().is_none_or(|(of, _)| *of != bundle) {
+        } else if is_patched || self.trusted.as_ref().is_none_or(|(of, _)| *of != bundle) {
             self.trusted = Some((bundle, Instant::now()));
         }
         let stepped = self.step(secret, &content).await;
@@ -470,7 +474,10 @@ impl Keeper {
             )
         });
         let Some(patch) = bundle::patch(&found, names, bundle) else {
-            return Ok(Tended { elsewhere });
+            return Ok(Tended {
+                is_patched: false,
+                elsewhere,
+            });
         };
         let how = PatchParams {
             field_manager: Some(MANAGER.to_owned()),
@@ -483,7 +490,10 @@ impl Keeper {
         )
         .await?;
         info!("caBundle of {kind} {name} is that of the webhook's certificate");
-        Ok(Tended { elsewhere })
+        Ok(Tended {
+            is_patched: true,
+            elsewhere,
+        })
     }
 }
 

@@ -248,3 +248,26 @@ async fn a_spoiled_certificate_gives_way_to_what_was_good_last() {
     assert_eq!(mended["data"]["ca.crt"], good["data"]["ca.crt"]);
     assert_ne!(mended["data"]["tls.crt"], good["data"]["tls.crt"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_ca_bundle_that_was_put_back_has_its_minute_anew_before_the_new_authority_signs() {
+    let server = Server::default();
+    server.put(VALIDATING, configuration(&[("hook", "one")]));
+    let mut keepers = [keeper(&server, "one", "hook").with_clock(|| at(0))];
+    look(&mut keepers, 1).await;
+    let before = server.get(VALIDATING).unwrap();
+    // An exchange begins: its time has come.
+    let mut due = server.get(SECRET).unwrap();
+    due["metadata"]["annotations"] = Value::Null;
+    server.put(SECRET, due);
+    let served = || server.get(SECRET).unwrap()["data"]["tls.crt"].clone();
+    let first = served();
+    // The new authority is made, and the next look has the API servers trust it; a minute begins.
+    look(&mut keepers, 6).await;
+    // A GitOps controller writes back what it knows, 40 s later.
+    server.put(VALIDATING, before);
+    look(&mut keepers, 6).await;
+    assert_eq!(served(), first, "a minute has not passed since the patch");
+    look(&mut keepers, 2).await;
+    assert_ne!(served(), first);
+}
