@@ -133,10 +133,14 @@ impl Pool {
                 names.join(", ")
             );
         }
-        if self.unsettled.is_empty() {
-            format!("pool {key} is being deleted")
-        } else {
-            format!("pool {key} is being deleted and waits for the answer to a create")
+        if !self.unsettled.is_empty() {
+            return format!("pool {key} is being deleted and waits for the answer to a create");
+        }
+        match &self.ippool.refusal {
+            Some(words) => format!(
+                "pool {key} is being deleted, and the API server refuses to take its finalizer off: {words}"
+            ),
+            None => format!("pool {key} is being deleted"),
         }
     }
 

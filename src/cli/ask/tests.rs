@@ -272,7 +272,12 @@ fn why_a_claim_waits_and_what_to_do() {
         .claim("lost", "nowhere", json!({}))
         .claim("next", "prov", json!({}))
         .claim("resting", "prov", paused)
-        .claim("going", "prov", deleted)
+        .claim("going", "prov", deleted.clone())
+        .pool(
+            "slow",
+            json!({"addressReuseGracePeriodSeconds": 3600, "pools": [{"start": "10.2.0.1"}]}),
+        )
+        .claim("kept", "slow", deleted)
         .claim(
             "odd",
             "prov",
@@ -292,6 +297,12 @@ fn why_a_claim_waits_and_what_to_do() {
         ("next", "Pending", "10.0.0.3 is free for it", "manager"),
         ("resting", "Paused", "the claim is paused", "end the pause"),
         ("going", "Deleting", "example.com/mine", "finalizers"),
+        (
+            "kept",
+            "Deleting",
+            "pool slow keeps its address until",
+            "after the time that it names",
+        ),
         (
             "odd",
             "RequestedAddressInvalid",

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::Args;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
@@ -15,7 +16,7 @@ use super::answer::Answer;
 use super::occurred::{self, Occurred};
 use super::target::{Output, Target};
 use super::{Asked, Sight, claim_kind};
-use crate::api::{Claim, ClaimKind};
+use crate::api::{Claim, ClaimKind, PoolObject};
 use crate::pool::Held;
 
 /// Shows why a claim waits or failed, and what to do next.
@@ -107,6 +108,16 @@ pub(super) fn answer(found: &[Reasons<'_>], namespace: Option<&str>, name: &str)
     )
 }
 
+/// Until when a pool keeps the address of this deleted claim, if it has a grace period (R3).
+fn kept_until(claim: &Claim, pool: Option<&PoolObject>) -> Option<Timestamp> {
+    let spec = pool?.spec.as_ref().ok()?;
+    let grace = spec
+        .address_reuse_grace_period_seconds
+        .filter(|seconds| *seconds > 0)?;
+    let deleted = claim.meta.deletion_timestamp?;
+    deleted.checked_add(SignedDuration::from_secs(grace)).ok()
+}
+
 fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
     let new = |reason: &str, says: String, next: &'static str| Reasons {
         claim,
@@ -141,16 +152,23 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
         .filter(|ready| ready.status == "False");
     if claim.meta.is_deleting() {
         let others: Vec<&str> = claim.meta.finalizers.iter().map(String::as_str).collect();
-        let says = format!(
+        let mut says = format!(
             "it is being deleted, and waits for its finalizers: {}",
             others.join(", ")
         );
+        if let Some(until) = kept_until(claim, pool) {
+            let _ = write!(
+                says,
+                "; pool {} keeps its address until {until} (addressReuseGracePeriodSeconds)",
+                claim.pool
+            );
+        }
         let Some(told) = told.filter(|told| fine_reason(claim.kind, told) == "ReleaseFailed")
         else {
             return new(
                 "Deleting",
                 says,
-                "nothing, if these go within a minute; else look at the controllers whose finalizers these are",
+                "nothing, if these go within a minute or after the time that it names; else look at the controllers whose finalizers these are",
             );
         };
         let says = format!("{says}. {}", told.message);

@@ -104,6 +104,28 @@ fn a_pool_whose_metadata_is_undone_says_so_and_is_not_written_without_end() {
 }
 
 #[test]
+fn r5_a_pool_that_cannot_go_says_why() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.pass(5);
+    world.refuses = Some((
+        |request| matches!(request, Request::PoolMeta { .. }),
+        "pools are protected",
+    ));
+    world.delete_pool();
+    world.pass(30);
+    let conditions = &world.pool.as_ref().unwrap().status.conditions;
+    let ready = conditions.iter().find(|c| c.type_ == "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "pool default/prov is being deleted, and the API server refuses to take its finalizer off: pools are protected"
+    );
+    world.refuses = None;
+    world.pass(61);
+    assert!(world.pool.is_none());
+}
+
+#[test]
 fn u1_a_status_that_is_refused_is_told_once_and_counted() {
     for kind in [M, C] {
         let mut world = World::new();

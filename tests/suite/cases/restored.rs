@@ -111,17 +111,28 @@ async fn restored(raised: bool) {
         "{why}"
     );
     world.start_controller();
-    assert_eq!(world.address_of("d").await, "10.2.0.12");
     assert_eq!(world.address_of("b").await, "10.2.0.11");
     assert_eq!(published(&world.get("b").await), object);
+    let of_d = world.address_of("d").await;
+    // Where the list of address objects came before any that shows another history, the object of c, which is in none of them,
+    // was put back (R4): it holds its address until it counts as a leak.
+    let of_c = "10.2.0.12";
+    let is_c_back = of_d != of_c;
+    assert!(!is_c_back || (raised && of_d == "10.2.0.13"), "{of_d}");
     world.delete_and_wait::<IPClaim>("a").await;
+    let mut expected = vec!["10.2.0.11", &*of_d];
+    expected.extend(is_c_back.then_some(of_c));
+    expected.sort_unstable();
     world
-        .until::<IPAddress>("two objects, none of a or c", |all| {
-            let addresses: Vec<&str> = all.values().map(|o| &*o.spec.address).collect();
-            addresses == ["10.2.0.11", "10.2.0.12"]
+        .until::<IPAddress>("the objects of b and d, and none of a", |all| {
+            let mut addresses: Vec<&str> = all.values().map(|o| &*o.spec.address).collect();
+            addresses.sort_unstable();
+            addresses == expected
         })
         .await;
-    world.pool_counts("p", 2).await;
+    world
+        .pool_counts("p", i64::try_from(expected.len()).unwrap())
+        .await;
     world.end().await;
     close(running).await;
     tally::add("scenarios passed on the embedded server", 1);
