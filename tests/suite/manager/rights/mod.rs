@@ -82,6 +82,7 @@ async fn everything_that_the_manager_does(server: &ApiServer, form: Form) {
     let start = |more: &[&str]| {
         let webhook = [
             "--webhook-self-signed",
+            "--webhook-service=ipam-webhook-service",
             "--webhook-port=127.0.0.1:0",
             "--webhook-validating=ipam-validating-webhook-configuration",
             "--webhook-mutating=ipam-mutating-webhook-configuration",
