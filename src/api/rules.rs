@@ -32,11 +32,11 @@ const MAX_NAME: i64 = 253;
 /// One decimal number of an IPv4 address, without leading zeros.
 const OCTET: &str = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])";
 /// A DNS-1123 subdomain, the form of an object's name.
-/// What is wrong with a reference that no pool can have the name of.
+const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
+
+/// What a reference to a pool has to be whose name no object can have.
 pub(crate) const NO_NAME: &str =
     "must be the name of an IPPool: a-z, 0-9, - and ., beginning and ending with a letter or digit";
-
-const OBJECT_NAME: &str = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*$";
 
 const HOST: &str = "must be the IPv4 or IPv6 address of one host in its standard spelling, such as 192.168.0.10 or fd00::10: \
      no leading zeros, no zone, no IPv4 inside IPv6, no wildcard, multicast or broadcast address";
@@ -382,7 +382,7 @@ fn claim(spec: &mut JSONSchemaProps) {
 /// The referenced name has the length of a name: whatever repeats it, a message or a metric, stays short.
 fn bounded_name(reference: &mut JSONSchemaProps) {
     with(reference, &["name"], |name| {
-        name.max_length = i64::try_from(names::MAX_OBJECT_NAME).ok();
+        name.max_length = Some(MAX_NAME);
     });
 }
 

@@ -320,16 +320,14 @@ impl Pool {
             });
         }
         let possible = |_: &Arc<str>| !pool.terms.is_cluster_impossible;
-        let cluster = pool.terms.cluster.clone().filter(possible);
-        let present = |name: Arc<str>| {
-            let cluster = self.cluster(&name).filter(|c| !c.deleting)?;
-            Some((name, cluster))
-        };
-        if cluster.is_some() && left.is_none() && cluster.clone().and_then(present).is_none() {
+        let name = pool.terms.cluster.clone().filter(possible);
+        let cluster = name.as_ref().and_then(|name| self.cluster(name));
+        let cluster = cluster.filter(|cluster| !cluster.deleting);
+        if name.is_some() && cluster.is_none() && left.is_none() {
             return false;
         }
         // The one that it has left goes at once, whether the other is there or not.
-        if let Some((name, cluster)) = cluster.and_then(present) {
+        if let Some((name, cluster)) = name.zip(cluster) {
             if self.ippool.checked.as_ref() != Some(&cluster.uid) {
                 let purpose = Purpose::Cluster(name.clone());
                 self.send_for_pool(purpose, Request::ReadCluster { name });
