@@ -222,7 +222,7 @@ impl Server {
     /// # Errors
     /// When the file cannot be written.
     pub fn write_kubeconfig_for(&self, host: &str) -> Result<PathBuf, ServerError> {
-        let path = self.data_dir.join("kubeconfig");
+        let path = self.data_dir.join(tls::KUBECONFIG);
         let text = kubeconfig(host, &self.credentials);
         match tls::write_private(&path, &text) {
             Ok(()) => Ok(path),

@@ -26,8 +26,10 @@ use listen::authority::{self, Life, Made};
 
 use super::reach;
 
-/// Days that a server certificate is valid: longer than any process runs.
-const DAYS: i32 = 3650;
+/// Files of a data folder beside the store: the authority, the token, and the kubeconfig that holds both.
+pub(crate) const FILES: [&str; 4] = ["ca.crt", "ca.key", "token", KUBECONFIG];
+/// How clients reach the server, written at each start.
+pub(crate) const KUBECONFIG: &str = "kubeconfig";
 
 /// Why the credentials of a data folder cannot be used.
 #[derive(Debug, Error)]
@@ -70,7 +72,7 @@ pub(super) struct Credentials {
 impl Credentials {
     /// Reads the folder's credentials, or creates them.
     pub(super) fn open(dir: &Path, product: &str) -> Result<Self, TlsError> {
-        let [ca_path, key_path, token_path] = ["ca.crt", "ca.key", "token"].map(|n| dir.join(n));
+        let [ca_path, key_path, token_path, _] = FILES.map(|name| dir.join(name));
         let damaged = |path: &Path, why: String| TlsError::Damaged {
             path: path.to_owned(),
             why,
@@ -136,6 +138,21 @@ impl Credentials {
         listening: IpAddr,
         more: &[String],
     ) -> Result<ServerConfig, TlsError> {
+        let Made { certificate, key } = self.certificate(listening, more)?;
+        let certificate = certificate.der().clone();
+        self.check(&certificate, Timestamp::now())?;
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key.into())?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// A new certificate of the server. It has no end, like its authority: a machine without a clock of its own may start years
+    /// before the true time.
+    fn certificate(&self, listening: IpAddr, more: &[String]) -> Result<Made, TlsError> {
         let mut names = vec![
             "localhost".to_owned(),
             "127.0.0.1".to_owned(),
@@ -151,22 +168,17 @@ impl Credentials {
                 names.push(name.clone());
             }
         }
-        let life = Life::Days(Timestamp::now(), DAYS);
         let name = format!("{} standalone", self.product);
-        let Made { certificate, key } = authority::server(&name, names, life, Some(&self.ca))?;
-        let certificate = certificate.der().clone();
-        self.check(&certificate)?;
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate], key.into())?;
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        Ok(config)
+        Ok(authority::server(
+            &name,
+            names,
+            Life::Endless,
+            Some(&self.ca),
+        )?)
     }
 
-    /// Verifies the server certificate as a client with `ca.crt` does.
-    fn check(&self, certificate: &CertificateDer<'_>) -> Result<(), TlsError> {
+    /// Verifies the server certificate as a client with `ca.crt` does at this time.
+    fn check(&self, certificate: &CertificateDer<'_>, at: Timestamp) -> Result<(), TlsError> {
         let damaged = |why: String| TlsError::Damaged {
             path: self.ca_path.clone(),
             why,
@@ -175,7 +187,7 @@ impl Credentials {
             .map_err(|error| damaged(error.to_string()))?;
         let loopback = ServerName::from(IpAddr::from([127, 0, 0, 1]));
         let chain = std::slice::from_ref(certificate);
-        authority::verify(chain, [root], &[loopback], Timestamp::now())
+        authority::verify(chain, [root], &[loopback], at)
             .map_err(|error| damaged(format!("it does not fit ca.key: {error}")))
     }
 }
@@ -271,6 +283,23 @@ mod tests {
                 .token(),
             first.token()
         );
+    }
+
+    /// A machine without a clock of its own starts in 1970, and learns the time while the server runs.
+    #[test]
+    fn a_certificate_is_valid_whatever_the_clock_shows() {
+        let dir = tempfile::tempdir().unwrap();
+        let credentials = Credentials::open(dir.path(), "some-operator").unwrap();
+        let made = credentials.certificate(IpAddr::from([127, 0, 0, 1]), &[]);
+        let certificate = made.unwrap().certificate.der().clone();
+        for at in [
+            "1970-01-01T00:00:10Z",
+            "2026-11-30T00:00:00Z",
+            "2199-01-01T00:00:00Z",
+        ] {
+            let checked = credentials.check(&certificate, at.parse().unwrap());
+            assert!(checked.is_ok(), "{at}: {checked:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ const DAY: SignedDuration = SignedDuration::from_hours(24);
 pub enum Life {
     /// From this moment for so many days, to the end of the last one.
     Days(Timestamp, i32),
-    /// RFC 5280's "no well-defined expiration".
+    /// From the beginning of Unix time to RFC 5280's "no well-defined expiration": valid whatever the clock shows.
     Endless,
 }
 
@@ -36,14 +36,17 @@ pub struct Made {
 }
 
 impl Life {
-    fn end(self, params: &mut CertificateParams) {
+    fn limit(self, params: &mut CertificateParams) {
         params.not_after = match self {
             Self::Days(from, days) => {
                 let day = (from + DAY * (days + 1)).to_zoned(TimeZone::UTC).date();
                 let [month, of_month] = [day.month(), day.day()].map(i8::unsigned_abs);
                 rcgen::date_time_ymd(i32::from(day.year()), month, of_month)
             }
-            Self::Endless => rcgen::date_time_ymd(9999, 12, 31),
+            Self::Endless => {
+                params.not_before = rcgen::date_time_ymd(1970, 1, 1);
+                rcgen::date_time_ymd(9999, 12, 31)
+            }
         };
     }
 }
@@ -55,7 +58,7 @@ impl Life {
 pub fn authority(name: &str, life: Life) -> Result<Made, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = of_authority(name)?;
-    life.end(&mut params);
+    life.limit(&mut params);
     let certificate = params.self_signed(&key)?;
     Ok(Made { certificate, key })
 }
@@ -91,7 +94,7 @@ pub fn server(
     params.distinguished_name.push(DnType::CommonName, name);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    life.end(&mut params);
+    life.limit(&mut params);
     let certificate = if let Some(issuer) = by {
         params.use_authority_key_identifier_extension = true;
         params.signed_by(&key, issuer)?

@@ -20,6 +20,7 @@ use redb::{
 
 use super::failure::Failure;
 use super::private;
+use crate::tls;
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
 pub(super) const OWNED: TableDefinition<'static, (u128, &str), ()> = TableDefinition::new("owned");
@@ -151,7 +152,7 @@ impl Disk {
             .create_with_backend(file)
             .map_err(|source| open_failed(dir, source))?;
         // Not before the file is locked: the folder could be another server's.
-        private::tighten_files(dir);
+        private::tighten_files(dir, &[&[FILE], &tls::FILES[..]].concat());
         Self::begun(db, dir, commits)
     }
 

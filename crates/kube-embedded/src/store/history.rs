@@ -1,12 +1,18 @@
 //! Recent events for watches: one bounded log per kind. A watch is a position in the log and has no queue, so a slow watch costs
 //! nothing, and ends with 410 when the events after its position were dropped.
+//!
+//! A client lists, which takes it a while, and then watches from the revision of its list. Under load a log of the usual length
+//! would have dropped that position by then, and the client would list again, for as long as the load lasts. So the events after a
+//! long list are held for a minute, up to a larger bound.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::Limits;
 
@@ -39,6 +45,7 @@ pub(super) struct Histories {
     limits: Limits,
     /// Every event up to this revision is in its log.
     published: AtomicU64,
+    lists: Mutex<Lists>,
     collect: watch::Sender<Wakes>,
     emptying: watch::Sender<Emptying>,
 }
@@ -73,6 +80,10 @@ pub(super) enum Contained {
     Less(Arc<str>),
 }
 
+/// Long lists that were read a short time ago: their revisions, and until when events after these are held.
+#[derive(Default)]
+struct Lists(VecDeque<(u64, Instant)>);
+
 struct Log {
     events: Mutex<Window>,
     /// Revision of the newest event. Watches wait for its change.
@@ -106,6 +117,10 @@ pub(crate) enum Next {
     TooOld(u64),
 }
 
+/// How long the events after a long list are held.
+const HELD: Duration = Duration::from_mins(1);
+/// Most revisions for which events are held. Beyond these the oldest is forgotten.
+const LISTS: usize = 64;
 /// Most events that are read from a log at once, so that its lock is held for a short time.
 const BATCH: usize = 256;
 
@@ -127,6 +142,7 @@ impl Histories {
             logs,
             limits,
             published: AtomicU64::new(revision),
+            lists: Mutex::default(),
             collect: watch::Sender::new(Wakes::default()),
             emptying: watch::Sender::new(Emptying::default()),
         }
@@ -170,23 +186,25 @@ impl Histories {
         });
     }
 
+    /// Holds the events after the revision of a long list that was just read.
+    pub(super) fn hold_after(&self, revision: u64) {
+        let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+        lists.add(revision, Instant::now());
+    }
+
     /// Adds the events of one commit, in order. Only the writer calls it.
     pub(super) fn publish(&self, events: Vec<(usize, Event)>, revision: u64, collect: Wakes) {
+        let held_after = {
+            let mut lists = self.lists.lock().unwrap_or_else(PoisonError::into_inner);
+            lists.oldest(Instant::now())
+        };
         let mut touched = vec![false; self.logs.len()];
         for (kind, event) in events {
             let log = &self.logs[kind];
             let mut window = log.events.lock().unwrap_or_else(PoisonError::into_inner);
             window.bytes += event.size();
             window.events.push_back(event);
-            while window.events.len() > self.limits.history_events
-                || window.bytes > self.limits.history_bytes
-            {
-                let Some(oldest) = window.events.pop_front() else {
-                    break;
-                };
-                window.bytes -= oldest.size();
-                window.floor = oldest.revision;
-            }
+            window.trim(self.limits, held_after);
             touched[kind] = true;
         }
         self.published.store(revision, Ordering::Release);
@@ -203,6 +221,42 @@ impl Histories {
                 wakes.work += collect.work;
                 wakes.progress += collect.progress;
             });
+        }
+    }
+}
+
+impl Lists {
+    fn add(&mut self, revision: u64, now: Instant) {
+        self.0.retain(|(listed, _)| *listed != revision);
+        if self.0.len() == LISTS {
+            self.0.pop_front();
+        }
+        self.0.push_back((revision, now + HELD));
+    }
+
+    /// The oldest revision after which events are held.
+    fn oldest(&mut self, now: Instant) -> Option<u64> {
+        self.0.retain(|(_, until)| *until > now);
+        self.0.iter().map(|(revision, _)| *revision).min()
+    }
+}
+
+impl Window {
+    /// Drops the oldest events beyond the bounds. Those after `held_after` have a larger bound.
+    fn trim(&mut self, limits: Limits, held_after: Option<u64>) {
+        while let Some(oldest) = self.events.front() {
+            let is_held = held_after.is_some_and(|revision| oldest.revision > revision);
+            let is_too_long = if is_held {
+                self.bytes > limits.held_bytes
+            } else {
+                self.events.len() > limits.history_events || self.bytes > limits.history_bytes
+            };
+            if !is_too_long {
+                return;
+            }
+            self.bytes -= oldest.size();
+            self.floor = oldest.revision;
+            self.events.pop_front();
         }
     }
 }
@@ -260,5 +314,29 @@ impl Tail {
     pub(crate) async fn changed(&mut self) {
         // The sender is in `histories`, which this tail holds, so it is not dropped.
         let _ = self.newest.changed().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_are_held_for_a_minute_after_a_list_was_read_last() {
+        let begun = Instant::now();
+        let at = |seconds: u64| begun + Duration::from_secs(seconds);
+        let mut lists = Lists::default();
+        assert_eq!(lists.oldest(at(0)), None);
+        lists.add(7, at(0));
+        lists.add(9, at(10));
+        assert_eq!(lists.oldest(at(59)), Some(7));
+        // Another page of it.
+        lists.add(7, at(59));
+        assert_eq!(lists.oldest(at(118)), Some(7));
+        assert_eq!(lists.oldest(at(119)), None);
+        for revision in 0..2 * LISTS as u64 {
+            lists.add(revision, at(200));
+        }
+        assert_eq!(lists.oldest(at(201)), Some(LISTS as u64));
     }
 }

@@ -45,6 +45,8 @@ pub struct Limits {
     pub history_events: usize,
     /// Bytes of objects that one kind's watch history keeps.
     pub history_bytes: usize,
+    /// The same, while a client may watch from the revision of a long list that it has just read.
+    pub held_bytes: usize,
     /// Bytes of redb's page cache.
     pub cache_bytes: usize,
 }
@@ -64,6 +66,7 @@ impl Default for Limits {
         Self {
             history_events: 4096,
             history_bytes: 4 << 20,
+            held_bytes: 32 << 20,
             cache_bytes: 32 << 20,
         }
     }
@@ -171,6 +174,11 @@ impl Store {
     /// The events of a kind after `revision`.
     pub(crate) fn follow(&self, kind: usize, revision: u64) -> Tail {
         Tail::new(Arc::clone(&self.histories), kind, revision)
+    }
+
+    /// Holds the events after the revision of a long list that was just read, so that its client can watch from there.
+    pub(crate) fn hold_after(&self, revision: u64) {
+        self.histories.hold_after(revision);
     }
 
     /// The containers that are being deleted. It changes when a commit adds one, or removes an object from one.

@@ -36,22 +36,20 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
-/// Closes every file in the folder to other users, also those that an older version or a restored backup left open. In a folder
-/// that all users share the files may be anybody's, and stay as they are.
-pub(super) fn tighten_files(dir: &Path) {
+/// Closes these files in the folder to other users, where an older version or a restored backup left them open. Other files are not
+/// ours: a program that lies beside them must stay executable. In a folder that all users share even a file of such a name may be
+/// anybody's.
+pub(super) fn tighten_files(dir: &Path, names: &[&str]) {
     let is_shared = |folder: fs::Metadata| folder.permissions().mode() & STICKY != 0;
     if fs::metadata(dir).is_ok_and(is_shared) {
         return;
     }
-    let Ok(entries) = fs::read_dir(dir) else {
-        return; // What is needed from it is opened by name, with an error that says why it cannot be.
-    };
-    for entry in entries.flatten() {
-        // Not through symbolic links.
-        if let Ok(metadata) = entry.metadata()
+    for path in names.iter().map(|name| dir.join(name)) {
+        // Not through symbolic links. What is missing is made with the right mode.
+        if let Ok(metadata) = fs::symlink_metadata(&path)
             && metadata.is_file()
         {
-            tighten(&entry.path(), metadata.permissions().mode(), FILE);
+            tighten(&path, metadata.permissions().mode(), FILE);
         }
     }
 }

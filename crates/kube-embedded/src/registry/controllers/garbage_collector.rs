@@ -280,12 +280,11 @@ impl Registry {
         Err(always_changed(key))
     }
 
-    /// Whether the kind of an owner is served here.
+    /// Whether the kind of an owner is served here, in whichever version.
     fn is_known(&self, owner: &Value) -> bool {
         let text = |name: &str| owner[name].as_str().unwrap_or_default();
         let group = metadata::group_of(text("apiVersion"));
-        let resource = self.inner.kinds.by_kind(group, text("kind"));
-        resource.is_some_and(|resource| resource.api_version() == text("apiVersion"))
+        self.inner.kinds.by_kind(group, text("kind")).is_some()
     }
 
     fn owner(

@@ -24,6 +24,8 @@ use crate::store::Snapshot;
 
 /// How long a snapshot is kept for the next page.
 const KEPT: Duration = Duration::from_mins(1);
+/// Objects from which a list without pages is long: its client needs a while until it watches from there.
+const LONG: usize = 500;
 /// Most snapshots that are kept. Each keeps the disk space of everything that was overwritten since.
 const SNAPSHOTS: usize = 32;
 
@@ -230,6 +232,9 @@ impl Registry {
             }),
         };
         scanned?;
+        if more || token.is_some() || items.len() >= LONG {
+            self.inner.store.hold_after(snapshot.revision());
+        }
         let mut listed = Listed {
             revision: snapshot.revision(),
             continue_token: None,

@@ -48,6 +48,24 @@ async fn a_dependent_stays_while_an_owner_is_left() {
     );
 }
 
+/// All versions of a kind are one resource, of which this server has one.
+#[tokio::test]
+async fn an_owner_may_be_named_by_another_version_of_its_kind() {
+    let bed = Bed::new().await;
+    let a = bed.create("gadgets", gadget("a")).await.unwrap();
+    let mut older = owner(&a);
+    let version = older["apiVersion"].as_str().unwrap();
+    older["apiVersion"] = json!(version.replace("/v1", "/v1beta7"));
+    assert_ne!(older, owner(&a));
+    older["blockOwnerDeletion"] = true.into();
+    bed.create("configmaps", owned(config("b"), &[older]))
+        .await
+        .unwrap();
+    bed.delete_so("gadgets", "a", Propagation::Foreground).await;
+    bed.until_gone("configmaps", "b").await;
+    bed.until_gone("gadgets", "a").await;
+}
+
 #[tokio::test]
 async fn something_new_with_an_owner_that_is_gone_goes() {
     let bed = Bed::new().await;

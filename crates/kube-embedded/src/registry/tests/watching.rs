@@ -214,6 +214,49 @@ async fn a_watch_that_is_too_slow_ends_and_holds_nothing() {
     assert_eq!(take(&mut other, 1).await, [("ADDED", "p".to_owned())]);
 }
 
+/// A client that lists in pages under load watches from the revision of its list when it has read the last one.
+#[tokio::test]
+async fn the_events_after_a_long_list_are_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut options = Options::new(dir.path(), crate::testing::serves());
+    options.limits.history_events = 10;
+    options.limits.held_bytes = 200_000;
+    let bed = Bed {
+        registry: Registry::open(options).await.unwrap(),
+        dir,
+    };
+    let create = async |names: std::ops::Range<u32>| {
+        for n in names {
+            let made = bed.create("gadgets", gadget(&format!("c{n:04}"))).await;
+            made.unwrap();
+        }
+    };
+    create(0..6).await;
+    let page = |token: Option<String>| ListOptions {
+        limit: Some(4),
+        continue_token: token,
+        ..ListOptions::default()
+    };
+    let first = bed.registry.list(&bed.all("gadgets"), &page(None)).unwrap();
+    let since_list = since(&first.revision.to_string());
+    create(6..50).await;
+    let second = bed
+        .registry
+        .list(&bed.all("gadgets"), &page(first.continue_token));
+    assert_eq!(second.unwrap().items.len(), 2);
+    create(50..60).await;
+    let watch = bed.registry.watch(&bed.all("gadgets"), &since_list);
+    let names = take(&mut watch.unwrap(), 54).await;
+    assert_eq!(names[0].1, "c0006");
+    // Not without a bound.
+    create(60..1_000).await;
+    let mut watch = bed
+        .registry
+        .watch(&bed.all("gadgets"), &since_list)
+        .unwrap();
+    assert_eq!(watch.next().await.unwrap().kind, WatchEventKind::Error);
+}
+
 #[tokio::test]
 async fn a_first_state_of_many_pages_is_whole() {
     let bed = Bed::new().await;

@@ -167,14 +167,12 @@ impl Registry {
     }
 
     /// Key of an owner that an object in `namespace` names. `None` when the owner's kind is not served here, or when a
-    /// cluster-scoped object names a namespaced owner.
+    /// cluster-scoped object names a namespaced owner. The reference may name any version of the kind: all versions of a kind are
+    /// one resource, of which one version is served here.
     pub(crate) fn owner_key(&self, owner: &Value, namespace: &str) -> Option<String> {
         let text = |name: &str| owner[name].as_str().unwrap_or_default();
         let group = metadata::group_of(text("apiVersion"));
         let resource = self.inner.kinds.by_kind(group, text("kind"))?;
-        if resource.api_version() != text("apiVersion") {
-            return None;
-        }
         if resource.namespaced && namespace.is_empty() {
             return None;
         }
