@@ -1,7 +1,13 @@
-//! The task of one replica: it keeps the Secret good and serves what it holds; on the leader also the configurations.
+//! The task of one replica: it keeps the Secret good (secret.rs) and serves what it holds; on the leader also the configurations
+//! (configurations.rs).
+
+mod configurations;
+mod request;
+mod secret;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
-use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,28 +15,15 @@ use jiff::Timestamp;
 use k8s_openapi::api::admissionregistration::v1::{
     MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
 };
-use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams, PostParams};
-use kube::core::ClusterResourceScope;
-use kube::{Api, Client, Resource};
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use tokio::time::{Instant, timeout};
+use kube::Client;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::authority::{Content, Damage, Step};
-use super::bundle;
-use super::origin::{Evidence, Origin};
-use crate::observe::metrics::{Metrics, SecretRepair};
+use super::authority::Content;
+use crate::observe::metrics::Metrics;
 use crate::webhook::Certificates;
 
-/// What is written under the name of this manager.
-const MANAGER: &str = "metal3-ipam-webhook";
-/// Time of one request.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// Tries for the Secret in one round: who loses a race takes what the winner wrote.
-const TRIES: usize = 3;
 /// Looks in a row after which a replica is sure of what it knows. Before that another one puts a foreign Secret right.
 const SURE: u32 = 3;
 
@@ -90,14 +83,6 @@ pub struct Keeper {
     served: Option<(Vec<u8>, Instant)>,
     /// What went wrong, by what it concerned, as it was logged.
     troubles: BTreeMap<&'static str, String>,
-}
-
-/// What a look at a configuration came to.
-struct Tended {
-    /// Whether this look had to write the bundle: API servers learn of it only now.
-    is_patched: bool,
-    /// Webhooks at our paths that do not lead to us, and what to do about them.
-    elsewhere: Option<String>,
 }
 
 /// What this replica saw in the Secret when it looked last.
@@ -251,296 +236,4 @@ impl Keeper {
             }
         }
     }
-
-    /// The Secret as it stands, made or put right where that was needed.
-    async fn secret(&mut self) -> Result<(Secret, Content), String> {
-        let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
-        let name = self.own.secret.clone();
-        let which = format!("Secret {}/{name}", self.own.namespace);
-        let mut raced = String::new();
-        for _ in 0..TRIES {
-            let now = (self.now)();
-            let found = sent(&format!("reading {which}"), api.get_opt(&name)).await?;
-            let Some(mut secret) = found else {
-                let mut secret = Secret::default();
-                secret.metadata.name = Some(name.clone());
-                secret.type_ = Some("Opaque".to_owned());
-                self.good(now)?.write(&mut secret);
-                info!("{which} is created with the webhook's certificate");
-                match written(api.create(&post(), &secret), &which).await? {
-                    Ok(()) if self.last.is_some() => {
-                        self.metrics.repaired_secret(SecretRepair::Missing);
-                    }
-                    Ok(()) => {}
-                    Err(why) => raced = why,
-                }
-                // What the server holds now counts, also when another replica wrote it.
-                continue;
-            };
-            let (why, repair, next) = match Content::read(&secret, &self.own.names, now) {
-                Ok((content, _)) => match self.origin(&content, now).await? {
-                    Origin::Ours => return Ok((secret, content)),
-                    Origin::Foreign => (
-                        "it holds the certificate of an authority that neither this replica nor the webhook \
-                         configurations know"
-                            .to_owned(),
-                        SecretRepair::Foreign,
-                        self.good(now)?,
-                    ),
-                    Origin::Unknown if self.has_stood(&content) => {
-                        warn!(
-                            "{which} holds the certificate of an authority that is new to this replica and to the webhook \
-                             configurations, and no other replica put it right; it is taken"
-                        );
-                        return Ok((secret, content));
-                    }
-                    Origin::Unknown => {
-                        return Err(format!(
-                            "{which} holds the certificate of an authority that is new to this replica and to the \
-                             webhook configurations; it is taken if it stays for {} s",
-                            self.times.trusted.as_secs()
-                        ));
-                    }
-                },
-                Err(Damage { why, signs }) => {
-                    let next = self.mended(signs, now).await?;
-                    (why, SecretRepair::Damaged, next)
-                }
-            };
-            warn!(
-                why,
-                "{which} does not hold the webhook's certificate; it is put right"
-            );
-            next.write(&mut secret);
-            let how = post();
-            match written(api.replace(&name, &how, &secret), &which).await? {
-                Ok(()) => self.metrics.repaired_secret(repair),
-                Err(why) => raced = why,
-            }
-        }
-        Err(format!("{which} changes again and again: {raced}"))
-    }
-
-    /// Whether content that is whole is this installation's. The configurations are read only where what this replica knows
-    /// does not decide.
-    async fn origin(&self, content: &Content, now: Timestamp) -> Result<Origin, String> {
-        let names = &self.own.names;
-        let last = self.last.as_ref();
-        if last.is_some_and(|last| content.is_trusted_by(&last.content.bundle, names, now)) {
-            return Ok(Origin::Ours);
-        }
-        // Of an authority that signs no more nothing follows: another replica may have made a new one.
-        let known = last.filter(|last| last.content.signs(names, now).is_ok());
-        let validating = self.in_force::<ValidatingWebhookConfiguration>(&self.own.validating);
-        let mut in_force = validating.await?;
-        let mutating = self.in_force::<MutatingWebhookConfiguration>(&self.own.mutating);
-        in_force.extend(mutating.await?);
-        let evidence = Evidence {
-            known: known.map_or(&[], |known| &known.content.bundle),
-            is_sure: known.is_some_and(|known| {
-                known.looks == SURE && known.at.elapsed() <= self.times.trusted
-            }),
-            in_force: &in_force,
-        };
-        Ok(evidence.judge(content, names, now))
-    }
-
-    /// Whether the Secret has held this for so long that another replica that knows better would have put it right.
-    fn has_stood(&mut self, content: &Content) -> bool {
-        match &self.unknown {
-            Some((unknown, since)) if unknown == content => since.elapsed() >= self.times.trusted,
-            Some(_) | None => {
-                self.unknown = Some((content.clone(), Instant::now()));
-                false
-            }
-        }
-    }
-
-    /// The authorities in a configuration; none where there is none or where it may not be read.
-    async fn in_force<K>(&self, name: &str) -> Result<Vec<String>, String>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let api = Api::<K>::all(self.client.clone());
-        let reading = format!("reading {} {name}", K::kind(&()));
-        let found = match timeout(PATIENCE, api.get_opt(name)).await {
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => None,
-            other => done(&reading, other)?,
-        };
-        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
-        Ok(bundle::authorities(&found, &self.own.names))
-    }
-
-    /// What goes into a Secret whose content cannot be served; `signs` is that content, where only its pair is at fault.
-    ///
-    /// Two replicas whose names differ, as in a rolling update that changes the Service's name, must not write in turn what only
-    /// one of them can serve. So a pair that is good for other names is never replaced by what was good last here: its authority
-    /// signs a pair for both, which the other replica finds good too. A renewal signs for the leader's names alone; who then
-    /// misses its own adds them once more, and when the update is over the next renewal leaves the old ones out.
-    async fn mended(&self, signs: Option<Box<Content>>, now: Timestamp) -> Result<Content, String> {
-        let names = &self.own.names;
-        let Some(stored) = signs else {
-            return self.good(now);
-        };
-        let last = self.last.as_ref().map(|last| &last.content);
-        let is_last_good = last.is_some_and(|last| last.renewal(names, now).is_ok());
-        if is_last_good && stored.further_names(names, now).is_empty() {
-            return self.good(now);
-        }
-        let next = made(stored.signed_anew(names, now))?;
-        match self.origin(&next, now).await? {
-            Origin::Ours => Ok(next),
-            Origin::Foreign | Origin::Unknown => self.good(now),
-        }
-    }
-
-    /// What was good last: as it was where it still is, else with a new pair of its authority; without it something new.
-    fn good(&self, now: Timestamp) -> Result<Content, String> {
-        let names = &self.own.names;
-        match self.last.as_ref().map(|last| &last.content) {
-            Some(last) if last.renewal(names, now).is_ok() => Ok(last.clone()),
-            Some(last) if last.signs(names, now).is_ok() => made(last.signed_anew(names, now)),
-            Some(_) | None => made(Content::new(names, now)),
-        }
-    }
-
-    /// Carries out the next step of a renewal.
-    async fn step(&self, mut secret: Secret, content: &Content) -> Result<(), String> {
-        let now = (self.now)();
-        let names = &self.own.names;
-        let standing = content.renewal(names, now)?;
-        let past = |since: Option<Instant>, time| since.is_some_and(|s| s.elapsed() >= time);
-        let trusted = past(self.trusted.as_ref().map(|(_, s)| *s), self.times.trusted);
-        let served = past(self.served.as_ref().map(|(_, s)| *s), self.times.served);
-        let step = standing.next(trusted, served);
-        let said = match step {
-            Step::Nothing => return Ok(()),
-            Step::NewAuthority => "a new authority is trusted beside the old one",
-            Step::NewCertificate => "a new certificate was signed",
-            Step::DropOld => "the old authority is trusted no longer",
-        };
-        let next = made(content.after(step, names, now))?;
-        next.write(&mut secret);
-        let api = Api::<Secret>::namespaced(self.client.clone(), &self.own.namespace);
-        let (name, namespace) = (&self.own.secret, &self.own.namespace);
-        let which = format!("Secret {namespace}/{name}");
-        let how = post();
-        if written(api.replace(name, &how, &secret), &which)
-            .await?
-            .is_ok()
-        {
-            info!("renewal of the webhook's certificate: {said}");
-        }
-        Ok(())
-    }
-
-    /// Has the webhooks of a configuration that lead here trust this bundle. One that does not exist needs nothing.
-    async fn tend<K>(&self, name: &str, bundle: &str) -> Result<Tended, String>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let api = Api::<K>::all(self.client.clone());
-        let kind = K::kind(&());
-        let reading = format!("reading {kind} {name}");
-        let found = match timeout(PATIENCE, api.get_opt(name)).await {
-            // A server without webhooks.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => None,
-            other => done(&reading, other)?,
-        };
-        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
-        let names = &self.own.names;
-        if bundle::is_kept_by_others(&found, names) {
-            return Err(format!(
-                "{kind} {name} has an annotation by which cert-manager keeps its caBundle; remove it, or \
-                 --webhook-self-signed"
-            ));
-        }
-        let elsewhere = bundle::elsewhere(&found, names);
-        let elsewhere = (!elsewhere.is_empty()).then(|| {
-            format!(
-                "webhooks of {kind} {name} do not lead to this manager, whose names are {}, so their caBundle is left alone: \
-                 {}; correct their clientConfig or --webhook-service, or give this manager a configuration of its own \
-                 (--webhook-validating, --webhook-mutating)",
-                names.join(" and "),
-                elsewhere.join(", "),
-            )
-        });
-        let Some(patch) = bundle::patch(&found, names, bundle) else {
-            return Ok(Tended {
-                is_patched: false,
-                elsewhere,
-            });
-        };
-        let how = PatchParams {
-            field_manager: Some(MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        let patch = Patch::<()>::Json(patch);
-        sent(
-            &format!("patching {kind} {name}"),
-            api.patch(name, &how, &patch),
-        )
-        .await?;
-        info!("caBundle of {kind} {name} is that of the webhook's certificate");
-        Ok(Tended {
-            is_patched: true,
-            elsewhere,
-        })
-    }
 }
-
-fn made(content: Result<Content, rcgen::Error>) -> Result<Content, String> {
-    content.map_err(|error| format!("making a certificate: {error}"))
-}
-
-fn post() -> PostParams {
-    PostParams {
-        field_manager: Some(MANAGER.to_owned()),
-        ..PostParams::default()
-    }
-}
-
-/// The answer to a write: `Err` inside where another replica was faster.
-async fn written(
-    write: impl Future<Output = kube::Result<Secret>>,
-    which: &str,
-) -> Result<Result<(), String>, String> {
-    match timeout(PATIENCE, write).await {
-        Ok(Err(kube::Error::Api(status))) if status.code == 409 => Ok(Err(status.message)),
-        other => done(&format!("writing {which}"), other).map(|_| Ok(())),
-    }
-}
-
-async fn sent<T>(doing: &str, request: impl Future<Output = kube::Result<T>>) -> Result<T, String> {
-    done(doing, timeout(PATIENCE, request).await)
-}
-
-/// What a request came to, and what to do about it.
-fn done<T>(
-    doing: &str,
-    answer: Result<kube::Result<T>, tokio::time::error::Elapsed>,
-) -> Result<T, String> {
-    match answer {
-        Ok(Ok(answer)) => Ok(answer),
-        Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
-            "{doing}: {}; apply deploy/rbac/webhook-self-signed",
-            status.message
-        )),
-        Ok(Err(error)) => Err(format!("{doing}: {error}")),
-        Err(_) => Err(format!(
-            "{doing}: no answer within {} s",
-            PATIENCE.as_secs()
-        )),
-    }
-}
-
-#[cfg(test)]
-mod tests;
