@@ -20,8 +20,7 @@ use metal3_ipam::api::{
     Address, AddressKey, Claim, ClaimKey, ClaimKind, Meta, PoolKey, PoolObject,
 };
 use metal3_ipam::pool::{
-    Config, Effect, Freshness, Input, KindState, Kinds, Object, Outcome, Pool, Request, RequestId,
-    Scope,
+    Config, Effect, Input, KindState, Kinds, Object, Outcome, Pool, Request, RequestId, Scope, Take,
 };
 use serde_json::json;
 
@@ -146,7 +145,7 @@ impl Server {
                 self.pool.meta.finalizers = finalizers;
                 self.pool.meta.resource_version = self.version.to_string().into();
                 let pool = self.pool_object();
-                self.answer(id, Outcome::Stored(pool, Freshness::Newest));
+                self.answer(id, Outcome::Stored(pool, Take::In));
             }
             Request::PoolStatus { status, .. } => {
                 self.version += 1;
@@ -155,7 +154,7 @@ impl Server {
                 self.pool.status = serde_json::from_value(stored).unwrap();
                 self.pool.meta.resource_version = self.version.to_string().into();
                 let pool = self.pool_object();
-                self.answer(id, Outcome::Stored(pool, Freshness::Newest));
+                self.answer(id, Outcome::Stored(pool, Take::In));
             }
             Request::ClaimFinalizers {
                 key, finalizers, ..
@@ -241,7 +240,7 @@ impl Server {
             claim: Box::new(claim),
             scope: Scope::Ours,
         };
-        self.answer(id, Outcome::Stored(stored, Freshness::Newest));
+        self.answer(id, Outcome::Stored(stored, Take::In));
     }
 
     fn answer_address(&mut self, id: RequestId, key: &AddressKey) {
@@ -255,7 +254,7 @@ impl Server {
             address: Box::new(address),
             scope: Scope::Ours,
         };
-        self.answer(id, Outcome::Stored(stored, Freshness::Newest));
+        self.answer(id, Outcome::Stored(stored, Take::In));
     }
 
     fn tell_claim(&mut self, key: &ClaimKey) {

@@ -237,6 +237,38 @@ fn every_function_on_the_way_of_a_claim_is_in_its_file() {
     assert!(seen >= 8 + 7, "{seen} functions");
 }
 
+/// Words of the glossary that none of the files beside them has, in a name or a comment.
+fn words_elsewhere(page: &str, read: impl Fn(&str) -> String) -> Vec<String> {
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| "));
+    let rows = rows.map(|row| row.trim_end_matches(" |").split(" | ").collect::<Vec<_>>());
+    let mut elsewhere = Vec::new();
+    for row in rows {
+        let [words, _, files] = *row.as_slice() else {
+            continue;
+        };
+        if words == "word" || words.starts_with("---") {
+            continue;
+        }
+        let files = files.split('`').skip(1).step_by(2);
+        let text: String = files.map(&read).collect::<String>().to_lowercase();
+        let is_missing = |word: &&str| {
+            let snake = word.replace(' ', "_");
+            !text.contains(*word) && !text.contains(&snake)
+        };
+        elsewhere.extend(words.split(", ").filter(is_missing).map(str::to_owned));
+    }
+    elsewhere
+}
+
+#[test]
+fn each_word_of_the_glossary_is_in_the_files_that_are_named() {
+    assert_eq!(words_elsewhere(&read("docs/glossary.md"), read), [""; 0]);
+    let page = "| word | meaning | where |\n| --- | --- | --- |\n| let go, turn | x | `f`, `g` |\n";
+    let found = |text: &'static str| words_elsewhere(page, move |_| text.to_owned());
+    assert_eq!(found("fn is_let_go() // Turn"), [""; 0]);
+    assert_eq!(found("a turn"), ["let go"]);
+}
+
 #[test]
 fn the_scenario_that_contributing_shows_is_one_of_the_suite() {
     let page = read("CONTRIBUTING.md");

@@ -252,6 +252,44 @@ fn no_crate_below_the_product_has_a_word_of_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// Functions that are named like a question and take `&mut self`.
+fn questions_that_change(text: &str) -> Vec<String> {
+    let code: Vec<&str> = code_lines(text).into_iter().map(|(_, line)| line).collect();
+    let code = code.join("\n");
+    let mut found = Vec::new();
+    for part in code.split("fn ").skip(1) {
+        let Some((name, rest)) = part.split_once('(') else {
+            continue;
+        };
+        let asks = ["is_", "are_", "has_", "have_", "was_", "can_", "may_"];
+        if asks.iter().any(|word| name.starts_with(word))
+            && rest.trim_start().starts_with("&mut self")
+        {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}
+
+/// A reader takes `is_x()` for a question, and moves or drops the call.
+#[test]
+fn no_question_changes_what_it_asks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut faults = Vec::new();
+    for file in [root.join("src"), root.join("crates")]
+        .iter()
+        .flat_map(|dir| rust_files(dir))
+    {
+        let text = fs::read_to_string(&file).unwrap();
+        for name in questions_that_change(&text) {
+            faults.push(format!("{}: {name} takes &mut self", file.display()));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+    let text = "fn is_a(\n    &mut self,\n) {}\nfn has_b(&self) {}\nfn note(&mut self) {}\n";
+    assert_eq!(questions_that_change(text), ["is_a"]);
+}
+
 #[test]
 fn the_check_finds_a_forbidden_use() {
     assert_eq!(

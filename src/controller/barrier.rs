@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 
 use crate::api::{ClaimKind, Kind};
-use crate::pool::KindState;
+use crate::pool::{KindChanges, KindState};
 
 use super::absence::Absences;
 use super::router::{Barrier, Router, State};
@@ -37,11 +37,9 @@ impl Router {
     }
 
     fn set(&self, state: &mut State, kind: Kind, to: KindState) {
-        let place = &mut state.kinds[kind];
-        if *place == to {
+        if !state.kinds.change(kind, to) {
             return;
         }
-        *place = to;
         self.absences.changed();
         self.counts.kinds(state.kinds);
         if state.barrier == Barrier::Open {
@@ -79,15 +77,22 @@ impl Router {
         &self.absences
     }
 
-    /// Whether an address object may be created now (A3): every kind whose objects hold addresses is known, and those that are
-    /// absent were absent no longer than `age` ago. Waits until discovery has said so.
-    pub(super) async fn knows_who_holds(&self, age: Duration) -> bool {
+    /// Whether an address object may be created now (A3): every kind whose objects hold addresses is known, those that are absent
+    /// were absent no longer than `age` ago, and the pool that decided on the address knew what these kinds are like now. Waits until
+    /// discovery has answered.
+    ///
+    /// `decided_on`: what the pool knew of the kinds. A kind may come and be listed between the decision and the create, also while
+    /// this waits: then its objects may hold the address.
+    pub(super) async fn knows_who_holds(&self, decided_on: KindChanges, age: Duration) -> bool {
         let since = Instant::now();
         let since = since.checked_sub(age).unwrap_or(since);
         let known = async {
             loop {
                 let answered = self.absences.answered();
                 let kinds = self.state().kinds;
+                if kinds.changes() != decided_on {
+                    return false;
+                }
                 let mut confirmed = true;
                 for kind in HOLDERS {
                     match kinds[kind] {

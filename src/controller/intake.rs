@@ -13,6 +13,7 @@
 //! than the last watch event is ignored. An object that cannot be read delays no other (A12).
 
 use std::collections::HashSet;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +54,7 @@ const HASTY: Duration = Duration::from_secs(1);
 /// Time for which a list is asked for again while the server answers with one that is older than an event before it.
 /// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
 /// what is known here is of another history, and the process ends, so that a new one begins from what the server has.
-const OUTDATED: Duration = Duration::from_secs(30);
+const OLD_LISTS_FOR: Duration = Duration::from_secs(30);
 
 /// The task of one kind.
 pub(super) struct Intake {
@@ -72,7 +73,7 @@ pub(super) struct Intake {
     /// The newest revision of a list or an event of the kind; 0 as long as none was a number.
     newest: u64,
     /// Since when lists are older than that.
-    outdated: Option<Instant>,
+    old_lists_since: Option<Instant>,
     /// What is wrong, as it was logged last.
     said: Option<String>,
     pages: Pages,
@@ -159,7 +160,7 @@ impl Intake {
             ever_seen: false,
             ever_listed: false,
             newest: 0,
-            outdated: None,
+            old_lists_since: None,
             said: None,
             failed: 0,
             failing_since: None,
@@ -357,7 +358,7 @@ impl Intake {
         loop {
             let page = self.pages.page(&path, &next).await?;
             if next.is_empty() {
-                self.is_believed(&page.revision).await?;
+                self.refuse_older_list(&page.revision).await?;
             }
             let listed = page.revision.as_str().into();
             let objects = page
@@ -366,7 +367,7 @@ impl Intake {
                 .filter_map(|object| object.as_ref().ok());
             if let Some(name) = self.router.of_another_history(self.kind, objects, &listed) {
                 let Name { namespace, name } = name;
-                self.was_put_back(format!(
+                self.end_process(format!(
                     "it lists {namespace}/{name} in a version older than it has shown before"
                 ))
                 .await;
@@ -400,17 +401,18 @@ impl Intake {
         }
     }
 
-    /// Whether a list of this revision is used: what is not in an older one may have been made since, and would count as gone.
-    async fn is_believed(&mut self, revision: &str) -> Result<(), End> {
+    /// Fails for a list of a revision older than one that was shown before: what is not in it may have been made since, and would
+    /// count as gone. Ends the process when such lists go on for [`OLD_LISTS_FOR`].
+    async fn refuse_older_list(&mut self, revision: &str) -> Result<(), End> {
         let listed: Option<u64> = revision.parse().ok();
         if listed.is_none_or(|listed| listed >= self.newest) {
-            self.outdated = None;
+            self.old_lists_since = None;
             return Ok(());
         }
-        let since = *self.outdated.get_or_insert_with(Instant::now);
-        if since.elapsed() >= OUTDATED {
+        let since = *self.old_lists_since.get_or_insert_with(Instant::now);
+        if since.elapsed() >= OLD_LISTS_FOR {
             let newest = self.newest;
-            self.was_put_back(format!(
+            self.end_process(format!(
                 "it lists revision {revision} and has shown {newest} before"
             ))
             .await;
@@ -421,13 +423,13 @@ impl Intake {
         )))
     }
 
-    /// Ends the process: what is known here is of another history.
-    async fn was_put_back(&mut self, how: String) {
+    /// Ends the process, since what is known here is of another history, and never returns.
+    async fn end_process(&mut self, how: String) -> ! {
         self.failures.report(
             format!("watch of {}", self.kind).into(),
             format!("found that the API server's database was put back: {how}"),
         );
-        std::future::pending::<()>().await;
+        match std::future::pending::<Infallible>().await {}
     }
 
     /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.

@@ -17,7 +17,7 @@ use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
 use crate::api::{AddressKey, ClaimKey, Kind, Uid};
-use crate::pool::{Fact, Freshness, Input, Name, Object, Outcome, Question, RequestId, Reread};
+use crate::pool::{Fact, Input, Name, Object, Outcome, Question, RequestId, Reread, Take};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
 /// last, which is the first kept, and the one that its own unanswered create made, which is among the newest: it would take
@@ -346,12 +346,11 @@ fn slot_of_name(kind: Kind, name: &Name) -> Option<Slot> {
 /// The object of an answer that the pool is to take in.
 fn newest(outcome: &Outcome) -> Option<&Object> {
     match outcome {
-        Outcome::Stored(object, Freshness::Newest)
-        | Outcome::Conflict(Reread::Found(object, Freshness::Newest)) => Some(object),
-        Outcome::Stored(_, Freshness::Outdated)
-        | Outcome::Conflict(
-            Reread::Found(_, Freshness::Outdated) | Reread::Gone | Reread::Unread,
-        )
+        Outcome::Stored(object, Take::In) | Outcome::Conflict(Reread::Found(object, Take::In)) => {
+            Some(object)
+        }
+        Outcome::Stored(_, Take::LeaveOut)
+        | Outcome::Conflict(Reread::Found(_, Take::LeaveOut) | Reread::Gone | Reread::Unread)
         | Outcome::Gone
         | Outcome::Cluster(_)
         | Outcome::NameTaken

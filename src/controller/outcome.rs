@@ -18,7 +18,7 @@
 use serde::Deserialize;
 
 use crate::api::ClusterFacts;
-use crate::pool::{Freshness, Outcome, Refusal, Reread};
+use crate::pool::{Outcome, Refusal, Reread, Take};
 
 use super::reading;
 use super::served::Served;
@@ -237,7 +237,7 @@ fn stored(
     }
     let object = reading::pool_input(subject.kind, read, filter)
         .ok_or_else(|| serde::de::Error::custom("an object of no kind that is written"))?;
-    Ok(Outcome::Stored(object, Freshness::Newest))
+    Ok(Outcome::Stored(object, Take::In))
 }
 
 fn gone(kind: Kind, verb: Verb) -> Outcome {

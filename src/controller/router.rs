@@ -13,7 +13,7 @@ use crate::api::{
     ResourceVersion, Uid, WireObject,
 };
 use crate::pool::{
-    By, Freshness, Incarnation, Input, Kinds, Known, Name, Object, Outcome, Outdated, Reread,
+    By, Incarnation, Input, Kinds, Known, Name, Object, Outcome, Outdated, Reread, Take,
 };
 
 use super::absence::Absences;
@@ -219,9 +219,8 @@ impl Router {
         let mut state = self.state();
         let state = &mut *state;
         match &mut outcome {
-            Outcome::Stored(object, freshness)
-            | Outcome::Conflict(Reread::Found(object, freshness)) => {
-                *freshness = self.note_answer(state, pool, subject.kind, object);
+            Outcome::Stored(object, take) | Outcome::Conflict(Reread::Found(object, take)) => {
+                *take = self.note_answer(state, pool, subject.kind, object);
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 if let Some(uid) = subject.uid {
@@ -253,16 +252,16 @@ impl Router {
         asked_by: &PoolKey,
         kind: Kind,
         object: &Object,
-    ) -> Freshness {
+    ) -> Take {
         let mut name = Name::of(object.meta());
         name.namespace = state.intern(&name.namespace);
         match self.note(state, kind, &name, object, By::Answer) {
-            Ok(Some(pool)) if pool == asked_by.name => Freshness::Newest,
+            Ok(Some(pool)) if pool == asked_by.name => Take::In,
             Ok(Some(pool)) => {
                 self.deliver(state, &name.pool(&pool), Input::Seen(object.clone()));
-                Freshness::Outdated
+                Take::LeaveOut
             }
-            Ok(None) | Err(Outdated) => Freshness::Outdated,
+            Ok(None) | Err(Outdated) => Take::LeaveOut,
         }
     }
 

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use crate::api::{Kind, PoolKey, names};
-use crate::pool::Config;
+use crate::pool::{Config, KindChanges};
 
 use super::clock::Clock;
 use super::events::{Desk, Recorder};
@@ -135,6 +135,7 @@ impl Controller {
                     counts: Arc::clone(&counts),
                     events: events.clone(),
                     clock,
+                    kinds: KindChanges::default(),
                 };
                 failures.spawn(format!("worker of pool {key}"), worker.run());
             }

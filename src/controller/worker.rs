@@ -8,7 +8,9 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::api::PoolKey;
 use crate::observe::metrics::Step;
-use crate::pool::{Decision, Effect, Fact, Input, Moment, Question, Request, Snapshot};
+use crate::pool::{
+    Decision, Effect, Fact, Input, KindChanges, Moment, Question, Request, Snapshot,
+};
 
 use super::clock::Clock;
 use super::events::Recorder;
@@ -44,6 +46,8 @@ pub(super) struct Worker {
     /// Where decisions become Events, if they do.
     pub(super) events: Option<Arc<Recorder>>,
     pub(super) clock: Clock,
+    /// What the pool was told of the kinds last.
+    pub(super) kinds: KindChanges,
 }
 
 impl Worker {
@@ -102,6 +106,9 @@ impl Worker {
     fn step(&mut self, input: Input, wake: &mut Option<Timestamp>) {
         let begun = Instant::now();
         let at = self.clock.moment();
+        if let Input::Kinds(kinds) = &input {
+            self.kinds = kinds.changes();
+        }
         let mut effects = self.machine.step(input, at);
         self.mailbox.pause(self.machine.is_paused());
         if self.mailbox.is_stopping() {
@@ -125,7 +132,7 @@ impl Worker {
             match effect {
                 Effect::Request(id, request) => {
                     let reply = self.mailbox.reserve(id);
-                    self.writer.submit(&self.key, request, reply);
+                    self.writer.submit(&self.key, request, self.kinds, reply);
                 }
                 Effect::WakeAt(at) => *wake = Some(at),
                 Effect::WatchName(_) => {}

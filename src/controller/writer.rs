@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::PoolKey;
-use crate::pool::{Outcome, Request, Reread};
+use crate::pool::{KindChanges, Outcome, Request, Reread};
 
 use super::bucket::Bucket;
 use super::failure::Failures;
@@ -126,6 +126,8 @@ struct Lane {
 struct Job {
     pool: PoolKey,
     request: Request,
+    /// What the pool knew of the kinds when it decided on the request.
+    decided_on: KindChanges,
     reply: ReplyPlace,
 }
 
@@ -304,7 +306,15 @@ impl Writer {
     }
 
     /// Takes in a request. Never waits; once the run ends the answer is `NotSent`.
-    pub(super) fn submit(&self, pool: &PoolKey, request: Request, reply: ReplyPlace) {
+    ///
+    /// `decided_on`: what the pool knew of the kinds when it decided on the request.
+    pub(super) fn submit(
+        &self,
+        pool: &PoolKey,
+        request: Request,
+        decided_on: KindChanges,
+        reply: ReplyPlace,
+    ) {
         let mut queue = self.queue();
         if queue.closed {
             drop(queue);
@@ -315,6 +325,7 @@ impl Writer {
         queue.push(Job {
             pool: pool.clone(),
             request,
+            decided_on,
             reply,
         });
         drop(queue);
@@ -440,11 +451,13 @@ impl Writer {
         let Job {
             pool,
             request,
+            decided_on,
             mut reply,
         } = job;
         let (subject, limit) = (wire::subject(&pool, &request), wire::time_limit(&request));
+        let age = self.door.absence_age;
         let knows_who_holds =
-            subject.verb != Verb::Create || router.knows_who_holds(self.door.absence_age).await;
+            subject.verb != Verb::Create || router.knows_who_holds(decided_on, age).await;
         let started = Instant::now();
         let mut pause = None;
         let outcome = match wire::encode(&pool, &request, &self.door.served) {

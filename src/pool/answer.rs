@@ -8,7 +8,7 @@ use crate::api::{ClaimKey, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::Case;
-use super::input::{Freshness, Object, Outcome, Refusal, Reread};
+use super::input::{Object, Outcome, Refusal, Reread, Take};
 use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
 use super::time::{Backoff, Failure};
@@ -81,7 +81,7 @@ impl Pool {
                             _ => None,
                         };
                         self.learn_claim(&key, &status, stored);
-                        let in_doubt = self.is_status_in_doubt(&key, decided_on, &outcome);
+                        let in_doubt = self.settle_status_doubt(&key, decided_on, &outcome);
                         self.answered_claim(
                             &key,
                             &uid,
@@ -107,13 +107,13 @@ impl Pool {
 
     /// A write that was undone as it was stored counts as refused.
     fn judged(&mut self, asked: Option<&AskedMeta>, outcome: Outcome) -> Outcome {
-        let Outcome::Stored(object, freshness) = outcome else {
+        let Outcome::Stored(object, take) = outcome else {
             return outcome;
         };
         match asked.and_then(|asked| asked.undone_in(object.meta())) {
-            None => Outcome::Stored(object, freshness),
+            None => Outcome::Stored(object, take),
             Some(message) => {
-                self.take_in(object, freshness);
+                self.take_in(object, take);
                 Outcome::Refused {
                     refusal: Refusal::Other,
                     message,
@@ -122,10 +122,10 @@ impl Pool {
         }
     }
 
-    /// Whether a write of the claim's status may have been carried out, or may still be, beside what is known after this answer.
-    /// One that was not sent or was refused says nothing about an earlier one whose answer is lost. A version of the claim that is
-    /// newer than the one that a write was decided on settles it.
-    fn is_status_in_doubt(
+    /// Notes what this answer says of writes of the claim's status whose outcome is unknown; returns whether there is one still, which
+    /// may be carried out beside what is known. One that was not sent or was refused says nothing about an earlier one whose answer is
+    /// lost. A version of the claim that is newer than the one that a write was decided on settles it.
+    fn settle_status_doubt(
         &mut self,
         key: &ClaimKey,
         decided_on: Option<&ResourceVersion>,
@@ -168,16 +168,16 @@ impl Pool {
         };
         if shows.as_ref() != Some(&showing) {
             work.vanished.take_if(|kept| kept.name == showing);
-            self.settle_shown(key);
+            self.hold_shown(key);
             self.queue.mark(key);
         }
     }
 
     /// Takes in the object of an answer, if nothing newer of it is known.
-    pub(super) fn take_in(&mut self, object: Object, freshness: Freshness) {
-        match freshness {
-            Freshness::Newest => self.seen(object),
-            Freshness::Outdated => {}
+    pub(super) fn take_in(&mut self, object: Object, take: Take) {
+        match take {
+            Take::In => self.seen(object),
+            Take::LeaveOut => {}
         }
     }
 
@@ -191,17 +191,17 @@ impl Pool {
         status: bool,
     ) {
         match outcome {
-            Outcome::Stored(pool @ Object::Pool { .. }, freshness) => {
+            Outcome::Stored(pool @ Object::Pool { .. }, take) => {
                 self.pool_backoff(status).reset();
                 if status {
-                    self.status_stored(pool, freshness);
+                    self.status_stored(pool, take);
                 } else {
                     self.ippool.refusal = None;
-                    self.take_in(pool, freshness);
+                    self.take_in(pool, take);
                 }
             }
-            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, freshness)) => {
-                self.take_in(pool, freshness);
+            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, take)) => {
+                self.take_in(pool, take);
                 if self.ippool.record.as_ref().map(|p| &p.version) == decided_on {
                     self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
                 }

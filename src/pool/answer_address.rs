@@ -6,7 +6,7 @@ use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
 use super::answer::ADDRESS;
 use super::case::AttemptState;
-use super::input::{Freshness, Object, Outcome, Refusal, Reread, Scope};
+use super::input::{Object, Outcome, Refusal, Reread, Scope, Take};
 use super::machine::Pool;
 use super::record::Course;
 use super::request::{Decision, Effect};
@@ -19,15 +19,15 @@ const TERMINATING: SignedDuration = SignedDuration::from_mins(1);
 impl Pool {
     pub(super) fn answered_create(&mut self, key: &ClaimKey, outcome: Outcome) {
         let what = "create the address object";
-        let doubt = self.doubt(key);
         // Back to where it was before this create was sent.
-        let undone = doubt.map_or(AttemptState::Planned, |since| AttemptState::Unanswered {
-            since,
-        });
+        let undone = match self.lost_create_at(key) {
+            Some(lost_at) => AttemptState::Unanswered { lost_at },
+            None => AttemptState::Planned,
+        };
         match outcome {
-            Outcome::Stored(Object::Address { address, scope }, freshness) => {
+            Outcome::Stored(Object::Address { address, scope }, take) => {
                 self.succeeded(key);
-                self.created(key, address, scope, freshness);
+                self.created(key, address, scope, take);
             }
             Outcome::NameTaken => {
                 self.succeeded(key);
@@ -37,8 +37,8 @@ impl Pool {
                 self.set_attempt(key, AttemptState::Taken { freed: false });
             }
             Outcome::Unknown { message } => {
-                let since = self.now;
-                self.set_attempt(key, AttemptState::Unanswered { since });
+                let lost_at = self.now;
+                self.set_attempt(key, AttemptState::Unanswered { lost_at });
                 self.failed(key, Failure::Lost, what, &message);
                 self.failed_write(key, "the address object", &message);
             }
@@ -68,7 +68,7 @@ impl Pool {
         key: &ClaimKey,
         address: Box<Address>,
         scope: Scope,
-        freshness: Freshness,
+        take: Take,
     ) {
         if let Ok(address) = address.address {
             self.decided(Decision::Allocated {
@@ -77,7 +77,7 @@ impl Pool {
             });
         }
         let object = address.key();
-        self.take_in(Object::Address { address, scope }, freshness);
+        self.take_in(Object::Address { address, scope }, take);
         if let Some(case) = self.cases.get_mut(key) {
             let has_claim = case.claim.is_some();
             let work = case.work_mut();
@@ -109,9 +109,9 @@ impl Pool {
                 self.refused_write(key, "the address object", message);
             }
         }
-        if let Some(since) = self.doubt(key) {
+        if let Some(lost_at) = self.lost_create_at(key) {
             // An earlier one may have been carried out: that it is refused now says nothing about it.
-            self.set_attempt(key, AttemptState::Barred { since });
+            self.set_attempt(key, AttemptState::Barred { lost_at });
         } else if self
             .cases
             .get(key)
@@ -127,9 +127,9 @@ impl Pool {
     /// Whose object has the name that we asked for (A12).
     pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
         match outcome {
-            Outcome::Stored(Object::Address { address, scope }, freshness) => {
+            Outcome::Stored(Object::Address { address, scope }, take) => {
                 self.succeeded(key);
-                self.name_read(key, name, address, scope, freshness);
+                self.name_read(key, name, address, scope, take);
             }
             Outcome::Gone => {
                 self.succeeded(key);
@@ -146,7 +146,7 @@ impl Pool {
         name: &AddressKey,
         address: Box<Address>,
         scope: Scope,
-        freshness: Freshness,
+        take: Take,
     ) {
         let attempt = self
             .cases
@@ -163,10 +163,10 @@ impl Pool {
         let here = address.pool_key() == self.key;
         if here && address.claim == key.name {
             self.effect(Effect::ForgetName(name.clone()));
-            self.created(key, address, scope, freshness);
+            self.created(key, address, scope, take);
             return;
         }
-        self.take_in(Object::Address { address, scope }, freshness);
+        self.take_in(Object::Address { address, scope }, take);
         self.foreign.insert(name.clone(), addr);
         self.space.hold(addr, Holder::Foreign(name.clone()));
         self.report_foreign(name, Some(addr));
@@ -182,17 +182,17 @@ impl Pool {
     ) {
         let what = "change or delete the address object";
         match outcome {
-            Outcome::Stored(address @ Object::Address { .. }, freshness) => {
+            Outcome::Stored(address @ Object::Address { .. }, take) => {
                 self.succeeded(key);
-                self.take_in(address, freshness);
+                self.take_in(address, take);
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 self.succeeded(key);
                 self.address_gone(object, uid);
                 self.name_freed(object);
             }
-            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, freshness)) => {
-                self.take_in(address, freshness);
+            Outcome::Conflict(Reread::Found(address @ Object::Address { .. }, take)) => {
+                self.take_in(address, take);
                 self.spare(object, uid);
                 if self.addresses.get(object).map(|a| &a.version) == decided_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");

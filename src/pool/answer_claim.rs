@@ -5,7 +5,7 @@ use crate::api::{Claim, ClaimKey, ReferenceFault, ResourceVersion, Uid};
 use super::answer::{ADDED, ClaimWrite, STATUS};
 use super::case::{Case, Refused};
 use super::dropped::ClaimFields;
-use super::input::{Freshness, Object, Outcome, Reread, Scope};
+use super::input::{Object, Outcome, Reread, Scope, Take};
 use super::machine::Pool;
 use super::reason::Reason;
 use super::request::{ClaimStatus, Decision};
@@ -127,7 +127,7 @@ impl Pool {
     ) {
         let what = "write";
         match outcome {
-            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
+            Outcome::Stored(Object::Claim { claim, scope }, take) => {
                 // A status that explains a refused write does not hasten the next try.
                 let explains = self
                     .cases
@@ -137,7 +137,7 @@ impl Pool {
                     self.succeeded(key);
                 }
                 let created = claim.meta.created();
-                self.take_in(Object::Claim { claim, scope }, freshness);
+                self.take_in(Object::Claim { claim, scope }, take);
                 if let ClaimWrite::Status(Some(address)) = *write {
                     self.decided(Decision::Bound {
                         claim: key.clone(),
@@ -151,8 +151,8 @@ impl Pool {
                 self.succeeded(key);
                 self.claim_gone(key, uid);
             }
-            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, freshness)) => {
-                self.take_in(claim, freshness);
+            Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, take)) => {
+                self.take_in(claim, take);
                 if self.claim_version(key).as_ref() == decided_on {
                     self.failed(key, Failure::Lost, what, "it changed meanwhile");
                 }
@@ -162,7 +162,7 @@ impl Pool {
                 match *write {
                     ClaimWrite::Finalizer(what) => {
                         self.refused_write(key, what, &message);
-                        if self.doubt(key).is_none() {
+                        if self.lost_create_at(key).is_none() {
                             // Nothing was created: another claim may have the address meanwhile (A12).
                             self.drop_attempt(key);
                         }
@@ -218,8 +218,8 @@ impl Pool {
     pub(super) fn answered_confirm(&mut self, key: &ClaimKey, outcome: Outcome) {
         match outcome {
             Outcome::Gone => self.confirm_gone(key),
-            Outcome::Stored(Object::Claim { claim, scope }, freshness) => {
-                self.confirm_claim(key, claim, scope, freshness);
+            Outcome::Stored(Object::Claim { claim, scope }, take) => {
+                self.confirm_claim(key, claim, scope, take);
             }
             other => self.read_failed(key, "read", other),
         }
@@ -231,14 +231,14 @@ impl Pool {
         key: &ClaimKey,
         claim: Box<Claim>,
         scope: Scope,
-        freshness: Freshness,
+        take: Take,
     ) {
         let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
         if claim.pool_key() != self.key || !is_served {
             self.confirm_gone(key);
             return;
         }
-        self.take_in(Object::Claim { claim, scope }, freshness);
+        self.take_in(Object::Claim { claim, scope }, take);
         let known = self.cases.get(key).is_some_and(|c| c.claim.is_some());
         if !known {
             self.failed(

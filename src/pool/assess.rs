@@ -21,7 +21,9 @@ use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
 
-/// Time after which an unanswered request cannot be carried out any more: the server was asked to give up after 4 s.
+/// Time after its lost answer in which a create may still be carried out. The server was asked to give up after 4 s
+/// (`WRITE_SECONDS` in controller/wire.rs), and counts them from when it has the request; the rest is for the way there, on which a
+/// proxy may hold a request whose connection to us is broken already. It is waited only where sending again is refused.
 const LATEST_LANDING: SignedDuration = SignedDuration::from_secs(30);
 
 impl Pool {
@@ -102,8 +104,8 @@ impl Pool {
         let step = match case.work().attempt.as_deref()?.state {
             AttemptState::Planned | AttemptState::Sent { .. } => return None,
             AttemptState::Unanswered { .. } => Step::Create,
-            AttemptState::Barred { since } => {
-                let safe = later(since, LATEST_LANDING);
+            AttemptState::Barred { lost_at } => {
+                let safe = later(lost_at, LATEST_LANDING);
                 if safe > self.now {
                     return Some(Next::Later(safe));
                 }

@@ -91,11 +91,13 @@ impl Pool {
         }
     }
 
-    /// When the last create that may have been carried out was lost, if one was.
-    pub(super) fn doubt(&mut self, key: &ClaimKey) -> Option<Timestamp> {
+    /// When the answer to the last create that may have been carried out was lost, if one was.
+    pub(super) fn lost_create_at(&mut self, key: &ClaimKey) -> Option<Timestamp> {
         match self.attempt(key)?.state {
-            AttemptState::Sent { doubt } => doubt,
-            AttemptState::Unanswered { since } | AttemptState::Barred { since } => Some(since),
+            AttemptState::Sent { lost_at } => lost_at,
+            AttemptState::Unanswered { lost_at } | AttemptState::Barred { lost_at } => {
+                Some(lost_at)
+            }
             AttemptState::Planned | AttemptState::Taken { .. } => None,
         }
     }

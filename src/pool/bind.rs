@@ -1,4 +1,14 @@
 //! A living claim and the address objects that name it (A4): which one it is bound to, and what is missing until that shows.
+//!
+//! An object can end in several ways, and each has its word:
+//!
+//! | word | which objects | who decides it |
+//! | --- | --- | --- |
+//! | `Course::Goes` | those of a claim whose end was seen, and confirmed leaks | seen.rs, release.rs |
+//! | `delete_sent` | those whose DELETE, or whose write without our finalizer, this process has sent | perform.rs |
+//! | `is_let_go` | deleted ones that only others' finalizers keep | record.rs |
+//! | left over | `Course::Goes` or `delete_sent`, and no status shows it: of an earlier claim of this name | `is_left_over` |
+//! | `Rank::Surplus` | ours, with an address that another claim's object has the better right to | `rank` |
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
@@ -93,7 +103,7 @@ impl Pool {
         if self.space.of(addr).iter().any(shows) {
             return true;
         }
-        let rank =
+        let precedence =
             |key: &AddressKey, object: &AddressRecord| (object.created, key.name.clone(), key.kind);
         self.space.objects_at(addr).any(|other_key| {
             let Some(other) = self.addresses.get(other_key) else {
@@ -102,7 +112,7 @@ impl Pool {
             let other_claim = (other_key.kind, &other.claim);
             other_claim != (key.kind, &object.claim)
                 && (self.is_published(other_key, other)
-                    || rank(other_key, other) < rank(key, object))
+                    || precedence(other_key, other) < precedence(key, object))
         })
     }
 
@@ -169,14 +179,14 @@ impl Pool {
             }
             match rank {
                 Rank::Candidate => {
-                    let rank = |k: &AddressKey, o: &AddressRecord| {
-                        let shown = claim.published.as_ref() == Some(&k.name);
-                        (!shown, o.created, k.name.clone())
+                    let precedence = |key: &AddressKey, object: &AddressRecord| {
+                        let shown = claim.published.as_ref() == Some(&key.name);
+                        (!shown, object.created, key.name.clone())
                     };
-                    if best
-                        .as_ref()
-                        .is_none_or(|(k, o)| rank(&object_key, object) < rank(k, o))
-                    {
+                    let is_better = |(best_key, best): &(AddressKey, &AddressRecord)| {
+                        precedence(&object_key, object) < precedence(best_key, best)
+                    };
+                    if best.as_ref().is_none_or(is_better) {
                         best = Some((object_key, object));
                     }
                 }

@@ -28,6 +28,12 @@ pub(super) struct Case {
 }
 
 /// What is under way for a case.
+///
+/// - Only with a claim: `vanished`, `outlived`, `showing`, `doubt`, `wait`. Only without one: `leak_seen`, `confirmed`. An `attempt`
+///   whose create is unanswered outlives its claim (R7).
+/// - `doubt` is set only while `showing` is: of a write of the status that may show an object, the answer is lost.
+/// - `vanished` becomes `outlived` when the pool goes: what was to be put back was the pool's.
+/// - `timer` and `turn` are what the queue holds of the case ([`super::queue::Queue`] alone changes them).
 #[derive(Debug, Default)]
 pub(super) struct Work {
     /// The address that it is about to get.
@@ -38,7 +44,7 @@ pub(super) struct Work {
     pub(super) outlived: Option<Arc<str>>,
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
-    /// The claim's version that a write of its status was decided on of which nobody knows whether it was carried out.
+    /// The claim's version on which that write was decided, when its answer is lost.
     pub(super) doubt: Option<ResourceVersion>,
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
@@ -173,25 +179,41 @@ pub(super) struct Attempt {
     pub(super) generation: i64,
 }
 
-/// What is known of the create of an address object.
+/// What is known of the create of an address object. An answer is lost when the connection broke or the time was over: then nobody
+/// knows whether the create was carried out.
+///
+/// ```text
+///   Planned --send--> Sent --stored--> (the object is seen: the attempt ends)
+///      ^               | ^
+///      |               | +--send again--------------------+
+///      |               +--answer lost--> Unanswered ------+
+///      |               |                     | refused
+///      |               |                     v
+///      |               |                  Barred --30 s, then read the name--> stored, or certainly not made
+///      |               +--name taken--> Taken --read the name--> ours: seen; another's: another address
+///      +--certainly not made (refused, not sent, read)
+/// ```
+///
+/// Every state but `Planned` may lead to an object, and is counted in [`super::machine::Pool::unsettled`]
+/// ([`super::machine::Pool::set_attempt`] alone changes states).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum AttemptState {
     /// Certainly not carried out.
     Planned,
     /// On its way.
     Sent {
-        /// An earlier one is unanswered.
-        doubt: Option<Timestamp>,
+        /// When the answer to an earlier create of it was lost, if one was.
+        lost_at: Option<Timestamp>,
     },
-    /// Unanswered since then: sent again until the answer is definite.
+    /// The answer is lost: the create is sent again until its answer is definite.
     Unanswered {
-        /// When the last one was lost.
-        since: Timestamp,
+        /// When the last answer was lost.
+        lost_at: Timestamp,
     },
-    /// Unanswered, and sending it again is refused: settled by a read once nothing can land any more.
+    /// The answer is lost, and sending it again is refused: a read settles it once nothing can land any more.
     Barred {
-        /// When the last one was lost.
-        since: Timestamp,
+        /// When the last answer was lost.
+        lost_at: Timestamp,
     },
     /// Its name is taken: the object with that name is to be read.
     Taken {

@@ -103,13 +103,13 @@ impl Object {
     }
 }
 
-/// Whether the object of an answer is the newest that is known of it. Only then it is taken in.
+/// Whether the pool takes in the object that an answer brought. The router decides: it knows what the watches have shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Freshness {
-    /// It is.
-    Newest,
-    /// The watch has shown more of it, its end perhaps; or it leads to another pool, which has been told.
-    Outdated,
+pub enum Take {
+    /// It is the newest state that is known of the object.
+    In,
+    /// A watch has shown a newer state of it, or its end; or it names another pool now, to which it was passed on.
+    LeaveOut,
 }
 
 /// Whether we may act on an object (P4). Address objects count as held whatever their label.
@@ -149,17 +149,41 @@ pub enum KindState {
 
 /// State of every watched kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Kinds([KindState; Kind::ALL.len()]);
+pub struct Kinds {
+    states: [KindState; Kind::ALL.len()],
+    changes: KindChanges,
+}
+
+/// How often the state of a kind has changed. Two tables with the same number are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct KindChanges(u64);
 
 impl Kinds {
     /// A table in which every kind is in this state.
     pub fn all(state: KindState) -> Self {
-        Self([state; Kind::ALL.len()])
+        Self {
+            states: [state; Kind::ALL.len()],
+            changes: KindChanges::default(),
+        }
     }
 
     /// Whether every kind has been listed completely or is known to be absent.
     pub fn is_synced(self) -> bool {
-        !self.0.contains(&KindState::Pending)
+        !self.states.contains(&KindState::Pending)
+    }
+
+    /// Changes the state of a kind; returns whether it was another one.
+    pub fn change(&mut self, kind: Kind, to: KindState) -> bool {
+        let before = std::mem::replace(&mut self[kind], to);
+        if before != to {
+            self.changes.0 += 1;
+        }
+        before != to
+    }
+
+    /// How often a state has changed by [`Self::change`].
+    pub fn changes(self) -> KindChanges {
+        self.changes
     }
 }
 
@@ -167,13 +191,13 @@ impl Index<Kind> for Kinds {
     type Output = KindState;
 
     fn index(&self, kind: Kind) -> &KindState {
-        &self.0[kind.place()]
+        &self.states[kind.place()]
     }
 }
 
 impl IndexMut<Kind> for Kinds {
     fn index_mut(&mut self, kind: Kind) -> &mut KindState {
-        &mut self.0[kind.place()]
+        &mut self.states[kind.place()]
     }
 }
 
@@ -181,7 +205,7 @@ impl IndexMut<Kind> for Kinds {
 #[derive(Debug, Clone)]
 pub enum Outcome {
     /// Done; this is the object as it is stored now. Of a DELETE: it still exists (a finalizer keeps it).
-    Stored(Object, Freshness),
+    Stored(Object, Take),
     /// The object does not exist (any more): the request removed it, or 404.
     Gone,
     /// Answer of [`super::Request::ReadCluster`]; `None`: there is none.
@@ -214,7 +238,7 @@ pub enum Outcome {
 #[derive(Debug, Clone)]
 pub enum Reread {
     /// The object as it is now.
-    Found(Object, Freshness),
+    Found(Object, Take),
     /// It is gone.
     Gone,
     /// It could not be read; the watch will show it.

@@ -11,7 +11,7 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{Kind, PoolObject, ResourceVersion, Uid};
+use crate::api::{ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::{AttemptState, Case};
@@ -43,6 +43,22 @@ pub(super) struct PoolRecord {
     /// What admission finds wrong with the spec.
     pub(super) problems: Vec<String>,
     pub(super) terms: Terms,
+}
+
+/// What the pool's metadata lacks.
+enum MetaStep {
+    /// An uncached read of the Cluster that is to become its owner.
+    ReadCluster(Arc<str>),
+    Write(MetaChange),
+}
+
+/// A write of the pool's metadata.
+struct MetaChange {
+    finalizers: Vec<String>,
+    /// Labels to set, and with `None` to remove.
+    labels: BTreeMap<String, Option<String>>,
+    /// `None`: they stay as they are.
+    owner_references: Option<Vec<OwnerReference>>,
 }
 
 /// The IPPool object, and the requests about it.
@@ -80,6 +96,15 @@ impl PoolRecord {
         self.finalizers.iter().any(|f| f == POOL_FINALIZER)
     }
 
+    /// Whether nothing of the metadata differs that decides about claims or about the pool's own metadata.
+    fn has_same_metadata(&self, other: &Self) -> bool {
+        let flags = |pool: &Self| (pool.deleting, pool.paused, pool.moving, pool.scope);
+        flags(self) == flags(other)
+            && self.finalizers == other.finalizers
+            && self.labels == other.labels
+            && self.owners == other.owners
+    }
+
     /// Number of ranges and pre-allocations in the spec.
     pub(super) fn entries(&self) -> usize {
         self.spec
@@ -105,6 +130,48 @@ impl PoolRecord {
     }
 }
 
+impl MetaChange {
+    /// Everything as it is stored.
+    fn none(pool: &PoolRecord) -> Self {
+        Self {
+            finalizers: pool.finalizers.clone(),
+            labels: BTreeMap::new(),
+            owner_references: None,
+        }
+    }
+
+    /// Takes the labels off, and the reference to the Cluster of this name, whose end would take the pool with it.
+    fn leave_cluster(&mut self, pool: &PoolRecord, name: &str) {
+        self.labels.insert(CLUSTER_NAME_LABEL.to_owned(), None);
+        self.labels.insert(PROVIDER_LABEL.to_owned(), None);
+        let is_its = |owner: &OwnerReference| is_cluster(owner) && owner.name == name;
+        if pool.owners.iter().any(is_its) {
+            let kept = pool.owners.iter().filter(|owner| !is_its(owner));
+            self.owner_references = Some(kept.cloned().collect());
+        }
+    }
+
+    /// Sets the labels and the reference to this Cluster, instead of any other Cluster's.
+    fn join_cluster(&mut self, pool: &PoolRecord, name: &str, cluster: &ClusterFacts) {
+        let mut set = |label: &str, value: &str| {
+            self.labels.insert(label.to_owned(), Some(value.to_owned()));
+        };
+        set(CLUSTER_NAME_LABEL, name);
+        set(PROVIDER_LABEL, PROVIDER_NAME);
+        let others = pool.owners.iter().filter(|owner| !is_cluster(owner));
+        let mut owners: Vec<OwnerReference> = others.cloned().collect();
+        owners.push(OwnerReference {
+            api_version: cluster.api_version.to_string(),
+            kind: "Cluster".to_owned(),
+            name: cluster.name.to_string(),
+            uid: cluster.uid.to_string(),
+            block_owner_deletion: None,
+            controller: None,
+        });
+        self.owner_references = Some(owners);
+    }
+}
+
 fn is_cluster(owner: &OwnerReference) -> bool {
     owner.kind == "Cluster" && owner.api_version.split('/').next() == Some(CAPI_GROUP)
 }
@@ -112,7 +179,7 @@ fn is_cluster(owner: &OwnerReference) -> bool {
 impl Pool {
     pub(super) fn pool_seen(&mut self, object: PoolObject, problems: Vec<String>, scope: Scope) {
         let meta = object.meta;
-        let before = match &self.ippool.record {
+        let mut before = match &self.ippool.record {
             Some(known) if known.uid == meta.uid => self.ippool.record.take(),
             Some(known) => {
                 let uid = known.uid.clone();
@@ -121,12 +188,13 @@ impl Pool {
             }
             None => None,
         };
-        let deleting = meta.is_deleting();
+        let is_first = before.is_none();
         let same_spec = before.as_ref().is_some_and(|b| b.spec == object.spec);
-        let standing = |terms| PoolRecord {
+        let terms = before.as_mut().map(|b| std::mem::take(&mut b.terms));
+        let record = PoolRecord {
+            deleting: meta.is_deleting(),
             paused: meta.has_annotation(PAUSED_ANNOTATION),
             moving: meta.has_annotation(DELETE_FOR_MOVE_ANNOTATION),
-            deleting,
             uid: meta.uid,
             version: meta.resource_version,
             generation: meta.generation,
@@ -136,35 +204,11 @@ impl Pool {
             scope,
             status: object.status,
             problems,
-            terms,
+            terms: terms.unwrap_or_default(),
             spec: object.spec,
         };
-        let (is_first, changed, standing) = match before {
-            Some(before) => {
-                let was = (
-                    before.uid.clone(),
-                    before.deleting,
-                    (before.paused, before.moving),
-                    before.scope,
-                    before.finalizers.clone(),
-                    before.labels.clone(),
-                    before.owners.clone(),
-                );
-                let standing = standing(before.terms);
-                let is = (
-                    standing.uid.clone(),
-                    standing.deleting,
-                    (standing.paused, standing.moving),
-                    standing.scope,
-                    standing.finalizers.clone(),
-                    standing.labels.clone(),
-                    standing.owners.clone(),
-                );
-                (false, was != is, standing)
-            }
-            None => (true, true, standing(Terms::default())),
-        };
-        if changed || !same_spec {
+        let same_metadata = before.is_some_and(|before| before.has_same_metadata(&record));
+        if !(same_metadata && same_spec) {
             self.ippool.backoff.reset();
             self.mark_all();
         }
@@ -174,7 +218,7 @@ impl Pool {
             self.terminating_until = None;
         }
         self.ippool.status.mark();
-        self.ippool.record = Some(standing);
+        self.ippool.record = Some(record);
         if !same_spec {
             self.take_terms();
         }
@@ -195,7 +239,7 @@ impl Pool {
             }
         }
         self.space.rebuild(&Terms::default());
-        self.settle_all_shown();
+        self.hold_all_shown();
         self.mark_all();
     }
 
@@ -223,7 +267,7 @@ impl Pool {
             pool.terms = Terms::read(spec);
         }
         self.space.rebuild(&pool.terms);
-        self.settle_all_shown();
+        self.hold_all_shown();
     }
 
     /// Whether the pool's finalizer is stored, and with a Cluster its labels and owner reference (R1, P2).
@@ -273,92 +317,79 @@ impl Pool {
         let Some(pool) = self.ippool.record.as_ref().filter(|_| writable) else {
             return false;
         };
-        if pool.deleting {
-            // R5.
-            let free = self.addresses.is_empty() && self.unsettled.is_empty();
-            if !(pool.has_finalizer() && free) || self.missing_kind().is_some() {
-                return false;
-            }
-            let mut finalizers = pool.finalizers.clone();
-            finalizers.retain(|f| f != POOL_FINALIZER);
-            let request = Request::PoolMeta {
-                uid: pool.uid.clone(),
-                resource_version: pool.version.clone(),
-                finalizers,
-                labels: BTreeMap::new(),
-                owner_references: None,
-                entries: pool.entries(),
-            };
-            let uid = pool.uid.clone();
-            let asked = AskedMeta::of(&request);
-            self.send_for_pool(Purpose::Meta(uid, asked), request);
-            return true;
-        }
-        let (left, entries) = (pool.left_cluster(), pool.entries());
-        if pool.is_moving() {
-            return false;
-        }
-        if self.is_meta_stored() && left.is_none() && !self.is_owner_outdated() {
-            return false;
-        }
-        let mut finalizers = pool.finalizers.clone();
-        if !pool.has_finalizer() {
-            finalizers.push(POOL_FINALIZER.to_owned());
-        }
-        let mut labels = BTreeMap::new();
-        let mut owner_references = None;
-        let resource_version = pool.version.clone();
-        let uid = pool.uid.clone();
-        if let Some(name) = left {
-            // Else the Cluster's end would take the pool with it.
-            labels.insert(CLUSTER_NAME_LABEL.to_owned(), None);
-            labels.insert(PROVIDER_LABEL.to_owned(), None);
-            let of_it = |o: &OwnerReference| is_cluster(o) && o.name == name;
-            owner_references = pool.owners.iter().any(of_it).then(|| {
-                let kept = pool.owners.iter().filter(|o| !of_it(o));
-                kept.cloned().collect()
-            });
-        }
-        let possible = |_: &Arc<str>| !pool.terms.is_cluster_impossible;
-        let name = pool.terms.cluster.clone().filter(possible);
-        let cluster = name.as_ref().and_then(|name| self.cluster(name));
-        let cluster = cluster.filter(|cluster| !cluster.deleting);
-        if name.is_some() && cluster.is_none() && left.is_none() {
-            return false;
-        }
-        // The one that it has left goes at once, whether the other is there or not.
-        if let Some((name, cluster)) = name.zip(cluster) {
-            if self.ippool.checked.as_ref() != Some(&cluster.uid) {
+        let step = if pool.deleting {
+            self.release_pool(pool).map(MetaStep::Write)
+        } else {
+            self.keep_pool(pool)
+        };
+        match step {
+            None => return false,
+            Some(MetaStep::ReadCluster(name)) => {
                 let purpose = Purpose::Cluster(name.clone());
                 self.send_for_pool(purpose, Request::ReadCluster { name });
-                return true;
             }
-            labels.insert(CLUSTER_NAME_LABEL.to_owned(), Some(name.to_string()));
-            labels.insert(PROVIDER_LABEL.to_owned(), Some(PROVIDER_NAME.to_owned()));
-            let mut owners = pool.owners.clone();
-            owners.retain(|o| !is_cluster(o));
-            owners.push(OwnerReference {
-                api_version: cluster.api_version.to_string(),
-                kind: "Cluster".to_owned(),
-                name: cluster.name.to_string(),
-                uid: cluster.uid.to_string(),
-                block_owner_deletion: None,
-                controller: None,
-            });
-            owner_references = Some(owners);
-            self.ippool.checked = None;
+            Some(MetaStep::Write(change)) => {
+                let uid = pool.uid.clone();
+                let request = Request::PoolMeta {
+                    uid: uid.clone(),
+                    resource_version: pool.version.clone(),
+                    finalizers: change.finalizers,
+                    labels: change.labels,
+                    owner_references: change.owner_references,
+                    entries: pool.entries(),
+                };
+                // The read of a Cluster was good for this write.
+                self.ippool.checked = None;
+                let asked = AskedMeta::of(&request);
+                self.send_for_pool(Purpose::Meta(uid, asked), request);
+            }
         }
-        let request = Request::PoolMeta {
-            uid: uid.clone(),
-            resource_version,
-            finalizers,
-            labels,
-            owner_references,
-            entries,
-        };
-        let asked = AskedMeta::of(&request);
-        self.send_for_pool(Purpose::Meta(uid, asked), request);
         true
+    }
+
+    /// A deleting pool gives up our finalizer once nothing is held in it (R5).
+    fn release_pool(&self, pool: &PoolRecord) -> Option<MetaChange> {
+        let is_free = self.addresses.is_empty() && self.unsettled.is_empty();
+        if !(pool.has_finalizer() && is_free) || self.missing_kind().is_some() {
+            return None;
+        }
+        let mut change = MetaChange::none(pool);
+        change.finalizers.retain(|f| f != POOL_FINALIZER);
+        Some(change)
+    }
+
+    /// A living pool gets our finalizer (R1), and the labels and the owner reference of its Cluster (P2). It leaves a Cluster that its
+    /// spec does not name any more at once, whether the other one is there or not.
+    fn keep_pool(&self, pool: &PoolRecord) -> Option<MetaStep> {
+        if pool.is_moving() {
+            return None;
+        }
+        let left = pool.left_cluster();
+        if self.is_meta_stored() && left.is_none() && !self.is_owner_outdated() {
+            return None;
+        }
+        let mut change = MetaChange::none(pool);
+        if !pool.has_finalizer() {
+            change.finalizers.push(POOL_FINALIZER.to_owned());
+        }
+        if let Some(name) = left {
+            change.leave_cluster(pool, name);
+        }
+        let possible = |_: &&Arc<str>| !pool.terms.is_cluster_impossible;
+        let Some(name) = pool.terms.cluster.as_ref().filter(possible) else {
+            return Some(MetaStep::Write(change));
+        };
+        match self.cluster(name).filter(|cluster| !cluster.deleting) {
+            None => left.map(|_| MetaStep::Write(change)),
+            // Not by what a watch has shown: the Cluster may be gone by now, and the garbage collector would take the pool.
+            Some(cluster) if self.ippool.checked.as_ref() != Some(&cluster.uid) => {
+                Some(MetaStep::ReadCluster(name.clone()))
+            }
+            Some(cluster) => {
+                change.join_cluster(pool, name, cluster);
+                Some(MetaStep::Write(change))
+            }
+        }
     }
 
     pub(super) fn send_for_pool(&mut self, purpose: Purpose, request: Request) {

@@ -27,7 +27,7 @@ use super::next::Next;
 use super::queue::Queue;
 use super::record::AddressRecord;
 use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
-use super::shown::MissingObjects;
+use super::shown::ShownElsewhere;
 use super::space::Space;
 use super::time::{Moment, later};
 
@@ -92,7 +92,7 @@ pub struct Pool {
     pub(super) cases: BTreeMap<ClaimKey, Case>,
     /// Address objects that name this pool, external ones too.
     pub(super) addresses: BTreeMap<AddressKey, Box<AddressRecord>>,
-    pub(super) missing: MissingObjects,
+    pub(super) shown: ShownElsewhere,
     /// What the server keeps of a claim's status.
     pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
     /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
@@ -125,7 +125,7 @@ impl Pool {
             space: Space::new(),
             cases: BTreeMap::new(),
             addresses: BTreeMap::new(),
-            missing: MissingObjects::default(),
+            shown: ShownElsewhere::default(),
             fields: BTreeMap::new(),
             foreign: BTreeMap::new(),
             queue: Queue::default(),
@@ -169,6 +169,7 @@ impl Pool {
             Input::PoolGone { uid } => self.pool_gone(&uid),
             Input::ClusterSeen(facts) => self.cluster_seen(facts),
             Input::ClusterGone { name } => self.cluster_gone(&name),
+            // A claim that was given another pool has nothing in this one either.
             Input::ClaimGone { key, uid } | Input::ClaimLeft { key, uid } => {
                 self.claim_gone(&key, &uid);
             }
@@ -180,7 +181,7 @@ impl Pool {
             Input::Kinds(kinds) => {
                 if self.kinds != kinds {
                     self.kinds = kinds;
-                    self.settle_all_shown();
+                    self.hold_all_shown();
                     self.mark_all();
                 }
             }
@@ -190,6 +191,9 @@ impl Pool {
     }
 
     /// Assesses what is marked and sends what may be sent, until nothing changes any more.
+    ///
+    /// It ends: each round takes a case out of the queue by sending a request for it, moves a claim from those that wait for a free
+    /// address to those that have a turn (its address is free), or finds that the case wants nothing and takes it out.
     fn settle(&mut self) {
         self.queue.mark_due(self.now);
         loop {
@@ -219,7 +223,7 @@ impl Pool {
         self.tidy_attempt(key, &assessment.next);
         self.decline_offer(key, &assessment.next);
         self.look_for_leaks(key);
-        self.check_missing(key);
+        self.report_shown(key);
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };
@@ -247,14 +251,16 @@ impl Pool {
         }
     }
 
-    /// The case's turn has come: it is assessed once more and does its step.
+    /// The case's turn has come: it is assessed once more and does its step. A claim that waited for a free address has no turn yet
+    /// and gets one here.
     fn serve(&mut self, key: &ClaimKey) {
         let assessment = self.assess(key);
         let Next::Do(class, step) = assessment.next else {
             self.sort_in(key);
             return;
         };
-        // Sorted in anew when something more urgent has come in between, or when all that is left is to explain why it waits.
+        // Sorted in anew without a turn, when something more urgent has come in between, or when all that is left is to explain why it
+        // waits.
         let turn = self.cases.get(key).and_then(|c| c.work().turn.as_ref());
         if turn.is_none_or(|(as_class, _)| *as_class != class) {
             self.sort_in(key);

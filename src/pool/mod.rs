@@ -61,7 +61,9 @@ mod want;
 pub use config::{Config, LeakRepair};
 pub use counts::PROBLEM_KINDS;
 pub use facts::{Fact, InUse, Question};
-pub use input::{Freshness, Input, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope};
+pub use input::{
+    Input, KindChanges, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope, Take,
+};
 pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;

@@ -211,8 +211,8 @@ impl Pool {
         let Some(new) = self.new_address(key) else {
             return;
         };
-        let doubt = self.doubt(key);
-        self.set_attempt(key, AttemptState::Sent { doubt });
+        let lost_at = self.lost_create_at(key);
+        self.set_attempt(key, AttemptState::Sent { lost_at });
         if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
             work.refusal = None;
             if let Some(attempt) = work.attempt.as_deref_mut() {

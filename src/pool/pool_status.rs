@@ -308,7 +308,7 @@ impl Pool {
             Some((k, _, addr)) => (published == Some(&k.name), Some(*addr)),
             None => (false, None),
         };
-        let missing = self.missing.address(key).filter(|_| !is_published);
+        let missing = self.shown.address(key).filter(|_| !is_published);
         missing.or(addr)
     }
 }

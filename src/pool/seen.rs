@@ -104,7 +104,7 @@ impl Pool {
         if fresh {
             self.check_several(&key);
         }
-        self.settle_shown(&key);
+        self.hold_shown(&key);
         self.rivals_changed(&key);
         self.queue.mark(&key);
     }
@@ -151,8 +151,8 @@ impl Pool {
             }
         }
         self.check_several(key);
-        self.settle_shown(key);
-        self.check_missing(key);
+        self.hold_shown(key);
+        self.report_shown(key);
         self.rivals_changed(key);
         self.queue.mark(key);
     }
@@ -235,8 +235,8 @@ impl Pool {
             }
             Err(_) => self.report_unreadable(key),
         }
-        self.settle_shown(claim);
-        self.settle_missing(key);
+        self.hold_shown(claim);
+        self.hold_shown_object(key);
         self.check_several(claim);
     }
 
@@ -258,8 +258,8 @@ impl Pool {
         }
         self.ippool.status.indexes_changed();
         // Before the object lets go of it, so that the address is never without a holder.
-        self.settle_shown(&claim);
-        self.settle_missing(key);
+        self.hold_shown(&claim);
+        self.hold_shown_object(key);
         match record.address {
             Ok(address) => {
                 self.let_go(address, &Holder::Object(key.clone()));

@@ -26,29 +26,50 @@ use super::time::later;
 
 /// Claims whose status shows an object that is not one of their own, or one that was edited; nearly always there are no such claims.
 #[derive(Debug, Default)]
-pub(super) struct MissingObjects {
+pub(super) struct ShownElsewhere {
     /// What the claim shows as far as is known, then what it may show by now.
-    by_claim: BTreeMap<ClaimKey, Missing>,
+    by_claim: BTreeMap<ClaimKey, AllShown>,
     by_name: BTreeMap<AddressKey, BTreeSet<ClaimKey>>,
 }
 
-type Missing = SmallVec<[MissingObject; 1]>;
+type AllShown = SmallVec<[Shown; 1]>;
 
 /// An object that such a claim's status shows.
 #[derive(Debug, Clone, PartialEq)]
-struct MissingObject {
+struct Shown {
     object: AddressKey,
-    /// The address that is held for it: of an object that is missing, or the former one of an object that was edited.
-    address: Option<IpAddr>,
+    state: ShownState,
 }
 
-impl MissingObjects {
+/// What became of that object.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum ShownState {
+    /// It does not exist. Its address, where that is known, is held for the claim.
+    Missing(Option<IpAddr>),
+    /// It exists and is another claim's, or the claim is about to go: nothing is held for it.
+    NotIts,
+    /// It is the claim's, and its address was edited. The one that its name has is held for the claim.
+    Edited(IpAddr),
+}
+
+impl Shown {
+    /// The address that is held for it.
+    fn held(&self) -> Option<IpAddr> {
+        match self.state {
+            ShownState::Missing(address) => address,
+            ShownState::NotIts => None,
+            ShownState::Edited(named) => Some(named),
+        }
+    }
+}
+
+impl ShownElsewhere {
     /// The address that is held for a claim; of two the one that its status is known to show.
     pub(super) fn address(&self, claim: &ClaimKey) -> Option<IpAddr> {
-        self.of(claim).iter().find_map(|object| object.address)
+        self.of(claim).iter().find_map(Shown::held)
     }
 
-    fn of(&self, claim: &ClaimKey) -> &[MissingObject] {
+    fn of(&self, claim: &ClaimKey) -> &[Shown] {
         self.by_claim.get(claim).map_or(&[], SmallVec::as_slice)
     }
 
@@ -56,10 +77,10 @@ impl MissingObjects {
     #[cfg(test)]
     pub(super) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         let all = self.by_claim.values().flatten();
-        all.filter_map(|missing_object| missing_object.address)
+        all.filter_map(Shown::held)
     }
 
-    fn set(&mut self, claim: &ClaimKey, missing: Missing) {
+    fn set(&mut self, claim: &ClaimKey, shown: AllShown) {
         for before in self.by_claim.remove(claim).into_iter().flatten() {
             if let Some(claims) = self.by_name.get_mut(&before.object) {
                 claims.remove(claim);
@@ -68,34 +89,33 @@ impl MissingObjects {
                 }
             }
         }
-        for object in &missing {
-            let claims = self.by_name.entry(object.object.clone()).or_default();
+        for shown in &shown {
+            let claims = self.by_name.entry(shown.object.clone()).or_default();
             claims.insert(claim.clone());
         }
-        if !missing.is_empty() {
-            self.by_claim.insert(claim.clone(), missing);
+        if !shown.is_empty() {
+            self.by_claim.insert(claim.clone(), shown);
         }
     }
 }
 
 impl Pool {
-    /// Takes over what the claim shows now: holds the address of a missing object, and gives up what was held before.
-    pub(super) fn settle_shown(&mut self, key: &ClaimKey) {
+    /// Holds the addresses of what the claim shows now, and gives up what was held for it before.
+    pub(super) fn hold_shown(&mut self, key: &ClaimKey) {
         let case = self.cases.get(key);
         if case.is_some_and(|case| case.objects.len() > 1) {
             // Of several objects the pool's status shows the one that the claim shows.
             self.ippool.status.indexes_changed();
         }
-        let now = case.map_or_else(Missing::new, |case| self.missing_objects(key, case));
-        let known = self.missing.of(key);
+        let now = case.map_or_else(AllShown::new, |case| self.shown_elsewhere(key, case));
+        let known = self.shown.of(key);
         if now.as_slice() == known {
             return;
         }
-        let addresses = |objects: &[MissingObject]| -> BTreeSet<IpAddr> {
-            objects.iter().filter_map(|object| object.address).collect()
-        };
+        let addresses =
+            |all: &[Shown]| -> BTreeSet<IpAddr> { all.iter().filter_map(Shown::held).collect() };
         let (before, after) = (addresses(known), addresses(&now));
-        self.missing.set(key, now);
+        self.shown.set(key, now);
         if before == after {
             return;
         }
@@ -110,71 +130,81 @@ impl Pool {
     }
 
     /// The same for the claims that show an object which has come or gone and is not one of their own.
-    pub(super) fn settle_missing(&mut self, object: &AddressKey) {
-        let claims = self.missing.by_name.get(object);
+    pub(super) fn hold_shown_object(&mut self, object: &AddressKey) {
+        let claims = self.shown.by_name.get(object);
         for claim in claims.cloned().unwrap_or_default() {
-            self.settle_shown(&claim);
+            self.hold_shown(&claim);
         }
     }
 
     /// The same for every claim: the pool's prefix, its object or the state of a kind changed.
-    pub(super) fn settle_all_shown(&mut self) {
+    pub(super) fn hold_all_shown(&mut self) {
         let keys: Vec<ClaimKey> = self.cases.keys().cloned().collect();
         for key in keys {
-            self.settle_shown(&key);
+            self.hold_shown(&key);
         }
     }
 
     /// Address objects that the claim's status names, or may name by now, and that are missing, another claim's, or edited. None
     /// before every kind is listed: the pool hands out no address then.
-    fn missing_objects(&self, key: &ClaimKey, case: &Case) -> Missing {
+    fn shown_elsewhere(&self, key: &ClaimKey, case: &Case) -> AllShown {
         let Some(claim) = case.claim.as_deref() else {
-            return Missing::new();
+            return AllShown::new();
         };
         let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
         if !is_served || !self.kinds.is_synced() {
-            return Missing::new();
+            return AllShown::new();
         }
         let (shows, showing) = (claim.published.as_ref(), case.work().showing.as_ref());
         let showing = showing.filter(|name| shows != Some(*name));
         let names = shows.into_iter().chain(showing);
         names
-            .filter_map(|name| self.missing_object(key, case, claim, name))
+            .filter_map(|name| self.shown_by(key, case, claim, name))
             .collect()
     }
 
-    fn missing_object(
+    /// One of them; `None` for an object of the claim's own that has the address it had.
+    fn shown_by(
         &self,
         key: &ClaimKey,
         case: &Case,
         claim: &ClaimRecord,
         name: &Arc<str>,
-    ) -> Option<MissingObject> {
+    ) -> Option<Shown> {
         let object = AddressKey {
             kind: key.kind,
             name: name.clone(),
         };
         if case.objects.contains(name) {
             // Its own. Somebody may have edited the address in it: the machine uses the one that it had.
-            let address = self.address_before_edit(&object);
-            return address.map(|_| MissingObject { object, address });
+            let named = self.address_before_edit(&object)?;
+            return Some(Shown {
+                object,
+                state: ShownState::Edited(named),
+            });
         }
         // A deleting claim keeps its address as long as somebody else's finalizer keeps the claim (R2).
         let keeps =
             claim.deleted.is_none() || claim.finalizers.has_foreign(key.kind.claim_finalizer());
-        let missing = keeps && !self.addresses.contains_key(&object);
+        if !keeps || self.addresses.contains_key(&object) {
+            return Some(Shown {
+                object,
+                state: ShownState::NotIts,
+            });
+        }
         let kept = case
             .work()
             .vanished
             .as_deref()
             .filter(|kept| kept.name == *name);
-        let address = || {
-            kept.map(|kept| kept.address)
-                .or_else(|| self.address_of_name(name))
-                .or_else(|| self.address_in_indexes(key))
-        };
-        let address = if missing { address() } else { None };
-        Some(MissingObject { object, address })
+        let address = kept
+            .map(|kept| kept.address)
+            .or_else(|| self.address_of_name(name))
+            .or_else(|| self.address_in_indexes(key));
+        Some(Shown {
+            object,
+            state: ShownState::Missing(address),
+        })
     }
 
     /// The address that an existing object had by its name, when it has another one now.
@@ -226,9 +256,11 @@ impl Pool {
     /// seen the object itself it has to be an address that the claim could get anyway.
     pub(super) fn returning(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let pool = self.ippool.record.as_ref()?;
-        let mut missing = self.missing.of(key).iter();
-        let is_missing = |object: &&MissingObject| !self.addresses.contains_key(&object.object);
-        let addr = missing.find(is_missing)?.address?;
+        let mut shown = self.shown.of(key).iter();
+        let addr = shown.find_map(|shown| match shown.state {
+            ShownState::Missing(address) => Some(address),
+            ShownState::NotIts | ShownState::Edited(_) => None,
+        })??;
         let gettable = case.work().vanished.is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
@@ -294,7 +326,7 @@ impl Pool {
         if claim.deleted.is_some() || case.objects.iter().any(|object| **object == *name) {
             return None;
         }
-        let held = self.missing.address(key).map_or_else(String::new, |addr| {
+        let held = self.shown.address(key).map_or_else(String::new, |addr| {
             format!("; {addr} stays held for this claim")
         });
         if claim.moving {
@@ -320,13 +352,15 @@ impl Pool {
     }
 
     /// Reports a claim whose address object was moved away, as long as it is not made again, or was edited.
-    pub(super) fn check_missing(&mut self, key: &ClaimKey) {
-        let edited = self.missing.of(key).iter().find_map(|missing_object| {
-            let named = self.address_before_edit(&missing_object.object)?;
-            let now = self.addresses.get(&missing_object.object)?.address.as_ref().ok()?;
+    pub(super) fn report_shown(&mut self, key: &ClaimKey) {
+        let edited = self.shown.of(key).iter().find_map(|shown| {
+            let ShownState::Edited(named) = shown.state else {
+                return None;
+            };
+            let object = &shown.object;
+            let now = self.addresses.get(object)?.address.as_ref().ok()?;
             Some(format!(
-                "{key}: {} was edited from {named} to {now}; both stay held, set spec.address back to {named}",
-                missing_object.object
+                "{key}: {object} was edited from {named} to {now}; both stay held, set spec.address back to {named}"
             ))
         });
         self.report_edited(key, edited);

@@ -139,8 +139,8 @@ impl Space {
         }
     }
 
-    /// Looks whether few addresses are left. True when there were more at the look before.
-    pub(super) fn becomes_nearly_full(&mut self) -> bool {
+    /// Notes whether few addresses are left; returns whether that is new since the last call.
+    pub(super) fn note_nearly_full(&mut self) -> bool {
         let before = self.is_nearly_full;
         self.is_nearly_full = self.numbers().is_nearly_full(before);
         self.is_nearly_full && !before

@@ -9,13 +9,14 @@
 use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 
 use crate::api::Kind;
 
 use super::dropped::Dropped;
 use super::gate::Unready;
-use super::input::{Freshness, KindState, Object};
+use super::input::{KindState, Object, Take};
 use super::machine::{Pool, Purpose};
 use super::pool_status::MOST_ENTRIES;
 use super::request::{Decision, Request};
@@ -32,10 +33,10 @@ const LONGEST_PACE: i32 = 8;
 struct Fingerprint {
     numbers: Numbers,
     waiting: u64,
-    epoch: u64,
-    problems: u64,
+    indexes_epoch: u64,
+    problems_epoch: u64,
     generation: Option<i64>,
-    ready: Option<&'static str>,
+    unready: Option<&'static str>,
     paused: bool,
     full: bool,
 }
@@ -49,7 +50,7 @@ pub(super) struct StatusWriter {
     /// Since when.
     dirty_since: Option<Timestamp>,
     /// Rises with every change of `indexes`.
-    epoch: u64,
+    indexes_epoch: u64,
     /// Fields that the server does not keep.
     pub(super) dropped: Dropped,
     look: Fingerprint,
@@ -66,13 +67,21 @@ pub(super) struct StatusWriter {
     /// Times the shortest interval that they wait for because the object is large.
     size: i32,
     /// Conditions that were reported, or that were stored when the pool was first seen.
-    told: BTreeMap<&'static str, (bool, &'static str)>,
+    reported: BTreeMap<&'static str, (bool, &'static str)>,
+}
+
+impl Fingerprint {
+    /// Whether more than counts differs.
+    fn asks_for_other_conditions(&self, other: &Self) -> bool {
+        let of = |look: &Self| (look.unready, look.paused, look.full, look.problems_epoch);
+        of(self) != of(other)
+    }
 }
 
 impl StatusWriter {
     pub(super) fn reset(&mut self) {
         *self = Self {
-            epoch: self.epoch,
+            indexes_epoch: self.indexes_epoch,
             dropped: std::mem::take(&mut self.dropped),
             ..Self::default()
         };
@@ -80,7 +89,7 @@ impl StatusWriter {
 
     /// What `indexes` shows has changed.
     pub(super) fn indexes_changed(&mut self) {
-        self.epoch += 1;
+        self.indexes_epoch += 1;
     }
 
     /// The stored status may differ from what it should be.
@@ -154,14 +163,14 @@ impl Pool {
         let look = Fingerprint {
             numbers: self.space.numbers(),
             waiting: self.counts.waiting_in_vain(),
-            epoch: self.ippool.status.epoch,
-            problems: self.counts.epoch,
+            indexes_epoch: self.ippool.status.indexes_epoch,
+            problems_epoch: self.counts.epoch,
             generation: self.observed_generation(),
-            ready: self.unready(),
+            unready: self.unready(),
             paused: self.is_paused(),
             full: self.space.is_full(),
         };
-        let first = self.ippool.status.told.is_empty();
+        let first = self.ippool.status.reported.is_empty();
         if look == self.ippool.status.look && !first {
             return;
         }
@@ -173,23 +182,24 @@ impl Pool {
         self.ippool.status.mark();
         self.check_nearly_full(first);
         let look = &self.ippool.status.look;
-        let is_observed = before.generation == look.generation;
-        let quiet = !first
-            && (before.ready, before.paused, before.full, before.problems)
-                == (look.ready, look.paused, look.full, look.problems);
-        self.ippool.status.is_urgent |= !(quiet && is_observed);
-        if quiet {
-            return;
+        let conditions_changed = first || before.asks_for_other_conditions(look);
+        self.ippool.status.is_urgent |= conditions_changed || before.generation != look.generation;
+        if conditions_changed {
+            self.report_conditions(&stored.unwrap_or_default());
         }
+    }
+
+    /// Reports each condition that is not as it was reported last, or as it was stored when the pool was first seen.
+    fn report_conditions(&mut self, stored: &[Condition]) {
         for new in self.conditions(true) {
-            let said = (new.status, new.reason);
-            let stored = stored.iter().flatten().find(|c| c.type_ == new.type_);
+            let is = (new.status, new.reason);
+            let stored = stored.iter().find(|c| c.type_ == new.type_);
             let stored = stored.map(|c| (c.status == "True", &*c.reason));
-            let told = self.ippool.status.told.insert(new.type_, said);
-            if told != Some(said) && stored != Some(said) {
+            let reported = self.ippool.status.reported.insert(new.type_, is);
+            if reported != Some(is) && stored != Some(is) {
                 self.decided(Decision::Pool {
                     condition: new.type_,
-                    before: told.or(stored).map(|(status, _)| status),
+                    before: reported.or(stored).map(|(status, _)| status),
                     status: new.status,
                     reason: new.reason,
                     message: new.message,
@@ -200,7 +210,7 @@ impl Pool {
 
     /// Reports that few addresses are left, once until there are more again. At a start it is nothing new.
     fn check_nearly_full(&mut self, first: bool) {
-        if self.space.becomes_nearly_full() && !first {
+        if self.space.note_nearly_full() && !first {
             let numbers = self.space.numbers();
             let message = format!(
                 "pool {} has {} free addresses left of {}; {} are in use and {} kept back; add a range or delete claims that nobody needs",
@@ -226,10 +236,10 @@ impl Pool {
 
     /// Takes in the pool that a write of its status gave. Its status is the one that was written, without the fields that the
     /// server does not keep: it alone asks for no other write.
-    pub(super) fn status_stored(&mut self, pool: Object, freshness: Freshness) {
+    pub(super) fn status_stored(&mut self, pool: Object, take: Take) {
         let uid = |pool: &Self| pool.ippool.record.as_ref().map(|p| p.uid.clone());
         let (before, marked) = (uid(self), self.ippool.status.dirty);
-        self.take_in(pool, freshness);
+        self.take_in(pool, take);
         if uid(self) == before {
             self.ippool.status.dirty = marked;
         }
@@ -279,14 +289,16 @@ impl Pool {
                 counts_only: !is_urgent,
             },
         );
-        let shown = usize::try_from(self.counts.bound).unwrap_or(usize::MAX);
-        let slower = if shown > MOST_ENTRIES {
-            1
-        } else {
-            i32::try_from(1 + shown / 1000).unwrap_or(SLOWEST)
-        };
-        let slower = slower.max(i32::try_from(1 + entries / 1000).unwrap_or(SLOWEST));
-        let now = self.now;
-        self.ippool.status.writes(now, slower.min(SLOWEST));
+        let (now, size) = (self.now, self.size_factor(entries));
+        self.ippool.status.writes(now, size);
+    }
+
+    /// How many times the shortest interval counts wait because the object is large: 1, and one more for each thousand of its
+    /// `indexes` (which are left out beyond [`MOST_ENTRIES`]) or of the entries of its spec.
+    fn size_factor(&self, entries: usize) -> i32 {
+        let indexes = usize::try_from(self.counts.bound).unwrap_or(usize::MAX);
+        let indexes = if indexes > MOST_ENTRIES { 0 } else { indexes };
+        let thousands = indexes.max(entries) / 1000;
+        i32::try_from(1 + thousands).map_or(SLOWEST, |factor| factor.min(SLOWEST))
     }
 }

@@ -72,8 +72,8 @@ pub(super) fn told(input: &Input) -> String {
         Input::Kinds(kinds) => format!("kinds synced {}", kinds.is_synced()),
         Input::Answer {
             id,
-            outcome: Outcome::Stored(object, freshness),
-        } => format!("answer {} Stored {} {freshness:?}", id.0, object.meta().uid),
+            outcome: Outcome::Stored(object, take),
+        } => format!("answer {} Stored {} {take:?}", id.0, object.meta().uid),
         Input::Answer { id, outcome } => format!("answer {} {outcome:?}", id.0),
         Input::Tick => "tick".to_owned(),
     }

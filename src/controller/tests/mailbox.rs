@@ -9,7 +9,7 @@ use tokio::sync::oneshot::error::TryRecvError;
 use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, Kind, WireObject};
 use crate::controller::mailbox::{Closed, ENDED, Mailbox, Taken};
 use crate::pool::{
-    Fact, Freshness, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope,
+    Fact, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope, Take,
 };
 
 fn wire(name: &str, uid: &str, version: u64) -> WireObject {
@@ -180,7 +180,7 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
         },
         uid: "2".into(),
     };
-    let answer = |freshness| Outcome::Stored(claim("a", "2", 9), freshness);
+    let answer = |take| Outcome::Stored(claim("a", "2", 9), take);
     let shows = |mailbox: &Mailbox| -> Vec<String> {
         let taken = std::iter::from_fn(|| mailbox.take_input());
         let taken = taken.filter(|input| !matches!(input, Input::Answer { .. }));
@@ -190,9 +190,7 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
     for input in [gone("a", "1"), left(), seen("a", "2", 7), seen("b", "3", 8)] {
         mailbox.put(input).unwrap();
     }
-    mailbox
-        .reserve(RequestId(1))
-        .answer(answer(Freshness::Newest));
+    mailbox.reserve(RequestId(1)).answer(answer(Take::In));
     assert_eq!(shows(&mailbox), ["a gone 1", "b seen 3 at 8"]);
     assert!(mailbox.close_if_idle());
 
@@ -202,17 +200,13 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
         mailbox.put(input).unwrap();
     }
     assert_eq!(text(&mailbox.take_input().unwrap()), "a gone 1");
-    mailbox
-        .reserve(RequestId(1))
-        .answer(answer(Freshness::Newest));
+    mailbox.reserve(RequestId(1)).answer(answer(Take::In));
     assert!(shows(&mailbox).is_empty());
 
     // The watch is ahead of the answer.
     let mailbox = Arc::new(Mailbox::default());
     mailbox.put(seen("a", "2", 11)).unwrap();
-    mailbox
-        .reserve(RequestId(1))
-        .answer(answer(Freshness::Outdated));
+    mailbox.reserve(RequestId(1)).answer(answer(Take::LeaveOut));
     assert_eq!(shows(&mailbox), ["a seen 2 at 11"]);
 
     // Nothing is left of an object: what comes after it is taken in one go, and a new fact has a place again.
@@ -220,9 +214,7 @@ fn an_answer_takes_the_place_of_older_facts_of_its_object() {
     for input in [seen("a", "2", 7), seen("b", "3", 8)] {
         mailbox.put(input).unwrap();
     }
-    mailbox
-        .reserve(RequestId(1))
-        .answer(answer(Freshness::Newest));
+    mailbox.reserve(RequestId(1)).answer(answer(Take::In));
     mailbox.put(seen("a", "2", 12)).unwrap();
     assert_eq!(shows(&mailbox), ["a seen 2 at 12", "b seen 3 at 8"]);
     assert!(mailbox.close_if_idle());

@@ -13,7 +13,7 @@ use crate::controller::registry::Registry;
 use crate::controller::router::{Barrier, Router};
 use crate::controller::view::Counts;
 use crate::controller::wire::{Subject, Verb};
-use crate::pool::{By, Freshness, KindState, Name, Object, Outcome, RequestId, Reread, Scope};
+use crate::pool::{By, KindState, Name, Object, Outcome, RequestId, Reread, Scope, Take};
 
 const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
 const ADDRESSES: Kind = Kind::Addresses(ClaimKind::Metal3);
@@ -68,7 +68,7 @@ impl World {
     /// The answer that shows an address object of a pool.
     fn stored(&self, pool: &str, uid: &str, version: u64) {
         let object = made("a", uid, version, pool);
-        self.answered(pool, "a", None, Outcome::Stored(object, Freshness::Newest));
+        self.answered(pool, "a", None, Outcome::Stored(object, Take::In));
     }
 
     /// What the pool was told since the last time.
@@ -211,7 +211,7 @@ fn a3_a_relist_ends_what_is_no_longer_there() {
 fn a3_our_own_create_is_missed_by_a_later_list_and_not_by_an_older_one() {
     let world = world(None).with_pool("x");
     world.stored("x", "1", 7);
-    assert_eq!(world.told("x"), ["answer 1 Stored 1 Newest"]);
+    assert_eq!(world.told("x"), ["answer 1 Stored 1 In"]);
     world.router.reset(ADDRESSES, &HashSet::new(), &"6".into());
     assert!(
         world.told("x").is_empty(),
@@ -230,7 +230,7 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
     world.stored("x", "2", 7);
     assert_eq!(
         world.told("x"),
-        ["answer 1 Stored 2 Newest", "address gone a 1"]
+        ["answer 1 Stored 2 In", "address gone a 1"]
     );
     // It was ended by somebody else before the list that follows.
     world.router.reset(ADDRESSES, &HashSet::new(), &"9".into());
@@ -240,7 +240,7 @@ fn a3_our_own_create_takes_the_place_of_an_older_object_of_its_name() {
     world.seen(ADDRESSES, wire("a", "3", 12, address_spec("x")));
     assert_eq!(world.told("x"), ["address a 3"]);
     world.stored("x", "2", 10);
-    assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
+    assert_eq!(world.told("x"), ["answer 1 Stored 2 LeaveOut"]);
     world.router.reset(ADDRESSES, &HashSet::new(), &"14".into());
     assert_eq!(world.told("x"), ["address gone a 3"]);
 }
@@ -317,10 +317,10 @@ fn an_object_that_an_answer_shows_elsewhere_goes_to_the_pool_that_it_leads_to() 
     world.seen(ADDRESSES, wire("a", "1", 5, address_spec("x")));
     world.told("x");
     let object = made("a", "1", 8, "y");
-    world.answered("x", "a", None, Outcome::Stored(object, Freshness::Newest));
+    world.answered("x", "a", None, Outcome::Stored(object, Take::In));
     assert_eq!(
         world.told("x"),
-        ["answer 1 Stored 1 Outdated", "address gone a 1"]
+        ["answer 1 Stored 1 LeaveOut", "address gone a 1"]
     );
     assert_eq!(world.told("y"), ["address a 1"]);
     // Another provider's object of that name leads nowhere.
@@ -330,8 +330,8 @@ fn an_object_that_an_answer_shows_elsewhere_goes_to_the_pool_that_it_leads_to() 
         address: Box::new(Address::read(ClaimKind::Capi, wire("a", "2", 9, spec))),
         scope: Scope::Ours,
     };
-    world.answered("x", "a", None, Outcome::Stored(object, Freshness::Newest));
-    assert_eq!(world.told("x"), ["answer 1 Stored 2 Outdated"]);
+    world.answered("x", "a", None, Outcome::Stored(object, Take::In));
+    assert_eq!(world.told("x"), ["answer 1 Stored 2 LeaveOut"]);
 }
 
 #[test]

@@ -25,7 +25,7 @@ use crate::controller::transport::Call;
 use crate::controller::view::Counts;
 use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
-use crate::pool::{Input, Outcome, Request, RequestId};
+use crate::pool::{Input, KindChanges, Outcome, Request, RequestId};
 
 struct Harness {
     writer: Arc<Writer>,
@@ -65,8 +65,13 @@ fn harness(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure)
 
 impl Harness {
     fn submit(&self, pool: &str, mailbox: &Arc<Mailbox>, id: u64, request: Request) {
-        self.writer
-            .submit(&key(pool), request, mailbox.reserve(RequestId(id)));
+        let decided_on = KindChanges::default();
+        self.writer.submit(
+            &key(pool),
+            request,
+            decided_on,
+            mailbox.reserve(RequestId(id)),
+        );
     }
 }
 

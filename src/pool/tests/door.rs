@@ -1,7 +1,7 @@
 //! What the router does before a pool hears of an object, for the world of these tests: every object passes [`Known`].
 
 use super::super::{
-    By, Freshness, Incarnation, Input, Name, Object, Outcome, Outdated, Request, Reread,
+    By, Incarnation, Input, Name, Object, Outcome, Outdated, Request, Reread, Take,
 };
 use crate::api::{Kind, Uid};
 
@@ -131,11 +131,10 @@ impl World {
     /// What an answer shows is noted before the machine has it.
     pub(super) fn note_answer(&mut self, about: &About, outcome: &mut Outcome) {
         match outcome {
-            Outcome::Stored(object, freshness)
-            | Outcome::Conflict(Reread::Found(object, freshness)) => {
-                *freshness = match self.note(object, By::Answer) {
-                    Ok(true) => Freshness::Newest,
-                    Ok(false) | Err(Outdated) => Freshness::Outdated,
+            Outcome::Stored(object, take) | Outcome::Conflict(Reread::Found(object, take)) => {
+                *take = match self.note(object, By::Answer) {
+                    Ok(true) => Take::In,
+                    Ok(false) | Err(Outdated) => Take::LeaveOut,
                 };
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {

@@ -406,7 +406,7 @@ fn truth(world: &World) -> Truth {
         }
     }
     let known = world.machine.foreign.values().copied();
-    for addr in known.chain(world.machine.missing.addresses()) {
+    for addr in known.chain(world.machine.shown.addresses()) {
         *held.entry(addr).or_default() += 1;
     }
     let spec = world.pool.as_ref().and_then(|p| p.spec.as_ref().ok());

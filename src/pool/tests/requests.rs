@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::steps::{before_create, bound_world};
 use serde_json::json;
 
-use super::super::{Config, Decision, Freshness, Input, Outcome, Request, Reread};
+use super::super::{Config, Decision, Input, Outcome, Request, Reread, Take};
 use super::world::{
     C, Event, Fate, M, World, address_key, address_object, claim_key, claim_object, small, spec,
 };
@@ -326,7 +326,7 @@ fn a_conflict_with_the_version_it_was_decided_on_waits() {
     }
     let (id, _) = world.requests.pop_front().unwrap();
     let found = claim_object(world.claim(M, "a").clone());
-    let outcome = Outcome::Conflict(Reread::Found(found, Freshness::Newest));
+    let outcome = Outcome::Conflict(Reread::Found(found, Take::In));
     world.step(Input::Answer { id, outcome });
     world.settle();
     assert!(world.bound(M, "a").is_none());

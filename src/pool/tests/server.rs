@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::{Freshness, Name, Object, Outcome, Refusal, Request, Reread, Scope};
+use super::super::{Name, Object, Outcome, Refusal, Request, Reread, Scope, Take};
 use crate::api::object::{conditions as conditions_of, pool_status};
 use crate::api::{
     Address, AddressKey, Claim, ClaimKey, Kind, Meta, PoolObject, ResourceVersion, owner_references,
@@ -292,7 +292,7 @@ impl World {
                 };
                 self.addresses.insert(key, address.clone());
                 self.tell_address(address.clone());
-                Outcome::Stored(address_object(address), Freshness::Newest)
+                Outcome::Stored(address_object(address), Take::In)
             }
             Request::DeleteAddress {
                 key,
@@ -324,11 +324,11 @@ impl World {
             }),
             Request::ReadCluster { name } => Outcome::Cluster(self.clusters.get(name).cloned()),
             Request::ReadClaim { key } => self.claims.get(key).map_or(Outcome::Gone, |claim| {
-                Outcome::Stored(claim_object(claim.clone()), Freshness::Newest)
+                Outcome::Stored(claim_object(claim.clone()), Take::In)
             }),
             Request::ReadAddress { key } => {
                 self.addresses.get(key).map_or(Outcome::Gone, |address| {
-                    Outcome::Stored(address_object(address.clone()), Freshness::Newest)
+                    Outcome::Stored(address_object(address.clone()), Take::In)
                 })
             }
         }
@@ -344,10 +344,10 @@ impl World {
         };
         if pool.meta.resource_version != *version {
             let found = self.pool_object(pool.clone());
-            return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
+            return Outcome::Conflict(Reread::Found(found, Take::In));
         }
         match self.edit_pool(change) {
-            Some(pool) => Outcome::Stored(self.pool_object(pool), Freshness::Newest),
+            Some(pool) => Outcome::Stored(self.pool_object(pool), Take::In),
             None => Outcome::Gone,
         }
     }
@@ -363,17 +363,17 @@ impl World {
         };
         if claim.meta.resource_version != *version {
             let found = claim_object(claim.clone());
-            return Outcome::Conflict(Reread::Found(found, Freshness::Newest));
+            return Outcome::Conflict(Reread::Found(found, Take::In));
         }
         match self.edit_claim(key, change) {
-            Some(claim) => Outcome::Stored(claim_object(claim), Freshness::Newest),
+            Some(claim) => Outcome::Stored(claim_object(claim), Take::In),
             None => Outcome::Gone,
         }
     }
 
     pub(super) fn newest_address(&self, key: &AddressKey) -> Outcome {
         Outcome::Conflict(self.addresses.get(key).map_or(Reread::Gone, |address| {
-            Reread::Found(address_object(address.clone()), Freshness::Newest)
+            Reread::Found(address_object(address.clone()), Take::In)
         }))
     }
 
@@ -390,7 +390,7 @@ impl World {
             return self.newest_address(key);
         }
         match self.edit_address(key, change) {
-            Some(address) => Outcome::Stored(address_object(address), Freshness::Newest),
+            Some(address) => Outcome::Stored(address_object(address), Take::In),
             None => Outcome::Gone,
         }
     }
