@@ -76,6 +76,11 @@ pub fn is_cluster_name(name: &str) -> bool {
     name.len() <= MAX_LABEL_VALUE && is_object_name(name)
 }
 
+/// Whether `name` is a DNS-1123 label, the form of a namespace's name.
+pub fn is_namespace_name(name: &str) -> bool {
+    name.len() <= MAX_LABEL_VALUE && !name.contains('.') && is_object_name(name)
+}
+
 /// Whether `name` is a DNS-1123 subdomain, the form of an object's name: dot-separated labels of `a-z0-9-`, each beginning
 /// and ending with a letter or digit, at most [`MAX_OBJECT_NAME`] bytes.
 pub fn is_object_name(name: &str) -> bool {

@@ -54,19 +54,25 @@ struct Answer {
 }
 
 /// Writes all manifests, in order; documents of one kind that follow one another may overtake each other, but never two of
-/// one object. Ends at the first that is refused.
+/// one object. Ends at the first that is refused. An object that was being deleted is left out.
 pub(super) async fn apply(client: &Client, manifests: &[Manifest]) -> anyhow::Result<Applied> {
+    let mut applied = Applied::default();
+    let (deleted, alive): (Vec<&Manifest>, Vec<&Manifest>) =
+        manifests.iter().partition(|manifest| manifest.is_deleting);
+    applied.notes.extend(deleted.into_iter().map(|manifest| {
+        format!("{manifest}: left out, it was being deleted when it was read; without metadata.deletionTimestamp it is applied")
+    }));
+    let manifests = &alive[..];
     let kinds = look_up(client, manifests).await?;
     let kind = |m: &Manifest| &kinds[&(m.api_version.clone(), m.kind.clone())];
     let namespaces: BTreeSet<&str> = manifests
         .iter()
         .filter(|m| kind(m).namespaced)
-        .map(namespace)
+        .map(|m| namespace(m))
         .collect();
     for namespace in namespaces {
         ensure_namespace(client, namespace).await?;
     }
-    let mut applied = Applied::default();
     for run in runs(manifests) {
         if run.first().is_some_and(|first| kind(first).fixed) {
             applied.notes.extend(run.iter().map(|definition| {
@@ -99,7 +105,7 @@ pub(super) async fn apply(client: &Client, manifests: &[Manifest]) -> anyhow::Re
 }
 
 /// Cuts the manifests into stretches within which order does not matter: one kind, no object twice.
-pub(super) fn runs(manifests: &[Manifest]) -> Vec<&[Manifest]> {
+pub(super) fn runs<'a, 'm>(manifests: &'a [&'m Manifest]) -> Vec<&'a [&'m Manifest]> {
     let mut runs = Vec::new();
     let mut start = 0;
     let mut seen = BTreeSet::new();
@@ -125,7 +131,7 @@ fn namespace(manifest: &Manifest) -> &str {
 /// Finds every kind that the manifests name.
 async fn look_up(
     client: &Client,
-    manifests: &[Manifest],
+    manifests: &[&Manifest],
 ) -> anyhow::Result<BTreeMap<(String, String), Served>> {
     let mut kinds = BTreeMap::new();
     let mut versions: BTreeMap<&str, Vec<APIResource>> = BTreeMap::new();

@@ -38,6 +38,8 @@ pub(super) struct Manifest {
     pub(super) object: Value,
     /// Whether it came with a status, which is left out.
     pub(super) had_status: bool,
+    /// Whether it was being deleted where it was read. Created anew it would live, and nobody would delete it again.
+    pub(super) is_deleting: bool,
 }
 
 /// File and line of a manifest, for messages.
@@ -129,6 +131,15 @@ pub(super) fn parse(file: &str, text: &str) -> anyhow::Result<Vec<Manifest>> {
     Ok(manifests)
 }
 
+/// Reads the one document of a text that this program has written, of any length.
+///
+/// # Errors
+/// What is wrong in it, in one line.
+pub(super) fn one<T: serde::de::DeserializeOwned>(text: &str) -> anyhow::Result<T> {
+    let read = serde_saphyr::from_str_with_options(text, options());
+    read.map_err(|error| anyhow::anyhow!("{}", one_line(&error)))
+}
+
 /// Bounds for trusted files of whole fleets; the library's own are for configuration files.
 fn options() -> serde_saphyr::Options {
     serde_saphyr::options! {
@@ -185,6 +196,7 @@ fn manifest(place: Place, mut object: Map<String, Value>) -> anyhow::Result<Mani
     let Some(Value::Object(metadata)) = object.get_mut("metadata") else {
         bail!("{place}: {kind}: metadata is missing or no object");
     };
+    let is_deleting = !matches!(metadata.get("deletionTimestamp"), None | Some(Value::Null));
     for field in SERVERS_OWN {
         metadata.remove(field);
     }
@@ -209,6 +221,7 @@ fn manifest(place: Place, mut object: Map<String, Value>) -> anyhow::Result<Mani
         name,
         object: Value::Object(object),
         had_status,
+        is_deleting,
     })
 }
 

@@ -116,6 +116,19 @@ pub(super) fn object_name(text: &str) -> Result<String, String> {
     }
 }
 
+/// Reads the name of a namespace.
+pub(super) fn namespace(text: &str) -> Result<String, String> {
+    if names::is_namespace_name(text) {
+        Ok(text.to_owned())
+    } else {
+        let longest = names::MAX_LABEL_VALUE;
+        Err(format!(
+            "expected a DNS-1123 label, the name of a namespace: at most {longest} characters of a-z, 0-9 and -, of which the first \
+             and the last are letters or digits"
+        ))
+    }
+}
+
 /// Where to listen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Listen {

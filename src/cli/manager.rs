@@ -13,7 +13,7 @@ use kube::Client;
 use super::flags::{self, Listen};
 use super::options::{Logging, Serving};
 use super::status_servers::{Announce, RunStatus, StatusServers};
-use super::{accepted, connect, signals};
+use super::{accepted, connect, leases, signals};
 use crate::api::names;
 use crate::controller::{self, Controller, LeaseSettings, Rate, Settings};
 use crate::observe::diagnostics::{Access, Guard, Oldest, TlsOptions, self_signed};
@@ -45,6 +45,10 @@ pub(super) struct Manager {
     /// their --watch-filter or --namespace must be disjoint. It does not follow from --watch-filter (docs/scaling.md).
     #[arg(long, value_name = "NAME", default_value = names::LEASE_NAME, value_parser = flags::object_name)]
     pub(super) leader_elect_lease_name: String,
+    /// The namespace of that Lease. Default: the pod's, else that of the kubeconfig's context, else default. Managers whose
+    /// Leases lie in different namespaces do not take turns.
+    #[arg(long, value_name = "NAMESPACE", value_parser = flags::namespace)]
+    pub(super) leader_elect_namespace: Option<String>,
     /// Serve this namespace only; a Role in it is enough. Default: all.
     #[arg(long, value_name = "NAMESPACE")]
     pub(super) namespace: Option<String>,
@@ -221,6 +225,9 @@ impl Manager {
                  with: metal3-ipam crds | kubectl apply -f -"
             );
         }
+        if let Some(lease) = settings.lease.as_ref().filter(|_| self.serves_everything()) {
+            leases::refuse_to_lead_beside_another(&watches, &lease.name, &lease.namespace).await?;
+        }
         let [watches, writes, reviews] =
             [watches, writes, reviews].map(|client| controller::counted(client, &host, &metrics));
         let controller = Controller::new(watches.clone(), writes, settings);
@@ -332,6 +339,16 @@ impl Manager {
         }
     }
 
+    /// Whether no flag narrows what is served (P4), so that a second leader would serve the same objects.
+    fn serves_everything(&self) -> bool {
+        let Scope {
+            namespace,
+            watch_filter,
+        } = self.scope();
+        namespace.is_none() && watch_filter.is_none()
+    }
+
+    /// `namespace` is the pod's, or that of the kubeconfig's context.
     fn settings(&self, namespace: &str) -> Settings {
         let rate = match (self.kube_api_qps, self.kube_api_burst) {
             (None, None) => None,
@@ -351,7 +368,7 @@ impl Manager {
             rate,
             lease: self.leader_elect.then(|| LeaseSettings {
                 name: self.leader_elect_lease_name.clone(),
-                ..LeaseSettings::new(namespace)
+                ..LeaseSettings::new(self.leader_elect_namespace.as_deref().unwrap_or(namespace))
             }),
             ..self.serving.settings()
         }

@@ -35,6 +35,7 @@ pub mod crds;
 mod documents;
 mod flags;
 mod follow;
+mod leases;
 mod manager;
 mod names;
 mod objects;

@@ -75,6 +75,18 @@ impl Place {
     }
 }
 
+impl Reached {
+    /// The cluster, where it has our kinds: without them nothing can be said of its pools.
+    pub(super) fn with_pools(self) -> anyhow::Result<Self> {
+        anyhow::ensure!(
+            self.has_pools,
+            "the API server at {} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -",
+            self.url
+        );
+        Ok(self)
+    }
+}
+
 /// How a report is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Form {

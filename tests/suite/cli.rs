@@ -1,6 +1,6 @@
 //! The binary as people start it: `metal3-ipam` with arguments, from outside.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -470,6 +470,85 @@ fn a_check_of_a_cluster_that_cannot_be_reached_does_not_say_that_it_is_sound() {
     let output = run(&["check", "--kubeconfig", "/nonexistent"]);
     assert_eq!(output.status.code(), Some(2), "{output:?}");
     assert!(stderr(&output).contains("/nonexistent"), "{output:?}");
+}
+
+/// An API server that has no definitions, and its kubeconfig in a folder.
+fn server_without_definitions(dir: &Path) -> PathBuf {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = BufReader::new(stream.unwrap());
+            let mut asked = String::new();
+            stream.read_line(&mut asked).unwrap();
+            let mut header = String::new();
+            while stream.read_line(&mut header).unwrap() > 2 {
+                header.clear();
+            }
+            let fields = [
+                "major",
+                "minor",
+                "gitCommit",
+                "gitTreeState",
+                "buildDate",
+                "goVersion",
+                "compiler",
+                "platform",
+            ];
+            let (status, body) = if asked.starts_with("GET /version ") {
+                let mut version: Value = fields
+                    .map(|f| (f.to_owned(), json!("1")))
+                    .into_iter()
+                    .collect();
+                version["gitVersion"] = json!("v1.36.0");
+                ("200 OK", version)
+            } else if asked.starts_with("GET /apis ") || asked.starts_with("GET /apis?") {
+                (
+                    "200 OK",
+                    json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": []}),
+                )
+            } else {
+                let body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": 404,
+                                  "reason": "NotFound", "message": "the server could not find the requested resource"});
+                ("404 Not Found", body)
+            };
+            let body = body.to_string();
+            let length = body.len();
+            let answer = format!(
+                "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            );
+            stream.get_mut().write_all(answer.as_bytes()).unwrap();
+        }
+    });
+    let file = dir.join("config");
+    let config = format!(
+        "{{apiVersion: v1, kind: Config, current-context: c, contexts: [{{name: c, context: {{cluster: c, user: u}}}}], \
+         users: [{{name: u, user: {{token: t}}}}], clusters: [{{name: c, cluster: {{server: 'http://127.0.0.1:{port}'}}}}]}}"
+    );
+    std::fs::write(&file, config).unwrap();
+    file
+}
+
+/// Somebody deleted the definitions, and with them every pool and claim; or it is the wrong cluster.
+#[test]
+fn a_check_or_repair_of_a_cluster_without_the_definitions_says_so_and_not_that_it_is_sound() {
+    let dir = TempDir::new().unwrap();
+    let config = server_without_definitions(dir.path());
+    let kubeconfig = ["--kubeconfig", config.to_str().unwrap()];
+    let report = dir.path().join("report.json");
+    let stored =
+        json!({"cluster": "u", "time": "2026-11-28T12:00:00Z", "namespace": null, "findings": []});
+    std::fs::write(&report, stored.to_string()).unwrap();
+    let repair = ["repair", "--from", report.to_str().unwrap()];
+    for command in [&["check"][..], &repair] {
+        let output = run(&[command, &kubeconfig].concat());
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        let err = stderr(&output);
+        assert!(
+            err.contains("has no IPPools; install the definitions first"),
+            "{err}"
+        );
+    }
 }
 
 #[test]

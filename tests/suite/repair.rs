@@ -149,6 +149,10 @@ async fn r6_a_leak_that_two_reports_agree_on_is_deleted_and_then_released(on: On
     world.start_controller_with(reporting());
     world.claim("bound", "p").await;
     assert_eq!(world.address_of("bound").await, "10.0.0.3");
+    // The claim of the first one asks another pool now: it keeps nothing in this one.
+    world.pool("q", range("10.0.1.1", "10.0.1.9")).await;
+    world.claim("claim-1", "q").await;
+    assert_eq!(world.address_of("claim-1").await, "10.0.1.1");
     let report = earlier(&world, &door, dir.path()).await;
     let report = report.to_str().unwrap();
     // The claim of the second one comes after the report.
@@ -166,7 +170,7 @@ async fn r6_a_leak_that_two_reports_agree_on_is_deleted_and_then_released(on: On
     let (_, told) = run(&door, &json).await;
     assert_eq!(of_leaks(&told), [("Repaired", "p-10-0-0-1")].map(owned));
     world
-        .until::<IPAddress>("the leak to be released", |all| all.len() == 2)
+        .until::<IPAddress>("the leak to be released", |all| all.len() == 3)
         .await;
     let (_, told) = run(&door, &json).await;
     assert_eq!(of_leaks(&told), []);

@@ -25,37 +25,67 @@ pub(super) fn draw(pool: &Pool, ranges: &[Range]) -> String {
     if total == 0 {
         return String::new();
     }
-    if total <= SINGLY {
-        let lines: String = ranges.iter().map(|range| singly(pool, range)).collect();
+    let many = ranges.len() as u128 > LINES;
+    let each = if total <= SINGLY && (!many || total <= LINE * LINES) {
+        1
+    } else {
+        total.div_ceil(LINE * LINES)
+    };
+    if each == 1 {
+        let lines: String = if many {
+            let addresses = ranges.iter().flat_map(addresses);
+            let signs: Vec<char> = addresses.map(|address| sign(pool, address)).collect();
+            joined(ranges, &signs, 1)
+        } else {
+            ranges.iter().map(|range| singly(pool, range)).collect()
+        };
         return format!(
-            "{lines}{} in use  r kept back  p pre-allocated  ! held twice  {} free\n",
-            LEVELS[8], LEVELS[0]
+            "{lines}{} in use  r kept back  p pre-allocated  ! held twice  {} free{}\n",
+            LEVELS[8],
+            LEVELS[0],
+            joining(many)
         );
     }
-    let each = total.div_ceil(LINE * LINES);
     let held: Vec<IpAddr> = pool
         .held_addresses()
         .filter(|(_, holders)| holders.iter().any(is_in_use))
         .map(|(address, _)| address)
         .collect();
-    let lines: String = ranges
-        .iter()
-        .map(|range| grouped(&held, range, each))
-        .collect();
+    let lines: String = if many {
+        joined(ranges, &levels_of_all(&held, ranges, total, each), each)
+    } else {
+        let lines = ranges.iter().map(|range| grouped(&held, range, each));
+        lines.collect()
+    };
     let levels: String = LEVELS.iter().collect();
     format!(
-        "{lines}each sign stands for {each} addresses; {levels} from none to all of them in use\n"
+        "{lines}each sign stands for {each} addresses; {levels} from none to all of them in use{}\n",
+        joining(many)
     )
+}
+
+/// What to know of a map of many ranges.
+fn joining(many: bool) -> &'static str {
+    if many {
+        "; the ranges follow one another without a gap"
+    } else {
+        ""
+    }
 }
 
 fn is_in_use(held: &Held) -> bool {
     matches!(held, Held::Object(..) | Held::Next(_) | Held::Shown(_))
 }
 
+fn addresses(range: &Range) -> impl Iterator<Item = IpAddr> {
+    (0..range.len()).map(|offset| nth(range, offset))
+}
+
 /// A range with a sign for each address.
 fn singly(pool: &Pool, range: &Range) -> String {
-    let addresses = (0..range.len()).map(|offset| nth(range, offset));
-    let signs: Vec<char> = addresses.map(|address| sign(pool, address)).collect();
+    let signs: Vec<char> = addresses(range)
+        .map(|address| sign(pool, address))
+        .collect();
     lines(range, &signs, 1)
 }
 
@@ -96,6 +126,52 @@ fn grouped(held: &[IpAddr], range: &Range, each: u128) -> String {
     lines(range, &signs, each)
 }
 
+/// The levels of all ranges, one behind the other, with a sign for so many addresses each; `held` is in order, as the ranges are.
+fn levels_of_all(held: &[IpAddr], ranges: &[Range], total: u128, each: u128) -> Vec<char> {
+    let groups = total.div_ceil(each);
+    let mut used = vec![0_u128; groups as usize];
+    let last = used.len() - 1;
+    let mut before: u128 = 0;
+    for range in ranges {
+        let from = held.partition_point(|address| *address < range.first());
+        let to = held.partition_point(|address| *address <= range.last());
+        for address in &held[from..to] {
+            let index = before.saturating_add(offset(range, *address));
+            let group = ((index / each) as usize).min(last);
+            used[group] += 1;
+        }
+        before = before.saturating_add(range.len());
+    }
+    let size = |group: u128| {
+        if group == groups - 1 {
+            total - group * each
+        } else {
+            each
+        }
+    };
+    let used = (0..groups).zip(used);
+    used.map(|(group, used)| level(used, size(group))).collect()
+}
+
+/// Lines of signs over all ranges, one behind the other, each with its first address.
+fn joined(ranges: &[Range], signs: &[char], each: u128) -> String {
+    let mut ranges = ranges.iter();
+    let mut range = ranges.next();
+    // Addresses of the ranges before this one.
+    let mut before: u128 = 0;
+    let mut lines = String::new();
+    for (number, signs) in signs.chunks(LINE as usize).enumerate() {
+        let index = number as u128 * LINE * each;
+        while let Some(passed) = range.filter(|range| before.saturating_add(range.len()) <= index) {
+            before = before.saturating_add(passed.len());
+            range = ranges.next();
+        }
+        let Some(range) = range else { break };
+        lines += &line(range, nth(range, index - before), signs);
+    }
+    lines
+}
+
 /// The sign of so many of so many; one that is in use is seen, and one that is free too.
 fn level(used: u128, of: u128) -> char {
     let most = LEVELS.len() as u128 - 1;
@@ -109,15 +185,28 @@ fn level(used: u128, of: u128) -> char {
 
 /// Lines of signs, each with its first address.
 fn lines(range: &Range, signs: &[char], each: u128) -> String {
+    let one = |(number, signs): (usize, &[char])| {
+        line(range, nth(range, number as u128 * LINE * each), signs)
+    };
+    signs.chunks(LINE as usize).enumerate().map(one).collect()
+}
+
+fn line(range: &Range, first: IpAddr, signs: &[char]) -> String {
     let width = match range.family() {
         Family::V4 => 15,
         Family::V6 => 39,
     };
-    let line = |(number, signs): (usize, &[char])| {
-        let first = nth(range, number as u128 * LINE * each).to_string();
-        format!("{first:<width$} {}\n", signs.iter().collect::<String>())
-    };
-    signs.chunks(LINE as usize).enumerate().map(line).collect()
+    let (first, signs) = (first.to_string(), signs.iter().collect::<String>());
+    format!("{first:<width$} {signs}\n")
+}
+
+/// How far into a range an address of it lies.
+fn offset(range: &Range, address: IpAddr) -> u128 {
+    match (range.first(), address) {
+        (IpAddr::V4(first), IpAddr::V4(address)) => (u32::from(address) - u32::from(first)).into(),
+        (IpAddr::V6(first), IpAddr::V6(address)) => u128::from(address) - u128::from(first),
+        _ => 0,
+    }
 }
 
 /// The address at an offset into a range.

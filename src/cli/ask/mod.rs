@@ -177,12 +177,7 @@ impl Asked {
 
 /// The API server, and the namespace of the question; `None`: all.
 pub(super) async fn reach(target: &Target) -> anyhow::Result<(Client, Option<String>)> {
-    let cluster = target.place.reach().await?;
-    anyhow::ensure!(
-        cluster.has_pools,
-        "the API server at {} has no IPPools; install the definitions first: metal3-ipam crds | kubectl apply --server-side -f -",
-        cluster.url
-    );
+    let cluster = target.place.reach().await?.with_pools()?;
     let namespace = target.namespace(&cluster.namespace);
     Ok((cluster.client, namespace))
 }

@@ -451,6 +451,52 @@ fn a_large_pool_has_a_map_that_fits_and_shows_one_address_of_many() {
 }
 
 #[test]
+fn a_pool_of_many_ranges_has_a_map_of_few_lines() {
+    let entry = |n: usize| {
+        let last = |host: usize| format!("10.{}.{}.{host}", n / 250, n % 250);
+        json!({"start": last(1), "end": last(2)})
+    };
+    let ranges = |count: usize| {
+        let entries: Vec<Value> = (0..count).map(entry).collect();
+        json!({ "pools": entries })
+    };
+    let sight = Cluster::new()
+        .pool("many", ranges(5_000))
+        .bound("one", "many", "10.10.0.2")
+        .pool("few", ranges(300))
+        .bound("two", "few", "10.0.64.1")
+        .seen();
+    let map = |name: &str| {
+        let text = pool::look(&sight, &key(name)).table;
+        let is_drawn = |line: &&str| line.starts_with("10.") && line.contains('\u{b7}');
+        let lines: Vec<String> = text.lines().filter(is_drawn).map(str::to_owned).collect();
+        assert!(
+            text.contains("the ranges follow one another without a gap"),
+            "{text}"
+        );
+        (lines, text)
+    };
+    // 10,000 addresses, ten to a sign; the 5,002nd is in use.
+    let (lines, text) = map("many");
+    assert_eq!(lines.len(), 16, "{text}");
+    assert!(text.contains("each sign stands for 10 addresses"), "{text}");
+    assert!(lines[7].starts_with("10.8.240.1 "), "{text}");
+    let used = lines
+        .iter()
+        .flat_map(|line| line.split(' ').next_back().unwrap().chars());
+    assert_eq!(
+        used.take(1_000).position(|sign| sign == '\u{2581}'),
+        Some(500),
+        "{text}"
+    );
+    // 600 addresses, one by one; the 129th is in use.
+    let (lines, text) = map("few");
+    assert_eq!(lines.len(), 10, "{text}");
+    assert!(lines[2].starts_with("10.0.64.1 "), "{text}");
+    assert!(lines[2].contains(" \u{2588}\u{b7}"), "{text}");
+}
+
+#[test]
 fn the_tree_of_a_cluster_has_its_pools_claims_and_addresses() {
     let labelled = json!({"metadata": {"labels": {"cluster.x-k8s.io/cluster-name": "prod"}}});
     let sight = prepared().claim("lost", "nowhere", labelled).seen();

@@ -99,9 +99,9 @@ impl Ages {
 impl Check {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
         let reached = async {
-            let here = self.place.reach().await?;
+            let here = self.place.reach().await?.with_pools()?;
             let other = match self.other() {
-                Some(other) => Some(other.reach().await?),
+                Some(other) => Some(other.reach().await?.with_pools()?),
                 None => None,
             };
             anyhow::Ok((here, other))
@@ -170,7 +170,8 @@ impl Check {
     }
 }
 
-/// The exit code of a cluster that cannot be reached: not 1, which says something of what is in it.
+/// The exit code of a cluster that cannot be reached or has no pools' definitions: not 0 or 1, which say something of what is in
+/// it.
 fn not_read(error: &anyhow::Error) -> ExitCode {
     tell!("metal3-ipam: {error:#}");
     ExitCode::from(2)

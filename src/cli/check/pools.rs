@@ -194,13 +194,14 @@ fn size(pool: &PoolObject) -> Option<Finding> {
 /// N1 and N2: pools that meet, and pools whose address objects get the same names.
 fn beside(view: &View<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
-    for (one, other, at) in view.beside.overlaps() {
-        let text = format!(
-            "has addresses in common with IPPool {}, such as {at}",
-            other.key()
-        );
-        let finding = Finding::new(catalog::OVERLAP, Level::Warning, one, text);
-        findings.push(finding.with([Subject::from(other)]));
+    for overlap in view.beside.overlaps(|_| true) {
+        let text = overlap.to_string();
+        let finding = Finding::new(catalog::OVERLAP, Level::Warning, overlap.pool, text);
+        let others = overlap
+            .others
+            .iter()
+            .map(|(other, _)| Subject::from(*other));
+        findings.push(finding.with(others));
     }
     for (address, ip, pool) in view.beside.collisions() {
         let text = format!(

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::super::objects::Reader;
@@ -23,8 +24,8 @@ use super::earlier::Earlier;
 use super::finding::{Finding, Level};
 use super::read::Reading;
 use super::view::View;
-use super::{Ages, Form, Place, catalog};
-use crate::api::{ClaimKey, Kind, PoolKey};
+use super::{Ages, Form, Place, Reached, catalog};
+use crate::api::{Claim, ClaimKey, ClaimKind, Kind, PoolKey, ReferenceFault, WireObject};
 use crate::controller::Direct;
 use crate::pool::{Effect, Request};
 
@@ -55,7 +56,8 @@ pub(in crate::cli) struct Repair {
 impl Repair {
     pub(in crate::cli) async fn run(self) -> anyhow::Result<ExitCode> {
         let earlier = Earlier::read(&self.from)?;
-        let cluster = match self.place.reach().await {
+        let reached = self.place.reach().await;
+        let cluster = match reached.and_then(Reached::with_pools) {
             Ok(cluster) => cluster,
             Err(error) => return Ok(super::not_read(&error)),
         };
@@ -183,7 +185,8 @@ fn is_about(request: &Request, pool: &PoolKey, finding: &Finding) -> bool {
 }
 
 impl Outcome {
-    /// Sends what is planned. A leak is deleted only when the API server says now that its claim does not exist.
+    /// Sends what is planned. A leak is deleted only when the API server says now that its claim does not exist, or that a claim of
+    /// that name asks another pool.
     async fn carry_out(&mut self, direct: &Direct, reader: &mut Reader<'_>) {
         let Fate::Planned(remedy) = &self.fate else {
             return;
@@ -233,12 +236,22 @@ impl Remedy {
             if let Some(why) = reader.unread.pop() {
                 return Err(why);
             }
-            if found.is_some() {
+            if found.is_some_and(|found| is_of_pool(claim.kind, found, &self.pool)) {
                 return Err(format!("{claim} exists now; nothing was deleted"));
             }
         }
         direct.send(&self.pool, &self.request).await.map(drop)
     }
+}
+
+/// Whether a claim asks this pool, so that an address of the pool may be its own. One that cannot be understood may be such a claim.
+/// A claim of that name which asks another pool keeps nothing in this one; the manager's own check says the same (R6).
+fn is_of_pool(kind: ClaimKind, claim: Value, pool: &PoolKey) -> bool {
+    let read = WireObject::deserialize(claim).map(|claim| Claim::read(kind, claim));
+    read.map_or(true, |claim| {
+        let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
+        claim.pool_key() == *pool && is_served
+    })
 }
 
 /// What came of a repair, and how it is printed.

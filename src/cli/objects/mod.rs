@@ -27,7 +27,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::Value;
 use tokio_util::task::AbortOnDropHandle;
 
-pub(super) use self::beside::Beside;
+pub(super) use self::beside::{Beside, Overlap};
 pub(super) use self::fed::{Births, Fed, Parts};
 pub(super) use self::reader::{Reader, words};
 pub(super) use self::writers::Foreign;

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::objects::object_name;
+use super::super::{flags, leases};
 use super::read::Survey;
 use super::{Finding, Level};
 use crate::api::Kind;
@@ -226,22 +227,9 @@ fn upstream(deployment: &Value) -> Option<Finding> {
     }
     let object = object_name("Deployment", deployment);
     let image = container["image"].as_str().unwrap_or_default();
-    let flags = ["args", "command"].map(|field| container[field].as_array());
-    let mut flags = flags
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(Value::as_str);
-    let elects = flags.any(|flag| {
-        [
-            "--leader-elect",
-            "--leader-elect=true",
-            "--enable-leader-election",
-            "--enable-leader-election=true",
-        ]
-        .contains(&flag)
-    });
-    Some(if elects {
+    let flags = ["command", "args"].map(|field| container[field].as_array());
+    let flags = flags.into_iter().flatten().flatten();
+    Some(if elects(flags.filter_map(Value::as_str)) {
         let text = format!("runs {image} with leader election");
         let action = "replace it in place (docs/migration.md): the managers take turns by one Lease, in one namespace";
         Finding::new(Level::Warns, "UpstreamRuns", object, text, action)
@@ -254,17 +242,34 @@ fn upstream(deployment: &Value) -> Option<Finding> {
     })
 }
 
+/// Whether a manager with these flags, of either name that upstream's releases have for it, elects a leader. As in Go, the last
+/// one counts, with one dash or two. One that Go does not understand ends that manager, which then does nothing.
+fn elects<'a>(flags: impl DoubleEndedIterator<Item = &'a str>) -> bool {
+    let mut values = flags.rev().filter_map(|flag| {
+        let flag = flag.strip_prefix("--")?;
+        let (name, value) = flag.split_once('=').unwrap_or((flag, "true"));
+        ["leader-elect", "enable-leader-election"]
+            .contains(&name)
+            .then_some(value)
+    });
+    values
+        .next()
+        .is_some_and(|value| flags::boolean(value) == Ok(true))
+}
+
 /// The Lease of either manager, where it is held now.
 fn held(lease: &Value, now: Timestamp) -> Option<Finding> {
-    let spec = &lease["spec"];
-    let holder = spec["holderIdentity"].as_str().filter(|h| !h.is_empty())?;
-    let renewed: Timestamp = spec["renewTime"].as_str()?.parse().ok()?;
-    let lasts = SignedDuration::from_secs(spec["leaseDurationSeconds"].as_i64()?);
-    (now.duration_since(renewed) < lasts).then(|| {
-        let text = format!("is held by {holder}");
-        let action = "a manager in this namespace waits until the holder ends; in another namespace both would write";
-        Finding::new(Level::Notes, "LeaseHeld", object_name("Lease", lease), text, action)
-    })
+    let holder = leases::holder(lease, now)?;
+    let text = format!("is held by {holder}");
+    let action = "a manager in this namespace waits until the holder ends; one in another namespace does not start, unless \
+                  --namespace or --watch-filter narrows what it serves";
+    Some(Finding::new(
+        Level::Notes,
+        "LeaseHeld",
+        object_name("Lease", lease),
+        text,
+        action,
+    ))
 }
 
 /// Webhooks for our kinds that lead to a Service that is not there; none where Services could not be read.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::super::objects::Beside;
+use super::super::objects::{Beside, Overlap};
 use super::read::Survey;
 use super::{Finding, Level};
 use crate::api::{Address, PoolKey, PoolObject};
@@ -55,17 +55,15 @@ fn name(pool: &PoolObject) -> String {
     format!("IPPool {}", pool.key())
 }
 
-/// Pools whose ranges meet, over all namespaces; each pair once.
+/// Pools whose ranges meet, over all namespaces, where the manager serves one of them.
 fn overlaps(beside: &Beside<'_>, serves: impl Fn(&PoolObject) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for (one, other, at) in beside.overlaps() {
-        if serves(one) || serves(other) {
-            let text = format!("has addresses in common with {}, such as {at}", name(other));
-            let action = "take the addresses out of one of them, unless these are separate networks: pools know nothing of each other";
-            findings.push(warn("OverlappingPools", name(one), text, action));
-        }
-    }
-    findings
+    let overlaps = beside.overlaps(serves).into_iter();
+    let finding = |overlap: Overlap<'_>| {
+        let action = "take the addresses out of one of them, unless these are separate networks: pools know nothing of each other";
+        let text = overlap.to_string();
+        warn("OverlappingPools", name(overlap.pool), text, action)
+    };
+    overlaps.map(finding).collect()
 }
 
 /// Address objects whose name another pool of the namespace would give to the same address.

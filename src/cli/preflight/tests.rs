@@ -307,8 +307,27 @@ fn upstream_blocks_unless_it_elects() {
     survey.deployments = vec![deployment(json!(["--webhook-port=9443"]), json!(1))];
     let (object, _) = only(&survey, Level::Blocks, "UpstreamRuns");
     assert_eq!(object, "Deployment capm3-system/ipam-controller-manager");
+    let elects: [&[&str]; 4] = [
+        &["--leader-elect"],
+        &["--enable-leader-election=T"],
+        &["--leader-elect=false", "--v=2", "--leader-elect=1"],
+        &["--leader-elect=0", "--enable-leader-election"],
+    ];
+    for flags in elects {
+        survey.deployments = vec![deployment(json!(flags), Value::Null)];
+        only(&survey, Level::Warns, "UpstreamRuns");
+    }
+    // What a JSON patch of kustomize appends counts.
+    let does_not: [&[&str]; 3] = [
+        &["--leader-elect", "--leader-elect=false"],
+        &["--leader-elect=yes"],
+        &["--leader-elect-lease-duration=15s"],
+    ];
+    for flags in does_not {
+        survey.deployments = vec![deployment(json!(flags), Value::Null)];
+        only(&survey, Level::Blocks, "UpstreamRuns");
+    }
     survey.deployments = vec![deployment(json!(["--leader-elect"]), Value::Null)];
-    only(&survey, Level::Warns, "UpstreamRuns");
     // Both at once: each asks for something else, and the worse comes first.
     survey
         .deployments

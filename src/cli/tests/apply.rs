@@ -163,6 +163,7 @@ fn runs_keep_kinds_and_repeated_objects_in_order() {
     ];
     let yaml: String = cases.map(|(kind, name)| doc(kind, name)).concat();
     let manifests = parse(&yaml);
+    let manifests: Vec<&Manifest> = manifests.iter().collect();
     let lengths: Vec<usize> = runs(&manifests).iter().map(|run| run.len()).collect();
     assert_eq!(lengths, [2, 2, 1, 1]);
     assert!(runs(&[]).is_empty());

@@ -159,12 +159,13 @@ fn the_managers_defaults_are_upstreams_but_for_the_lease() {
 #[test]
 fn flags_are_spelt_as_upstream_spells_them() {
     let m = manager(
-        "--leader-elect=false --leader-elect-lease-name=blue.example --namespace=n --watch-filter f --health-addr 127.0.0.1:1 --webhook-port=0 \
+        "--leader-elect=false --leader-elect-lease-name=blue.example --leader-elect-namespace=capm3 --namespace=n --watch-filter f --health-addr 127.0.0.1:1 --webhook-port=0 \
          --diagnostics-address=0 --kube-api-qps 1.5 --kube-api-burst=7 --kubeconfig k --context c \
          --exhausted-error-after 1m30s --leak-repair=report --in-flight 3 --logging-format=json",
     );
     assert!(!m.leader_elect);
     assert_eq!(m.leader_elect_lease_name, "blue.example");
+    assert_eq!(m.leader_elect_namespace.as_deref(), Some("capm3"));
     assert_eq!(m.namespace.as_deref(), Some("n"));
     assert_eq!(m.watch_filter.as_deref(), Some("f"));
     assert_eq!(m.health_addr, Listen::At("127.0.0.1".to_owned(), 1));
@@ -277,6 +278,8 @@ fn what_cannot_be_meant_is_refused() {
         "--leader-elect-lease-name=",
         "--leader-elect-lease-name=Blue",
         "--leader-elect-lease-name=fleet/blue",
+        "--leader-elect-namespace=",
+        "--leader-elect-namespace=a.b",
         "--sync-period=10",
         "--ippool-concurrency=many",
         "--tls-min-version=1.2",

@@ -52,11 +52,23 @@ fn status_and_the_servers_own_fields_are_left_out() {
     let yaml = "apiVersion: v1\nkind: A\nmetadata: {name: a, uid: u, resourceVersion: '5', creationTimestamp: null, \
                 managedFields: [], labels: {l: v}}\nspec: {x: 1}\nstatus: {y: 2}\n";
     let manifest = parse("f", yaml).unwrap().remove(0);
-    assert!(manifest.had_status);
+    assert!(manifest.had_status && !manifest.is_deleting);
     assert_eq!(
         manifest.object,
         json!({ "apiVersion": "v1", "kind": "A", "metadata": { "name": "a", "labels": { "l": "v" } }, "spec": { "x": 1 } })
     );
+}
+
+#[test]
+fn an_object_that_was_being_deleted_is_marked() {
+    let object = |deleted: &str| {
+        let text = format!(
+            "apiVersion: v1\nkind: A\nmetadata: {{name: a, deletionTimestamp: {deleted}}}\n"
+        );
+        parse("f", &text).unwrap().remove(0).is_deleting
+    };
+    assert!(object("'2026-11-30T00:00:00Z'"));
+    assert!(!object("null"));
 }
 
 #[test]

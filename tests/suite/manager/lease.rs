@@ -25,6 +25,7 @@ scenarios! {
     p5_a_leader_that_was_frozen_past_its_lease_starts_no_write,
     p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served,
     p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_server_hangs,
+    p5_a_manager_of_all_namespaces_does_not_start_beside_a_leader_in_another_namespace,
 }
 
 /// Who holds the lease in the scenario's namespace, once it is someone else than `not`.
@@ -164,6 +165,49 @@ async fn p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_
         ended.expect("the manager to end before the kubelet kills it"),
         "SIGTERM is a good end"
     );
+    world.end().await;
+}
+
+/// Two leaders by Leases in two namespaces would hand out one pool's addresses twice.
+async fn p5_a_manager_of_all_namespaces_does_not_start_beside_a_leader_in_another_namespace(
+    on: On,
+) {
+    let world = World::without_controller(on).await;
+    let other = world.neighbour().await;
+    let (door, others) = (world.door().await, other.door().await);
+    // Managers of other scenarios hold Leases of the default name.
+    let name = format!("--leader-elect-lease-name={}", world.namespace);
+    let leader = Manager::start(&world, &door.kubeconfig, &[&name]);
+    world
+        .until::<Lease>("a leader", |all| {
+            let spec = all.get(&world.namespace).and_then(|l| l.spec.as_ref());
+            spec.is_some_and(|spec| spec.holder_identity.is_some())
+        })
+        .await;
+
+    let (second, log) = Manager::logging(&others.kubeconfig, &[&name]);
+    assert!(!second.ended().await, "it does not start");
+    let log = log.await.unwrap();
+    let says = format!("leads by the Lease {0}/{0}", world.namespace);
+    let action = format!("--leader-elect-namespace={}", world.namespace);
+    assert!(log.contains(&says) && log.contains(&action), "{log}");
+
+    // What its message names: it takes turns.
+    let door_of_standby = Proxy::start(&door.config).await;
+    let through = others.kubeconfig_to("standby", &door_of_standby.cluster(), None);
+    let standby = Manager::of_all(&through, &[&name, &action]);
+    let watches = |a: &crate::proxy::Asked| {
+        a.path
+            .contains(&format!("/namespaces/{}/leases", world.namespace))
+            && a.query.contains("watch=1")
+    };
+    door_of_standby
+        .until(|asked| asked.iter().any(watches))
+        .await;
+    standby.kill();
+    leader.signal("TERM");
+    assert!(leader.ended().await, "SIGTERM is a good end");
+    other.end().await;
     world.end().await;
 }
 

@@ -14,6 +14,8 @@ mod rights;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
+use tokio::task::{JoinHandle, spawn_blocking};
+
 use crate::harness::World;
 
 pub(crate) use flags::answers;
@@ -31,18 +33,29 @@ impl Manager {
 
     /// The same for every namespace of the server.
     fn of_all(kubeconfig: &Path, flags: &[&str]) -> Self {
-        Self::spawn(
-            Command::new(env!("CARGO_BIN_EXE_metal3-ipam"))
-                .stderr(Stdio::null())
-                .args([
-                    "manager",
-                    "--webhook-port=0",
-                    "--health-addr=0",
-                    "--diagnostics-address=0",
-                ])
-                .arg(format!("--kubeconfig={}", kubeconfig.display()))
-                .args(flags),
-        )
+        Self::spawn(Self::command(kubeconfig, flags).stderr(Stdio::null()))
+    }
+
+    /// The same with its log, which is whole when the manager has ended.
+    fn logging(kubeconfig: &Path, flags: &[&str]) -> (Self, JoinHandle<String>) {
+        let mut manager = Self::spawn(Self::command(kubeconfig, flags).stderr(Stdio::piped()));
+        let log = manager.0.stderr.take().unwrap();
+        let log = spawn_blocking(move || std::io::read_to_string(log).unwrap());
+        (manager, log)
+    }
+
+    fn command(kubeconfig: &Path, flags: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"));
+        command
+            .args([
+                "manager",
+                "--webhook-port=0",
+                "--health-addr=0",
+                "--diagnostics-address=0",
+            ])
+            .arg(format!("--kubeconfig={}", kubeconfig.display()))
+            .args(flags);
+        command
     }
 
     fn spawn(command: &mut Command) -> Self {
@@ -61,7 +74,7 @@ impl Manager {
 
     /// Waits for its end by itself; whether it ended well.
     async fn ended(mut self) -> bool {
-        tokio::task::spawn_blocking(move || self.0.wait().unwrap().success())
+        spawn_blocking(move || self.0.wait().unwrap().success())
             .await
             .unwrap()
     }

@@ -196,6 +196,22 @@ fn a_report_of_another_cluster_or_of_just_now_is_refused() {
     }
 }
 
+/// A library's bounds for configuration files ended such a report, which is written where a repair is needed most.
+#[test]
+fn a_report_of_many_errors_can_be_read_again() {
+    let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+    cluster.claims.clear();
+    let reading = reading(&cluster);
+    let one = look(&reading, None, ages());
+    let leak = one.iter().find(|f| f.check == catalog::LEAK).unwrap();
+    let many = vec![leak.clone(); 12_000];
+    let report = Report::new(&reading, many, now() - BETWEEN);
+    for form in [Form::Json, Form::Yaml] {
+        let earlier = Earlier::parse(&report.text(form).unwrap()).unwrap();
+        assert!(earlier.has(leak), "{form:?}");
+    }
+}
+
 #[test]
 fn a_repair_ends_with_0_where_nothing_is_left() {
     let sound = Cluster::with_one_claim("ipam.metal3.io");

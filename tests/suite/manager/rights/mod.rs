@@ -35,7 +35,15 @@ const MUTATING: &str = "ipam-mutating-webhook-configuration";
 
 #[test]
 fn the_role_of_one_namespace_has_the_rules_of_the_role_of_all() {
-    let rules = |file: &str| deployed(file, "n")[0]["rules"].clone();
+    let rules = |file: &str| {
+        let rules = deployed(file, "n")[0]["rules"].clone();
+        let Value::Array(mut rules) = rules else {
+            panic!("{file} has no rules");
+        };
+        // A manager of one namespace does not look for others' Leases.
+        rules.retain(|rule| rule["resources"] != json!(["leases"]));
+        rules
+    };
     assert_eq!(
         rules("rbac/cluster/role.yaml"),
         rules("rbac/namespaced/role.yaml"),
