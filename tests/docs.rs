@@ -430,6 +430,35 @@ fn no_line_of_a_page_is_wider_than_120_characters() {
     );
 }
 
+/// Numbers of a page's lines that begin with a fence inside of a block of code and go on behind it: such a line ends no block, so
+/// that the text up to the next fence is shown as code.
+fn fences_that_close_nothing(page: &str) -> Vec<usize> {
+    let mut in_code = false;
+    let mut wrong = Vec::new();
+    for (number, line) in (1..).zip(page.lines()) {
+        let Some(rest) = line.trim_start().strip_prefix("```") else {
+            continue;
+        };
+        if in_code && !rest.trim().is_empty() {
+            wrong.push(number);
+        } else {
+            in_code = !in_code;
+        }
+    }
+    wrong
+}
+
+#[test]
+fn every_fence_inside_of_a_block_of_code_ends_it() {
+    let mut all = Vec::new();
+    for path in pages() {
+        for line in fences_that_close_nothing(&fs::read_to_string(&path).unwrap()) {
+            all.push(format!("{}:{line}", path.display()));
+        }
+    }
+    assert!(all.is_empty(), "text behind a closing fence: {all:#?}");
+}
+
 /// The headings of a page below its title, and those that the list at its head links to.
 fn index_of(page: &str) -> [Vec<String>; 2] {
     let (head, _) = page.split_once("\n## ").unwrap();
@@ -510,6 +539,8 @@ fn the_readers_see_what_they_are_for() {
     let wide = "w".repeat(121);
     let page = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n[a](x/{wide})\n- {wide}\n");
     assert_eq!(wide_lines(&page), [1, 7]);
+    let page = "```console\n$ a\n``` text\n```\n```rust\nb\n```\n";
+    assert_eq!(fences_that_close_nothing(page), [3]);
     let page = "# A\n- [b](#b-c)\n\n## B c\n### D\n## E\n";
     assert_eq!(index_of(page), [vec!["b-c", "e"], vec!["b-c"]]);
     assert_eq!(
