@@ -8,6 +8,7 @@
 //!   shell.rs      the commands of a page, run as its reader would
 //!   overlays.rs   each overlay, from apply to 200 claims served
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
+//!   uninstall.rs  taken away and installed again, then removed for good, by the commands of docs/install.md
 //!   backup.rs     objects saved with kubectl and put into an empty cluster, by the commands of docs/backup.md
 //!   moving.rs     clusterctl move between two real API servers
 //!   helm/         what Helm makes of the chart, without a server and on one
@@ -25,6 +26,7 @@ mod moving;
 mod overlays;
 mod rendered;
 mod shell;
+mod uninstall;
 
 use std::path::{Path, PathBuf};
 

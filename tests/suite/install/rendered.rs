@@ -160,6 +160,7 @@ fn every_object_has_the_providers_label_and_is_in_the_namespace() {
         "filtered",
         "clusterctl",
         "monitoring",
+        "uninstall",
     ] {
         for object in Rendered::of(overlay).0 {
             let (kind, name) = (&object["kind"], &object["metadata"]["name"]);
@@ -175,7 +176,41 @@ fn every_object_has_the_providers_label_and_is_in_the_namespace() {
             }
         }
     }
-    tally::add("folders of deploy/ rendered", 6);
+    tally::add("folders of deploy/ rendered", 7);
+}
+
+/// `kubectl delete -k` of a definition deletes every object of it, and that of the Namespace all that is in it.
+#[test]
+fn what_is_to_be_deleted_is_all_but_the_definitions_and_the_namespace() {
+    if !has_kubectl("what_is_to_be_deleted_is_all_but_the_definitions_and_the_namespace") {
+        return;
+    }
+    let rendered = Rendered::of("uninstall");
+    let mut wanted = Rendered::of("default").names();
+    wanted.retain(|name| {
+        !name.starts_with("CustomResourceDefinition ") && !name.starts_with("Namespace ")
+    });
+    assert_eq!(rendered.names(), wanted);
+    let first: Vec<_> = rendered.0.iter().take(2).map(|o| &o["kind"]).collect();
+    let webhooks = [
+        "ValidatingWebhookConfiguration",
+        "MutatingWebhookConfiguration",
+    ];
+    assert_eq!(first, webhooks, "without a manager they refuse pools");
+    // The rest of what deploy/cert-manager installs has its own command.
+    let mut managed = Rendered::of("cert-manager").names();
+    managed.retain(|name| !name.starts_with("Certificate ") && !name.starts_with("Issuer "));
+    managed.retain(|name| {
+        !name.starts_with("CustomResourceDefinition ") && !name.starts_with("Namespace ")
+    });
+    assert!(managed.is_subset(&wanted), "{managed:?}");
+    for beside in ["filtered", "monitoring", "guard", "claim-finalizers"] {
+        let rendered = Rendered::of(beside);
+        for kind in ["CustomResourceDefinition", "Namespace"] {
+            assert!(rendered.of_kind(kind).is_empty(), "{beside} has a {kind}");
+        }
+    }
+    tally::add("folders of deploy/ rendered", 7);
 }
 
 /// The API server does not ask about the manager's own writes, and the guard does not deny them.
