@@ -459,6 +459,74 @@ fn every_fence_inside_of_a_block_of_code_ends_it() {
     assert!(all.is_empty(), "text behind a closing fence: {all:#?}");
 }
 
+/// Folders of `deploy/` that a repair must not name. What they have of the whole cluster names `metal3-ipam-system`, so that a
+/// manager in another namespace loses its rights or its webhook.
+const PARTS: [&str; 3] = ["rbac", "manager", "webhook"];
+/// Those that make an installation, which a reader may have made in another way.
+const WHOLE: [&str; 4] = ["default", "cert-manager", "namespaced", "clusterctl"];
+/// Pages on installing: their commands are for who has chosen that way.
+const INSTALLS: [&str; 5] = [
+    "README.md",
+    "docs/install.md",
+    "docs/migration.md",
+    "docs/backup.md",
+    "docs/upgrade.md",
+];
+
+/// Clauses that tell to apply one of these folders of `deploy/`: the word and the folder with no end of a clause between them.
+fn applied(text: &str, folders: &[&str]) -> Vec<String> {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let text = words.join(" ").replace(['`', '"'], "");
+    let ends = [". ", "; ", ": ", ", ", " | ", "(", ")"];
+    let mut clauses = vec![text.as_str()];
+    for end in ends {
+        clauses = clauses.iter().flat_map(|c| c.split(end)).collect();
+    }
+    let tells = |clause: &&str| {
+        let clause = clause.to_lowercase();
+        let after = clause.split_once("apply").map_or("", |(_, after)| after);
+        folders.iter().any(|folder| {
+            let name = format!("deploy/{folder}");
+            let mut named = after.split(name.as_str()).skip(1);
+            named.any(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '-'))
+        })
+    };
+    clauses
+        .into_iter()
+        .filter(tells)
+        .map(str::to_owned)
+        .collect()
+}
+
+#[test]
+fn a_repair_applies_the_whole_of_what_was_installed() {
+    let mut wrong = Vec::new();
+    for path in pages() {
+        let installs = INSTALLS.iter().any(|page| path == in_tree(page));
+        let folders: Vec<&str> = if installs {
+            PARTS.to_vec()
+        } else {
+            PARTS.iter().chain(&WHOLE).copied().collect()
+        };
+        let page = fs::read_to_string(&path).unwrap();
+        // The section that says what must not be done names the folders.
+        let page = page.replace("Do not apply a part such as", "");
+        let found = applied(&page, &folders);
+        wrong.extend(
+            found
+                .into_iter()
+                .map(|c| format!("{}: {c}", path.display())),
+        );
+    }
+    let messages = sources(&in_tree("src"));
+    let messages = messages.lines().filter(|line| line.contains('"'));
+    wrong.extend(messages.flat_map(|line| applied(line, &PARTS)));
+    assert!(
+        wrong.is_empty(),
+        "say \"apply again what you installed\" (docs/install.md): {wrong:#?}"
+    );
+}
+
 /// The headings of a page below its title, and those that the list at its head links to.
 fn index_of(page: &str) -> [Vec<String>; 2] {
     let (head, _) = page.split_once("\n## ").unwrap();
@@ -539,6 +607,15 @@ fn the_readers_see_what_they_are_for() {
     let wide = "w".repeat(121);
     let page = format!("{wide}\n| {wide} |\n```\n{wide}\n```\n[a](x/{wide})\n- {wide}\n");
     assert_eq!(wide_lines(&page), [1, 7]);
+    let parts = applied(
+        "To repair: apply\n`deploy/rbac/common` again. Apply deploy/default, not deploy/rbac. `kubectl apply -k deploy/webhook`; deploy/rbac has them. apply deploy/webhooks",
+        &PARTS,
+    );
+    let wanted = [
+        "apply deploy/rbac/common again",
+        "kubectl apply -k deploy/webhook",
+    ];
+    assert_eq!(parts, wanted);
     let page = "```console\n$ a\n``` text\n```\n```rust\nb\n```\n";
     assert_eq!(fences_that_close_nothing(page), [3]);
     let page = "# A\n- [b](#b-c)\n\n## B c\n### D\n## E\n";

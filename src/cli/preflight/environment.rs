@@ -305,7 +305,7 @@ fn webhooks(survey: &Survey) -> Vec<Finding> {
             let text = format!(
                 "webhook {name} leads to the Service {address}, which does not exist: {effect}"
             );
-            let action = "delete the configuration, or apply deploy/webhook, which replaces it";
+            let action = "delete the configuration; if it is the manager's, apply again what you installed (docs/install.md#to-apply-it-again)";
             findings.push(Finding::new(
                 level,
                 "WebhookWithoutService",
@@ -334,7 +334,7 @@ fn account(survey: &Survey) -> Option<Finding> {
         Some(lacking) => lacking,
     };
     let text = format!("may not: {}", lacking.join(", "));
-    let action = "apply deploy/rbac";
+    let action = "install the manager, or apply again what you installed (docs/install.md#to-apply-it-again): its roles give these rights";
     Some(Finding::new(
         Level::Blocks,
         "MissingRights",

@@ -368,6 +368,11 @@ fn webhooks_and_conversions_without_a_service_block() {
     only(&survey, Level::Blocks, "WebhookWithoutService");
     survey.webhooks = vec![webhook("Ignore", "ipam.metal3.io")];
     only(&survey, Level::Warns, "WebhookWithoutService");
+    let text = look(&survey, None, now()).text(Form::Table).unwrap();
+    assert!(
+        text.contains("apply again what you installed") && !text.contains("deploy/"),
+        "{text}"
+    );
     survey.services = None;
     assert_eq!(found(&survey), [], "Services could not be read");
     let name = "capm3-system/ipam-webhook-service".to_owned();
@@ -404,6 +409,12 @@ fn versions_and_rights_are_checked() {
     survey.definitions.clear();
     survey.account.1 = Some(vec!["patch ippools of ipam.metal3.io".to_owned()]);
     only(&survey, Level::Blocks, "MissingRights");
+    // A part of deploy/ alone would break an installation in another namespace.
+    let text = look(&survey, None, now()).text(Form::Table).unwrap();
+    assert!(
+        text.contains("apply again what you installed") && !text.contains("deploy/"),
+        "{text}"
+    );
     // Before it is installed there is no account to ask for.
     survey.account.1 = None;
     assert_eq!(found(&survey), []);

@@ -44,7 +44,7 @@ pub(super) fn done<T>(
     match answer {
         Ok(Ok(answer)) => Ok(answer),
         Ok(Err(kube::Error::Api(status))) if status.code == 403 => Err(format!(
-            "{doing}: {}; grant the manager what deploy/rbac/webhook-self-signed grants",
+            "{doing}: {}; apply again what you installed (docs/install.md#to-apply-it-again)",
             status.message
         )),
         Ok(Err(error)) => Err(format!("{doing}: {error}")),
