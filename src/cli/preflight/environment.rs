@@ -16,6 +16,10 @@ use crate::pool::KindState;
 
 /// Of the manager, as `deploy/` names it.
 pub(super) const SERVICE_ACCOUNT: &str = "metal3-ipam-system/ipam-manager";
+/// Name of the Deployment, ours and upstream's.
+const DEPLOYMENT: &str = "ipam-controller-manager";
+/// clusterctl gives it to each object that it installs.
+const CLUSTERCTL_LABEL: &str = "clusterctl.cluster.x-k8s.io";
 /// The rights that the manager needs, as `deploy/rbac` grants them, cluster-wide and in its own namespace.
 const ROLES: [(&str, bool); 2] = [
     (include_str!("../../../deploy/rbac/cluster/role.yaml"), true),
@@ -130,6 +134,8 @@ pub(super) fn findings(survey: &Survey, now: Timestamp) -> Vec<Finding> {
     findings.extend(kubernetes(survey));
     findings.extend(definitions(survey));
     findings.extend(survey.deployments.iter().filter_map(upstream));
+    let records = survey.providers.iter();
+    findings.extend(records.filter_map(|record| recorded(survey, record)));
     findings.extend(survey.leases.iter().filter_map(|lease| held(lease, now)));
     findings.extend(webhooks(survey));
     findings.extend(account(survey));
@@ -212,15 +218,50 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
     findings
 }
 
-/// Upstream's manager, where it still runs.
-fn upstream(deployment: &Value) -> Option<Finding> {
+/// The container of upstream's manager in a Deployment.
+fn container_of_upstream(deployment: &Value) -> Option<&Value> {
     let template = &deployment["spec"]["template"]["spec"];
     let containers = template["containers"].as_array()?;
     let theirs = |container: &&Value| {
         let image = container["image"].as_str().unwrap_or_default();
         image.contains("ip-address-manager")
     };
-    let container = containers.iter().find(theirs)?;
+    containers.iter().find(theirs)
+}
+
+/// clusterctl's record of a provider that it has installed, unless it has installed this manager.
+fn recorded(survey: &Survey, record: &Value) -> Option<Finding> {
+    let namespace = &record["metadata"]["namespace"];
+    let is_ours = |deployment: &Value| {
+        let meta = &deployment["metadata"];
+        let by_clusterctl = meta["labels"].get(CLUSTERCTL_LABEL).is_some();
+        by_clusterctl
+            && meta["namespace"] == *namespace
+            && meta["name"] == DEPLOYMENT
+            && container_of_upstream(deployment).is_none()
+    };
+    if survey.deployments.iter().any(is_ours) {
+        return None;
+    }
+    let version = record["version"].as_str().unwrap_or_default();
+    let text = format!(
+        "says that clusterctl has installed {version}: clusterctl upgrade apply would install a later version over metal3-ipam, and both would hand out addresses"
+    );
+    let action =
+        "delete this object once metal3-ipam is installed by other means (docs/migration.md)";
+    let object = object_name("Provider", record);
+    Some(Finding::new(
+        Level::Warns,
+        "ClusterctlOwns",
+        object,
+        text,
+        action,
+    ))
+}
+
+/// Upstream's manager, where it still runs.
+fn upstream(deployment: &Value) -> Option<Finding> {
+    let container = container_of_upstream(deployment)?;
     // Absent means one.
     if deployment["spec"]["replicas"] == 0 {
         return None;

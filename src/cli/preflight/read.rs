@@ -24,6 +24,8 @@ pub(super) struct Survey {
     pub(super) webhooks: Vec<Value>,
     pub(super) leases: Vec<Value>,
     pub(super) deployments: Vec<Value>,
+    /// clusterctl's records of the providers of the name `metal3` for IPAM that it has installed.
+    pub(super) providers: Vec<Value>,
     /// `namespace/name` of every Service.
     pub(super) services: Option<BTreeSet<String>>,
     /// `namespace/name` of the manager's ServiceAccount and the rights that it lacks; `None` when it does not exist.
@@ -88,6 +90,12 @@ impl Survey {
             .list("/apis/apps/v1/deployments", "Deployments")
             .await;
         self.deployments = deployments.unwrap_or_default();
+        let path = "/apis/clusterctl.cluster.x-k8s.io/v1alpha3/providers";
+        let providers = reader.list(path, "Providers of clusterctl").await;
+        self.providers = providers.unwrap_or_default();
+        self.providers.retain(|provider| {
+            provider["type"] == "IPAMProvider" && provider["providerName"] == "metal3"
+        });
         let services = reader.list("/api/v1/services", "Services").await;
         let name = |service: &Value| {
             let meta = &service["metadata"];

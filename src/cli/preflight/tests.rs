@@ -344,6 +344,36 @@ fn upstream_blocks_unless_it_elects() {
 }
 
 #[test]
+fn a_record_of_clusterctl_is_told_unless_clusterctl_has_installed_ours() {
+    let mut survey = survey();
+    survey.providers = vec![
+        json!({"metadata": {"namespace": "metal3-ipam-system", "name": "ipam-metal3"}, "version": "v1.13.2",
+        "type": "IPAMProvider", "providerName": "metal3"}),
+    ];
+    let (object, message) = only(&survey, Level::Warns, "ClusterctlOwns");
+    assert_eq!(object, "Provider metal3-ipam-system/ipam-metal3");
+    assert!(message.contains("has installed v1.13.2"), "{message}");
+    let deployment = |namespace: &str, labels: Value, image: &str| {
+        let meta =
+            json!({"namespace": namespace, "name": "ipam-controller-manager", "labels": labels});
+        json!({"metadata": meta, "spec": {"replicas": 0, "template": {"spec": {"containers": [{"image": image}]}}}})
+    };
+    let (ours, theirs) = (
+        "ghcr.io/metal3-ipam/metal3-ipam:v0.1.0",
+        "quay.io/metal3-io/ip-address-manager:v1.13.2",
+    );
+    let installed = json!({"clusterctl.cluster.x-k8s.io": ""});
+    let mut found_with = |namespace: &str, labels: &Value, image: &str| {
+        survey.deployments = vec![deployment(namespace, labels.clone(), image)];
+        found(&survey).len()
+    };
+    assert_eq!(found_with("metal3-ipam-system", &installed, theirs), 1);
+    assert_eq!(found_with("metal3-ipam-system", &json!({}), ours), 1);
+    assert_eq!(found_with("elsewhere", &installed, ours), 1);
+    assert_eq!(found_with("metal3-ipam-system", &installed, ours), 0);
+}
+
+#[test]
 fn a_lease_that_is_held_is_told() {
     let mut survey = survey();
     let lease = |ago: i64| {
