@@ -2,6 +2,7 @@
 //! that is built from Cluster API's module renders, installs and plans an upgrade. The core provider is a stand-in of one Namespace.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -9,14 +10,15 @@ use serde_json::json;
 
 use super::cluster::{Cluster, SERVER_SIDE};
 use super::rendered::{Rendered, has_kubectl};
+use super::shell::Shell;
 use crate::control_plane::{capi_source, clusterctl};
 use crate::tally;
 
 const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 const CORE: &str = "v1.14.2";
 
-/// clusterctl with a local repository of this provider and of a core provider.
-struct Clusterctl {
+/// clusterctl with a local repository of a provider of the name `metal3`, ours or upstream's, and of a core provider.
+pub(super) struct Clusterctl {
     program: PathBuf,
     repository: PathBuf,
     kubeconfig: PathBuf,
@@ -35,14 +37,14 @@ fn release(folder: &Path) {
 }
 
 impl Clusterctl {
-    fn new(program: PathBuf, cluster: &Cluster) -> Self {
+    /// With this version as the provider's, whose files are still to be written to [`Self::folder`].
+    pub(super) fn new(program: PathBuf, cluster: &Cluster, version: &str) -> Self {
         let repository = cluster.dir.path().join("repository");
         let this = Self {
             program,
             kubeconfig: cluster.server.kubeconfig.clone(),
             repository,
         };
-        release(&this.folder(VERSION));
         let core = this.repository.join("cluster-api").join(CORE);
         fs::create_dir_all(&core).unwrap();
         let namespace =
@@ -62,20 +64,39 @@ impl Clusterctl {
                 .to_string()
         };
         let config = json!({"providers": [
-            {"name": "metal3", "type": "IPAMProvider", "url": url("ipam-metal3", VERSION, "ipam-components.yaml")},
+            {"name": "metal3", "type": "IPAMProvider", "url": url("ipam-metal3", version, "ipam-components.yaml")},
             {"name": "cluster-api", "type": "CoreProvider", "url": url("cluster-api", CORE, "core-components.yaml")},
         ]});
         fs::write(this.repository.join("clusterctl.yaml"), config.to_string()).unwrap();
         this
     }
 
-    /// Where a version of this provider lies.
-    fn folder(&self, version: &str) -> PathBuf {
+    /// Where a version of the provider lies.
+    pub(super) fn folder(&self, version: &str) -> PathBuf {
         self.repository.join("ipam-metal3").join(version)
     }
 
+    /// Installs a version of the provider beside the core provider, and no other.
+    pub(super) fn init(&self, version: &str) {
+        let others = "--core cluster-api --bootstrap - --control-plane -";
+        self.run(&format!("init --ipam metal3:{version} {others}"));
+    }
+
+    /// Puts it into a folder under its own name, with its repository, for the commands of a page.
+    pub(super) fn put_into(&self, folder: &Path) {
+        let (home, program) = (self.repository.display(), self.program.display());
+        let script = format!(
+            "#!/bin/sh\nexport CLUSTERCTL_DISABLE_VERSIONCHECK=true HOME='{home}' XDG_CONFIG_HOME='{home}'\n\
+             exec '{program}' \"$@\" --config='{home}/clusterctl.yaml'\n"
+        );
+        fs::create_dir_all(folder).unwrap();
+        let file = folder.join("clusterctl");
+        fs::write(&file, script).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// Runs it; it must succeed.
-    fn run(&self, line: &str) -> String {
+    pub(super) fn run(&self, line: &str) -> String {
         let ended = Command::new(&self.program)
             .args(line.split(' '))
             .arg(format!(
@@ -107,7 +128,8 @@ async fn clusterctl_renders_installs_and_plans_an_upgrade_of_a_release() {
         return;
     };
     let program = clusterctl().await.expect("the server was built with Go");
-    let clusterctl = Clusterctl::new(program, &cluster);
+    let clusterctl = Clusterctl::new(program, &cluster, VERSION);
+    release(&clusterctl.folder(VERSION));
 
     let generated = clusterctl.run(&format!("generate provider --ipam metal3:{VERSION}"));
     assert!(
@@ -128,9 +150,11 @@ async fn clusterctl_renders_installs_and_plans_an_upgrade_of_a_release() {
     cluster.take(&generated, &SERVER_SIDE);
     cluster.remove(&generated);
 
-    let components = "--core cluster-api --bootstrap - --control-plane -";
-    clusterctl.run(&format!("init --ipam metal3:{VERSION} {components}"));
+    clusterctl.init(VERSION);
     cluster.is_the_only_one().await;
+    let shell = Shell::on(&cluster.server.kubeconfig, cluster.dir.path());
+    let (said, _) = shell.run("metal3-ipam preflight");
+    assert!(!said.contains("ClusterctlOwns"), "it owns ours: {said}");
     cluster.serves("default", None).await;
 
     // The next release of this series.
@@ -150,5 +174,19 @@ async fn clusterctl_renders_installs_and_plans_an_upgrade_of_a_release() {
         &next,
     ];
     assert_eq!(row, want, "{plan}");
+
+    // As docs/install.md takes it away: the definitions, and with them all objects, stay.
+    clusterctl.run("delete --ipam metal3");
+    let kinds = "deployments,validatingwebhookconfigurations,mutatingwebhookconfigurations,customresourcedefinitions,namespaces";
+    let left = cluster.kubectl(&["get", kinds, "-A", "-o", "name"], "");
+    for gone in ["deployment.", "webhookconfiguration."] {
+        assert!(!left.contains(gone), "{left}");
+    }
+    for kept in [
+        "/ippools.ipam.metal3.io\n",
+        "namespace/metal3-ipam-system\n",
+    ] {
+        assert!(left.contains(kept), "{left}");
+    }
     tally::add("scenarios passed on a real kube-apiserver", 1);
 }

@@ -1,4 +1,4 @@
-//! The commands of `docs/migration.md`, in their order, on a cluster as upstream leaves it: there and back.
+//! The commands of `docs/migration.md`, in their order, on a cluster in which clusterctl has installed upstream: there and back.
 //!
 //! Stood in for are the kubelet and the Deployment's controller: after a step that changes the Deployment, its replicas run as
 //! processes, and its status says so.
@@ -12,11 +12,13 @@ use kube::core::{ApiResource, GroupVersionKind};
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-use super::cluster::{Cluster, DEPLOYMENT, NAMESPACE};
+use super::cluster::Cluster;
+use super::clusterctl::Clusterctl;
 use super::kubelet::Pod;
+use super::release_of_upstream;
 use super::rendered::has_kubectl;
 use super::shell::{Shell, commands};
-use crate::control_plane::say;
+use crate::control_plane::{clusterctl, say};
 use crate::tally;
 use crate::upstream;
 use crate::webhook::until;
@@ -249,22 +251,58 @@ async fn shown(client: &Client) -> BTreeMap<String, Option<String>> {
     shown
 }
 
-/// Upstream's own manifests, as far as they are to take its place again.
-fn upstreams(definitions: &[CustomResourceDefinition]) -> String {
-    let labels = json!({"cluster.x-k8s.io/provider": "ipam-metal3", "control-plane": "controller-manager", "controller-tools.k8s.io": "1.0"});
-    let deployment = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": DEPLOYMENT, "namespace": NAMESPACE},
-        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {
-            "containers": [{"name": "manager", "image": "quay.io/metal3-io/ip-address-manager:v1.12.0"}]}}}});
-    let namespace =
-        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}});
-    let mut items = vec![namespace, deployment];
-    for definition in definitions {
-        let mut definition = serde_json::to_value(definition).unwrap();
-        definition["apiVersion"] = json!("apiextensions.k8s.io/v1");
-        definition["kind"] = json!("CustomResourceDefinition");
-        items.push(definition);
+/// What upstream's release installs is there as it is released, and nothing of ours is in it.
+async fn is_as_released(cluster: &Cluster) {
+    let deployment = cluster.deployment().await;
+    let spec = &deployment["spec"];
+    assert_eq!(spec["replicas"], 1, "the release names no number");
+    let pod = &spec["template"]["spec"];
+    let container = &pod["containers"][0];
+    let image = format!(
+        "quay.io/metal3-io/ip-address-manager:{}",
+        release_of_upstream::VERSION
+    );
+    assert_eq!(container["image"], image);
+    let args = [
+        "--webhook-port=9443",
+        "--diagnostics-address=:8443",
+        "--insecure-diagnostics=false",
+    ];
+    assert_eq!(container["args"], json!(args));
+    for field in ["nodeSelector", "topologySpreadConstraints"] {
+        assert_eq!(pod.get(field), None, "{field} is ours");
     }
-    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
+    assert_eq!(container.get("startupProbe"), None);
+    for kind in ["validating", "mutating"] {
+        let name = format!("{kind}webhookconfiguration/ipam-{kind}-webhook-configuration");
+        let made: Value =
+            serde_json::from_str(&cluster.kubectl(&["get", &name, "-o", "json"], "")).unwrap();
+        let webhooks = made["webhooks"].as_array().unwrap();
+        assert_eq!(webhooks.len(), 3, "{made}");
+        for webhook in webhooks {
+            assert_eq!(webhook["failurePolicy"], "Fail", "{webhook}");
+            assert_eq!(webhook.get("matchConditions"), None, "{webhook}");
+        }
+    }
+    let ours = "poddisruptionbudgets,networkpolicies,clusterroles,secrets,roles";
+    let left = cluster.kubectl(
+        &[
+            "get",
+            ours,
+            "-A",
+            "-l",
+            "cluster.x-k8s.io/provider=ipam-metal3",
+            "-o",
+            "name",
+        ],
+        "",
+    );
+    let left: Vec<&str> = left.lines().collect();
+    let theirs = [
+        "clusterrole.rbac.authorization.k8s.io/ipam-manager-role",
+        "role.rbac.authorization.k8s.io/ipam-leader-election-role",
+    ];
+    assert_eq!(left, theirs);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -276,25 +314,28 @@ async fn the_commands_of_the_migration_page_lead_there_and_back() {
     let Some(cluster) = Cluster::start(name).await else {
         return;
     };
+    let program = clusterctl().await.expect("the server was built with Go");
     let client = &cluster.client;
-    let definitions = upstream::definitions();
-    let manifests = upstreams(&definitions);
-    std::fs::write(cluster.dir.path().join("upstream.yaml"), &manifests).unwrap();
     let folder = cluster.dir.path();
+    let clusterctl = Clusterctl::new(program, &cluster, release_of_upstream::VERSION);
+    release_of_upstream::write(&clusterctl.folder(release_of_upstream::VERSION));
+    clusterctl.put_into(&folder.join("bin"));
     let shell = Shell::on(&cluster.server.kubeconfig, folder);
     shell.run("kubectl create namespace metal");
-    shell.run("kubectl apply -f upstream.yaml");
-    for definition in &definitions {
-        cluster.server.until_served(definition).await;
-    }
+    // Its webhooks, which nobody answers here, come after its objects.
+    cluster.server.define(&upstream::definitions()).await;
     plant(client).await;
+    clusterctl.init(release_of_upstream::VERSION);
     let (before, shown_before) = (addresses(client).await, shown(client).await);
 
     let (found, code) = preflight(&shell);
     let wanted = [
+        ("ClusterctlOwns", "Warns"),
+        ("Conversion", "Notes"),
         ("DuplicateAddress", "Blocks"),
         ("ExternalAddress", "Notes"),
         ("GatewayHeld", "Warns"),
+        ("MissingRights", "Blocks"),
         ("OverlappingPools", "Warns"),
         ("PreAllocationHeld", "Warns"),
         ("UpstreamRuns", "Blocks"),
@@ -324,8 +365,11 @@ async fn the_commands_of_the_migration_page_lead_there_and_back() {
         found.get("DuplicateAddress").map(String::as_str),
         Some("Blocks")
     );
-    assert!(!found.contains_key("UpstreamRuns"), "{found:?}");
-    assert!(!found.contains_key("MissingRights"), "{found:?}");
+    for gone in ["UpstreamRuns", "MissingRights", "ClusterctlOwns"] {
+        assert!(!found.contains_key(gone), "{found:?}");
+    }
+    let plan = clusterctl.run("upgrade plan");
+    assert!(!plan.contains("ipam-metal3"), "clusterctl owns it: {plan}");
 
     let (after, shown_after) = (addresses(client).await, shown(client).await);
     for (object, version) in &before {
@@ -353,6 +397,7 @@ async fn the_commands_of_the_migration_page_lead_there_and_back() {
     for line in commands(PAGE, "Back") {
         shell.run(&line);
     }
+    is_as_released(&cluster).await;
     assert_eq!(
         addresses(client).await,
         after,

@@ -7,6 +7,7 @@
 //!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
 //!   shell.rs      the commands of a page, run as its reader would
 //!   overlays.rs   each overlay, from apply to 200 claims served
+//!   release_of_upstream.rs  what is there before: the objects of a release of metal3-io/ip-address-manager
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   uninstall.rs  taken away and installed again, then removed for good, by the commands of docs/install.md
 //!   backup.rs     objects saved with kubectl and put into an empty cluster, by the commands of docs/backup.md
@@ -24,6 +25,7 @@ mod kubelet;
 mod migration;
 mod moving;
 mod overlays;
+mod release_of_upstream;
 mod rendered;
 mod shell;
 mod uninstall;

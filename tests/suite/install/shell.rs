@@ -27,13 +27,15 @@ pub(super) struct Shell {
 }
 
 impl Shell {
-    /// With this kubeconfig, and this folder for files.
+    /// With this kubeconfig, and this folder for files and, in its folder `bin`, for programs.
     pub(super) fn on(kubeconfig: &Path, folder: &Path) -> Self {
         let (program, kubectl) = (env!("CARGO_BIN_EXE_metal3-ipam"), kubectl());
         let folders = [Path::new(program), Path::new(&kubectl)].map(Path::parent);
+        let own_programs = folder.join("bin");
         let folders = folders
             .into_iter()
             .flatten()
+            .chain([own_programs.as_path()])
             .map(|f| f.display().to_string());
         let own = std::env::var("PATH").unwrap_or_default();
         let all = folders.chain([own]).filter(|folder| !folder.is_empty());

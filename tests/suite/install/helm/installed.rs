@@ -7,7 +7,7 @@ use metal3_ipam::api::metal3::IPClaim;
 use serde_json::{Value, json};
 
 use super::super::cluster::{Cluster, NAMESPACE, SERVER_SIDE};
-use super::super::overlays::upstreams;
+use super::super::release_of_upstream;
 use super::super::rendered::has_kubectl;
 use super::{CASES, DEFAULTS, Helm, RELEASE};
 use crate::harness::claim_json;
@@ -41,7 +41,10 @@ async fn helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own(
     helm.kubeconfig = Some(cluster.server.kubeconfig.clone());
 
     // What upstream leaves, but for what the guide has deleted before.
-    cluster.kubectl(&["apply", "-f", "-"], &upstreams().to_string());
+    cluster.kubectl(
+        &["apply", "-f", "-"],
+        &release_of_upstream::installed().to_string(),
+    );
     let gone = "-n metal3-ipam-system delete deployment/ipam-controller-manager \
         validatingwebhookconfiguration/ipam-validating-webhook-configuration \
         mutatingwebhookconfiguration/ipam-mutating-webhook-configuration";
