@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use metal3_ipam::api::capi::IPAddressClaim;
-use metal3_ipam::api::metal3::IPClaim;
-use serde_json::Value;
+use metal3_ipam::api::metal3::{IPClaim, IPPool};
+use serde_json::{Value, json};
 
 use super::cluster::Cluster;
 use super::kubelet::Pod;
@@ -36,6 +36,19 @@ fn shown(shell: &Shell, namespace: &str) -> BTreeMap<String, Option<String>> {
         )
     });
     claims.collect()
+}
+
+/// Names of the pools that are paused.
+fn paused_pools(shell: &Shell, namespace: &str) -> Vec<String> {
+    let get = format!("kubectl -n {namespace} get ippools -o json");
+    let list: Value = serde_json::from_str(&shell.run(&get).0).unwrap();
+    let pools = list["items"].as_array().unwrap().iter();
+    let paused = pools.filter(|pool| {
+        let annotations = &pool["metadata"]["annotations"];
+        annotations.get("cluster.x-k8s.io/paused").is_some()
+    });
+    let name = |pool: &Value| pool["metadata"]["name"].as_str().unwrap().to_owned();
+    paused.map(name).collect()
 }
 
 /// The documents of a file, the last one first: claims and their addresses come in another order than they were made in.
@@ -89,10 +102,16 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
     world.claim("late", "p").await;
     world.waits_for("late", "PoolExhausted").await;
 
+    // On purpose, by who runs it: neither part may end that.
+    world.pool("resting", range("10.1.0.1", "10.1.0.9")).await;
+    let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});
+    world.patch::<IPPool>("resting", paused).await;
+
     let shell = Shell::on(&source.kubeconfig, folder);
     for line in commands(PAGE, "To save a namespace with kubectl") {
         shell.run(&here(line));
     }
+    assert_eq!(paused_pools(&shell, &namespace), ["resting"]);
     let before = shown(&shell, &namespace);
     assert_eq!(before.len(), 2 * BOUND + 1);
     reverse(&folder.join("backup.json"));
@@ -116,6 +135,7 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
         shown(&shell, &namespace) == before
     })
     .await;
+    assert_eq!(paused_pools(&shell, &namespace), ["resting"]);
     // What is held is known: the claim that waited gets the first address that is released.
     let freed = before["IPClaim c0"].clone();
     shell.run(&format!("kubectl -n {namespace} delete ipclaim c0"));
