@@ -67,17 +67,17 @@ fn the_names_and_the_service_of_deploy_webhook_are_upstreams() {
 }
 
 #[test]
-fn only_writes_of_pools_wait_for_the_webhook_and_none_waits_long() {
+fn only_writes_of_pools_need_the_webhook_and_none_waits_long() {
     for kind in KINDS {
         for webhook in webhooks(kind) {
             let name = webhook["name"].as_str().unwrap();
-            let policy = if name == "validation.ippool.ipam.metal3.io" {
-                "Fail"
+            let (policy, seconds) = if name == "validation.ippool.ipam.metal3.io" {
+                ("Fail", 3)
             } else {
-                "Ignore"
+                ("Ignore", 1)
             };
             assert_eq!(webhook["failurePolicy"], policy, "{name}");
-            assert_eq!(webhook["timeoutSeconds"], 3, "{name}");
+            assert_eq!(webhook["timeoutSeconds"], seconds, "{name}");
             assert_eq!(webhook["sideEffects"], "None", "{name}");
             assert_eq!(webhook["matchPolicy"], "Equivalent", "{name}");
             assert_eq!(webhook["admissionReviewVersions"], json!(["v1"]), "{name}");
