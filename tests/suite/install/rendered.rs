@@ -397,6 +397,46 @@ fn the_pod_is_restricted_and_there_are_two() {
     tally::add("folders of deploy/ rendered", 4);
 }
 
+/// In a cluster of several architectures a pod elsewhere could not start.
+#[test]
+fn the_pods_run_on_nodes_for_which_the_image_is_built() {
+    if !has_kubectl("the_pods_run_on_nodes_for_which_the_image_is_built") {
+        return;
+    }
+    let image = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/image");
+    let read = |file: &str| std::fs::read_to_string(image.join(file)).unwrap();
+    let word_after = |text: &str, before: &str| {
+        let rest = text.split_once(before).expect(before).1;
+        rest.split_whitespace().next().unwrap().to_owned()
+    };
+    let layout = read("layout.sh");
+    let (os, arch) = (
+        word_after(&layout, "--os "),
+        word_after(&layout, "--architecture "),
+    );
+    let target = word_after(&read("common.sh"), "target=");
+    let built_for = match target.split('-').next().unwrap() {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => panic!("{other}: what Kubernetes calls it is to be added here"),
+    };
+    assert_eq!(arch, built_for, "{target}");
+    let want = json!({"kubernetes.io/arch": arch, "kubernetes.io/os": os});
+    let overlays = [
+        "default",
+        "cert-manager",
+        "namespaced",
+        "filtered",
+        "clusterctl",
+    ];
+    for overlay in overlays {
+        let rendered = Rendered::of(overlay);
+        let pod = &rendered.one("Deployment")["spec"]["template"]["spec"];
+        assert_eq!(pod["nodeSelector"], want, "{overlay}");
+    }
+    tally::add("folders of deploy/ rendered", overlays.len() as u64);
+}
+
 #[test]
 fn every_folder_of_deploy_is_rendered_alone_with_final_names() {
     if !has_kubectl("every_folder_of_deploy_is_rendered_alone_with_final_names") {

@@ -20,7 +20,7 @@ async fn each_value_of_the_chart_reaches_its_object() {
     assert_eq!(pod["priorityClassName"], "high");
     assert_eq!(
         pod["nodeSelector"],
-        json!({"kubernetes.io/os": "linux", "disk": "ssd"})
+        json!({"kubernetes.io/arch": "amd64", "kubernetes.io/os": "linux", "disk": "ssd"})
     );
     assert!(pod["affinity"]["nodeAffinity"].is_object());
     let image = pod["containers"][0]["image"].as_str().unwrap();
