@@ -397,6 +397,28 @@ fn the_pod_is_restricted_and_there_are_two() {
     tally::add("folders of deploy/ rendered", 4);
 }
 
+/// clusterctl replaces the metrics' address, and no port of the NetworkPolicy with it.
+#[test]
+fn what_clusterctl_installs_lets_metrics_in_at_any_port() {
+    if !has_kubectl("what_clusterctl_installs_lets_metrics_in_at_any_port") {
+        return;
+    }
+    let rendered = Rendered::of("clusterctl");
+    let container = &rendered.one("Deployment")["spec"]["template"]["spec"]["containers"][0];
+    let args = container["args"].as_array().unwrap();
+    let has_variable = |arg: &&Value| {
+        arg.as_str()
+            .unwrap()
+            .starts_with("--diagnostics-address=${")
+    };
+    assert_eq!(args.iter().filter(has_variable).count(), 1, "{args:?}");
+    let rules = &rendered.one("NetworkPolicy")["spec"]["ingress"];
+    let any_port = |rule: &&Value| **rule == json!({});
+    let rules = rules.as_array().unwrap();
+    assert_eq!(rules.iter().filter(any_port).count(), 1, "{rules:?}");
+    tally::add("folders of deploy/ rendered", 1);
+}
+
 /// In a cluster of several architectures a pod elsewhere could not start.
 #[test]
 fn the_pods_run_on_nodes_for_which_the_image_is_built() {

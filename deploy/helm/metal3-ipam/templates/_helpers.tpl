@@ -38,6 +38,21 @@ control-plane: controller-manager
 {{- if and .Values.namespaces (ne .Values.webhook.mode "none") -}}
 {{- fail "namespaces: a manager of one namespace has no webhook, since webhook configurations hold for the whole cluster; set webhook.mode=none" -}}
 {{- end -}}
+{{- $elsewhere := dict
+    "--health-addr" "the container's port and the probes are :9440"
+    "--webhook-port" "set webhook.mode, the container's port is 9443"
+    "--namespace" "set namespaces, which the roles follow"
+    "--watch-filter" "set watchFilter, which the policies follow" -}}
+{{- range $arg := .Values.extraArgs -}}
+{{- $flag := regexFind "^[^=]+" $arg -}}
+{{- with get $elsewhere $flag -}}
+{{- fail (printf "extraArgs: %s belongs to other objects of the chart too: %s" $flag .) -}}
+{{- end -}}
+{{- $same := printf "^--diagnostics-address=(0|.*:%d)$" (int64 $.Values.metricsPort) -}}
+{{- if and (eq $flag "--diagnostics-address") (not (regexMatch $same $arg)) -}}
+{{- fail (printf "extraArgs: %s: the container's port and the NetworkPolicy are of port %d; set metricsPort" $arg (int64 $.Values.metricsPort)) -}}
+{{- end -}}
+{{- end -}}
 {{- if and .Values.claimFinalizers.enabled (semverCompare "<1.36.0-0" .Capabilities.KubeVersion.Version) -}}
 {{- fail (printf "claimFinalizers.enabled: needs Kubernetes 1.36 or later, and this is %s; set it to false, the manager then puts the finalizer in" .Capabilities.KubeVersion.Version) -}}
 {{- end -}}

@@ -93,10 +93,19 @@ async fn helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own(
     let claims = Api::<IPClaim>::namespaced(cluster.client.clone(), "team-a");
     let claim = serde_json::from_value(claim_json("kept", "none")).unwrap();
     claims.create(&PostParams::default(), &claim).await.unwrap();
-    for (replicas, how) in [(3, "--server-side=true"), (1, "--server-side=false")] {
-        let set = format!("replicas={replicas}");
+    for (replicas, port, how) in [
+        (3, 9090, "--server-side=true"),
+        (1, 9091, "--server-side=false"),
+    ] {
+        let set = format!("replicas={replicas},metricsPort={port}");
         helm.run(&["upgrade", RELEASE], &DEFAULTS, &["--set", &set, how]);
-        assert_eq!(cluster.deployment().await["spec"]["replicas"], replicas);
+        let spec = &cluster.deployment().await["spec"];
+        assert_eq!(spec["replicas"], replicas);
+        let container = &spec["template"]["spec"]["containers"][0];
+        let ports = container["ports"].as_array().unwrap().iter();
+        let metrics: Vec<_> = ports.filter(|port| port["name"] == "metrics").collect();
+        assert_eq!(metrics.len(), 1, "{metrics:?}");
+        assert_eq!(metrics[0]["containerPort"], port);
         assert_eq!(
             certificates(&cluster).await,
             written,

@@ -112,6 +112,15 @@ const CHANGED: Case = Case {
     ],
     ..DEFAULTS
 };
+/// A port is a key in the list of the container's: applied over the defaults by somebody else, both would stay.
+const ANOTHER_PORT: Case = Case {
+    what: "another port of the metrics",
+    set: &[
+        "metricsPort=9090",
+        "extraArgs={--diagnostics-address=127.0.0.1:9090}",
+    ],
+    ..DEFAULTS
+};
 const CASES: [&Case; 6] = [
     &DEFAULTS,
     &NAMESPACED,

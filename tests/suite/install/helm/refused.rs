@@ -5,7 +5,7 @@ use super::{CASES, Helm, RELEASE};
 use crate::tally;
 
 /// Values, and what Helm says of them.
-const WRONG: [(&[&str], &str); 20] = [
+const WRONG: [(&[&str], &str); 27] = [
     (
         &["replicas=two"],
         "at '/replicas': got string, want integer",
@@ -77,6 +77,28 @@ const WRONG: [(&[&str], &str); 20] = [
         "namespaces: a manager serves one namespace or all; install one release for each namespace",
     ),
     (&["namespaces={a}"], "set webhook.mode=none"),
+    (
+        &["metricsPort=0"],
+        "at '/metricsPort': minimum: got 0, want 1",
+    ),
+    (
+        &["extraArgs={--diagnostics-address=:9090}"],
+        "extraArgs: --diagnostics-address=:9090: the container's port and the NetworkPolicy are of port 8443; set metricsPort",
+    ),
+    (
+        &[
+            "extraArgs={--diagnostics-address=:8443}",
+            "metricsPort=9090",
+        ],
+        "are of port 9090; set metricsPort",
+    ),
+    (
+        &["extraArgs={--health-addr=:9090}"],
+        "extraArgs: --health-addr belongs to other objects of the chart too",
+    ),
+    (&["extraArgs={--webhook-port=0}"], "set webhook.mode"),
+    (&["extraArgs={--namespace=a}"], "set namespaces"),
+    (&["extraArgs={--watch-filter=a}"], "set watchFilter"),
 ];
 
 #[tokio::test]

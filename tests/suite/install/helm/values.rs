@@ -3,7 +3,26 @@
 use serde_json::json;
 
 use super::super::cluster::NAMESPACE;
-use super::{CHANGED, Helm, args};
+use super::{ANOTHER_PORT, CHANGED, Helm, args};
+
+/// The NetworkPolicy and the PodMonitor name the container's port, which has to be the manager's.
+#[tokio::test]
+async fn the_metrics_have_one_port_in_the_manager_and_the_container() {
+    let name = "the_metrics_have_one_port_in_the_manager_and_the_container";
+    let Some(helm) = Helm::new(name).await else {
+        return;
+    };
+    let rendered = helm.render(&ANOTHER_PORT);
+    let args = args(&rendered);
+    assert_eq!(args[0], "--diagnostics-address=:9090");
+    assert_eq!(
+        *args.last().unwrap(),
+        "--diagnostics-address=127.0.0.1:9090"
+    );
+    let pod = &rendered.one("Deployment")["spec"]["template"]["spec"];
+    let metrics = json!({"containerPort": 9090, "name": "metrics", "protocol": "TCP"});
+    assert_eq!(pod["containers"][0]["ports"][1], metrics);
+}
 
 #[tokio::test]
 async fn each_value_of_the_chart_reaches_its_object() {
