@@ -112,6 +112,13 @@ async fn helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own(
             "after an upgrade with {how}"
         );
     }
+    // The way back of docs/upgrade.md: an older chart without definitions leaves the newer ones.
+    let without = ["--set", "crds.install=false"];
+    helm.run(&["upgrade", RELEASE], &DEFAULTS, &without);
+    let kept = claims.get("kept").await;
+    kept.expect("the definitions are kept where the chart has none, and so are claims");
+    let again = ["--reset-then-reuse-values", "--set", "crds.install=true"];
+    helm.run(&["upgrade", RELEASE], &DEFAULTS, &again);
     for pod in pods {
         pod.end().await;
     }
