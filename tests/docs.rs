@@ -148,6 +148,26 @@ fn the_troubleshooting_page_has_every_reason_of_the_code() {
     assert!(wrong.is_empty(), "docs/troubleshooting.md: {wrong:#?}");
 }
 
+/// A reader who begins with the manifests would wait for an image that nobody can pull.
+#[test]
+fn until_a_release_is_published_the_first_command_of_an_installation_builds_the_image() {
+    let changes = read("CHANGELOG.md");
+    let mut versions = changes.lines().filter(|line| line.starts_with("## "));
+    if !versions.all(|line| line.starts_with("## Unreleased")) {
+        return;
+    }
+    let readme = read("README.md");
+    let of_readme = between(&readme, "\n## Install it\n", "\n## ");
+    for (page, text) in [
+        ("README.md", of_readme),
+        ("docs/install.md", &read("docs/install.md")),
+    ] {
+        let mut commands = text.lines().filter_map(|line| line.strip_prefix("$ "));
+        let first = commands.next().unwrap();
+        assert!(first.contains("make image"), "{page} begins with {first}");
+    }
+}
+
 /// Every source file below a folder as one text in which a literal that runs over several lines is one piece.
 fn sources(folder: &Path) -> String {
     let mut all = String::new();
