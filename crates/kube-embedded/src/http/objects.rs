@@ -22,7 +22,7 @@ use crate::error::ApiError;
 use crate::field::{expected, found, truncated};
 use crate::kinds::{Resource, Strategy};
 use crate::registry::{
-    DeleteOptions, Deleted, FieldValidation, Listed, Subresource, Target, Written,
+    DeleteOptions, Deleted, FieldValidation, Held, Listed, Subresource, Target, Written,
 };
 
 /// Longest time of a request from the network. A shorter `?timeout=` counts.
@@ -211,6 +211,7 @@ where
                 items: deleted,
                 continue_token: None,
                 remaining: None,
+                held: Held::default(),
             };
             render::items(asked, resource, form, page).await
         }

@@ -279,6 +279,7 @@ pub(super) fn list(query: &Query, resource: &Resource) -> Result<ListOptions, Ap
         continue_token: token.map(str::to_owned),
         resource_version: version.map(str::to_owned),
         version_match,
+        budget: None,
     })
 }
 

@@ -49,7 +49,8 @@ pub(super) async fn list(
     target: &Target,
     form: Form,
 ) -> Result<Reply, ApiError> {
-    let options = options::list(asked.query, &target.resource)?;
+    let mut options = options::list(asked.query, &target.resource)?;
+    options.budget = asked.budget.cloned();
     let page = if asked.registry.is_in_memory() {
         asked.registry.list(target, &options)?
     } else {
@@ -77,29 +78,31 @@ pub(super) async fn items(
         continue_token: page.continue_token.as_deref(),
         remaining: page.remaining,
     };
-    // An object that cannot be parsed is left out; this program stores JSON only.
-    let values = |items: Vec<Bytes>| items.into_iter().filter_map(|item| parse(&item).ok());
+    let is_empty = page.items.is_empty();
+    // The body keeps what the items have taken of the budget until it is sent or dropped.
+    let (items, held) = (page.items, page.held);
+    let items = items.into_iter().inspect(move |_| _ = &held);
     let stream = match form.view {
         View::Object => {
             let head = head(&resource.list_kind, &api_version);
             if resource.strategy == Strategy::Custom {
-                head.stream("items", "", page.items.into_iter())
+                head.stream("items", "", items)
             } else {
                 // Items of a built-in kind have no apiVersion and kind in a list.
-                let items = values(page.items).map(|item| untyped(item).to_string().into());
+                let items = values(items).map(|item| untyped(item).to_string().into());
                 head.stream("items", "", items)
             }
         }
         View::Metadata => {
             let head = head("PartialObjectMetadataList", "meta.k8s.io/v1");
-            if page.items.is_empty() {
+            if is_empty {
                 // `null` instead of an empty list, as on a real API server.
                 let list = json!({
                     "kind": head.kind, "apiVersion": head.api_version, "metadata": head.metadata(), "items": null,
                 });
                 return reply::encoded(StatusCode::OK, form, list.to_string().into());
             }
-            let items = values(page.items).map(|item| metadata_only(item).to_string().into());
+            let items = values(items).map(|item| metadata_only(item).to_string().into());
             head.stream("items", "", items)
         }
         View::Table(version) => {
@@ -109,12 +112,17 @@ pub(super) async fn items(
             let definitions = format!("\"columnDefinitions\":{},", columns.definitions());
             let now = asked.registry.clock();
             let head = head("Table", &version);
-            let rows = values(page.items)
-                .map(move |item| columns.row(item, include, now).to_string().into());
+            let rows =
+                values(items).map(move |item| columns.row(item, include, now).to_string().into());
             head.stream("rows", &definitions, rows)
         }
     };
     reply::pieces(form, stream).await
+}
+
+/// An object that cannot be parsed is left out; this program stores JSON only.
+fn values(items: impl Iterator<Item = Bytes>) -> impl Iterator<Item = Value> {
+    items.filter_map(|item| parse(&item).ok())
 }
 
 fn untyped(mut item: Value) -> Value {

@@ -32,10 +32,13 @@ use super::route::{ObjectPath, Route};
 use super::table::Columns;
 use crate::error::ApiError;
 use crate::metrics::{self, Metrics};
-use crate::registry::Registry;
+use crate::registry::{ListBudget, Registry};
 
 /// Most requests from the network that are worked on at one time, without watches. Each may hold a body and an answer.
 const MAX_IN_FLIGHT: usize = 256;
+
+/// Most bytes of long lists that are read or being sent to clients of the network at one time.
+const MOST_LISTED: usize = 256 << 20;
 
 /// Size of a body from which on a request is worked on in a thread for blocking work, in bytes.
 const HEAVY: u64 = 64 * 1024;
@@ -57,6 +60,7 @@ struct Shared {
     /// The token for the network. `None` refuses every request from there.
     token: Option<Box<str>>,
     in_flight: Semaphore,
+    lists: ListBudget,
     metrics: Arc<Metrics>,
 }
 
@@ -80,6 +84,8 @@ pub(super) struct Asked<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) query: &'a Query,
     pub(super) caller: Caller,
+    /// What lists are taken from; `None` in this process.
+    pub(super) budget: Option<&'a ListBudget>,
 }
 
 impl Api {
@@ -100,6 +106,7 @@ impl Api {
                 .collect(),
             token: token.map(Into::into),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
+            lists: ListBudget::new(MOST_LISTED),
             metrics,
             registry,
         };
@@ -219,6 +226,10 @@ impl Api {
             headers: &parts.headers,
             query: &query,
             caller,
+            budget: match caller {
+                Caller::Remote => Some(&self.shared.lists),
+                Caller::InProcess => None,
+            },
         };
         objects::serve(&asked, path, body).await
     }

@@ -21,6 +21,7 @@ mod request;
 mod rules;
 pub(super) mod write;
 
+pub use read::budget::{Held, ListBudget};
 pub use read::selector::{FieldSelector, LabelSelector};
 pub use request::{
     Clock, DeleteOptions, Deleted, FieldValidation, ListOptions, Listed, Options, Patch, Place,

@@ -11,6 +11,7 @@ use futures::Stream;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::read::budget::{Held, ListBudget};
 use super::read::selector::{FieldSelector, LabelSelector};
 use crate::error::ApiError;
 use crate::kinds::Resource;
@@ -187,10 +188,12 @@ pub struct ListOptions {
     pub resource_version: Option<String>,
     /// How the resourceVersion is meant.
     pub version_match: Option<VersionMatch>,
+    /// What its bytes are taken from. `None`: they have no bound.
+    pub budget: Option<ListBudget>,
 }
 
 /// A page of objects, all of one revision.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Listed {
     /// Revision of the list, from which a watch can start.
     pub revision: u64,
@@ -200,6 +203,8 @@ pub struct Listed {
     pub continue_token: Option<String>,
     /// How many objects follow, if that is known.
     pub remaining: Option<u64>,
+    /// What the items have taken of the budget: to be kept as long as they are.
+    pub held: Held,
 }
 
 /// Options of a watch.

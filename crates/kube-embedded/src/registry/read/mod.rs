@@ -1,6 +1,7 @@
 //! Reads one object, or a collection in pages. All pages of a list come from one snapshot, which is kept for a minute after
 //! each page. A later request for the next page is answered 410, with a token that continues with the newest objects.
 
+pub(crate) mod budget;
 pub(crate) mod continue_token;
 pub(crate) mod label_selector;
 pub(crate) mod selector;
@@ -18,6 +19,7 @@ use crate::error::ApiError;
 use crate::field::truncated;
 use crate::kinds::Strategy;
 use crate::registry::Registry;
+use crate::registry::read::budget::Held;
 use crate::registry::read::continue_token::{Token, VERSION};
 use crate::registry::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
 use crate::store::Snapshot;
@@ -29,6 +31,7 @@ const LONG: usize = 500;
 /// Most snapshots that are kept. Each keeps the disk space of everything that was overwritten since.
 const SNAPSHOTS: usize = 32;
 
+const TOO_MUCH: &str = "too much is being listed at one time; ask for it in pages, with the parameter limit, or try again later";
 const TOO_OLD: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter, or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
 /// Snapshots of lists that are being read in pages, oldest first.
@@ -195,6 +198,8 @@ impl Registry {
     ) -> Result<Listed, ApiError> {
         let limit = options.limit.filter(|limit| *limit > 0);
         let mut items = Vec::new();
+        let mut held = Held::default();
+        let mut is_too_much = false;
         let mut last = None;
         let mut more = false;
         let after = token.map(|token| format!("{prefix}{}", token.start));
@@ -226,12 +231,21 @@ impl Registry {
                 if !selectors.matches(namespace, name, &stored.object) {
                     return ControlFlow::Continue(());
                 }
+                if let Some(budget) = &options.budget
+                    && !budget.take(&mut held, stored.object.len())
+                {
+                    is_too_much = true;
+                    return ControlFlow::Break(());
+                }
                 items.push(stored.object);
                 last = Some(key[prefix.len()..].to_owned());
                 ControlFlow::Continue(())
             }),
         };
         scanned?;
+        if is_too_much {
+            return Err(ApiError::too_many_requests(TOO_MUCH, 1));
+        }
         if more || token.is_some() || items.len() >= LONG {
             self.inner.store.hold_after(snapshot.revision());
         }
@@ -240,6 +254,7 @@ impl Registry {
             continue_token: None,
             remaining: None,
             items,
+            held,
         };
         if let (true, Some(start)) = (more, last) {
             if selectors.is_empty() {

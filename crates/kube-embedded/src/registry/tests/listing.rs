@@ -54,6 +54,39 @@ async fn all_pages_are_of_one_revision() {
     assert_eq!(names, (0..10).map(|n| format!("c{n}")).collect::<Vec<_>>());
 }
 
+/// A list is a copy of its objects as long as its client reads.
+#[tokio::test]
+async fn long_lists_share_a_budget_until_they_are_read() {
+    let bed = Bed::new().await;
+    for n in 0..5 {
+        let mut large = config(&format!("c{n}"));
+        large["data"]["a"] = json!("x".repeat(500_000));
+        bed.create("configmaps", large).await.unwrap();
+    }
+    let budget = ListBudget::new(3 << 20);
+    let list = |limit: Option<usize>| {
+        let options = ListOptions {
+            limit,
+            budget: Some(budget.clone()),
+            ..ListOptions::default()
+        };
+        bed.registry.list(&bed.all("configmaps"), &options)
+    };
+    // 2.5 MB take two units of the three.
+    let first = list(None).unwrap();
+    assert_eq!(first.items.len(), 5);
+    let second = list(None).unwrap_err();
+    assert_eq!(
+        (second.code, second.reason.as_ref()),
+        (429, "TooManyRequests")
+    );
+    assert!(second.message.contains("in pages"), "{}", second.message);
+    // What a refused one had taken is given back; a short page takes nothing.
+    assert_eq!(list(Some(2)).unwrap().items.len(), 2);
+    drop(first);
+    assert_eq!(list(None).unwrap().items.len(), 5);
+}
+
 #[tokio::test]
 async fn a_page_after_a_restart_is_expired_and_tells_how_to_go_on() {
     let bed = Bed::new().await;
