@@ -592,10 +592,22 @@ impl Door {
             token: token.to_owned(),
             _listening: listening,
         };
-        let server = door.config.cluster_url.to_string();
-        let cluster = json!({"server": server, "insecure-skip-tls-verify": true});
-        std::fs::write(&door.kubeconfig, door.text(&cluster, None)).unwrap();
+        std::fs::write(&door.kubeconfig, door.text(&door.cluster(), None)).unwrap();
         door
+    }
+
+    /// The server, as a kubeconfig names it.
+    pub(crate) fn cluster(&self) -> Value {
+        let server = self.config.cluster_url.to_string();
+        json!({"server": server, "insecure-skip-tls-verify": true})
+    }
+
+    /// A kubeconfig whose context has another namespace of the same server.
+    pub(crate) fn kubeconfig_in(&self, namespace: &str, name: &str, cluster: &Value) -> PathBuf {
+        let path = self.dir.path().join(name);
+        let text = kubeconfig_of(cluster, &self.token, namespace);
+        std::fs::write(&path, text).unwrap();
+        path
     }
 
     /// A kubeconfig to a server before this one (a proxy), with a token of its own if one is given.

@@ -18,7 +18,7 @@ use super::script::{Request, Step, What};
 use super::symbols::Symbols;
 
 /// How long an answer, or quiet, may take before the step has failed.
-const DEADLINE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// One server, as one run of a script sees it.
 pub(super) struct Side {

@@ -174,7 +174,8 @@ async fn p5_a_manager_of_all_namespaces_does_not_start_beside_a_leader_in_anothe
 ) {
     let world = World::without_controller(on).await;
     let other = world.neighbour().await;
-    let (door, others) = (world.door().await, other.door().await);
+    let door = world.door().await;
+    let elsewhere = door.kubeconfig_in(&other.namespace, "elsewhere", &door.cluster());
     // Managers of other scenarios hold Leases of the default name.
     let name = format!("--leader-elect-lease-name={}", world.namespace);
     let leader = Manager::start(&world, &door.kubeconfig, &[&name]);
@@ -185,7 +186,7 @@ async fn p5_a_manager_of_all_namespaces_does_not_start_beside_a_leader_in_anothe
         })
         .await;
 
-    let (second, log) = Manager::logging(&others.kubeconfig, &[&name]);
+    let (second, log) = Manager::logging(&elsewhere, &[&name]);
     assert!(!second.ended().await, "it does not start");
     let log = log.await.unwrap();
     let says = format!("leads by the Lease {0}/{0}", world.namespace);
@@ -194,7 +195,7 @@ async fn p5_a_manager_of_all_namespaces_does_not_start_beside_a_leader_in_anothe
 
     // What its message names: it takes turns.
     let door_of_standby = Proxy::start(&door.config).await;
-    let through = others.kubeconfig_to("standby", &door_of_standby.cluster(), None);
+    let through = door.kubeconfig_in(&other.namespace, "standby", &door_of_standby.cluster());
     let standby = Manager::of_all(&through, &[&name, &action]);
     let watches = |a: &crate::proxy::Asked| {
         a.path
