@@ -76,10 +76,7 @@ async fn long_lists_share_a_budget_until_they_are_read() {
     let first = list(None).unwrap();
     assert_eq!(first.items.len(), 5);
     let second = list(None).unwrap_err();
-    assert_eq!(
-        (second.code, second.reason.as_ref()),
-        (429, "TooManyRequests")
-    );
+    assert_eq!((second.code, second.reason), (429, "TooManyRequests"));
     assert!(second.message.contains("in pages"), "{}", second.message);
     // What a refused one had taken is given back; a short page takes nothing.
     assert_eq!(list(Some(2)).unwrap().items.len(), 2);
