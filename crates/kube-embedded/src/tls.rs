@@ -150,8 +150,8 @@ impl Credentials {
         Ok(config)
     }
 
-    /// A new certificate of the server. It has no end, like its authority: a machine without a clock of its own may start years
-    /// before the true time.
+    /// A new certificate of the server. It never expires, as its authority never does: on a machine without a real-time clock the
+    /// time may be years too early when the server starts.
     fn certificate(&self, listening: IpAddr, more: &[String]) -> Result<Made, TlsError> {
         let mut names = vec![
             "localhost".to_owned(),
@@ -285,7 +285,7 @@ mod tests {
         );
     }
 
-    /// A machine without a clock of its own starts in 1970, and learns the time while the server runs.
+    /// A machine without a real-time clock starts in 1970, and NTP sets the time while the server runs.
     #[test]
     fn a_certificate_is_valid_whatever_the_clock_shows() {
         let dir = tempfile::tempdir().unwrap();

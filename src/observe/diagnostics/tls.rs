@@ -31,7 +31,7 @@ pub fn self_signed(listening: IpAddr, options: &TlsOptions) -> Result<ServerConf
     if !listening.is_unspecified() && !names.contains(&listening.to_string()) {
         names.push(listening.to_string());
     }
-    // Without an end: a machine without a clock of its own may start years before the true time.
+    // It never expires: on a machine without a real-time clock the time may be years too early at the start.
     let made = authority::server("metal3-ipam diagnostics", names, Life::Endless, None)?;
     let Made { certificate, key } = made;
     let certificate = certificate.der().clone();

@@ -7,7 +7,7 @@
 //!   cluster.rs    a real control plane, kubectl on it, and stand-ins for what it lacks
 //!   shell.rs      the commands of a page, run as its reader would
 //!   overlays.rs   each overlay, from apply to 200 claims served
-//!   release_of_upstream.rs  what is there before: the objects of a release of metal3-io/ip-address-manager
+//!   release_of_upstream.rs  the objects that a release of metal3-io/ip-address-manager installs
 //!   migration.rs  from upstream and back, by the commands of docs/migration.md
 //!   uninstall.rs  taken away and installed again, then removed for good, by the commands of docs/install.md
 //!   backup.rs     objects saved with kubectl and put into an empty cluster, by the commands of docs/backup.md

@@ -95,7 +95,7 @@ async fn w8_w11_an_expired_watch_is_followed_by_a_list_and_its_difference() {
         ]
     );
 
-    // 410 in mid-list (W9): what was listed so far is told, but nothing counts as gone before a whole list.
+    // 410 between two pages (W9): the pool gets the objects of the first page, and no object counts as gone before a whole list.
     let lists = vec![
         page(30, "more", vec![claim("d", "4", 25)]),
         failure(410, "Expired", ""),
