@@ -12,7 +12,11 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -n 1)
 # Another image than the one that the manifests name, for `make release`: IMG=registry.example.com/ipam:tag.
 IMG ?=
 
-.PHONY: test check fmt lint deps bench kube crds docs dashboards chart generate guards pictures release image image-root image-deps image-test
+# The random tests of `make test` and `make check` draw the same cases in every run: a random find must not fail an unrelated
+# change. `make soak` looks for new ones.
+test check: export PROPTEST_RNG_SEED ?= 20261130
+
+.PHONY: test check soak fmt lint deps bench kube crds docs dashboards chart generate guards pictures release image image-root image-deps image-test
 
 # What the scenarios did is counted in a file and told last, so that nothing passes by not running.
 test: fmt lint
@@ -28,6 +32,12 @@ test: fmt lint
 # Format, lints and the tests without a server: about a minute on a warm tree, for people between two edits.
 check: fmt lint
 	$(CARGO) test --locked --workspace --lib --test docs --test house --test rules
+
+# Random actions, faults and requests of new seeds, for about half an hour. What fails prints how to repeat it.
+soak:
+	POOL_MODEL_CASES=20000 $(CARGO) test --locked --workspace --lib
+	FAULT_RUNS=100 FAULT_SEED=$$(date +%s) $(CARGO) test --locked --test suite -- faults::random::
+	DIFFERENTIAL_STRICT=1 $(CARGO) test --locked --test suite -- differential:: --nocapture
 
 fmt:
 	$(CARGO) fmt --all --check

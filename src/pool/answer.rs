@@ -168,6 +168,7 @@ impl Pool {
         };
         if shows.as_ref() != Some(&showing) {
             work.vanished.take_if(|kept| kept.name == showing);
+            work.outlived.take_if(|kept| kept.name == showing);
             self.hold_shown(key);
             self.queue.mark(key);
         }

@@ -40,8 +40,8 @@ pub(super) struct Work {
     pub(super) attempt: Option<Box<Attempt>>,
     /// What to put back when its published object has vanished (R4).
     pub(super) vanished: Option<Box<Vanished>>,
-    /// Name of the published object that this process has seen, when its pool went after it: it is no forgery.
-    pub(super) outlived: Option<Arc<str>>,
+    /// The published object that this process has seen, when its pool went after it: it is no forgery.
+    pub(super) outlived: Option<Box<Outlived>>,
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
     /// The claim's version on which that write was decided, when its answer is lost.
@@ -230,6 +230,13 @@ pub(super) struct Vanished {
     pub(super) values: Values,
     /// When it vanished, if it was marked for `clusterctl move`: for a while nothing is put back.
     pub(super) moved: Option<Timestamp>,
+}
+
+/// An object that vanished under its living claim before its pool went (A2).
+#[derive(Debug)]
+pub(super) struct Outlived {
+    pub(super) name: Arc<str>,
+    pub(super) address: IpAddr,
 }
 
 /// A write that the API server has refused, or has failed at again and again.

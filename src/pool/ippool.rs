@@ -14,7 +14,7 @@ use crate::api::names::{
 use crate::api::{ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
-use super::case::{AttemptState, Case};
+use super::case::{AttemptState, Case, Outlived};
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
 use super::request::{Request, RequestId};
@@ -235,7 +235,10 @@ impl Pool {
             if let Some(work) = case.some_work()
                 && let Some(vanished) = work.vanished.take()
             {
-                work.outlived = Some(vanished.name);
+                work.outlived = Some(Box::new(Outlived {
+                    name: vanished.name,
+                    address: vanished.address,
+                }));
             }
         }
         self.space.rebuild(&Terms::default());

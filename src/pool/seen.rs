@@ -74,6 +74,9 @@ impl Pool {
                 work.backoff.reset();
                 work.refusal = None;
             }
+            let (shows, showing) = (record.published.as_ref(), work.showing.as_ref());
+            let outlived = &mut work.outlived;
+            outlived.take_if(|kept| ![shows, showing].contains(&Some(&kept.name)));
             if fresh {
                 work.leak_seen = None;
                 work.confirmed = false;
@@ -201,7 +204,7 @@ impl Pool {
             // It was edited and did not vanish: nothing is to be put back.
             if let Some(work) = self.cases.get_mut(&claim).and_then(Case::some_work) {
                 work.vanished.take_if(|kept| kept.name == key.name);
-                work.outlived = None;
+                work.outlived.take_if(|kept| kept.name == key.name);
             }
         } else {
             self.addresses.insert(key, record);

@@ -192,13 +192,12 @@ impl Pool {
                 state: ShownState::NotIts,
             });
         }
-        let kept = case
-            .work()
-            .vanished
-            .as_deref()
-            .filter(|kept| kept.name == *name);
-        let address = kept
-            .map(|kept| kept.address)
+        let work = case.work();
+        let vanished = work.vanished.as_deref().map(|v| (&v.name, v.address));
+        let outlived = work.outlived.as_deref().map(|o| (&o.name, o.address));
+        let mut seen = vanished.into_iter().chain(outlived);
+        let address = seen
+            .find_map(|(seen, address)| (seen == name).then_some(address))
             .or_else(|| self.address_of_name(name))
             .or_else(|| self.address_in_indexes(key));
         Some(Shown {
@@ -276,7 +275,7 @@ impl Pool {
             .is_some_and(|pool| !pool.deleting);
         let work = case.work();
         let vanished = work.vanished.as_deref().map(|vanished| &vanished.name);
-        let seen = vanished.or(work.outlived.as_ref());
+        let seen = vanished.or(work.outlived.as_deref().map(|outlived| &outlived.name));
         !lives && seen.is_some() && seen == claim.published.as_ref()
     }
 

@@ -258,3 +258,28 @@ fn r1_what_a_claim_left_behind_goes_though_its_successor_cannot_be_served() {
     ];
     run(64, &acts).unwrap();
 }
+
+/// The object was named by a user, so its address is known from nothing but what this process has seen of it.
+#[test]
+fn a2_a_pool_made_anew_holds_the_address_of_an_object_that_was_named_by_a_user_and_went_before() {
+    let acts = [
+        Act::HandAddress(0, 2, 4, false),
+        Act::CreatePool(2),
+        Act::CreateClaim(1, 2, 0),
+        Act::CreateClaim(0, 2, 0),
+        Act::Settle,
+        Act::EditPool(3),
+        Act::StripPool,
+        Act::StripAddress(1),
+        Act::Deliver(1),
+        Act::DeleteAddress(0),
+        Act::CreatePool(2),
+        Act::DeliverAll(1),
+        Act::Cluster(false),
+        Act::MarkClaim(0, 2),
+        Act::CreateClaim(0, 0, 0),
+        Act::CreateClaim(0, 1, 0),
+        Act::Settle,
+    ];
+    run(64, &acts).unwrap();
+}
