@@ -1,7 +1,7 @@
 //! What the router does before a pool hears of an object, for the world of these tests: every object passes [`Known`].
 
 use super::super::{
-    By, Incarnation, Input, Name, Object, Outcome, Outdated, Request, Reread, Take,
+    By, Incarnation, Input, KindChanges, Name, Object, Outcome, Outdated, Request, Reread, Take,
 };
 use crate::api::{Kind, Uid};
 
@@ -13,10 +13,12 @@ pub(super) struct About {
     name: Name,
     /// The incarnation that is to be written.
     uid: Option<Uid>,
+    /// What the pool knew of the kinds when it decided on the request.
+    pub(super) decided_on: KindChanges,
 }
 
 impl About {
-    pub(super) fn of(request: &Request) -> Self {
+    pub(super) fn of(request: &Request, decided_on: KindChanges) -> Self {
         let (kind, name, uid) = match request {
             Request::PoolMeta { uid, .. } | Request::PoolStatus { uid, .. } => {
                 (Kind::Pools, "prov", Some(uid))
@@ -37,7 +39,12 @@ impl About {
             name: name.into(),
         };
         let uid = uid.cloned();
-        Self { kind, name, uid }
+        Self {
+            kind,
+            name,
+            uid,
+            decided_on,
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config as Runs, TestCaseError};
 use serde_json::json;
 
-use super::super::Config;
+use super::super::{Config, KindState};
 use super::world::{C, Fate, M, STREAMS, World, address_key, claim_key, ip, spec};
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER};
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClaimKind, ReferenceFault, Uid};
@@ -33,6 +33,8 @@ pub(super) enum Act {
     Annotate(u8, u8, u8),
     Forge(u8, u8, u8),
     PauseClaim(u8, u8),
+    /// Its reference leads to another pool, or back.
+    MoveClaim(u8, u8),
     CreatePool(u8),
     EditPool(u8),
     DeletePool,
@@ -49,6 +51,8 @@ pub(super) enum Act {
     Deliver(u8),
     DeliverAll(u8),
     Repeat(u8),
+    /// A kind is listed, to be listed anew, or not served.
+    Kind(u8, KindState),
     CarryOut(u8, Fate),
     Answer(u8),
     Pass(u8),
@@ -68,6 +72,14 @@ fn fate() -> impl Strategy<Value = Fate> {
     ]
 }
 
+fn state() -> impl Strategy<Value = KindState> {
+    prop_oneof![
+        2 => Just(KindState::Listed),
+        1 => Just(KindState::Pending),
+        1 => Just(KindState::Unavailable),
+    ]
+}
+
 fn act() -> impl Strategy<Value = Act> {
     let k = || 0..2u8;
     let n = || 0..4u8;
@@ -80,7 +92,8 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (k(), n(), 0..6u8).prop_map(|(k, n, t)| Act::Annotate(k, n, t)),
         1 => (k(), n(), 0..6u8).prop_map(|(k, n, t)| Act::Forge(k, n, t)),
         1 => (k(), n()).prop_map(|(k, n)| Act::PauseClaim(k, n)),
-        3 => (0..SPECS).prop_map(Act::CreatePool),
+        1 => (k(), n()).prop_map(|(k, n)| Act::MoveClaim(k, n)),
+        3 => (0..SPECS + 1).prop_map(Act::CreatePool),
         2 => (0..SPECS).prop_map(Act::EditPool),
         1 => Just(Act::DeletePool),
         1 => Just(Act::StripPool),
@@ -96,6 +109,7 @@ fn act() -> impl Strategy<Value = Act> {
         14 => (0..STREAMS as u8).prop_map(Act::Deliver),
         6 => (0..STREAMS as u8).prop_map(Act::DeliverAll),
         3 => (0..STREAMS as u8).prop_map(Act::Repeat),
+        3 => (0..STREAMS as u8, state()).prop_map(|(s, to)| Act::Kind(s, to)),
         16 => (0..8u8, fate()).prop_map(|(p, f)| Act::CarryOut(p, f)),
         16 => (0..8u8).prop_map(Act::Answer),
         3 => (0..70u8).prop_map(Act::Pass),
@@ -104,11 +118,12 @@ fn act() -> impl Strategy<Value = Act> {
     ]
 }
 
+/// Specs that a pool may be edited to; one more, with another name prefix, only a new pool may have.
 const SPECS: u8 = 6;
 
 fn pool_spec(number: u8) -> crate::api::metal3::IPPoolSpec {
     let range = |first: &str, last: &str| json!([{ "start": first, "end": last }]);
-    spec(match number % SPECS {
+    spec(match number {
         0 => json!({ "namePrefix": "p", "pools": range("10.0.0.1", "10.0.0.3") }),
         1 => {
             json!({ "namePrefix": "p", "pools": range("10.0.0.1", "10.0.0.5"), "gateway": "10.0.0.2" })
@@ -119,10 +134,11 @@ fn pool_spec(number: u8) -> crate::api::metal3::IPPoolSpec {
             json!({ "namePrefix": "p", "pools": range("10.0.0.1", "10.0.0.5"), "clusterName": "cl" })
         }
         4 => json!({ "namePrefix": "p", "pools": [], "addressReuseGracePeriodSeconds": 30 }),
-        _ => {
+        5 => {
             json!({ "namePrefix": "p", "pools": range("10.0.0.2", "10.0.0.6"), "allocationStrategy": "random",
                      "addressReuseGracePeriodSeconds": 30 })
         }
+        _ => json!({ "namePrefix": "q", "pools": range("10.0.0.1", "10.0.0.4") }),
     })
 }
 
@@ -134,6 +150,17 @@ fn kind(number: u8) -> ClaimKind {
 fn mark(meta: &mut crate::api::Meta) {
     meta.annotations
         .insert(DELETE_FOR_MOVE_ANNOTATION.into(), String::new());
+}
+
+/// Whether the claim's reference leads to the pool.
+fn leads_here(claim: &Claim) -> bool {
+    &*claim.pool == "prov"
+}
+
+/// The prefix of the names that the pool gives to objects, with the hyphen.
+fn prefix(world: &World) -> Option<String> {
+    let spec = world.pool.as_ref()?.spec.as_ref().ok()?;
+    Some(format!("{}-", spec.name_prefix))
 }
 
 /// What must stay as it is.
@@ -194,7 +221,8 @@ impl Ledger {
     fn still_shown(&self, claim: &Claim) -> Option<IpAddr> {
         let (name, addr) = self.shown.get(&claim.meta.uid)?;
         let shows = claim.published.as_ref() == Some(name) && !claim.meta.is_deleting();
-        shows.then_some(*addr)
+        // What leads to another pool is that pool's to serve.
+        (shows && leads_here(claim)).then_some(*addr)
     }
 
     /// A new process knows the address of a missing object from the object's name, or else from the pool's `indexes`.
@@ -206,12 +234,44 @@ impl Ledger {
             let twin = claim.is_some_and(|c| {
                 c.kind == C && world.claims.contains_key(&claim_key(M, &c.meta.name))
             });
-            !twin && text.is_some_and(|text| text.0 == addr.to_string())
+            // The entry may as well be of the other kind's claim of that name, whose object has the address.
+            let of_twin = claim.is_some_and(|c| {
+                let mut objects = world.addresses.values();
+                objects.any(|a| {
+                    let is_twins = a.kind != c.kind && a.claim == c.meta.name;
+                    is_twins && a.address.as_ref() == Ok(addr)
+                })
+            });
+            !twin && !of_twin && text.is_some_and(|text| text.0 == addr.to_string())
         };
+        // No pool gives out no address, and one that comes says how it names its objects.
+        let prefix = prefix(world).unwrap_or_default();
         self.shown.retain(|uid, (name, addr)| {
             let exists = world.addresses.keys().any(|key| key.name == *name);
-            exists || name.starts_with("p-") || indexed(uid, addr)
+            exists || name.starts_with(&prefix) || indexed(uid, addr)
         });
+    }
+
+    /// A pool is made that names its objects otherwise: of those before, their names do not tell the address any more. What the
+    /// process has seen of them does.
+    fn forget_unnamed(&mut self, world: &World) {
+        let Some(prefix) = prefix(world) else {
+            return;
+        };
+        let seen: BTreeSet<Arc<str>> = world
+            .machine
+            .cases
+            .values()
+            .flat_map(|case| {
+                let work = case.work();
+                let vanished = work.vanished.as_deref().map(|kept| kept.name.clone());
+                let outlived = work.outlived.as_deref().map(|kept| kept.name.clone());
+                vanished.into_iter().chain(outlived)
+            })
+            .chain(world.machine.addresses.keys().map(|key| key.name.clone()))
+            .collect();
+        self.shown
+            .retain(|_, (name, _)| name.starts_with(&prefix) || seen.contains(name));
     }
 
     /// The claim may be bound to another address from now on.
@@ -294,7 +354,18 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 }
             });
         }
-        Act::CreatePool(number) => world.create_pool(pool_spec(number)),
+        Act::MoveClaim(k, n) => {
+            world.edit_claim(&key(k, n), |claim| {
+                let to = if leads_here(claim) { "other" } else { "prov" };
+                claim.pool = to.into();
+            });
+        }
+        Act::CreatePool(number) => {
+            if world.pool.is_none() {
+                world.create_pool(pool_spec(number));
+                ledger.forget_unnamed(world);
+            }
+        }
         Act::EditPool(number) => world.edit_spec(|spec| *spec = pool_spec(number)),
         Act::DeletePool => world.delete_pool(),
         Act::StripPool => world.strip_pool(),
@@ -357,6 +428,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
         }
         Act::DeliverAll(stream) => while world.deliver(usize::from(stream)) {},
         Act::Repeat(stream) => world.repeat(usize::from(stream)),
+        Act::Kind(stream, to) => world.set_kind(usize::from(stream), to),
         Act::CarryOut(place, fate) => {
             let count = world.requests.len().max(1);
             world.carry_out(usize::from(place) % count, fate);
@@ -437,6 +509,11 @@ fn truth(world: &World) -> Truth {
     }
 }
 
+/// The claims that lead to the pool.
+fn here(world: &World) -> impl Iterator<Item = (&ClaimKey, &Claim)> {
+    world.claims.iter().filter(|(_, claim)| leads_here(claim))
+}
+
 /// O3, O4 and O5, once everything has come to rest and nobody is paused.
 fn check_rest(world: &World) -> Result<(), TestCaseError> {
     let truth = truth(world);
@@ -455,7 +532,7 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
         }
     }
     // Nothing that can go stays.
-    for (key, claim) in &world.claims {
+    for (key, claim) in here(world) {
         let foreign = claim.meta.has_finalizer("x/y");
         prop_assert!(foreign || !claim.meta.is_deleting(), "{key} is not let go");
     }
@@ -497,7 +574,7 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
         snapshot.allocated + snapshot.available + snapshot.reserved,
         snapshot.capacity
     );
-    prop_assert_eq!(snapshot.claims, world.claims.len() as u64, "O4: claims");
+    prop_assert_eq!(snapshot.claims, here(world).count() as u64, "O4: claims");
     let objects = world.addresses.iter().filter(|(_, a)| &*a.pool == "prov");
     let objects: BTreeSet<_> = objects.map(|(key, _)| key.clone()).collect();
     let known: BTreeSet<_> = world.machine.addresses.keys().cloned().collect();
@@ -505,7 +582,7 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
     let waits = |(key, claim): &(&ClaimKey, &Claim)| {
         !claim.meta.is_deleting() && bound(world, key, claim).is_none()
     };
-    let waiting = world.claims.iter().filter(waits).count() as u64;
+    let waiting = here(world).filter(waits).count() as u64;
     prop_assert_eq!(
         snapshot.waiting.values().sum::<u64>(),
         waiting,
@@ -522,10 +599,10 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
     }
 
     // A1: what a claim shows is held, though its object is missing.
-    if world.pool.is_some() {
-        for (key, claim) in world.claims.iter().filter(|(_, c)| !c.meta.is_deleting()) {
+    if let Some(prefix) = prefix(world) {
+        for (key, claim) in here(world).filter(|(_, c)| !c.meta.is_deleting()) {
             let name = claim.published.as_deref();
-            let last = name.and_then(|name| name.strip_prefix("p-10-0-0-"));
+            let last = name.and_then(|name| name.strip_prefix(&*format!("{prefix}10-0-0-")));
             let Some((name, last)) = name.zip(last) else {
                 continue;
             };
@@ -536,7 +613,7 @@ fn check_rest(world: &World) -> Result<(), TestCaseError> {
     }
 
     // O5: who waits has a reason, and its status says so.
-    for (key, claim) in world.claims.iter().filter(|(_, c)| !c.meta.is_deleting()) {
+    for (key, claim) in here(world).filter(|(_, c)| !c.meta.is_deleting()) {
         let ready = claim.condition("Ready");
         let status = ready.map(|c| c.status.as_str());
         if bound(world, key, claim).is_some() {
@@ -592,6 +669,9 @@ pub(super) fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
     }
     // Nobody is paused any more, and the Cluster is there.
     world.set_cluster("cl", false);
+    for stream in 0..STREAMS {
+        world.set_kind(stream, KindState::Listed);
+    }
     world.edit_pool(|pool| {
         pool.meta.annotations.remove(PAUSED_ANNOTATION);
     });
@@ -640,7 +720,8 @@ pub(super) fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
 /// `indexes` have under the claim's name is the other kind's (A2, A10).
 fn is_forgotten(world: &World, key: &ClaimKey) -> bool {
     let published = world.claims[key].published.as_deref();
-    let named_by_a_user = published.filter(|name| !name.starts_with("p-"));
+    let named_by_a_user =
+        published.filter(|name| !name.starts_with(&prefix(world).unwrap_or_default()));
     key.kind == C
         && world.claims.contains_key(&claim_key(M, &key.name))
         && named_by_a_user.is_some_and(|name| !world.addresses.contains_key(&address_key(C, name)))

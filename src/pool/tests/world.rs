@@ -58,6 +58,16 @@ pub(super) enum Event {
 /// Streams of watch events; order is kept within a stream, not between streams.
 pub(super) const STREAMS: usize = 6;
 
+/// The kind of each stream.
+pub(super) const KINDS: [Kind; STREAMS] = [
+    Kind::Pools,
+    Kind::Claims(M),
+    Kind::Claims(C),
+    Kind::Addresses(M),
+    Kind::Addresses(C),
+    Kind::Clusters,
+];
+
 pub(super) struct World {
     pub(super) machine: Pool,
     pub(super) config: Config,
@@ -195,7 +205,8 @@ impl World {
             match effect {
                 Effect::Request(id, request) => {
                     self.sent.push(request.clone());
-                    self.asked.insert(id, About::of(&request));
+                    self.asked
+                        .insert(id, About::of(&request, self.kinds.changes()));
                     self.requests.push_back((id, request));
                 }
                 Effect::WakeAt(at) => self.wake = Some(at),
@@ -242,11 +253,31 @@ impl World {
         self.tell_pool();
         self.deliver_all();
         self.end_missing();
+        for kind in Kind::ALL {
+            // Of a kind that was there a new process knows nothing before it is back.
+            if self.kinds[kind] == KindState::Unavailable {
+                self.kinds.change(kind, KindState::Pending);
+            }
+        }
         self.step(Input::Kinds(self.kinds));
     }
 
-    /// Delivers the next event of a stream.
+    /// Delivers the next event of a stream, while its kind is watched.
     pub(super) fn deliver(&mut self, stream: usize) -> bool {
+        self.kinds[KINDS[stream]] == KindState::Listed && self.deliver_next(stream)
+    }
+
+    /// A kind comes, or goes, or its watch is to begin anew. One that comes is listed completely before it counts as listed.
+    pub(super) fn set_kind(&mut self, stream: usize, to: KindState) {
+        if to == KindState::Listed {
+            while self.deliver_next(stream) {}
+        }
+        if self.kinds.change(KINDS[stream], to) {
+            self.step(Input::Kinds(self.kinds));
+        }
+    }
+
+    fn deliver_next(&mut self, stream: usize) -> bool {
         let Some(event) = self.events[stream].pop_front() else {
             return false;
         };
@@ -280,6 +311,13 @@ impl World {
         let refused = |refusal| Outcome::Refused {
             refusal,
             message: "no".into(),
+        };
+        let about = self.asked.get(&id);
+        let is_old = about.is_some_and(|about| about.decided_on != self.kinds.changes());
+        let fate = match request {
+            // The router sends none that was decided on before a kind came or went (A3).
+            Request::CreateAddress(_) if is_old => Fate::NotSent,
+            _ => fate,
         };
         let outcome = match fate {
             Fate::Fine => self.execute(&request),

@@ -2,17 +2,34 @@
 
 use std::fmt::Debug;
 
+use k8s_openapi::api::admissionregistration::v1::{
+    MutatingWebhookConfiguration, ValidatingWebhookConfiguration,
+};
 use kube::api::{Patch, PatchParams};
 use kube::core::ClusterResourceScope;
 use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::Keeper;
 use super::request::{MANAGER, PATIENCE, done, sent};
 use crate::webhook::own::bundle;
+
+/// A ValidatingWebhookConfiguration or a MutatingWebhookConfiguration.
+pub(super) trait Configuration:
+    Resource<Scope = ClusterResourceScope, DynamicType = ()>
+    + Clone
+    + Debug
+    + DeserializeOwned
+    + Serialize
+{
+}
+
+impl Configuration for ValidatingWebhookConfiguration {}
+impl Configuration for MutatingWebhookConfiguration {}
 
 /// What a look at a configuration came to.
 pub(super) struct Tended {
@@ -24,42 +41,37 @@ pub(super) struct Tended {
 
 impl Keeper {
     /// The authorities in a configuration; none where there is none or where it may not be read.
-    pub(super) async fn in_force<K>(&self, name: &str) -> Result<Vec<String>, String>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let api = Api::<K>::all(self.client.clone());
-        let reading = format!("reading {} {name}", K::kind(&()));
-        let found = match timeout(PATIENCE, api.get_opt(name)).await {
-            Ok(Err(kube::Error::Api(status))) if matches!(status.code, 403 | 404) => None,
-            other => done(&reading, other)?,
-        };
-        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
+    pub(super) async fn in_force<K: Configuration>(
+        &self,
+        name: &str,
+    ) -> Result<Vec<String>, String> {
+        let found = self.stored::<K>(name, &[403, 404]).await?;
         Ok(bundle::authorities(&found, &self.own.names))
     }
 
-    /// Has the webhooks of a configuration that lead here trust this bundle. One that does not exist needs nothing.
-    pub(super) async fn tend<K>(&self, name: &str, bundle: &str) -> Result<Tended, String>
-    where
-        K: Resource<Scope = ClusterResourceScope, DynamicType = ()>
-            + Clone
-            + Debug
-            + DeserializeOwned
-            + Serialize,
-    {
-        let api = Api::<K>::all(self.client.clone());
-        let kind = K::kind(&());
-        let reading = format!("reading {kind} {name}");
-        let found = match timeout(PATIENCE, api.get_opt(name)).await {
-            // A server without webhooks.
-            Ok(Err(kube::Error::Api(status))) if status.code == 404 => None,
+    /// A configuration as the API server has it; null where it answers with one of these codes. 404 is also the answer of a server
+    /// without webhooks.
+    async fn stored<K: Configuration>(&self, name: &str, none: &[u16]) -> Result<Value, String> {
+        let reading = format!("reading {} {name}", K::kind(&()));
+        let found = match timeout(PATIENCE, self.api::<K>().get_opt(name)).await {
+            Ok(Err(kube::Error::Api(status))) if none.contains(&status.code) => None,
             other => done(&reading, other)?,
         };
-        let found = serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))?;
+        serde_json::to_value(found).map_err(|e| format!("{reading}: {e}"))
+    }
+
+    fn api<K: Configuration>(&self) -> Api<K> {
+        Api::all(self.client.clone())
+    }
+
+    /// Has the webhooks of a configuration that lead here trust this bundle. One that does not exist needs nothing.
+    pub(super) async fn tend<K: Configuration>(
+        &self,
+        name: &str,
+        bundle: &str,
+    ) -> Result<Tended, String> {
+        let kind = K::kind(&());
+        let found = self.stored::<K>(name, &[404]).await?;
         let names = &self.own.names;
         if bundle::is_kept_by_others(&found, names) {
             return Err(format!(
@@ -90,7 +102,7 @@ impl Keeper {
         let patch = Patch::<()>::Json(patch);
         sent(
             &format!("patching {kind} {name}"),
-            api.patch(name, &how, &patch),
+            self.api::<K>().patch(name, &how, &patch),
         )
         .await?;
         info!("caBundle of {kind} {name} is that of the webhook's certificate");
