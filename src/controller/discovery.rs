@@ -34,6 +34,12 @@ struct Resources {
     resources: Vec<Resource>,
 }
 
+impl Resources {
+    fn has(&self, kind: Kind) -> bool {
+        self.resources.iter().any(|r| r.name == kind.plural())
+    }
+}
+
 #[derive(Debug, Deserialize)]
 struct Resource {
     name: String,
@@ -45,7 +51,7 @@ struct Resource {
 /// its custom kinds yet.
 ///
 /// # Errors
-/// A line for people when there was no clear answer.
+/// A line for people when there was no clear answer, or when the server has the kind only in versions that are not known here.
 pub(crate) async fn version_of(
     client: &Client,
     kind: Kind,
@@ -60,8 +66,19 @@ pub(crate) async fn version_of(
         }
         let path = format!("/apis/{}/{version}", kind.group());
         let resources: Resources = read(client, &path).await?;
-        if resources.resources.iter().any(|r| r.name == kind.plural()) {
+        if resources.has(kind) {
             return Ok(Some(version));
+        }
+    }
+    let others = group.versions.iter().map(|v| v.version.as_str());
+    for version in others.filter(|version| !kind.versions().contains(version)) {
+        let path = format!("/apis/{}/{version}", kind.group());
+        if read::<Resources>(client, &path).await?.has(kind) {
+            return Err(format!(
+                "the server has this kind as {version} and in none of the versions that this program reads ({}): objects of \
+                 it may hold addresses, so nothing is allocated; upgrade what defines the kind",
+                kind.versions().join(", ")
+            ));
         }
     }
     Ok(None)

@@ -376,7 +376,7 @@ impl Writer {
                     let pause = match next {
                         Next::Job(job) => {
                             let sort = sort(&job.request);
-                            let pause = writer.perform(job, &router).await;
+                            let pause = writer.perform(job, &router, &stop).await;
                             writer.ended(sort);
                             pause
                         }
@@ -447,7 +447,12 @@ impl Writer {
 
     /// Sends one request and gives its pool the answer. Returns for how long its place is to stay taken, when the server asked
     /// to wait: an overloaded server then meets no more requests in that time than may be in flight.
-    async fn perform(&self, job: Job, router: &Arc<Router>) -> Option<Duration> {
+    async fn perform(
+        &self,
+        job: Job,
+        router: &Arc<Router>,
+        stop: &CancellationToken,
+    ) -> Option<Duration> {
         let Job {
             pool,
             request,
@@ -456,8 +461,11 @@ impl Writer {
         } = job;
         let (subject, limit) = (wire::subject(&pool, &request), wire::time_limit(&request));
         let age = self.door.absence_age;
-        let knows_who_holds =
-            subject.verb != Verb::Create || router.knows_who_holds(decided_on, age).await;
+        let knows_who_holds = subject.verb != Verb::Create || {
+            let knows = router.knows_who_holds(decided_on, age);
+            // At the end nobody asks discovery any more.
+            stop.run_until_cancelled(knows).await.unwrap_or(false)
+        };
         let started = Instant::now();
         let mut pause = None;
         let outcome = match wire::encode(&pool, &request, &self.door.served) {

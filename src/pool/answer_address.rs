@@ -70,14 +70,20 @@ impl Pool {
         scope: Scope,
         take: Take,
     ) {
-        if let Ok(address) = address.address {
+        let (object, given) = (address.key(), address.address.clone());
+        self.take_in(Object::Address { address, scope }, take);
+        if take == Take::LeaveOut && !self.addresses.contains_key(&object) {
+            // What is newer of it, or its end, is on its way here. Until then the attempt holds the address.
+            self.effect(Effect::WatchName(object));
+            self.set_attempt(key, AttemptState::Taken { freed: false });
+            return;
+        }
+        if let Ok(address) = given {
             self.decided(Decision::Allocated {
                 claim: key.clone(),
                 address,
             });
         }
-        let object = address.key();
-        self.take_in(Object::Address { address, scope }, take);
         if let Some(case) = self.cases.get_mut(key) {
             let has_claim = case.claim.is_some();
             let work = case.work_mut();
@@ -166,7 +172,16 @@ impl Pool {
             self.created(key, address, scope, take);
             return;
         }
+        let holds_it = here && address.address.as_ref() == Ok(&addr);
         self.take_in(Object::Address { address, scope }, take);
+        if holds_it {
+            // Another claim's object, which holds the address from now on; what is newer of it is on its way here.
+            if self.addresses.contains_key(name) {
+                self.effect(Effect::ForgetName(name.clone()));
+                self.drop_attempt(key);
+            }
+            return;
+        }
         self.foreign.insert(name.clone(), addr);
         self.space.hold(addr, Holder::Foreign(name.clone()));
         self.report_foreign(name, Some(addr));

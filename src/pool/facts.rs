@@ -52,7 +52,10 @@ impl Pool {
                     let in_use = move |h| self.in_use(address, h);
                     holders.iter().filter_map(in_use)
                 });
-                Fact::InUse(held.collect())
+                let shown = self.shown_unheld().into_iter();
+                let unheld = shown
+                    .filter_map(|(claim, address)| self.in_use(address, &Holder::Shown(claim)));
+                Fact::InUse(held.chain(unheld).collect())
             }
             Question::ObjectsAt(address) => {
                 let objects = self.space.of(*address).iter();

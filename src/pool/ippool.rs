@@ -11,7 +11,7 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
+use crate::api::{AddressKey, ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::{AttemptState, Case, Outlived};
@@ -241,9 +241,18 @@ impl Pool {
                 }));
             }
         }
+        self.forget_foreign_names();
         self.space.rebuild(&Terms::default());
         self.hold_all_shown();
         self.mark_all();
+    }
+
+    /// The names that others have are asked for no more: whether the pool needs them shows at its next creates.
+    fn forget_foreign_names(&mut self) {
+        let names: Vec<AddressKey> = self.foreign.keys().cloned().collect();
+        for name in names {
+            self.name_freed(&name);
+        }
     }
 
     /// The spec changed: the bitmap is rebuilt from the holders, and what was chosen but not asked for is chosen anew.
@@ -266,10 +275,16 @@ impl Pool {
         let Some(pool) = &mut self.ippool.record else {
             return;
         };
+        let prefix = pool.terms.name_prefix.clone();
         if let Ok(spec) = &pool.spec {
             pool.terms = Terms::read(spec);
         }
-        self.space.rebuild(&pool.terms);
+        if pool.terms.name_prefix != prefix {
+            self.forget_foreign_names();
+        }
+        if let Some(pool) = &self.ippool.record {
+            self.space.rebuild(&pool.terms);
+        }
         self.hold_all_shown();
     }
 

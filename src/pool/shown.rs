@@ -145,14 +145,36 @@ impl Pool {
         }
     }
 
-    /// Address objects that the claim's status names, or may name by now, and that are missing, another claim's, or edited. None
-    /// before every kind is listed: the pool hands out no address then.
+    /// Nothing before every kind is listed: the pool hands out no address then.
     fn shown_elsewhere(&self, key: &ClaimKey, case: &Case) -> AllShown {
+        if self.kinds.is_synced() {
+            self.shown_beside(key, case)
+        } else {
+            AllShown::new()
+        }
+    }
+
+    /// Addresses that claims show and that are not held for them yet, since not every kind is listed. So it is on a manager that
+    /// does not lead.
+    pub(super) fn shown_unheld(&self) -> Vec<(ClaimKey, IpAddr)> {
+        if self.kinds.is_synced() {
+            return Vec::new();
+        }
+        let of_case = |(key, case): (&ClaimKey, &Case)| {
+            let shown = self.shown_beside(key, case);
+            let held: SmallVec<[IpAddr; 1]> = shown.iter().filter_map(Shown::held).collect();
+            let key = key.clone();
+            held.into_iter().map(move |addr| (key.clone(), addr))
+        };
+        self.cases.iter().flat_map(of_case).collect()
+    }
+
+    /// Address objects that the claim's status names, or may name by now, and that are missing, another claim's, or edited.
+    fn shown_beside(&self, key: &ClaimKey, case: &Case) -> AllShown {
         let Some(claim) = case.claim.as_deref() else {
             return AllShown::new();
         };
-        let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
-        if !is_served || !self.kinds.is_synced() {
+        if !claim.fault.is_none_or(ReferenceFault::may_be_bound) {
             return AllShown::new();
         }
         let (shows, showing) = (claim.published.as_ref(), case.work().showing.as_ref());

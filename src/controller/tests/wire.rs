@@ -39,7 +39,7 @@ fn said(request: &Request, served: &Served) -> (String, Value) {
     (format!("{} {} {kind}", call.method, call.target), body)
 }
 
-fn new(kind: ClaimKind) -> NewAddress {
+pub(super) fn new(kind: ClaimKind) -> NewAddress {
     NewAddress {
         kind,
         name: "prov-192-168-0-10".into(),

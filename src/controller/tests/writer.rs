@@ -12,8 +12,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Asked, Say, failure, key, object, server, told, until};
-use crate::api::Kind;
-use crate::api::{AddressKey, ClaimKey, ClaimKind};
+use crate::api::{AddressKey, ClaimKey, ClaimKind, Kind};
 use crate::controller::failure::Failures;
 use crate::controller::lease::Tenure;
 use crate::controller::mailbox::Mailbox;
@@ -25,11 +24,12 @@ use crate::controller::transport::Call;
 use crate::controller::view::Counts;
 use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
-use crate::pool::{Input, KindChanges, Outcome, Request, RequestId};
+use crate::pool::{Input, KindState, Outcome, Request, RequestId};
 
 struct Harness {
     writer: Arc<Writer>,
     counts: Arc<Counts>,
+    router: Arc<Router>,
     failures: Arc<Failures>,
     stop: CancellationToken,
 }
@@ -53,11 +53,12 @@ fn harness(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure)
     let (failures, stop) = (Arc::new(Failures::default()), CancellationToken::new());
     failures.spawn(
         "writer",
-        Arc::clone(&writer).run(router, Arc::clone(&failures), stop.clone()),
+        Arc::clone(&writer).run(Arc::clone(&router), Arc::clone(&failures), stop.clone()),
     );
     Harness {
         writer,
         counts,
+        router,
         failures,
         stop,
     }
@@ -65,7 +66,7 @@ fn harness(client: Client, in_flight: usize, rate: Option<Rate>, tenure: Tenure)
 
 impl Harness {
     fn submit(&self, pool: &str, mailbox: &Arc<Mailbox>, id: u64, request: Request) {
-        let decided_on = KindChanges::default();
+        let decided_on = self.router.state().kinds.changes();
         self.writer.submit(
             &key(pool),
             request,
@@ -550,4 +551,29 @@ async fn a_rate_is_kept() {
     }
     answers(&mailbox, 30).await;
     assert_eq!(start.elapsed(), Duration::from_secs(1));
+}
+
+/// Discovery is asked whether Cluster API is still absent; when the process ends nobody answers that any more.
+#[tokio::test(start_paused = true)]
+async fn a_create_that_waits_for_discovery_is_not_waited_for_at_the_end() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let harness = harness(client, 1, None, Tenure::Always);
+    let kinds = [
+        Kind::Addresses(ClaimKind::Capi),
+        Kind::Claims(ClaimKind::Capi),
+    ];
+    for kind in kinds {
+        harness.router.kind_is(kind, KindState::Absent);
+    }
+    let mailbox = Arc::new(Mailbox::default());
+    let new = super::wire::new(ClaimKind::Metal3);
+    harness.submit("x", &mailbox, 1, Request::CreateAddress(Box::new(new)));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let end = Instant::now();
+    harness.stop.cancel();
+    let (_, outcome) = answers(&mailbox, 1).await.remove(0);
+    assert!(matches!(outcome, Outcome::NotSent { .. }), "{outcome:?}");
+    harness.writer.drained().await;
+    assert_eq!(end.elapsed(), Duration::ZERO);
+    assert!(asked.lock().unwrap().is_empty());
 }

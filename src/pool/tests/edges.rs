@@ -538,6 +538,49 @@ fn a12_who_waits_for_a_squatted_name_is_told_its_holder() {
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }
 
+/// The object of another claim of the pool is not seen yet when its name is taken: it holds its address, and no name is lost.
+#[test]
+fn a12_an_object_of_the_pool_that_has_the_very_address_takes_no_name() {
+    let mut world = World::new();
+    world.create_pool(small(2));
+    world.settle();
+    world.create_claim(M, "a");
+    world.create_address(M, "p-10-0-0-1", "prov", "d", "10.0.0.1", |_| {});
+    for _ in 0..10 {
+        while world.deliver(1) {}
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+        }
+        while !world.answers.is_empty() {
+            world.answer(0);
+        }
+    }
+    world.create_claim(M, "d");
+    world.pass(5);
+    assert_eq!(world.bound(M, "d").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+    assert!(world.machine.foreign.is_empty());
+    assert_eq!(world.pool_condition("Consistent").0, "True");
+}
+
+#[test]
+fn a12_a_pool_made_anew_with_another_prefix_waits_for_no_name_of_the_old_one() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "other", "z", "10.9.9.9", |_| {});
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    world.delete_pool();
+    world.settle();
+    assert!(world.pool.is_none());
+    let mut anew = small(1);
+    anew.name_prefix = "q".into();
+    world.create_pool(anew);
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
 /// A bound claim of a pool with a grace period of 60 s, deleted.
 fn in_grace(clock_error: i64) -> World {
     let mut world = World::new();

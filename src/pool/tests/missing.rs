@@ -3,6 +3,7 @@
 use super::steps::{bound_world, kinds};
 use serde_json::json;
 
+use super::super::{Fact, Input, Kinds, Question};
 use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 use crate::api::AddressKey;
 use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
@@ -299,4 +300,22 @@ fn r4_never_in_a_terminating_namespace() {
     world.pass(5);
     assert!(world.claims.is_empty());
     assert_eq!(kinds(&world, since), ["claim off"]);
+}
+
+/// A manager that does not lead is asked whether a pool may lose an address.
+#[test]
+fn a2_an_address_that_a_claim_shows_is_in_use_before_every_kind_is_listed() {
+    let mut world = bound_world();
+    let now = world.now;
+    world.edit_address(&address_key(M, "p-10-0-0-1"), |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.restart();
+    world.step(Input::Kinds(Kinds::default()));
+    let Fact::InUse(in_use) = world.machine.fact(&Question::InUse) else {
+        panic!("addresses in use");
+    };
+    let shown = "IPClaim default/a, whose IPAddress is missing";
+    assert!(in_use.iter().any(|used| used.by == shown), "{in_use:?}");
 }

@@ -170,6 +170,8 @@ struct Ledger {
     bound: BTreeMap<Uid, IpAddr>,
     /// The object that each claim's status shows, and the address that it had when it existed, by the claim's UID.
     shown: BTreeMap<Uid, (Arc<str>, IpAddr)>,
+    /// Claims whose reference led to another pool for a while, by UID: the pool has let go of what it held for them.
+    moved: BTreeSet<Uid>,
 }
 
 /// The address that a claim shows: its status leads to an object of this pool that names it.
@@ -206,7 +208,7 @@ impl Ledger {
             if let Some(other) = seen.insert(addr, key.clone()) {
                 prop_assert!(false, "O1: {addr} is shown by {other} and by {key}");
             }
-            if found.is_none() {
+            if found.is_none() || self.moved.contains(&claim.meta.uid) {
                 continue;
             }
             let name = claim.published.clone().unwrap_or_default();
@@ -221,8 +223,7 @@ impl Ledger {
     fn still_shown(&self, claim: &Claim) -> Option<IpAddr> {
         let (name, addr) = self.shown.get(&claim.meta.uid)?;
         let shows = claim.published.as_ref() == Some(name) && !claim.meta.is_deleting();
-        // What leads to another pool is that pool's to serve.
-        (shows && leads_here(claim)).then_some(*addr)
+        (shows && !self.moved.contains(&claim.meta.uid)).then_some(*addr)
     }
 
     /// A new process knows the address of a missing object from the object's name, or else from the pool's `indexes`.
@@ -355,6 +356,9 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
             });
         }
         Act::MoveClaim(k, n) => {
+            if let Some(claim) = world.claims.get(&key(k, n)) {
+                ledger.moved.insert(claim.meta.uid.clone());
+            }
             world.edit_claim(&key(k, n), |claim| {
                 let to = if leads_here(claim) { "other" } else { "prov" };
                 claim.pool = to.into();

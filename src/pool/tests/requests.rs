@@ -428,3 +428,40 @@ fn u3_a_status_wiped_before_its_write_is_answered_is_written_again() {
     world.settle();
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }
+
+/// Somebody writes the object as soon as our create has made it; the watch's event of that still waits to be taken in.
+#[test]
+fn a1_an_address_is_held_until_what_is_newer_of_its_object_is_taken_in() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.settle();
+    world.create_claim(M, "a");
+    world.create_claim(C, "b");
+    while world.answers.is_empty() || !world.addresses.contains_key(&address_key(M, "p-10-0-0-1")) {
+        for stream in [1, 2] {
+            while world.deliver(stream) {}
+        }
+        if !world.answers.is_empty() {
+            world.answer(0);
+        }
+        if !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+        }
+    }
+    let create = |request: &Request| matches!(request, Request::CreateAddress(_));
+    let creates = |world: &World| world.sent.iter().filter(|r| create(r)).count();
+    let before = creates(&world);
+    let (id, outcome) = world.answers.pop_back().unwrap();
+    let Outcome::Stored(object, Take::In) = outcome else {
+        panic!("{outcome:?}");
+    };
+    let outcome = Outcome::Stored(object, Take::LeaveOut);
+    world.step(Input::Answer { id, outcome });
+    assert_eq!(creates(&world), before, "the address is not chosen again");
+    world.pass(60);
+    assert_eq!(creates(&world), before);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.reason(C, "b"), "PoolExhausted");
+    let given = |d: &&Decision| matches!(d, Decision::Allocated { .. });
+    assert_eq!(world.told.iter().filter(given).count(), 1);
+}

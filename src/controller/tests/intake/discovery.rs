@@ -213,3 +213,14 @@ async fn a_missing_right_is_said_in_readiness() {
     })
     .await;
 }
+
+/// Objects of a version that is not known here hold addresses too.
+#[tokio::test(start_paused = true)]
+async fn a3_a_kind_that_is_served_in_unknown_versions_alone_is_not_absent() {
+    let harness = harness(CAPI_ADDRESSES, &["v1alpha1"], vec![], vec![]);
+    let said = |word: &str| harness.view.ready().is_err_and(|why| why.contains(word));
+    until("trouble", || said("v1alpha1")).await;
+    assert!(said("v1beta2, v1beta1"), "{:?}", harness.view.ready());
+    tokio::time::sleep(Duration::from_mins(5)).await;
+    assert_eq!(harness.state(), KindState::Pending);
+}
