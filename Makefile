@@ -33,7 +33,7 @@ test: fmt lint
 check: fmt lint
 	$(CARGO) test --locked --workspace --lib --test docs --test house --test rules
 
-# Random actions, faults and requests of new seeds, for about half an hour. What fails prints how to repeat it.
+# Random actions, faults and requests of new seeds, and many more of them. What fails prints how to repeat it.
 soak:
 	POOL_MODEL_CASES=20000 $(CARGO) test --locked --workspace --lib
 	FAULT_RUNS=100 FAULT_SEED=$$(date +%s) $(CARGO) test --locked --test suite -- faults::random::
