@@ -10,6 +10,7 @@ use super::item::{Item, Reading};
 use super::text::host_address;
 use super::verdict::{Cause, Findings};
 use crate::alloc::{Family, Range};
+use crate::api::rules::MAX_NAME_SERVERS;
 
 /// An entry as read. What is new and wrong in it has been reported.
 #[derive(Debug, Clone)]
@@ -76,8 +77,16 @@ pub(super) fn check_gateway(
     }
 }
 
-/// DNS servers: any unicast address of either family.
+/// DNS servers: any unicast address of either family, and as many as an IPAddress can have.
 pub(super) fn check_name_servers(servers: &[Item<'_>], out: &mut Findings) {
+    if let Some(server) = servers.get(MAX_NAME_SERVERS) {
+        server.invalid(
+            out,
+            format_args!(
+                "must not be there: an address can have at most {MAX_NAME_SERVERS} DNS servers"
+            ),
+        );
+    }
     for server in servers {
         match server.value {
             None => server.error(out, Cause::Required, "must be an address"),

@@ -52,6 +52,13 @@ impl fmt::Display for IpTextError {
 
 impl std::error::Error for IpTextError {}
 
+/// Whether one host can have this address: it is no wildcard, no multicast and no limited broadcast address.
+pub fn is_host(address: IpAddr) -> bool {
+    !address.is_unspecified()
+        && !address.is_multicast()
+        && address != IpAddr::V4(Ipv4Addr::BROADCAST)
+}
+
 /// Reads one address.
 ///
 /// # Errors

@@ -25,7 +25,7 @@ pub const MAX_PRE_ALLOCATIONS: i64 = 65_536;
 /// Excluded addresses, ranges and subnets of a pool.
 pub const MAX_EXCLUSIONS: i64 = 10_000;
 /// DNS servers of a pool, an entry or an address.
-pub const MAX_NAME_SERVERS: i64 = 10;
+pub const MAX_NAME_SERVERS: usize = 10;
 /// Characters of a name that a Kubernetes object can have.
 const MAX_NAME: i64 = 253;
 
@@ -480,7 +480,7 @@ fn net(text: &mut JSONSchemaProps) {
 }
 
 fn name_servers(list: &mut JSONSchemaProps) {
-    list.max_items = Some(MAX_NAME_SERVERS);
+    list.max_items = i64::try_from(MAX_NAME_SERVERS).ok();
     items(list, host);
 }
 

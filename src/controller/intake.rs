@@ -29,7 +29,7 @@ use super::barrier::Listing;
 use super::discovery;
 use super::failure::Failures;
 use super::pages::{Missing, Pages};
-use super::reading::{self, Event, Unreadable};
+use super::reading::{self, Event, Page, Unreadable};
 use super::router::Router;
 use super::served::Served;
 use super::term::Term;
@@ -53,6 +53,8 @@ const HASTY: Duration = Duration::from_secs(1);
 
 /// Time for which a list is asked for again while the server answers with one that is older than an event before it.
 /// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
+/// Times that a later page of a list is asked for again before the list begins anew.
+const PAGE_TRIES: u32 = 6;
 /// what is known here is of another history, and the process ends, so that a new one begins from what the server has.
 const OLD_LISTS_FOR: Duration = Duration::from_secs(30);
 
@@ -356,7 +358,7 @@ impl Intake {
         let mut nameless = false;
         let mut next = String::new();
         loop {
-            let page = self.pages.page(&path, &next).await?;
+            let page = self.page(&path, &next).await?;
             if next.is_empty() {
                 self.refuse_older_list(&page.revision).await?;
             }
@@ -398,6 +400,31 @@ impl Intake {
                 return Ok(page.revision);
             }
             next = page.next;
+        }
+    }
+
+    /// The page that begins at `next`. A later page that fails is asked for again and the list goes on, as long as the API server
+    /// knows its token: a long list on a busy server would never end otherwise.
+    async fn page(&mut self, path: &str, next: &str) -> Result<Page, End> {
+        let mut tries = 0;
+        loop {
+            let end = match self.pages.page(path, next).await {
+                Ok(page) => {
+                    if tries > 0 {
+                        self.backoff.reset();
+                    }
+                    return Ok(page);
+                }
+                Err(missing) => End::from(missing),
+            };
+            match end {
+                End::Failed(why) if !next.is_empty() && tries < PAGE_TRIES => {
+                    tries += 1;
+                    debug!(kind = %self.kind, why, "a page of the list failed; it is asked for again");
+                    self.pause().await;
+                }
+                end => return Err(end),
+            }
         }
     }
 

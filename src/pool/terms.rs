@@ -8,9 +8,10 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use crate::alloc::{Entry, Family, Range, resolve};
-use crate::api::ip::{parse_ip, parse_net};
+use crate::api::ip::{is_host, parse_ip, parse_net};
 use crate::api::metal3::{AllocationStrategy, IPPoolSpec, IpText, PoolEntry};
 use crate::api::names::is_cluster_name;
+use crate::api::rules::MAX_NAME_SERVERS;
 
 /// The longest grace period; a longer one is cut to it.
 const LONGEST_GRACE: i64 = 100 * 365 * 24 * 3600;
@@ -55,8 +56,15 @@ fn address(text: Option<&IpText>) -> Option<IpAddr> {
     text.and_then(|t| parse_ip(t).ok())
 }
 
-fn addresses(texts: &[IpText]) -> Vec<IpAddr> {
-    texts.iter().filter_map(|t| parse_ip(t).ok()).collect()
+/// The address of one host, as the definition of IPAddress wants it. A pool that was stored without these rules may have others.
+fn host(text: Option<&IpText>) -> Option<IpAddr> {
+    address(text).filter(|addr| is_host(*addr))
+}
+
+/// As many as an IPAddress can have.
+fn name_servers(texts: &[IpText]) -> Vec<IpAddr> {
+    let hosts = texts.iter().filter_map(|text| host(Some(text)));
+    hosts.take(MAX_NAME_SERVERS).collect()
 }
 
 /// 0 and absent are the same: inherit (A7).
@@ -80,17 +88,17 @@ impl Values {
     fn of_pool(spec: &IPPoolSpec) -> Self {
         Self {
             prefix: prefix(spec.prefix),
-            gateway: address(spec.gateway.as_ref()),
-            dns_servers: addresses(&spec.dns_servers),
+            gateway: host(spec.gateway.as_ref()),
+            dns_servers: name_servers(&spec.dns_servers),
         }
     }
 
     /// An entry's own values over the pool's.
     fn of_entry(entry: &PoolEntry, pool: &Self) -> Self {
-        let dns_servers = addresses(&entry.dns_servers);
+        let dns_servers = name_servers(&entry.dns_servers);
         Self {
             prefix: prefix(entry.prefix).or(pool.prefix),
-            gateway: address(entry.gateway.as_ref()).or(pool.gateway),
+            gateway: host(entry.gateway.as_ref()).or(pool.gateway),
             dns_servers: if dns_servers.is_empty() {
                 pool.dns_servers.clone()
             } else {

@@ -202,6 +202,10 @@ fn section_6_entries_that_are_refused() {
             &format!(".dnsServers[0]: Invalid value: \"::\": {WILDCARD}"),
         ),
         (
+            json!({"subnet": "10.0.0.0/24", "dnsServers": vec!["8.8.8.8"; 11]}),
+            ".dnsServers[10]: Invalid value: \"8.8.8.8\": must not be there: an address can have at most 10 DNS servers",
+        ),
+        (
             json!({"subnet": "10.0.0.0/24", "dnsServers": [null]}),
             ".dnsServers[0]: Required value: must be an address",
         ),

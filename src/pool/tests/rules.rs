@@ -368,6 +368,32 @@ fn a12_a_squatted_name_costs_its_address_and_no_claim_its_turn() {
     assert!(world.watched.is_empty());
 }
 
+/// A pool that was stored under upstream's definitions: an IPAddress of ours can have none of this.
+#[test]
+fn a13_what_no_address_object_can_have_does_not_come_along() {
+    let mut world = World::new();
+    let servers: Vec<String> = (1..=11).map(|n| format!("10.1.0.{n}")).collect();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "gateway": "0.0.0.0", "dnsServers": servers,
+        "pools": [
+            { "start": "10.0.0.1", "end": "10.0.0.1" },
+            { "start": "10.0.0.2", "end": "10.0.0.2", "gateway": "224.0.0.1", "dnsServers": ["::", "9.9.9.9"] },
+        ],
+    })));
+    world.create_claim(M, "a");
+    world.settle();
+    world.create_claim(M, "b");
+    world.settle();
+    let new = created(&world, M, "a");
+    assert_eq!(new.gateway, None);
+    assert_eq!(new.dns_servers.len(), 10);
+    let new = created(&world, M, "b");
+    assert_eq!(
+        (new.gateway, &*new.dns_servers),
+        (None, &[ip("9.9.9.9")][..])
+    );
+}
+
 #[test]
 fn a13_what_comes_with_an_address() {
     let mut world = World::new();

@@ -238,3 +238,42 @@ async fn a3_an_answer_without_items_is_no_list() {
     harness.router.next_term();
     until("the end", || harness.told() == ["claim gone IPClaim a 1"]).await;
 }
+
+/// A list of hundreds of pages would never end on a server that refuses a few per cent of the requests.
+#[tokio::test(start_paused = true)]
+async fn a3_a_later_page_that_fails_is_asked_for_again_and_the_list_goes_on() {
+    let lists = vec![
+        page(10, "more", vec![claim("a", "1", 1)]),
+        failure(429, "TooManyRequests", "busy"),
+        failure(500, "InternalError", "etcd"),
+        page(10, "", vec![claim("b", "2", 2)]),
+    ];
+    let harness = harness(CLAIMS, &["v1alpha1"], lists, vec![]);
+    until("listed", || harness.state() == KindState::Listed).await;
+    let asked = harness.script.asked();
+    let more = "ipclaims limit=500&continue=more";
+    assert_eq!(asked[..4], ["ipclaims limit=500", more, more, more]);
+    assert_eq!(
+        harness.told(),
+        ["claim IPClaim a 1 Ours", "claim IPClaim b 2 Ours"]
+    );
+}
+
+/// The token of the list has run out meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a3_a_list_whose_token_has_run_out_begins_anew() {
+    let lists = vec![
+        page(10, "more", vec![claim("a", "1", 1)]),
+        failure(429, "TooManyRequests", "busy"),
+        failure(410, "Expired", "too old"),
+        page(20, "", vec![claim("b", "2", 12)]),
+    ];
+    let harness = harness(CLAIMS, &["v1alpha1"], lists, vec![]);
+    until("listed", || harness.state() == KindState::Listed).await;
+    assert_eq!(harness.script.asked()[3], "ipclaims limit=500");
+    let told = harness.told();
+    assert!(
+        told.iter().any(|line| line == "claim gone IPClaim a 1"),
+        "{told:?}"
+    );
+}
