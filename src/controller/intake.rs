@@ -51,10 +51,11 @@ const LIST_AFTER: u32 = 6;
 /// A watch that ends sooner than this without an event counts as failed.
 const HASTY: Duration = Duration::from_secs(1);
 
-/// Time for which a list is asked for again while the server answers with one that is older than an event before it.
-/// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
 /// Times that a later page of a list is asked for again before the list begins anew.
 const PAGE_TRIES: u32 = 6;
+
+/// Time for which a list is asked for again while the server answers with one that is older than an event before it.
+/// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
 /// what is known here is of another history, and the process ends, so that a new one begins from what the server has.
 const OLD_LISTS_FOR: Duration = Duration::from_secs(30);
 
