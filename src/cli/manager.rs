@@ -104,9 +104,9 @@ pub(super) struct Manager {
     /// Most requests a second to the API server; not above 0: no limit. Default: none, --in-flight bounds the writes.
     #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = rate)]
     pub(super) kube_api_qps: Option<f32>,
-    /// Most requests in one burst, where --kube-api-qps limits them.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub(super) kube_api_burst: Option<u32>,
+    /// Most requests in one burst, where --kube-api-qps limits them; not above 0: 30.
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    pub(super) kube_api_burst: Option<i32>,
     /// The kubeconfig to use. Default: $KUBECONFIG, else the pod's service account, else ~/.kube/config.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
@@ -350,14 +350,7 @@ impl Manager {
 
     /// `namespace` is the pod's, or that of the kubeconfig's context.
     fn settings(&self, namespace: &str) -> Settings {
-        let rate = match (self.kube_api_qps, self.kube_api_burst) {
-            (None, None) => None,
-            (Some(qps), _) if qps <= 0.0 => None,
-            (qps, burst) => Some(Rate {
-                qps: qps.unwrap_or(DEFAULT_QPS),
-                burst: burst.unwrap_or(DEFAULT_BURST),
-            }),
-        };
+        let rate = self.rate();
         let Scope {
             namespace: served,
             watch_filter,
@@ -374,8 +367,29 @@ impl Manager {
         }
     }
 
-    fn warnings(&self) -> Vec<String> {
+    /// What --kube-api-qps and --kube-api-burst allow.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        let burst = self
+            .kube_api_burst
+            .map(|burst| u32::try_from(burst).unwrap_or(0));
+        let burst = burst.map(|burst| if burst == 0 { DEFAULT_BURST } else { burst });
+        match (self.kube_api_qps, burst) {
+            (None, None) => None,
+            (Some(qps), _) if qps <= 0.0 => None,
+            (qps, burst) => Some(Rate {
+                qps: qps.unwrap_or(DEFAULT_QPS),
+                burst: burst.unwrap_or(DEFAULT_BURST),
+            }),
+        }
+    }
+
+    pub(super) fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
+        if let Some(burst) = self.kube_api_burst.filter(|burst| *burst <= 0) {
+            warnings.push(format!(
+                "--kube-api-burst={burst}: a burst has one request at least; it is {DEFAULT_BURST}"
+            ));
+        }
         if let TlsVersion::Tls10 | TlsVersion::Tls11 = self.tls_min_version {
             warnings.push("--tls-min-version: nothing below TLS 1.2 is spoken here".to_owned());
         }

@@ -52,6 +52,22 @@ impl Router {
         &self.terms
     }
 
+    /// Returns once the Clusters are listed, or there are none. The lists of address objects begin then, so they hold what was created
+    /// before the end of a pause that the list of Clusters shows (P3).
+    pub(super) async fn addresses_begin(&self) {
+        loop {
+            let changed = self.absences.answered();
+            {
+                let mut state = self.state();
+                if state.kinds[Kind::Clusters] != KindState::Pending {
+                    state.addresses_begun = true;
+                    return;
+                }
+            }
+            changed.await;
+        }
+    }
+
     /// A list that was begun in this term is complete and was put in.
     pub(super) fn listed(&self, kind: Kind, begun: Term) -> Listing {
         let mut state = self.state();
@@ -118,6 +134,7 @@ impl Router {
     pub(super) fn next_term(&self) {
         let mut state = self.state();
         self.terms.begin();
+        state.addresses_begun = false;
         for kind in Kind::ALL {
             self.set(&mut state, kind, KindState::Pending);
         }

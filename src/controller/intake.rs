@@ -9,11 +9,10 @@
 //!       +-----------------------------------------------+                        +--> discovery
 //! ```
 //!
-//! What is known and not in a list is gone, so that a missed DELETED event leaks nothing. A list whose resourceVersion is older
-//! than the last watch event is ignored. An object that cannot be read delays no other (A12).
+//! The lists are in `intake/list.rs`. An object that cannot be read delays no other (A12).
 
-use std::collections::HashSet;
-use std::convert::Infallible;
+mod list;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -29,7 +28,7 @@ use super::barrier::Listing;
 use super::discovery;
 use super::failure::Failures;
 use super::pages::{Missing, Pages};
-use super::reading::{self, Event, Page, Unreadable};
+use super::reading::{self, Event, Unreadable};
 use super::router::Router;
 use super::served::Served;
 use super::term::Term;
@@ -50,14 +49,6 @@ const BLIND_WITHIN: Duration = Duration::from_secs(30);
 const LIST_AFTER: u32 = 6;
 /// A watch that ends sooner than this without an event counts as failed.
 const HASTY: Duration = Duration::from_secs(1);
-
-/// Times that a later page of a list is asked for again before the list begins anew.
-const PAGE_TRIES: u32 = 6;
-
-/// Time for which a list is asked for again while the server answers with one that is older than an event before it.
-/// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
-/// what is known here is of another history, and the process ends, so that a new one begins from what the server has.
-const OLD_LISTS_FOR: Duration = Duration::from_secs(30);
 
 /// The task of one kind.
 pub(super) struct Intake {
@@ -237,6 +228,9 @@ impl Intake {
     async fn follow(&mut self, version: &'static str) -> String {
         let router = Arc::clone(&self.router);
         loop {
+            if matches!(self.kind, Kind::Addresses(_)) {
+                router.addresses_begin().await;
+            }
             let term = router.terms().current();
             let mut revision = match self.list(version).await {
                 Ok(revision) => revision,
@@ -350,114 +344,6 @@ impl Intake {
         }
         self.ever_listed = true;
         self.router.listed(self.kind, begun)
-    }
-
-    /// Gives the router the whole list, page by page, and then what is no longer in it. Returns the list's revision.
-    async fn list(&mut self, version: &'static str) -> Result<String, End> {
-        let path = self.kind.collection(version, self.namespace.as_deref());
-        let mut live: HashSet<Name> = HashSet::new();
-        let mut nameless = false;
-        let mut next = String::new();
-        loop {
-            let page = self.page(&path, &next).await?;
-            if next.is_empty() {
-                self.refuse_older_list(&page.revision).await?;
-            }
-            let listed = page.revision.as_str().into();
-            let objects = page
-                .objects
-                .iter()
-                .filter_map(|object| object.as_ref().ok());
-            if let Some(name) = self.router.of_another_history(self.kind, objects, &listed) {
-                let Name { namespace, name } = name;
-                self.end_process(format!(
-                    "it lists {namespace}/{name} in a version older than it has shown before"
-                ))
-                .await;
-            }
-            for object in page.objects {
-                match object {
-                    Ok(object) => {
-                        live.insert(Name::of(&object.metadata));
-                        self.ever_seen = true;
-                        self.router.seen(self.kind, version, By::List, object);
-                    }
-                    Err(odd) => {
-                        self.left_alone(&odd);
-                        match odd.name {
-                            Some(name) => _ = live.insert(name),
-                            None => nameless = true,
-                        }
-                    }
-                }
-            }
-            if page.next.is_empty() {
-                if !nameless {
-                    // Something without a name may be anything that is known: then nothing counts as gone.
-                    let version = page.revision.as_str().into();
-                    self.router.reset(self.kind, &live, &version);
-                }
-                self.newest = page.revision.parse().unwrap_or(0);
-                return Ok(page.revision);
-            }
-            next = page.next;
-        }
-    }
-
-    /// The page that begins at `next`. A later page that fails is asked for again and the list goes on, as long as the API server
-    /// knows its token: a long list on a busy server would never end otherwise.
-    async fn page(&mut self, path: &str, next: &str) -> Result<Page, End> {
-        let mut tries = 0;
-        loop {
-            let end = match self.pages.page(path, next).await {
-                Ok(page) => {
-                    if tries > 0 {
-                        self.backoff.reset();
-                    }
-                    return Ok(page);
-                }
-                Err(missing) => End::from(missing),
-            };
-            match end {
-                End::Failed(why) if !next.is_empty() && tries < PAGE_TRIES => {
-                    tries += 1;
-                    debug!(kind = %self.kind, why, "a page of the list failed; it is asked for again");
-                    self.pause().await;
-                }
-                end => return Err(end),
-            }
-        }
-    }
-
-    /// Fails for a list of a revision older than one that was shown before: what is not in it may have been made since, and would
-    /// count as gone. Ends the process when such lists go on for [`OLD_LISTS_FOR`].
-    async fn refuse_older_list(&mut self, revision: &str) -> Result<(), End> {
-        let listed: Option<u64> = revision.parse().ok();
-        if listed.is_none_or(|listed| listed >= self.newest) {
-            self.old_lists_since = None;
-            return Ok(());
-        }
-        let since = *self.old_lists_since.get_or_insert_with(Instant::now);
-        if since.elapsed() >= OLD_LISTS_FOR {
-            let newest = self.newest;
-            self.end_process(format!(
-                "it lists revision {revision} and has shown {newest} before"
-            ))
-            .await;
-        }
-        Err(End::Failed(format!(
-            "the list is of revision {revision}, and {} was told before; asked again",
-            self.newest
-        )))
-    }
-
-    /// Ends the process, since what is known here is of another history, and never returns.
-    async fn end_process(&mut self, how: String) -> ! {
-        self.failures.report(
-            format!("watch of {}", self.kind).into(),
-            format!("found that the API server's database was put back: {how}"),
-        );
-        match std::future::pending::<Infallible>().await {}
     }
 
     /// Watches from `revision` on, and moves it. `Ok` when the server ended the watch in an orderly way.

@@ -39,6 +39,7 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
         Decision::Repaired { kind, message } => {
             info!(%pool, kind, says = message, "problem is gone");
         }
+        Decision::StatusRefused { message } => warn!(%pool, says = message, "status refused"),
         Decision::Retrying { what, why } => warn!(%pool, what, why, "trying again"),
     }
 }
@@ -104,6 +105,7 @@ mod tests {
                 kind: "Leak",
                 message: text(),
             },
+            Decision::StatusRefused { message: text() },
             Decision::Retrying {
                 what: text(),
                 why: text(),

@@ -8,8 +8,7 @@
 //! takes objects and answers in any order); the state of the kinds overtakes no object that was put in before it, because
 //! it vouches for them (A3). A question overtakes nothing either, so that its answer holds all that was put in before it.
 
-use std::collections::{HashMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -29,8 +28,6 @@ pub(super) const ENDED: usize = 8;
 pub(super) struct Mailbox {
     inner: Mutex<Inner>,
     filled: Notify,
-    /// Whether the pool is paused, as of its last step.
-    paused: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -45,6 +42,8 @@ struct Inner {
     asked: VecDeque<Asked>,
     /// Requests in flight: each will put in one answer.
     reserved: usize,
+    /// Those of them, or of the answers, that are not to be sent any more.
+    withdrawn: HashSet<RequestId>,
     /// When the first thing came in since the worker last looked.
     since: Option<Instant>,
     /// When the worker began with what it works off now.
@@ -137,9 +136,9 @@ impl Mailbox {
         answer
     }
 
-    /// The pool is paused, or not: what waits to be sent for it looks at this on its way out.
-    pub(super) fn pause(&self, paused: bool) {
-        self.paused.store(paused, Ordering::Release);
+    /// The pool does not want this request sent any more: it looks at this on its way out.
+    pub(super) fn withdraw(&self, id: RequestId) {
+        self.inner().withdrawn.insert(id);
     }
 
     /// Reserves the place for one answer.
@@ -292,6 +291,7 @@ impl Inner {
 
     fn take(&mut self) -> Option<Taken> {
         if let Some((id, outcome)) = self.answers.pop_front() {
+            self.withdrawn.remove(&id);
             return Some(Taken::Input(Input::Answer { id, outcome }));
         }
         // An object may have a place in the order and no fact left.
@@ -356,6 +356,7 @@ fn newest(outcome: &Outcome) -> Option<&Object> {
         | Outcome::NameTaken
         | Outcome::Refused { .. }
         | Outcome::NotSent { .. }
+        | Outcome::Withdrawn
         | Outcome::Unknown { .. } => None,
     }
 }
@@ -429,9 +430,15 @@ impl ReplyPlace {
         self.stage = Stage::Sent;
     }
 
-    /// Whether the pool that asked is paused by now.
-    pub(super) fn is_paused(&self) -> bool {
-        self.mailbox.paused.load(Ordering::Acquire)
+    /// Which request it is for.
+    pub(super) fn id(&self) -> RequestId {
+        self.id
+    }
+
+    /// Whether the pool wants it sent no more.
+    pub(super) fn is_withdrawn(&self) -> bool {
+        let inner = self.mailbox.inner.lock();
+        inner.is_ok_and(|inner| inner.withdrawn.contains(&self.id))
     }
 
     /// The answer shows that this incarnation is gone: answers overtake objects, so what was not taken of it is dropped, or it

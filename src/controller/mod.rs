@@ -4,8 +4,8 @@
 //! an object is decided by the pool's state machine alone; here things are fetched, carried and sent.
 //!
 //! ```text
-//!   watch (one task per kind)                     intake.rs    discovery.rs  watch.rs  lines.rs  pages.rs  reading.rs
-//!     -> router: which pool? barrier until listed router.rs    barrier.rs  registry.rs  resume.rs  (pool::Known: is it new?)
+//!   watch (one task per kind)                     intake.rs    intake/list.rs  discovery.rs  watch.rs  lines.rs  pages.rs  reading.rs
+//!     -> router: which pool? barrier until listed router.rs    clusters.rs  resume.rs  barrier.rs  registry.rs  (pool::Known)
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
@@ -25,6 +25,7 @@ mod bucket;
 mod ceiling;
 mod client;
 mod clock;
+mod clusters;
 mod direct;
 mod discovery;
 mod events;

@@ -50,9 +50,11 @@ pub(super) struct State {
     /// While it is closed (on a standby) pools do not learn that the kinds are listed, so they write nothing; all begin when it
     /// opens.
     pub(super) barrier: Barrier,
-    known: Known,
+    pub(super) known: Known,
     /// Clusters by namespace as the pools know them, for workers that are started later.
-    clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    pub(super) clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    /// The lists of address objects of this term have begun. What a list of Clusters shows before holds in them.
+    pub(super) addresses_begun: bool,
     /// Clusters whose pause has ended, unknown to the pools yet (P3).
     pub(super) resuming: Resuming,
     /// Pools with a worker, sorted: those of a Cluster's namespace get its changes.
@@ -168,37 +170,6 @@ impl Router {
         found.map(|(name, _)| name)
     }
 
-    fn cluster_seen(&self, name: &Name, object: &WireObject, facts: ClusterFacts, by: By) {
-        let mut state = self.state();
-        let seen = Incarnation::of(&object.metadata, None);
-        if state.known.see(Kind::Clusters, name, seen, by).is_err() {
-            return;
-        }
-        let told = state.clusters.get(&name.namespace);
-        let told = told.and_then(|of_namespace| of_namespace.get(&name.name));
-        if told.is_some_and(|told| told.paused) && !facts.paused {
-            self.hold(&mut state, &name.namespace, facts);
-        } else {
-            state.resuming.forget(&name.namespace, &name.name);
-            self.tell_cluster(&mut state, &name.namespace, facts);
-        }
-    }
-
-    /// Tells the pools of a namespace what a Cluster is like now.
-    pub(super) fn tell_cluster(
-        &self,
-        state: &mut State,
-        namespace: &Arc<str>,
-        facts: ClusterFacts,
-    ) {
-        let of_namespace = state.clusters.entry(namespace.clone()).or_default();
-        let before = of_namespace.insert(facts.name.clone(), facts.clone());
-        // A Cluster's status changes often; pools care for these facts only.
-        if before.as_ref() != Some(&facts) {
-            self.tell_namespace(state, namespace, &Input::ClusterSeen(facts));
-        }
-    }
-
     /// An object's end as a watch shows it, in an event of this version.
     pub(super) fn gone(&self, kind: Kind, name: &Name, uid: &Uid, version: &ResourceVersion) {
         let mut state = self.state();
@@ -239,6 +210,7 @@ impl Router {
             | Outcome::NameTaken
             | Outcome::Refused { .. }
             | Outcome::NotSent { .. }
+            | Outcome::Withdrawn
             | Outcome::Unknown { .. } => {}
         }
         // Under the lock, so that nothing newer comes before it.
@@ -387,19 +359,7 @@ impl Router {
         let pool = pool.map(|pool| name.pool(&pool));
         let to_tell = pool.as_ref().filter(|pool| knows != Some(*pool));
         match kind {
-            Kind::Clusters => {
-                state.resuming.forget(&name.namespace, &name.name);
-                if let Some(of_namespace) = state.clusters.get_mut(&name.namespace) {
-                    of_namespace.remove(&name.name);
-                    if of_namespace.is_empty() {
-                        state.clusters.remove(&name.namespace);
-                    }
-                }
-                let input = Input::ClusterGone {
-                    name: name.name.to_string(),
-                };
-                self.tell_namespace(state, &name.namespace, &input);
-            }
+            Kind::Clusters => self.cluster_gone(state, name),
             Kind::Pools => {
                 if let Some(pool) = to_tell {
                     self.tell(pool, Input::PoolGone { uid });
@@ -466,7 +426,7 @@ impl Router {
         }
     }
 
-    fn tell_namespace(&self, state: &State, namespace: &Arc<str>, input: &Input) {
+    pub(super) fn tell_namespace(&self, state: &State, namespace: &Arc<str>, input: &Input) {
         for pool in state.pools_in(namespace) {
             let _ = self.put(pool, input.clone());
         }

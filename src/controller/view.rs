@@ -242,6 +242,7 @@ impl Counts {
             Outcome::NameTaken => "name_taken",
             Outcome::Refused { .. } => "refused",
             Outcome::NotSent { .. } => "not_sent",
+            Outcome::Withdrawn => "withdrawn",
             Outcome::Unknown { .. } => "unknown",
         };
         self.count(|c| {
@@ -273,6 +274,7 @@ impl Counts {
                 | Decision::Pool { .. }
                 | Decision::NearlyFull { .. }
                 | Decision::Problem { .. }
+                | Decision::StatusRefused { .. }
                 | Decision::Repaired { .. }
                 | Decision::Retrying { .. } => return,
             };

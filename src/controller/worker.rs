@@ -30,8 +30,6 @@ pub(super) trait Machine: Send {
     fn snapshot(&self) -> Snapshot;
     fn fact(&self, question: &Question) -> Fact;
     fn is_empty(&self) -> bool;
-    /// Whether nothing may be written for the pool (P1), but for the status that says so.
-    fn is_paused(&self) -> bool;
 }
 
 /// One pool's task.
@@ -110,7 +108,6 @@ impl Worker {
             self.kinds = kinds.changes();
         }
         let mut effects = self.machine.step(input, at);
-        self.mailbox.pause(self.machine.is_paused());
         if self.mailbox.is_stopping() {
             // This run tries nothing again: what it did not send waits for the next one.
             effects.retain(|e| !matches!(e, Effect::Decided(Decision::Retrying { .. })));
@@ -133,6 +130,10 @@ impl Worker {
                 Effect::Request(id, request) => {
                     let reply = self.mailbox.reserve(id);
                     self.writer.submit(&self.key, request, self.kinds, reply);
+                }
+                Effect::Withdraw(id) => {
+                    self.mailbox.withdraw(id);
+                    self.writer.withdraw(&self.key, id);
                 }
                 Effect::WakeAt(at) => *wake = Some(at),
                 Effect::WatchName(_) => {}
@@ -177,9 +178,5 @@ impl Machine for crate::pool::Pool {
 
     fn is_empty(&self) -> bool {
         self.is_empty()
-    }
-
-    fn is_paused(&self) -> bool {
-        self.is_paused()
     }
 }

@@ -6,6 +6,7 @@
 //! counts alone are one in 32 or one in 60 ms while claims are served. Events come after all, but one in 64 requests may be
 //! one. Each request runs in its own task and fills its reply place exactly once, whatever happens.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -16,7 +17,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::PoolKey;
-use crate::pool::{KindChanges, Outcome, Request, Reread};
+use crate::pool::{KindChanges, Outcome, Request, RequestId, Reread};
 
 use super::bucket::Bucket;
 use super::failure::Failures;
@@ -118,8 +119,9 @@ enum Sort {
 #[derive(Default)]
 struct Lane {
     in_flight: usize,
+    /// Of each pool that has a turn. All of them may have been withdrawn.
     waiting: HashMap<PoolKey, VecDeque<Job>>,
-    /// Pools with requests, in the order of their turns.
+    /// Those pools, in the order of their turns.
     turns: VecDeque<PoolKey>,
 }
 
@@ -157,6 +159,12 @@ impl Queue {
 
     fn push(&mut self, job: Job) {
         self.lane(sort(&job.request)).push(job);
+    }
+
+    /// Takes a request out that still waits.
+    fn withdraw(&mut self, pool: &PoolKey, id: RequestId) -> Option<Job> {
+        let lanes = [&mut self.work, &mut self.status, &mut self.counts];
+        lanes.into_iter().find_map(|lane| lane.withdraw(pool, id))
     }
 
     /// The next request of the pools; a write of an Event when there is none, or when its turn has come.
@@ -235,11 +243,6 @@ impl Queue {
     }
 }
 
-/// Whether a request is about more than the status of a pool, which may say that the pool is paused.
-fn is_of_objects(request: &Request) -> bool {
-    sort(request) == Sort::Work
-}
-
 /// What a request is for.
 fn sort(request: &Request) -> Sort {
     match request {
@@ -263,25 +266,40 @@ fn sort(request: &Request) -> Sort {
 
 impl Lane {
     fn push(&mut self, job: Job) {
-        let waiting = self.waiting.entry(job.pool.clone()).or_default();
-        if waiting.is_empty() {
-            self.turns.push_back(job.pool.clone());
+        match self.waiting.entry(job.pool.clone()) {
+            Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
+            Entry::Vacant(place) => {
+                self.turns.push_back(job.pool.clone());
+                place.insert(VecDeque::from([job]));
+            }
         }
-        waiting.push_back(job);
     }
 
     /// The oldest request of the pool whose turn it is; the pool then goes to the end. It counts as in flight.
     fn pop(&mut self) -> Option<Job> {
-        let pool = self.turns.pop_front()?;
-        let waiting = self.waiting.get_mut(&pool)?;
-        let job = waiting.pop_front()?;
-        if waiting.is_empty() {
-            self.waiting.remove(&pool);
-        } else {
-            self.turns.push_back(pool);
+        while let Some(pool) = self.turns.pop_front() {
+            let Entry::Occupied(mut waiting) = self.waiting.entry(pool.clone()) else {
+                continue;
+            };
+            let job = waiting.get_mut().pop_front();
+            if waiting.get().is_empty() {
+                waiting.remove();
+            } else {
+                self.turns.push_back(pool);
+            }
+            if job.is_some() {
+                self.in_flight += 1;
+                return job;
+            }
         }
-        self.in_flight += 1;
-        Some(job)
+        None
+    }
+
+    /// The turn of its pool stays, so that this is fast with many pools.
+    fn withdraw(&mut self, pool: &PoolKey, id: RequestId) -> Option<Job> {
+        let waiting = self.waiting.get_mut(pool)?;
+        let place = waiting.iter().position(|job| job.reply.id() == id)?;
+        waiting.remove(place)
     }
 }
 
@@ -330,6 +348,14 @@ impl Writer {
         });
         drop(queue);
         self.filled.notify_one();
+    }
+
+    /// Takes a request out, if it still waits here. One that is on its way asks its [`ReplyPlace`].
+    pub(super) fn withdraw(&self, pool: &PoolKey, id: RequestId) {
+        let job = self.queue().withdraw(pool, id);
+        if let Some(Job { reply, .. }) = job {
+            reply.answer(Outcome::Withdrawn);
+        }
     }
 
     /// Sends a write of an Event, when nothing else wants to be sent or its turn has come. `None`: it was not sent, because the run
@@ -474,10 +500,8 @@ impl Writer {
             Ok(_) if subject.verb.is_write() && !self.door.tenure.may_start(started) => {
                 Outcome::NotSent { retry_after: None }
             }
-            // It was decided before the pause was seen, and has waited for its turn since (P1).
-            Ok(_) if subject.verb.is_write() && is_of_objects(&request) && reply.is_paused() => {
-                Outcome::NotSent { retry_after: None }
-            }
+            // While it waited for discovery.
+            Ok(_) if reply.is_withdrawn() => Outcome::Withdrawn,
             Ok(call) => {
                 reply.sent();
                 let in_flight = self.door.counts.metrics().request_begins();

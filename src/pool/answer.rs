@@ -4,14 +4,16 @@
 
 use std::net::IpAddr;
 
-use crate::api::{ClaimKey, ResourceVersion, Uid};
+use jiff::SignedDuration;
+
+use crate::api::{ClaimKey, Kind, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::Case;
 use super::input::{Object, Outcome, Refusal, Reread, Take};
 use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
-use super::time::{Backoff, Failure};
+use super::time::{Backoff, Failure, later};
 
 /// A write that puts our finalizer on a claim, after "the API server refused".
 pub(super) const ADDED: &str = "our finalizer on this claim";
@@ -21,6 +23,12 @@ pub(super) const STATUS: &str = "the status of this claim with its address";
 
 /// A write of an address object, after "the API server refused".
 pub(super) const ADDRESS: &str = "a write of the address object";
+
+/// A read of the object that has the name of the address object to be created, after "the API server refused".
+pub(super) const READ_NAME: &str = "a read of the address object that has the name of its own";
+
+/// Time after which a refused status is told again.
+const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was written to a claim.
 pub(super) enum ClaimWrite {
@@ -142,6 +150,7 @@ impl Pool {
         let doubted = match outcome {
             Outcome::Unknown { .. } => decided_on.cloned(),
             Outcome::NotSent { .. }
+            | Outcome::Withdrawn
             | Outcome::Refused { .. }
             | Outcome::Conflict(Reread::Unread) => before,
             Outcome::Stored(..)
@@ -215,8 +224,12 @@ impl Pool {
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
             Outcome::Refused { message, .. } if status => {
                 self.pool_failed(status, Failure::Refused, &message);
+                let what = format!("pool {}", self.key);
+                self.status_refused(Kind::Pools, &what, &message);
             }
             Outcome::Refused { message, .. } => self.pool_refused(&message),
+            Outcome::Withdrawn if status => self.ippool.status.withdrawn(),
+            Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {
                 self.pool_failed(status, Failure::NotSent(retry_after), "it was not sent");
             }
@@ -228,6 +241,19 @@ impl Pool {
                 self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
             }
         }
+    }
+
+    /// A status that nothing waits for was refused. Once an hour: for as long the API server keeps the Event of it.
+    pub(super) fn status_refused(&mut self, kind: Kind, what: &str, message: &str) {
+        let told = self.refused_told.get(&kind);
+        if told.is_some_and(|at| later(*at, TOLD_FOR) > self.now) {
+            return;
+        }
+        self.refused_told.insert(kind, self.now);
+        let message: String = message.chars().take(1024).collect();
+        self.decided(Decision::StatusRefused {
+            message: format!("the API server refuses the status of {what}: {message}"),
+        });
     }
 
     /// A write of the pool's metadata was refused, or undone as it was stored.
@@ -284,6 +310,7 @@ impl Pool {
             Outcome::Cluster(None) | Outcome::Gone => {
                 self.pool_failed(false, Failure::Lost, "its Cluster does not exist");
             }
+            Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {
                 self.pool_failed(false, Failure::NotSent(retry_after), "it was not sent");
             }

@@ -42,6 +42,7 @@ impl Pool {
                 self.failed(key, Failure::Lost, what, &message);
                 self.failed_write(key, "the address object", &message);
             }
+            Outcome::Withdrawn => self.set_attempt(key, undone),
             Outcome::NotSent { retry_after } => {
                 self.set_attempt(key, undone);
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
@@ -142,7 +143,7 @@ impl Pool {
                 self.effect(Effect::ForgetName(name.clone()));
                 self.set_attempt(key, AttemptState::Planned);
             }
-            other => self.read_failed(key, "read the address object", other),
+            other => self.name_unread(key, other),
         }
     }
 
@@ -218,6 +219,7 @@ impl Pool {
                 self.failed(key, Failure::Refused, what, &message);
                 self.refused_write(key, ADDRESS, &message);
             }
+            Outcome::Withdrawn => self.spare(object, uid),
             Outcome::NotSent { retry_after } => {
                 self.spare(object, uid);
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");

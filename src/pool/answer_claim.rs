@@ -1,8 +1,8 @@
 //! Answers to reads and writes of a claim.
 
-use crate::api::{Claim, ClaimKey, ReferenceFault, ResourceVersion, Uid};
+use crate::api::{Claim, ClaimKey, Kind, ReferenceFault, ResourceVersion, Uid};
 
-use super::answer::{ADDED, ClaimWrite, STATUS};
+use super::answer::{ADDED, ClaimWrite, READ_NAME, STATUS};
 use super::case::{Case, Refused};
 use super::dropped::ClaimFields;
 use super::input::{Object, Outcome, Reread, Scope, Take};
@@ -17,10 +17,6 @@ impl Pool {
         if let Some(case) = self.cases.get_mut(key) {
             case.work_mut().backoff.fail(failure, now, &mut self.rng);
         }
-        if matches!(failure, Failure::NotSent(_)) && self.is_paused() {
-            // It waited to be sent, and the pause came first (P1).
-            return;
-        }
         self.decided(Decision::Retrying {
             what: format!("{what} of {key}"),
             why: why.to_owned(),
@@ -31,6 +27,7 @@ impl Pool {
     pub(super) fn read_failed(&mut self, key: &ClaimKey, what: &str, outcome: Outcome) {
         match outcome {
             Outcome::Refused { message, .. } => self.failed(key, Failure::Refused, what, &message),
+            Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
@@ -42,6 +39,27 @@ impl Pool {
             | Outcome::NameTaken => {
                 self.failed(key, Failure::Lost, what, "the answer is of another kind");
             }
+        }
+    }
+
+    /// Whose object has the name that we asked for cannot be read: the claim waits for that, and says so (U1).
+    pub(super) fn name_unread(&mut self, key: &ClaimKey, outcome: Outcome) {
+        let (definite, message) = match &outcome {
+            Outcome::Refused { message, .. } => (true, message.clone()),
+            Outcome::Unknown { message } => (false, message.clone()),
+            Outcome::Withdrawn => return,
+            Outcome::NotSent { .. }
+            | Outcome::Stored(..)
+            | Outcome::Gone
+            | Outcome::Conflict(_)
+            | Outcome::Cluster(_)
+            | Outcome::NameTaken => (false, "there is no answer that can be read".to_owned()),
+        };
+        self.read_failed(key, "read the address object", outcome);
+        if definite {
+            self.refused_write(key, READ_NAME, &message);
+        } else {
+            self.failed_write(key, READ_NAME, &message);
         }
     }
 
@@ -168,9 +186,13 @@ impl Pool {
                         }
                     }
                     ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, true),
-                    ClaimWrite::Status(None) => {}
+                    ClaimWrite::Status(None) => {
+                        let kind = Kind::Claims(key.kind);
+                        self.status_refused(kind, &key.to_string(), &message);
+                    }
                 }
             }
+            Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }

@@ -35,9 +35,7 @@ impl Pool {
         let bystander = claim.is_some_and(|c| c.fault == Some(ReferenceFault::OtherProvider));
         let asks =
             claim.is_some_and(|c| c.deleted.is_none()) && !bystander && !self.is_bound(key, case);
-        let alone = self.is_paused()
-            || self.is_of_another_manager()
-            || claim.is_some_and(|claim| self.is_left_alone(claim));
+        let alone = self.leaves_alone(case);
         let idle = |next| Assessment {
             // While a request is in flight the claim keeps the reason that it waits for.
             waiting: asks.then(|| Waiting {

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::api::{ClaimKey, ClaimKind, ResourceVersion};
 
+use super::answer::READ_NAME;
 use super::next::Class;
 use super::reason::Wait;
 use super::record::ClaimRecord;
@@ -257,6 +258,11 @@ impl Refused {
         let Self { what, message, .. } = self;
         if self.is_definite {
             return format!("the API server refused {what}: {message}");
+        }
+        if *what == READ_NAME {
+            return format!(
+                "the API server does not answer {what}: {message}; it is asked again, if this stays look at its log"
+            );
         }
         format!(
             "the API server fails to store {what}: {message}; it is asked again, if this stays look at its admission webhooks and its log"

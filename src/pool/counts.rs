@@ -97,9 +97,9 @@ impl Pool {
         if before == after {
             return;
         }
-        let since = match (case.some_work().and_then(|w| w.wait.take()), waiting) {
-            (Some(wait), Some(waiting)) if wait.reason == waiting.reason => wait.since,
-            (Some(_) | None, _) => self.now,
+        let (since, told) = match (case.some_work().and_then(|w| w.wait.take()), waiting) {
+            (Some(wait), Some(waiting)) if wait.reason == waiting.reason => (wait.since, wait.told),
+            (Some(_) | None, _) => (self.now, None),
         };
         if let Some((reason, until)) = before {
             self.queue.unwait(until, &age);
@@ -110,6 +110,7 @@ impl Pool {
                 reason,
                 until,
                 since,
+                told,
             }));
             if until != Until::Change {
                 self.queue.wait(until, age);

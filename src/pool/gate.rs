@@ -4,6 +4,7 @@
 use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
 use crate::api::{ClaimKey, ClaimKind, ClusterFacts, Kind};
 
+use super::case::Case;
 use super::input::{KindState, Scope};
 use super::ippool::PoolRecord;
 use super::machine::Pool;
@@ -90,6 +91,14 @@ impl Pool {
         claim.scope == Scope::Another
             || claim.paused
             || cluster.is_some_and(|name| self.is_cluster_paused(name))
+    }
+
+    /// Whether nothing is written for this case, because of its pool or of its claim (P1, P4).
+    pub(super) fn leaves_alone(&self, case: &Case) -> bool {
+        let claim = case.claim.as_deref();
+        self.is_paused()
+            || self.is_of_another_manager()
+            || claim.is_some_and(|claim| self.is_left_alone(claim))
     }
 
     /// Whether both kinds of the family are listed, or do not exist.

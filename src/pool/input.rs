@@ -227,6 +227,8 @@ pub enum Outcome {
         /// How long the server asked us to wait.
         retry_after: Option<Duration>,
     },
+    /// Certainly not carried out: it was withdrawn before it left ([`super::Effect::Withdraw`]).
+    Withdrawn,
     /// Nobody knows whether it was carried out: timeout, 5xx, connection reset (R7).
     Unknown {
         /// What happened.

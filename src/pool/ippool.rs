@@ -17,7 +17,7 @@ use super::asked::AskedMeta;
 use super::case::{AttemptState, Case, Outlived};
 use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
-use super::request::{Request, RequestId};
+use super::request::{Effect, Request, RequestId};
 use super::space::Holder;
 use super::status_writer::StatusWriter;
 use super::terms::Terms;
@@ -67,6 +67,8 @@ pub(super) struct IPPoolState {
     pub(super) record: Option<PoolRecord>,
     /// One request about the pool object at a time.
     pub(super) flight: Option<RequestId>,
+    /// That it is withdrawn, if it has not left.
+    pub(super) withdrawn: bool,
     pub(super) backoff: Backoff,
     /// The server's message when it refused the last write of the metadata.
     pub(super) refusal: Option<String>,
@@ -326,12 +328,15 @@ impl Pool {
 
     /// Sends what the pool's metadata lacks; true if something was sent.
     pub(super) fn write_metadata(&mut self) -> bool {
+        let alone = self.is_paused() || self.is_of_another_manager();
+        if alone && !matches!(self.pool_flight(), None | Some(Purpose::Status(..))) {
+            self.withdraw_for_pool();
+        }
         let writable = self.kinds.is_synced()
             && self.kinds[Kind::Pools] == KindState::Listed
-            && self.ippool.flight.is_none()
+            && (self.ippool.flight.is_none() || self.counts_fly())
             && self.ippool.backoff.until(self.now).is_none()
-            && !self.is_paused()
-            && !self.is_of_another_manager();
+            && !alone;
         let Some(pool) = self.ippool.record.as_ref().filter(|_| writable) else {
             return false;
         };
@@ -342,6 +347,10 @@ impl Pool {
         };
         match step {
             None => return false,
+            Some(_) if self.ippool.flight.is_some() => {
+                self.withdraw_for_pool();
+                return false;
+            }
             Some(MetaStep::ReadCluster(name)) => {
                 let purpose = Purpose::Cluster(name.clone());
                 self.send_for_pool(purpose, Request::ReadCluster { name });
@@ -412,6 +421,27 @@ impl Pool {
 
     pub(super) fn send_for_pool(&mut self, purpose: Purpose, request: Request) {
         self.ippool.flight = Some(self.next_id());
+        self.ippool.withdrawn = false;
         self.send(purpose, request);
+    }
+
+    /// What the pool's own request is for, while it has no answer.
+    fn pool_flight(&self) -> Option<&Purpose> {
+        let flight = self.flights.get(&self.ippool.flight?)?;
+        Some(&flight.purpose)
+    }
+
+    /// Whether the pool's own request is a write of counts. With many pools it may wait long to be sent.
+    pub(super) fn counts_fly(&self) -> bool {
+        let is_status = matches!(self.pool_flight(), Some(Purpose::Status(..)));
+        is_status && !self.ippool.status.was_urgent()
+    }
+
+    /// Withdraws the pool's own request, unless it has left.
+    pub(super) fn withdraw_for_pool(&mut self) {
+        if let Some(id) = self.ippool.flight.filter(|_| !self.ippool.withdrawn) {
+            self.ippool.withdrawn = true;
+            self.effect(Effect::Withdraw(id));
+        }
     }
 }

@@ -14,7 +14,9 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::{Map, Value};
 
-use crate::api::{AddressKey, ClaimKey, ClaimKind, ClusterFacts, PoolKey, ResourceVersion, Uid};
+use crate::api::{
+    AddressKey, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ResourceVersion, Uid,
+};
 
 use super::asked::AskedMeta;
 use super::case::Case;
@@ -101,6 +103,8 @@ pub struct Pool {
     pub(super) counts: Counts,
     /// Creates whose outcome is not known, by the generation of the spec that they were sent under.
     pub(super) unsettled: BTreeMap<i64, u32>,
+    /// When it was last told that statuses of a kind are refused.
+    pub(super) refused_told: BTreeMap<Kind, Timestamp>,
     /// The namespace refused a create: nothing is created in it until then.
     pub(super) terminating_until: Option<Timestamp>,
     pub(super) flights: BTreeMap<RequestId, Flight>,
@@ -131,6 +135,7 @@ impl Pool {
             queue: Queue::default(),
             counts: Counts::default(),
             unsettled: BTreeMap::new(),
+            refused_told: BTreeMap::new(),
             terminating_until: None,
             flights: BTreeMap::new(),
             next_request: 0,
@@ -224,10 +229,15 @@ impl Pool {
         self.decline_offer(key, &assessment.next);
         self.look_for_leaks(key);
         self.report_shown(key);
+        let alone = self.cases.get(key).filter(|case| self.leaves_alone(case));
+        let withdrawn = alone.and_then(|case| case.work().flight);
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };
         let age = case.age(key);
+        if let Some(id) = withdrawn {
+            self.effects.push(Effect::Withdraw(id));
+        }
         match assessment.next {
             Next::Rest => {
                 self.queue.dequeue(case);

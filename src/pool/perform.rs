@@ -1,5 +1,7 @@
 //! One step of a case becomes a request.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use crate::api::names::{address_name, is_object_name};
 use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
@@ -8,7 +10,7 @@ use super::case::{AttemptState, Case};
 use super::machine::{Pool, Purpose, Sent};
 use super::next::Step;
 use super::reason::Reason;
-use super::request::{Decision, Effect, NewAddress, Request};
+use super::request::{ClaimStatus, Decision, Effect, NewAddress, Request};
 
 impl Pool {
     pub(super) fn perform(&mut self, key: &ClaimKey, step: Step) {
@@ -31,18 +33,8 @@ impl Pool {
                 {
                     refused.explained = true;
                 }
-                let waits = reason != Reason::ReleaseFailed;
-                let ready = status.conditions.iter().flatten().filter(|_| waits);
-                let claim = self.cases.get(key).and_then(|c| c.claim.as_ref());
-                let uid = claim.map(|c| c.uid.clone());
-                if let Some((ready, uid)) = ready.into_iter().find(|c| c.type_ == "Ready").zip(uid)
-                {
-                    self.decided(Decision::Waiting {
-                        claim: key.clone(),
-                        uid,
-                        reason: reason.text(),
-                        message: ready.message.clone(),
-                    });
+                if reason != Reason::ReleaseFailed {
+                    self.tell_wait(key, reason, &status);
                 }
                 self.send_status(key, None, *status);
             }
@@ -92,6 +84,34 @@ impl Pool {
         }
     }
 
+    /// Tells why a claim waits, once: not again where its status is refused and tried anew.
+    fn tell_wait(&mut self, key: &ClaimKey, reason: Reason, status: &ClaimStatus) {
+        let mut conditions = status.conditions.iter().flatten();
+        let Some(ready) = conditions.find(|c| c.type_ == "Ready") else {
+            return;
+        };
+        let Some(case) = self.cases.get_mut(key) else {
+            return;
+        };
+        let Some(uid) = case.claim.as_ref().map(|claim| claim.uid.clone()) else {
+            return;
+        };
+        if let Some(wait) = case.some_work().and_then(|work| work.wait.as_deref_mut()) {
+            let mut hasher = DefaultHasher::new();
+            (&uid, &ready.message).hash(&mut hasher);
+            let now = Some(hasher.finish());
+            if std::mem::replace(&mut wait.told, now) == now {
+                return;
+            }
+        }
+        self.decided(Decision::Waiting {
+            claim: key.clone(),
+            uid,
+            reason: reason.text(),
+            message: ready.message.clone(),
+        });
+    }
+
     fn send_finalizers(&mut self, key: &ClaimKey, on: bool) {
         let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
             return;
@@ -116,12 +136,7 @@ impl Pool {
         self.send(Purpose::Case(key.clone(), sent), request);
     }
 
-    fn send_status(
-        &mut self,
-        key: &ClaimKey,
-        addr: Option<std::net::IpAddr>,
-        status: super::request::ClaimStatus,
-    ) {
+    fn send_status(&mut self, key: &ClaimKey, addr: Option<std::net::IpAddr>, status: ClaimStatus) {
         let Some(claim) = self.cases.get(key).and_then(|c| c.claim.as_deref()) else {
             return;
         };

@@ -125,6 +125,8 @@ pub(super) struct Wait {
     pub(super) until: Until,
     /// Since when for this reason.
     pub(super) since: Timestamp,
+    /// Hash of the message that was told last, so that a refused status is not told anew with every try.
+    pub(super) told: Option<u64>,
 }
 
 /// When the error text of a waiting claim is set (U2).

@@ -19,6 +19,9 @@ pub struct RequestId(pub u64);
 pub enum Effect {
     /// Send this; the answer comes back as [`super::Input::Answer`] with the same number, exactly once.
     Request(RequestId, Request),
+    /// Do not send this one, if it has not left yet: its answer is then [`super::Outcome::Withdrawn`]. Since it was decided on a
+    /// pause or another manager's label was seen (P1, P4), or the pool has more to say than counts.
+    Withdraw(RequestId),
     /// Send [`super::Input::Tick`] at this time. Replaces the wake-up named before.
     WakeAt(Timestamp),
     /// From now on send [`super::Input::NameFreed`] when the address object of this name goes, whatever pool it names (A12).
@@ -275,6 +278,11 @@ pub enum Decision {
         /// What kind.
         kind: &'static str,
         /// What was done.
+        message: String,
+    },
+    /// A status that nothing waits for was refused: the pool's own, or one that explains a claim. At most once an hour of each.
+    StatusRefused {
+        /// Whose, and the server's words.
         message: String,
     },
     /// A request was refused or its answer lost; it is tried again.

@@ -60,6 +60,8 @@ pub(super) struct StatusWriter {
     was_urgent: bool,
     /// When it was written last.
     written_at: Option<Timestamp>,
+    /// When it was written before that.
+    written_before: Option<Timestamp>,
     /// The same, of writes for counts alone.
     counted_at: Option<Timestamp>,
     /// Times the shortest interval that counts wait for: doubled while they go on changing.
@@ -97,10 +99,21 @@ impl StatusWriter {
         self.dirty = true;
     }
 
+    /// Whether the last write was about more than counts.
+    pub(super) fn was_urgent(&self) -> bool {
+        self.was_urgent
+    }
+
     /// The last write was certainly not carried out, or its answer is lost.
     pub(super) fn not_written(&mut self) {
         self.dirty = true;
         self.is_urgent |= self.was_urgent;
+    }
+
+    /// The last write was withdrawn, and puts off none after it.
+    pub(super) fn withdrawn(&mut self) {
+        self.not_written();
+        self.written_at = self.written_before;
     }
 
     pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
@@ -146,7 +159,7 @@ impl StatusWriter {
             self.counted_at = Some(now);
         }
         self.size = size;
-        self.written_at = Some(now);
+        self.written_before = self.written_at.replace(now);
         self.was_urgent = self.is_urgent;
         self.is_urgent = false;
         self.dirty = false;
@@ -253,10 +266,12 @@ impl Pool {
             writer.begins_to_differ(self.now, shortest);
         }
         let is_time = writer.open_at(shortest).is_none_or(|at| at <= self.now);
-        let due = is_time
-            && writer.backoff.until(self.now).is_none()
-            && self.ippool.flight.is_none()
-            && self.status_is_due();
+        let is_urgent = writer.is_urgent;
+        let may_try = writer.backoff.until(self.now).is_none() && self.status_is_due();
+        if may_try && is_urgent && self.counts_fly() {
+            self.withdraw_for_pool();
+        }
+        let due = may_try && is_time && self.ippool.flight.is_none();
         let Some(pool) = self.ippool.record.as_ref().filter(|_| due) else {
             return;
         };
@@ -268,7 +283,6 @@ impl Pool {
             return;
         }
         let (uid, version, entries) = (pool.uid.clone(), pool.version.clone(), pool.entries());
-        let is_urgent = self.ippool.status.is_urgent;
         let status = if self.is_paused() {
             self.paused_status()
         } else {

@@ -125,7 +125,7 @@ pub(crate) const GUARDS: &[Guard] = &[
         name: "an object that cannot be read is left alone",
         why: "one poisoned object keeps the whole kind from being listed",
         edits: &[Edit {
-            file: "src/controller/intake.rs",
+            file: "src/controller/intake/list.rs",
             take: "                        self.left_alone(&odd);\n                        match odd.name {",
             put: "                        if nameless || !nameless {\n                            return Err(End::Failed(\"odd\".to_owned()));\n                        }\n                        match odd.name {",
         }],
@@ -138,7 +138,7 @@ pub(crate) const GUARDS: &[Guard] = &[
         name: "an older list is not believed",
         why: "what an old list does not know counts as gone, or what it knows as new",
         edits: &[Edit {
-            file: "src/controller/intake.rs",
+            file: "src/controller/intake/list.rs",
             take: "        if listed.is_none_or(|listed| listed >= self.newest) {",
             put: "        if listed.is_none() || listed.is_some() {",
         }],

@@ -197,6 +197,13 @@ fn flags_are_spelt_as_upstream_spells_them() {
         assert_eq!(manager(flags).logging.verbosity, Some(want), "{flags}");
     }
     assert_eq!(manager("--kube-api-qps=-1").kube_api_qps, Some(-1.0));
+    for burst in ["0", "-3"] {
+        let m = manager(&format!("--kube-api-qps=5 --kube-api-burst={burst}"));
+        let says = format!("--kube-api-burst={burst}: a burst has one request at least; it is 30");
+        assert_eq!(m.warnings(), [says]);
+        let rate = m.rate().unwrap();
+        assert_eq!((rate.qps, rate.burst), (5.0, 30));
+    }
     for (flags, want) in [
         ("--insecure-diagnostics", true),
         ("--insecure-diagnostics=true", true),
@@ -286,7 +293,7 @@ fn what_cannot_be_meant_is_refused() {
         "--webhook-port=70000",
         "--health-addr=9440",
         "--kube-api-qps=nan",
-        "--kube-api-burst=0",
+        "--kube-api-burst=1.5",
         "--in-flight=0",
         "--pool-metrics=top",
         "--pool-metrics=top=-1",

@@ -174,6 +174,9 @@ pub(super) fn of(pool: &PoolKey, decision: &Decision, claim_events: bool) -> Vec
             let message = format!("{kind}: {message}: gone");
             vec![of_pool(Normal, "ConsistencyRepaired", WATCHING, &message)]
         }
+        Decision::StatusRefused { message } => {
+            vec![of_pool(Warning, "StatusRefused", WATCHING, message)]
+        }
         Decision::Allocated { .. }
         | Decision::Bound { .. }
         | Decision::Released { .. }

@@ -52,6 +52,7 @@ fn says(verb: Verb, kind: Kind, answer: Result<Reply, Fault>) -> String {
             Outcome::NameTaken => "name taken".to_owned(),
             Outcome::Refused { refusal, message } => format!("refused {refusal:?}: {message}"),
             Outcome::NotSent { retry_after } => format!("not sent {retry_after:?}"),
+            Outcome::Withdrawn => "withdrawn".to_owned(),
             Outcome::Unknown { .. } => "unknown".to_owned(),
         },
     }

@@ -9,6 +9,7 @@ use super::router::{World, world};
 use crate::api::{Kind, WireObject};
 use crate::controller::resume::Resumer;
 use crate::controller::served::Served;
+use crate::pool::{By, KindState};
 
 const PAUSED: &str = "cluster k paused true";
 const GOES_ON: &str = "cluster k paused false";
@@ -133,4 +134,60 @@ async fn p3_namespaces_take_turns() {
         turns.push(after.to_string());
     }
     assert_eq!(turns, ["a", "n", "z", "a"]);
+}
+
+fn list(world: &World, cluster: WireObject) {
+    world
+        .router
+        .seen(Kind::Clusters, "v1beta2", By::List, cluster);
+}
+
+/// The watch of the Clusters had a gap, or their kind has just come: one that is new in the list may have been paused meanwhile.
+#[tokio::test]
+async fn p3_a_cluster_that_is_new_in_a_later_list_waits_for_the_address_objects_too() {
+    let world = world(None).with_pool("x");
+    list(&world, cluster(1, false));
+    assert_eq!(world.told("x"), [GOES_ON], "the first list of the term");
+    world.router.kind_is(Kind::Clusters, KindState::Listed);
+    world.router.addresses_begin().await;
+    list(&world, cluster(2, false));
+    assert!(world.told("x").is_empty(), "nothing new");
+
+    let other = |uid| wire("other", uid, 3, json!({ "paused": false }));
+    list(&world, other("2"));
+    assert_eq!(world.told("x"), ["cluster other paused true"]);
+    let ended = world.router.pause_ended(&"".into()).await;
+    world.router.resume(&ended);
+    assert_eq!(world.told("x"), ["cluster other paused false"]);
+    // Moved away and back.
+    list(&world, wire("k", "7", 8, json!({ "paused": false })));
+    let ended = world.router.pause_ended(&"".into()).await;
+    assert_eq!(world.told("x"), [PAUSED]);
+    world.router.resume(&ended);
+    assert_eq!(world.told("x"), [GOES_ON]);
+    // A watch without a gap would have shown the pause.
+    world.seen(
+        Kind::Clusters,
+        wire("new", "9", 9, json!({ "paused": false })),
+    );
+    assert_eq!(world.told("x"), ["cluster new paused false"]);
+}
+
+/// What the first list of Clusters shows as no longer paused is complete in the lists of address objects of that term.
+#[tokio::test(start_paused = true)]
+async fn p3_lists_of_address_objects_begin_after_the_clusters_are_listed_in_every_term() {
+    let world = world(None);
+    let begins = async || {
+        let begins = world.router.addresses_begin();
+        tokio::time::timeout(std::time::Duration::from_secs(1), begins)
+            .await
+            .is_ok()
+    };
+    assert!(!begins().await);
+    world.router.kind_is(Kind::Clusters, KindState::Listed);
+    assert!(begins().await);
+    world.router.next_term();
+    assert!(!begins().await);
+    world.router.kind_is(Kind::Clusters, KindState::Absent);
+    assert!(begins().await);
 }

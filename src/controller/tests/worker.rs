@@ -74,10 +74,6 @@ impl<F: FnMut(&Input, Timestamp) -> Acted + Send> Machine for Scripted<F> {
         Fact::InUse(Vec::new())
     }
 
-    fn is_paused(&self) -> bool {
-        false
-    }
-
     fn is_empty(&self) -> bool {
         self.empty
     }

@@ -151,8 +151,12 @@ async fn p1_what_waits_to_be_sent_when_a_pause_is_seen_is_not_sent() {
     let mailbox = Arc::new(Mailbox::default());
     let of_server = Arc::clone(&mailbox);
     let (client, asked) = server(move |n, asked| {
-        // The pause is seen while the second request is under way.
-        of_server.pause(n >= 1);
+        if n == 1 {
+            // The pause is seen while the second request is under way.
+            for id in 0..5 {
+                of_server.withdraw(RequestId(id));
+            }
+        }
         stored(asked)
     });
     let harness = harness(client, 1, None, Tenure::Always);
@@ -161,11 +165,58 @@ async fn p1_what_waits_to_be_sent_when_a_pause_is_seen_is_not_sent() {
     }
     harness.submit("p", &mailbox, 9, pool_status());
     let answers = answers(&mailbox, 6).await;
-    let unsent = |(_, outcome): &&(u64, Outcome)| matches!(outcome, Outcome::NotSent { .. });
+    let unsent = |(_, outcome): &&(u64, Outcome)| matches!(outcome, Outcome::Withdrawn);
     assert_eq!(answers.iter().filter(unsent).count(), 3);
     let asked = asked.lock().unwrap();
     let names: Vec<String> = asked.iter().map(|asked| named(&asked.line)).collect();
     assert_eq!(names, ["c0", "c1", "status"], "the status says so");
+}
+
+/// Neither waits a withdrawn request for its turn, nor does its place in the turns cost another pool its own.
+#[tokio::test]
+async fn a_request_that_is_withdrawn_is_answered_at_once_and_not_sent() {
+    let (client, asked) = server(|n, asked| match n {
+        0 => Say::Nothing,
+        _ => stored(asked),
+    });
+    let harness = harness(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let other = Arc::new(Mailbox::default());
+    harness.submit("held", &other, 0, patch("held"));
+    until("the place is taken", || asked.lock().unwrap().len() == 1).await;
+    for (id, request) in [(1, patch("c")), (2, pool_status()), (3, status_of(true))] {
+        harness.submit("p", &mailbox, id, request);
+    }
+    for id in [1, 2, 3, 0, 77] {
+        harness.writer.withdraw(&key("p"), RequestId(id));
+    }
+    let withdrawn = answers(&mailbox, 3).await;
+    assert!(
+        withdrawn
+            .iter()
+            .all(|(_, o)| matches!(o, Outcome::Withdrawn))
+    );
+    assert_eq!(asked.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn after_a_request_was_withdrawn_its_pool_and_others_have_their_turns() {
+    let (client, asked) = server(|_, asked| stored(asked));
+    let harness = harness(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    // All of this happens before the writer runs: the test's thread is the only one.
+    harness.submit("p", &mailbox, 1, patch("p1"));
+    harness.writer.withdraw(&key("p"), RequestId(1));
+    for id in 2..4 {
+        harness.submit("p", &mailbox, id, patch(&format!("p{id}")));
+        harness.submit("q", &mailbox, 10 + id, patch(&format!("q{id}")));
+    }
+    harness.submit("r", &mailbox, 20, patch("r"));
+    harness.writer.withdraw(&key("r"), RequestId(20));
+    assert_eq!(answers(&mailbox, 6).await.len(), 6);
+    let asked = asked.lock().unwrap();
+    let names: Vec<String> = asked.iter().map(|asked| named(&asked.line)).collect();
+    assert_eq!(names, ["p2", "q2", "p3", "q3"]);
 }
 
 #[tokio::test]

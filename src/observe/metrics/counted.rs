@@ -151,7 +151,10 @@ impl Metrics {
             }
             Decision::Repaired { kind, .. } => self.repairs.with_label_values(&[kind]).inc(),
             Decision::Retrying { .. } => self.retries.inc(),
-            Decision::Pool { .. } | Decision::NearlyFull { .. } | Decision::Problem { .. } => {}
+            Decision::Pool { .. }
+            | Decision::NearlyFull { .. }
+            | Decision::Problem { .. }
+            | Decision::StatusRefused { .. } => {}
         }
     }
 

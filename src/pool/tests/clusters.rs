@@ -1,11 +1,12 @@
 //! Pause, Clusters, moves and other managers (P1 to P4).
 
-use super::steps::{bound_world, kinds};
+use super::steps::{bound_world, is_create_next, kinds, until_create};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use serde_json::json;
 
-use super::super::{Input, Object, Scope};
-use super::world::{C, Event, M, World, claim_key, small, spec};
+use super::super::{Decision, Input, Object, Request, RequestId, Scope};
+use super::world::{C, Event, Fate, M, World, claim_key, small, spec};
+use crate::api::Claim;
 use crate::api::names::{CLUSTER_NAME_LABEL, PAUSED_ANNOTATION, PROVIDER_LABEL};
 
 #[test]
@@ -209,6 +210,88 @@ fn p1_a_claim_is_paused_by_itself_and_by_its_own_cluster() {
     world.settle();
     assert_eq!(bound(&world), [true; 4]);
     assert!(world.bound(C, "d").is_some());
+}
+
+/// A Cluster whose claims have requests on their way to the writer, in a pool of its own or in one that several Clusters share.
+#[test]
+fn p1_what_waits_to_be_sent_when_the_pause_of_a_claim_is_seen_is_withdrawn() {
+    let ours = |c: &mut Claim| c.cluster = Some("cl".into());
+    let mut world = World::new();
+    world.create_pool(small(9));
+    world.set_cluster("cl", false);
+    world.create_claim_with(M, "bound", ours);
+    world.settle();
+    world.create_claim_with(M, "new", ours);
+    world.create_claim(M, "other");
+    world.delete_claim(M, "bound");
+    world.deliver_all();
+    // Finalizers of the new ones, DELETE of the old one's object.
+    let waits = |world: &World| world.requests.len();
+    assert_eq!(waits(&world), 3);
+    world.set_cluster("cl", true);
+    world.deliver_all();
+    assert_eq!(waits(&world), 1, "{:?}", world.requests);
+    world.pass(60);
+    assert_eq!(world.claim(M, "new").meta.finalizers.len(), 0);
+    assert!(world.claim(M, "bound").meta.is_deleting());
+    assert!(world.bound(M, "other").is_some());
+    assert!(
+        !world
+            .told
+            .iter()
+            .any(|d| matches!(d, Decision::Retrying { .. }))
+    );
+
+    world.set_cluster("cl", false);
+    world.pass(1);
+    assert!(world.bound(M, "new").is_some());
+    assert!(!world.claims.contains_key(&claim_key(M, "bound")));
+}
+
+/// The create is the write that a move cannot take back.
+#[test]
+fn p1_a_create_that_waits_to_be_sent_is_withdrawn_and_another_claim_can_have_the_address() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.set_cluster("cl", false);
+    world.create_claim_with(M, "a", |c| c.cluster = Some("cl".into()));
+    until_create(&mut world);
+    world.set_cluster("cl", true);
+    world.deliver_all();
+    assert!(!is_create_next(&world), "{:?}", world.requests);
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+    world.set_cluster("cl", false);
+    world.pass(1);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    world.delete_claim(M, "b");
+    world.pass(1);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+/// The pool's own finalizer, labels and owner reference.
+#[test]
+fn p1_a_write_of_the_pools_metadata_that_waits_when_its_pause_is_seen_is_withdrawn() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.deliver_all();
+    let is_meta = |(_, request): &(RequestId, Request)| matches!(request, Request::PoolMeta { .. });
+    while !world.requests.iter().any(is_meta) {
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    world.set_cluster("cl", true);
+    world.deliver_all();
+    world.pass(60);
+    assert!(!world.has_pool_finalizer());
+    assert_eq!(world.pool_condition("Paused").0, "True");
+    world.set_cluster("cl", false);
+    world.pass(1);
+    assert!(world.has_pool_finalizer());
 }
 
 #[test]

@@ -3,9 +3,11 @@
 
 use serde_json::json;
 
-use super::super::{Decision, Request};
+use jiff::SignedDuration;
+
+use super::super::{Decision, Input, Request};
 use super::steps::{bound_world, kinds};
-use super::world::{C, M, World, address_key, claim_key, small, spec};
+use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 
 fn claim_finalizers(request: &Request) -> bool {
     matches!(request, Request::ClaimFinalizers { .. })
@@ -220,4 +222,114 @@ fn an_object_whose_claim_was_taken_away_and_whose_delete_is_refused_is_reported(
     world.pass(61);
     assert!(world.addresses.is_empty());
     assert!(world.machine.snapshot().problems.is_empty());
+}
+
+fn refused_statuses(world: &World) -> Vec<&str> {
+    let told = world.told.iter().filter_map(|decision| match decision {
+        Decision::StatusRefused { message } => Some(message.as_str()),
+        _ => None,
+    });
+    told.collect()
+}
+
+/// Nobody can read it in the status, so Events say it, once an hour.
+#[test]
+fn u1_a_status_that_only_explains_and_is_refused_is_told_once_an_hour() {
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.refuses = Some((
+            |request| matches!(request, Request::ClaimStatus { .. }),
+            "statuses are frozen",
+        ));
+        world.create_pool(spec(json!({ "namePrefix": "p", "pools": [] })));
+        world.create_claim(kind, "a");
+        world.create_claim(kind, "b");
+        world.pass(600);
+        let waits = |decision: &&Decision| matches!(decision, Decision::Waiting { .. });
+        assert_eq!(world.told.iter().filter(waits).count(), 2, "one a claim");
+        let what = if kind == M {
+            "IPClaim"
+        } else {
+            "IPAddressClaim"
+        };
+        let says = format!("the API server refuses the status of {what} a: statuses are frozen");
+        assert_eq!(refused_statuses(&world), [&says]);
+        world.pass(3600);
+        assert_eq!(refused_statuses(&world).len(), 2);
+        assert_eq!(world.told.iter().filter(waits).count(), 2);
+    }
+}
+
+#[test]
+fn u1_a_status_of_the_pool_that_is_refused_is_told_once_an_hour() {
+    let mut world = World::new();
+    world.refuses = Some((
+        |request| matches!(request, Request::PoolStatus { .. }),
+        "statuses are frozen",
+    ));
+    world.create_pool(small(3));
+    world.pass(600);
+    let says = "the API server refuses the status of pool default/prov: statuses are frozen";
+    assert_eq!(refused_statuses(&world), [says]);
+    world.pass(3600);
+    assert_eq!(refused_statuses(&world).len(), 2);
+}
+
+/// The name of the address object is taken, and whose object has it cannot be read.
+#[test]
+fn u1_a_read_that_is_refused_is_said_by_the_claim() {
+    let reads = |request: &Request| matches!(request, Request::ReadAddress { .. });
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.refuses = Some((
+            reads,
+            "ipaddresses \"{name}\" is forbidden: get is not allowed",
+        ));
+        world.create_pool(small(1));
+        world.create_address(kind, "p-10-0-0-1", "other", "c", "10.9.9.9", |_| {});
+        world.events[3].clear();
+        world.events[4].clear();
+        world.create_claim(kind, "a");
+        world.pass(120);
+        let message = world.message(kind, "a");
+        assert!(
+            message.starts_with(
+                "the API server refused a read of the address object that has the name of its own"
+            ),
+            "{message}"
+        );
+        world.refuses = None;
+        world.pass(61);
+        assert_eq!(world.reason(kind, "a"), "PoolExhausted");
+    }
+}
+
+/// A proxy that answers with something else, an API server that fails at it.
+#[test]
+fn u1_a_read_that_goes_on_failing_is_said_by_the_claim() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.create_address(M, "p-10-0-0-1", "other", "c", "10.9.9.9", |_| {});
+    world.events[3].clear();
+    world.create_claim(M, "a");
+    let end = world.now.checked_add(SignedDuration::from_mins(5)).unwrap();
+    while world.now < end {
+        world.deliver_all();
+        while let Some((_, request)) = world.requests.front() {
+            let fate = match request {
+                Request::ReadAddress { .. } => Fate::NotSent,
+                _ => Fate::Fine,
+            };
+            world.carry_out(0, fate);
+            world.answer(0);
+            world.deliver_all();
+        }
+        world.now = world.wake.take().unwrap_or(end).max(world.now);
+        world.step(Input::Tick);
+    }
+    let message = world.message(M, "a");
+    assert!(
+        message.starts_with("the API server does not answer a read of the address object"),
+        "{message}"
+    );
 }

@@ -396,3 +396,99 @@ fn u4_a_pool_that_is_exhausted_says_what_it_was_before() {
     let expected = [(None, false), (Some(false), true), (Some(true), false)];
     assert_eq!(said, expected);
 }
+
+/// With a thousand pools in a burst a write of counts waits a minute to be sent.
+fn waiting_counts() -> World {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.pass(10);
+    world.create_claim(M, "a");
+    world.deliver_all();
+    while !next_is_counts(&world) {
+        assert!(world.wake.is_some() || !world.requests.is_empty());
+        if let Some(at) = world.wake.filter(|_| world.requests.is_empty()) {
+            world.now = world.now.max(at);
+            world.wake = None;
+            world.step(Input::Tick);
+        }
+        while !world.requests.is_empty() && !next_is_counts(&world) {
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+        world.deliver_all();
+    }
+    world
+}
+
+fn next_is_counts(world: &World) -> bool {
+    let counts = |request: &Request| {
+        matches!(
+            request,
+            Request::PoolStatus {
+                counts_only: true,
+                ..
+            }
+        )
+    };
+    world.requests.front().is_some_and(|(_, r)| counts(r))
+}
+
+#[test]
+fn a_condition_does_not_wait_behind_counts_that_have_not_left() {
+    let mut world = waiting_counts();
+    world.edit_spec(|spec| spec.pools.clear());
+    world.deliver_all();
+    assert!(world.requests.is_empty(), "the counts are withdrawn");
+    world.answer(0);
+    let next = world.requests.front();
+    assert!(
+        next.is_some_and(|(_, r)| matches!(
+            r,
+            Request::PoolStatus {
+                counts_only: false,
+                ..
+            }
+        )),
+        "at once: what was not written puts off nothing"
+    );
+    world.pass(2);
+    assert_eq!(
+        world.pool_condition("Exhausted"),
+        ("True".into(), "NoRanges".into())
+    );
+    let status = &world.pool.as_ref().unwrap().status;
+    assert_eq!(
+        status.out_of_range,
+        Some(1),
+        "what the counts said is not lost"
+    );
+}
+
+#[test]
+fn p2_what_the_pools_metadata_lacks_does_not_wait_behind_counts_that_have_not_left() {
+    let mut world = waiting_counts();
+    world.edit_pool(|pool| pool.meta.finalizers.clear());
+    world.deliver_all();
+    let first = world.requests.front();
+    assert!(
+        first.is_none_or(|(_, r)| matches!(r, Request::PoolMeta { .. })),
+        "{first:?}"
+    );
+    world.pass(2);
+    assert!(world.has_pool_finalizer());
+}
+
+/// Counts whose request has left are waited for, and what is more is written after their answer.
+#[test]
+fn a_condition_is_written_after_counts_that_have_left() {
+    let mut world = waiting_counts();
+    world.has_left = |_| true;
+    world.edit_spec(|spec| spec.pools.clear());
+    world.deliver_all();
+    assert!(next_is_counts(&world));
+    world.pass(3);
+    assert_eq!(
+        world.pool_condition("Exhausted"),
+        ("True".into(), "NoRanges".into())
+    );
+}

@@ -36,10 +36,20 @@ pub(super) fn bound_world() -> World {
 pub(super) fn before_create(world: &mut World) {
     world.create_pool(small(3));
     world.create_claim(M, "a");
+    until_create(world);
+}
+
+/// The next request is the create of an address object.
+pub(super) fn until_create(world: &mut World) {
     world.deliver_all();
-    while !matches!(world.requests[0].1, Request::CreateAddress(_)) {
+    while !is_create_next(world) {
         world.carry_out(0, Fate::Fine);
         world.answer(0);
         world.deliver_all();
     }
+}
+
+pub(super) fn is_create_next(world: &World) -> bool {
+    let next = world.requests.front();
+    next.is_some_and(|(_, request)| matches!(request, Request::CreateAddress(_)))
 }

@@ -88,6 +88,8 @@ pub(super) struct World {
     pub(super) last: [Option<Event>; STREAMS],
     pub(super) requests: VecDeque<(RequestId, Request)>,
     pub(super) answers: VecDeque<(RequestId, Outcome)>,
+    /// Which of the requests cannot be withdrawn any more.
+    pub(super) has_left: fn(RequestId) -> bool,
     /// What the requests without an answer are about.
     pub(super) asked: BTreeMap<RequestId, About>,
     pub(super) wake: Option<Timestamp>,
@@ -179,6 +181,7 @@ impl World {
             last: Default::default(),
             requests: VecDeque::new(),
             answers: VecDeque::new(),
+            has_left: |_| false,
             asked: BTreeMap::new(),
             wake: None,
             watched: BTreeSet::new(),
@@ -209,6 +212,7 @@ impl World {
                         .insert(id, About::of(&request, self.kinds.changes()));
                     self.requests.push_back((id, request));
                 }
+                Effect::Withdraw(id) => self.withdraw(id),
                 Effect::WakeAt(at) => self.wake = Some(at),
                 Effect::WatchName(key) => {
                     self.watched.insert(key);
@@ -218,6 +222,15 @@ impl World {
                 }
                 Effect::Decided(decision) => self.told.push(decision),
             }
+        }
+    }
+
+    /// A request that has not left is answered at once.
+    fn withdraw(&mut self, id: RequestId) {
+        let waits = self.requests.iter().position(|(of, _)| *of == id);
+        if let Some(place) = waits.filter(|_| !(self.has_left)(id)) {
+            self.requests.remove(place);
+            self.answers.push_back((id, Outcome::Withdrawn));
         }
     }
 

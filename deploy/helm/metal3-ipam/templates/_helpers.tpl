@@ -41,6 +41,8 @@ control-plane: controller-manager
 {{- $elsewhere := dict
     "--health-addr" "the container's port and the probes are :9440"
     "--webhook-port" "set webhook.mode, the container's port is 9443"
+    "--leader-elect-lease-name" "the role names the lease controller-leader-election-ipam-capm3"
+    "--leader-elect-namespace" "the role is of the release's namespace"
     "--namespace" "set namespaces, which the roles follow"
     "--watch-filter" "set watchFilter, which the policies follow" -}}
 {{- range $arg := .Values.extraArgs -}}

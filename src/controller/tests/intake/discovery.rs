@@ -25,6 +25,7 @@ async fn a3_a_new_leader_asks_anew_whether_a_kind_is_absent() {
     let since = tokio::time::Instant::now();
     harness.router.next_term();
     assert_eq!(harness.state(), KindState::Pending, "nothing is given out");
+    harness.router.kind_is(Kind::Clusters, KindState::Listed);
     harness.script.0.lock().unwrap().lists = vec![page(5, "", vec![])].into();
     until("listed", || harness.state() == KindState::Listed).await;
     assert!(

@@ -277,3 +277,20 @@ async fn a3_a_list_whose_token_has_run_out_begins_anew() {
         "{told:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn p3_address_objects_are_listed_after_the_clusters() {
+    let address = object("a", "1", 1, address_spec("x"));
+    let lists = vec![page(10, "", vec![address])];
+    let harness = harness(CAPI_ADDRESSES, &["v1beta1"], lists, vec![]);
+    // Before its task has begun.
+    harness.router.next_term();
+    until("discovered", || {
+        harness.served.version(CAPI_ADDRESSES).is_some()
+    })
+    .await;
+    tokio::time::sleep(Duration::from_mins(1)).await;
+    assert!(harness.script.asked().is_empty());
+    harness.router.kind_is(Kind::Clusters, KindState::Listed);
+    until("listed", || harness.state() == KindState::Listed).await;
+}

@@ -150,6 +150,8 @@ fn harness(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
         Box::new(|_, _, _| {}),
     ));
     router.barrier(Barrier::Open);
+    // Lists of address objects wait for theirs.
+    router.kind_is(Kind::Clusters, KindState::Absent);
     let served = Arc::new(Served::new());
     let failures = Arc::new(Failures::default());
     let all = Intakes {

@@ -5,7 +5,7 @@ use super::{CASES, Helm, RELEASE};
 use crate::tally;
 
 /// Values, and what Helm says of them.
-const WRONG: [(&[&str], &str); 27] = [
+const WRONG: [(&[&str], &str); 29] = [
     (
         &["replicas=two"],
         "at '/replicas': got string, want integer",
@@ -98,6 +98,14 @@ const WRONG: [(&[&str], &str); 27] = [
     ),
     (&["extraArgs={--webhook-port=0}"], "set webhook.mode"),
     (&["extraArgs={--namespace=a}"], "set namespaces"),
+    (
+        &["extraArgs={--leader-elect-lease-name=other}"],
+        "the role names the lease controller-leader-election-ipam-capm3",
+    ),
+    (
+        &["extraArgs={--leader-elect-namespace=other}"],
+        "the role is of the release's namespace",
+    ),
     (&["extraArgs={--watch-filter=a}"], "set watchFilter"),
 ];
 
