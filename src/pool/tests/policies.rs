@@ -1,4 +1,4 @@
-//! What admission policies of others do to our writes beside refusing a finalizer (edges.rs): they undo one as it is stored,
+//! What admission policies of others do to our writes beside refusing a write (refused.rs): they undo one as it is stored,
 //! refuse the status that binds a claim, or name the object that they refuse.
 
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use jiff::SignedDuration;
 
 use super::super::{Decision, Input, Request};
-use super::steps::{bound_world, kinds};
+use super::steps::{bound_world, kinds, take_first_name};
 use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 
 fn claim_finalizers(request: &Request) -> bool {
@@ -286,7 +286,7 @@ fn u1_a_read_that_is_refused_is_said_by_the_claim() {
             "ipaddresses \"{name}\" is forbidden: get is not allowed",
         ));
         world.create_pool(small(1));
-        world.create_address(kind, "p-10-0-0-1", "other", "c", "10.9.9.9", |_| {});
+        take_first_name(&mut world, kind);
         world.events[3].clear();
         world.events[4].clear();
         world.create_claim(kind, "a");
@@ -309,7 +309,7 @@ fn u1_a_read_that_is_refused_is_said_by_the_claim() {
 fn u1_a_read_that_goes_on_failing_is_said_by_the_claim() {
     let mut world = World::new();
     world.create_pool(small(1));
-    world.create_address(M, "p-10-0-0-1", "other", "c", "10.9.9.9", |_| {});
+    take_first_name(&mut world, M);
     world.events[3].clear();
     world.create_claim(M, "a");
     let end = world.now.checked_add(SignedDuration::from_mins(5)).unwrap();

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::super::{Input, KindState, Request};
+use super::steps::take_first_name;
 use super::world::{C, M, World, address_key, claim_key, ip, small, spec};
 use crate::api::{ClaimKind, Kind, ReferenceFault};
 
@@ -353,7 +354,7 @@ fn a9_a_requested_address_or_an_error() {
 #[test]
 fn a12_a_squatted_name_costs_its_address_and_no_claim_its_turn() {
     let mut world = World::new();
-    world.create_address(M, "p-10-0-0-1", "other", "x", "10.9.9.9", |_| {});
+    take_first_name(&mut world, M);
     world.create_pool(small(2));
     world.create_claim(M, "a");
     world.create_claim(M, "b");

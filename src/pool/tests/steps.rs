@@ -2,6 +2,7 @@
 
 use super::super::Request;
 use super::world::{Fate, M, World, small};
+use crate::api::ClaimKind;
 
 /// Kinds of the requests sent since, in order.
 pub(super) fn kinds(world: &World, since: usize) -> Vec<&'static str> {
@@ -52,4 +53,18 @@ pub(super) fn until_create(world: &mut World) {
 pub(super) fn is_create_next(world: &World) -> bool {
     let next = world.requests.front();
     next.is_some_and(|(_, request)| matches!(request, Request::CreateAddress(_)))
+}
+
+/// Requests of this sort that were sent.
+pub(super) fn count(world: &World, of: fn(&Request) -> bool) -> usize {
+    world.sent.iter().filter(|r| of(r)).count()
+}
+
+pub(super) fn is_claim_status(request: &Request) -> bool {
+    matches!(request, Request::ClaimStatus { .. })
+}
+
+/// Another pool's object has the name of the first address, as anyone can make it.
+pub(super) fn take_first_name(world: &mut World, kind: ClaimKind) {
+    world.create_address(kind, "p-10-0-0-1", "other", "z", "10.9.9.9", |_| {});
 }

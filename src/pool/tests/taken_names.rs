@@ -1,0 +1,96 @@
+//! Names of address objects that other objects have (A12).
+
+use super::steps::take_first_name;
+use super::world::{C, Fate, M, World, address_key, small};
+
+/// An IPAddress of another pool has the name; an IPAddress of Cluster API's group under the same name is another object.
+#[test]
+fn a12_a_foreign_name_of_one_kind_leaves_the_address_to_claims_of_the_other() {
+    let mut world = World::new();
+    world.create_address(M, "p-10-0-0-1", "other", "x", "10.0.0.1", |_| {});
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(30);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    for name in ["b", "c"] {
+        world.create_claim(C, name);
+    }
+    world.pass(30);
+    assert_eq!(world.bound(C, "b").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.reason(C, "c"), "PoolExhausted");
+    // Its address is not free when it goes, since the name is still foreign, and the next one of its kind gets it.
+    world.delete_claim(C, "b");
+    world.pass(30);
+    assert_eq!(world.bound(C, "c").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "a"), None);
+    // The name is freed while the other kind has the address.
+    world.delete_address(&address_key(M, "p-10-0-0-1"));
+    world.pass(30);
+    assert_eq!(world.bound(M, "a"), None);
+    world.delete_claim(C, "c");
+    world.pass(30);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.machine.snapshot().allocated, 1);
+}
+
+#[test]
+fn a12_who_waits_for_a_squatted_name_is_told_its_holder() {
+    let mut world = World::new();
+    take_first_name(&mut world, M);
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    let message = world.message(M, "a");
+    assert!(
+        message.contains("10.0.0.1 cannot be given out while IPAddress.ipam.metal3.io p-10-0-0-1"),
+        "{message}"
+    );
+    world.edit_address(&address_key(M, "p-10-0-0-1"), |a| {
+        a.meta.deletion_timestamp = Some(a.meta.created());
+    });
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+/// The object of another claim of the pool is not seen yet when its name is taken: it holds its address, and no name is lost.
+#[test]
+fn a12_an_object_of_the_pool_that_has_the_very_address_takes_no_name() {
+    let mut world = World::new();
+    world.create_pool(small(2));
+    world.settle();
+    world.create_claim(M, "a");
+    world.create_address(M, "p-10-0-0-1", "prov", "d", "10.0.0.1", |_| {});
+    for _ in 0..10 {
+        while world.deliver(1) {}
+        while !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+        }
+        while !world.answers.is_empty() {
+            world.answer(0);
+        }
+    }
+    world.create_claim(M, "d");
+    world.pass(5);
+    assert_eq!(world.bound(M, "d").as_deref(), Some("10.0.0.1"));
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+    assert!(world.machine.foreign.is_empty());
+    assert_eq!(world.pool_condition("Consistent").0, "True");
+}
+
+#[test]
+fn a12_a_pool_made_anew_with_another_prefix_waits_for_no_name_of_the_old_one() {
+    let mut world = World::new();
+    take_first_name(&mut world, M);
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    world.delete_pool();
+    world.settle();
+    assert!(world.pool.is_none());
+    let mut anew = small(1);
+    anew.name_prefix = "q".into();
+    world.create_pool(anew);
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
