@@ -29,7 +29,12 @@ async fn world(on: On, events: Events) -> World {
 }
 
 /// The one Event of this object and reason, once there is one that `is` so.
-async fn event(world: &World, of: &str, reason: &str, is: impl Fn(&Event) -> bool) -> Event {
+pub(crate) async fn event(
+    world: &World,
+    of: &str,
+    reason: &str,
+    is: impl Fn(&Event) -> bool,
+) -> Event {
     let its = |e: &Event| {
         e.involved_object.name.as_deref() == Some(of) && e.reason.as_deref() == Some(reason)
     };
@@ -43,7 +48,7 @@ async fn event(world: &World, of: &str, reason: &str, is: impl Fn(&Event) -> boo
     one
 }
 
-fn any(_: &Event) -> bool {
+pub(crate) fn any(_: &Event) -> bool {
     true
 }
 

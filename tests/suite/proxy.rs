@@ -70,6 +70,9 @@ pub(crate) enum Watches {
     ExpireAfter(usize),
     /// Those of paths with this text show no event at all, as from a server that is far behind.
     Silent(&'static str),
+    /// The same of those of paths with the first text, and of those with the second until [`Proxy::end_gap`]: these then end as those
+    /// do whose revision the server has forgotten.
+    Gap(&'static str, &'static str),
 }
 
 /// A proxy; it ends when dropped.
@@ -80,6 +83,8 @@ pub(crate) struct Proxy {
     open: Arc<watch::Sender<bool>>,
     /// Whether new requests get no answer at all.
     silent: Arc<watch::Sender<bool>>,
+    /// Whether the gap in watches is over.
+    gap_over: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
 }
 
@@ -182,13 +187,14 @@ impl Proxy {
                 watch::channel(matches!(writes, Writes::Pass | Writes::FirstConflicts)).0,
             ),
             silent: Arc::default(),
+            gap_over: Arc::default(),
             watches,
             writes,
         };
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (asked, open) = (Arc::clone(&way.asked), Arc::clone(&way.open));
-        let silent = Arc::clone(&way.silent);
+        let (silent, gap_over) = (Arc::clone(&way.silent), Arc::clone(&way.gap_over));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             loop {
@@ -211,6 +217,7 @@ impl Proxy {
             asked,
             open,
             silent,
+            gap_over,
             task,
         }
     }
@@ -223,6 +230,11 @@ impl Proxy {
     /// From now on requests get no answer, as from a server that hangs.
     pub(crate) fn fall_silent(&self) {
         self.silent.send_replace(true);
+    }
+
+    /// From now on watches show events that did not until now; they begin anew, with a list.
+    pub(crate) fn end_gap(&self) {
+        self.gap_over.send_replace(true);
     }
 
     /// The `cluster` of a kubeconfig that leads here.
@@ -257,6 +269,7 @@ struct Way {
     asked: Log,
     open: Arc<watch::Sender<bool>>,
     silent: Arc<watch::Sender<bool>>,
+    gap_over: Arc<watch::Sender<bool>>,
     watches: Watches,
     writes: Writes,
 }
@@ -321,10 +334,18 @@ impl Way {
                     Watches::ExpireAfter(chunks) if is_watch => {
                         response.map(|body| expiring(body, chunks))
                     }
-                    Watches::Silent(of) if is_watch && path.contains(of) => response.map(silent),
-                    Watches::ExpireAfter(_) | Watches::Silent(_) | Watches::Pass => {
-                        response.map(|body| body.map_err(Into::into).boxed_unsync())
+                    Watches::Silent(of) | Watches::Gap(of, _) if is_watch && path.contains(of) => {
+                        response.map(silent)
                     }
+                    Watches::Gap(_, of)
+                        if is_watch && path.contains(of) && !*self.gap_over.borrow() =>
+                    {
+                        response.map(|_| expiring_with(self.gap_over.subscribe()))
+                    }
+                    Watches::ExpireAfter(_)
+                    | Watches::Silent(_)
+                    | Watches::Gap(..)
+                    | Watches::Pass => response.map(|body| body.map_err(Into::into).boxed_unsync()),
                 }
             }
             Err(e) => {
@@ -352,13 +373,26 @@ fn status(code: u16, reason: &str, message: &str) -> Response<Answer> {
 /// The body of an answer.
 type Answer = UnsyncBoxBody<Bytes, BoxError>;
 
-/// A watch that ends with 410 after so many chunks.
-fn expiring(body: Body, chunks: usize) -> Answer {
+/// What a watch says whose revision the server has forgotten.
+fn expired() -> Bytes {
     let expired = json!({"type": "ERROR", "object": {"kind": "Status", "apiVersion": "v1", "status": "Failure",
         "code": 410, "reason": "Expired", "message": "too old resource version, says the test"}});
-    let expired = Bytes::from(format!("{expired}\n"));
+    Bytes::from(format!("{expired}\n"))
+}
+
+/// A watch that shows nothing and ends with 410 when the gap is over.
+fn expiring_with(mut gap_over: watch::Receiver<bool>) -> Answer {
+    let frames = stream::once(async move {
+        let _ = gap_over.wait_for(|over| *over).await;
+        Ok::<_, BoxError>(Frame::data(expired()))
+    });
+    StreamBody::new(frames).boxed_unsync()
+}
+
+/// A watch that ends with 410 after so many chunks.
+fn expiring(body: Body, chunks: usize) -> Answer {
     let events = body.into_data_stream().take(chunks);
-    let frames = events.chain(stream::once(async { Ok(expired) }));
+    let frames = events.chain(stream::once(async { Ok(expired()) }));
     let frames = frames.map(|bytes| bytes.map(Frame::data).map_err(BoxError::from));
     StreamBody::new(frames).boxed_unsync()
 }

@@ -10,6 +10,7 @@ use tokio::time::{interval, timeout};
 use super::Manager;
 use super::flags::get;
 use crate::control_plane::free_port;
+use crate::events::{any, event};
 use crate::harness::{DEADLINE, On, World, scenarios};
 use crate::proxy::{Proxy, Writes};
 use crate::steps::range;
@@ -79,6 +80,13 @@ async fn u1_refused_statuses_are_counted_and_logged_and_written_once_the_refusal
     logged
         .await
         .expect("each object logged with the server's words");
+
+    let told = event(&world, "p", "StatusRefused", any).await;
+    let message = told.message.unwrap_or_default();
+    assert!(
+        message.contains("a policy of the test says no"),
+        "{message}"
+    );
 
     proxy.let_writes_pass();
     world.address_of("a").await;

@@ -8,13 +8,14 @@ use metal3_ipam::api::metal3::{IPAddress, IPClaim, IPPool};
 use serde_json::json;
 
 use super::Manager;
-use crate::harness::{On, World, capi_is_bound, published, scenarios};
+use crate::harness::{Door, On, World, capi_is_bound, published, scenarios};
 use crate::moves::{move_all, versions_of_addresses};
 use crate::proxy::{Asked, Proxy, Watches};
 use crate::steps::{capi_published, range};
 
 scenarios! {
     p3_claims_keep_their_addresses_when_a_pause_ends_before_the_watch_shows_them,
+    p3_claims_keep_their_addresses_when_no_watch_shows_the_pause,
 }
 
 /// Claims of each kind.
@@ -41,7 +42,8 @@ async fn all_bound(world: &World) -> BTreeMap<String, Option<String>> {
     shown.chain(capi).collect()
 }
 
-async fn p3_claims_keep_their_addresses_when_a_pause_ends_before_the_watch_shows_them(on: On) {
+/// Bound claims of a paused Cluster, and the address object that each shows.
+async fn paused_source(on: On) -> (World, BTreeMap<String, Option<String>>) {
     let source = World::start(on).await;
     source.cluster("c", false).await;
     let mut spec = range("10.0.0.1", "10.0.0.99");
@@ -72,39 +74,72 @@ async fn p3_claims_keep_their_addresses_when_a_pause_ends_before_the_watch_shows
     source
         .patch::<Cluster>("c", json!({"spec": {"paused": true}}))
         .await;
+    (source, before)
+}
 
-    let target = World::without_controller(on).await;
-    let door = target.door().await;
-    let proxy = Proxy::with(&door.config, Watches::Silent("/ipaddresses")).await;
+/// A manager whose watches the proxy treats so, once it watches every kind.
+async fn manager_behind(world: &World, door: &Door, watches: Watches) -> (Proxy, Manager) {
+    let proxy = Proxy::with(&door.config, watches).await;
     let through = door.kubeconfig_to("behind", &proxy.cluster(), None);
-    let _manager = Manager::start(&target, &through, &["--leader-elect=false"]);
+    let manager = Manager::start(world, &through, &["--leader-elect=false"]);
     let watches = |asked: &Asked| asked.query.contains("watch=1");
     proxy
         .until(|asked| asked.iter().filter(|a| watches(a)).count() >= 6)
         .await;
+    (proxy, manager)
+}
+
+/// Moves all, and ends the pause a moment after the last address object. `waits`: what the target's pool says before it.
+async fn move_and_end_pause(
+    source: &World,
+    target: &World,
+    waits: (&str, (&str, &str)),
+) -> Vec<(String, Option<String>)> {
     let mut owners = BTreeMap::new();
-    move_all::<Cluster>(&source, &target, &mut owners).await;
-    move_all::<IPPool>(&source, &target, &mut owners).await;
-    move_all::<IPClaim>(&source, &target, &mut owners).await;
-    move_all::<IPAddressClaim>(&source, &target, &mut owners).await;
-    target.pool_says("p", "Paused", ("True", "Paused")).await;
-    move_all::<IPAddress>(&source, &target, &mut owners).await;
-    move_all::<CapiIPAddress>(&source, &target, &mut owners).await;
-    let objects = versions_of_addresses(&target).await;
+    move_all::<Cluster>(source, target, &mut owners).await;
+    move_all::<IPPool>(source, target, &mut owners).await;
+    move_all::<IPClaim>(source, target, &mut owners).await;
+    move_all::<IPAddressClaim>(source, target, &mut owners).await;
+    target.pool_says("p", waits.0, waits.1).await;
+    move_all::<IPAddress>(source, target, &mut owners).await;
+    move_all::<CapiIPAddress>(source, target, &mut owners).await;
+    let objects = versions_of_addresses(target).await;
     assert_eq!(objects.len(), 2 * EACH);
     target
         .patch::<Cluster>("c", json!({"spec": {"paused": false}}))
         .await;
-    assert_eq!(
-        all_bound(&target).await,
-        before,
-        "every claim keeps its address"
-    );
-    assert_eq!(
-        versions_of_addresses(&target).await,
-        objects,
-        "no write to any address object"
-    );
+    objects
+}
+
+async fn p3_claims_keep_their_addresses_when_a_pause_ends_before_the_watch_shows_them(on: On) {
+    let (source, before) = paused_source(on).await;
+    let target = World::without_controller(on).await;
+    let door = target.door().await;
+    let behind = Watches::Silent("/ipaddresses");
+    let (_proxy, _manager) = manager_behind(&target, &door, behind).await;
+    let objects = move_and_end_pause(&source, &target, ("Paused", ("True", "Paused"))).await;
+    let after = all_bound(&target).await;
+    assert_eq!(after, before, "every claim keeps its address");
+    let objects_after = versions_of_addresses(&target).await;
+    assert_eq!(objects_after, objects, "no write to any address object");
+    target.end().await;
+    source.end().await;
+}
+
+/// The watch of the Clusters had a gap, in which the Cluster came, paused, and its pause ended.
+async fn p3_claims_keep_their_addresses_when_no_watch_shows_the_pause(on: On) {
+    let (source, before) = paused_source(on).await;
+    let gap = Watches::Gap("/ipaddresses", "/clusters");
+    let target = World::without_controller(on).await;
+    let door = target.door().await;
+    let (proxy, _manager) = manager_behind(&target, &door, gap).await;
+    let waits = ("Ready", ("False", "ClusterNotFound"));
+    let objects = move_and_end_pause(&source, &target, waits).await;
+    proxy.end_gap();
+    let after = all_bound(&target).await;
+    assert_eq!(after, before, "every claim keeps its address");
+    let objects_after = versions_of_addresses(&target).await;
+    assert_eq!(objects_after, objects, "no write to any address object");
     target.end().await;
     source.end().await;
 }
