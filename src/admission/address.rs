@@ -12,6 +12,7 @@ use super::review::Review;
 use super::text::host_address;
 use super::verdict::{Cause, Findings, shown};
 use crate::alloc::Family;
+use crate::api::rules::MAX_NAME_SERVERS;
 use crate::api::{ClaimKind, names_our_pool};
 
 pub(super) fn judge(kind: ClaimKind, review: &Review<'_>, live: &dyn Live, out: &mut Findings) {
@@ -130,7 +131,10 @@ fn values(
     check_prefix(&spec.field("prefix"), family, out);
     let mut gateway = spec.field("gateway");
     match kind {
-        ClaimKind::Metal3 => check_name_servers(&spec.list("dnsServers", out), out),
+        ClaimKind::Metal3 => {
+            let servers = spec.list("dnsServers", MAX_NAME_SERVERS, out);
+            check_name_servers(servers, out);
+        }
         // Go clients of the old version write "" for none.
         ClaimKind::Capi => gateway.value = gateway.value.filter(|g| g.as_str() != Some("")),
     }

@@ -77,16 +77,8 @@ pub(super) fn check_gateway(
     }
 }
 
-/// DNS servers: any unicast address of either family, and as many as an IPAddress can have.
-pub(super) fn check_name_servers(servers: &[Item<'_>], out: &mut Findings) {
-    if let Some(server) = servers.get(MAX_NAME_SERVERS) {
-        server.invalid(
-            out,
-            format_args!(
-                "must not be there: an address can have at most {MAX_NAME_SERVERS} DNS servers"
-            ),
-        );
-    }
+/// DNS servers: any unicast address of either family.
+pub(super) fn check_name_servers<'a>(servers: impl Iterator<Item = Item<'a>>, out: &mut Findings) {
     for server in servers {
         match server.value {
             None => server.error(out, Cause::Required, "must be an address"),
@@ -113,7 +105,7 @@ impl<'a> Entry<'a> {
         let range = fields.range(&item, out);
         let prefix = check_prefix(&item.child("prefix"), family, out);
         let gateway = check_gateway(&item.child("gateway"), family, "the entry's range", out);
-        check_name_servers(&item.children("dnsServers", out), out);
+        check_name_servers(item.children("dnsServers", MAX_NAME_SERVERS, out), out);
         Self {
             range,
             family,

@@ -87,21 +87,29 @@ impl<'a> Spec<'a> {
         present(self.old?.get(name))
     }
 
-    /// The elements of the list `name`. One is new when the old list did not hold it, at whatever place, often enough.
-    pub(super) fn list(&self, name: &'static str, out: &mut Findings) -> Vec<Item<'a>> {
+    /// The elements of the list `name`, which may have `most`. One is new when the old list did not hold it, at whatever
+    /// place, often enough. A new list above its bound is reported, and then counts as absent.
+    pub(super) fn list(
+        &self,
+        name: &'static str,
+        most: usize,
+        out: &mut Findings,
+    ) -> impl Iterator<Item = Item<'a>> + use<'a> {
         let list = self.field(name);
-        let Some(elements) = list.array(out) else {
-            return Vec::new();
-        };
+        let elements = list.array(most, out);
         let mut standing: HashMap<String, usize> = HashMap::new();
         if list.fresh
             && let Some(Value::Array(old)) = self.old_field(name)
         {
+            // Only what the new list has, which is bounded: the old one may have any length.
+            standing.extend(elements.iter().map(|element| (element.to_string(), 0)));
             for element in old {
-                *standing.entry(element.to_string()).or_default() += 1;
+                if let Some(count) = standing.get_mut(&element.to_string()) {
+                    *count += 1;
+                }
             }
         }
-        let fresh = |element: &Value| {
+        let fresh = move |element: &Value| {
             list.fresh
                 && match standing.get_mut(&element.to_string()) {
                     Some(count @ 1..) => {
@@ -114,12 +122,18 @@ impl<'a> Spec<'a> {
         list.elements(elements, fresh)
     }
 
-    /// The entries of the map `name`, by key. One is new when the old map had no such entry or another value for it.
-    pub(super) fn map(&self, name: &'static str, out: &mut Findings) -> Vec<(&'a str, Item<'a>)> {
+    /// The entries of the map `name`, by key, of which it may have `most`. One is new when the old map had no such entry or
+    /// another value for it. A new map above its bound is reported, and then counts as absent.
+    pub(super) fn map(
+        &self,
+        name: &'static str,
+        most: usize,
+        out: &mut Findings,
+    ) -> Vec<(&'a str, Item<'a>)> {
         let map = self.field(name);
         let entries = match map.value {
-            None => return Vec::new(),
-            Some(Value::Object(entries)) => entries,
+            Some(Value::Object(entries)) if map.fits(entries.len(), most, out) => entries,
+            None | Some(Value::Object(_)) => return Vec::new(),
             Some(_) => {
                 map.invalid(out, "must be a map");
                 return Vec::new();
@@ -152,34 +166,50 @@ impl<'a> Item<'a> {
         }
     }
 
-    /// The elements of a list inside an element; as new as the element.
-    pub(super) fn children(&self, name: &'static str, out: &mut Findings) -> Vec<Self> {
+    /// The elements of a list inside an element, which may have `most`; as new as the element.
+    pub(super) fn children(
+        &self,
+        name: &'static str,
+        most: usize,
+        out: &mut Findings,
+    ) -> impl Iterator<Item = Self> + use<'a> {
         let list = self.child(name);
-        match list.array(out) {
-            Some(elements) => list.elements(elements, |_| list.fresh),
-            None => Vec::new(),
+        list.elements(list.array(most, out), move |_| list.fresh)
+    }
+
+    /// The elements of the list that this is, unless it is a new one with more than `most`.
+    fn array(&self, most: usize, out: &mut Findings) -> &'a [Value] {
+        match self.value {
+            Some(Value::Array(elements)) if self.fits(elements.len(), most, out) => elements,
+            None | Some(Value::Array(_)) => &[],
+            Some(_) => {
+                self.invalid(out, "must be a list");
+                &[]
+            }
         }
     }
 
-    fn array(&self, out: &mut Findings) -> Option<&'a [Value]> {
-        let value = self.value?;
-        let elements = value.as_array().map(Vec::as_slice);
-        if elements.is_none() {
-            self.invalid(out, "must be a list");
+    /// Whether a list or map of `count` items is to be read: a new one within its bound, or one that stands.
+    fn fits(&self, count: usize, most: usize, out: &mut Findings) -> bool {
+        let fits = !self.fresh || count <= most;
+        if !fits {
+            let detail = format_args!("must have at most {most} items; it has {count}");
+            out.error(self.path, Cause::Invalid, None, detail);
         }
-        elements
+        fits
     }
 
-    fn elements(&self, elements: &'a [Value], mut fresh: impl FnMut(&Value) -> bool) -> Vec<Self> {
-        elements
-            .iter()
-            .enumerate()
-            .map(|(index, element)| Self {
-                path: self.path.index(index),
-                value: present(Some(element)),
-                fresh: fresh(element),
-            })
-            .collect()
+    fn elements(
+        self,
+        elements: &'a [Value],
+        mut fresh: impl FnMut(&Value) -> bool,
+    ) -> impl Iterator<Item = Self> {
+        let items = elements.iter().enumerate();
+        items.map(move |(index, element)| Self {
+            path: self.path.index(index),
+            value: present(Some(element)),
+            fresh: fresh(element),
+        })
     }
 
     /// Reports a broken rule about this part alone, where the part is new.

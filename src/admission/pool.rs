@@ -16,6 +16,7 @@ use super::verdict::{Cause, Findings, Violation, shown};
 use crate::alloc::{Coverage, Family};
 use crate::api::metal3::IPPoolSpec;
 use crate::api::names;
+use crate::api::rules::{MAX_NAME_SERVERS, MAX_PRE_ALLOCATIONS};
 
 /// What is wrong with a spec by itself: the errors of a create without live facts. Its `Display` is a line for people.
 pub fn pool_problems(spec: &IPPoolSpec) -> Vec<Violation> {
@@ -85,7 +86,8 @@ fn judge_alone<'a>(spec: Spec<'a>, out: &mut Findings) -> Ranges<'a> {
         gateway: check_gateway(&gateway_item, None, "", out).ok(),
         gateway_item,
     };
-    check_name_servers(&spec.list("dnsServers", out), out);
+    let servers = spec.list("dnsServers", MAX_NAME_SERVERS, out);
+    check_name_servers(servers, out);
 
     let ranges = Ranges::read(spec, out);
     inheritance(&inherited, &ranges.entries, out);
@@ -224,7 +226,7 @@ fn misfits<'e>(
 
 /// One address per claim, of the ranges, none twice (A8).
 fn pre_allocations(spec: Spec<'_>, ranges: &Ranges<'_>, out: &mut Findings) {
-    let wanted = spec.map("preAllocations", out);
+    let wanted = spec.map("preAllocations", MAX_PRE_ALLOCATIONS, out);
     if wanted.is_empty() {
         return;
     }

@@ -7,6 +7,7 @@ use super::item::Spec;
 use super::text::exclusion;
 use super::verdict::Findings;
 use crate::alloc::{Coverage, Range};
+use crate::api::rules::{MAX_ENTRIES, MAX_EXCLUSIONS};
 
 /// The entries and exclusions of a spec.
 pub(super) struct Ranges<'a> {
@@ -19,14 +20,10 @@ pub(super) struct Ranges<'a> {
 impl<'a> Ranges<'a> {
     pub(super) fn read(spec: Spec<'a>, out: &mut Findings) -> Self {
         let before = out.count();
-        let entries = spec
-            .list("pools", out)
-            .into_iter()
-            .map(|item| Entry::read(item, out))
-            .collect();
-        let excluded = spec
-            .list("excludedAddresses", out)
-            .iter()
+        let entries = spec.list("pools", MAX_ENTRIES, out);
+        let entries = entries.map(|item| Entry::read(item, out)).collect();
+        let excluded = spec.list("excludedAddresses", MAX_EXCLUSIONS, out);
+        let excluded = excluded
             .filter_map(|item| {
                 if item.value.is_none() {
                     item.invalid(out, "must be an address, a range first-last or a subnet");

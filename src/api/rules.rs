@@ -19,11 +19,11 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 use super::names;
 
 /// Entries of a pool. With more, the rules on an entry exceed CEL's cost limit.
-pub const MAX_ENTRIES: i64 = 10_000;
+pub const MAX_ENTRIES: usize = 10_000;
 /// Pre-allocations of a pool.
-pub const MAX_PRE_ALLOCATIONS: i64 = 65_536;
+pub const MAX_PRE_ALLOCATIONS: usize = 65_536;
 /// Excluded addresses, ranges and subnets of a pool.
-pub const MAX_EXCLUSIONS: i64 = 10_000;
+pub const MAX_EXCLUSIONS: usize = 10_000;
 /// DNS servers of a pool, an entry or an address.
 pub const MAX_NAME_SERVERS: usize = 10;
 /// Characters of a name that a Kubernetes object can have.
@@ -132,7 +132,7 @@ fn pool(spec: &mut JSONSchemaProps) {
         )]);
     });
     with(spec, &["preAllocations"], |map| {
-        map.max_properties = Some(MAX_PRE_ALLOCATIONS);
+        map.max_properties = i64::try_from(MAX_PRE_ALLOCATIONS).ok();
         map.x_kubernetes_validations = Some(vec![rule(
             &format!("!('' in self) && self.all(claim, claim.size() <= {MAX_NAME})"),
             "has a key that can be no claim's name, which has 1 to 253 characters",
@@ -144,7 +144,7 @@ fn pool(spec: &mut JSONSchemaProps) {
     with(spec, &["gateway"], host);
     with(spec, &["dnsServers"], name_servers);
     with(spec, &["excludedAddresses"], |list| {
-        list.max_items = Some(MAX_EXCLUSIONS);
+        list.max_items = i64::try_from(MAX_EXCLUSIONS).ok();
         items(list, |text| {
             text.x_kubernetes_validations = Some(vec![rule(
                 "self.contains('/') ? isCIDR(self) && cidr(self).prefixLength() > 0 : \
@@ -154,7 +154,7 @@ fn pool(spec: &mut JSONSchemaProps) {
         });
     });
     with(spec, &["pools"], |list| {
-        list.max_items = Some(MAX_ENTRIES);
+        list.max_items = i64::try_from(MAX_ENTRIES).ok();
         items(list, entry);
     });
     spec.x_kubernetes_validations = Some(vec![

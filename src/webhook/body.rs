@@ -1,12 +1,14 @@
 //! A request's body within bounds of size, time and memory. Most reviews are a few KiB and are read at once; one that is
 //! longer first waits for one of a few places, so that all of them together have a bound.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
 use http_body_util::BodyExt;
 use hyper::body::Body;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::room::{Place, Room};
@@ -19,6 +21,10 @@ pub(super) const SMALL: usize = 64 << 10;
 pub(super) const REQUESTS: usize = 512;
 /// Those with longer bodies at one time.
 pub(super) const LARGE_ONES: usize = 8;
+/// Reviews with long bodies or many values that are judged at one time: each may take [`json::MOST`] of memory.
+///
+/// [`json::MOST`]: super::json::MOST
+const JUDGED: usize = 2;
 /// For the whole body, and for the places that it needs. The API server waits 10 s at most by default.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -27,6 +33,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) struct Places {
     all: Room,
     long: Room,
+    judged: Arc<Semaphore>,
 }
 
 /// A request's whole body, and its places, which are given back once it is worked off.
@@ -42,7 +49,14 @@ impl Places {
         Self {
             all: Room::of(REQUESTS),
             long: Room::of(LARGE_ONES),
+            judged: Arc::new(Semaphore::new(JUDGED)),
         }
+    }
+
+    /// Waits until a review that may take much memory may be judged. No client can be slow here: the body has come in.
+    pub(super) async fn turn(&self) -> OwnedSemaphorePermit {
+        let permit = Arc::clone(&self.judged).acquire_owned().await;
+        permit.expect("the semaphore is never closed")
     }
 
     /// Reads a body.
@@ -112,6 +126,11 @@ impl Places {
             }
             if long.is_none() && bytes.len() + data.len() > SMALL {
                 long = Some(self.long.enter().await);
+                // What is announced, and no doubling on the way: pages that are not written to take no memory.
+                let announced = body.size_hint().upper().and_then(|n| n.try_into().ok());
+                let mut whole = BytesMut::with_capacity(MOST.min(announced.unwrap_or(MOST)));
+                whole.extend_from_slice(&bytes);
+                bytes = whole;
             }
             bytes.extend_from_slice(&data);
         }

@@ -8,7 +8,7 @@
 //!   connection -> TLS, with the certificate of this moment      certificates.rs  (own/: those that it makes itself)
 //!     -> POST path: which hook?                                 server.rs  hooks.rs
 //!       -> body: 8 MiB, 10 s                                    body.rs  room.rs
-//!         -> AdmissionReview v1: is it about the hook's kind?   review.rs
+//!         -> AdmissionReview v1: is it about the hook's kind?   review.rs  json.rs
 //!           -> validate: admission::review, again and again, until no fact is missing    facts.rs -- Facts
 //!           -> mutate: finalizer into a claim that this manager serves
 //!         <- allowed, or 422 with the causes; warnings
@@ -20,6 +20,7 @@ mod body;
 mod certificates;
 mod facts;
 mod hooks;
+mod json;
 mod own;
 mod review;
 mod room;

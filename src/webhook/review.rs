@@ -3,15 +3,18 @@
 
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch, PatchOperation};
+use k8s_openapi::api::authentication::v1::UserInfo;
 use kube::core::admission::{
     AdmissionRequest, AdmissionResponse, AdmissionReview, META_API_VERSION_V1, META_KIND, Operation,
 };
 use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
-use kube::core::{DynamicObject, TypeMeta};
-use serde_json::{Map, Value};
+use kube::core::{DynamicObject, GroupVersionResource, TypeMeta};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::facts::{Facts, Judged, judge};
 use super::hooks::{Act, Hook};
+use super::json::{Budget, Envelope, Request};
 use crate::admission::{Review, Verdict};
 use crate::api::{Claim, ClaimKind, WireObject, names};
 
@@ -28,63 +31,122 @@ pub struct Scope {
 /// Seconds after which a write that needs a fact may be tried again.
 const AGAIN: u32 = 1;
 
-/// Reads a review and checks that it belongs to the path.
+/// Why a body is not judged.
+#[derive(Debug)]
+pub(super) enum Unread {
+    /// It does not fit the path, or is no review: a sentence about what is wrong.
+    Wrong(String),
+    /// Its objects take more memory than they may.
+    TooLarge,
+}
+
+/// Reads a review, whose objects may take so many bytes of memory, and checks that it belongs to the path.
 ///
 /// # Errors
-/// A sentence about what is wrong with it.
-pub(super) fn read(hook: &Hook, body: &[u8]) -> Result<Asked, String> {
-    // serde_json refuses what is nested deeper than 128 levels.
-    let review: AdmissionReview<DynamicObject> = serde_json::from_slice(body)
-        .map_err(|e| format!("the body is no AdmissionReview in JSON: {e}"))?;
-    let TypeMeta { api_version, kind } = &review.types;
+/// When it is not to be judged.
+pub(super) fn read(hook: &Hook, body: &[u8], memory: usize) -> Result<Asked, Unread> {
+    let Envelope {
+        api_version,
+        kind,
+        request,
+    } = serde_json::from_slice(body).map_err(|e| no_review(&e))?;
     if kind != META_KIND || api_version != META_API_VERSION_V1 {
-        return Err(format!(
+        return Err(Unread::Wrong(format!(
             "the body is {} {}; only AdmissionReview of {META_API_VERSION_V1} is answered: put v1 first in \
              admissionReviewVersions of the webhook configuration",
-            cut(kind),
-            cut(api_version)
-        ));
+            cut(&kind),
+            cut(&api_version)
+        )));
     }
-    let request: AdmissionRequest<DynamicObject> = review
-        .try_into()
-        .map_err(|_| "the AdmissionReview has no request".to_owned())?;
+    let types = TypeMeta { api_version, kind };
+    let request = request.ok_or_else(|| wrong("the AdmissionReview has no request"))?;
     let (group, kind) = (&request.kind.group, &request.kind.kind);
     if group != hook.group || kind != hook.kind {
-        return Err(format!(
+        return Err(Unread::Wrong(format!(
             "the request is about {}.{}, and {} is for {}.{}: correct the rules or the path of the webhook configuration",
             cut(kind),
             cut(group),
             hook.path,
             hook.kind,
             hook.group
+        )));
+    }
+    let write = write(&request, &Budget::of(memory))?;
+    let response = response(types, request);
+    Ok(Asked { response, write })
+}
+
+fn wrong(sentence: &str) -> Unread {
+    Unread::Wrong(sentence.to_owned())
+}
+
+fn no_review(error: &serde_json::Error) -> Unread {
+    Unread::Wrong(format!("the body is no AdmissionReview in JSON: {error}"))
+}
+
+/// What there is to judge; `None` when there is nothing.
+fn write(request: &Request<'_>, budget: &Budget) -> Result<Option<Write>, Unread> {
+    let of_subresource = request.sub_resource.as_ref().is_some_and(|s| !s.is_empty());
+    let is_update = match request.operation {
+        // Deletes are never refused; a subresource has no spec.
+        Operation::Delete | Operation::Connect => return Ok(None),
+        Operation::Create | Operation::Update if of_subresource => return Ok(None),
+        Operation::Create => false,
+        Operation::Update => true,
+    };
+    let new = request.object;
+    let new = new.ok_or_else(|| wrong("the request has no object"))?;
+    let old = if is_update {
+        let old = request.old_object;
+        Some(old.ok_or_else(|| wrong("the update has no oldObject"))?)
+    } else {
+        None
+    };
+    Ok(Some(Write {
+        namespace: request.namespace.clone().unwrap_or_default(),
+        old: old.map(|old| object(old, budget)).transpose()?,
+        new: object(new, budget)?,
+    }))
+}
+
+/// An object as the rules read it. serde_json refuses what is nested deeper than 128 levels.
+fn object(text: &RawValue, budget: &Budget) -> Result<Value, Unread> {
+    let object = budget.read(text).map_err(|error| {
+        if budget.is_overdrawn() {
+            Unread::TooLarge
+        } else {
+            no_review(&error)
+        }
+    })?;
+    let metadata = object.get("metadata").unwrap_or(&Value::Null);
+    if !object.is_object() || !(metadata.is_object() || metadata.is_null()) {
+        return Err(wrong(
+            "the body is no AdmissionReview in JSON: its object is none of Kubernetes",
         ));
     }
-    let response = AdmissionResponse::from(&request);
-    let of_subresource = request.sub_resource.as_ref().is_some_and(|s| !s.is_empty());
-    let (old, new) = (request.old_object, request.object);
-    let write = match request.operation {
-        // Deletes are never refused; a subresource has no spec.
-        Operation::Delete | Operation::Connect => None,
-        Operation::Create | Operation::Update if of_subresource => None,
-        Operation::Create => Some((None, new)),
-        Operation::Update => Some((Some(old), new)),
-    };
-    let write = match write {
-        None => None,
-        Some((old, new)) => {
-            let new = new.ok_or("the request has no object")?;
-            let old = match old {
-                None => None,
-                Some(old) => Some(value(old.ok_or("the update has no oldObject")?)),
-            };
-            Some(Write {
-                namespace: request.namespace.unwrap_or_default(),
-                old,
-                new: value(new),
-            })
-        }
-    };
-    Ok(Asked { response, write })
+    Ok(object)
+}
+
+/// Allows what the request asks.
+fn response(types: TypeMeta, request: Request<'_>) -> AdmissionResponse {
+    AdmissionResponse::from(&AdmissionRequest::<DynamicObject> {
+        types,
+        uid: request.uid,
+        kind: request.kind,
+        resource: GroupVersionResource::gvr("", "", ""),
+        sub_resource: None,
+        request_kind: None,
+        request_resource: None,
+        request_sub_resource: None,
+        name: String::new(),
+        namespace: None,
+        operation: request.operation,
+        user_info: UserInfo::default(),
+        object: None,
+        old_object: None,
+        dry_run: false,
+        options: None,
+    })
 }
 
 /// An AdmissionReview that was read and is about the kind of its path.
@@ -115,7 +177,7 @@ impl Asked {
         };
         let response = match hook.act {
             Act::Nothing => response,
-            Act::AddFinalizer(kind) => add_finalizer(kind, response, &write, scope),
+            Act::AddFinalizer(kind) => add_finalizer(kind, response, write, scope),
             Act::Validate => {
                 let review = Review {
                     group: hook.group,
@@ -132,29 +194,6 @@ impl Asked {
         };
         response.into_review()
     }
-}
-
-/// The object as the rules read it.
-fn value(object: DynamicObject) -> Value {
-    let DynamicObject {
-        types,
-        metadata,
-        data,
-    } = object;
-    let mut whole = match data {
-        Value::Object(fields) => fields,
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-            Map::new()
-        }
-    };
-    if let Some(TypeMeta { api_version, kind }) = types {
-        whole.insert("apiVersion".to_owned(), api_version.into());
-        whole.insert("kind".to_owned(), kind.into());
-    }
-    // Metadata that was read can be written.
-    let metadata = serde_json::to_value(metadata).unwrap_or_default();
-    whole.insert("metadata".to_owned(), metadata);
-    Value::Object(whole)
 }
 
 /// The verdict in the form that Kubernetes gives for its built-in kinds.
@@ -240,20 +279,19 @@ fn refuse(
 fn add_finalizer(
     kind: ClaimKind,
     response: AdmissionResponse,
-    write: &Write,
+    write: Write,
     scope: &Scope,
 ) -> AdmissionResponse {
-    let is_create = write.old.is_none();
-    if !is_create || !scope.serves(kind, write) {
-        return response;
-    }
     let finalizer = kind.claim_finalizer();
     let there = write.new.pointer("/metadata/finalizers");
     let there = there.and_then(Value::as_array);
-    if there.is_some_and(|all| all.iter().any(|f| f.as_str() == Some(finalizer))) {
+    let has_it = there.is_some_and(|all| all.iter().any(|f| f.as_str() == Some(finalizer)));
+    let has_some = there.is_some();
+    let is_create = write.old.is_none();
+    if has_it || !is_create || !scope.serves(kind, write) {
         return response;
     }
-    let add = if there.is_some() {
+    let add = if has_some {
         AddOperation {
             path: PointerBuf::from_tokens(["metadata", "finalizers", "-"]),
             value: finalizer.into(),
@@ -271,7 +309,7 @@ fn add_finalizer(
 
 impl Scope {
     /// Whether the manager of this process gives an address to this claim.
-    fn serves(&self, kind: ClaimKind, write: &Write) -> bool {
+    fn serves(&self, kind: ClaimKind, write: Write) -> bool {
         if self
             .namespace
             .as_ref()
@@ -285,8 +323,8 @@ impl Scope {
             return false;
         }
         // The name and the UID of a new object may come later.
-        let mut object = write.new.clone();
-        object["metadata"]["namespace"] = write.namespace.as_str().into();
+        let mut object = write.new;
+        object["metadata"]["namespace"] = write.namespace.into();
         let Ok(object) = serde_json::from_value::<WireObject>(object) else {
             return false;
         };
@@ -295,20 +333,28 @@ impl Scope {
 }
 
 impl Write {
-    /// The object's name, or the beginning of one that the server is about to complete.
+    /// The object's name, or the beginning of one that the server is about to complete; no longer than a name can be.
     fn name(&self) -> &str {
         let text = |path| self.new.pointer(path).and_then(Value::as_str);
         let name = text("/metadata/name").filter(|name| !name.is_empty());
-        name.or_else(|| text("/metadata/generateName"))
-            .unwrap_or_default()
+        let name = name.or_else(|| text("/metadata/generateName"));
+        head(name.unwrap_or_default(), names::MAX_OBJECT_NAME)
     }
 }
 
 /// The beginning of a text from outside, for a message.
 fn cut(text: &str) -> String {
     const LONGEST: usize = 100;
-    match text.char_indices().nth(LONGEST) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}...", &text[..end]),
+    match head(text, LONGEST) {
+        head if head.len() == text.len() => text.to_owned(),
+        head => format!("{head}..."),
+    }
+}
+
+/// So many characters at most.
+fn head(text: &str, longest: usize) -> &str {
+    match text.char_indices().nth(longest) {
+        None => text,
+        Some((end, _)) => &text[..end],
     }
 }

@@ -21,7 +21,8 @@ use super::body::{Places, Read, SMALL};
 use super::certificates::Certificates;
 use super::facts::Facts;
 use super::hooks::{HOOKS, Hook};
-use super::review::{self, Scope};
+use super::json;
+use super::review::{self, Asked, Scope, Unread};
 use crate::observe::metrics::Metrics;
 use listen::{Full, Guest, Heads, Held, Http, Limits, Listener, Stream};
 
@@ -36,6 +37,7 @@ const LIMITS: Limits = Limits {
 };
 const HEADS: Heads = Heads {
     bytes: 32 << 10,
+    streams: 100,
     time: Duration::from_secs(90),
 };
 
@@ -173,14 +175,22 @@ impl Shared {
         }
         let read = self.places.read(request.into_body()).await?;
         if read.bytes.len() <= SMALL {
-            return self.judge(hook, read).await;
+            match review::read(hook, &read.bytes, json::LIGHT) {
+                Ok(asked) => return self.judge(hook, asked, read).await,
+                // Many values in little text: it waits for its turn with the long ones.
+                Err(Unread::TooLarge) => {}
+                Err(wrong @ Unread::Wrong(_)) => return Err(refused(wrong)),
+            }
         }
+        let turn = self.places.turn().await;
         // The rules take a while over megabytes; no other task waits for that.
         let this = Arc::clone(&self);
-        let (handle, work) = (
-            Handle::current(),
-            async move { this.judge(hook, read).await },
-        );
+        let (handle, work) = (Handle::current(), async move {
+            let asked = review::read(hook, &read.bytes, json::MOST).map_err(refused)?;
+            let answer = this.judge(hook, asked, read).await;
+            drop(turn);
+            answer
+        });
         match tokio::task::spawn_blocking(move || handle.block_on(work)).await {
             Ok(answer) => answer,
             Err(_) => Err((
@@ -190,16 +200,36 @@ impl Shared {
         }
     }
 
-    async fn judge(&self, hook: &Hook, read: Read) -> Result<Bytes, (StatusCode, String)> {
-        let asked = review::read(hook, &read.bytes);
-        let asked = asked.map_err(|why| (StatusCode::BAD_REQUEST, why))?;
+    async fn judge(
+        &self,
+        hook: &Hook,
+        asked: Asked,
+        read: Read,
+    ) -> Result<Bytes, (StatusCode, String)> {
+        let Read { bytes, places } = read;
+        drop(bytes);
         let answer = asked.answer(hook, &self.scope, &*self.facts).await;
-        drop(read.places);
+        drop(places);
         let answer = serde_json::to_vec(&answer);
         answer.map(Bytes::from).map_err(|e| {
             let text = format!("the answer cannot be written: {e}");
             (StatusCode::INTERNAL_SERVER_ERROR, text)
         })
+    }
+}
+
+/// The status and the sentence for a body that is not judged.
+fn refused(why: Unread) -> (StatusCode, String) {
+    match why {
+        Unread::Wrong(why) => (StatusCode::BAD_REQUEST, why),
+        Unread::TooLarge => (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            format!(
+                "the objects of the review have so many JSON values that they would take more than {} MiB of memory; no \
+                 object within the bounds of its definition does: shorten its lists and maps",
+                json::MOST >> 20
+            ),
+        ),
     }
 }
 

@@ -13,17 +13,21 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// Requests at one time on one HTTP/2 connection.
-const MAX_STREAMS: u32 = 250;
+/// Bytes of bodies that one HTTP/2 stream, and one connection, may send before the server reads them: what is sent and not
+/// read is kept in memory. One stream that waits leaves the others of its connection room.
+const STREAM_WINDOW: u32 = 64 << 10;
+const CONNECTION_WINDOW: u32 = 256 << 10;
 /// How often a silent HTTP/2 connection is asked whether it is still there, and how long it may take to answer.
 const PING: Duration = Duration::from_secs(30);
 
-/// Bounds of a request's head.
+/// Bounds of what a connection may hold before its requests are looked at.
 #[derive(Debug, Clone, Copy)]
 pub struct Heads {
-    /// Bytes.
+    /// Bytes of a head.
     pub bytes: u32,
-    /// Time for it; an HTTP/1.1 connection without requests is closed after it.
+    /// Requests at one time on one HTTP/2 connection.
+    pub streams: u32,
+    /// Time for a head; an HTTP/1.1 connection without requests is closed after it.
     pub time: Duration,
 }
 
@@ -48,7 +52,9 @@ impl Http {
         builder
             .http2()
             .timer(TokioTimer::new())
-            .max_concurrent_streams(MAX_STREAMS)
+            .max_concurrent_streams(heads.streams)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(heads.bytes)
             .keep_alive_interval(PING)
             .keep_alive_timeout(PING);

@@ -215,3 +215,49 @@ async fn at_the_end_of_its_life_a_connection_finishes_its_request_within_the_gra
     stop.cancel();
     server.await.unwrap();
 }
+
+/// What a client of HTTP/2 sends and the server does not read yet is kept in memory. The server's first frames say how much
+/// that may be: hyper's own defaults are 1 MiB of a request and of a connection.
+#[tokio::test]
+async fn a_client_may_send_little_that_is_not_read() {
+    let heads = Heads {
+        bytes: 16 << 10,
+        streams: 100,
+        time: Duration::from_secs(30),
+    };
+    let (mut client, server) = tokio::io::duplex(64 << 10);
+    let http = Http::new("test", heads, CancellationToken::new());
+    let answer = |_| std::future::pending::<::http::Response<String>>();
+    let serving = tokio::spawn(async move { http.talk(server, answer).await });
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    let settings = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    client.write_all(preface).await.unwrap();
+    client.write_all(&settings).await.unwrap();
+    let (mut streams, mut of_stream, mut of_connection) = (None, None, 65_535);
+    while of_connection == 65_535 {
+        let mut head = [0; 9];
+        client.read_exact(&mut head).await.unwrap();
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut frame = vec![0; length as usize];
+        client.read_exact(&mut frame).await.unwrap();
+        let number = |bytes: &[u8]| u32::from_be_bytes(bytes.try_into().unwrap());
+        match head[3] {
+            // SETTINGS: an id of two bytes and a number each.
+            4 => {
+                for setting in frame.chunks(6) {
+                    match setting[1] {
+                        3 => streams = Some(number(&setting[2..])),
+                        4 => of_stream = Some(number(&setting[2..])),
+                        _ => {}
+                    }
+                }
+            }
+            // WINDOW_UPDATE of the connection.
+            8 => of_connection += number(&frame),
+            _ => {}
+        }
+    }
+    let said = (streams, of_stream, of_connection);
+    assert_eq!(said, (Some(100), Some(64 << 10), 256 << 10));
+    serving.abort();
+}

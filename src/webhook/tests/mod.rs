@@ -3,4 +3,5 @@
 mod certificates;
 mod connections;
 mod harness;
+mod memory;
 mod verdicts;

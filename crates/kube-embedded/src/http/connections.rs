@@ -27,6 +27,7 @@ const LIMITS: Limits = Limits {
 };
 const HEADS: Heads = Heads {
     bytes: 64 << 10,
+    streams: 250,
     time: Duration::from_secs(30),
 };
 
