@@ -13,7 +13,8 @@ use crate::api::PoolKey;
 const NAMED_HOLDERS: usize = 5;
 
 /// Refuses to take addresses in use out of the ranges, be it by narrower entries or by exclusions. Addresses that were
-/// outside before do not count: nothing is taken from them.
+/// outside before do not count: nothing is taken from them. Neither does an external object whose address is excluded: an
+/// exclusion only keeps the pool from handing the address out.
 pub(super) fn refuse_to_cut_off(
     old: &Value,
     ranges: &Ranges<'_>,
@@ -29,8 +30,9 @@ pub(super) fn refuse_to_cut_off(
     cut_off.retain(|h| before.contains(h.address) && !after.contains(h.address));
     cut_off.sort_unstable_by(|a, b| (a.address, &a.by).cmp(&(b.address, &b.by)));
     let spans = Coverage::of(&ranges.spans(), &[]);
-    let (excluded, outside): (Vec<Holder>, Vec<Holder>) =
+    let (mut excluded, outside): (Vec<Holder>, Vec<Holder>) =
         cut_off.into_iter().partition(|h| spans.contains(h.address));
+    excluded.retain(|h| !h.is_external);
     let cases = [
         (
             "spec.pools",
@@ -59,11 +61,17 @@ pub(super) fn refuse_to_cut_off(
             n => format!(" and {n} more"),
         };
         let named = named.join(", ");
+        let external = holders.iter().filter(|h| h.is_external).count();
+        let gone = match external {
+            0 => "its claim first",
+            n if n == holders.len() => "that IPAddress first",
+            _ => "its claim, or the IPAddress that has none, first",
+        };
         out.error(
             path,
             Cause::Invalid,
             Some(&Value::from(first.address.to_string())),
-            format_args!("{what}: {named}{more}; {instead} or delete its claim first"),
+            format_args!("{what}: {named}{more}; {instead} or delete {gone}"),
         );
     }
 }

@@ -12,8 +12,10 @@ use crate::api::PoolKey;
 pub struct Holder {
     /// The address.
     pub address: IpAddr,
-    /// The address object, as people would look for it: `IPAddress default/x (claim y)`.
+    /// What holds it, as people would look for it: `IPAddress default/x (claim y)`.
     pub by: String,
+    /// It is an address object whose claim does not exist (A5): nobody gets the address from the pool.
+    pub is_external: bool,
 }
 
 /// Facts about the namespace as it is now. They are asked for only when a rule needs them, so an implementation may fetch

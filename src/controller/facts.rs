@@ -144,6 +144,14 @@ fn holders(fact: pool::Fact) -> Vec<Holder> {
     let pool::Fact::InUse(in_use) = fact else {
         return Vec::new();
     };
-    let holder = |pool::InUse { address, by }| Holder { address, by };
+    let holder = |pool::InUse {
+                      address,
+                      by,
+                      is_external,
+                  }| Holder {
+        address,
+        by,
+        is_external,
+    };
     in_use.into_iter().map(holder).collect()
 }

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alloc::Coverage;
-use crate::api::ClaimKey;
+use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
 use super::space::Holder;
@@ -41,6 +41,8 @@ pub struct InUse {
     pub address: IpAddr,
     /// By what, as people would look for it: `IPAddress default/x (claim y)`.
     pub by: String,
+    /// By an address object whose claim does not exist (A5).
+    pub is_external: bool,
 }
 
 impl Pool {
@@ -78,11 +80,17 @@ impl Pool {
     /// What an address is in use by; `None` when this holder only keeps it back.
     fn in_use(&self, address: IpAddr, holder: &Holder) -> Option<InUse> {
         let namespace: &Arc<str> = &self.key.namespace;
+        let is_external = matches!(holder, Holder::Object(key) if !self.has_claim(key));
         let by = match holder {
             Holder::Object(key) => {
                 let claim = self.addresses.get(key).map_or("?", |a| &a.claim);
                 let claim = if claim.is_empty() { "?" } else { claim };
-                format!("IPAddress {namespace}/{} (claim {claim})", key.name)
+                let whose = if is_external {
+                    format!(", whose claim {claim} does not exist")
+                } else {
+                    format!(" (claim {claim})")
+                };
+                format!("IPAddress {namespace}/{}{whose}", key.name)
             }
             Holder::Attempt(claim) => {
                 format!(
@@ -100,6 +108,20 @@ impl Pool {
             }
             Holder::Foreign(_) | Holder::Gateway | Holder::PreAllocated(_) => return None,
         };
-        Some(InUse { address, by })
+        Some(InUse {
+            address,
+            by,
+            is_external,
+        })
+    }
+
+    /// Whether the claim that an address object names exists.
+    fn has_claim(&self, key: &AddressKey) -> bool {
+        let claim = self.addresses.get(key).map(|object| ClaimKey {
+            kind: key.kind,
+            name: Arc::clone(&object.claim),
+        });
+        let case = claim.and_then(|claim| self.cases.get(&claim));
+        case.is_some_and(|case| case.claim.is_some())
     }
 }

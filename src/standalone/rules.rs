@@ -142,12 +142,13 @@ fn by_address(namespace: &str, pool: &str, address: IpAddr) -> String {
 
 impl Live for Facts<'_> {
     fn holders(&self, pool: &PoolKey) -> Vec<Holder> {
-        holders(self.0.indexed_under(&by_pool(&pool.namespace, &pool.name)))
+        let found = self.0.indexed_under(&by_pool(&pool.namespace, &pool.name));
+        self.holders(pool, found)
     }
 
     fn holders_of(&self, pool: &PoolKey, address: IpAddr) -> Vec<Holder> {
         let by = by_address(&pool.namespace, &pool.name, address);
-        holders(self.0.indexed(&by))
+        self.holders(pool, self.0.indexed(&by))
     }
 
     fn overlaps(&self, pool: &PoolKey, added: &Coverage) -> Vec<(String, IpAddr)> {
@@ -180,22 +181,45 @@ impl Live for Facts<'_> {
     }
 }
 
-/// The address objects that were found, as holders of the addresses by which they were.
-fn holders(found: Vec<(String, Object)>) -> Vec<Holder> {
-    found
-        .into_iter()
-        .filter_map(|(by, object)| {
+impl Facts<'_> {
+    /// The address objects of a pool that were found, as holders of the addresses by which they were.
+    fn holders(&self, pool: &PoolKey, found: Vec<(String, Object)>) -> Vec<Holder> {
+        let holder = |(by, object): (String, Object)| {
             let address = by.rsplit_once('/')?.1.parse().ok()?;
-            let claim = ["claim", "claimRef"]
-                .iter()
-                .find_map(|field| object.get("spec")?.get(field)?.get("name")?.as_str());
-            let by = format!(
-                "IPAddress {}/{} (claim {})",
-                text(&object, "namespace"),
-                text(&object, "name"),
-                claim.unwrap_or("?")
-            );
-            Some(Holder { address, by })
+            let spec = object.get("spec")?;
+            let named = |field: &str| spec.get(field)?.get("name")?.as_str();
+            let is_external = !self.has_claim(pool, ClaimKind::Metal3, named("claim"))
+                && !self.has_claim(pool, ClaimKind::Capi, named("claimRef"));
+            let claim = named("claim").or_else(|| named("claimRef")).unwrap_or("?");
+            let whose = if is_external {
+                format!(", whose claim {claim} does not exist")
+            } else {
+                format!(" (claim {claim})")
+            };
+            let name = text(&object, "name");
+            Some(Holder {
+                address,
+                by: format!("IPAddress {}/{name}{whose}", pool.namespace),
+                is_external,
+            })
+        };
+        found.into_iter().filter_map(holder).collect()
+    }
+
+    /// Whether a claim of this kind and name exists and asks this pool.
+    fn has_claim(&self, pool: &PoolKey, kind: ClaimKind, name: Option<&str>) -> bool {
+        let reference = match kind {
+            ClaimKind::Metal3 => "pool",
+            ClaimKind::Capi => "poolRef",
+        };
+        let find = |name| {
+            self.0
+                .get(kind.group(), kind.claim(), &pool.namespace, name)
+        };
+        let claim = name.and_then(find);
+        claim.is_some_and(|claim| {
+            let asked = claim.get("spec").and_then(|spec| spec.get(reference));
+            asked.and_then(|asked| asked["name"].as_str()) == Some(&*pool.name)
         })
-        .collect()
+    }
 }

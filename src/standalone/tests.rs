@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{InMemory, in_memory};
 use crate::api::capi::CapiIPAddress;
-use crate::api::metal3::{IPAddress, IPPool};
+use crate::api::metal3::{IPAddress, IPClaim, IPPool};
 
 mod definitions;
 
@@ -47,7 +47,24 @@ async fn the_rules_of_admission_hold_on_every_write() {
         pools.patch("pool", &PatchParams::default(), &patch).await
     };
     let refused = shrink().await.unwrap_err().to_string();
-    assert!(refused.contains("default/p-1"), "{refused}");
+    let external = "default/p-1, whose claim c does not exist";
+    assert!(refused.contains(external), "{refused}");
+    // An exclusion takes nothing from an address object whose claim does not exist, and something from a claim.
+    let exclude = async |excluded: Value| {
+        let patch = Patch::Merge(json!({"spec": {"excludedAddresses": excluded}}));
+        pools.patch("pool", &PatchParams::default(), &patch).await
+    };
+    exclude(json!(["10.0.0.90"])).await.unwrap();
+    exclude(json!(null)).await.unwrap();
+    let claims: Api<IPClaim> = Api::default_namespaced(server.client());
+    let claim = json!({"metadata": {"name": "c"}, "spec": {"pool": {"name": "pool"}}});
+    let claim = serde_json::from_value(claim).unwrap();
+    claims.create(&by, &claim).await.unwrap();
+    let refused = exclude(json!(["10.0.0.90"])).await.unwrap_err().to_string();
+    assert!(
+        refused.contains("p-1 (claim c); do not exclude it"),
+        "{refused}"
+    );
     // 10.0.0.9 is another address than 10.0.0.90, and holds nothing up.
     let other = address("p-2", "10.0.0.9");
     addresses.create(&by, &other).await.unwrap();

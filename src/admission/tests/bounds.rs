@@ -85,6 +85,7 @@ fn long_texts_are_cut_where_they_are_echoed() {
     live.holders = vec![Holder {
         address: "10.0.0.5".parse().unwrap(),
         by: long.clone(),
+        is_external: false,
     }];
     let old = pool(json!({"pools": [{"subnet": "10.0.0.0/24"}]}));
     let new = pool(json!({"pools": [{"subnet": "10.1.0.0/24"}]}));
@@ -205,6 +206,7 @@ fn big_pools_are_judged_by_sorting() {
         .map(|n| Holder {
             address: at(n / 10 * 16 + n % 10).parse().unwrap(),
             by: format!("IPAddress default/a{n}"),
+            is_external: false,
         })
         .collect();
     let live = Namespace {

@@ -34,6 +34,7 @@ impl Namespace {
             .map(|(n, address)| Holder {
                 address: address.parse().unwrap(),
                 by: format!("IPAddress default/a{n} (claim c{n})"),
+                is_external: false,
             })
             .collect();
         Self {

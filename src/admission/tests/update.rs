@@ -154,6 +154,42 @@ fn section_6_ranges_do_not_shrink_below_an_address_in_use() {
     assert_eq!(fields, ["spec.pools", "spec.excludedAddresses"]);
 }
 
+/// A5: an address object whose claim does not exist is external. Nothing is handed out below it.
+#[test]
+fn an_exclusion_takes_nothing_from_an_external_object_and_a_narrower_range_does() {
+    let old = pool(json!({"pools": [entry("10.0.0.1", "10.0.0.99")]}));
+    let mut live = Namespace::holding(&["10.0.0.5", "10.0.0.6"]);
+    live.holders[0].by = "IPAddress default/router, whose claim r does not exist".to_owned();
+    live.holders[0].is_external = true;
+    let mut excluding = old.clone();
+    excluding["excludedAddresses"] = json!(["10.0.0.5"]);
+    accepts(&update_pool(&old, &excluding, &live), &[]);
+    // Where a claim has it too, the claim counts.
+    live.holders[1].address = live.holders[0].address;
+    refuses(
+        &update_pool(&old, &excluding, &live),
+        &[
+            "spec.excludedAddresses: Invalid value: \"10.0.0.5\": is in use but would be excluded: \
+             10.0.0.5 by IPAddress default/a1 (claim c1); do not exclude it or delete its claim first",
+        ],
+    );
+    live.holders.truncate(1);
+    let narrowed = pool(json!({"pools": [entry("10.0.0.10", "10.0.0.99")]}));
+    refuses(
+        &update_pool(&old, &narrowed, &live),
+        &[
+            "spec.pools: Invalid value: \"10.0.0.5\": is in use but out of bounds of the pools given: \
+             10.0.0.5 by IPAddress default/router, whose claim r does not exist; \
+             keep it in a range or delete that IPAddress first",
+        ],
+    );
+    live.holders
+        .extend(Namespace::holding(&["10.0.0.6"]).holders);
+    let verdict = update_pool(&old, &narrowed, &live);
+    let end = "keep it in a range or delete its claim, or the IPAddress that has none, first";
+    assert!(lines(&verdict)[0].ends_with(end), "{verdict:?}");
+}
+
 #[test]
 fn ranges_shrink_where_nothing_is_in_use() {
     let old = pool(

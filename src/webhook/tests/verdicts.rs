@@ -96,6 +96,7 @@ async fn deletes_and_subresources_are_allowed_whatever_they_hold() {
 #[tokio::test]
 async fn a_shrink_names_the_holders_and_what_overlaps_is_a_warning() {
     let holder = Holder {
+        is_external: false,
         address: [10, 0, 0, 9].into(),
         by: "IPAddress n/p-10-0-0-9 (claim c)".to_owned(),
     };

@@ -107,7 +107,7 @@ async fn s6_a_controller_and_its_standby_know_the_holder_of_each_address(on: On)
         world.namespace
     ));
     want.push(format!(
-        "10.9.9.9 by IPAddress {}/by-hand (claim nobody)",
+        "10.9.9.9 by IPAddress {}/by-hand, whose claim nobody does not exist",
         world.namespace
     ));
     want.sort();
