@@ -371,7 +371,7 @@ fn claim(spec: &mut JSONSchemaProps) {
     with(spec, &["pool"], |pool| {
         let mut rules = reference("name the IPPool that is asked");
         rules.push(rule(
-            "self == oldSelf",
+            &unchanged(pool, "self", "oldSelf"),
             "cannot be modified: a claim asks one pool for its whole life; create another claim instead",
         ));
         pool.x_kubernetes_validations = Some(rules);
@@ -442,7 +442,7 @@ fn address(spec: &mut JSONSchemaProps) {
     });
     spec.x_kubernetes_validations = Some(vec![
         rule(
-            "self == oldSelf",
+            &unchanged(spec, "self", "oldSelf"),
             "cannot be modified: an IPAddress records what was handed out; delete its claim to release the address",
         ),
         on(
@@ -460,6 +460,29 @@ fn address(spec: &mut JSONSchemaProps) {
             ),
         ),
     ]);
+}
+
+/// Whether the fields of an object stand, for a client that leaves out what is empty and for one that writes it: `""`, `0`
+/// and `[]` are as good as absent.
+fn unchanged(object: &JSONSchemaProps, new: &str, old: &str) -> String {
+    let fields = object.properties.iter().flatten();
+    let stands = fields.map(|(name, field)| {
+        // A reserved word of CEL.
+        let name = if name == "namespace" {
+            "__namespace__"
+        } else {
+            name
+        };
+        let (new, old) = (format!("{new}.{name}"), format!("{old}.{name}"));
+        let empty = match field.type_.as_deref() {
+            Some("object") => return unchanged(field, &new, &old),
+            Some("integer") => "0",
+            Some("array") => "[]",
+            _ => "''",
+        };
+        format!("(has({new}) ? {new} : {empty}) == (has({old}) ? {old} : {empty})")
+    });
+    stands.collect::<Vec<_>>().join(" && ")
 }
 
 /// The address of one host.

@@ -433,3 +433,88 @@ fn rules_that_are_not_carried_out_are_not_taken() {
         json!({"type": "object", "allOf": [{"x-kubernetes-validations": [{"rule": "true"}]}]});
     assert!(Schema::compile(&nested).is_err());
 }
+
+/// Go clients with types write what is empty; others leave it out.
+#[test]
+fn what_only_some_clients_write_is_no_change_for_a_definition() {
+    let claim = |pool: Value| json!({"metadata": {"name": "c", "namespace": "default"}, "spec": {"pool": pool}});
+    let plain = json!({"metadata": {"name": "a", "namespace": "default"}, "spec":
+        {"address": "10.0.0.1", "pool": {"name": "p"}, "claim": {"name": "c"}}});
+    let address = |field: &str, value: Value| {
+        let mut object = plain.clone();
+        object["spec"][field] = value;
+        object
+    };
+    let empty = [
+        "namespace",
+        "kind",
+        "apiVersion",
+        "uid",
+        "fieldPath",
+        "resourceVersion",
+    ];
+    let reference = |name: &str| {
+        let mut whole = json!({"name": name});
+        for field in empty {
+            whole[field] = "".into();
+        }
+        whole
+    };
+    let same = [
+        (
+            "IPClaim",
+            claim(json!({"name": "p"})),
+            claim(reference("p")),
+        ),
+        ("IPAddress", plain.clone(), address("prefix", 0.into())),
+        ("IPAddress", plain.clone(), address("dnsServers", json!([]))),
+        ("IPAddress", plain.clone(), address("pool", reference("p"))),
+        ("IPAddress", plain.clone(), address("claim", reference("c"))),
+    ];
+    for (kind, one, other) in same {
+        for (old, new) in [(&one, &other), (&other, &one)] {
+            assert_eq!(
+                by_definition(&schema(kind), Some(old), new),
+                [""; 0],
+                "{old} {new}"
+            );
+            assert_eq!(by_admission(kind, Some(old), new), [""; 0], "{old} {new}");
+        }
+    }
+    let other_namespace = json!({"name": "p", "namespace": "other"});
+    let changes = [
+        (
+            "IPClaim",
+            claim(json!({"name": "p"})),
+            claim(other_namespace.clone()),
+        ),
+        ("IPAddress", plain.clone(), address("prefix", 24.into())),
+        (
+            "IPAddress",
+            plain.clone(),
+            address("gateway", "10.0.0.9".into()),
+        ),
+        (
+            "IPAddress",
+            plain.clone(),
+            address("dnsServers", json!(["10.0.0.9"])),
+        ),
+        (
+            "IPAddress",
+            plain.clone(),
+            address("claim", json!({"name": "d"})),
+        ),
+        ("IPAddress", plain.clone(), address("pool", other_namespace)),
+    ];
+    for (kind, one, other) in changes {
+        for (old, new) in [(&one, &other), (&other, &one)] {
+            let refused = by_definition(&schema(kind), Some(old), new);
+            assert!(
+                refused
+                    .iter()
+                    .any(|line| line.contains("cannot be modified")),
+                "{new}: {refused:?}"
+            );
+        }
+    }
+}
