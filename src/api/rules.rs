@@ -160,46 +160,47 @@ fn pool(spec: &mut JSONSchemaProps) {
     spec.x_kubernetes_validations = Some(vec![
         inherited(
             "gateway",
-            &format!(
-                "!isIP(self.gateway) || !has(self.pools) || self.pools.all(e, has(e.gateway) || {})",
-                of_entry(
+            |pool| {
+                let fits = of_entry(
                     "e",
-                    "ip(self.gateway).family() == ip(e.start).family()",
-                    "ip(self.gateway).family() == cidr(e.subnet).ip().family()"
+                    &format!("ip({pool}.gateway).family() == ip(e.start).family()"),
+                    &format!("ip({pool}.gateway).family() == cidr(e.subnet).ip().family()"),
+                );
+                format!(
+                    "!isIP({pool}.gateway) || !has({pool}.pools) || {pool}.pools.all(e, has(e.gateway) || {fits})"
                 )
-            ),
+            },
             "must be of the address family of every entry that inherits it; or give the entries of each family a gateway of their own",
         ),
         inherited(
             "prefix",
-            &format!(
-                "self.prefix <= 32 || !has(self.pools) || self.pools.all(e, (has(e.prefix) && e.prefix > 0) || {})",
-                of_entry(
+            |pool| {
+                let fits = of_entry(
                     "e",
                     "ip(e.start).family() == 6",
-                    "cidr(e.subnet).ip().family() == 6"
+                    "cidr(e.subnet).ip().family() == 6",
+                );
+                format!(
+                    "{pool}.prefix <= 32 || !has({pool}.pools) || {pool}.pools.all(e, (has(e.prefix) && e.prefix > 0) || {fits})"
                 )
-            ),
+            },
             "must be from 0 to 32 for the IPv4 entries that inherit it; or give the entries of each family a prefix of their own",
         ),
     ]);
 }
 
-/// A rule on a field of the pool that entries inherit: it applies where the field or the entries change.
-fn inherited(field: &str, holds: &str, message: &str) -> ValidationRule {
-    let stands = |name: &str| {
-        format!(
-            "has(self.{name}) == has(oldSelf.value().{name}) && (!has(self.{name}) || self.{name} == oldSelf.value().{name})"
-        )
-    };
+/// A rule on a field of the pool that entries inherit. Where the field stands and did not fit before, no entry that is added
+/// is at fault: which of them are new is more than CEL can compare, and left to the webhook.
+fn inherited(field: &str, holds: impl Fn(&str) -> String, message: &str) -> ValidationRule {
+    let (new, old) = ("self", "oldSelf.value()");
     ValidationRule {
         field_path: Some(format!(".{field}")),
         optional_old_self: Some(true),
         ..rule(
             &format!(
-                "!has(self.{field}) || (oldSelf.hasValue() && {} && {}) || {holds}",
-                stands(field),
-                stands("pools")
+                "!has({new}.{field}) || {} || (oldSelf.hasValue() && has({old}.{field}) && {new}.{field} == {old}.{field} && !({}))",
+                holds(new),
+                holds(old)
             ),
             message,
         )

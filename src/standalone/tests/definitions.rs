@@ -518,3 +518,32 @@ fn what_only_some_clients_write_is_no_change_for_a_definition() {
         }
     }
 }
+
+/// Entries that inherit another family's gateway or prefix, stored before there were rules.
+#[test]
+fn an_entry_that_is_added_is_not_refused_for_those_that_stood() {
+    let schema = schema("IPPool");
+    let v4 = json!({"start": "10.0.0.1", "end": "10.0.0.9"});
+    for (field, value) in [("gateway", json!("fd00::1")), ("prefix", json!(64))] {
+        let mut old = pool_of(json!({"pools": [v4]}));
+        old["spec"][field] = value;
+        assert_ne!(by_definition(&schema, None, &old), [""; 0]);
+        let mut grown = old.clone();
+        grown["spec"]["pools"] = json!([v4, {"start": "fd00::5", "end": "fd00::9"}]);
+        for (old, new) in [(&old, &grown), (&grown, &old)] {
+            assert_eq!(by_definition(&schema, Some(old), new), [""; 0], "{new}");
+            assert_eq!(by_admission("IPPool", Some(old), new), [""; 0], "{new}");
+        }
+        // Where all was well before, the new entry is at fault.
+        let mut good = old.clone();
+        good["spec"]["pools"] = json!([{"start": "fd00::5", "end": "fd00::9"}]);
+        for old in [good.clone(), pool_of(json!({"pools": [v4]}))] {
+            assert_eq!(by_definition(&schema, None, &old), [""; 0]);
+            assert_eq!(
+                by_definition(&schema, Some(&old), &grown).len(),
+                1,
+                "{field}"
+            );
+        }
+    }
+}
