@@ -179,9 +179,8 @@ impl Allocator {
 
     /// The lowest address of the entries, excluded ones aside, that is also one of `other`.
     pub fn meets(&self, other: &Coverage) -> Option<IpAddr> {
-        let inside = |segment: &&Segment| matches!(segment.kind, Kind::Inside { .. });
-        let inside = self.segments.iter().filter(inside);
-        other.meets_ranges(inside.map(|segment| &segment.range))
+        let is_inside = |segment: &Segment| matches!(segment.kind, Kind::Inside { .. });
+        other.meets_ranges(&self.segments, |segment| segment.range, is_inside)
     }
 
     /// Marks this address as used, also one that automatic allocation skips.

@@ -1,6 +1,7 @@
 //! Which addresses ranges cover, without what is excluded: disjoint ranges in order.
 //!
-//! Made by sorting, asked by one pass over two such lists or by halving: n ranges cost n log n, whatever their sizes.
+//! Made by sorting, asked by halving: n ranges cost n log n, whatever their sizes. Two lists are compared by skipping in each
+//! what ends below the other's next range, so that a short list and a long one cost what the short one does, times a log.
 
 use std::net::IpAddr;
 
@@ -40,27 +41,54 @@ impl Coverage {
 
     /// The lowest address that both cover.
     pub fn meets(&self, other: &Self) -> Option<IpAddr> {
-        self.meets_ranges(other.0.iter())
+        self.meets_ranges(&other.0, |range| *range, |_| true)
     }
 
-    /// As [`Self::meets`], with disjoint ranges in order.
-    pub(super) fn meets_ranges<'a>(
+    /// As [`Self::meets`], with whatever has disjoint ranges in order. Those that do not count have addresses of no interest.
+    pub(super) fn meets_ranges<T>(
         &self,
-        other: impl Iterator<Item = &'a Range>,
+        others: &[T],
+        range: impl Fn(&T) -> Range,
+        counts: impl Fn(&T) -> bool,
     ) -> Option<IpAddr> {
-        let (mut ours, mut theirs) = (self.0.iter().peekable(), other.peekable());
-        while let (Some(a), Some(b)) = (ours.peek(), theirs.peek()) {
-            if a.overlaps(b) {
-                return Some(a.first().max(b.first()));
-            }
-            if end(a) < end(b) {
-                ours.next();
-            } else {
-                theirs.next();
-            }
-        }
-        None
+        meet(&self.0, |range| *range, others, range, counts)
     }
+}
+
+/// The lowest address that two lists of disjoint ranges in order have in common, of those of the second one that count.
+fn meet<A, B>(
+    mut ours: &[A],
+    of_ours: impl Fn(&A) -> Range,
+    mut theirs: &[B],
+    of_theirs: impl Fn(&B) -> Range,
+    counts: impl Fn(&B) -> bool,
+) -> Option<IpAddr> {
+    while let (Some(first), Some(other)) = (ours.first(), theirs.first()) {
+        let (a, b) = (of_ours(first), of_theirs(other));
+        if a.overlaps(&b) && counts(other) {
+            return Some(a.first().max(b.first()));
+        }
+        // The one that ends first can meet nothing more.
+        if end(&a) < end(&b) {
+            ours = above(&ours[1..], |range| end(&of_ours(range)) < begin(&b));
+        } else {
+            theirs = above(&theirs[1..], |range| end(&of_theirs(range)) < begin(&a));
+        }
+    }
+    None
+}
+
+/// `ranges` without those at its beginning that are below something. The step doubles until it is too long, and then the place
+/// is found by halving: the log of what is skipped.
+fn above<T>(ranges: &[T], is_below: impl Fn(&T) -> bool) -> &[T] {
+    let mut step = 1;
+    while ranges.get(step - 1).is_some_and(&is_below) {
+        step *= 2;
+    }
+    // The first half of the last step is below, and what the step led to is not, or does not exist.
+    let (from, to) = (step / 2, ranges.len().min(step));
+    let skipped = from + ranges[from..to].partition_point(is_below);
+    &ranges[skipped..]
 }
 
 /// Where a range begins in the order of all addresses of both families.
@@ -143,6 +171,38 @@ mod tests {
         let one = (0u8..64, 0u8..64, any::<bool>())
             .prop_map(|(a, b, v6)| Range::new(addr(a.min(b), v6), addr(a.max(b), v6)).unwrap());
         proptest::collection::vec(one, 0..6)
+    }
+
+    /// A pool of 10,000 entries is compared with each pool of its namespace: no question steps through both of them.
+    #[test]
+    fn a_short_list_and_a_long_one_cost_the_log_of_the_long_one() {
+        let at = |n: u32| IpAddr::V4(Ipv4Addr::from_bits(n));
+        let of = |n: u32| Range::single(at(n));
+        let long: Vec<Range> = (0..10_000).map(|n| of(10 * n)).collect();
+        let looks = std::cell::Cell::new(0);
+        let cost = |ours: &[Range], theirs: &[Range]| {
+            looks.set(0);
+            let of = |range: &Range| {
+                looks.set(looks.get() + 1);
+                *range
+            };
+            (meet(ours, of, theirs, of, |_| true), looks.get())
+        };
+        for (short, common) in [
+            (99_985, None),
+            (99_990, Some(at(99_990))),
+            (55, None),
+            (200_000, None),
+        ] {
+            for (ours, theirs) in [(&[of(short)][..], &long[..]), (&long[..], &[of(short)][..])] {
+                let (found, looks) = cost(ours, theirs);
+                assert_eq!(found, common, "{short}");
+                assert!(looks < 60, "{looks} looks for {short}");
+            }
+        }
+        // Two long ones without a common address cost each range once, and a log where one skips.
+        let beside: Vec<Range> = (0..10_000).map(|n| of(10 * n + 5)).collect();
+        assert!(cost(&long, &beside).1 < 100_000);
     }
 
     fn every() -> impl Iterator<Item = IpAddr> {
