@@ -127,8 +127,8 @@ fn values(
         }
         Some(_) => address.parsed(out, host_address).ok(),
     };
-    let family = found.map(Family::of);
-    check_prefix(&spec.field("prefix"), family, out);
+    let prefix_item = spec.field("prefix");
+    let prefix = check_prefix(&prefix_item, None, out).ok();
     let mut gateway = spec.field("gateway");
     match kind {
         ClaimKind::Metal3 => {
@@ -138,8 +138,40 @@ fn values(
         // Go clients of the old version write "" for none.
         ClaimKind::Capi => gateway.value = gateway.value.filter(|g| g.as_str() != Some("")),
     }
-    check_gateway(&gateway, family, "the address", out);
+    let of_gateway = check_gateway(&gateway, None, "", out).ok();
+    if let Some(address) = found {
+        warn_of_family(address, (&prefix_item, prefix), (&gateway, of_gateway), out);
+    }
     found
+}
+
+/// What upstream hands out of a pool of two families: the other family's gateway or prefix. A move and a restore create such
+/// objects again, and each keeps its address.
+fn warn_of_family(
+    address: IpAddr,
+    (prefix_item, prefix): (&Item<'_>, Option<u8>),
+    (gateway_item, gateway): (&Item<'_>, Option<IpAddr>),
+    out: &mut Findings,
+) {
+    let family = Family::of(address);
+    let width = family.width();
+    if let Some(prefix) = prefix.filter(|bits| *bits > width) {
+        out.warn(
+            prefix_item.path,
+            format_args!(
+                "{prefix} is more than the {width} bits of {address}; what reads this address may refuse it"
+            ),
+        );
+    }
+    if let Some(gateway) = gateway.filter(|gateway| Family::of(*gateway) != family) {
+        out.warn(
+            gateway_item.path,
+            format_args!(
+                "{gateway} is no {} address, like {address}; what reads this address may refuse it",
+                family.name()
+            ),
+        );
+    }
 }
 
 fn required_address(address: &Item<'_>, out: &mut Findings) {

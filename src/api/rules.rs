@@ -441,26 +441,10 @@ fn address(spec: &mut JSONSchemaProps) {
         )]);
         bounded_name(claim);
     });
-    spec.x_kubernetes_validations = Some(vec![
-        rule(
-            &unchanged(spec, "self", "oldSelf"),
-            "cannot be modified: an IPAddress records what was handed out; delete its claim to release the address",
-        ),
-        on(
-            ".gateway",
-            rule(
-                "!has(self.gateway) || !isIP(self.gateway) || !isIP(self.address) || ip(self.gateway).family() == ip(self.address).family()",
-                "must be of the address family of the address",
-            ),
-        ),
-        on(
-            ".prefix",
-            rule(
-                "!has(self.prefix) || self.prefix <= 32 || !isIP(self.address) || ip(self.address).family() == 6",
-                "must be from 0 to 32 for IPv4",
-            ),
-        ),
-    ]);
+    spec.x_kubernetes_validations = Some(vec![rule(
+        &unchanged(spec, "self", "oldSelf"),
+        "cannot be modified: an IPAddress records what was handed out; delete its claim to release the address",
+    )]);
 }
 
 /// Whether the fields of an object stand, for a client that leaves out what is empty and for one that writes it: `""`, `0`

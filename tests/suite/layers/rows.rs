@@ -518,11 +518,15 @@ fn addresses() -> Vec<Row> {
             address(&json!({"address": "0.0.0.0"})),
         ),
         bad("no address", address(&json!({"address": ""}))),
-        bad(
-            "a gateway of the other family",
+        good(
+            "a gateway of the other family (a warning)",
             address(&json!({"gateway": "fd00::1"})),
         ),
-        bad("prefix 33 for IPv4", address(&json!({"prefix": 33}))),
+        good(
+            "prefix 33 for IPv4 (a warning)",
+            address(&json!({"prefix": 33})),
+        ),
+        bad("prefix 129", address(&json!({"prefix": 129}))),
         bad("no claim name", address(&json!({"claim": {}}))),
         bad("no pool name", address(&json!({"pool": {"name": ""}}))),
         bad(
