@@ -52,16 +52,16 @@ impl Router {
         &self.terms
     }
 
-    /// Returns once the Clusters are listed, or there are none. The lists of address objects begin then, so they hold what was created
+    /// Returns once the Clusters are listed, or there are none, in the term that it returns. The lists of address objects begin then, so they hold what was created
     /// before the end of a pause that the list of Clusters shows (P3).
-    pub(super) async fn addresses_begin(&self) {
+    pub(super) async fn addresses_begin(&self) -> Term {
         loop {
             let changed = self.absences.answered();
             {
                 let mut state = self.state();
                 if state.kinds[Kind::Clusters] != KindState::Pending {
                     state.addresses_begun = true;
-                    return;
+                    return self.terms.current();
                 }
             }
             changed.await;

@@ -228,10 +228,10 @@ impl Intake {
     async fn follow(&mut self, version: &'static str) -> String {
         let router = Arc::clone(&self.router);
         loop {
-            if matches!(self.kind, Kind::Addresses(_)) {
-                router.addresses_begin().await;
-            }
-            let term = router.terms().current();
+            let term = match self.kind {
+                Kind::Addresses(_) => router.addresses_begin().await,
+                Kind::Pools | Kind::Claims(_) | Kind::Clusters => router.terms().current(),
+            };
             let mut revision = match self.list(version).await {
                 Ok(revision) => revision,
                 Err(End::NotFound(why)) => return why,

@@ -5,8 +5,8 @@
 //! ended ("gone uid1, seen uid2" stays two facts, in order). Every request in flight has its reply place reserved.
 //!
 //! Size: at most [`ENDED`] + 2 facts an object, one answer a request. Answers overtake objects (they finish work, and a pool
-//! takes objects and answers in any order); the state of the kinds overtakes no object that was put in before it, because
-//! it vouches for them (A3). A question overtakes nothing either, so that its answer holds all that was put in before it.
+//! takes objects and answers in any order); the state of the kinds and the end of a Cluster's pause overtake no object that was
+//! put in before them, because they vouch for it (A3, P3). A question overtakes nothing either, so that its answer holds all that was put in before it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -254,10 +254,15 @@ impl Inner {
             debug_assert!(false, "answers and ticks do not come this way");
             return;
         };
-        if slot == Slot::Kinds {
+        let vouches = match &input {
+            Input::Kinds(_) => true,
+            Input::ClusterSeen(cluster) => !cluster.paused,
+            _ => false,
+        };
+        if vouches {
             // It vouches for every object put in before it, so a newer one goes to the end.
             if self.facts.insert(slot.clone(), vec![input]).is_some() {
-                self.order.retain(|s| *s != Slot::Kinds);
+                self.order.retain(|s| *s != slot);
             }
             self.order.push_back(slot);
             return;

@@ -3,7 +3,7 @@
 //! | answer | of a write | of a read |
 //! | --- | --- | --- |
 //! | 2xx | `Stored`, or `Gone` when nothing is left of the object | same, or `Cluster` |
-//! | 2xx that cannot be read | `Unknown` | `NotSent` |
+//! | 2xx that cannot be read | `Unknown` | same |
 //! | 404 that names the object | `Gone` | `Gone` / `Cluster(None)` |
 //! | any other 404 | `Refused(Other)`: a missing namespace or kind says nothing about the object (A3) | same |
 //! | 409 AlreadyExists of a create | `NameTaken` | - |
@@ -12,7 +12,7 @@
 //! | 400, 413, 422 | `Refused(Invalid)` | same |
 //! | 429 | `NotSent` with the server's Retry-After | same |
 //! | other 4xx | `Refused(Other)` | same |
-//! | 3xx, 5xx, 408, no answer | `Unknown` (R7) | `NotSent`: a read changes nothing |
+//! | 3xx, 5xx, 408, no answer | `Unknown` (R7) | same: it is tried again |
 //! | no connection | `NotSent` | `NotSent` |
 
 use serde::Deserialize;
@@ -97,14 +97,7 @@ pub(super) fn meaning(
     filter: Option<&str>,
     answer: Result<Reply, Fault>,
 ) -> Meaning {
-    let write = subject.verb.is_write();
-    let lost = |message: String| {
-        Meaning::Outcome(if write {
-            Outcome::Unknown { message }
-        } else {
-            Outcome::NotSent { retry_after: None }
-        })
-    };
+    let lost = |message: String| Meaning::Outcome(Outcome::Unknown { message });
     let reply = match answer {
         Ok(reply) => reply,
         Err(Fault::NotConnected(_)) => {

@@ -4,14 +4,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kube::Client;
+use tokio::time::sleep;
 use tracing::debug;
 
+use super::backoff::Backoff;
 use super::reading::{self, Page};
 use super::transport::{self, Call, Fault};
 use crate::api::Kind;
 
 /// Objects of one page.
 const PAGE: usize = 500;
+/// Times that a later page is asked for again before the list begins anew.
+const PAGE_TRIES: u32 = 6;
 /// Time that one page is waited for.
 const PATIENCE: Duration = Duration::from_mins(1);
 
@@ -66,6 +70,41 @@ impl Pages {
     pub(crate) async fn page(&mut self, path: &str, next: &str) -> Result<Page, Missing> {
         let (page, _) = self.page_and_text(path, next).await?;
         Ok(page)
+    }
+
+    /// The same. A later page that fails is asked for again, as long as the API server knows its token: a long list on a busy
+    /// server would never end otherwise.
+    pub(super) async fn page_or_again(
+        &mut self,
+        path: &str,
+        next: &str,
+        backoff: &mut Backoff,
+    ) -> Result<Page, Missing> {
+        let mut tries = 0;
+        loop {
+            let missing = match self.page(path, next).await {
+                Ok(page) => {
+                    if tries > 0 {
+                        backoff.reset();
+                    }
+                    return Ok(page);
+                }
+                Err(missing) => missing,
+            };
+            let is_final = matches!(
+                missing,
+                Missing::Answer {
+                    status: 404 | 410,
+                    ..
+                }
+            );
+            if is_final || next.is_empty() || tries == PAGE_TRIES {
+                return Err(missing);
+            }
+            tries += 1;
+            debug!(kind = %self.kind, ?missing, "a page of the list failed; it is asked for again");
+            sleep(backoff.next()).await;
+        }
     }
 
     /// The same, with the text that it was read from.

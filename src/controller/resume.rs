@@ -6,7 +6,8 @@
 //! has listed the namespace's address objects.
 //!
 //! ```text
-//!   watch of Clusters --paused before, not any more--> State::resuming
+//!   watch of Clusters --paused before, not any more--> State::resuming (the pools go on hearing of a pause)
+//!   list of Clusters  --new, after a gap of the watch-->      "
 //!   Resumer::run: list both kinds of address objects --> router --> pools, then State::resuming --> pools
 //! ```
 
@@ -71,7 +72,14 @@ impl Resuming {
     pub(super) fn hold(&mut self, namespace: &Arc<str>, facts: ClusterFacts) {
         let held = self.held.entry(namespace.clone()).or_default();
         match held.entry(facts.name.clone()) {
-            Entry::Occupied(mut held) => held.get_mut().facts = facts,
+            Entry::Occupied(mut held) if held.get().facts.uid == facts.uid => {
+                held.get_mut().facts = facts;
+            }
+            Entry::Occupied(mut held) => {
+                self.ends += 1;
+                let end = self.ends;
+                held.insert(Held { facts, end });
+            }
             Entry::Vacant(place) => {
                 self.ends += 1;
                 let end = self.ends;
@@ -157,7 +165,7 @@ impl Resumer {
         loop {
             let ended = self.router.pause_ended(&after).await;
             after = ended.namespace.clone();
-            match self.list(&ended.namespace).await {
+            match self.list(&ended.namespace, &mut backoff).await {
                 Ok(()) => {
                     debug!(namespace = %after, "a Cluster is no longer paused; its pools go on");
                     self.router.resume(&ended);
@@ -180,7 +188,7 @@ impl Resumer {
     }
 
     /// Puts in every address object of the namespace.
-    async fn list(&self, namespace: &str) -> Result<(), String> {
+    async fn list(&self, namespace: &str, backoff: &mut Backoff) -> Result<(), String> {
         for family in [ClaimKind::Metal3, ClaimKind::Capi] {
             let kind = Kind::Addresses(family);
             // Without Cluster API there are none of its kind; before a create that is looked at again (`absence.rs`).
@@ -192,7 +200,7 @@ impl Resumer {
             let mut next = String::new();
             loop {
                 let page = pages
-                    .page(&path, &next)
+                    .page_or_again(&path, &next, backoff)
                     .await
                     .map_err(|missing| match missing {
                         Missing::Answer { status, body } => said_by_server(status, &body),

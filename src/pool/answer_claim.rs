@@ -44,21 +44,22 @@ impl Pool {
 
     /// Whose object has the name that we asked for cannot be read: the claim waits for that, and says so (U1).
     pub(super) fn name_unread(&mut self, key: &ClaimKey, outcome: Outcome) {
-        let (definite, message) = match &outcome {
-            Outcome::Refused { message, .. } => (true, message.clone()),
-            Outcome::Unknown { message } => (false, message.clone()),
-            Outcome::Withdrawn => return,
+        let (refused, unknown) = match &outcome {
+            Outcome::Refused { message, .. } => (Some(message.clone()), None),
+            Outcome::Unknown { message } => (None, Some(message.clone())),
             Outcome::NotSent { .. }
+            | Outcome::Withdrawn
             | Outcome::Stored(..)
             | Outcome::Gone
             | Outcome::Conflict(_)
             | Outcome::Cluster(_)
-            | Outcome::NameTaken => (false, "there is no answer that can be read".to_owned()),
+            | Outcome::NameTaken => (None, None),
         };
         self.read_failed(key, "read the address object", outcome);
-        if definite {
+        if let Some(message) = refused {
             self.refused_write(key, READ_NAME, &message);
-        } else {
+        }
+        if let Some(message) = unknown {
             self.failed_write(key, READ_NAME, &message);
         }
     }
@@ -192,7 +193,13 @@ impl Pool {
                     }
                 }
             }
-            Outcome::Withdrawn => {}
+            Outcome::Withdrawn => {
+                let work = self.cases.get_mut(key).and_then(Case::some_work);
+                let refusal = work.and_then(|work| work.refusal.as_deref_mut());
+                if let (Some(refusal), ClaimWrite::Status(None)) = (refusal, write) {
+                    refusal.explained = false;
+                }
+            }
             Outcome::NotSent { retry_after } => {
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }

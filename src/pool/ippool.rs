@@ -329,12 +329,15 @@ impl Pool {
     /// Sends what the pool's metadata lacks; true if something was sent.
     pub(super) fn write_metadata(&mut self) -> bool {
         let alone = self.is_paused() || self.is_of_another_manager();
-        if alone && !matches!(self.pool_flight(), None | Some(Purpose::Status(..))) {
+        let says_so =
+            self.is_paused() && self.status_flies() && self.ippool.status.was_of_a_pause();
+        if alone && !says_so {
             self.withdraw_for_pool();
         }
         let writable = self.kinds.is_synced()
             && self.kinds[Kind::Pools] == KindState::Listed
-            && (self.ippool.flight.is_none() || self.counts_fly())
+            && (self.ippool.flight.is_none()
+                || self.counts_fly() && !self.ippool.backoff.has_failed())
             && self.ippool.backoff.until(self.now).is_none()
             && !alone;
         let Some(pool) = self.ippool.record.as_ref().filter(|_| writable) else {
@@ -433,8 +436,11 @@ impl Pool {
 
     /// Whether the pool's own request is a write of counts. With many pools it may wait long to be sent.
     pub(super) fn counts_fly(&self) -> bool {
-        let is_status = matches!(self.pool_flight(), Some(Purpose::Status(..)));
-        is_status && !self.ippool.status.was_urgent()
+        self.status_flies() && !self.ippool.status.was_urgent()
+    }
+
+    fn status_flies(&self) -> bool {
+        matches!(self.pool_flight(), Some(Purpose::Status(..)))
     }
 
     /// Withdraws the pool's own request, unless it has left.

@@ -56,12 +56,12 @@ pub(super) struct StatusWriter {
     look: Fingerprint,
     /// More than counts changed: it is written as soon as the shortest interval allows.
     is_urgent: bool,
-    /// So was the last write.
-    was_urgent: bool,
+    /// What the last write was about.
+    last: About,
     /// When it was written last.
     written_at: Option<Timestamp>,
-    /// When it was written before that.
-    written_before: Option<Timestamp>,
+    /// What the last write changed here, in case it is withdrawn.
+    undo: Undo,
     /// The same, of writes for counts alone.
     counted_at: Option<Timestamp>,
     /// Times the shortest interval that counts wait for: doubled while they go on changing.
@@ -70,6 +70,24 @@ pub(super) struct StatusWriter {
     size: i32,
     /// Conditions that were reported, or that were stored when the pool was first seen.
     reported: BTreeMap<&'static str, (bool, &'static str)>,
+}
+
+/// What a write of the status is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum About {
+    #[default]
+    Counts,
+    /// More than counts.
+    Conditions,
+    /// No more than that the pool is paused.
+    Pause,
+}
+
+/// Times before the last write.
+#[derive(Debug, Clone, Copy, Default)]
+struct Undo {
+    written_at: Option<Timestamp>,
+    dirty_since: Option<Timestamp>,
 }
 
 impl Fingerprint {
@@ -101,19 +119,29 @@ impl StatusWriter {
 
     /// Whether the last write was about more than counts.
     pub(super) fn was_urgent(&self) -> bool {
-        self.was_urgent
+        self.last != About::Counts
+    }
+
+    /// Whether the last write said no more than that the pool is paused.
+    pub(super) fn was_of_a_pause(&self) -> bool {
+        self.last == About::Pause
     }
 
     /// The last write was certainly not carried out, or its answer is lost.
     pub(super) fn not_written(&mut self) {
         self.dirty = true;
-        self.is_urgent |= self.was_urgent;
+        self.is_urgent |= self.was_urgent();
     }
 
     /// The last write was withdrawn, and puts off none after it.
     pub(super) fn withdrawn(&mut self) {
         self.not_written();
-        self.written_at = self.written_before;
+        let Undo {
+            written_at,
+            dirty_since,
+        } = self.undo;
+        self.written_at = written_at;
+        self.dirty_since = dirty_since;
     }
 
     pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
@@ -154,13 +182,21 @@ impl StatusWriter {
     }
 
     /// It is written now.
-    fn writes(&mut self, now: Timestamp, size: i32) {
+    fn writes(&mut self, now: Timestamp, size: i32, is_paused: bool) {
+        self.undo = Undo {
+            written_at: self.written_at,
+            dirty_since: self.dirty_since,
+        };
+        self.last = match self.is_urgent {
+            _ if is_paused => About::Pause,
+            true => About::Conditions,
+            false => About::Counts,
+        };
         if !self.is_urgent {
             self.counted_at = Some(now);
         }
         self.size = size;
-        self.written_before = self.written_at.replace(now);
-        self.was_urgent = self.is_urgent;
+        self.written_at = Some(now);
         self.is_urgent = false;
         self.dirty = false;
         self.dirty_since = None;
@@ -304,7 +340,8 @@ impl Pool {
             },
         );
         let (now, size) = (self.now, self.size_factor(entries));
-        self.ippool.status.writes(now, size);
+        let paused = self.is_paused();
+        self.ippool.status.writes(now, size, paused);
     }
 
     /// How many times the shortest interval counts wait because the object is large: 1, and one more for each thousand of its

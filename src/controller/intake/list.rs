@@ -6,15 +6,10 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::debug;
 
-use crate::controller::reading::Page;
 use crate::pool::{By, Name};
 
 use super::{End, Intake};
-
-/// Times that a later page of a list is asked for again before the list begins anew.
-const PAGE_TRIES: u32 = 6;
 
 /// Time for which a list is asked for again while the server answers with one that is older than an event before it.
 /// Kubernetes promises that this does not happen; a server that goes on doing so had its database restored from a backup. Then
@@ -29,7 +24,8 @@ impl Intake {
         let mut nameless = false;
         let mut next = String::new();
         loop {
-            let page = self.page(&path, &next).await?;
+            let page = self.pages.page_or_again(&path, &next, &mut self.backoff);
+            let page = page.await?;
             if next.is_empty() {
                 self.refuse_older_list(&page.revision).await?;
             }
@@ -71,31 +67,6 @@ impl Intake {
                 return Ok(page.revision);
             }
             next = page.next;
-        }
-    }
-
-    /// The page that begins at `next`. A later page that fails is asked for again and the list goes on, as long as the API server
-    /// knows its token: a long list on a busy server would never end otherwise.
-    async fn page(&mut self, path: &str, next: &str) -> Result<Page, End> {
-        let mut tries = 0;
-        loop {
-            let end = match self.pages.page(path, next).await {
-                Ok(page) => {
-                    if tries > 0 {
-                        self.backoff.reset();
-                    }
-                    return Ok(page);
-                }
-                Err(missing) => End::from(missing),
-            };
-            match end {
-                End::Failed(why) if !next.is_empty() && tries < PAGE_TRIES => {
-                    tries += 1;
-                    debug!(kind = %self.kind, why, "a page of the list failed; it is asked for again");
-                    self.pause().await;
-                }
-                end => return Err(end),
-            }
         }
     }
 

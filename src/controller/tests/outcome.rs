@@ -192,7 +192,7 @@ fn r7_what_an_answer_means_for_a_write() {
 }
 
 #[test]
-fn a_read_changes_nothing_so_it_is_never_unknown() {
+fn what_a_read_brings() {
     let stored = object("a1", "u", 7, json!({}));
     let named = json!({ "name": "a1" });
     let cases = [
@@ -213,10 +213,15 @@ fn a_read_changes_nothing_so_it_is_never_unknown() {
         (
             ADDRESS,
             status(500, "InternalError", json!(null)),
+            "unknown",
+        ),
+        (ADDRESS, reply(200, &json!("cut")), "unknown"),
+        (ADDRESS, Err(Fault::Lost("reset".into())), "unknown"),
+        (
+            ADDRESS,
+            Err(Fault::NotConnected("refused".into())),
             "not sent None",
         ),
-        (ADDRESS, reply(200, &json!("cut")), "not sent None"),
-        (ADDRESS, Err(Fault::Lost("reset".into())), "not sent None"),
     ];
     for (kind, answer, want) in cases {
         let shown = format!("{answer:?}");

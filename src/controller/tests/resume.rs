@@ -191,3 +191,66 @@ async fn p3_lists_of_address_objects_begin_after_the_clusters_are_listed_in_ever
     world.router.kind_is(Kind::Clusters, KindState::Absent);
     assert!(begins().await);
 }
+
+/// The worker is busy, and has not taken the pause yet when its end comes.
+#[tokio::test]
+async fn p3_the_end_of_a_pause_overtakes_no_address_object_in_the_mailbox() {
+    let world = world(None).with_pool("x");
+    world.router.kind_is(Kind::Clusters, KindState::Listed);
+    world.router.addresses_begin().await;
+    list(&world, cluster(2, false));
+    let object = wire("a", "10", 5, address_spec("x"));
+    let kind = Kind::Addresses(crate::api::ClaimKind::Metal3);
+    world.router.seen(kind, "v1alpha1", By::Answer, object);
+    let ended = world.router.pause_ended(&"".into()).await;
+    world.router.resume(&ended);
+    assert_eq!(world.told("x"), ["address a 10", GOES_ON]);
+}
+
+/// The list began before there were objects of the newer one.
+#[tokio::test]
+async fn p3_a_list_does_not_count_for_a_cluster_that_took_the_place_of_another() {
+    let world = paused();
+    world.router.kind_is(Kind::Clusters, KindState::Listed);
+    world.router.addresses_begin().await;
+    world.seen(Kind::Clusters, cluster(2, false));
+    let first = world.router.pause_ended(&"".into()).await;
+    list(&world, wire("k", "7", 8, json!({ "paused": false })));
+    world.told("x");
+    world.router.resume(&first);
+    assert!(world.told("x").is_empty());
+    let second = world.router.pause_ended(&"".into()).await;
+    world.router.resume(&second);
+    assert_eq!(world.told("x"), [GOES_ON]);
+}
+
+/// A list of hundreds of pages on a busy server.
+#[tokio::test(start_paused = true)]
+async fn p3_a_later_page_of_the_address_objects_that_fails_is_asked_for_again() {
+    let world = paused();
+    let address = |name: &str, uid: &str| object(name, uid, 5, address_spec("x"));
+    let answers = move |n: usize, _: &Asked| match n {
+        0 => page(&[address("a", "10")], "more"),
+        1 => Say::Status(500, json!({ "message": "busy" })),
+        _ => page(&[address("b", "11")], ""),
+    };
+    let (client, asked) = server(answers);
+    let resumer = Resumer {
+        client,
+        router: Arc::clone(&world.router),
+        served: Arc::new(Served::new()),
+        seed: 1,
+        page_bytes: 8 << 10,
+    };
+    tokio::spawn(resumer.run());
+    world.seen(Kind::Clusters, cluster(2, false));
+    until("it goes on", || {
+        world.told("x").iter().any(|told| told == GOES_ON)
+    })
+    .await;
+    let asked = asked.lock().unwrap();
+    let anew = asked
+        .iter()
+        .filter(|asked| !asked.line.contains("continue="));
+    assert_eq!((asked.len(), anew.count()), (3, 1));
+}

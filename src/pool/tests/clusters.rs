@@ -294,6 +294,33 @@ fn p1_a_write_of_the_pools_metadata_that_waits_when_its_pause_is_seen_is_withdra
     assert!(world.has_pool_finalizer());
 }
 
+/// What a condition says is no exception: the pause comes first.
+#[test]
+fn p1_a_status_of_the_pool_that_waits_when_its_pause_is_seen_is_withdrawn() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1", "end": "10.0.0.3" }],
+    })));
+    world.pass(20);
+    world.edit_spec(|spec| spec.pools.clear());
+    world.deliver_all();
+    let is_status =
+        |(_, request): &(RequestId, Request)| matches!(request, Request::PoolStatus { .. });
+    assert!(
+        world.requests.iter().any(is_status),
+        "that it has no ranges"
+    );
+    world.set_cluster("cl", true);
+    world.pass(60);
+    assert_eq!(world.pool_condition("Paused").0, "True");
+    assert_eq!(world.pool_condition("Exhausted").0, "False");
+    world.set_cluster("cl", false);
+    world.pass(2);
+    assert_eq!(world.pool_condition("Paused").0, "False");
+    assert_eq!(world.pool_condition("Exhausted").0, "True");
+}
+
 #[test]
 fn p3_after_a_move_every_claim_has_its_object_back_and_no_object_is_written() {
     let mut world = World::new();

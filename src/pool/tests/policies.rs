@@ -5,8 +5,8 @@ use serde_json::json;
 
 use jiff::SignedDuration;
 
-use super::super::{Decision, Input, Request};
-use super::steps::{bound_world, kinds, take_first_name};
+use super::super::{Decision, Input, Request, RequestId};
+use super::steps::{bound_world, is_claim_status, kinds, take_first_name, until_create};
 use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
 
 fn claim_finalizers(request: &Request) -> bool {
@@ -317,7 +317,7 @@ fn u1_a_read_that_goes_on_failing_is_said_by_the_claim() {
         world.deliver_all();
         while let Some((_, request)) = world.requests.front() {
             let fate = match request {
-                Request::ReadAddress { .. } => Fate::NotSent,
+                Request::ReadAddress { .. } => Fate::Vanished,
                 _ => Fate::Fine,
             };
             world.carry_out(0, fate);
@@ -329,7 +329,33 @@ fn u1_a_read_that_goes_on_failing_is_said_by_the_claim() {
     }
     let message = world.message(M, "a");
     assert!(
-        message.starts_with("the API server does not answer a read of the address object"),
+        message.starts_with("the API server does not answer a read of the address object")
+            && message.contains(": timeout; it is asked again"),
         "{message}"
     );
+}
+
+/// The status that says why waits to be sent when the claim's pause is seen.
+#[test]
+fn u1_a_refusal_whose_status_was_withdrawn_is_said_after_the_pause() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.create_pool(small(3));
+    world.settle();
+    world.refuses = Some((
+        |request| matches!(request, Request::CreateAddress(_)),
+        "exceeded quota",
+    ));
+    world.create_claim_with(M, "a", |c| c.cluster = Some("cl".into()));
+    until_create(&mut world);
+    world.carry_out(0, Fate::Fine);
+    world.answer(0);
+    let is_status = |(_, request): &(RequestId, Request)| is_claim_status(request);
+    assert!(world.requests.iter().any(is_status));
+    world.set_cluster("cl", true);
+    world.settle();
+    assert_eq!(world.reason(M, "a"), "");
+    world.set_cluster("cl", false);
+    world.settle();
+    assert_eq!(world.reason(M, "a"), "AllocationFailed");
 }

@@ -1,5 +1,6 @@
 //! One rule after the other, without faults: what users see of pools and claims.
 
+use jiff::SignedDuration;
 use serde_json::json;
 
 use super::super::{Decision, Input, Object, Request, Scope};
@@ -400,7 +401,10 @@ fn u4_a_pool_that_is_exhausted_says_what_it_was_before() {
 /// With a thousand pools in a burst a write of counts waits a minute to be sent.
 fn waiting_counts() -> World {
     let mut world = World::new();
-    world.create_pool(small(3));
+    world.set_cluster("cl", false);
+    let mut spec = small(3);
+    spec.cluster_name = Some("cl".into());
+    world.create_pool(spec);
     world.pass(10);
     world.create_claim(M, "a");
     world.deliver_all();
@@ -476,6 +480,75 @@ fn p2_what_the_pools_metadata_lacks_does_not_wait_behind_counts_that_have_not_le
     );
     world.pass(2);
     assert!(world.has_pool_finalizer());
+}
+
+/// The Cluster is served in another version: the pool's owner reference is to be written, and no condition changes.
+fn outdate_owner(world: &mut World) {
+    let mut cluster = world.clusters["cl"].clone();
+    cluster.api_version = "cluster.x-k8s.io/v1beta1".into();
+    world.clusters.insert("cl".into(), cluster.clone());
+    world.step(Input::ClusterSeen(cluster));
+}
+
+/// What was not written puts off nothing: the counts follow at once.
+#[test]
+fn counts_that_were_withdrawn_for_metadata_are_written_after_it() {
+    let mut world = waiting_counts();
+    outdate_owner(&mut world);
+    assert!(world.requests.is_empty(), "the counts are withdrawn");
+    world.settle();
+    let pool = world.pool.as_ref().unwrap();
+    let owner = &pool.meta.owner_references[0];
+    assert_eq!(owner.api_version, "cluster.x-k8s.io/v1beta1");
+    assert_eq!(pool.status.allocated, Some(1));
+    // The next ones wait as after any write of counts.
+    let written = world.now;
+    world.create_claim(M, "b");
+    world.settle();
+    let wake = world.wake.unwrap();
+    assert_eq!(wake.duration_since(written), SignedDuration::from_secs(2));
+}
+
+/// Metadata that is refused again and again does not keep the counts from being written.
+#[test]
+fn counts_are_not_withdrawn_for_metadata_that_is_refused() {
+    let mut world = waiting_counts();
+    world.refuses = Some((
+        |request| matches!(request, Request::PoolMeta { .. }),
+        "pools are protected",
+    ));
+    outdate_owner(&mut world);
+    world.settle();
+    let before = world.sent.len();
+    world.create_claim(M, "b");
+    for _ in 0..600 {
+        world.now = world
+            .now
+            .checked_add(SignedDuration::from_millis(100))
+            .unwrap();
+        world.step(Input::Tick);
+        world.deliver_all();
+        // The counts never have their turn.
+        let place = world.requests.iter().position(|(_, request)| {
+            !matches!(
+                request,
+                Request::PoolStatus {
+                    counts_only: true,
+                    ..
+                }
+            )
+        });
+        if let Some(place) = place {
+            world.carry_out(place, Fate::Fine);
+        }
+        while !world.answers.is_empty() {
+            world.answer(0);
+        }
+    }
+    assert!(next_is_counts(&world), "{:?}", world.requests);
+    let counts = world.sent[before..].iter();
+    let counts = counts.filter(|request| matches!(request, Request::PoolStatus { .. }));
+    assert_eq!(counts.count(), 1, "it keeps its place");
 }
 
 /// Counts whose request has left are waited for, and what is more is written after their answer.
