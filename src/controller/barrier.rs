@@ -52,8 +52,8 @@ impl Router {
         &self.terms
     }
 
-    /// Returns once the Clusters are listed, or there are none, in the term that it returns. The lists of address objects begin then, so they hold what was created
-    /// before the end of a pause that the list of Clusters shows (P3).
+    /// Returns once the Clusters are listed in the current term, or there are none, and returns that term. The lists of address
+    /// objects begin then, so they hold what was created before the end of a pause that the list of Clusters shows (P3).
     pub(super) async fn addresses_begin(&self) -> Term {
         loop {
             let changed = self.absences.answered();

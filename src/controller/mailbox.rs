@@ -6,7 +6,8 @@
 //!
 //! Size: at most [`ENDED`] + 2 facts an object, one answer a request. Answers overtake objects (they finish work, and a pool
 //! takes objects and answers in any order); the state of the kinds and the end of a Cluster's pause overtake no object that was
-//! put in before them, because they vouch for it (A3, P3). A question overtakes nothing either, so that its answer holds all that was put in before it.
+//! put in before them, because they vouch for it (A3, P3). A question overtakes nothing either, so that its answer holds all that
+//! was put in before it.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};

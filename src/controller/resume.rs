@@ -12,7 +12,6 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
@@ -71,21 +70,14 @@ impl Resuming {
     /// Holds back what was seen of a Cluster whose pause has ended.
     pub(super) fn hold(&mut self, namespace: &Arc<str>, facts: ClusterFacts) {
         let held = self.held.entry(namespace.clone()).or_default();
-        match held.entry(facts.name.clone()) {
-            Entry::Occupied(mut held) if held.get().facts.uid == facts.uid => {
-                held.get_mut().facts = facts;
-            }
-            Entry::Occupied(mut held) => {
-                self.ends += 1;
-                let end = self.ends;
-                held.insert(Held { facts, end });
-            }
-            Entry::Vacant(place) => {
-                self.ends += 1;
-                let end = self.ends;
-                place.insert(Held { facts, end });
-            }
+        let known = held.get_mut(&facts.name);
+        if let Some(known) = known.filter(|known| known.facts.uid == facts.uid) {
+            known.facts = facts;
+            return;
         }
+        self.ends += 1;
+        let end = self.ends;
+        held.insert(facts.name.clone(), Held { facts, end });
     }
 
     /// It is paused again, or gone.

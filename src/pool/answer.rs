@@ -25,9 +25,10 @@ pub(super) const STATUS: &str = "the status of this claim with its address";
 pub(super) const ADDRESS: &str = "a write of the address object";
 
 /// A read of the object that has the name of the address object to be created, after "the API server refused".
-pub(super) const READ_NAME: &str = "a read of the address object that has the name of its own";
+pub(super) const READ_NAME: &str =
+    "a read of the object that has the name of this claim's address object";
 
-/// Time after which a refused status is told again.
+/// While statuses of a kind are refused, an Event says so once in this time.
 const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was written to a claim.

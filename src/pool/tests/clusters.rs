@@ -212,7 +212,7 @@ fn p1_a_claim_is_paused_by_itself_and_by_its_own_cluster() {
     assert!(world.bound(C, "d").is_some());
 }
 
-/// A Cluster whose claims have requests on their way to the writer, in a pool of its own or in one that several Clusters share.
+/// The pool belongs to no Cluster; some of its claims belong to one that is paused while their requests wait.
 #[test]
 fn p1_what_waits_to_be_sent_when_the_pause_of_a_claim_is_seen_is_withdrawn() {
     let ours = |c: &mut Claim| c.cluster = Some("cl".into());

@@ -294,7 +294,7 @@ fn u1_a_read_that_is_refused_is_said_by_the_claim() {
         let message = world.message(kind, "a");
         assert!(
             message.starts_with(
-                "the API server refused a read of the address object that has the name of its own"
+                "the API server refused a read of the object that has the name of this claim's address object"
             ),
             "{message}"
         );
@@ -329,8 +329,9 @@ fn u1_a_read_that_goes_on_failing_is_said_by_the_claim() {
     }
     let message = world.message(M, "a");
     assert!(
-        message.starts_with("the API server does not answer a read of the address object")
-            && message.contains(": timeout; it is asked again"),
+        message.starts_with(
+            "the API server does not answer a read of the object that has the name of this claim's"
+        ) && message.contains(": timeout; it is asked again"),
         "{message}"
     );
 }
