@@ -46,7 +46,7 @@ pub enum Held {
 pub struct EntryUse {
     /// Its place in `spec.pools`, from 0.
     pub index: usize,
-    /// Its addresses; `used` are those that are held or kept back for somebody.
+    /// Its addresses: `used` by somebody, `free`, or `reserved`, as the pool's status counts them.
     pub counts: Counts,
 }
 
@@ -99,8 +99,15 @@ impl Pool {
 
     /// Each entry that has addresses, in the order that they are handed out in.
     pub fn entries(&self) -> Vec<EntryUse> {
+        let kept_back = self.space.kept_back_by_entry();
         let entries = self.space.allocator().counts_by_entry();
-        let entries = entries.map(|(index, counts)| EntryUse { index, counts });
+        let entries = entries.map(|(index, mut counts)| {
+            // For the allocator, which has to leave them out, they are used.
+            let kept = kept_back.get(&index).copied().unwrap_or(0);
+            counts.used -= kept;
+            counts.reserved += kept;
+            EntryUse { index, counts }
+        });
         entries.collect()
     }
 

@@ -304,6 +304,19 @@ impl Space {
         }
     }
 
+    /// Addresses of each entry that are kept back for somebody, and that nobody has. O(holders).
+    pub(super) fn kept_back_by_entry(&self) -> BTreeMap<usize, u128> {
+        let mut kept = BTreeMap::new();
+        for (addr, set) in &self.holders {
+            if let Some(entry) = self.entry_of(*addr)
+                && !set.iter().any(Holder::is_live)
+            {
+                *kept.entry(entry).or_default() += 1;
+            }
+        }
+        kept
+    }
+
     /// Whether automatic allocation would find nothing.
     pub(super) fn is_full(&self) -> bool {
         self.allocator.is_full()

@@ -20,6 +20,8 @@ pub(super) const LIGHT: usize = 128 << 10;
 
 /// A value in a list that grows by doubling.
 const VALUE: usize = 64;
+/// The first item of a list, beside its own value: there is room for four.
+const LIST: usize = 96;
 /// What the allocator adds to a text.
 const TEXT: usize = 16;
 /// The first node of a map, in which this many entries fit, and an entry of the other ones, which are half empty.
@@ -149,6 +151,9 @@ impl<'de> Visitor<'de> for Part<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = list.next_element_seed(self.inside("[]"))? {
+            if values.is_empty() {
+                self.budget.take(LIST)?;
+            }
             values.push(value);
         }
         Ok(values.into())
@@ -215,7 +220,7 @@ mod tests {
     fn every_value_is_paid_for() {
         for (text, bytes) in [
             ("[]", VALUE),
-            ("[{},1,[]]", 4 * VALUE),
+            ("[{},1,[]]", 4 * VALUE + LIST),
             ("\"abc\"", VALUE + TEXT + 3),
             ("{\"abc\":1}", 2 * VALUE + NODE + TEXT + 3),
         ] {

@@ -30,6 +30,8 @@ pub struct Scope {
 
 /// Seconds after which a write that needs a fact may be tried again.
 const AGAIN: u32 = 1;
+/// Bytes of a request's UID: the API server's have 36.
+const MOST_UID: usize = 128;
 
 /// Why a body is not judged.
 #[derive(Debug)]
@@ -69,6 +71,13 @@ pub(super) fn read(hook: &Hook, body: &[u8], memory: usize) -> Result<Asked, Unr
             hook.path,
             hook.kind,
             hook.group
+        )));
+    }
+    // The answer repeats it, and waits for the client to read it.
+    if request.uid.len() > MOST_UID {
+        return Err(Unread::Wrong(format!(
+            "the request's uid has {} bytes, and {MOST_UID} at most are taken",
+            request.uid.len()
         )));
     }
     let write = write(&request, &Budget::of(memory))?;

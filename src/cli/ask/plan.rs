@@ -58,12 +58,14 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
         return unclear(&key.name, Some(&key.namespace), &[]);
     };
     let snapshot = fed.pool.snapshot();
-    // Those that wait for any address stand before the new ones.
-    let waiting = snapshot.waiting.get("PoolExhausted").copied().unwrap_or(0);
+    // Those that wait for any address stand before the new ones, and so do those that wait for the end of a pause.
+    let waits_for = |reason: &str| snapshot.waiting.get(reason).copied().unwrap_or(0);
+    let waiting = waits_for("PoolExhausted") + waits_for("Paused");
     let wanted = u128::from(add) + u128::from(surge) + u128::from(waiting);
     let free = snapshot.available;
     let missing = wanted.saturating_sub(free);
-    let unready = snapshot.ready.err();
+    let paused = fed.pool.is_paused().then_some("Paused");
+    let unready = snapshot.ready.err().or(paused);
     let fits = missing == 0 && unready.is_none();
     let from = fed.pool.next_entries(wanted);
     let named = usize::try_from(wanted)

@@ -149,10 +149,10 @@ impl Finding {
     }
 
     /// What two readings have to agree on: the check, the object and its version. The status of a pool is written all the time:
-    /// where a finding is not about that, its version does not count.
+    /// where a finding is not about the counts and `indexes` in it, its version does not count.
     fn identity(&self) -> (&'static str, String, String, String) {
-        let spec_alone = [catalog::PROMISED, catalog::STATUS_SIZE].contains(&self.check);
-        let version = if spec_alone {
+        let of_status = [catalog::COUNTS, catalog::INDEXES].contains(&self.check);
+        let version = if self.subject.kind == "IPPool" && !of_status {
             String::new()
         } else {
             self.subject.version.to_string()

@@ -499,6 +499,18 @@ fn n10_a_pool_that_two_clusters_serve() {
         let errors: Vec<&String> = errors.map(|(_, text)| text).collect();
         assert_eq!(errors.len(), 1, "seed {seed}: {errors:?}");
         assert!(errors[0].contains("(claim \"another\")"), "{errors:?}");
+        // The pool's status is written between the two readings, as that of every busy pool is.
+        let mut later = Cluster::new(&mut StdRng::seed_from_u64(seed));
+        for pool in &mut later.pools {
+            pool["metadata"]["resourceVersion"] = json!("4711");
+        }
+        let looks = |here: &Cluster| look(&reading(here), Some(&reading(&there)), ages());
+        let stays = confirmed(&looks(&here), looks(&later));
+        let stays = stays.iter().filter(|f| f.check == catalog::ELSEWHERE);
+        assert!(
+            stays.into_iter().any(|f| f.level == Level::Error),
+            "seed {seed}"
+        );
         // Other ranges under the same name are another network.
         for pool in &mut there.pools {
             pool["spec"]["pools"] = json!([{"subnet": "10.250.0.0/24"}]);

@@ -20,14 +20,11 @@ pub(super) const SERVICE_ACCOUNT: &str = "metal3-ipam-system/ipam-manager";
 const DEPLOYMENT: &str = "ipam-controller-manager";
 /// clusterctl gives it to each object that it installs.
 const CLUSTERCTL_LABEL: &str = "clusterctl.cluster.x-k8s.io";
-/// The rights that the manager needs, as `deploy/rbac` grants them, cluster-wide and in its own namespace.
-const ROLES: [(&str, bool); 2] = [
-    (include_str!("../../../deploy/rbac/cluster/role.yaml"), true),
-    (
-        include_str!("../../../deploy/rbac/common/leader_election_role.yaml"),
-        false,
-    ),
-];
+/// The rights that the manager needs, as `deploy/rbac` grants them: to a manager of all namespaces, to one of a single namespace,
+/// and to each in its own.
+const OF_ALL: &str = include_str!("../../../deploy/rbac/cluster/role.yaml");
+const OF_ONE: &str = include_str!("../../../deploy/rbac/namespaced/role.yaml");
+const OF_LEASE: &str = include_str!("../../../deploy/rbac/common/leader_election_role.yaml");
 /// The oldest minor version of Kubernetes 1 that takes the definitions.
 pub(super) const OLDEST_MINOR: u32 = 31;
 
@@ -101,10 +98,11 @@ impl Rule {
     }
 }
 
-/// What the roles grant, one by one.
-pub(super) fn rights() -> anyhow::Result<Vec<Right>> {
+/// What the roles grant, one by one. `within`: the one namespace that is looked at.
+pub(super) fn rights(within: Option<&str>) -> anyhow::Result<Vec<Right>> {
     let mut rights = Vec::new();
-    for (text, everywhere) in ROLES {
+    let manager = if within.is_none() { OF_ALL } else { OF_ONE };
+    for (text, everywhere) in [(manager, true), (OF_LEASE, false)] {
         let role: Role = serde_saphyr::from_str(text)?;
         for rule in role.rules {
             for group in &rule.api_groups {

@@ -139,7 +139,7 @@ async fn read_rights(
         }
     }
     let mut lacking = Vec::new();
-    for right in rights().context("the roles of deploy/rbac")? {
+    for right in rights(within).context("the roles of deploy/rbac")? {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
             "user": format!("system:serviceaccount:{namespace}:{name}"),
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],

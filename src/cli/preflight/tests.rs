@@ -448,7 +448,15 @@ fn versions_and_rights_are_checked() {
     // Before it is installed there is no account to ask for.
     survey.account.1 = None;
     assert_eq!(found(&survey), []);
-    assert!(super::environment::rights().unwrap().len() > 20);
+    let lists_leases = |within| {
+        let rights = super::environment::rights(within).unwrap();
+        assert!(rights.len() > 20);
+        let mut rights = rights.iter().map(ToString::to_string);
+        rights.any(|right| right.starts_with("list leases"))
+    };
+    // Only a manager of all namespaces looks for another leader elsewhere; a Role does not grant that.
+    assert!(lists_leases(None));
+    assert!(!lists_leases(Some("metal3-ipam-system")));
 }
 
 #[test]

@@ -44,6 +44,10 @@ async fn garbage_gets_a_sentence() {
             "the request has no object",
         ),
         (with("/request/object", json!([])), "is no AdmissionReview"),
+        (
+            with("/request/uid", json!("u".repeat(129))),
+            "the request's uid has 129 bytes, and 128 at most are taken",
+        ),
         (with("/request/object", json!("x")), "is no AdmissionReview"),
         (
             with("/request/operation", "PATCH".into()),

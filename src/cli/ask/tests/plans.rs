@@ -33,13 +33,13 @@ fn a_plan_says_from_where_and_what_is_missing() {
     assert!(!not.is_found);
     assert!(not.table.contains("4 are missing"), "{}", not.table);
     assert_eq!(not.value["missing"], "4");
-    let paused = Cluster::new()
+    let without_cluster = Cluster::new()
         .pool(
             "p",
             json!({"clusterName": "none", "pools": [{"subnet": "10.0.0.0/24"}]}),
         )
         .seen();
-    let unready = plan::look(&paused, &key("p"), 1, 0);
+    let unready = plan::look(&without_cluster, &key("p"), 1, 0);
     assert!(
         unready
             .table
@@ -143,4 +143,38 @@ fn a_plan_is_what_the_allocator_then_does() {
             assert_eq!(next, addresses, "seed {seed}");
         }
     }
+}
+
+/// The claims that wait for the end of the pause are older than those to come.
+#[test]
+fn a_plan_of_a_paused_pool_says_so_and_counts_who_waits() {
+    let range = json!([{"start": "10.0.0.1", "end": "10.0.0.3"}]);
+    let mut cluster = Cluster::new()
+        .pool("p", json!({"clusterName": "prod", "pools": range}))
+        .cluster("prod", true);
+    for name in ["a", "b"] {
+        cluster = cluster.claim(name, "p", json!({}));
+    }
+    let plan = plan::look(&cluster.seen(), &key("p"), 2, 0);
+    assert!(!plan.is_found, "{}", plan.table);
+    let says = "It does not fit: IPPool a/p gives nothing out now (Paused).";
+    assert!(plan.table.starts_with(says), "{}", plan.table);
+    let numbers = (&plan.value["waiting"], &plan.value["missing"]);
+    assert_eq!(numbers, (&json!(2), &json!("1")));
+}
+
+/// Gateways and pre-allocations are kept back, in the table of the entries as in the pool's status.
+#[test]
+fn the_entries_of_a_pool_add_up_to_its_counts() {
+    let sight = prepared().seen();
+    let pool = &sight.pool(&key("prov")).unwrap().pool;
+    let snapshot = pool.snapshot();
+    let entries = pool.entries();
+    let sum = |of: fn(&crate::alloc::Counts) -> u128| -> u128 {
+        entries.iter().map(|entry| of(&entry.counts)).sum()
+    };
+    assert_eq!(sum(|counts| counts.used), snapshot.allocated);
+    assert_eq!(sum(|counts| counts.reserved), snapshot.reserved);
+    assert_eq!(sum(|counts| counts.free), snapshot.available);
+    assert_eq!((snapshot.allocated, snapshot.reserved), (1, 2));
 }
