@@ -8,6 +8,7 @@
 //! | `collect` | owner's id | the owner's key; empty when the owner is gone and its dependents are to be checked |
 //! | `facts` | `revision`, `format`, `index` (the version of the index texts) | a number |
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,11 +16,12 @@ use bytes::{Buf, BufMut, Bytes};
 use prometheus::Histogram;
 use redb::backends::{FileBackend, InMemoryBackend};
 use redb::{
-    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, TableDefinition,
+    Database, DatabaseError, ReadOnlyTable, ReadableDatabase, ReadableTable, StorageBackend,
+    TableDefinition,
 };
 
 use super::failure::Failure;
-use super::private;
+use super::{create, private};
 use crate::tls;
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");
@@ -140,17 +142,20 @@ impl Disk {
         cache_bytes: usize,
         commits: Histogram,
     ) -> Result<(Self, u64), OpenError> {
-        let io = |source| OpenError::Io {
-            dir: dir.to_owned(),
-            source,
-        };
-        private::make_dir(dir).map_err(io)?;
-        let file = private::open(&dir.join(FILE)).map_err(io)?;
-        let file = FileBackend::new(file).map_err(|source| open_failed(dir, source))?;
-        let db = Database::builder()
-            .set_cache_size(cache_bytes)
-            .create_with_backend(file)
-            .map_err(|source| open_failed(dir, source))?;
+        Self::open_by(dir, cache_bytes, commits, FileBackend::new)
+    }
+
+    /// `backend`: how redb reads and writes the file.
+    pub(super) fn open_by<B: StorageBackend>(
+        dir: &Path,
+        cache_bytes: usize,
+        commits: Histogram,
+        backend: impl Fn(File) -> Result<B, DatabaseError>,
+    ) -> Result<(Self, u64), OpenError> {
+        private::make_dir(dir).map_err(|source| create::io_failed(dir, source))?;
+        let mut builder = Database::builder();
+        builder.set_cache_size(cache_bytes);
+        let db = create::open(dir, &builder, backend)?;
         // Not before the file is locked: the folder could be another server's.
         private::tighten_files(dir, &[&[FILE], &tls::FILES[..]].concat());
         Self::begun(db, dir, commits)
@@ -263,17 +268,6 @@ impl Disk {
             failure: self.failure.clone(),
             _held: Arc::clone(&self.held),
         })
-    }
-}
-
-fn open_failed(dir: &Path, source: DatabaseError) -> OpenError {
-    let dir = dir.to_owned();
-    match source {
-        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir),
-        other => OpenError::Store {
-            dir,
-            source: Box::new(other.into()),
-        },
     }
 }
 

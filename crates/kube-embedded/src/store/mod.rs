@@ -16,6 +16,7 @@
 //! Objects are not held in memory: redb's cache is bounded, so are the histories (by count and by bytes).
 
 mod change;
+mod create;
 mod disk;
 mod failure;
 mod history;

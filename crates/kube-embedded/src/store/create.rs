@@ -1,0 +1,174 @@
+//! Opens the database file, and creates it in a new folder. It is created under another name and gets its own one when it is
+//! complete, because redb never opens a file again whose creation was cut off, by a crash or a full disk.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::Path;
+
+use redb::{Builder, Database, DatabaseError, StorageBackend};
+
+use super::disk::{FILE, OpenError};
+use super::private;
+
+/// The name until it is complete. Nothing was stored in a file of this name: the next start creates it anew.
+const UNFINISHED: &str = "store.redb.new";
+
+/// `backend`: how redb reads and writes the file.
+pub(super) fn open<B: StorageBackend>(
+    dir: &Path,
+    builder: &Builder,
+    backend: impl Fn(File) -> Result<B, DatabaseError>,
+) -> Result<Database, OpenError> {
+    let failed = |source| io_failed(dir, source);
+    let database = |file| {
+        backend(file)
+            .and_then(|backend| builder.create_with_backend(backend))
+            .map_err(|source| open_failed(dir, source))
+    };
+    let (path, unfinished) = (dir.join(FILE), dir.join(UNFINISHED));
+    if !is_created(&path).map_err(failed)? {
+        let file = private::open(&unfinished).map_err(failed)?;
+        // Where the file system has no such locks, redb's own have to do.
+        if let Err(TryLockError::WouldBlock) = file.try_lock() {
+            return Err(OpenError::InUse(dir.to_owned()));
+        }
+        // Another process could have completed it before this one had the lock.
+        if !is_created(&path).map_err(failed)? {
+            file.set_len(0).map_err(failed)?;
+            let database = database(file)?;
+            fs::rename(&unfinished, &path)
+                .and_then(|()| File::open(dir)?.sync_all())
+                .map_err(failed)?;
+            return Ok(database);
+        }
+    }
+    database(private::open(&path).map_err(failed)?)
+}
+
+/// Whether the file exists and has content.
+fn is_created(path: &Path) -> io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.len() > 0),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+pub(super) fn io_failed(dir: &Path, source: io::Error) -> OpenError {
+    OpenError::Io {
+        dir: dir.to_owned(),
+        source,
+    }
+}
+
+fn open_failed(dir: &Path, source: DatabaseError) -> OpenError {
+    let dir = dir.to_owned();
+    match source {
+        DatabaseError::DatabaseAlreadyOpen => OpenError::InUse(dir),
+        other => OpenError::Store {
+            dir,
+            source: Box::new(other.into()),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use redb::backends::FileBackend;
+
+    use super::*;
+    use crate::metrics;
+    use crate::store::disk::Disk;
+    use crate::testing;
+
+    /// A disk that takes so many writes and syncs, as the power is cut after them.
+    #[derive(Debug)]
+    struct Cut {
+        file: FileBackend,
+        left: AtomicUsize,
+    }
+
+    impl Cut {
+        fn pass(&self) -> io::Result<()> {
+            let next = |left: usize| left.checked_sub(1);
+            self.left
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, next)
+                .map_or_else(|_| Err(io::Error::other("cut off")), |_| Ok(()))
+        }
+    }
+
+    impl StorageBackend for Cut {
+        fn len(&self) -> io::Result<u64> {
+            self.file.len()
+        }
+
+        fn read(&self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+            self.file.read(offset, into)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.pass()?;
+            self.file.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.pass()?;
+            self.file.sync_data()
+        }
+
+        fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+            self.pass()?;
+            self.file.write(offset, bytes)
+        }
+
+        fn close(&self) -> io::Result<()> {
+            self.file.close()
+        }
+    }
+
+    #[test]
+    fn a_first_start_that_is_cut_off_at_any_write_can_be_repeated() {
+        let commits = || metrics::commit_seconds(&testing::product());
+        let mut complete = false;
+        let mut cut_at = 0;
+        while !complete {
+            let dir = tempfile::tempdir().unwrap();
+            let locked = Cell::new(None);
+            let cut = |file: File| {
+                locked.set(file.try_clone().ok());
+                Ok(Cut {
+                    file: FileBackend::new(file)?,
+                    left: AtomicUsize::new(cut_at),
+                })
+            };
+            complete = Disk::open_by(dir.path(), 1 << 20, commits(), cut).is_ok();
+            // redb can keep a file open whose creation failed; the end of a process ends its lock.
+            locked.take().unwrap().unlock().unwrap();
+            for start in ["repeated", "after it"] {
+                let opened = Disk::open(dir.path(), 1 << 20, commits()).map(drop);
+                assert!(opened.is_ok(), "{start}, cut at {cut_at}: {opened:?}");
+                let names = fs::read_dir(dir.path()).unwrap().count();
+                assert_eq!(names, 1, "{start}, cut at {cut_at}");
+            }
+            cut_at += 1;
+        }
+        assert!(cut_at > 5, "the start was cut off at {cut_at} writes only");
+    }
+
+    #[test]
+    fn two_servers_do_not_create_the_file_together() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = private::open(&dir.path().join(UNFINISHED)).unwrap();
+        other.lock().unwrap();
+        let open = || open(dir.path(), &Builder::new(), FileBackend::new);
+        assert!(matches!(open(), Err(OpenError::InUse(_))));
+        drop(other);
+        let first = open().unwrap();
+        assert!(matches!(open(), Err(OpenError::InUse(_))));
+        drop(first);
+        open().unwrap();
+    }
+}
