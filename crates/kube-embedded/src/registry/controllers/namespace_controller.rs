@@ -133,16 +133,14 @@ impl Registry {
         let mut emptied = Ok(());
         for resource in self.contained() {
             let mut names = Vec::new();
-            self.inner.store.snapshot()?.scan(
-                &resource.key(namespace, ""),
-                None,
-                |key, stored| {
-                    if !stored.deleting {
-                        names.push(resource.split_key(key).1.to_owned());
-                    }
+            self.inner
+                .store
+                .snapshot()?
+                .scan(&resource.key(namespace, ""), None, |key, _| {
+                    // Also what is being deleted: a client can create it so, without a finalizer whose end removes it.
+                    names.push(resource.split_key(key).1.to_owned());
                     ControlFlow::Continue(())
-                },
-            )?;
+                })?;
             let deleted: Vec<Result<(), ApiError>> = stream::iter(names)
                 .map(|name| async move {
                     let target = Target::one(resource, Some(namespace), &name);

@@ -167,6 +167,25 @@ async fn a_namespace_goes_after_everything_in_it() {
     );
 }
 
+/// A real API server, too, keeps the deletionTimestamp of an object that a PUT or an apply creates.
+#[tokio::test]
+async fn a_namespace_goes_with_what_was_created_as_being_deleted() {
+    let bed = Bed::new().await;
+    bed.create("namespaces", json!({"metadata": {"name": "ns"}}))
+        .await
+        .unwrap();
+    let marked =
+        json!({"name": "e", "namespace": "ns", "deletionTimestamp": "2020-01-01T00:00:00Z"});
+    let event = json!({"metadata": marked, "involvedObject": {"namespace": "ns"}});
+    let event = bed.body("events", &event);
+    let target = Target::one(&bed.kind("events"), Some("ns"), "e");
+    let options = WriteOptions::default();
+    let made = bed.registry.update(&target, event, &options).await.unwrap();
+    assert!(parse(&made.object)["metadata"]["deletionTimestamp"].is_string());
+    bed.delete("namespaces", "ns").await.unwrap();
+    bed.until_gone("namespaces", "ns").await;
+}
+
 /// Carries a deletion as far as its write is on its way, then drops it, as when the client's connection breaks.
 async fn abandoned(bed: &Bed, target: &Target) {
     let options = DeleteOptions::default();
