@@ -323,6 +323,42 @@ async fn an_object_too_big_to_store_is_refused() {
 }
 
 #[tokio::test]
+async fn many_writes_make_no_object_bigger_than_one_may_and_the_biggest_one_can_be_deleted() {
+    let bed = Bed::new().await;
+    let target = bed.one("widgets", "a");
+    let sized = |size: usize| {
+        let name = "x".repeat(size);
+        let owner = json!({"apiVersion": "v1", "kind": "Node", "name": name, "uid": "u"});
+        json!({"metadata": {"name": "a", "finalizers": ["x.io/hold"], "ownerReferences": [owner]}})
+    };
+    let empty = sized(1);
+    bed.create("widgets", with_spec(empty)).await.unwrap();
+    let mut size = MAX_OBJECT_BYTES - 2048;
+    while bed.merge(&target, sized(size)).await.is_ok() {
+        size += 100;
+        assert!(size < MAX_OBJECT_BYTES, "it grows with each write");
+    }
+    let Deleted::Marked(_) = bed.delete("widgets", "a").await.unwrap() else {
+        panic!("it has a finalizer");
+    };
+    // The room for the marks is used once.
+    let mut refused = 0;
+    for more in (0..4096).step_by(100) {
+        refused += usize::from(bed.merge(&target, sized(size + more)).await.is_err());
+    }
+    assert!(refused > 20, "it grows while it is being deleted");
+    bed.delete_so("widgets", "a", Propagation::Foreground).await;
+    let letting_go = json!({"metadata": {"finalizers": null}});
+    bed.merge(&target, letting_go).await.unwrap();
+    bed.until_gone("widgets", "a").await;
+}
+
+fn with_spec(mut object: Value) -> Value {
+    object["spec"] = widget("")["spec"].clone();
+    object
+}
+
+#[tokio::test]
 async fn patches_without_a_version_all_land() {
     let bed = Bed::new().await;
     bed.create("widgets", widget("a")).await.unwrap();

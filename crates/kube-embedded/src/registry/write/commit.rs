@@ -14,6 +14,9 @@ use crate::registry::rules::strategy;
 use crate::registry::{MAX_OBJECT_BYTES, Registry};
 use crate::store::{Action, Change, CommitError, Committed, Draft, Stored, owner_id};
 
+/// Most bytes that the marks of a deletion add to an object: the time, the grace period, a finalizer, a phase.
+const MARKS: usize = 1024;
+
 /// The stored object from which a write is computed.
 pub(crate) struct Old {
     pub(crate) stored: Stored,
@@ -89,15 +92,13 @@ impl Registry {
     ) -> Result<Committed, CommitError> {
         let id = owner_id(metadata::text(new, "uid"));
         let draft = Draft::of(new);
-        // A stored object can be marked and lose finalizers, however big it is.
-        let room = old.map_or(0, |old| old.stored.object.len() + 1024);
-        if draft.len() > room.max(MAX_OBJECT_BYTES) {
-            return Err(CommitError::TooLarge);
-        }
         let before = old
             .map(|old| metadata::owner_ids(&old.object))
             .unwrap_or_default();
         let deleting = metadata::is_deleting(new);
+        if !fits(draft.len(), old, deleting) {
+            return Err(CommitError::TooLarge);
+        }
         let finalizers = metadata::finalizers(new);
         let waits = deleting
             && (finalizers.contains(&"foregroundDeletion") || finalizers.contains(&"orphan"));
@@ -178,6 +179,17 @@ impl Registry {
         }
         Some(resource.key(namespace, text("name")))
     }
+}
+
+/// Whether an object of this length (as of [`Draft::len`]) may be stored. Every object can be marked once and lose its finalizers,
+/// and one that is too long already, as an earlier version stored it, can be written as long as it becomes no longer.
+fn fits(length: usize, old: Option<&Old>, deleting: bool) -> bool {
+    let marks = if deleting { MARKS } else { 0 };
+    let was = old.map_or(0, |Old { stored, .. }| {
+        let length = stored.object.len() - stored.revision.to_string().len();
+        length + if stored.deleting { 0 } else { marks }
+    });
+    length <= was.max(MAX_OBJECT_BYTES + marks)
 }
 
 /// The old object, when a selector may match only one of old and new.
