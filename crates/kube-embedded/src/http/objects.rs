@@ -21,9 +21,7 @@ use super::service::{Asked, Caller};
 use crate::error::ApiError;
 use crate::field::{expected, found, truncated};
 use crate::kinds::{Resource, Strategy};
-use crate::registry::{
-    DeleteOptions, Deleted, FieldValidation, Held, Listed, Subresource, Target, Written,
-};
+use crate::registry::{DeleteOptions, Deleted, FieldValidation, Subresource, Target, Written};
 
 /// Longest time of a request from the network. A shorter `?timeout=` counts.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
@@ -200,19 +198,11 @@ where
             }
         }
         ("DELETE", false) => {
-            let selectors = options::list(asked.query, resource)?.selectors;
+            let mut which = options::list(asked.query, resource)?;
+            which.budget = asked.budget.cloned();
             let options = delete_options(asked, body).await?;
-            let deleted = asked
-                .registry
-                .delete_collection(&target, &options, &selectors)
-                .await?;
-            let page = Listed {
-                revision: asked.registry.revision(),
-                items: deleted,
-                continue_token: None,
-                remaining: None,
-                held: Held::default(),
-            };
+            let deletion = asked.registry.delete_collection(&target, &options, &which);
+            let page = deletion.await?;
             render::items(asked, resource, form, page).await
         }
         ("PUT" | "PATCH", false) if resource.strategy == Strategy::Custom => {

@@ -51,15 +51,7 @@ pub(super) async fn list(
 ) -> Result<Reply, ApiError> {
     let mut options = options::list(asked.query, &target.resource)?;
     options.budget = asked.budget.cloned();
-    let page = if asked.registry.is_in_memory() {
-        asked.registry.list(target, &options)?
-    } else {
-        // It reads from disk, and may read much, so it runs on a thread for blocking work.
-        let (registry, goal) = (asked.registry.clone(), target.clone());
-        tokio::task::spawn_blocking(move || registry.list(&goal, &options))
-            .await
-            .map_err(ApiError::internal)??
-    };
+    let page = asked.registry.list_beside(target, &options).await?;
     items(asked, &target.resource, form, page).await
 }
 
@@ -86,11 +78,11 @@ pub(super) async fn items(
         View::Object => {
             let head = head(&resource.list_kind, &api_version);
             if resource.strategy == Strategy::Custom {
-                head.stream("items", "", items)
+                head.stream(form.encoding, None, "items", items)
             } else {
                 // Items of a built-in kind have no apiVersion and kind in a list.
                 let items = values(items).map(|item| untyped(item).to_string().into());
-                head.stream("items", "", items)
+                head.stream(form.encoding, None, "items", items)
             }
         }
         View::Metadata => {
@@ -103,21 +95,22 @@ pub(super) async fn items(
                 return reply::encoded(StatusCode::OK, form, list.to_string().into());
             }
             let items = values(items).map(|item| metadata_only(item).to_string().into());
-            head.stream("items", "", items)
+            head.stream(form.encoding, None, "items", items)
         }
         View::Table(version) => {
             let columns = Arc::clone(columns(asked, resource)?);
             let include = asked.query.include_object()?;
             let version = format!("meta.k8s.io/{version}");
-            let definitions = format!("\"columnDefinitions\":{},", columns.definitions());
+            let definitions = columns.definitions().clone();
+            let definitions = Some(("columnDefinitions", &definitions));
             let now = asked.registry.clock();
             let head = head("Table", &version);
             let rows =
                 values(items).map(move |item| columns.row(item, include, now).to_string().into());
-            head.stream("rows", &definitions, rows)
+            head.stream(form.encoding, definitions, "rows", rows)
         }
     };
-    reply::pieces(form, stream).await
+    Ok(reply::pieces(form.encoding, stream).await)
 }
 
 /// An object that cannot be parsed is left out; this program stores JSON only.

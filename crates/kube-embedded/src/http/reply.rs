@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 use super::accept::{Encoding, Form};
 use crate::error::ApiError;
 
+const JSON: &str = "application/json";
+const YAML: &str = "application/yaml";
+
 /// Size of a piece of a long list, in bytes.
 const PIECE: usize = 64 * 1024;
 
@@ -76,7 +79,7 @@ fn with(status: StatusCode, content_type: &'static str, body: Body) -> Reply {
 
 /// A whole JSON text.
 pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
-    with(status, "application/json", Body::Whole(Some(text.into())))
+    with(status, JSON, Body::Whole(Some(text.into())))
 }
 
 /// Plain text, for health checks.
@@ -88,7 +91,7 @@ pub(super) fn text(text: &'static str) -> Reply {
 /// A stream of JSON lines.
 pub(super) fn lines(lines: impl Stream<Item = Bytes> + Send + 'static) -> Reply {
     let body = Body::Pieces(lines.boxed());
-    with(StatusCode::OK, "application/json", body)
+    with(StatusCode::OK, JSON, body)
 }
 
 /// JSON text in the encoding that was asked for.
@@ -97,12 +100,8 @@ pub(super) fn encoded(status: StatusCode, form: Form, text: Bytes) -> Result<Rep
         Encoding::Json => Ok(json(status, text)),
         Encoding::Yaml => {
             let value: Value = serde_json::from_slice(&text).map_err(ApiError::internal)?;
-            let yaml = serde_saphyr::to_string(&value).map_err(ApiError::internal)?;
-            Ok(with(
-                status,
-                "application/yaml",
-                Body::Whole(Some(yaml.into())),
-            ))
+            let body = Body::Whole(Some(yaml(&value).into()));
+            Ok(with(status, YAML, body))
         }
     }
 }
@@ -171,71 +170,132 @@ impl ListHead<'_> {
         metadata
     }
 
-    /// A list that is rendered while it is sent, so that sent items are freed. `extra`: text between `metadata` and the items.
+    /// A list that is rendered while it is sent, so that sent items are freed. `extra`: a field between `metadata` and the items.
     pub(super) fn stream(
         &self,
+        encoding: Encoding,
+        extra: Option<(&str, &Value)>,
         items_key: &str,
-        extra: &str,
         items: impl Iterator<Item = Bytes> + Send + 'static,
     ) -> BoxStream<'static, Bytes> {
-        let head = format!(
-            r#"{{"kind":{},"apiVersion":{},"metadata":{},{extra}"{items_key}":["#,
-            Value::from(self.kind),
-            Value::from(self.api_version),
-            self.metadata(),
-        );
-        let state = (Some(Bytes::from(head)), items, true, false);
-        stream::unfold(state, |(head, mut items, mut first, done)| async move {
-            if done {
-                return None;
-            }
-            let mut piece = BytesMut::with_capacity(PIECE);
-            piece.extend(head);
-            let mut done = false;
-            while piece.len() < PIECE {
-                let Some(item) = items.next() else {
-                    piece.extend_from_slice(b"]}\n");
-                    done = true;
-                    break;
-                };
-                if !std::mem::take(&mut first) {
-                    piece.extend_from_slice(b",");
+        let around = self.around(encoding, extra, items_key);
+        let state = (Some(around.head), items, true, false);
+        stream::unfold(
+            state,
+            move |(head, mut items, mut first, done)| async move {
+                if done {
+                    return None;
                 }
-                piece.extend_from_slice(&item);
-            }
-            Some((piece.freeze(), (None, items, first, done)))
-        })
+                let mut piece = BytesMut::with_capacity(PIECE);
+                piece.extend(head.map(Bytes::from));
+                let mut done = false;
+                while piece.len() < PIECE {
+                    let Some(item) = items.next() else {
+                        let end = if first { around.empty } else { around.end };
+                        piece.extend_from_slice(end.as_bytes());
+                        done = true;
+                        break;
+                    };
+                    let before = if std::mem::take(&mut first) {
+                        around.before_first
+                    } else {
+                        around.before_next
+                    };
+                    piece.extend_from_slice(before.as_bytes());
+                    match encoding {
+                        Encoding::Json => piece.extend_from_slice(&item),
+                        Encoding::Yaml => piece.extend_from_slice(&yaml_item(&item)),
+                    }
+                }
+                Some((piece.freeze(), (None, items, first, done)))
+            },
+        )
         .boxed()
     }
-}
 
-/// An answer from a stream of pieces. A short one is sent whole, with its length.
-pub(super) async fn pieces(
-    form: Form,
-    mut pieces: BoxStream<'static, Bytes>,
-) -> Result<Reply, ApiError> {
-    let first = pieces.next().await.unwrap_or_default();
-    match form.encoding {
-        Encoding::Json if first.len() < PIECE => encoded(StatusCode::OK, form, first),
-        Encoding::Json => Ok(lines(stream::iter([first]).chain(pieces))),
-        Encoding::Yaml => {
-            let mut whole = BytesMut::from(first);
-            while let Some(piece) = pieces.next().await {
-                whole.extend_from_slice(&piece);
-            }
-            encoded(StatusCode::OK, form, whole.freeze())
+    fn around(&self, encoding: Encoding, extra: Option<(&str, &Value)>, items_key: &str) -> Around {
+        let (kind, api_version) = (Value::from(self.kind), Value::from(self.api_version));
+        let metadata = self.metadata();
+        let fields = [
+            ("kind", &kind),
+            ("apiVersion", &api_version),
+            ("metadata", &metadata),
+        ];
+        let field = |(name, value): (&str, &Value)| match encoding {
+            Encoding::Json => format!("\"{name}\":{value},"),
+            Encoding::Yaml => yaml(&json!({name: value})),
+        };
+        let head: String = fields.into_iter().chain(extra).map(field).collect();
+        match encoding {
+            Encoding::Json => Around {
+                head: format!("{{{head}\"{items_key}\":["),
+                before_first: "",
+                before_next: ",",
+                end: "]}\n",
+                empty: "]}\n",
+            },
+            Encoding::Yaml => Around {
+                head: format!("{head}{items_key}:"),
+                before_first: "\n",
+                before_next: "",
+                end: "",
+                empty: " []\n",
+            },
         }
     }
 }
 
+/// What stands around the items of a list.
+struct Around {
+    head: String,
+    before_first: &'static str,
+    before_next: &'static str,
+    end: &'static str,
+    /// In the place of `end` when there are no items.
+    empty: &'static str,
+}
+
+/// An item of a list in YAML. An object that cannot be parsed is left out; this program stores JSON only.
+fn yaml_item(item: &Bytes) -> Bytes {
+    serde_json::from_slice::<Value>(item)
+        .map(|item| yaml(&Value::Array(vec![item])).into())
+        .unwrap_or_default()
+}
+
+/// A value in YAML, with a newline at its end.
+fn yaml(value: &Value) -> String {
+    let mut text = serde_saphyr::to_string(value).expect("a JSON value is one of YAML");
+    if !text.ends_with('\n') {
+        text.push('\n');
+    }
+    text
+}
+
+/// An answer from a stream of pieces. A short one is sent whole, with its length.
+pub(super) async fn pieces(encoding: Encoding, mut pieces: BoxStream<'static, Bytes>) -> Reply {
+    let first = pieces.next().await.unwrap_or_default();
+    let body = if first.len() < PIECE {
+        Body::Whole(Some(first))
+    } else {
+        Body::Pieces(stream::iter([first]).chain(pieces).boxed())
+    };
+    let content_type = match encoding {
+        Encoding::Json => JSON,
+        Encoding::Yaml => YAML,
+    };
+    with(StatusCode::OK, content_type, body)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use http_body_util::BodyExt;
 
     use super::*;
-    use crate::http::accept::JSON;
 
-    async fn list(count: usize) -> Value {
+    async fn list(count: usize, encoding: Encoding) -> Value {
         let head = ListHead {
             kind: "XList",
             api_version: "v1",
@@ -243,17 +303,36 @@ mod tests {
             continue_token: Some("more"),
             remaining: Some(3),
         };
-        let items =
-            (0..count).map(|n| Bytes::from(format!(r#"{{"n":{n},"x":"{}"}}"#, "y".repeat(99))));
-        let reply = pieces(JSON, head.stream("items", "", items)).await.unwrap();
+        let rendered = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&rendered);
+        let items = (0..count).map(move |n| {
+            counted.fetch_add(1, Ordering::Relaxed);
+            json!({"n": n, "x": "y".repeat(99), "list": [["a"], {"b": "1\n2\n"}]})
+                .to_string()
+                .into()
+        });
+        let stream = head.stream(
+            encoding,
+            Some(("extra", &json!([{"c": {}}]))),
+            "items",
+            items,
+        );
+        let reply = pieces(encoding, stream).await;
+        // The rest waits for the client.
+        assert!(rendered.load(Ordering::Relaxed) < 1000);
         let text = reply.into_body().collect().await.unwrap().to_bytes();
-        serde_json::from_slice(&text).unwrap()
+        match encoding {
+            Encoding::Json => serde_json::from_slice(&text).unwrap(),
+            Encoding::Yaml => serde_saphyr::from_slice(&text).unwrap(),
+        }
     }
 
     #[tokio::test]
     async fn a_list_is_one_document_however_many_pieces_it_is_sent_in() {
         for count in [0, 1, 2, 500, 5000] {
-            let list = list(count).await;
+            let list = list(count, Encoding::Json).await;
+            assert_eq!(self::list(count, Encoding::Yaml).await, list);
+            assert_eq!(list["extra"], json!([{"c": {}}]));
             assert_eq!(list["metadata"]["resourceVersion"], "7");
             assert_eq!(list["metadata"]["continue"], "more");
             assert_eq!(list["metadata"]["remainingItemCount"], 3);

@@ -712,6 +712,29 @@ async fn pages_rows_and_metadata() {
     assert_eq!(list["items"][2]["metadata"]["name"], "c");
     assert_eq!(list["items"][2].get("spec"), None);
 
+    let yaml = [("accept", "application/yaml")];
+    let text = door.ask("GET", WIDGETS, &yaml, b"").await;
+    assert_eq!(text.headers[CONTENT_TYPE], "application/yaml");
+    let whole: Value = serde_saphyr::from_slice(&text.text).unwrap();
+    assert_eq!(whole, door.get(WIDGETS).await.json());
+
+    // As on a real API server, a limit bounds a deletion too, which goes on with the token.
+    let names = |list: &Value| -> Vec<Value> {
+        let items = list["items"].as_array().unwrap().iter();
+        items.map(|item| item["metadata"]["name"].clone()).collect()
+    };
+    let page = format!("{WIDGETS}?limit=1");
+    let gone = door.ask("DELETE", &page, &[], b"").await.json();
+    assert_eq!(names(&gone), ["a"]);
+    assert_eq!(gone["metadata"]["remainingItemCount"], 2);
+    assert_eq!(names(&door.get(WIDGETS).await.json()), ["b", "c"]);
+    let token = gone["metadata"]["continue"].as_str().unwrap();
+    let query: String = form_urlencoded::byte_serialize(token.as_bytes()).collect();
+    let next = format!("{page}&continue={query}");
+    assert_eq!(
+        names(&door.ask("DELETE", &next, &[], b"").await.json()),
+        ["b"]
+    );
     let gone = door.ask("DELETE", WIDGETS, &[], b"").await;
     assert_eq!(gone.status, StatusCode::OK, "{:?}", gone.text);
     assert_eq!(door.get(WIDGETS).await.json()["items"], json!([]));

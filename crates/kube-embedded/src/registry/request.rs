@@ -218,6 +218,8 @@ pub struct WatchOptions {
     pub bookmarks: bool,
     /// How long the watch runs. `None` for half an hour.
     pub timeout: Option<Duration>,
+    /// What the bytes of the existing objects are taken from. `None`: they have no bound.
+    pub budget: Option<ListBudget>,
 }
 
 /// One event of a watch: `{"type": kind, "object": object}`.

@@ -123,6 +123,8 @@ const HELD: Duration = Duration::from_mins(1);
 const LISTS: usize = 64;
 /// Most events that are read from a log at once, so that its lock is held for a short time.
 const BATCH: usize = 256;
+/// Bytes of objects after which no further event is read at once: a watch that is not read keeps them.
+const BATCH_BYTES: usize = 256 << 10;
 
 // === impl Histories ===
 
@@ -295,7 +297,13 @@ impl Tail {
         let from = window
             .events
             .partition_point(|event| event.revision <= self.at);
-        let events: Vec<Event> = window.events.range(from..).take(BATCH).cloned().collect();
+        let mut bytes = 0;
+        let batch = window.events.range(from..).take(BATCH).take_while(|event| {
+            let has_room = bytes < BATCH_BYTES;
+            bytes += event.size();
+            has_room
+        });
+        let events: Vec<Event> = batch.cloned().collect();
         if let Some(last) = events.last() {
             self.at = last.revision;
             Next::Events(events)

@@ -21,8 +21,8 @@ use crate::kinds::Strategy;
 use crate::registry::Registry;
 use crate::registry::read::budget::Held;
 use crate::registry::read::continue_token::{Token, VERSION};
-use crate::registry::request::{ListOptions, Listed, Selectors, Target, VersionMatch};
-use crate::store::Snapshot;
+use crate::registry::request::{ListOptions, Listed, Target, VersionMatch};
+use crate::store::{Snapshot, Stored};
 
 /// How long a snapshot is kept for the next page.
 const KEPT: Duration = Duration::from_mins(1);
@@ -153,6 +153,21 @@ impl Registry {
         self.page(&snapshot, target, &prefix, options, token.as_ref())
     }
 
+    /// As [`Self::list`]. What reads from a disk may read much, and runs on a thread for blocking work.
+    pub(crate) async fn list_beside(
+        &self,
+        target: &Target,
+        options: &ListOptions,
+    ) -> Result<Listed, ApiError> {
+        if self.is_in_memory() {
+            return self.list(target, options);
+        }
+        let (registry, target, options) = (self.clone(), target.clone(), options.clone());
+        tokio::task::spawn_blocking(move || registry.list(&target, &options))
+            .await
+            .map_err(ApiError::internal)?
+    }
+
     fn list_exactly(
         &self,
         target: &Target,
@@ -204,8 +219,28 @@ impl Registry {
         let mut more = false;
         let after = token.map(|token| format!("{prefix}{}", token.start));
         let selectors = &options.selectors;
+        let mut take = |key: &str, stored: Stored| {
+            // A full page has a next one when any object follows, selected or not.
+            if limit.is_some_and(|limit| items.len() == limit) {
+                more = true;
+                return ControlFlow::Break(());
+            }
+            let (namespace, name) = target.resource.split_key(key);
+            if !selectors.matches(namespace, name, &stored.object) {
+                return ControlFlow::Continue(());
+            }
+            if let Some(budget) = &options.budget
+                && !budget.take(&mut held, stored.object.len())
+            {
+                is_too_much = true;
+                return ControlFlow::Break(());
+            }
+            items.push(stored.object);
+            last = Some(key[prefix.len()..].to_owned());
+            ControlFlow::Continue(())
+        };
         // A selector for one name in one namespace is a read of one key.
-        let scanned = match (
+        match (
             selectors.fields.name(),
             target.namespace.as_deref().or(selectors.fields.namespace()),
         ) {
@@ -214,37 +249,13 @@ impl Registry {
             {
                 let key = target.resource.key(namespace.unwrap_or_default(), name);
                 if let Some(stored) = snapshot.get(&key)?.filter(|_| key.starts_with(prefix)) {
-                    let (namespace, name) = target.resource.split_key(&key);
-                    if selectors.matches(namespace, name, &stored.object) {
-                        items.push(stored.object);
-                    }
+                    let _ = take(&key, stored);
                 }
-                Ok(())
             }
-            _ => snapshot.scan(prefix, after.as_deref(), |key, stored| {
-                // A full page has a next one when any object follows, selected or not.
-                if limit.is_some_and(|limit| items.len() == limit) {
-                    more = true;
-                    return ControlFlow::Break(());
-                }
-                let (namespace, name) = target.resource.split_key(key);
-                if !selectors.matches(namespace, name, &stored.object) {
-                    return ControlFlow::Continue(());
-                }
-                if let Some(budget) = &options.budget
-                    && !budget.take(&mut held, stored.object.len())
-                {
-                    is_too_much = true;
-                    return ControlFlow::Break(());
-                }
-                items.push(stored.object);
-                last = Some(key[prefix.len()..].to_owned());
-                ControlFlow::Continue(())
-            }),
-        };
-        scanned?;
+            _ => snapshot.scan(prefix, after.as_deref(), take)?,
+        }
         if is_too_much {
-            return Err(ApiError::too_many_requests(TOO_MUCH, 1));
+            return Err(too_much());
         }
         if more || token.is_some() || items.len() >= LONG {
             self.inner.store.hold_after(snapshot.revision());
@@ -276,26 +287,11 @@ impl Registry {
         }
         Ok(listed)
     }
+}
 
-    /// Namespaces, names and newest states of the selected objects.
-    pub(crate) fn selected(
-        &self,
-        target: &Target,
-        selectors: &Selectors,
-    ) -> Result<Vec<(String, String, Bytes)>, ApiError> {
-        let mut names = Vec::new();
-        self.inner
-            .store
-            .snapshot()?
-            .scan(&target.prefix(), None, |key, stored| {
-                let (namespace, name) = target.resource.split_key(key);
-                if selectors.matches(namespace, name, &stored.object) {
-                    names.push((namespace.to_owned(), name.to_owned(), stored.object));
-                }
-                ControlFlow::Continue(())
-            })?;
-        Ok(names)
-    }
+/// The budget for lists is used up.
+pub(crate) fn too_much() -> ApiError {
+    ApiError::too_many_requests(TOO_MUCH, 1)
 }
 
 /// The resourceVersion of a query. `None` for an empty one and for `0`.

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use crate::error::ApiError;
 use crate::kinds::Resource;
 use crate::registry::Registry;
-use crate::registry::read::{parse_version, reached};
+use crate::registry::read::budget::{Held, ListBudget};
+use crate::registry::read::{parse_version, reached, too_much};
 use crate::registry::request::{
     Selectors, Target, WatchEvent, WatchEventKind, WatchOptions, WatchStream,
 };
@@ -37,6 +38,9 @@ struct Watch {
     tail: Tail,
     /// Events that were read and not sent yet, each with its revision. Those of the first state have none.
     ready: VecDeque<(Option<u64>, WatchEvent)>,
+    /// What the first state is taken from, and what it has taken until all of it was sent.
+    budget: Option<ListBudget>,
+    held: Held,
     ends: Instant,
     next_bookmark: Instant,
     closed: CancellationToken,
@@ -72,6 +76,8 @@ impl Registry {
             bookmarks: options.bookmarks,
             begin,
             ready: VecDeque::new(),
+            budget: options.budget.clone(),
+            held: Held::default(),
             ends: now + options.timeout.unwrap_or(TIMEOUT).min(MOST),
             next_bookmark: now + BOOKMARKS,
             closed: self.inner.closed.clone(),
@@ -92,6 +98,7 @@ impl Watch {
             if let Some((_, event)) = self.ready.pop_front() {
                 return Some(event);
             }
+            self.held = Held::default();
             if self.over {
                 return None;
             }
@@ -158,17 +165,29 @@ impl Watch {
     /// Reads all selected objects at once, as a list does.
     fn read_first_state(&mut self, snapshot: &Snapshot) {
         let mut found = VecDeque::new();
+        let mut held = Held::default();
+        let mut is_too_much = false;
         let scanned = snapshot.scan(&self.prefix, None, |key, stored| {
-            if self.is_selected(key, &stored.object) {
-                let event = WatchEvent {
-                    kind: WatchEventKind::Added,
-                    object: stored.object,
-                };
-                found.push_back((None, event));
+            if !self.is_selected(key, &stored.object) {
+                return ControlFlow::Continue(());
             }
+            if let Some(budget) = &self.budget
+                && !budget.take(&mut held, stored.object.len())
+            {
+                is_too_much = true;
+                return ControlFlow::Break(());
+            }
+            let event = WatchEvent {
+                kind: WatchEventKind::Added,
+                object: stored.object,
+            };
+            found.push_back((None, event));
             ControlFlow::Continue(())
         });
-        self.ready = found;
+        if is_too_much {
+            return self.fail(&too_much());
+        }
+        (self.ready, self.held) = (found, held);
         if let Err(error) = scanned {
             self.fail(&error.into());
         }

@@ -98,12 +98,16 @@ async fn a_collection_goes_as_selected() {
         labels: LabelSelector::parse("keep!=true").unwrap(),
         ..Selectors::default()
     };
+    let which = ListOptions {
+        selectors,
+        ..ListOptions::default()
+    };
     let deleted = bed
         .registry
-        .delete_collection(&bed.all("gadgets"), &DeleteOptions::default(), &selectors)
+        .delete_collection(&bed.all("gadgets"), &DeleteOptions::default(), &which)
         .await
         .unwrap();
-    assert_eq!(deleted.len(), 2);
+    assert_eq!(deleted.items.len(), 2);
     assert_eq!(
         bed.names(&bed.all("gadgets"), &ListOptions::default()),
         ["b"]

@@ -80,8 +80,38 @@ async fn long_lists_share_a_budget_until_they_are_read() {
     assert!(second.message.contains("in pages"), "{}", second.message);
     // What a refused one had taken is given back; a short page takes nothing.
     assert_eq!(list(Some(2)).unwrap().items.len(), 2);
+    // So do the first state of a watch until it was sent, and the answer to a deletion.
+    let watched = || {
+        let options = WatchOptions {
+            budget: Some(budget.clone()),
+            ..WatchOptions::default()
+        };
+        let watch = bed.registry.watch(&bed.all("configmaps"), &options);
+        watch.unwrap()
+    };
+    let refused = watched().next().await.unwrap();
+    assert_eq!(refused.kind, WatchEventKind::Error);
+    assert_eq!(parse(&refused.object)["code"], 429);
+    let which = ListOptions {
+        budget: Some(budget.clone()),
+        ..ListOptions::default()
+    };
+    let (configs, options) = (bed.all("configmaps"), DeleteOptions::default());
+    let deleted = bed.registry.delete_collection(&configs, &options, &which);
+    assert_eq!(deleted.await.unwrap_err().code, 429);
     drop(first);
+    let mut watch = watched();
+    assert_eq!(watch.next().await.unwrap().kind, WatchEventKind::Added);
+    assert_eq!(list(None).unwrap_err().code, 429);
+    for _ in 1..5 {
+        watch.next().await.unwrap();
+    }
+    assert!(watch.next().now_or_never().is_none());
     assert_eq!(list(None).unwrap().items.len(), 5);
+    let deleted = bed.registry.delete_collection(&configs, &options, &which);
+    let deleted = deleted.await.unwrap();
+    assert_eq!(deleted.items.len(), 5);
+    assert!(list(None).unwrap().items.is_empty());
 }
 
 #[tokio::test]

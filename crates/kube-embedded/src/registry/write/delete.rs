@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::kinds::{Resource, Strategy};
 use crate::registry::Registry;
-use crate::registry::request::{DeleteOptions, Deleted, Propagation, Selectors, Target};
+use crate::registry::request::{DeleteOptions, Deleted, ListOptions, Listed, Propagation, Target};
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::strategy;
 use crate::registry::write::commit::{Left, Old};
@@ -86,45 +86,51 @@ impl Registry {
         Err(ApiError::modified(resource, name))
     }
 
-    /// Deletes the selected objects of a collection, and returns their states before that. Objects that are created meanwhile may
-    /// stay.
+    /// Deletes the objects of a collection, or of a page of it, and returns their states before that. Objects that are created
+    /// meanwhile may stay.
     ///
     /// # Errors
-    /// The first deletion that fails, other than by `NotFound`.
+    /// Those of a list, and the first deletion that fails, other than by `NotFound`.
     pub async fn delete_collection(
         &self,
         target: &Target,
         options: &DeleteOptions,
-        selectors: &Selectors,
-    ) -> Result<Vec<Bytes>, ApiError> {
+        which: &ListOptions,
+    ) -> Result<Listed, ApiError> {
         let resource = &target.resource;
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "deletecollection"));
         }
-        let found = if self.is_in_memory() {
-            self.selected(target, selectors)?
-        } else {
-            // It reads from disk, and may read much, so it runs on a thread for blocking work.
-            let (registry, target) = (self.clone(), target.clone());
-            let selectors = selectors.clone();
-            tokio::task::spawn_blocking(move || registry.selected(&target, &selectors))
-                .await
-                .map_err(ApiError::internal)??
-        };
-        // The outcomes are in order; many deletions are under way and share commits.
-        stream::iter(found)
-            .map(|(namespace, name, object)| async move {
-                let namespace = resource.namespaced.then_some(namespace.as_str());
-                let one = Target::one(resource, namespace, &name);
+        let listed = self.list_beside(target, which).await?;
+        // Many deletions are under way and share commits.
+        stream::iter(&listed.items)
+            .map(Ok)
+            .try_for_each_concurrent(AT_ONCE, async |object| {
+                let Named { metadata } =
+                    serde_json::from_slice(object).map_err(ApiError::internal)?;
+                let namespace = resource.namespaced.then_some(&*metadata.namespace);
+                let one = Target::one(resource, namespace, &metadata.name);
                 match self.delete(&one, options).await {
                     Err(error) if error.code != 404 => Err(error),
-                    _ => Ok(object),
+                    _ => Ok(()),
                 }
             })
-            .buffered(AT_ONCE)
-            .try_collect()
-            .await
+            .await?;
+        Ok(listed)
     }
+}
+
+/// Of a stored object, where it is.
+#[derive(serde::Deserialize)]
+struct Named {
+    metadata: Place,
+}
+
+#[derive(serde::Deserialize)]
+struct Place {
+    #[serde(default)]
+    namespace: String,
+    name: String,
 }
 
 /// Namespaces that cannot be deleted.
