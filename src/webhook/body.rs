@@ -1,25 +1,22 @@
 //! A request's body within bounds of size, time and memory. Most reviews are a few KiB and are read at once; one that is
-//! longer first waits for one of a few places, so that all of them together have a bound.
+//! longer first waits for room among the long ones, so that all of them together have a bound.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
-use http_body_util::BodyExt;
 use hyper::body::Body;
+use listen::bodies::{Bodies, Unread};
+use listen::room::{Place, Room};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::room::{Place, Room};
-
 /// An AdmissionReview carries an object twice, each at most 3 MiB as the API server takes them, and some more.
 pub(super) const MOST: usize = 8 << 20;
-/// Up to here a body needs no place among the long ones.
-pub(super) const SMALL: usize = 64 << 10;
 /// Requests at one time, over all connections.
 pub(super) const REQUESTS: usize = 512;
-/// Those with longer bodies at one time.
+/// Bodies of [`MOST`] bytes for which the long ones have room at one time.
 pub(super) const LARGE_ONES: usize = 8;
 /// Reviews with long bodies or many values that are judged at one time: each may take [`json::MOST`] of memory.
 ///
@@ -32,7 +29,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub(super) struct Places {
     all: Room,
-    long: Room,
+    long: Bodies,
     judged: Arc<Semaphore>,
 }
 
@@ -48,7 +45,7 @@ impl Places {
     pub(super) fn new() -> Self {
         Self {
             all: Room::of(REQUESTS),
-            long: Room::of(LARGE_ONES),
+            long: Bodies::new(MOST, LARGE_ONES * MOST),
             judged: Arc::new(Semaphore::new(JUDGED)),
         }
     }
@@ -69,13 +66,13 @@ impl Places {
         B::Error: std::fmt::Display,
     {
         let read = async {
-            let place = self.all.enter().await;
-            let collected = tokio::select! {
+            let place = self.all.enter(1).await;
+            let read = tokio::select! {
                 biased;
-                collected = self.collect(body) => collected,
-                () = place.gives_way() => Err(given_way()),
+                read = self.long.read(body) => read,
+                () = place.gives_way() => Err(Unread::GivenWay),
             };
-            let (bytes, long) = collected?;
+            let (bytes, long) = read.map_err(refused)?;
             place.is_complete();
             Ok(Read {
                 bytes,
@@ -90,54 +87,19 @@ impl Places {
             )),
         }
     }
+}
 
-    async fn collect<B>(&self, mut body: B) -> Result<(Bytes, Option<Place>), (StatusCode, String)>
-    where
-        B: Body<Data = Bytes> + Unpin,
-        B::Error: std::fmt::Display,
-    {
-        let too_long = || {
+fn refused(why: Unread) -> (StatusCode, String) {
+    match why {
+        Unread::TooLong => {
             let text = format!("the body is longer than {} MiB", MOST >> 20);
             (StatusCode::PAYLOAD_TOO_LARGE, text)
-        };
-        if body.size_hint().lower() > MOST as u64 {
-            return Err(too_long());
         }
-        let (mut bytes, mut long) = (BytesMut::new(), None::<Place>);
-        loop {
-            let frame = match &long {
-                None => body.frame().await,
-                Some(place) => tokio::select! {
-                    biased;
-                    frame = body.frame() => frame,
-                    () = place.gives_way() => return Err(given_way()),
-                },
-            };
-            let Some(frame) = frame else { break };
-            let broken = |e| {
-                let text = format!("the body cannot be read: {e}");
-                (StatusCode::BAD_REQUEST, text)
-            };
-            let Ok(data) = frame.map_err(broken)?.into_data() else {
-                continue;
-            };
-            if bytes.len() + data.len() > MOST {
-                return Err(too_long());
-            }
-            if long.is_none() && bytes.len() + data.len() > SMALL {
-                long = Some(self.long.enter().await);
-                // What is announced, and no doubling on the way: pages that are not written to take no memory.
-                let announced = body.size_hint().upper().and_then(|n| n.try_into().ok());
-                let mut whole = BytesMut::with_capacity(MOST.min(announced.unwrap_or(MOST)));
-                whole.extend_from_slice(&bytes);
-                bytes = whole;
-            }
-            bytes.extend_from_slice(&data);
+        Unread::GivenWay => given_way(),
+        Unread::Broken(why) => {
+            let text = format!("the body cannot be read: {why}");
+            (StatusCode::BAD_REQUEST, text)
         }
-        if let Some(place) = &long {
-            place.is_complete();
-        }
-        Ok((bytes.freeze(), long))
     }
 }
 

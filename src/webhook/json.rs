@@ -3,11 +3,11 @@
 //!
 //! `metadata.managedFields` is skipped unread. No rule looks at it, and of a large object it is the larger half.
 
-use std::cell::Cell;
 use std::fmt;
 
 use kube::core::GroupVersionKind;
 use kube::core::admission::Operation;
+use listen::memory::Memory;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
@@ -17,21 +17,6 @@ use serde_json::{Map, Value};
 pub(super) const MOST: usize = 80 << 20;
 /// Up to here a review is judged at once, beside any number of others.
 pub(super) const LIGHT: usize = 128 << 10;
-
-/// A value in a list that grows by doubling.
-const VALUE: usize = 64;
-/// The first item of a list, beside its own value: there is room for four.
-const LIST: usize = 96;
-/// What the allocator adds to a text.
-const TEXT: usize = 16;
-/// The first node of a map, in which this many entries fit, and an entry of the other ones, which are half empty.
-const NODE: usize = 640;
-const IN_NODE: usize = 11;
-const ENTRY: usize = 128;
-
-/// Bytes of memory that may still be taken.
-#[derive(Debug)]
-pub(super) struct Budget(Cell<Option<usize>>);
 
 /// An AdmissionReview whose objects are not read yet.
 #[derive(Debug, serde::Deserialize)]
@@ -62,8 +47,8 @@ pub(super) struct Request<'a> {
 
 /// A part of an object that is being read.
 #[derive(Clone, Copy)]
-struct Part<'b> {
-    budget: &'b Budget,
+struct Part<'m> {
+    memory: &'m Memory,
     at: At,
 }
 
@@ -75,34 +60,14 @@ enum At {
     Inside,
 }
 
-// === impl Budget ===
-
-impl Budget {
-    pub(super) fn of(bytes: usize) -> Self {
-        Self(Cell::new(Some(bytes)))
-    }
-
-    /// Whether more was asked than there was.
-    pub(super) fn is_overdrawn(&self) -> bool {
-        self.0.get().is_none()
-    }
-
-    /// Reads an object.
-    pub(super) fn read(&self, text: &RawValue) -> serde_json::Result<Value> {
-        let mut reader = serde_json::Deserializer::from_str(text.get());
-        let whole = Part {
-            budget: self,
-            at: At::Object,
-        };
-        whole.deserialize(&mut reader)
-    }
-
-    fn take<E: Error>(&self, bytes: usize) -> Result<(), E> {
-        let left = self.0.get().and_then(|left| left.checked_sub(bytes));
-        self.0.set(left);
-        left.map(drop)
-            .ok_or_else(|| E::custom("it takes too much memory"))
-    }
+/// Reads an object.
+pub(super) fn read(text: &RawValue, memory: &Memory) -> serde_json::Result<Value> {
+    let mut reader = serde_json::Deserializer::from_str(text.get());
+    let whole = Part {
+        memory,
+        at: At::Object,
+    };
+    whole.deserialize(&mut reader)
 }
 
 // === impl Part ===
@@ -111,7 +76,7 @@ impl<'de> DeserializeSeed<'de> for Part<'_> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, reader: D) -> Result<Value, D::Error> {
-        self.budget.take(VALUE)?;
+        self.memory.value().map_err(Error::custom)?;
         reader.deserialize_any(self)
     }
 }
@@ -144,16 +109,14 @@ impl<'de> Visitor<'de> for Part<'_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
-        self.budget.take(TEXT + text.len())?;
+        self.memory.text(text.len()).map_err(Error::custom)?;
         Ok(text.into())
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
         let mut values = Vec::new();
         while let Some(value) = list.next_element_seed(self.inside("[]"))? {
-            if values.is_empty() {
-                self.budget.take(LIST)?;
-            }
+            self.memory.item(values.len()).map_err(Error::custom)?;
             values.push(value);
         }
         Ok(values.into())
@@ -166,12 +129,8 @@ impl<'de> Visitor<'de> for Part<'_> {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            self.budget.take(TEXT + key.len())?;
-            match entries.len() {
-                0 => self.budget.take(NODE)?,
-                IN_NODE.. => self.budget.take(ENTRY)?,
-                _ => {}
-            }
+            let taken = self.memory.entry(&key, entries.len());
+            taken.map_err(Error::custom)?;
             let value = map.next_value_seed(self.inside(&key))?;
             entries.insert(key, value);
         }
@@ -191,14 +150,15 @@ impl Part<'_> {
 
 #[cfg(test)]
 mod tests {
+    use listen::memory::{LIST, NODE, TEXT, VALUE};
     use serde_json::json;
 
     use super::*;
 
     fn read(text: &str, bytes: usize) -> Result<Value, String> {
-        let (raw, budget) = (serde_json::from_str(text).unwrap(), Budget::of(bytes));
-        let read = budget.read(raw).map_err(|error| error.to_string());
-        assert_eq!(read.is_err(), budget.is_overdrawn());
+        let (raw, memory) = (serde_json::from_str(text).unwrap(), Memory::of(bytes));
+        let read = super::read(raw, &memory).map_err(|error| error.to_string());
+        assert_eq!(read.is_err(), memory.is_used_up());
         read
     }
 

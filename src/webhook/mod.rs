@@ -7,7 +7,7 @@
 //! ```text
 //!   connection -> TLS, with the certificate of this moment      certificates.rs  (own/: those that it makes itself)
 //!     -> POST path: which hook?                                 server.rs  hooks.rs
-//!       -> body: 8 MiB, 10 s                                    body.rs  room.rs
+//!       -> body: 8 MiB, 10 s                                    body.rs
 //!         -> AdmissionReview v1: is it about the hook's kind?   review.rs  json.rs
 //!           -> validate: admission::review, again and again, until no fact is missing    facts.rs -- Facts
 //!           -> mutate: finalizer into a claim that this manager serves
@@ -23,7 +23,6 @@ mod hooks;
 mod json;
 mod own;
 mod review;
-mod room;
 mod server;
 #[cfg(test)]
 mod tests;

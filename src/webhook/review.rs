@@ -9,12 +9,13 @@ use kube::core::admission::{
 };
 use kube::core::response::{Status, StatusCause, StatusDetails, StatusSummary};
 use kube::core::{DynamicObject, GroupVersionResource, TypeMeta};
+use listen::memory::Memory;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::facts::{Facts, Judged, judge};
 use super::hooks::{Act, Hook};
-use super::json::{Budget, Envelope, Request};
+use super::json::{self, Envelope, Request};
 use crate::admission::{Review, Verdict};
 use crate::api::{Claim, ClaimKind, WireObject, names};
 
@@ -80,7 +81,7 @@ pub(super) fn read(hook: &Hook, body: &[u8], memory: usize) -> Result<Asked, Unr
             request.uid.len()
         )));
     }
-    let write = write(&request, &Budget::of(memory))?;
+    let write = write(&request, &Memory::of(memory))?;
     let response = response(types, request);
     Ok(Asked { response, write })
 }
@@ -94,7 +95,7 @@ fn no_review(error: &serde_json::Error) -> Unread {
 }
 
 /// What there is to judge; `None` when there is nothing.
-fn write(request: &Request<'_>, budget: &Budget) -> Result<Option<Write>, Unread> {
+fn write(request: &Request<'_>, memory: &Memory) -> Result<Option<Write>, Unread> {
     let of_subresource = request.sub_resource.as_ref().is_some_and(|s| !s.is_empty());
     let is_update = match request.operation {
         // Deletes are never refused; a subresource has no spec.
@@ -113,15 +114,15 @@ fn write(request: &Request<'_>, budget: &Budget) -> Result<Option<Write>, Unread
     };
     Ok(Some(Write {
         namespace: request.namespace.clone().unwrap_or_default(),
-        old: old.map(|old| object(old, budget)).transpose()?,
-        new: object(new, budget)?,
+        old: old.map(|old| object(old, memory)).transpose()?,
+        new: object(new, memory)?,
     }))
 }
 
 /// An object as the rules read it. serde_json refuses what is nested deeper than 128 levels.
-fn object(text: &RawValue, budget: &Budget) -> Result<Value, Unread> {
-    let object = budget.read(text).map_err(|error| {
-        if budget.is_overdrawn() {
+fn object(text: &RawValue, memory: &Memory) -> Result<Value, Unread> {
+    let object = json::read(text, memory).map_err(|error| {
+        if memory.is_used_up() {
             Unread::TooLarge
         } else {
             no_review(&error)

@@ -17,13 +17,14 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::body::{Places, Read, SMALL};
+use super::body::{Places, Read};
 use super::certificates::Certificates;
 use super::facts::Facts;
 use super::hooks::{HOOKS, Hook};
 use super::json;
 use super::review::{self, Asked, Scope, Unread};
 use crate::observe::metrics::Metrics;
+use listen::bodies::SHORT;
 use listen::{Full, Guest, Heads, Held, Http, Limits, Listener, Stream};
 
 /// An API server keeps one connection of HTTP/2 to each address of a Service.
@@ -174,7 +175,7 @@ impl Shared {
             return Err((StatusCode::UNSUPPORTED_MEDIA_TYPE, text));
         }
         let read = self.places.read(request.into_body()).await?;
-        if read.bytes.len() <= SMALL {
+        if read.bytes.len() <= SHORT {
             match review::read(hook, &read.bytes, json::LIGHT) {
                 Ok(asked) => return self.judge(hook, asked, read).await,
                 // Many values in little text: it waits for its turn with the long ones.

@@ -15,14 +15,18 @@
 //!   system's buffers are full, `held.rs` where one stream of HTTP/2 is not read while others are.
 //!
 //! What TLS the manager's servers offer is read in `tls.rs`; the certificates that a server makes itself come from `authority.rs`;
-//! `http.rs` speaks HTTP on a connection of the servers that have TLS.
+//! `http.rs` speaks HTTP on a connection of the servers that have TLS. `bodies.rs`, `room.rs` and `memory.rs` bound what the bodies
+//! of requests take of memory, as text and parsed.
 //!
 //! May use tokio, rustls, rcgen and hyper; does not know what is served.
 
 pub mod authority;
+pub mod bodies;
 mod held;
 mod http;
+pub mod memory;
 mod places;
+pub mod room;
 mod stream;
 mod tls;
 

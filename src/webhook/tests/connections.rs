@@ -13,7 +13,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 use tokio::net::TcpStream;
 
-use super::super::body::{LARGE_ONES, MOST, PATIENCE, Places, REQUESTS, SMALL};
+use listen::bodies::SHORT;
+
+use super::super::body::{LARGE_ONES, MOST, PATIENCE, Places, REQUESTS};
 use super::super::*;
 use crate::observe::metrics::{self, PoolMetrics, Sight};
 
@@ -132,18 +134,18 @@ async fn a_body_that_does_not_come_is_given_up_and_gives_its_place_back() {
         )))
     };
     let start = tokio::time::Instant::now();
-    let slow = (0..LARGE_ONES).map(|_| places.read(begun(SMALL + 1)));
+    let slow = (0..LARGE_ONES).map(|_| places.read(begun(SHORT + 1)));
     for read in futures::future::join_all(slow).await {
         assert_eq!(read.unwrap_err().0, StatusCode::REQUEST_TIMEOUT);
     }
     assert_eq!(start.elapsed(), PATIENCE, "they were given up together");
-    let whole = || Full::new(Bytes::from(vec![b' '; SMALL + 1]));
+    let whole = || Full::new(Bytes::from(vec![b' '; SHORT + 1]));
     let read = places.read(whole()).await.unwrap();
     assert!(read.places.1.is_some());
     drop(read);
 
     // Whoever is slow gives way to the next ones, however many they are.
-    let slow = (0..100).map(|_| places.read(begun(SMALL + 1)));
+    let slow = (0..100).map(|_| places.read(begun(SHORT + 1)));
     let start = tokio::time::Instant::now();
     let reviewed = async {
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -12,7 +12,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use super::super::Scope;
-use super::super::body::{LARGE_ONES, MOST, REQUESTS, SMALL};
+use listen::bodies::SHORT;
+
+use super::super::body::{LARGE_ONES, MOST, REQUESTS};
 use super::super::json::LIGHT;
 use super::harness::{NEW_CLAIM, POOL, Running, claim, of_claim, of_pool, pool, post};
 
@@ -91,7 +93,7 @@ async fn hostile_reviews() {
 
     // As many small ones as there are places: with many values first, then with so many that each is judged at once and
     // waits for a fact.
-    let body = filled(&of_many("unknown", list), "{\"a\":1}", SMALL);
+    let body = filled(&of_many("unknown", list), "{\"a\":1}", SHORT);
     let sent = (0..REQUESTS / 4).map(|_| server.send(post(POOL, body.clone())));
     for (status, text) in join_all(sent).await {
         assert_eq!(status, StatusCode::OK, "{text}");

@@ -1,24 +1,17 @@
-//! Parses the body of a request, within bounds on size, depth, time, and the expansion of YAML anchors.
+//! Parses the body of a request, within bounds on depth, memory, and the expansion of YAML anchors.
 
 use std::fmt;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::body::Body;
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use listen::memory::Memory;
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::protobuf;
 use crate::error::ApiError;
 use crate::field::truncated;
 
-/// Most bytes of a body, as on a real API server.
-pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
 /// Deepest nesting of a body. Walks through objects are recursive.
 const MAX_DEPTH: usize = 100;
-/// How long a client may take to send a body.
-const BODY_TIMEOUT: Duration = Duration::from_mins(1);
 /// Most repeated keys that one answer names.
 const MAX_DUPLICATES: usize = 16;
 
@@ -39,70 +32,47 @@ pub(super) struct Decoded {
     pub(super) duplicates: Vec<String>,
 }
 
-/// Reads a whole body. In process without a timeout, since the clock may be a test's.
-pub(super) async fn collect<B>(body: B, remote: bool) -> Result<Bytes, ApiError>
-where
-    B: Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    // Refused before it is read, so that a client need not send it.
-    if body.size_hint().lower() > MAX_BODY as u64 {
-        return Err(ApiError::too_large(MAX_BODY));
-    }
-    let whole = Limited::new(body, MAX_BODY).collect();
-    let collected = if remote {
-        tokio::time::timeout(BODY_TIMEOUT, whole)
-            .await
-            .map_err(|_| ApiError::timeout("the request's body did not arrive in time", 0))?
-    } else {
-        whole.await
+/// Parses a body, whose values may take so much memory.
+pub(super) fn decode(
+    bytes: &[u8],
+    notation: Notation,
+    memory: &Memory,
+) -> Result<Decoded, ApiError> {
+    let mut duplicates = Vec::new();
+    let node = Node {
+        depth: 0,
+        path: &Trail::Root,
+        duplicates: &mut duplicates,
+        memory,
     };
-    match collected {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => Err(ApiError::too_large(MAX_BODY)),
-        Err(error) => Err(ApiError::bad_request(format!(
-            "the request's body could not be read: {error}"
-        ))),
-    }
-}
-
-/// Parses a body.
-pub(super) fn decode(bytes: &[u8], notation: Notation) -> Result<Decoded, ApiError> {
-    let decoded = match notation {
-        Notation::Json => serde_json::from_slice(bytes).map_err(|error| error.to_string()),
-        Notation::Protobuf => protobuf::decode(bytes).map(|value| Decoded {
-            value,
-            duplicates: Vec::new(),
-        }),
+    let read = match notation {
+        Notation::Json => {
+            let mut reader = serde_json::Deserializer::from_slice(bytes);
+            let read = node.deserialize(&mut reader);
+            read.and_then(|value| reader.end().map(|()| value))
+                .map_err(|error| error.to_string())
+        }
+        Notation::Protobuf => protobuf::decode(bytes, memory),
         Notation::Yaml => {
             let mut options = serde_saphyr::Options::default();
             // The last value counts; repeated keys are reported in the same way for both notations.
             options.duplicate_keys = serde_saphyr::DuplicateKeyPolicy::LastWins;
             options.with_snippet = false;
-            serde_saphyr::from_slice_with_options(bytes, options).map_err(|error| error.to_string())
+            serde_saphyr::with_deserializer_from_slice_with_options(bytes, options, |reader| {
+                node.deserialize(reader)
+            })
+            .map_err(|error| error.to_string())
         }
     };
-    decoded.map_err(|error: String| {
+    let value = read.map_err(|error| {
         let error = truncated(&error, 512);
         ApiError::bad_request(match notation {
             Notation::Json => format!("couldn't get version/kind; json parse error: {error}"),
             Notation::Protobuf => format!("couldn't get version/kind; protobuf: {error}"),
             Notation::Yaml => format!("yaml: {error}"),
         })
-    })
-}
-
-impl<'de> Deserialize<'de> for Decoded {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut duplicates = Vec::new();
-        let node = Node {
-            depth: 0,
-            path: &Trail::Root,
-            duplicates: &mut duplicates,
-        };
-        let value = node.deserialize(deserializer)?;
-        Ok(Self { value, duplicates })
-    }
+    })?;
+    Ok(Decoded { value, duplicates })
 }
 
 /// The path to a value, as a list back to the root, so that its text is made only when it is needed.
@@ -127,11 +97,13 @@ struct Node<'a> {
     depth: usize,
     path: &'a Trail<'a>,
     duplicates: &'a mut Vec<String>,
+    memory: &'a Memory,
 }
 
 impl<'de> DeserializeSeed<'de> for Node<'_> {
     type Value = Value;
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Value, D::Error> {
+        self.memory.value().map_err(Error::custom)?;
         deserializer.deserialize_any(self)
     }
 }
@@ -168,9 +140,11 @@ impl<'de> Visitor<'de> for Node<'_> {
         }
     }
     fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.memory.text(value.len()).map_err(E::custom)?;
         Ok(value.into())
     }
     fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.memory.text(value.len()).map_err(E::custom)?;
         Ok(value.into())
     }
     fn visit_unit<E: Error>(self) -> Result<Value, E> {
@@ -192,10 +166,12 @@ impl<'de> Visitor<'de> for Node<'_> {
                 depth,
                 path: &path,
                 duplicates: self.duplicates,
+                memory: self.memory,
             };
             let Some(value) = items.next_element_seed(item)? else {
                 return Ok(list.into());
             };
+            self.memory.item(list.len()).map_err(Error::custom)?;
             list.push(value);
         }
     }
@@ -204,11 +180,14 @@ impl<'de> Visitor<'de> for Node<'_> {
         let depth = self.deeper()?;
         let mut map = Map::new();
         while let Some(key) = entries.next_key::<String>()? {
+            let taken = self.memory.entry(&key, map.len());
+            taken.map_err(Error::custom)?;
             let path = Trail::Key(self.path, &key);
             let value = entries.next_value_seed(Node {
                 depth,
                 path: &path,
                 duplicates: self.duplicates,
+                memory: self.memory,
             })?;
             if map.contains_key(&key) && self.duplicates.len() < MAX_DUPLICATES {
                 self.duplicates.push(truncated(&path.to_string(), 256));
@@ -228,10 +207,10 @@ mod tests {
     use super::*;
 
     fn json(text: &str) -> Result<Decoded, ApiError> {
-        decode(text.as_bytes(), Notation::Json)
+        decode(text.as_bytes(), Notation::Json, &Memory::of(usize::MAX))
     }
     fn yaml(text: &str) -> Result<Decoded, ApiError> {
-        decode(text.as_bytes(), Notation::Yaml)
+        decode(text.as_bytes(), Notation::Yaml, &Memory::of(usize::MAX))
     }
 
     #[test]

@@ -11,9 +11,11 @@
 //!            objects.rs  verbs  <-----------------------------+
 //!              in:  query.rs  options.rs  negotiate.rs  decode.rs  protobuf.rs   out:  accept.rs  render.rs  table.rs  watch.rs  reply.rs
 //! ```
+//! bounds.rs: what all requests from the network together may take of memory
 
 mod accept;
 mod access_review;
+mod bounds;
 mod connections;
 mod decode;
 mod discovery;

@@ -11,7 +11,8 @@ use hyper::body;
 use serde_json::Value;
 
 use super::accept::{self, Form};
-use super::decode::{self, Decoded, Notation};
+use super::bounds::{self, Parsed};
+use super::decode::Decoded;
 use super::negotiate::{self, Notations, PatchType};
 use super::options;
 use super::render;
@@ -142,28 +143,34 @@ where
             };
             // In the order of a real API server, so that of several faults the same one is reported.
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-            let bytes = collect(asked, body).await?;
+            let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "CreateOptions", None)?;
-            let body = object(resource, &bytes, notation, options.field_validation)?;
+            let Parsed { read, turn: _turn } =
+                bounds::parse(asked.bounds, &body.bytes, notation).await?;
+            let body = object(resource, &body.bytes, read, options.field_validation)?;
             options.findings = options::repeated_keys(&body);
             let written = asked.registry.create(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PUT", true) => {
-            let bytes = collect(asked, body).await?;
+            let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "UpdateOptions", None)?;
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-            let body = object(resource, &bytes, notation, options.field_validation)?;
+            let Parsed { read, turn: _turn } =
+                bounds::parse(asked.bounds, &body.bytes, notation).await?;
+            let body = object(resource, &body.bytes, read, options.field_validation)?;
             options.findings = options::repeated_keys(&body);
             let written = asked.registry.update(&target, body.value, &options).await?;
             written_reply(asked, resource, form, written)
         }
         ("PATCH", true) => {
             let kind = negotiate::patch_type(asked.headers, Notations::of(resource))?;
-            let bytes = collect(asked, body).await?;
+            let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "PatchOptions", Some(kind))?;
             let force = asked.query.flag("force").unwrap_or(false);
-            let read = decode::decode(&bytes, kind.notation())
+            let Parsed { read, turn: _turn } =
+                bounds::parse(asked.bounds, &body.bytes, kind.notation()).await?;
+            let read = read
                 .map_err(|error| negotiate::bad_patch(kind, &error))
                 .and_then(|body| {
                     options.findings = kind.findings(&body);
@@ -199,7 +206,7 @@ where
         }
         ("DELETE", false) => {
             let mut which = options::list(asked.query, resource)?;
-            which.budget = asked.budget.cloned();
+            which.budget = asked.bounds.map(|bounds| bounds.lists.clone());
             let options = delete_options(asked, body).await?;
             let deletion = asked.registry.delete_collection(&target, &options, &which);
             let page = deletion.await?;
@@ -241,26 +248,19 @@ fn written_reply(
     Ok(reply)
 }
 
-async fn collect<B>(asked: &Asked<'_>, body: B) -> Result<Bytes, ApiError>
-where
-    B: body::Body<Data = Bytes>,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    decode::collect(body, asked.caller == Caller::Remote).await
-}
-
 async fn delete_options<B>(asked: &Asked<'_>, body: B) -> Result<DeleteOptions, ApiError>
 where
     B: body::Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let bytes = collect(asked, body).await?;
-    let body = if bytes.is_empty() {
+    let body = bounds::collect(asked.bounds, body).await?;
+    let body = if body.bytes.is_empty() {
         None
     } else {
         // The options are a built-in type, also for a custom resource.
         let notation = negotiate::notation(asked.headers, Notations::Binary)?;
-        let read = decode::decode(&bytes, notation).and_then(typed_body);
+        let parsed = bounds::parse(asked.bounds, &body.bytes, notation).await?;
+        let read = parsed.read.and_then(typed_body);
         let body = read.map_err(|error| ApiError::bad_request(error.message))?;
         Some(body.value)
     };
@@ -294,11 +294,11 @@ fn typed_body(body: Decoded) -> Result<Decoded, ApiError> {
     Ok(body)
 }
 
-/// Parses a body as an object of the resource's kind.
+/// What was read of a body, as an object of the resource's kind.
 fn object(
     resource: &Resource,
     bytes: &Bytes,
-    notation: Notation,
+    read: Result<Decoded, ApiError>,
     validation: FieldValidation,
 ) -> Result<Decoded, ApiError> {
     let unrecognized = |why: &str| {
@@ -309,7 +309,7 @@ fn object(
         ))
     };
     let is_custom = resource.strategy == Strategy::Custom;
-    let read = decode::decode(bytes, notation).and_then(typed_body);
+    let read = read.and_then(typed_body);
     let Decoded {
         mut value,
         duplicates,

@@ -7,6 +7,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use listen::memory::{Memory, UsedUp};
 use serde_json::{Map, Value};
 
 use super::access_review::REVIEWS;
@@ -32,15 +33,15 @@ fn message(api_version: &str, kind: &str) -> Option<&'static Struct> {
     }
 }
 
-/// The object in a body, as JSON. The error is a sentence for people.
-pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
+/// The object in a body, as JSON, whose values may take so much memory. The error is a sentence for people.
+pub(super) fn decode(body: &[u8], memory: &Memory) -> Result<Value, String> {
     let mut rest = body
         .strip_prefix(MAGIC)
         .ok_or("the body does not begin as Kubernetes' protobuf does")?;
     let (mut kind, mut raw): (Map<String, Value>, &[u8]) = (Map::new(), &[]);
     while let Some((number, field)) = next(&mut rest)? {
         match (number, field) {
-            (1, Wire::Bytes(bytes)) => kind = read(&TYPE_META, bytes)?,
+            (1, Wire::Bytes(bytes)) => kind = read(&TYPE_META, bytes, memory)?,
             (2, Wire::Bytes(bytes)) => raw = bytes,
             (3, Wire::Bytes(encoding)) if !encoding.is_empty() => {
                 return Err("the body is encoded a second time".to_owned());
@@ -56,7 +57,7 @@ pub(super) fn decode(body: &[u8]) -> Result<Value, String> {
             text("apiVersion")
         )
     })?;
-    let mut object = read(message, raw)?;
+    let mut object = read(message, raw, memory)?;
     object.append(&mut kind);
     Ok(object.into())
 }
@@ -110,7 +111,8 @@ fn varint(rest: &mut &[u8]) -> Result<u64, String> {
     Err("a number is too long".to_owned())
 }
 
-fn read(message: &Struct, mut rest: &[u8]) -> Result<Map<String, Value>, String> {
+fn read(message: &Struct, mut rest: &[u8], memory: &Memory) -> Result<Map<String, Value>, String> {
+    let used_up = |why: UsedUp| why.to_string();
     let mut object = Map::new();
     while let Some((number, wire)) = next(&mut rest)? {
         let is_it = |field: &&Field| field.number == number && number != 0;
@@ -118,13 +120,19 @@ fn read(message: &Struct, mut rest: &[u8]) -> Result<Map<String, Value>, String>
             continue;
         };
         let name = field.name;
+        // Also of a field that is repeated, whose values make a list.
+        memory.value().map_err(used_up)?;
+        memory.entry(name, object.len()).map_err(used_up)?;
+        if let Wire::Bytes(bytes) = &wire {
+            memory.text(bytes.len()).map_err(used_up)?;
+        }
         let found = match (&field.form, wire) {
             (Form::List(_, Form::Text), Wire::Bytes(bytes)) => {
                 append(&mut object, name, text(bytes)?.into());
                 continue;
             }
             (Form::List(_, Form::Struct(part)), Wire::Bytes(bytes)) => {
-                append(&mut object, name, read(part, bytes)?.into());
+                append(&mut object, name, read(part, bytes, memory)?.into());
                 continue;
             }
             (Form::Map(of), Wire::Bytes(bytes)) => {
@@ -134,6 +142,8 @@ fn read(message: &Struct, mut rest: &[u8]) -> Result<Map<String, Value>, String>
                     _ => text(value)?,
                 };
                 let map = object.entry(name).or_insert_with(|| Map::new().into());
+                let others = map.as_object().map_or(0, Map::len);
+                memory.entry(&key, others).map_err(used_up)?;
                 map[key] = value.into();
                 continue;
             }
@@ -143,7 +153,7 @@ fn read(message: &Struct, mut rest: &[u8]) -> Result<Map<String, Value>, String>
             (Form::Bool, Wire::Varint(number)) => (number != 0).into(),
             (Form::Time, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%SZ")?,
             (Form::MicroTime, Wire::Bytes(bytes)) => time(bytes, "%Y-%m-%dT%H:%M:%S.%6fZ")?,
-            (Form::Struct(part), Wire::Bytes(bytes)) => read(part, bytes)?.into(),
+            (Form::Struct(part), Wire::Bytes(bytes)) => read(part, bytes, memory)?.into(),
             (_, Wire::Varint(_) | Wire::Bytes(_) | Wire::Fixed) => {
                 return Err(format!("field {name} has the wrong wire type"));
             }
@@ -208,6 +218,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    fn decode(body: &[u8]) -> Result<Value, String> {
+        super::decode(body, &Memory::of(usize::MAX))
+    }
 
     fn number(tag: u8, mut value: u64) -> Vec<u8> {
         let mut field = vec![tag];

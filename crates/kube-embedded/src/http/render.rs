@@ -50,7 +50,7 @@ pub(super) async fn list(
     form: Form,
 ) -> Result<Reply, ApiError> {
     let mut options = options::list(asked.query, &target.resource)?;
-    options.budget = asked.budget.cloned();
+    options.budget = asked.bounds.map(|bounds| bounds.lists.clone());
     let page = asked.registry.list_beside(target, &options).await?;
     items(asked, &target.resource, form, page).await
 }

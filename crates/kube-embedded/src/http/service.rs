@@ -21,7 +21,7 @@ use tower::Service;
 
 use super::accept::{self, JSON};
 use super::access_review::Review;
-use super::decode;
+use super::bounds::{self, Bounds};
 use super::discovery::{Discovery, group_version_path};
 use super::negotiate::{self, Notations};
 use super::objects;
@@ -32,13 +32,10 @@ use super::route::{ObjectPath, Route};
 use super::table::Columns;
 use crate::error::ApiError;
 use crate::metrics::{self, Metrics};
-use crate::registry::{ListBudget, Registry};
+use crate::registry::Registry;
 
 /// Most requests from the network that are worked on at one time, without watches. Each may hold a body and an answer.
 const MAX_IN_FLIGHT: usize = 256;
-
-/// Most bytes of long lists that are read or being sent to clients of the network at one time.
-const MOST_LISTED: usize = 256 << 20;
 
 /// Size of a body from which on a request is worked on in a thread for blocking work, in bytes.
 const HEAVY: u64 = 64 * 1024;
@@ -60,7 +57,7 @@ struct Shared {
     /// The token for the network. `None` refuses every request from there.
     token: Option<Box<str>>,
     in_flight: Semaphore,
-    lists: ListBudget,
+    bounds: Bounds,
     metrics: Arc<Metrics>,
 }
 
@@ -84,8 +81,8 @@ pub(super) struct Asked<'a> {
     pub(super) headers: &'a HeaderMap,
     pub(super) query: &'a Query,
     pub(super) caller: Caller,
-    /// What lists are taken from; `None` in this process.
-    pub(super) budget: Option<&'a ListBudget>,
+    /// What its bodies and answers take from; `None` in this process.
+    pub(super) bounds: Option<&'a Bounds>,
 }
 
 impl Api {
@@ -106,7 +103,7 @@ impl Api {
                 .collect(),
             token: token.map(Into::into),
             in_flight: Semaphore::new(MAX_IN_FLIGHT),
-            lists: ListBudget::new(MOST_LISTED),
+            bounds: Bounds::new(),
             metrics,
             registry,
         };
@@ -214,8 +211,12 @@ impl Api {
             }
             Caller::Remote | Caller::InProcess => None,
         };
+        let bounds = match caller {
+            Caller::Remote => Some(&self.shared.bounds),
+            Caller::InProcess => None,
+        };
         if let Some(review) = Review::find(&path.group, &path.version, &path.plural) {
-            return answer_review(review, &path, parts, body, caller).await;
+            return answer_review(review, &path, parts, body, bounds).await;
         }
         let asked = Asked {
             registry: &self.shared.registry,
@@ -226,10 +227,7 @@ impl Api {
             headers: &parts.headers,
             query: &query,
             caller,
-            budget: match caller {
-                Caller::Remote => Some(&self.shared.lists),
-                Caller::InProcess => None,
-            },
+            bounds,
         };
         objects::serve(&asked, path, body).await
     }
@@ -311,7 +309,7 @@ async fn answer_review<B>(
     path: &ObjectPath,
     parts: &Parts,
     body: B,
-    caller: Caller,
+    bounds: Option<&Bounds>,
 ) -> Result<Reply, ApiError>
 where
     B: body::Body<Data = Bytes>,
@@ -324,8 +322,9 @@ where
         return Err(ApiError::method_not_allowed_here());
     }
     let notation = negotiate::notation(&parts.headers, Notations::Binary)?;
-    let bytes = decode::collect(body, caller == Caller::Remote).await?;
-    let asked = decode::decode(&bytes, notation)?.value;
+    let body = bounds::collect(bounds, body).await?;
+    let parsed = bounds::parse(bounds, &body.bytes, notation).await?;
+    let asked = parsed.read?.value;
     if !asked.is_object() {
         return Err(ApiError::bad_request("the body is not an object"));
     }

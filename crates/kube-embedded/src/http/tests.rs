@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use super::decode::MAX_BODY;
+use super::bounds::MAX_BODY;
 use super::reply::Body;
 use super::service::Api;
 use crate::metrics::Metrics;

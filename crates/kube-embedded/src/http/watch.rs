@@ -47,7 +47,7 @@ pub(super) fn serve(asked: &Asked<'_>, target: &Target, form: Form) -> Result<Re
             .and_then(|seconds| u64::try_from(seconds).ok())
             .filter(|seconds| *seconds > 0)
             .map(Duration::from_secs),
-        budget: asked.budget.cloned(),
+        budget: asked.bounds.map(|bounds| bounds.lists.clone()),
     };
     let mut lens = match form.view {
         View::Object => Lens::Object,

@@ -1,5 +1,5 @@
-//! Places for so many requests at one time, which slow clients cannot keep for themselves. The API server sends a body at once;
-//! so when all places are taken, those whose body has been coming in for a while give way, the oldest first.
+//! Room for so many requests, or so much of them, at one time, which slow clients cannot keep for themselves. A good client sends
+//! its body at once; so when there is no room left, those whose body has been coming in for a while give way, the oldest first.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 /// Time that every client has to send its body, even while others wait. Some MiB take a tenth of it between two machines.
 const UNDISTURBED: Duration = Duration::from_millis(500);
 
-/// So many places.
+/// Room of so many units.
 #[derive(Debug)]
-pub(super) struct Room {
-    places: Arc<Semaphore>,
+pub struct Room {
+    units: Arc<Semaphore>,
     readers: Arc<Readers>,
     next: AtomicU64,
 }
@@ -28,12 +28,13 @@ struct Readers(Mutex<BTreeMap<u64, Reader>>);
 #[derive(Debug)]
 struct Reader {
     since: Instant,
+    units: u32,
     gives_way: CancellationToken,
 }
 
-/// One place, given back when it is dropped.
+/// A place of one unit or more, given back when it is dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub struct Place {
     number: u64,
     readers: Arc<Readers>,
     gives_way: CancellationToken,
@@ -43,18 +44,22 @@ pub(super) struct Place {
 // === impl Room ===
 
 impl Room {
-    pub(super) fn of(places: usize) -> Self {
+    /// Room of so many units.
+    pub fn of(units: usize) -> Self {
         Self {
-            places: Arc::new(Semaphore::new(places)),
+            units: Arc::new(Semaphore::new(units)),
             readers: Arc::default(),
             next: AtomicU64::new(0),
         }
     }
 
-    /// Waits for a place. While there is none, the oldest reader gives its place up for this waiter; the place comes back once
-    /// that reader's task has run, so the next reader is asked only when none has come back for a while.
-    pub(super) async fn enter(&self) -> Place {
-        let permit = Arc::clone(&self.places).acquire_owned();
+    /// Waits for a place of so many units. While there is none, the oldest readers give up as much for this waiter; it comes back
+    /// once their tasks have run, so the next ones are asked only when not enough has come back for a while.
+    ///
+    /// # Panics
+    /// Never: nobody closes the semaphore.
+    pub async fn enter(&self, units: u32) -> Place {
+        let permit = Arc::clone(&self.units).acquire_many_owned(units);
         tokio::pin!(permit);
         let mut look = self.readers.disturbed_from();
         loop {
@@ -65,7 +70,7 @@ impl Room {
                     return self.place(permit);
                 }
                 () = sleep_until(look) => {
-                    look = if self.readers.oldest_gives_way() {
+                    look = if self.readers.oldest_give_way(units) {
                         Instant::now() + UNDISTURBED
                     } else {
                         self.readers.disturbed_from()
@@ -80,6 +85,7 @@ impl Room {
         let gives_way = CancellationToken::new();
         let reader = Reader {
             since: Instant::now(),
+            units: u32::try_from(permit.num_permits()).unwrap_or(u32::MAX),
             gives_way: gives_way.clone(),
         };
         self.readers.lock().insert(number, reader);
@@ -108,15 +114,19 @@ impl Readers {
         oldest.unwrap_or_else(Instant::now) + UNDISTURBED
     }
 
-    /// Whether there was a reader who has had its time; it gives way.
-    fn oldest_gives_way(&self) -> bool {
+    /// The oldest of those that have had their time give way, until they had so many units together. Whether there was one.
+    fn oldest_give_way(&self, wanted: u32) -> bool {
         let mut readers = self.lock();
-        let oldest = readers.first_entry();
-        let oldest = oldest.filter(|oldest| oldest.get().since.elapsed() >= UNDISTURBED);
-        oldest.is_some_and(|oldest| {
-            oldest.remove().gives_way.cancel();
-            true
-        })
+        let mut given: u32 = 0;
+        while given < wanted {
+            let oldest = readers.first_entry();
+            let oldest = oldest.filter(|oldest| oldest.get().since.elapsed() >= UNDISTURBED);
+            let Some(oldest) = oldest else { break };
+            let reader = oldest.remove();
+            reader.gives_way.cancel();
+            given = given.saturating_add(reader.units);
+        }
+        given > 0
     }
 }
 
@@ -124,12 +134,12 @@ impl Readers {
 
 impl Place {
     /// Returns when the place is wanted by somebody else.
-    pub(super) async fn gives_way(&self) {
+    pub async fn gives_way(&self) {
         self.gives_way.cancelled().await;
     }
 
     /// The body is complete: the place is kept until it is dropped.
-    pub(super) fn is_complete(&self) {
+    pub fn is_complete(&self) {
         self.readers.lock().remove(&self.number);
     }
 }
@@ -153,7 +163,7 @@ mod tests {
     /// A room whose places are all taken by readers that have had their time.
     async fn full() -> (Room, Vec<Place>) {
         let room = Room::of(PLACES);
-        let readers = join_all((0..PLACES).map(|_| room.enter())).await;
+        let readers = join_all((0..PLACES).map(|_| room.enter(1))).await;
         advance(UNDISTURBED + Duration::from_millis(100)).await;
         (room, readers)
     }
@@ -171,7 +181,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_reader_gives_way_for_one_waiter() {
         let (room, mut readers) = full().await;
-        let mut newcomer = Box::pin(room.enter());
+        let mut newcomer = Box::pin(room.enter(1));
         assert!((&mut newcomer).now_or_never().is_none());
         assert_eq!(given_way(&readers), oldest(1));
         // Its task has not run yet.
@@ -191,9 +201,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn as_many_readers_give_way_as_a_waiter_needs() {
+        let (room, readers) = full().await;
+        let mut newcomer = Box::pin(room.enter(3));
+        assert!((&mut newcomer).now_or_never().is_none());
+        assert_eq!(given_way(&readers), oldest(3));
+        drop(readers);
+        newcomer.await;
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn every_waiter_has_a_reader_of_its_own_give_way() {
         let (room, readers) = full().await;
-        let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(room.enter())).collect();
+        let mut waiters: Vec<_> = (0..3).map(|_| Box::pin(room.enter(1))).collect();
         for waiter in &mut waiters {
             assert!(waiter.now_or_never().is_none());
         }
