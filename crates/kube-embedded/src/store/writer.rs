@@ -44,7 +44,8 @@ pub(crate) enum CommitError {
 pub(super) enum Writer {
     /// The queue to the thread.
     Thread {
-        // Unbounded, but each caller waits for its answer, so it holds at most one change per request in flight.
+        // Unbounded, but each caller waits for its answer or takes its change back, so it holds at most one change per request in
+        // flight.
         queue: Option<mpsc::Sender<Job>>,
         thread: Option<thread::JoinHandle<()>>,
     },
@@ -55,9 +56,15 @@ pub(super) enum Writer {
 type Answer = Result<Committed, CommitError>;
 
 pub(super) struct Job {
-    change: Change,
+    change: Arc<Waiting>,
     answer: oneshot::Sender<Answer>,
 }
+
+/// A change until the writer begins with it. `None` from then on, or when its caller has gone away before.
+struct Waiting(Mutex<Option<Change>>);
+
+/// Takes a change back that is still waiting when its caller goes away: nobody waits for it, and it would keep its memory.
+struct TakesBack(Arc<Waiting>);
 
 /// The state of the thread, or of the callers in its place.
 pub(super) struct Loop {
@@ -119,6 +126,8 @@ impl Writer {
 
     pub(super) async fn commit(&self, change: Change) -> Answer {
         let (answer, answered) = oneshot::channel();
+        let change = Arc::new(Waiting(Mutex::new(Some(change))));
+        let _takes_back = TakesBack(Arc::clone(&change));
         let job = Job { change, answer };
         match self {
             Self::Thread { queue, .. } => {
@@ -148,6 +157,21 @@ impl Drop for Writer {
     }
 }
 
+// === impl Waiting ===
+
+impl Waiting {
+    fn take(&self) -> Option<Change> {
+        let mut change = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        change.take()
+    }
+}
+
+impl Drop for TakesBack {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
 // === impl Loop ===
 
 impl Loop {
@@ -165,8 +189,11 @@ impl Loop {
     fn carry_out(&mut self, batch: Vec<Job>) {
         let (changes, answers): (Vec<_>, Vec<_>) = batch
             .into_iter()
-            .map(|job| (job.change, job.answer))
+            .filter_map(|job| Some((job.change.take()?, job.answer)))
             .unzip();
+        if changes.is_empty() {
+            return;
+        }
         let before = self.revision;
         let mut done = Done::default();
         match self.transact(changes, &mut done) {
@@ -412,5 +439,65 @@ impl Tables<'_> {
         }
         self.collect.insert(owner, "")?;
         Ok(true)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::FutureExt;
+    use serde_json::json;
+
+    use super::super::{Draft, Limits};
+    use super::*;
+    use crate::metrics;
+    use crate::testing;
+
+    fn change(key: &str) -> Change {
+        let object = json!({"metadata": {"name": key}});
+        Change {
+            kind: 0,
+            key: Arc::from(key),
+            expected: None,
+            action: Action::Put {
+                id: 1,
+                deleting: false,
+                draft: Draft::of(object.as_object().unwrap()),
+            },
+            container: false,
+            within: None,
+            linked: Vec::new(),
+            unlinked: Vec::new(),
+            index: (Vec::new(), Vec::new()),
+            collect: false,
+            prior: None,
+        }
+    }
+
+    #[test]
+    fn a_write_that_has_not_begun_goes_with_its_caller() {
+        let commits = metrics::commit_seconds(&testing::product());
+        let (disk, revision) = Disk::in_memory(1 << 20, commits).unwrap();
+        let disk = Arc::new(disk);
+        let mut state = Loop {
+            disk: Arc::clone(&disk),
+            histories: Arc::new(Histories::new(1, revision, Limits::default())),
+            revision,
+        };
+        let (queue, jobs) = mpsc::channel();
+        let writer = Writer::Thread {
+            queue: Some(queue),
+            thread: None,
+        };
+        let mut stays = Box::pin(writer.commit(change("/stays")));
+        let mut goes = Box::pin(writer.commit(change("/goes")));
+        assert!((&mut stays).now_or_never().is_none());
+        assert!((&mut goes).now_or_never().is_none());
+        drop(goes);
+        state.carry_out(jobs.try_iter().collect());
+        assert!(stays.now_or_never().unwrap().is_ok());
+        let snapshot = disk.snapshot().unwrap();
+        assert!(snapshot.get("/stays").unwrap().is_some());
+        assert!(snapshot.get("/goes").unwrap().is_none());
+        assert_eq!(snapshot.revision(), 1);
     }
 }

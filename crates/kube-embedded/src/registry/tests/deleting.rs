@@ -190,11 +190,14 @@ async fn a_namespace_goes_with_what_was_created_as_being_deleted() {
     bed.until_gone("namespaces", "ns").await;
 }
 
-/// Carries a deletion as far as its write is on its way, then drops it, as when the client's connection breaks.
-async fn abandoned(bed: &Bed, target: &Target) {
-    let options = DeleteOptions::default();
-    let mut deletion = Box::pin(bed.registry.delete(target, &options));
-    let _ = futures::poll!(deletion.as_mut());
+/// Carries a request as far as its write is made, then drops it without its answer, as when the client's connection breaks.
+async fn abandoned<T>(bed: &Bed, request: impl Future<Output = T>) {
+    let before = bed.registry.revision();
+    let mut request = Box::pin(request);
+    let _ = futures::poll!(request.as_mut());
+    while bed.registry.revision() == before {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
@@ -210,7 +213,8 @@ async fn a_namespace_goes_though_the_client_of_its_deletion_went_away() {
         .await
         .unwrap();
     for name in ["empty", "full"] {
-        abandoned(&bed, &bed.one("namespaces", name)).await;
+        let (target, options) = (bed.one("namespaces", name), DeleteOptions::default());
+        abandoned(&bed, bed.registry.delete(&target, &options)).await;
         bed.until_gone("namespaces", name).await;
     }
 }
@@ -240,9 +244,7 @@ async fn a_namespace_goes_though_the_client_of_the_last_deletion_in_it_went_away
     }
     let options = WriteOptions::default();
     let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-    let mut letting_go = Box::pin(bed.registry.patch(&target, patch, &options));
-    let _ = futures::poll!(letting_go.as_mut());
-    drop(letting_go);
+    abandoned(&bed, bed.registry.patch(&target, patch, &options)).await;
     bed.until_gone("namespaces", "ns").await;
 }
 
