@@ -11,11 +11,12 @@
 //!         -> AdmissionReview v1: is it about the hook's kind?   review.rs  json.rs
 //!           -> validate: admission::review, again and again, until no fact is missing    facts.rs -- Facts
 //!           -> mutate: finalizer into a claim that this manager serves
-//!         <- allowed, or 422 with the causes; warnings
+//!         <- allowed, or 422 with the causes; warnings          answers.rs
 //! ```
 //!
 //! It serves on a standby too: an API server asks any replica. Deletes and subresources are always allowed.
 
+mod answers;
 mod body;
 mod certificates;
 mod facts;

@@ -285,6 +285,21 @@ fn refuse(
     response
 }
 
+/// An answer without its warnings and causes, and with the beginning of its message.
+pub(super) fn verdict_alone(
+    mut review: AdmissionReview<DynamicObject>,
+) -> AdmissionReview<DynamicObject> {
+    if let Some(response) = &mut review.response {
+        response.warnings = None;
+        response.result.message = cut(&response.result.message);
+        if let Some(details) = &mut response.result.details {
+            details.causes = Vec::new();
+            details.name = String::new();
+        }
+    }
+    review
+}
+
 /// A claim that is created with its finalizer is bound with two writes instead of three.
 fn add_finalizer(
     kind: ClaimKind,

@@ -12,11 +12,14 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full as Whole;
 use hyper::body::Incoming;
+use kube::core::DynamicObject;
+use kube::core::admission::AdmissionReview;
 use tokio::runtime::Handle;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
+use super::answers::Answers;
 use super::body::{Places, Read};
 use super::certificates::Certificates;
 use super::facts::Facts;
@@ -42,6 +45,9 @@ const HEADS: Heads = Heads {
     time: Duration::from_secs(90),
 };
 
+/// Bytes of the sentence that answers a request which is no review.
+const SENTENCE: usize = 1 << 10;
+
 /// A webhook server that is bound and does not serve yet.
 #[derive(Debug)]
 pub struct Webhook(Listener);
@@ -53,6 +59,7 @@ struct Shared {
     scope: Scope,
     metrics: Arc<Metrics>,
     places: Places,
+    answers: Answers,
     http: Http,
 }
 
@@ -88,6 +95,7 @@ impl Webhook {
             scope,
             metrics,
             places: Places::new(),
+            answers: Answers::new(),
             http: Http::new("webhook", HEADS, shutdown.clone()),
         });
         let talk = |stream, guest| talk(Arc::clone(&shared), stream, guest);
@@ -142,7 +150,9 @@ impl Shared {
                 response.headers_mut().insert(CONTENT_TYPE, json);
                 response
             }
-            Err((status, text)) => {
+            Err((status, mut text)) => {
+                // It repeats what came in, and waits for the client to read it.
+                text.truncate(text.floor_char_boundary(SENTENCE));
                 debug!(%status, text, "a request to the webhook server was not answered");
                 let mut response = Response::new(Whole::from(format!("{text}\n")));
                 *response.status_mut() = status;
@@ -211,12 +221,19 @@ impl Shared {
         drop(bytes);
         let answer = asked.answer(hook, &self.scope, &*self.facts).await;
         drop(places);
-        let answer = serde_json::to_vec(&answer);
-        answer.map(Bytes::from).map_err(|e| {
-            let text = format!("the answer cannot be written: {e}");
-            (StatusCode::INTERNAL_SERVER_ERROR, text)
-        })
+        if let Some(whole) = self.answers.keep(written(&answer)?) {
+            return Ok(whole);
+        }
+        // Others do not read theirs. This one gets its verdict all the same.
+        written(&review::verdict_alone(answer)).map(Bytes::from)
     }
+}
+
+fn written(answer: &AdmissionReview<DynamicObject>) -> Result<Vec<u8>, (StatusCode, String)> {
+    serde_json::to_vec(answer).map_err(|e| {
+        let text = format!("the answer cannot be written: {e}");
+        (StatusCode::INTERNAL_SERVER_ERROR, text)
+    })
 }
 
 /// The status and the sentence for a body that is not judged.

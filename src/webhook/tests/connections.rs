@@ -6,6 +6,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures::FutureExt;
+use http::header::CONTENT_LENGTH;
 use http::{Method, StatusCode};
 use http_body_util::{Full, StreamBody};
 use hyper::body::Frame;
@@ -191,6 +193,81 @@ async fn requests_without_their_bodies_keep_no_review_out() {
         );
     }
     drop(held);
+}
+
+/// An API server sends everything over one connection, whose window is that of four streams: what waits there for its place
+/// would keep the rest out.
+#[tokio::test]
+async fn long_bodies_on_their_way_keep_no_other_review_of_their_connection_out() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let stream = TokioIo::new(server.connect().await.unwrap());
+    let handshake = hyper::client::conn::http2::handshake(TokioExecutor::new(), stream);
+    let (mut sender, connection) = handshake.await.unwrap();
+    tokio::spawn(connection);
+    let (first, announced) = (2 * SHORT, 4 * SHORT);
+    let mut long = Vec::new();
+    for _ in 0..2 * LARGE_ONES {
+        let first = futures::stream::once(async move {
+            Ok::<_, std::io::Error>(Frame::data(Bytes::from(vec![b' '; first])))
+        });
+        let never = futures::stream::pending();
+        let body = futures::StreamExt::chain(first, never);
+        let body = http_body_util::Either::Left(StreamBody::new(Box::pin(body)));
+        let mut request = post(POOL, "").map(|_| body);
+        let headers = request.headers_mut();
+        headers.insert(CONTENT_LENGTH, announced.into());
+        long.push(sender.send_request(request));
+    }
+    let good = of_pool(None, &pool("10.0.0.1", "10.0.0.9")).to_string();
+    for _ in 0..4 {
+        let good = post(POOL, good.clone()).map(http_body_util::Either::Right);
+        let answer = sender.send_request(good).await;
+        assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    }
+    for answer in long {
+        let answer = answer.now_or_never();
+        assert!(answer.is_none(), "it had to give way: {answer:?}");
+    }
+}
+
+/// Requests whose answers are long and are never read.
+#[tokio::test]
+async fn answers_that_nobody_reads_have_a_bound_and_cost_others_no_verdict() {
+    let server = Running::start(BTreeMap::new(), Scope::default()).await;
+    let mut bad = pool("10.0.0.1", "10.0.0.9");
+    let wrong = json!({"start": "x".repeat(100), "end": "y".repeat(100)});
+    bad["spec"]["pools"] = vec![wrong; 70].into();
+    let review = of_pool(None, &bad);
+    let whole = server.review(POOL, &review).await;
+    let length = whole.to_string().len();
+    assert!(length > 10 * answers::SHORT, "{length}");
+    let mut unread = Vec::new();
+    while unread.len() * length <= answers::MOST {
+        let stream = TokioIo::new(server.connect().await.unwrap());
+        let mut client = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        let client = client.initial_stream_window_size(0);
+        let (mut sender, connection) = client.handshake(stream).await.unwrap();
+        tokio::spawn(connection);
+        for _ in 0..90 {
+            let answer = sender.send_request(post(POOL, review.to_string())).await;
+            unread.push((answer.unwrap(), sender.clone()));
+        }
+    }
+    let short = server.review(POOL, &review).await;
+    assert!(short.to_string().len() <= answers::SHORT, "{short}");
+    for same in ["/uid", "/allowed", "/status/code", "/status/reason"] {
+        assert_eq!(short.pointer(same), whole.pointer(same), "{same}");
+    }
+    let message = |answer: &Value| answer["status"]["message"].as_str().unwrap().to_owned();
+    let begun = message(&short);
+    assert!(
+        message(&whole).starts_with(begun.trim_end_matches("...")),
+        "{begun}"
+    );
+    drop(unread);
+    while server.review(POOL, &review).await != whole {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
 }
 
 #[tokio::test]
