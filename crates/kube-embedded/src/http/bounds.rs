@@ -13,7 +13,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::decode::{self, Decoded, Notation};
 use crate::error::ApiError;
-use crate::registry::ListBudget;
+use crate::registry::{ListBudget, Registry, Target};
 
 /// Most bytes of a body, as on a real API server.
 pub(super) const MAX_BODY: usize = 3 * 1024 * 1024;
@@ -30,6 +30,9 @@ const HEAVY: usize = 64 << 20;
 const HEAVY_ONES: usize = 2;
 /// Most bytes of long lists that are read or being sent at one time.
 const MOST_LISTED: usize = 256 << 20;
+
+/// Bytes of a stored object from which on a write of it counts as heavy: the write parses it.
+const LONG: usize = 16 << 10;
 
 pub(super) struct Bounds {
     bodies: Bodies,
@@ -138,11 +141,33 @@ pub(super) async fn parse<'b>(
     })
 }
 
+impl<'b> Parsed<'b> {
+    /// With a turn, when the stored object that is written may take much memory.
+    pub(super) async fn beside_stored(
+        mut self,
+        bounds: Option<&'b Bounds>,
+        registry: &Registry,
+        target: &Target,
+    ) -> Result<Self, ApiError> {
+        if let (Some(bounds), None) = (bounds, &self.turn)
+            && let Ok(stored) = registry.get(target, None)
+            && stored.len() > LONG
+        {
+            drop(stored);
+            let turn = bounds.heavy.acquire().await;
+            self.turn = Some(turn.map_err(ApiError::internal)?);
+        }
+        Ok(self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
+    use serde_json::json;
 
     use super::*;
+    use crate::registry::{Options, WriteOptions};
 
     /// A body of so many maps.
     fn maps(count: usize) -> String {
@@ -174,6 +199,27 @@ mod tests {
             (413, "RequestEntityTooLarge")
         );
         assert!(of(heavy).await.unwrap().turn.is_some());
+    }
+
+    #[tokio::test]
+    async fn a_small_write_of_a_long_object_waits_for_its_turn() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Options::new(dir.path(), crate::testing::serves());
+        let registry = Registry::open(options).await.unwrap();
+        let maps = registry.resources().find("", "v1", "configmaps").unwrap();
+        let bounds = Bounds::new();
+        for (name, length, is_heavy) in [("short", 100, false), ("long", LONG, true)] {
+            let text = "x".repeat(length);
+            let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": text}});
+            let all = Target::all(maps, Some("default"));
+            let made = registry.create(&all, map, &WriteOptions::default()).await;
+            made.unwrap();
+            let one = Target::one(maps, Some("default"), name);
+            let bounds = Some(&bounds);
+            let parsed = parse(bounds, b"{}", Notation::Json).await.unwrap();
+            let parsed = parsed.beside_stored(bounds, &registry, &one).await.unwrap();
+            assert_eq!(parsed.turn.is_some(), is_heavy, "{name}");
+        }
     }
 
     #[test]

@@ -156,8 +156,9 @@ where
             let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "UpdateOptions", None)?;
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-            let Parsed { read, turn: _turn } =
-                bounds::parse(asked.bounds, &body.bytes, notation).await?;
+            let parsed = bounds::parse(asked.bounds, &body.bytes, notation).await?;
+            let parsed = parsed.beside_stored(asked.bounds, asked.registry, &target);
+            let Parsed { read, turn: _turn } = parsed.await?;
             let body = object(resource, &body.bytes, read, options.field_validation)?;
             options.findings = options::repeated_keys(&body);
             let written = asked.registry.update(&target, body.value, &options).await?;
@@ -168,8 +169,9 @@ where
             let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "PatchOptions", Some(kind))?;
             let force = asked.query.flag("force").unwrap_or(false);
-            let Parsed { read, turn: _turn } =
-                bounds::parse(asked.bounds, &body.bytes, kind.notation()).await?;
+            let parsed = bounds::parse(asked.bounds, &body.bytes, kind.notation()).await?;
+            let parsed = parsed.beside_stored(asked.bounds, asked.registry, &target);
+            let Parsed { read, turn: _turn } = parsed.await?;
             let read = read
                 .map_err(|error| negotiate::bad_patch(kind, &error))
                 .and_then(|body| {
