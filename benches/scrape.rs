@@ -22,6 +22,7 @@ fn snapshot(n: u64) -> Arc<Snapshot> {
             name: format!("provisioning-{n}").into(),
         },
         uid: Some("u".into()),
+        of_another_manager: false,
         capacity,
         allocated,
         available: capacity - allocated - 4,
@@ -50,7 +51,7 @@ fn scrape(c: &mut Criterion) {
     ] {
         let snapshots: Vec<_> = (0..pools).map(snapshot).collect();
         let look = Box::new(move || Sight {
-            snapshots: snapshots.clone(),
+            pools: Some(snapshots.clone()),
             ..Sight::default()
         });
         let registry = Registry::new();

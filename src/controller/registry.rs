@@ -40,6 +40,8 @@ impl Board {
 /// What the pools have to do.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Load {
+    /// Pools with a worker.
+    pub(super) workers: usize,
     /// Pools with something to take in or a request on its way.
     pub(super) busy: usize,
     /// Pools with something to take in.
@@ -86,6 +88,7 @@ impl Registry {
         let mut load = Load::default();
         for handle in &self.0 {
             let depth = handle.mailbox.depth();
+            load.workers += 1;
             load.backlog += depth;
             load.queued += usize::from(depth > 0);
             load.busy += usize::from(!handle.mailbox.is_idle());

@@ -134,9 +134,15 @@ impl View {
         };
         let kinds = Kind::ALL.map(state).to_vec();
         let load = self.registry.load();
+        let pools = self.is_leading().then(|| {
+            let mut pools = self.registry.snapshots();
+            pools.retain(|pool| !pool.of_another_manager);
+            pools
+        });
         Sight {
-            snapshots: self.registry.snapshots(),
+            pools,
             kinds,
+            workers: load.workers,
             busy: load.busy,
             queued: load.queued,
             backlog: load.backlog,

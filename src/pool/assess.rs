@@ -14,6 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::api::{ClaimKey, ReferenceFault};
 
 use super::case::{AttemptState, Case, Refused};
+use super::input::Scope;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
 use super::reason::{Final, Reason, Until, Waiting};
@@ -32,9 +33,7 @@ impl Pool {
             return Assessment::rest();
         };
         let claim = case.claim.as_deref();
-        let bystander = claim.is_some_and(|c| c.fault == Some(ReferenceFault::OtherProvider));
-        let asks =
-            claim.is_some_and(|c| c.deleted.is_none()) && !bystander && !self.is_bound(key, case);
+        let asks = claim.is_some_and(|claim| self.asks(key, case, claim));
         let alone = self.leaves_alone(case);
         let idle = |next| Assessment {
             // While a request is in flight the claim keeps the reason that it waits for.
@@ -62,7 +61,7 @@ impl Pool {
                 (Some(claim), Some(refused)) if asks => {
                     self.refused(key, case, claim, refused, until)
                 }
-                (Some(claim), Some(refused)) if claim.deleted.is_some() && !bystander => {
+                (Some(claim), Some(refused)) if claim.deleted.is_some() && !is_bystander(claim) => {
                     self.release_refused(key, claim, refused, until).into()
                 }
                 (Some(_) | None, Some(_) | None) => idle(Next::Later(until)),
@@ -76,6 +75,13 @@ impl Pool {
             Some(claim) if claim.deleted.is_some() => self.assess_release(key, case, claim).into(),
             Some(claim) => self.assess_asking(key, case, claim),
         }
+    }
+
+    /// Whether the claim waits for an address of this pool. One of another manager's (P4) that names no pool of ours is that
+    /// manager's to show.
+    fn asks(&self, key: &ClaimKey, case: &Case, claim: &ClaimRecord) -> bool {
+        let elsewhere = claim.scope == Scope::Another && self.ippool.record.is_none();
+        claim.deleted.is_none() && !elsewhere && !is_bystander(claim) && !self.is_bound(key, case)
     }
 
     /// A living claim: one that the pool cannot serve says why, unless it has its address already, which it keeps (A2, A4).
@@ -175,4 +181,9 @@ impl Pool {
             until: Until::Change,
         }
     }
+}
+
+/// Whether the claim is of another provider's pool, and here only because it carries our finalizer (R8).
+fn is_bystander(claim: &ClaimRecord) -> bool {
+    claim.fault == Some(ReferenceFault::OtherProvider)
 }

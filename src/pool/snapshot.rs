@@ -13,6 +13,8 @@ pub struct Snapshot {
     pub key: PoolKey,
     /// Which incarnation of the pool object exists, if any.
     pub uid: Option<Uid>,
+    /// Whether the pool object is another manager's, by its watch filter (P4): that one shows it.
+    pub of_another_manager: bool,
     /// In the ranges, excluded ones not counted.
     pub capacity: u128,
     /// In the ranges and held by address objects or unanswered creates.
@@ -60,6 +62,7 @@ impl Pool {
         Snapshot {
             key: self.key.clone(),
             uid: self.ippool.record.as_ref().map(|pool| pool.uid.clone()),
+            of_another_manager: self.is_of_another_manager(),
             capacity: numbers.capacity,
             allocated: numbers.allocated,
             available: numbers.available,

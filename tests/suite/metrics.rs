@@ -4,15 +4,17 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
-use metal3_ipam::controller::View;
+use metal3_ipam::controller::{LeaseSettings, Settings, View};
 use metal3_ipam::observe::metrics::{self, PoolMetrics};
 use prometheus::Registry;
 use serde_json::json;
 
-use crate::harness::{On, World, scenarios};
+use crate::harness::{On, World, claim_json, scenarios};
+use crate::steps::{WATCH_FILTER, until_view};
 
 scenarios! {
     u5_a_pool_has_series_from_its_first_moment_to_its_end,
+    u5_p4_p5_managers_that_share_a_server_show_each_pool_once,
 }
 
 /// A registry over a running controller.
@@ -139,5 +141,87 @@ async fn u5_a_pool_has_series_from_its_first_moment_to_its_end(on: On) {
             BTreeMap::is_empty,
         )
         .await;
+    world.end().await;
+}
+
+/// Waiting claims by pool and reason as the dashboards add them up: over the managers the greatest, then a sum.
+fn waiting(managers: &[&View]) -> BTreeMap<(String, &'static str), u64> {
+    let mut greatest: BTreeMap<_, u64> = BTreeMap::new();
+    for pool in managers.iter().filter_map(|m| m.sight().pools).flatten() {
+        for (reason, n) in &pool.waiting {
+            let series = greatest
+                .entry((pool.key.name.to_string(), *reason))
+                .or_default();
+            *series = (*n).max(*series);
+        }
+    }
+    greatest.retain(|_, n| *n > 0);
+    greatest
+}
+
+async fn u5_p4_p5_managers_that_share_a_server_show_each_pool_once(on: On) {
+    let mut world = World::without_controller(on).await;
+    let manager = |colour: &str| Settings {
+        watch_filter: Some(colour.to_owned()),
+        lease: Some(LeaseSettings {
+            name: colour.to_owned(),
+            ..LeaseSettings::new(world.namespace.clone())
+        }),
+        ..Settings::default()
+    };
+    let (red, standby, blue) = (manager("red"), manager("red"), manager("blue"));
+    world.start_controller_with(red);
+    until_view(world.view(), "that red leads", View::is_leading).await;
+    let standby = world.another_controller(standby);
+    let blue = world.another_controller(blue);
+    until_view(&blue.view, "that blue leads", View::is_leading).await;
+
+    let labelled = |colour: &str, mut object: serde_json::Value| {
+        object["metadata"]["labels"] = json!({WATCH_FILTER: colour});
+        object
+    };
+    for colour in ["red", "blue"] {
+        let pool = json!({
+            "apiVersion": "ipam.metal3.io/v1alpha1",
+            "kind": "IPPool",
+            "metadata": {"name": colour},
+            "spec": {"namePrefix": colour, "pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]}
+        });
+        let _: IPPool = world.create(labelled(colour, pool)).await;
+        for n in 0..4 {
+            let claim = claim_json(&format!("{colour}-{n}"), colour);
+            let _: IPClaim = world.create(labelled(colour, claim)).await;
+        }
+        let lost = claim_json(&format!("{colour}-lost"), &format!("no-{colour}"));
+        let _: IPClaim = world.create(labelled(colour, lost)).await;
+    }
+    let managers = [world.view(), &standby.view, &blue.view];
+    let is = |pool: &str, reason, n| ((pool.to_owned(), reason), n);
+    let expected = BTreeMap::from([
+        is("red", "PoolExhausted", 2),
+        is("blue", "PoolExhausted", 2),
+        is("no-red", "PoolNotFound", 1),
+        is("no-blue", "PoolNotFound", 1),
+    ]);
+    // Each knows all ten claims, whosever they are.
+    for view in managers {
+        until_view(view, "that it knows every object", |view| {
+            let claims: u64 = view.snapshots().iter().map(|pool| pool.claims).sum();
+            claims == 10 && view.is_synced()
+        })
+        .await;
+    }
+    for view in [world.view(), &blue.view] {
+        until_view(view, "each pool shown once", |_| {
+            waiting(&managers) == expected
+        })
+        .await;
+    }
+    let shown: Vec<_> = managers
+        .map(|m| m.sight().pools.map(|pools| pools.len()))
+        .into();
+    assert_eq!(shown, [Some(3), None, Some(3)]);
+    standby.end().await;
+    blue.end().await;
     world.end().await;
 }

@@ -37,6 +37,7 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
             name: "provisioning".into(),
         },
         uid: Some("u".into()),
+        of_another_manager: false,
         capacity: 254,
         allocated: 200,
         available: 50,
@@ -53,7 +54,7 @@ fn families() -> anyhow::Result<Vec<MetricFamily>> {
         problems: BTreeMap::new(),
     });
     let look = Box::new(move || Sight {
-        snapshots: vec![Arc::clone(&pool)],
+        pools: Some(vec![Arc::clone(&pool)]),
         ..Sight::default()
     });
     let registry = Registry::new();
@@ -128,10 +129,12 @@ dashboards and alerts ask for the classic buckets. Counters end in `_total`, gau
 carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
 `--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, those with waiting claims first,
 then the fullest, and last those that do not exist but are named by claims; `metal3_ipam_pools_omitted` counts the
-others. A standby shows the same pools as the leader, so count each once:
-`sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated + available + reserved = capacity; values
-are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes in a cluster, those of the Prometheus
-operator and of Cluster API's own job among them, set `namespace` to that of the scraped pod.
+others. Only a manager that leads has series of pools, and only of pools that it serves: a standby has none, and of
+managers with different watch filters each has its own. While the lease changes hands two may have them for the time of
+a scrape, so count each once: `sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated +
+available + reserved = capacity; values are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes
+in a cluster, those of the Prometheus operator and of Cluster API's own job among them, set `namespace` to that of the
+scraped pod.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

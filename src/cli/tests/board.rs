@@ -63,6 +63,7 @@ fn snapshot(waiting: u64) -> Vec<Arc<Snapshot>> {
             name: "p".into(),
         },
         uid: Some("u".into()),
+        of_another_manager: false,
         capacity: 0,
         allocated: 0,
         available: 0,

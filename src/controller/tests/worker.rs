@@ -24,6 +24,7 @@ pub(super) fn blank(key: &PoolKey) -> Snapshot {
     Snapshot {
         key: key.clone(),
         uid: None,
+        of_another_manager: false,
         capacity: 0,
         allocated: 0,
         available: 0,

@@ -1,6 +1,8 @@
-//! What a scrape reads of the running controller: the series over all pools, and through `pools.rs` those of each.
+//! What a scrape reads of the running controller: of this process, and of its pools while it leads, all together and, through
+//! `pools.rs`, each.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::core::{Collector, Desc};
@@ -104,8 +106,11 @@ impl Collector for Fleet {
 
     fn collect(&self) -> Vec<MetricFamily> {
         let sight = (self.look)();
-        let mut families = pools::collect(&sight.snapshots, self.mode);
-        families.extend(over_all(&sight));
+        let mut families = of_process(&sight);
+        if let Some(pools) = &sight.pools {
+            families.extend(over_all(pools));
+            families.extend(pools::collect(pools, self.mode));
+        }
         families
     }
 }
@@ -124,13 +129,14 @@ fn state(snapshot: &Snapshot) -> &'static str {
     }
 }
 
-fn over_all(sight: &Sight) -> Vec<MetricFamily> {
+/// Sums over the pools.
+fn over_all(pools: &[Arc<Snapshot>]) -> Vec<MetricFamily> {
     let mut states: BTreeMap<&str, u64> = STATES.map(|state| (state, 0)).into();
     let mut problems: BTreeMap<&str, u64> = PROBLEM_KINDS.map(|kind| (kind, 0)).into();
     let mut waiting: u64 = 0;
     // Ends of a number's range: a sum of IPv6 pools may pass 2^128.
     let mut sums = [0u128; 3];
-    for pool in &sight.snapshots {
+    for pool in pools {
         waiting = waiting.saturating_add(pool.waiting.values().sum());
         for (kind, n) in &pool.problems {
             *problems.entry(kind).or_default() += n;
@@ -152,8 +158,22 @@ fn over_all(sight: &Sight) -> Vec<MetricFamily> {
             .map(|(label, n)| shape.series(&[label], *n as f64));
         shape.family(series.collect())
     };
-    let one = |shape: &Shape, value: f64| shape.family(vec![shape.series(&[], value)]);
+    let mut families = vec![
+        by(&POOLS, states),
+        one(&WAITING, waiting as f64),
+        by(&PROBLEMS, problems),
+    ];
+    families.extend(
+        ADDRESSES
+            .iter()
+            .zip(sums)
+            .map(|(shape, sum)| one(shape, sum as f64)),
+    );
+    families
+}
 
+/// What this process watches and does.
+fn of_process(sight: &Sight) -> Vec<MetricFamily> {
     let synced = RESOURCES.iter().map(|kind| {
         let state = sight.kinds.iter().find(|(name, _)| name == kind);
         let value = match state.map(|(_, state)| state) {
@@ -162,26 +182,23 @@ fn over_all(sight: &Sight) -> Vec<MetricFamily> {
         };
         SYNCED.series(&[kind], value)
     });
-    let idle = sight.snapshots.len().saturating_sub(sight.busy);
+    let idle = sight.workers.saturating_sub(sight.busy);
     let workers = [("busy", sight.busy), ("idle", idle)];
     let workers = workers.map(|(state, n)| WORKERS.series(&[state], n as f64));
     let name = super::counted::CONTROLLER;
     let of_queue = |shape: &Shape, time: Duration| {
         shape.family(vec![shape.series(&[name, name], time.as_secs_f64())])
     };
-    let mut families = vec![
-        by(&POOLS, states),
-        one(&WAITING, waiting as f64),
-        by(&PROBLEMS, problems),
+    vec![
         SYNCED.family(synced.collect()),
         WORKERS.family(workers.to_vec()),
         one(&MAILBOX, sight.backlog as f64),
         QUEUE.family(vec![QUEUE.series(&[name, name, "0"], sight.queued as f64)]),
         of_queue(&UNFINISHED, sight.unfinished),
         of_queue(&LONGEST, sight.longest),
-    ];
-    for (shape, sum) in ADDRESSES.iter().zip(sums) {
-        families.push(one(shape, sum as f64));
-    }
-    families
+    ]
+}
+
+fn one(shape: &Shape, value: f64) -> MetricFamily {
+    shape.family(vec![shape.series(&[], value)])
 }

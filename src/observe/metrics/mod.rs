@@ -44,13 +44,16 @@ use crate::pool::{KindState, Snapshot};
 /// What a scrape reads of the running controller.
 #[derive(Debug, Clone, Default)]
 pub struct Sight {
-    /// Newest snapshot of every pool.
-    pub snapshots: Vec<Arc<Snapshot>>,
+    /// Newest snapshot of every pool that is this manager's. `None` while it does not lead: it knows of no name that is taken and
+    /// judges no claim, so its numbers would differ from the leader's.
+    pub pools: Option<Vec<Arc<Snapshot>>>,
     /// State of every watched kind, by `plural.group`.
     pub kinds: Vec<(String, KindState)>,
-    /// Pools with something to take in or a request on its way.
+    /// Pools with a worker.
+    pub workers: usize,
+    /// Those with something to take in or a request on its way.
     pub busy: usize,
-    /// Pools with something to take in.
+    /// Those with something to take in.
     pub queued: usize,
     /// Inputs that the pools have not taken yet.
     pub backlog: usize,

@@ -44,7 +44,7 @@ impl Bench {
 
     fn pools(&self, snapshots: Vec<Snapshot>) {
         let mut sight = self.sight.lock().unwrap();
-        sight.snapshots = snapshots.into_iter().map(Arc::new).collect();
+        sight.pools = Some(snapshots.into_iter().map(Arc::new).collect());
     }
 
     fn scrape(&self) -> Series {
@@ -65,6 +65,7 @@ fn snapshot(name: &str, capacity: u128, available: u128) -> Snapshot {
             name: name.into(),
         },
         uid: Some("u".into()),
+        of_another_manager: false,
         capacity,
         allocated: capacity.saturating_sub(available),
         available,
@@ -85,6 +86,7 @@ fn snapshot(name: &str, capacity: u128, available: u128) -> Snapshot {
 #[test]
 fn what_can_be_known_beforehand_is_there_from_the_start() {
     let bench = Bench::new(PoolMetrics::All);
+    bench.pools(Vec::new());
     let start = bench.scrape();
     for series in [
         "metal3_ipam_pools{state=\"exhausted\"}",
@@ -127,6 +129,29 @@ fn what_can_be_known_beforehand_is_there_from_the_start() {
         );
         assert!(family.help().ends_with('.'), "{}", family.name());
     }
+}
+
+#[test]
+fn a_manager_that_does_not_lead_shows_no_pools() {
+    let bench = Bench::new(PoolMetrics::All);
+    let of_pools = |scrape: &Series| {
+        let names = [
+            "metal3_ipam_pool",
+            "metal3_ipam_waiting_claims",
+            "metal3_ipam_consistency_problems",
+            "metal3_ipam_capacity_addresses",
+            "metal3_ipam_allocated_addresses",
+            "metal3_ipam_available_addresses",
+        ];
+        let of_pools = |series: &&String| names.iter().any(|name| series.starts_with(name));
+        scrape.keys().filter(of_pools).count()
+    };
+    bench.sight.lock().unwrap().workers = 3;
+    let standby = bench.scrape();
+    assert_eq!(of_pools(&standby), 0);
+    assert_eq!(standby["metal3_ipam_worker_pools{state=\"idle\"}"], 3.0);
+    bench.pools(vec![snapshot("p", 10, 4)]);
+    assert!(of_pools(&bench.scrape()) > 20);
 }
 
 #[test]

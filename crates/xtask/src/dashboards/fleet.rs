@@ -179,7 +179,7 @@ fn history(page: &mut Page) {
         Panel::lines("Pools by state", "Warning from 75 % used, critical from 95 %; not ready: the condition Ready does not hold.", "short")
             .legend_beside()
         .stacked()
-            .over_time(&format!("max by (state) (metal3_ipam_pools{{{SELECT}}})"), "{{state}}")
+            .over_time(&format!("sum by (state) (metal3_ipam_pools{{{SELECT}}})"), "{{state}}")
             .field("ok", &color("green"))
             .field("warning", &color("yellow"))
             .field("critical", &color("orange"))
@@ -243,7 +243,7 @@ fn happens(page: &mut Page) {
         )
         .legend_beside()
         .over_time(
-            &format!("max by (kind) (metal3_ipam_consistency_problems{{{SELECT}}})"),
+            &format!("sum by (kind) (metal3_ipam_consistency_problems{{{SELECT}}})"),
             "{{kind}}",
         ),
     );

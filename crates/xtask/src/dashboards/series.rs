@@ -1,4 +1,5 @@
-//! Expressions that the dashboards of the pools share. Each counts a pool once: a standby shows the same pools as the leader.
+//! Expressions that the dashboards of the pools share. Each counts a pool once, also
+//! while one manager leads and the series of the one before it are not over yet.
 
 use serde_json::{Value, json};
 
