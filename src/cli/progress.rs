@@ -1,4 +1,4 @@
-//! One line on how far the claims are: on a terminal with a bar and rewritten in place, elsewhere a new line now and then.
+//! One line on how far a run is: on a terminal with a bar and rewritten in place, elsewhere a new line now and then.
 
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
@@ -14,15 +14,19 @@ const BAR: usize = 24;
 #[derive(Debug)]
 pub(super) struct Progress {
     terminal: bool,
+    /// What becomes of what is counted, such as `bound`.
+    becomes: &'static str,
     /// What the line begins with.
     about: String,
     shown: Option<(Instant, String)>,
 }
 
 impl Progress {
-    pub(super) fn new() -> Self {
+    /// `becomes`: what becomes of what is counted, such as `bound`.
+    pub(super) fn new(becomes: &'static str) -> Self {
         Self {
             terminal: std::io::stderr().is_terminal(),
+            becomes,
             about: String::new(),
             shown: None,
         }
@@ -34,8 +38,8 @@ impl Progress {
     }
 
     /// Shows the numbers, if they are news.
-    pub(super) fn show(&mut self, bound: usize, waiting: usize) {
-        if let Some(text) = self.next(Instant::now(), bound, waiting) {
+    pub(super) fn show(&mut self, done: usize, waiting: usize) {
+        if let Some(text) = self.next(Instant::now(), done, waiting) {
             // A terminal that has gone is no reason to stop.
             let _ = std::io::stderr().lock().write_all(text.as_bytes());
         }
@@ -48,19 +52,19 @@ impl Progress {
         }
     }
 
-    fn next(&mut self, now: Instant, bound: usize, waiting: usize) -> Option<String> {
-        let all = bound + waiting;
+    fn next(&mut self, now: Instant, done: usize, waiting: usize) -> Option<String> {
+        let (all, becomes) = (done + waiting, self.becomes);
         let about = match self.about.as_str() {
             "" => String::new(),
             about => format!("{about}: "),
         };
         let (line, between) = if self.terminal {
-            let full = (BAR * bound).checked_div(all).unwrap_or(0);
+            let full = (BAR * done).checked_div(all).unwrap_or(0);
             let (full, empty) = ("#".repeat(full), ".".repeat(BAR - full));
-            let line = format!("{about}[{full}{empty}] {bound}/{all} bound");
+            let line = format!("{about}[{full}{empty}] {done}/{all} {becomes}");
             (line, BETWEEN_STATES)
         } else {
-            let line = format!("{about}bound {bound}/{all}, waiting {waiting}");
+            let line = format!("{about}{becomes} {done}/{all}, waiting {waiting}");
             (line, BETWEEN_LINES)
         };
         if let Some((at, last)) = &self.shown
@@ -87,6 +91,7 @@ mod tests {
         let start = Instant::now();
         let progress = |terminal| Progress {
             terminal,
+            becomes: "bound",
             about: String::new(),
             shown: None,
         };

@@ -217,7 +217,7 @@ impl Standalone {
         let start = Instant::now();
         let mut follow = Follow::start(client);
         let mut board = Board::default();
-        let mut progress = Progress::new();
+        let mut progress = Progress::new("bound");
         let mut changes = view.changes();
         let mut last_change = start;
         let mut look = start + LOOK;

@@ -1,7 +1,9 @@
 //! A table of text columns, as kubectl prints them: left-aligned, three spaces between.
 
-/// Longest text of a cell, in characters; conditions carry messages of up to 32 KiB.
+/// Longest text of a cell, in characters: the cells below it are padded to it.
 const MAX_CELL: usize = 160;
+/// The same of a row's last cell, where messages stand. They name objects and carry what the API server says, up to 32 KiB.
+const MAX_LAST_CELL: usize = 4_096;
 
 /// Renders rows under their headings. Empty cells show `-`; characters that would break the line or drive the terminal show
 /// as spaces; the last column is not padded.
@@ -20,8 +22,7 @@ pub(super) struct Columns {
 impl Columns {
     /// The rows as lines, the headings a row among them. Every row of a table has the same number of cells.
     pub(super) fn lines(&mut self, rows: &[Vec<String>]) -> String {
-        let clean = |row: &Vec<String>| row.iter().map(|text| cell(text)).collect();
-        let rows: Vec<Vec<String>> = rows.iter().map(clean).collect();
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| cells(row)).collect();
         for row in &rows {
             self.widths.resize(row.len(), 0);
             for (width, cell) in self.widths.iter_mut().zip(row) {
@@ -49,12 +50,19 @@ pub(super) fn on_one_line(text: &str) -> String {
     text.replace(char::is_control, " ")
 }
 
-fn cell(text: &str) -> String {
+fn cells(row: &[String]) -> Vec<String> {
+    let last = row.len().saturating_sub(1);
+    let cells = row.iter().enumerate();
+    let bound = |n| if n == last { MAX_LAST_CELL } else { MAX_CELL };
+    cells.map(|(n, text)| cell(text, bound(n))).collect()
+}
+
+fn cell(text: &str, bound: usize) -> String {
     if text.is_empty() {
         return "-".to_owned();
     }
-    let mut clean = on_one_line(&text.chars().take(MAX_CELL).collect::<String>());
-    if text.chars().nth(MAX_CELL).is_some() {
+    let mut clean = on_one_line(&text.chars().take(bound).collect::<String>());
+    if text.chars().nth(bound).is_some() {
         clean.pop();
         clean.push('\u{2026}');
     }
@@ -93,10 +101,15 @@ mod tests {
     #[test]
     fn a_cell_can_neither_break_the_line_nor_drive_the_terminal_nor_grow() {
         let long = "m".repeat(40_000);
-        let text = render(["A"], &[row(["a\n\u{1b}[31mb\r"]), row([&long])]);
+        let rows = [row(["a\n\u{1b}[31mb\r", "x"]), row([&long, &long])];
+        let text = render(["A", "B"], &rows);
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[1], "a  [31mb");
-        assert_eq!(lines[2], format!("{}\u{2026}", "m".repeat(MAX_CELL - 1)));
+        assert!(lines[1].starts_with("a  [31mb  "), "{}", lines[1]);
+        let cut = |bound: usize| format!("{}\u{2026}", "m".repeat(bound - 1));
+        assert_eq!(
+            lines[2],
+            format!("{}   {}", cut(MAX_CELL), cut(MAX_LAST_CELL))
+        );
         assert_eq!(lines.len(), 3);
     }
 }

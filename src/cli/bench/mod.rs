@@ -311,7 +311,7 @@ impl Bench {
         }
         let mut all = self.participants();
         let mut report = Report::new(sites.described(), self, all.clone());
-        let mut progress = Progress::new();
+        let mut progress = Progress::new("bound");
         let rounds = u32::from(self.rounds);
         for n in 1..=rounds {
             for who in &all {

@@ -214,7 +214,7 @@ mod tests {
         let site = Site::new(clients, &live, "embedded".to_owned(), "here".to_owned());
         let bench = bench("--claims 12 --pools 2 --mode live");
         for who in [Who::Ceiling, Who::Controller] {
-            let round = bench.round(&site, who, &mut Progress::new()).await;
+            let round = bench.round(&site, who, &mut Progress::new("bound")).await;
             let round = round.unwrap_or_else(|error| panic!("{}: {error:#}", who.name()));
             assert_eq!(round.times.each.len(), 12, "{}", who.name());
         }

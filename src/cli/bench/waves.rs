@@ -60,7 +60,7 @@ async fn flow(
         bench.wave
     );
     let mut observer = Observer::start(&site.client, &load.namespace);
-    let mut progress = Progress::new();
+    let mut progress = Progress::new("bound");
     let mut crowds = vec![Crowd::default(); bench.pools as usize];
     let mut writes = FuturesUnordered::new();
     let mut ticks = interval(LOOKS);

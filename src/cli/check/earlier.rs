@@ -1,13 +1,15 @@
 //! A report of `metal3-ipam check` as it was stored.
 
+use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
 
 use anyhow::{Context, ensure};
 use jiff::{SignedDuration, Timestamp};
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::super::documents;
 use super::finding::{Finding, Level, Subject};
+use crate::api::Uid;
 
 /// Time between two reports that are to agree.
 pub(super) const BETWEEN: SignedDuration = SignedDuration::from_mins(10);
@@ -19,8 +21,13 @@ pub(super) struct Earlier {
     cluster: Option<String>,
     pub(super) time: Timestamp,
     pub(super) namespace: Option<String>,
-    findings: Vec<Known>,
+    #[serde(deserialize_with = "errors", rename = "findings")]
+    errors: HashSet<Identity>,
 }
+
+/// What two reports agree on: the code, the object in its version, and the others in whatever version. These, such as a pool whose
+/// status is written all the time, may have another: nothing is written to them.
+type Identity = (String, Subject, BTreeSet<(String, Uid)>);
 
 #[derive(Debug, Deserialize)]
 struct Known {
@@ -76,16 +83,24 @@ impl Earlier {
         }
     }
 
-    /// Whether the report has this error, of the same object in the same version and with the same others. These, such as a pool
-    /// whose status is written all the time, may have another version: nothing is written to them.
+    /// Whether the report has this error, of the same object in the same version and with the same others.
     pub(super) fn has(&self, finding: &Finding) -> bool {
-        self.findings.iter().any(|known| {
-            let others = |of: &Subject| finding.others.iter().any(|other| other.is(of));
-            known.code == finding.check.code
-                && known.level == Level::Error.name()
-                && known.object == finding.subject
-                && known.others.len() == finding.others.len()
-                && known.others.iter().all(others)
-        })
+        let code = finding.check.code.to_owned();
+        let error = identity(code, finding.subject.clone(), &finding.others);
+        self.errors.contains(&error)
     }
+}
+
+fn errors<'de, D: Deserializer<'de>>(findings: D) -> Result<HashSet<Identity>, D::Error> {
+    let findings = Vec::<Known>::deserialize(findings)?.into_iter();
+    let errors = findings.filter(|known| known.level == Level::Error.name());
+    Ok(errors
+        .map(|known| identity(known.code, known.object, &known.others))
+        .collect())
+}
+
+fn identity(code: String, object: Subject, others: &[Subject]) -> Identity {
+    let others = others.iter();
+    let others = others.map(|other| (other.to_string(), other.uid.clone()));
+    (code, object, others.collect())
 }

@@ -34,7 +34,7 @@ impl Level {
 }
 
 /// An object as it was when it was read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Subject {
     /// `IPPool`, `IPClaim`, `IPAddressClaim`, `IPAddress.ipam.metal3.io` or `IPAddress.ipam.cluster.x-k8s.io`.
     pub(super) kind: String,
@@ -76,15 +76,6 @@ impl Subject {
             uid: meta.uid.clone(),
             version: meta.resource_version.clone(),
         }
-    }
-
-    /// Whether it is the same object, in whatever version.
-    pub(super) fn is(&self, other: &Self) -> bool {
-        let version = other.version.clone();
-        Self {
-            version,
-            ..self.clone()
-        } == *other
     }
 }
 

@@ -12,7 +12,7 @@
 //!   report.rs     table, JSON, YAML; exit code
 //! ```
 //! `metal3-ipam repair` is beside it: repair.rs compares with an earlier report (earlier.rs) and sends what each pool's state
-//! machine asks for, for objects on which both agree.
+//! machine asks for, for objects on which both agree; repaired.rs prints what came of it.
 //!
 //! What a pool should show is not computed here a second time: its state machine is given the objects as the manager would
 //! be, and asked what it would write. Nothing of that is sent.
@@ -26,6 +26,7 @@ mod finding;
 mod pools;
 mod read;
 mod repair;
+mod repaired;
 mod report;
 #[cfg(test)]
 mod tests;

@@ -9,25 +9,37 @@
 //! An address is never freed here: a leaked object is deleted, and our finalizer keeps it until a manager has made sure that no
 //! claim needs it (R6). Duplicates are named and never moved.
 
+use std::cell::OnceCell;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
+use kube::Client;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
 
 use super::super::objects::Reader;
-use super::super::{flags, print, table};
+use super::super::progress::Progress;
+use super::super::{flags, print, signals};
 use super::earlier::Earlier;
-use super::finding::{Finding, Level};
+use super::finding::{Finding, Level, Subject};
 use super::read::Reading;
+use super::repaired::Repaired;
 use super::view::View;
 use super::{Ages, Form, Place, Reached, catalog};
-use crate::api::{Claim, ClaimKey, ClaimKind, Kind, PoolKey, ReferenceFault, WireObject};
+use crate::api::{
+    Address, Claim, ClaimKey, ClaimKind, Kind, PoolKey, ReferenceFault, Uid, WireObject,
+};
 use crate::controller::Direct;
 use crate::pool::{Effect, Request};
+
+/// A repair that takes longer shows how far it is.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Repairs what an earlier report of check and the cluster agree on now.
 ///
@@ -71,12 +83,7 @@ impl Repair {
         earlier.suits(reading.cluster.as_deref(), ages.now)?;
         let mut outcomes = plan(&reading, &earlier, ages);
         if !self.dry_run {
-            let direct = Direct::new(cluster.client.clone()).await;
-            let direct = direct.map_err(anyhow::Error::msg)?;
-            let mut reader = Reader::new(&cluster.client);
-            for outcome in &mut outcomes {
-                outcome.carry_out(&direct, &mut reader).await;
-            }
+            carry_out(&mut outcomes, &cluster.client, &signals::shutdown()?).await?;
         }
         let result = Repaired {
             outcomes,
@@ -94,8 +101,8 @@ impl Repair {
 /// What becomes of an error.
 #[derive(Debug)]
 pub(super) enum Fate {
-    /// This is to be written.
-    Planned(Box<Remedy>),
+    /// The remedy is to be written.
+    Planned,
     Written,
     /// The write was refused, or the object has changed meanwhile.
     Failed(String),
@@ -112,94 +119,160 @@ pub(super) struct Remedy {
     pub(super) request: Request,
     /// Not while this claim exists.
     pub(super) unless: Option<ClaimKey>,
+    /// What came of it, once it was sent.
+    result: OnceCell<Result<(), String>>,
 }
 
 /// An error, and what becomes of it.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) finding: Finding,
+    /// All errors of an object share it: one write is decided on for a version of an object.
+    pub(super) remedy: Option<Rc<Remedy>>,
     pub(super) fate: Fate,
 }
 
 /// What becomes of each error of a reading.
 pub(super) fn plan(reading: &Reading, earlier: &Earlier, ages: Ages) -> Vec<Outcome> {
     let view = View::new(&reading.objects, ages);
-    let errors = super::all(&view)
-        .into_iter()
-        .filter(|finding| finding.level == Level::Error);
-    errors
-        .map(|finding| {
-            let fate = match (earlier.has(&finding), remedy(&view, &finding)) {
+    let mut errors = super::all(&view);
+    errors.retain(|finding| finding.level == Level::Error);
+    let known = errors.iter().map(|finding| earlier.has(finding));
+    let known: Vec<bool> = known.collect();
+    let agreed = errors.iter().zip(&known).filter(|(_, known)| **known);
+    let remedies = Remedies::of(&view, agreed.map(|(finding, _)| finding));
+    let outcomes = errors.into_iter().zip(known);
+    outcomes
+        .map(|(finding, known)| {
+            let remedy = remedies.get(&finding).filter(|_| known);
+            let fate = match (known, &remedy) {
                 (false, _) => Fate::New,
                 (true, None) => Fate::Left,
-                (true, Some(remedy)) => Fate::Planned(Box::new(remedy)),
+                (true, Some(_)) => Fate::Planned,
             };
-            Outcome { finding, fate }
+            Outcome {
+                finding,
+                remedy,
+                fate,
+            }
         })
         .collect()
 }
 
-/// What repairs an error: the release of a leak, or what the pool's state machine asks for of this object.
-fn remedy(view: &View<'_>, finding: &Finding) -> Option<Remedy> {
-    if finding.check == catalog::LEAK {
-        let mut addresses = view.objects.addresses.iter();
-        let address = addresses.find(|address| address.meta.uid == finding.subject.uid)?;
-        return Some(Remedy {
-            pool: address.pool_key(),
-            request: Request::DeleteAddress {
-                key: address.key(),
-                uid: address.meta.uid.clone(),
-                resource_version: address.meta.resource_version.clone(),
-            },
-            unless: Some(address.claim_key()),
-        });
+/// The write that repairs each object, by its kind and UID.
+struct Remedies(HashMap<(String, Uid), Rc<Remedy>>);
+
+impl Remedies {
+    /// The release of each leak, and else what the pool's state machine asks for.
+    fn of<'a>(view: &View<'_>, agreed: impl Iterator<Item = &'a Finding>) -> Self {
+        let leaks = agreed.filter(|finding| finding.check == catalog::LEAK);
+        let leaks: HashSet<_> = leaks.map(|finding| &finding.subject.uid).collect();
+        let leaked = view.objects.addresses.iter();
+        let leaked = leaked.filter(|address| leaks.contains(&address.meta.uid));
+        let mut remedies: HashMap<_, _> = leaked.map(release).collect();
+        for fed in &view.fed {
+            for effect in &fed.effects {
+                if let Effect::Request(_, request) = effect
+                    && let Some(object) = corrected(request)
+                {
+                    remedies.entry(object).or_insert_with(|| {
+                        Rc::new(Remedy {
+                            pool: fed.key.clone(),
+                            request: request.clone(),
+                            unless: None,
+                            result: OnceCell::new(),
+                        })
+                    });
+                }
+            }
+        }
+        Self(remedies)
     }
-    let by_the_machine = [catalog::REPLACED, catalog::OWNER, catalog::FINALIZER];
-    if !by_the_machine.contains(&finding.check) {
-        return None;
+
+    fn get(&self, finding: &Finding) -> Option<Rc<Remedy>> {
+        let repaired = [
+            catalog::LEAK,
+            catalog::REPLACED,
+            catalog::OWNER,
+            catalog::FINALIZER,
+        ];
+        if !repaired.contains(&finding.check) {
+            return None;
+        }
+        let object = (finding.subject.kind.clone(), finding.subject.uid.clone());
+        self.0.get(&object).cloned()
     }
-    view.fed.iter().find_map(|fed| {
-        let requests = fed.effects.iter().filter_map(|effect| match effect {
-            Effect::Request(_, request) => Some(request),
-            _ => None,
-        });
-        let mut of_it = requests.filter(|request| is_about(request, &fed.key, finding));
-        of_it.next().map(|request| Remedy {
-            pool: fed.key.clone(),
-            request: request.clone(),
-            unless: None,
-        })
-    })
 }
 
-/// Whether a request writes the metadata of the object that an error names.
-fn is_about(request: &Request, pool: &PoolKey, finding: &Finding) -> bool {
+/// The release of a leaked address object.
+fn release(address: &Address) -> ((String, Uid), Rc<Remedy>) {
+    let remedy = Remedy {
+        pool: address.pool_key(),
+        request: Request::DeleteAddress {
+            key: address.key(),
+            uid: address.meta.uid.clone(),
+            resource_version: address.meta.resource_version.clone(),
+        },
+        unless: Some(address.claim_key()),
+        result: OnceCell::new(),
+    };
+    let subject = Subject::from(address);
+    ((subject.kind, subject.uid), Rc::new(remedy))
+}
+
+/// The object whose metadata a request corrects.
+fn corrected(request: &Request) -> Option<(String, Uid)> {
     let (kind, uid) = match request {
         Request::PoolMeta { uid, .. } => ("IPPool".to_owned(), uid),
         Request::ClaimFinalizers { key, uid, .. } => (key.kind.claim().to_owned(), uid),
         Request::AddressMeta { key, uid, .. } => (format!("IPAddress.{}", key.kind.group()), uid),
-        _ => return false,
+        _ => return None,
     };
-    let subject = &finding.subject;
-    subject.kind == kind && subject.uid == *uid && *subject.namespace == *pool.namespace
+    Some((kind, uid.clone()))
+}
+
+/// Sends what is planned, one object after the other, until all is sent or a signal asks for the end: what is not begun then stays
+/// planned. A leak is deleted only when the API server says now that its claim does not exist, or that a claim of that name asks
+/// another pool.
+pub(super) async fn carry_out(
+    outcomes: &mut [Outcome],
+    client: &Client,
+    end: &CancellationToken,
+) -> anyhow::Result<()> {
+    let direct = Direct::new(client.clone()).await;
+    let direct = direct.map_err(anyhow::Error::msg)?;
+    let mut reader = Reader::new(client);
+    let mut progress = Progress::new("written");
+    let begun = Instant::now();
+    let all = outcomes.len();
+    for (done, outcome) in outcomes.iter_mut().enumerate() {
+        let (Fate::Planned, Some(remedy)) = (&outcome.fate, &outcome.remedy) else {
+            continue;
+        };
+        if begun.elapsed() > QUIET {
+            progress.show(done, all - done);
+        }
+        let result = match remedy.result.get() {
+            Some(result) => result,
+            None if end.is_cancelled() => continue,
+            None => {
+                let result = remedy.carry_out(&direct, &mut reader).await;
+                remedy.result.get_or_init(|| result)
+            }
+        };
+        outcome.fate = match result {
+            Ok(()) => Fate::Written,
+            Err(why) => Fate::Failed(why.clone()),
+        };
+    }
+    progress.clear();
+    Ok(())
 }
 
 impl Outcome {
-    /// Sends what is planned. A leak is deleted only when the API server says now that its claim does not exist, or that a claim of
-    /// that name asks another pool.
-    async fn carry_out(&mut self, direct: &Direct, reader: &mut Reader<'_>) {
-        let Fate::Planned(remedy) = &self.fate else {
-            return;
-        };
-        self.fate = match remedy.carry_out(direct, reader).await {
-            Ok(()) => Fate::Written,
-            Err(why) => Fate::Failed(why),
-        };
-    }
-
-    fn result(&self) -> &'static str {
+    pub(super) fn result(&self) -> &'static str {
         match self.fate {
-            Fate::Planned(_) => "Planned",
+            Fate::Planned => "Planned",
             Fate::Written => "Repaired",
             Fate::Failed(_) => "Failed",
             Fate::Left => "Left",
@@ -208,23 +281,34 @@ impl Outcome {
     }
 
     /// What is or was written, or what to do.
-    fn detail(&self) -> String {
-        let check = self.finding.check;
-        let what = match &self.fate {
+    pub(super) fn detail(&self) -> &str {
+        let remedy = self.remedy.as_deref();
+        let deletes = remedy.is_some_and(|r| matches!(r.request, Request::DeleteAddress { .. }));
+        match &self.fate {
             Fate::Failed(why) => why,
-            Fate::Left => check.action,
+            Fate::Left => self.finding.check.action,
             Fate::New => {
                 "not in the earlier report, or its objects have changed since; check again in ten minutes"
             }
-            Fate::Planned(_) | Fate::Written if check == catalog::LEAK => {
+            Fate::Planned | Fate::Written if deletes => {
                 "delete the IPAddress; a running manager then releases its address (R6)"
             }
-            Fate::Planned(_) | Fate::Written if check == catalog::FINALIZER => {
+            Fate::Planned | Fate::Written if self.finding.check == catalog::FINALIZER => {
                 "add the finalizer of metal3-ipam"
             }
-            Fate::Planned(_) | Fate::Written => "correct the owner references",
-        };
-        what.to_owned()
+            Fate::Planned | Fate::Written => "correct the owner references",
+        }
+    }
+
+    /// The detail with what it holds for: all errors of a kind, or where a write failed the one object.
+    pub(super) fn explained(&self) -> String {
+        let (result, code, detail) = (self.result(), self.finding.check.code, self.detail());
+        match self.fate {
+            Fate::Failed(_) => format!("{result} {code} {}: {detail}", self.finding.subject),
+            Fate::Planned | Fate::Written | Fate::Left | Fate::New => {
+                format!("{result} {code}: {detail}")
+            }
+        }
     }
 }
 
@@ -252,84 +336,4 @@ fn is_of_pool(kind: ClaimKind, claim: Value, pool: &PoolKey) -> bool {
         let is_served = claim.fault.is_none_or(ReferenceFault::may_be_bound);
         claim.pool_key() == *pool && is_served
     })
-}
-
-/// What came of a repair, and how it is printed.
-pub(super) struct Repaired {
-    pub(super) outcomes: Vec<Outcome>,
-    pub(super) dry_run: bool,
-    pub(super) earlier: Timestamp,
-    pub(super) now: Timestamp,
-    /// What could not be read.
-    pub(super) unread: Vec<String>,
-}
-
-impl Repaired {
-    /// 0: nothing is left; 1: errors are left; 2: a write failed, or not everything could be read.
-    pub(super) fn exit_code(&self) -> u8 {
-        let any = |is: fn(&Fate) -> bool| self.outcomes.iter().any(|o| is(&o.fate));
-        if !self.unread.is_empty() || any(|fate| matches!(fate, Fate::Failed(_))) {
-            2
-        } else {
-            u8::from(any(|fate| !matches!(fate, Fate::Written)))
-        }
-    }
-
-    pub(super) fn text(&self, output: Form) -> anyhow::Result<String> {
-        output.text(|| self.table(), || self.value())
-    }
-
-    fn table(&self) -> String {
-        let mut out = String::new();
-        let row = |outcome: &Outcome| {
-            [
-                outcome.result().to_owned(),
-                outcome.finding.check.code.to_owned(),
-                outcome.finding.subject.to_string(),
-                outcome.finding.message.clone(),
-                outcome.detail(),
-            ]
-        };
-        if !self.outcomes.is_empty() {
-            let rows: Vec<_> = self.outcomes.iter().map(row).collect();
-            out += &table::render(["RESULT", "CODE", "OBJECT", "WHAT", "REPAIR"], &rows);
-            out.push('\n');
-        }
-        for what in &self.unread {
-            out.extend(["Not read: ", what, "\n"]);
-        }
-        let count = |is: fn(&Fate) -> bool| self.outcomes.iter().filter(|o| is(&o.fate)).count();
-        let left = count(|fate| matches!(fate, Fate::Left | Fate::New));
-        let failed = count(|fate| matches!(fate, Fate::Failed(_)));
-        let planned = count(|fate| matches!(fate, Fate::Planned(_)));
-        let written = count(|fate| matches!(fate, Fate::Written));
-        let done = if self.dry_run {
-            format!("{planned} would be repaired")
-        } else {
-            format!("{written} repaired, {failed} failed")
-        };
-        format!("{out}{} errors: {done}, {left} left\n", self.outcomes.len())
-    }
-
-    fn value(&self) -> Value {
-        let outcomes = self.outcomes.iter().map(|outcome| {
-            json!({
-                "result": outcome.result(),
-                "code": outcome.finding.check.code,
-                "check": outcome.finding.check.name,
-                "object": outcome.finding.subject,
-                "others": outcome.finding.others,
-                "message": outcome.finding.message,
-                "repair": outcome.detail(),
-            })
-        });
-        json!({
-            "from": self.earlier.to_string(),
-            "time": self.now.to_string(),
-            "dryRun": self.dry_run,
-            "errors": outcomes.collect::<Vec<_>>(),
-            "notRead": self.unread,
-            "exitCode": self.exit_code(),
-        })
-    }
 }

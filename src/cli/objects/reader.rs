@@ -1,5 +1,7 @@
 //! Lists, read page by page; what could not be read is remembered with the server's message.
 
+use std::collections::BTreeMap;
+
 use http::Request;
 use kube::Client;
 use serde::Deserialize;
@@ -34,6 +36,8 @@ pub(in crate::cli) struct Reader<'a> {
     pub(in crate::cli) unread: Vec<String>,
     /// Whether it also looks for who has written in the objects, which takes a second look at each page.
     pub(super) looks_for_writers: bool,
+    /// Versions that the server was found to have, for single objects.
+    versions: BTreeMap<Kind, Option<&'static str>>,
 }
 
 impl<'a> Reader<'a> {
@@ -42,6 +46,7 @@ impl<'a> Reader<'a> {
             client,
             unread: Vec::new(),
             looks_for_writers: false,
+            versions: BTreeMap::new(),
         }
     }
 
@@ -112,13 +117,17 @@ impl<'a> Reader<'a> {
         namespace: &str,
         name: &str,
     ) -> Option<Value> {
-        let path = match path(self.client, kind, Some(namespace)).await {
-            Ok(path) => path?,
-            Err(why) => {
-                self.unread.push(why);
-                return None;
-            }
+        let version = match self.versions.get(&kind) {
+            Some(version) => *version,
+            None => match version(self.client, kind).await {
+                Ok(version) => *self.versions.entry(kind).or_insert(version),
+                Err(why) => {
+                    self.unread.push(why);
+                    return None;
+                }
+            },
         };
+        let path = path(kind, version?, Some(namespace));
         let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
         let object = match Request::get(format!("{path}/{name}")).body(Vec::new()) {
             Ok(request) => self.client.request(request).await,
@@ -150,9 +159,10 @@ pub(super) async fn each_page<T: Default>(
     mut selector: Option<String>,
     take: impl Fn(&mut T, Vec<Result<WireObject, Unreadable>>, &[u8]),
 ) -> Result<Option<T>, String> {
-    let Some(path) = path(client, kind, namespace).await? else {
+    let Some(version) = version(client, kind).await? else {
         return Ok(None);
     };
+    let path = path(kind, version, namespace);
     let mut taken = T::default();
     let mut next = String::new();
     let begun = |selector: Option<String>| {
@@ -194,19 +204,19 @@ pub(super) async fn each_page<T: Default>(
     }
 }
 
-/// The path of a kind's objects, in the version that the manager would read. `None`: there is none.
-async fn path(
-    client: &Client,
-    kind: Kind,
-    namespace: Option<&str>,
-) -> Result<Option<String>, String> {
+/// The version of a kind that the manager would read. `None`: there is none.
+async fn version(client: &Client, kind: Kind) -> Result<Option<&'static str>, String> {
     let version = version_of(client, kind).await;
-    let version = version.map_err(|why| format!("the version of {kind}: {why}"))?;
+    version.map_err(|why| format!("the version of {kind}: {why}"))
+}
+
+/// The path of a kind's objects.
+fn path(kind: Kind, version: &str, namespace: Option<&str>) -> String {
     let (group, plural) = (kind.group(), kind.plural());
-    Ok(version.map(|version| match namespace {
+    match namespace {
         Some(namespace) => format!("/apis/{group}/{version}/namespaces/{namespace}/{plural}"),
         None => format!("/apis/{group}/{version}/{plural}"),
-    }))
+    }
 }
 
 /// The server's message, or why there was no answer.
