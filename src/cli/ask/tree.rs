@@ -1,6 +1,6 @@
 //! `metal3-ipam tree`: pools, claims and addresses of a Cluster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ use super::super::names;
 use super::answer::Answer;
 use super::target::{Output, Target};
 use super::{Asked, Sight};
-use crate::api::{Claim, PoolKey};
+use crate::api::{Address, Claim, ClaimKey, PoolKey, PoolObject};
 use crate::pool::{Snapshot, utilization};
 
 /// Shows the pools, claims and addresses of a Cluster as a tree.
@@ -45,26 +45,37 @@ struct Branch {
     below: Vec<Branch>,
 }
 
+/// Address objects by the namespace and the key of the claim that they name.
+type Addresses<'a> = BTreeMap<(&'a str, ClaimKey), Vec<&'a Address>>;
+
 /// The tree of a Cluster; one for each namespace that has a Cluster of the name.
 pub(super) fn look(sight: &Sight, namespace: Option<&str>, cluster: &str) -> Answer {
     let mut pools: BTreeMap<PoolKey, Vec<&Claim>> = BTreeMap::new();
     let within = |of: &str| namespace.is_none_or(|namespace| namespace == of);
-    let of_pool = |key: &PoolKey| {
-        let spec = sight.pool_object(key)?.spec.as_ref().ok()?;
-        spec.cluster_name.as_deref()
+    // Pools that name the Cluster; a claim that names none belongs to its pool's.
+    let of_cluster = |pool: &&PoolObject| {
+        let spec = pool.spec.as_ref();
+        spec.is_ok_and(|spec| spec.cluster_name.as_deref() == Some(cluster))
     };
-    for pool in &sight.objects.pools {
-        let key = pool.key();
-        if within(&key.namespace) && of_pool(&key) == Some(cluster) {
-            pools.entry(key).or_default();
+    let of_cluster = sight.objects.pools.iter().filter(of_cluster);
+    let of_cluster: BTreeSet<PoolKey> = of_cluster.map(PoolObject::key).collect();
+    for key in &of_cluster {
+        if within(&key.namespace) {
+            pools.entry(key.clone()).or_default();
         }
     }
     for claim in &sight.objects.claims {
         let key = claim.pool_key();
-        let of = claim.cluster.as_deref().or_else(|| of_pool(&key));
+        let of_pool = of_cluster.contains(&key).then_some(cluster);
+        let of = claim.cluster.as_deref().or(of_pool);
         if within(&key.namespace) && of == Some(cluster) {
             pools.entry(key).or_default().push(claim);
         }
+    }
+    let mut addresses: Addresses<'_> = BTreeMap::new();
+    for address in &sight.objects.addresses {
+        let claim = (&*address.meta.namespace, address.claim_key());
+        addresses.entry(claim).or_default().push(address);
     }
     let clusters = sight.objects.clusters.iter();
     let clusters = clusters.filter(|(of, facts)| within(of) && &*facts.name == cluster);
@@ -95,7 +106,7 @@ pub(super) fn look(sight: &Sight, namespace: Option<&str>, cluster: &str) -> Ans
                 .iter()
                 .filter(|(key, _)| &*key.namespace == *namespace);
             let below: Vec<Branch> = of_root
-                .map(|(key, claims)| pool(sight, key, claims))
+                .map(|(key, claims)| pool(sight, &addresses, key, claims))
                 .collect();
             Branch {
                 text: format!("Cluster {namespace}/{cluster}{state}"),
@@ -122,7 +133,7 @@ pub(super) fn look(sight: &Sight, namespace: Option<&str>, cluster: &str) -> Ans
     Answer::new(text, value, names.collect())
 }
 
-fn pool(sight: &Sight, key: &PoolKey, claims: &[&Claim]) -> Branch {
+fn pool(sight: &Sight, addresses: &Addresses<'_>, key: &PoolKey, claims: &[&Claim]) -> Branch {
     let snapshot = sight.pool(key).map(|fed| fed.pool.snapshot());
     let exists = snapshot.as_ref().is_some_and(Snapshot::exists);
     let numbers = match &snapshot {
@@ -132,7 +143,10 @@ fn pool(sight: &Sight, key: &PoolKey, claims: &[&Claim]) -> Branch {
         },
         Some(_) | None => "there is no such pool".to_owned(),
     };
-    let below: Vec<Branch> = claims.iter().map(|of| claim(sight, of)).collect();
+    let below: Vec<Branch> = claims
+        .iter()
+        .map(|of| claim(sight, addresses, of))
+        .collect();
     Branch {
         text: format!("IPPool {} ({numbers})", key.name),
         value: json!({
@@ -144,12 +158,10 @@ fn pool(sight: &Sight, key: &PoolKey, claims: &[&Claim]) -> Branch {
     }
 }
 
-fn claim(sight: &Sight, claim: &Claim) -> Branch {
+fn claim(sight: &Sight, addresses: &Addresses<'_>, claim: &Claim) -> Branch {
     let key = claim.key();
-    let objects = sight.objects.addresses.iter();
-    let objects = objects.filter(|address| {
-        address.meta.namespace == claim.meta.namespace && address.claim_key() == key
-    });
+    let objects = addresses.get(&(&*claim.meta.namespace, key.clone()));
+    let objects = objects.into_iter().flatten();
     let below: Vec<Branch> = objects
         .map(|object| {
             let address = match &object.address {

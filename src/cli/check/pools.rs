@@ -9,7 +9,7 @@ use super::catalog;
 use super::finding::{Finding, Level, Subject};
 use super::view::View;
 use crate::admission::{NoFacts, Review, review};
-use crate::api::{PoolObject, names};
+use crate::api::{ClaimKind, PoolObject, names};
 use crate::pool::{Effect, Request};
 
 /// The size from which an API server with etcd's defaults refuses an object, in bytes; and the share of it that is reported.
@@ -166,9 +166,10 @@ fn deletion(view: &View<'_>, pool: &PoolObject) -> Option<Finding> {
 fn promised(view: &View<'_>, pool: &PoolObject) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (claim, ip, holder) in view.beside.promised_to_others(pool) {
-        let waits = view.claimed().any(|(of, addresses)| {
-            *of.meta.name == *claim && of.pool_key() == pool.key() && addresses.is_empty()
-        });
+        let waits = ClaimKind::ALL
+            .into_iter()
+            .filter_map(|kind| view.claim(kind, &pool.meta.namespace, claim))
+            .any(|of| of.pool_key() == pool.key() && view.of_claim(of).is_empty());
         let level = if waits { Level::Error } else { Level::Warning };
         let text = format!(
             "promises {ip} to the claim {claim:?}, and {} of the claim {:?} holds it",

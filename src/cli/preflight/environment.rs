@@ -1,9 +1,6 @@
 //! What stands around the pools: another manager, webhooks, definitions, versions, rights.
 
-use std::fmt;
-
 use jiff::Timestamp;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::objects::object_name;
@@ -20,112 +17,8 @@ pub(super) const SERVICE_ACCOUNT: &str = "metal3-ipam-system/ipam-manager";
 const DEPLOYMENT: &str = "ipam-controller-manager";
 /// clusterctl gives it to each object that it installs.
 const CLUSTERCTL_LABEL: &str = "clusterctl.cluster.x-k8s.io";
-/// The rights that the manager needs, as `deploy/rbac` grants them: to a manager of all namespaces, to one of a single namespace,
-/// and to each in its own.
-const OF_ALL: &str = include_str!("../../../deploy/rbac/cluster/role.yaml");
-const OF_ONE: &str = include_str!("../../../deploy/rbac/namespaced/role.yaml");
-const OF_LEASE: &str = include_str!("../../../deploy/rbac/common/leader_election_role.yaml");
 /// The oldest minor version of Kubernetes 1 that takes the definitions.
 pub(super) const OLDEST_MINOR: u32 = 31;
-
-/// One verb on one resource, or on one object of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Right {
-    pub(super) group: String,
-    pub(super) resource: String,
-    pub(super) subresource: String,
-    pub(super) verb: String,
-    /// The only object that it is for; empty: every one.
-    pub(super) name: String,
-    everywhere: bool,
-}
-
-impl Right {
-    /// Where the right is needed: `None` means everywhere.
-    pub(super) fn namespace<'a>(
-        &self,
-        of_manager: &'a str,
-        within: Option<&'a str>,
-    ) -> Option<&'a str> {
-        if self.everywhere {
-            within
-        } else {
-            Some(of_manager)
-        }
-    }
-}
-
-impl fmt::Display for Right {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let slash = if self.subresource.is_empty() { "" } else { "/" };
-        write!(
-            f,
-            "{} {}{slash}{}",
-            self.verb, self.resource, self.subresource
-        )?;
-        if !self.name.is_empty() {
-            write!(f, " {}", self.name)?;
-        }
-        match self.group.as_str() {
-            "" => Ok(()),
-            group => write!(f, " of {group}"),
-        }
-    }
-}
-
-#[derive(Deserialize)]
-struct Role {
-    rules: Vec<Rule>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Rule {
-    api_groups: Vec<String>,
-    resources: Vec<String>,
-    verbs: Vec<String>,
-    #[serde(default)]
-    resource_names: Vec<String>,
-}
-
-impl Rule {
-    /// The objects that it is for, by name; one empty name for all of them.
-    fn names(&self) -> Vec<String> {
-        if self.resource_names.is_empty() {
-            return vec![String::new()];
-        }
-        self.resource_names.clone()
-    }
-}
-
-/// What the roles grant, one by one. `within`: the one namespace that is looked at.
-pub(super) fn rights(within: Option<&str>) -> anyhow::Result<Vec<Right>> {
-    let mut rights = Vec::new();
-    let manager = if within.is_none() { OF_ALL } else { OF_ONE };
-    for (text, everywhere) in [(manager, true), (OF_LEASE, false)] {
-        let role: Role = serde_saphyr::from_str(text)?;
-        for rule in role.rules {
-            for group in &rule.api_groups {
-                for resource in &rule.resources {
-                    let (resource, subresource) =
-                        resource.split_once('/').unwrap_or((resource, ""));
-                    let names = rule.names();
-                    let verbs = rule.verbs.iter();
-                    let each = verbs.flat_map(|verb| names.iter().map(move |name| (verb, name)));
-                    rights.extend(each.map(|(verb, name)| Right {
-                        group: group.clone(),
-                        resource: resource.to_owned(),
-                        subresource: subresource.to_owned(),
-                        verb: verb.clone(),
-                        name: name.clone(),
-                        everywhere,
-                    }));
-                }
-            }
-        }
-    }
-    Ok(rights)
-}
 
 pub(super) fn findings(survey: &Survey, now: Timestamp) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -136,7 +29,7 @@ pub(super) fn findings(survey: &Survey, now: Timestamp) -> Vec<Finding> {
     findings.extend(records.filter_map(|record| recorded(survey, record)));
     findings.extend(survey.leases.iter().filter_map(|lease| held(lease, now)));
     findings.extend(webhooks(survey));
-    findings.extend(account(survey));
+    findings.extend(lacking(survey));
     findings
 }
 
@@ -364,21 +257,23 @@ fn address(service: &Value) -> String {
 }
 
 /// What the manager may not do.
-fn account(survey: &Survey) -> Option<Finding> {
+fn lacking(survey: &Survey) -> Vec<Finding> {
     let (name, lacking) = &survey.account;
-    let object = format!("ServiceAccount {name}");
-    let lacking = match lacking {
-        None => return None,
-        Some(lacking) if lacking.is_empty() => return None,
-        Some(lacking) => lacking,
+    let lacking = lacking.as_deref().unwrap_or_default();
+    let finding = |level| {
+        let of_level = lacking.iter().filter(|(of, _)| *of == level);
+        let rights: Vec<&str> = of_level.map(|(_, right)| right.as_str()).collect();
+        let effect = match level {
+            Level::Blocks => "",
+            Level::Warns | Level::Notes => ": every scrape of its metrics is refused",
+        };
+        let text = format!("may not: {}{effect}", rights.join(", "));
+        let action = "install the manager, or apply again what you installed (docs/install.md#to-apply-it-again): its roles give these rights";
+        let object = format!("ServiceAccount {name}");
+        (!rights.is_empty()).then(|| Finding::new(level, "MissingRights", object, text, action))
     };
-    let text = format!("may not: {}", lacking.join(", "));
-    let action = "install the manager, or apply again what you installed (docs/install.md#to-apply-it-again): its roles give these rights";
-    Some(Finding::new(
-        Level::Blocks,
-        "MissingRights",
-        object,
-        text,
-        action,
-    ))
+    [Level::Blocks, Level::Warns]
+        .into_iter()
+        .filter_map(finding)
+        .collect()
 }

@@ -6,7 +6,7 @@
 //!        ┌───────────────┼───────────────────────┐            pure: a Survey in, findings out
 //!   rehearsal.rs      pools.rs             environment.rs
 //!   each pool's own   pools beside each    upstream, webhooks, conversion,
-//!   state machine     other                versions, rights
+//!   state machine     other                versions, rights (rights.rs)
 //!        └───────────────┴───────────────────────┘
 //!                        v
 //!   report.rs       table, JSON, YAML; exit code
@@ -19,6 +19,7 @@ mod pools;
 mod read;
 mod rehearsal;
 mod report;
+mod rights;
 #[cfg(test)]
 mod tests;
 

@@ -8,7 +8,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::super::objects::{Objects, Reader, words};
-use super::environment::rights;
+use super::rights::{manager, rights};
 use super::{Finding, Level};
 use crate::api::names;
 
@@ -28,8 +28,9 @@ pub(super) struct Survey {
     pub(super) providers: Vec<Value>,
     /// `namespace/name` of every Service.
     pub(super) services: Option<BTreeSet<String>>,
-    /// `namespace/name` of the manager's ServiceAccount and the rights that it lacks; `None` when it does not exist.
-    pub(super) account: (String, Option<Vec<String>>),
+    /// `namespace/name` of the manager's ServiceAccount and the rights that it lacks, each with what that means; `None` when it does
+    /// not exist.
+    pub(super) account: (String, Option<Vec<(Level, String)>>),
     /// What could not be read, with the server's message.
     pub(super) unread: Vec<String>,
 }
@@ -50,7 +51,7 @@ impl Survey {
         survey.read_environment(&mut reader).await;
         survey.account = (
             format!("{}/{}", account.0, account.1),
-            read_rights(&mut reader, account, namespace).await?,
+            read_rights(&mut reader, account, namespace, &survey.deployments).await?,
         );
         survey.unread = reader.unread;
         Ok(survey)
@@ -123,7 +124,8 @@ async fn read_rights(
     reader: &mut Reader<'_>,
     (namespace, name): (&str, &str),
     within: Option<&str>,
-) -> anyhow::Result<Option<Vec<String>>> {
+    deployments: &[Value],
+) -> anyhow::Result<Option<Vec<(Level, String)>>> {
     let path = format!("/api/v1/namespaces/{namespace}/serviceaccounts/{name}");
     let account: kube::Result<Value> = reader
         .client
@@ -139,7 +141,8 @@ async fn read_rights(
         }
     }
     let mut lacking = Vec::new();
-    for right in rights(within).context("the roles of deploy/rbac")? {
+    let manager = manager(deployments, (namespace, name));
+    for right in rights(within, manager.as_ref()).context("the roles of deploy/rbac")? {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
             "user": format!("system:serviceaccount:{namespace}:{name}"),
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
@@ -151,7 +154,7 @@ async fn read_rights(
             .body(review.to_string().into_bytes())?;
         match reader.client.request::<Value>(request).await {
             Ok(answer) if answer["status"]["allowed"] == true => {}
-            Ok(_) => lacking.push(right.to_string()),
+            Ok(_) => lacking.push((right.level, right.to_string())),
             Err(error) => {
                 let what = format!("the rights of {namespace}/{name}: {}", words(error));
                 reader.unread.push(what);

@@ -437,7 +437,10 @@ fn versions_and_rights_are_checked() {
     ];
     only(&survey, Level::Blocks, "ClusterApiVersion");
     survey.definitions.clear();
-    survey.account.1 = Some(vec!["patch ippools of ipam.metal3.io".to_owned()]);
+    survey.account.1 = Some(vec![(
+        Level::Blocks,
+        "patch ippools of ipam.metal3.io".to_owned(),
+    )]);
     only(&survey, Level::Blocks, "MissingRights");
     // A part of deploy/ alone would break an installation in another namespace.
     let text = look(&survey, None, now()).text(Form::Table).unwrap();
@@ -449,7 +452,7 @@ fn versions_and_rights_are_checked() {
     survey.account.1 = None;
     assert_eq!(found(&survey), []);
     let lists_leases = |within| {
-        let rights = super::environment::rights(within).unwrap();
+        let rights = super::rights::rights(within, None).unwrap();
         assert!(rights.len() > 20);
         let mut rights = rights.iter().map(ToString::to_string);
         rights.any(|right| right.starts_with("list leases"))
@@ -457,6 +460,59 @@ fn versions_and_rights_are_checked() {
     // Only a manager of all namespaces looks for another leader elsewhere; a Role does not grant that.
     assert!(lists_leases(None));
     assert!(!lists_leases(Some("metal3-ipam-system")));
+}
+
+#[test]
+fn rights_are_asked_for_that_the_flags_of_the_deployment_need() {
+    let asked = |args: Value, account: &str| {
+        let pod = json!({"serviceAccountName": "ipam-manager", "containers": [{"args": args}]});
+        let deployment = json!({"metadata": {"namespace": "metal3-ipam-system", "name": "ipam-controller-manager"},
+            "spec": {"template": {"spec": pod}}});
+        let manager = super::rights::manager(&[deployment], ("metal3-ipam-system", account));
+        let rights = super::rights::rights(None, manager.as_ref()).unwrap();
+        let own = rights
+            .iter()
+            .filter(|right| right.namespace("own", Some("n")) != Some("n"));
+        let own = own.map(|right| (right.level, right.to_string()));
+        own.filter(|(_, right)| !right.contains("leases"))
+            .collect::<Vec<_>>()
+    };
+    let reviews = |rights: &[(Level, String)]| {
+        let reviews = rights.iter().filter(|(_, right)| right.contains("review"));
+        reviews.map(|(level, _)| *level).collect::<Vec<_>>()
+    };
+    let plain = asked(json!(["--leader-elect=true"]), "ipam-manager");
+    assert_eq!(reviews(&plain), [Level::Warns; 2], "diagnostics are on");
+    assert_eq!(plain.len(), 2, "{plain:?}");
+    let open = json!([
+        "--insecure-diagnostics=true",
+        "--namespace=$(POD_NAMESPACE)"
+    ]);
+    assert_eq!(asked(open, "ipam-manager"), []);
+    let signed = json!([
+        "--webhook-self-signed=true",
+        "--webhook-validating=x-webhook",
+        "--diagnostics-address=0"
+    ]);
+    assert_eq!(asked(signed.clone(), "another"), []);
+    let signed = asked(signed, "ipam-manager");
+    assert!(signed.iter().all(|(level, _)| *level == Level::Blocks));
+    let texts: Vec<&str> = signed.iter().map(|(_, right)| right.as_str()).collect();
+    assert_eq!(
+        texts,
+        [
+            "create secrets",
+            "get secrets webhook-own-certificate",
+            "update secrets webhook-own-certificate",
+            "get validatingwebhookconfigurations x-webhook of admissionregistration.k8s.io",
+            "patch validatingwebhookconfigurations x-webhook of admissionregistration.k8s.io",
+            "get mutatingwebhookconfigurations mutating-webhook-configuration of admissionregistration.k8s.io",
+            "patch mutatingwebhookconfigurations mutating-webhook-configuration of admissionregistration.k8s.io",
+        ]
+    );
+    let mut survey = survey();
+    survey.account.1 = Some(vec![(Level::Warns, "create tokenreviews".to_owned())]);
+    only(&survey, Level::Warns, "MissingRights");
 }
 
 #[test]
