@@ -38,6 +38,24 @@ const TOO_OLD: &str = "The provided continue parameter is too old to display a c
 #[derive(Default)]
 pub(crate) struct Pages(Mutex<VecDeque<Kept>>);
 
+/// The most that a part of a collection has.
+#[derive(Clone, Copy)]
+pub(crate) struct Most {
+    pub(crate) items: Option<usize>,
+    /// It ends with the object that reaches them.
+    pub(crate) bytes: usize,
+}
+
+/// A part of a collection.
+#[derive(Default)]
+pub(crate) struct Part {
+    pub(crate) items: Vec<Bytes>,
+    /// The last of them, when others follow.
+    pub(crate) next: Option<String>,
+    /// Whether the budget was used up before its end.
+    pub(crate) is_too_much: bool,
+}
+
 struct Kept {
     snapshot: Arc<Snapshot>,
     until: Instant,
@@ -127,7 +145,15 @@ impl Registry {
     /// # Errors
     /// `BadRequest` for options that contradict each other, `Expired` when the snapshot of the list was dropped.
     pub fn list(&self, target: &Target, options: &ListOptions) -> Result<Listed, ApiError> {
-        let prefix = target.prefix();
+        let (snapshot, token) = self.asked(options)?;
+        self.page(&snapshot, target, options, token.as_ref())
+    }
+
+    /// The snapshot that a list reads from, and where in it the last page ended.
+    pub(crate) fn asked(
+        &self,
+        options: &ListOptions,
+    ) -> Result<(Arc<Snapshot>, Option<Token>), ApiError> {
         let token = options
             .continue_token
             .as_deref()
@@ -137,7 +163,7 @@ impl Registry {
         let asked = parse_version(options.resource_version.as_deref())
             .map_err(|error| invalid_version(&error))?;
         check_version_match(options, asked, token.is_some())?;
-        let snapshot = match &token {
+        let mut snapshot = match &token {
             Some(token) => self.continued(token)?,
             None => Arc::new(self.inner.store.snapshot()?),
         };
@@ -147,10 +173,12 @@ impl Registry {
             let is_page = options.limit.is_some() && options.version_match.is_none();
             let is_exact = is_page || options.version_match == Some(VersionMatch::Exact);
             if is_exact && asked != snapshot.revision() {
-                return self.list_exactly(target, options, asked);
+                snapshot = self.inner.pages.find(asked).ok_or_else(|| {
+                    ApiError::expired("The resourceVersion for the provided list is too old.")
+                })?;
             }
         }
-        self.page(&snapshot, target, &prefix, options, token.as_ref())
+        Ok((snapshot, token))
     }
 
     /// As [`Self::list`]. What reads from a disk may read much, and runs on a thread for blocking work.
@@ -159,27 +187,23 @@ impl Registry {
         target: &Target,
         options: &ListOptions,
     ) -> Result<Listed, ApiError> {
-        if self.is_in_memory() {
-            return self.list(target, options);
-        }
-        let (registry, target, options) = (self.clone(), target.clone(), options.clone());
-        tokio::task::spawn_blocking(move || registry.list(&target, &options))
-            .await
-            .map_err(ApiError::internal)?
+        let (target, options) = (target.clone(), options.clone());
+        self.beside(move |registry| registry.list(&target, &options))
+            .await?
     }
 
-    fn list_exactly(
+    /// Reads on a thread for blocking work, when it is read from a disk.
+    pub(crate) async fn beside<T: Send + 'static>(
         &self,
-        target: &Target,
-        options: &ListOptions,
-        revision: u64,
-    ) -> Result<Listed, ApiError> {
-        match self.inner.pages.find(revision) {
-            Some(snapshot) => self.page(&snapshot, target, &target.prefix(), options, None),
-            None => Err(ApiError::expired(
-                "The resourceVersion for the provided list is too old.",
-            )),
+        read: impl FnOnce(&Self) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        if self.is_in_memory() {
+            return Ok(read(self));
         }
+        let registry = self.clone();
+        tokio::task::spawn_blocking(move || read(&registry))
+            .await
+            .map_err(ApiError::internal)
     }
 
     fn continued(&self, token: &Token) -> Result<Arc<Snapshot>, ApiError> {
@@ -207,72 +231,38 @@ impl Registry {
         &self,
         snapshot: &Arc<Snapshot>,
         target: &Target,
-        prefix: &str,
         options: &ListOptions,
         token: Option<&Token>,
     ) -> Result<Listed, ApiError> {
-        let limit = options.limit.filter(|limit| *limit > 0);
-        let mut items = Vec::new();
-        let mut held = Held::default();
-        let mut is_too_much = false;
-        let mut last = None;
-        let mut more = false;
-        let after = token.map(|token| format!("{prefix}{}", token.start));
-        let selectors = &options.selectors;
-        let mut take = |key: &str, stored: Stored| {
-            // A full page has a next one when any object follows, selected or not.
-            if limit.is_some_and(|limit| items.len() == limit) {
-                more = true;
-                return ControlFlow::Break(());
-            }
-            let (namespace, name) = target.resource.split_key(key);
-            if !selectors.matches(namespace, name, &stored.object) {
-                return ControlFlow::Continue(());
-            }
-            if let Some(budget) = &options.budget
-                && !budget.take(&mut held, stored.object.len())
-            {
-                is_too_much = true;
-                return ControlFlow::Break(());
-            }
-            items.push(stored.object);
-            last = Some(key[prefix.len()..].to_owned());
-            ControlFlow::Continue(())
+        let most = Most {
+            items: options.limit.filter(|limit| *limit > 0),
+            bytes: usize::MAX,
         };
-        // A selector for one name in one namespace is a read of one key.
-        match (
-            selectors.fields.name(),
-            target.namespace.as_deref().or(selectors.fields.namespace()),
-        ) {
-            (Some(name), namespace)
-                if after.is_none() && (namespace.is_some() || !target.resource.namespaced) =>
-            {
-                let key = target.resource.key(namespace.unwrap_or_default(), name);
-                if let Some(stored) = snapshot.get(&key)?.filter(|_| key.starts_with(prefix)) {
-                    let _ = take(&key, stored);
-                }
-            }
-            _ => snapshot.scan(prefix, after.as_deref(), take)?,
-        }
-        if is_too_much {
+        let mut held = Held::default();
+        let after = token.map(|token| &*token.start);
+        let part = part(snapshot, target, options, after, most, &mut held)?;
+        if part.is_too_much {
             return Err(too_much());
         }
-        if more || token.is_some() || items.len() >= LONG {
+        if part.next.is_some() || token.is_some() || part.items.len() >= LONG {
             self.inner.store.hold_after(snapshot.revision());
         }
         let mut listed = Listed {
             revision: snapshot.revision(),
             continue_token: None,
             remaining: None,
-            items,
+            items: part.items,
             held,
         };
-        if let (true, Some(start)) = (more, last) {
-            if selectors.is_empty() {
+        if let Some(start) = part.next {
+            if options.selectors.is_empty() {
                 // Counted once per list; later pages subtract the number of their items.
                 let left = match token.and_then(|token| token.left) {
                     Some(left) => left.saturating_sub(listed.items.len() as u64),
-                    None => snapshot.count(prefix, &format!("{prefix}{start}"))?,
+                    None => {
+                        let prefix = target.prefix();
+                        snapshot.count(&prefix, &format!("{prefix}{start}"))?
+                    }
                 };
                 listed.remaining = Some(left);
             }
@@ -287,6 +277,62 @@ impl Registry {
         }
         Ok(listed)
     }
+}
+
+/// The selected objects of a snapshot, from the one after `after` on. `held` takes their bytes of the budget.
+pub(crate) fn part(
+    snapshot: &Snapshot,
+    target: &Target,
+    options: &ListOptions,
+    after: Option<&str>,
+    most: Most,
+    held: &mut Held,
+) -> Result<Part, ApiError> {
+    let prefix = &*target.prefix();
+    let mut part = Part::default();
+    let mut bytes = 0;
+    let mut last = None;
+    let mut more = false;
+    let after = after.map(|after| format!("{prefix}{after}"));
+    let selectors = &options.selectors;
+    let mut take = |key: &str, stored: Stored| {
+        // A full page has a next one when any object follows, selected or not.
+        if most.items.is_some_and(|most| part.items.len() == most) || bytes >= most.bytes {
+            more = true;
+            return ControlFlow::Break(());
+        }
+        let (namespace, name) = target.resource.split_key(key);
+        if !selectors.matches(namespace, name, &stored.object) {
+            return ControlFlow::Continue(());
+        }
+        if let Some(budget) = &options.budget
+            && !budget.take(held, stored.object.len())
+        {
+            part.is_too_much = true;
+            return ControlFlow::Break(());
+        }
+        bytes += stored.object.len();
+        part.items.push(stored.object);
+        last = Some(key[prefix.len()..].to_owned());
+        ControlFlow::Continue(())
+    };
+    // A selector for one name in one namespace is a read of one key.
+    match (
+        selectors.fields.name(),
+        target.namespace.as_deref().or(selectors.fields.namespace()),
+    ) {
+        (Some(name), namespace)
+            if after.is_none() && (namespace.is_some() || !target.resource.namespaced) =>
+        {
+            let key = target.resource.key(namespace.unwrap_or_default(), name);
+            if let Some(stored) = snapshot.get(&key)?.filter(|_| key.starts_with(prefix)) {
+                let _ = take(&key, stored);
+            }
+        }
+        _ => snapshot.scan(prefix, after.as_deref(), take)?,
+    }
+    part.next = last.filter(|_| more || part.is_too_much);
+    Ok(part)
 }
 
 /// The budget for lists is used up.

@@ -96,9 +96,13 @@ async fn long_lists_share_a_budget_until_they_are_read() {
         budget: Some(budget.clone()),
         ..ListOptions::default()
     };
-    let (configs, options) = (bed.all("configmaps"), DeleteOptions::default());
+    let configs = bed.all("configmaps");
+    let mut options = DeleteOptions {
+        dry_run: true,
+        ..DeleteOptions::default()
+    };
     let deleted = bed.registry.delete_collection(&configs, &options, &which);
-    assert_eq!(deleted.await.unwrap_err().code, 429);
+    assert!(deleted.await.unwrap().items.is_empty());
     drop(first);
     let mut watch = watched();
     assert_eq!(watch.next().await.unwrap().kind, WatchEventKind::Added);
@@ -108,10 +112,49 @@ async fn long_lists_share_a_budget_until_they_are_read() {
     }
     assert!(watch.next().now_or_never().is_none());
     assert_eq!(list(None).unwrap().items.len(), 5);
+    options.dry_run = false;
     let deleted = bed.registry.delete_collection(&configs, &options, &which);
     let deleted = deleted.await.unwrap();
     assert_eq!(deleted.items.len(), 5);
     assert!(list(None).unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn a_collection_that_is_longer_than_the_budget_is_deleted() {
+    let bed = Bed::new().await;
+    for n in 0..30 {
+        let mut large = config(&format!("c{n:02}"));
+        large["data"]["a"] = json!("x".repeat(500_000));
+        bed.create("configmaps", large).await.unwrap();
+    }
+    let budget = ListBudget::new(8 << 20);
+    let which = ListOptions {
+        budget: Some(budget.clone()),
+        ..ListOptions::default()
+    };
+    let (configs, options) = (bed.all("configmaps"), DeleteOptions::default());
+    let all = bed.registry.list(&configs, &which);
+    assert_eq!(all.unwrap_err().code, 429);
+    let first = bed.registry.list(&configs, &page(1, None)).unwrap();
+    let last = ListOptions {
+        continue_token: first.continue_token,
+        ..which.clone()
+    };
+    for (which, left) in [(&last, vec!["c00"]), (&which, vec![])] {
+        let deleted = bed
+            .registry
+            .delete_collection(&configs, &options, which)
+            .await
+            .unwrap();
+        // What is too long for the budget is not in the answer.
+        assert_eq!(deleted.items.len(), usize::from(left.is_empty()));
+        assert!(deleted.continue_token.is_none());
+        assert_eq!(bed.names(&configs, &ListOptions::default()), left);
+    }
+    // The room is free again.
+    assert_eq!(bed.registry.list(&configs, &which).unwrap().items.len(), 0);
+    let token = bed.registry.delete_collection(&configs, &options, &last);
+    assert!(token.await.is_ok_and(|deleted| deleted.items.is_empty()));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Deletion. An object with finalizers is marked and waits for them; others are removed at once.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt, stream};
@@ -9,6 +10,8 @@ use serde_json::Value;
 use crate::error::ApiError;
 use crate::kinds::{Resource, Strategy};
 use crate::registry::Registry;
+use crate::registry::read::budget::Held;
+use crate::registry::read::{self, Most};
 use crate::registry::request::{DeleteOptions, Deleted, ListOptions, Listed, Propagation, Target};
 use crate::registry::rules::metadata::{self, Object};
 use crate::registry::rules::strategy;
@@ -17,6 +20,11 @@ use crate::registry::write::{ATTEMPTS, unless_changed, update};
 
 /// Deletions of a collection that are under way at one time.
 const AT_ONCE: usize = 64;
+/// What is read of a collection at one time.
+const PART: Most = Most {
+    items: Some(512),
+    bytes: 4 << 20,
+};
 
 impl Registry {
     /// Deletes an object, or marks one that has finalizers.
@@ -87,7 +95,7 @@ impl Registry {
     }
 
     /// Deletes the objects of a collection, or of a page of it, and returns their states before that. Objects that are created
-    /// meanwhile may stay.
+    /// meanwhile may stay. Without a limit nothing is returned of a collection that is too long for the budget.
     ///
     /// # Errors
     /// Those of a list, and the first deletion that fails, other than by `NotFound`.
@@ -101,9 +109,57 @@ impl Registry {
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "deletecollection"));
         }
-        let listed = self.list_beside(target, which).await?;
-        // Many deletions are under way and share commits.
-        stream::iter(&listed.items)
+        if which.limit.is_some_and(|limit| limit > 0) {
+            let listed = self.list_beside(target, which).await?;
+            self.delete_listed(resource, &listed.items, options).await?;
+            return Ok(listed);
+        }
+        let (snapshot, token) = self.asked(which)?;
+        let mut listed = Listed {
+            revision: snapshot.revision(),
+            items: Vec::new(),
+            continue_token: None,
+            remaining: None,
+            held: Held::default(),
+        };
+        let mut is_short = false;
+        let mut after = token.map(|token| token.start);
+        loop {
+            let mut held = std::mem::take(&mut listed.held);
+            let (target, which, from) = (target.clone(), which.clone(), after.clone());
+            let snapshot = Arc::clone(&snapshot);
+            let read = self.beside(move |_| {
+                let part = read::part(&snapshot, &target, &which, from.as_deref(), PART, &mut held);
+                part.map(|part| (part, held))
+            });
+            let (part, held) = read.await??;
+            self.delete_listed(resource, &part.items, options).await?;
+            if part.is_too_much && is_short && part.items.is_empty() {
+                return Err(read::too_much());
+            }
+            // A long answer gives its room to the objects that are still to be deleted.
+            is_short |= part.is_too_much;
+            if is_short {
+                listed.items = Vec::new();
+            } else {
+                listed.items.extend(part.items);
+                listed.held = held;
+            }
+            if part.next.is_none() && !part.is_too_much {
+                return Ok(listed);
+            }
+            after = part.next.or(after);
+        }
+    }
+
+    /// Many deletions are under way and share commits.
+    async fn delete_listed(
+        &self,
+        resource: &Arc<Resource>,
+        items: &[Bytes],
+        options: &DeleteOptions,
+    ) -> Result<(), ApiError> {
+        stream::iter(items)
             .map(Ok)
             .try_for_each_concurrent(AT_ONCE, async |object| {
                 let Named { metadata } =
@@ -115,8 +171,7 @@ impl Registry {
                     _ => Ok(()),
                 }
             })
-            .await?;
-        Ok(listed)
+            .await
     }
 }
 
