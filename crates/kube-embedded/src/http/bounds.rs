@@ -26,17 +26,26 @@ const LIGHT: usize = 256 << 10;
 /// Bytes of memory that the values of a body may take. The largest object within the bounds of its definition, a pool, takes
 /// half of it.
 const HEAVY: usize = 64 << 20;
-/// Requests with heavy bodies at one time. Each holds its object some times over until it is stored.
+/// Requests of the heaviest kind at one time. Each holds its object some times over until it is stored. Lighter ones take a part
+/// of their turns, so that many of them share a commit.
 const HEAVY_ONES: usize = 2;
+/// Bytes of memory in a unit of a turn.
+const UNIT: usize = 1 << 20;
+/// Units of a whole turn.
+const WHOLE: usize = HEAVY / UNIT;
+/// Requests that wait for a turn at one time. They are fewer than the requests that are worked on, of which some are to stay free.
+const MOST_WAITING: usize = 64;
 /// Most bytes of long lists that are read or being sent at one time.
 const MOST_LISTED: usize = 256 << 20;
 
-/// Bytes of a stored object from which on a write of it counts as heavy: the write parses it.
+/// Bytes of a stored object from which on a write of it counts as heavy: the write parses it. So many bytes of JSON take a unit.
 const LONG: usize = 16 << 10;
 
 pub(super) struct Bounds {
     bodies: Bodies,
+    /// In units.
     heavy: Semaphore,
+    waiting: Semaphore,
     pub(super) lists: ListBudget,
 }
 
@@ -49,7 +58,7 @@ pub(super) struct Whole {
 /// A body as a value, or why it is none.
 pub(super) struct Parsed<'b> {
     pub(super) read: Result<Decoded, ApiError>,
-    /// Of a heavy one. To be kept until the request is answered.
+    /// Of a heavy one that could be read. To be kept until the request is answered.
     pub(super) turn: Option<SemaphorePermit<'b>>,
 }
 
@@ -59,9 +68,26 @@ impl Bounds {
     pub(super) fn new() -> Self {
         Self {
             bodies: Bodies::new(MAX_BODY, MOST_BODIES),
-            heavy: Semaphore::new(HEAVY_ONES),
+            heavy: Semaphore::new(HEAVY_ONES * WHOLE),
+            waiting: Semaphore::new(MOST_WAITING),
             lists: ListBudget::new(MOST_LISTED),
         }
+    }
+
+    /// Waits for so many units of a turn, when not too many wait.
+    async fn turn(&self, units: usize) -> Result<SemaphorePermit<'_>, ApiError> {
+        let units = u32::try_from(units).map_err(ApiError::internal)?;
+        if let Ok(turn) = self.heavy.try_acquire_many(units) {
+            return Ok(turn);
+        }
+        let _waits = self.waiting.try_acquire().map_err(|_| {
+            ApiError::too_many_requests(
+                "too many writes of long objects, please try again later",
+                1,
+            )
+        })?;
+        let turn = self.heavy.acquire_many(units).await;
+        turn.map_err(ApiError::internal)
     }
 }
 
@@ -105,14 +131,24 @@ where
     })
 }
 
-/// Parses a body. One whose values take much memory waits for its turn, of which there are few.
+/// Parses a body. One whose values take much memory waits for its turn.
 ///
 /// # Errors
-/// When its values take more than they may.
+/// When its values take more than they may, or too many wait.
 pub(super) async fn parse<'b>(
     bounds: Option<&'b Bounds>,
     bytes: &[u8],
     notation: Notation,
+) -> Result<Parsed<'b>, ApiError> {
+    parse_beside(bounds, bytes, notation, || 0).await
+}
+
+/// As [`parse`], for a write beside which a stored object of such a length is parsed. It counts only when the body can be read.
+pub(super) async fn parse_beside<'b>(
+    bounds: Option<&'b Bounds>,
+    bytes: &[u8],
+    notation: Notation,
+    stored: impl FnOnce() -> usize,
 ) -> Result<Parsed<'b>, ApiError> {
     let Some(bounds) = bounds else {
         let read = decode::decode(bytes, notation, &Memory::of(usize::MAX));
@@ -121,44 +157,46 @@ pub(super) async fn parse<'b>(
     let light = Memory::of(LIGHT);
     let read = decode::decode(bytes, notation, &light);
     if !light.is_used_up() {
-        return Ok(Parsed { read, turn: None });
+        let stored = if read.is_ok() { stored() } else { 0 };
+        let turn = if stored > LONG {
+            Some(bounds.turn(units(stored)).await?)
+        } else {
+            None
+        };
+        return Ok(Parsed { read, turn });
     }
     drop(read);
-    let turn = bounds.heavy.acquire().await.map_err(ApiError::internal)?;
-    let heavy = Memory::of(HEAVY);
-    let read = decode::decode(bytes, notation, &heavy);
-    if heavy.is_used_up() {
-        let mut error = ApiError::too_large(HEAVY);
-        error.message = format!(
-            "Request entity too large: its values would take more than {} MiB of memory; shorten its lists and maps",
-            HEAVY >> 20
-        );
-        return Err(error);
+    let mut units = units(bytes.len().max(stored()));
+    loop {
+        let turn = bounds.turn(units).await?;
+        let heavy = Memory::of(units * UNIT);
+        let read = decode::decode(bytes, notation, &heavy);
+        if !heavy.is_used_up() {
+            let turn = read.is_ok().then_some(turn);
+            return Ok(Parsed { read, turn });
+        }
+        if units == WHOLE {
+            break;
+        }
+        // It is heavier than its length tells. The part is given back first: who holds one never waits for more.
+        units = WHOLE;
     }
-    Ok(Parsed {
-        read,
-        turn: Some(turn),
-    })
+    let mut error = ApiError::too_large(HEAVY);
+    error.message = format!(
+        "Request entity too large: its values would take more than {} MiB of memory; shorten its lists and maps",
+        HEAVY >> 20
+    );
+    Err(error)
 }
 
-impl<'b> Parsed<'b> {
-    /// With a turn, when the stored object that is written may take much memory.
-    pub(super) async fn beside_stored(
-        mut self,
-        bounds: Option<&'b Bounds>,
-        registry: &Registry,
-        target: &Target,
-    ) -> Result<Self, ApiError> {
-        if let (Some(bounds), None) = (bounds, &self.turn)
-            && let Ok(stored) = registry.get(target, None)
-            && stored.len() > LONG
-        {
-            drop(stored);
-            let turn = bounds.heavy.acquire().await;
-            self.turn = Some(turn.map_err(ApiError::internal)?);
-        }
-        Ok(self)
-    }
+/// What JSON text of this length takes of a turn.
+fn units(length: usize) -> usize {
+    length.div_ceil(LONG).min(WHOLE)
+}
+
+/// The length of the stored object, 0 when there is none.
+pub(super) fn stored_length(registry: &Registry, target: &Target) -> usize {
+    registry.get(target, None).map_or(0, |stored| stored.len())
 }
 
 #[cfg(test)]
@@ -215,11 +253,46 @@ mod tests {
             let made = registry.create(&all, map, &WriteOptions::default()).await;
             made.unwrap();
             let one = Target::one(maps, Some("default"), name);
-            let bounds = Some(&bounds);
-            let parsed = parse(bounds, b"{}", Notation::Json).await.unwrap();
-            let parsed = parsed.beside_stored(bounds, &registry, &one).await.unwrap();
-            assert_eq!(parsed.turn.is_some(), is_heavy, "{name}");
+            let parsed = async |body: &'static [u8]| {
+                let stored = || stored_length(&registry, &one);
+                parse_beside(Some(&bounds), body, Notation::Json, stored).await
+            };
+            // Many of them are written at one time, and share a commit.
+            let mut turns = Vec::new();
+            for _ in 0..50 {
+                let parsed = parsed(b"{}").now_or_never().unwrap().unwrap();
+                assert_eq!(parsed.turn.is_some(), is_heavy, "{name}");
+                turns.push(parsed);
+            }
+            let rest = bounds.heavy.available_permits();
+            let _all = bounds.heavy.try_acquire_many(rest.try_into().unwrap());
+            assert_eq!(parsed(b"{}").now_or_never().is_none(), is_heavy, "{name}");
+            // What cannot be read is answered at once.
+            let unread = parsed(b"{").now_or_never().unwrap().unwrap();
+            assert!(unread.read.is_err() && unread.turn.is_none(), "{name}");
         }
+    }
+
+    #[tokio::test]
+    async fn few_wait_for_a_turn_and_the_next_is_sent_away() {
+        let bounds = Bounds::new();
+        let write = || {
+            Box::pin(parse_beside(Some(&bounds), b"{}", Notation::Json, || {
+                100_000
+            }))
+        };
+        let all = bounds.turn(HEAVY_ONES * WHOLE).await.unwrap();
+        let mut waiting: Vec<_> = (0..MOST_WAITING).map(|_| write()).collect();
+        for waiter in &mut waiting {
+            assert!(waiter.now_or_never().is_none());
+        }
+        let refused = write().now_or_never().unwrap().err().unwrap();
+        assert_eq!((refused.code, refused.reason), (429, "TooManyRequests"));
+        drop(all);
+        for waiter in waiting {
+            assert!(waiter.await.unwrap().turn.is_some());
+        }
+        assert!(write().await.is_ok());
     }
 
     #[test]

@@ -156,8 +156,8 @@ where
             let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "UpdateOptions", None)?;
             let notation = negotiate::notation(asked.headers, Notations::of(resource))?;
-            let parsed = bounds::parse(asked.bounds, &body.bytes, notation).await?;
-            let parsed = parsed.beside_stored(asked.bounds, asked.registry, &target);
+            let stored = || bounds::stored_length(asked.registry, &target);
+            let parsed = bounds::parse_beside(asked.bounds, &body.bytes, notation, stored);
             let Parsed { read, turn: _turn } = parsed.await?;
             let body = object(resource, &body.bytes, read, options.field_validation)?;
             options.findings = options::repeated_keys(&body);
@@ -169,8 +169,8 @@ where
             let body = bounds::collect(asked.bounds, body).await?;
             let mut options = options::write(asked, "PatchOptions", Some(kind))?;
             let force = asked.query.flag("force").unwrap_or(false);
-            let parsed = bounds::parse(asked.bounds, &body.bytes, kind.notation()).await?;
-            let parsed = parsed.beside_stored(asked.bounds, asked.registry, &target);
+            let stored = || bounds::stored_length(asked.registry, &target);
+            let parsed = bounds::parse_beside(asked.bounds, &body.bytes, kind.notation(), stored);
             let Parsed { read, turn: _turn } = parsed.await?;
             let read = read
                 .map_err(|error| negotiate::bad_patch(kind, &error))
