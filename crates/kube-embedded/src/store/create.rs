@@ -3,15 +3,17 @@
 
 use std::fs::{self, File, TryLockError};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::disk::{FILE, OpenError};
 use super::private;
 
-/// The name until it is complete. Nothing was stored in a file of this name: the next start creates it anew.
-const UNFINISHED: &str = "store.redb.new";
+/// Ends the name until it is complete. Nothing was stored in a file of this name: the next start creates it anew.
+const UNFINISHED: &str = ".new";
+/// Most symbolic links that lead from one to the next, as on Linux.
+const LINKS: usize = 40;
 
 /// `backend`: how redb reads and writes the file.
 pub(super) fn open<B: StorageBackend>(
@@ -19,15 +21,28 @@ pub(super) fn open<B: StorageBackend>(
     builder: &Builder,
     backend: impl Fn(File) -> Result<B, DatabaseError>,
 ) -> Result<Database, OpenError> {
+    open_by(dir, builder, backend, |from, to| fs::rename(from, to))
+}
+
+fn open_by<B: StorageBackend>(
+    dir: &Path,
+    builder: &Builder,
+    backend: impl Fn(File) -> Result<B, DatabaseError>,
+    rename: impl FnOnce(&Path, &Path) -> io::Result<()>,
+) -> Result<Database, OpenError> {
     let failed = |source| io_failed(dir, source);
     let database = |file| {
         backend(file)
             .and_then(|backend| builder.create_with_backend(backend))
             .map_err(|source| open_failed(dir, source))
     };
-    let (path, unfinished) = (dir.join(FILE), dir.join(UNFINISHED));
+    // A rename would take the place of a link, so it is made where the link leads.
+    let path = followed(dir.join(FILE)).map_err(failed)?;
     if !is_created(&path).map_err(failed)? {
-        let file = private::open(&unfinished).map_err(failed)?;
+        let mut unfinished = path.clone().into_os_string();
+        unfinished.push(UNFINISHED);
+        let unfinished = Path::new(&unfinished);
+        let file = private::open(unfinished).map_err(failed)?;
         // Where the file system has no such locks, redb's own have to do.
         if let Err(TryLockError::WouldBlock) = file.try_lock() {
             return Err(OpenError::InUse(dir.to_owned()));
@@ -35,14 +50,62 @@ pub(super) fn open<B: StorageBackend>(
         // Another process could have completed it before this one had the lock.
         if !is_created(&path).map_err(failed)? {
             file.set_len(0).map_err(failed)?;
-            let database = database(file)?;
-            fs::rename(&unfinished, &path)
-                .and_then(|()| File::open(dir)?.sync_all())
-                .map_err(failed)?;
-            return Ok(database);
+            let created = database(file)?;
+            match rename(unfinished, &path) {
+                Ok(()) => {
+                    let folder = path.parent().unwrap_or(dir);
+                    unless_unable(File::open(folder).and_then(|folder| folder.sync_all()))
+                        .map_err(failed)?;
+                    return Ok(created);
+                }
+                // An empty file that is mounted there keeps its place, and is filled.
+                Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
+                    drop(created);
+                    fs::remove_file(unfinished).map_err(failed)?;
+                }
+                Err(error) => return Err(failed(error)),
+            }
         }
     }
     database(private::open(&path).map_err(failed)?)
+}
+
+/// Where symbolic links lead from this path, also to a file that is missing.
+fn followed(mut path: PathBuf) -> io::Result<PathBuf> {
+    for _ in 0..LINKS {
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("")).join(target),
+            // It is no link, or missing.
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::InvalidInput | io::ErrorKind::NotFound
+                ) =>
+            {
+                return Ok(path);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
+/// The sync of a folder. It is no error where the file system or the folder's mode does not allow it: the file is complete.
+fn unless_unable(synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            tracing::warn!(%error, "the folder of the store's file cannot be synced");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Whether the file exists and has content.
@@ -161,7 +224,7 @@ mod tests {
     #[test]
     fn two_servers_do_not_create_the_file_together() {
         let dir = tempfile::tempdir().unwrap();
-        let other = private::open(&dir.path().join(UNFINISHED)).unwrap();
+        let other = private::open(&dir.path().join("store.redb.new")).unwrap();
         other.lock().unwrap();
         let open = || open(dir.path(), &Builder::new(), FileBackend::new);
         assert!(matches!(open(), Err(OpenError::InUse(_))));
@@ -170,5 +233,50 @@ mod tests {
         assert!(matches!(open(), Err(OpenError::InUse(_))));
         drop(first);
         open().unwrap();
+    }
+
+    #[test]
+    fn the_file_is_made_where_a_link_leads() {
+        for is_empty in [false, true] {
+            let (dir, disk) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let (link, file) = (dir.path().join(FILE), disk.path().join("data"));
+            let between = disk.path().join("between");
+            std::os::unix::fs::symlink(&between, &link).unwrap();
+            // From where the link is.
+            std::os::unix::fs::symlink("data", &between).unwrap();
+            if is_empty {
+                File::create(&file).unwrap();
+            }
+            for _ in ["created", "opened"] {
+                open(dir.path(), &Builder::new(), FileBackend::new).unwrap();
+                assert!(fs::symlink_metadata(&link).unwrap().is_symlink());
+                assert!(fs::symlink_metadata(&file).unwrap().len() > 0);
+                assert_eq!(fs::read_dir(disk.path()).unwrap().count(), 2);
+            }
+            fs::remove_file(&file).unwrap();
+            std::os::unix::fs::symlink(&between, &file).unwrap();
+            assert!(open(dir.path(), &Builder::new(), FileBackend::new).is_err());
+        }
+    }
+
+    #[test]
+    fn an_empty_file_that_is_mounted_is_filled() {
+        let dir = tempfile::tempdir().unwrap();
+        File::create(dir.path().join(FILE)).unwrap();
+        let busy = |_: &Path, _: &Path| Err(io::ErrorKind::ResourceBusy.into());
+        open_by(dir.path(), &Builder::new(), FileBackend::new, busy).unwrap();
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        open(dir.path(), &Builder::new(), FileBackend::new).unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_fails_no_start() {
+        // EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP.
+        for code in [1, 13, 22, 38, 95] {
+            unless_unable(Err(io::Error::from_raw_os_error(code))).unwrap();
+        }
+        // EIO.
+        unless_unable(Err(io::Error::from_raw_os_error(5))).unwrap_err();
+        unless_unable(Ok(())).unwrap();
     }
 }
