@@ -21,15 +21,37 @@ pub struct Room {
     next: AtomicU64,
 }
 
-/// Who has a place and whose body is not complete, in the order of coming.
+/// Who has a place or waits for one.
+#[derive(Debug)]
+struct Readers {
+    /// Units of the room.
+    room: usize,
+    state: Mutex<State>,
+}
+
 #[derive(Debug, Default)]
-struct Readers(Mutex<BTreeMap<u64, Reader>>);
+struct State {
+    /// Whose body is not complete, in the order of coming.
+    readers: BTreeMap<u64, Reader>,
+    /// Who was asked to give way and has not done so: when, and how many units it has.
+    asked: BTreeMap<u64, (Instant, usize)>,
+    /// Units of all places.
+    taken: usize,
+    /// Units for which somebody waits.
+    wanted: usize,
+}
 
 #[derive(Debug)]
 struct Reader {
     since: Instant,
-    units: u32,
+    units: usize,
     gives_way: CancellationToken,
+}
+
+/// Somebody waits for so many units.
+struct Waiter<'r> {
+    readers: &'r Readers,
+    units: usize,
 }
 
 /// A place of one unit or more, given back when it is dropped.
@@ -38,7 +60,7 @@ pub struct Place {
     number: u64,
     readers: Arc<Readers>,
     gives_way: CancellationToken,
-    _permit: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 // === impl Room ===
@@ -48,29 +70,33 @@ impl Room {
     pub fn of(units: usize) -> Self {
         Self {
             units: Arc::new(Semaphore::new(units)),
-            readers: Arc::default(),
+            readers: Arc::new(Readers {
+                room: units,
+                state: Mutex::default(),
+            }),
             next: AtomicU64::new(0),
         }
     }
 
-    /// Waits for a place of so many units. While there is none, the oldest readers give up as much for this waiter; it comes back
-    /// once their tasks have run, so the next ones are asked only when not enough has come back for a while.
+    /// Waits for a place of so many units. While there is none, the oldest readers give up what is missing for all waiters; it
+    /// comes back once their tasks have run, so the next ones are asked only when not enough has come back for a while.
     ///
     /// # Panics
     /// Never: nobody closes the semaphore.
     pub async fn enter(&self, units: u32) -> Place {
         let permit = Arc::clone(&self.units).acquire_many_owned(units);
         tokio::pin!(permit);
+        let mut waiter = self.readers.wait(units as usize);
         let mut look = self.readers.disturbed_from();
         loop {
             tokio::select! {
                 biased;
                 permit = &mut permit => {
                     let permit = permit.expect("the semaphore is never closed");
-                    return self.place(permit);
+                    return self.place(permit, &mut waiter);
                 }
                 () = sleep_until(look) => {
-                    look = if self.readers.oldest_give_way(units) {
+                    look = if self.readers.oldest_give_way() {
                         Instant::now() + UNDISTURBED
                     } else {
                         self.readers.disturbed_from()
@@ -80,20 +106,25 @@ impl Room {
         }
     }
 
-    fn place(&self, permit: OwnedSemaphorePermit) -> Place {
+    fn place(&self, permit: OwnedSemaphorePermit, waiter: &mut Waiter<'_>) -> Place {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let gives_way = CancellationToken::new();
+        let units = std::mem::take(&mut waiter.units);
         let reader = Reader {
             since: Instant::now(),
-            units: u32::try_from(permit.num_permits()).unwrap_or(u32::MAX),
+            units,
             gives_way: gives_way.clone(),
         };
-        self.readers.lock().insert(number, reader);
+        let mut state = self.readers.lock();
+        state.wanted -= units;
+        state.taken += units;
+        state.readers.insert(number, reader);
+        drop(state);
         Place {
             number,
             readers: Arc::clone(&self.readers),
             gives_way,
-            _permit: permit,
+            permit,
         }
     }
 }
@@ -101,32 +132,63 @@ impl Room {
 // === impl Readers ===
 
 impl Readers {
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Reader>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(&self, units: usize) -> Waiter<'_> {
+        self.lock().wanted += units;
+        Waiter {
+            readers: self,
+            units,
+        }
     }
 
     /// From when on somebody may have to give way, as things stand.
     fn disturbed_from(&self) -> Instant {
-        let oldest = self
-            .lock()
-            .first_key_value()
-            .map(|(_, reader)| reader.since);
-        oldest.unwrap_or_else(Instant::now) + UNDISTURBED
+        let state = self.lock();
+        let oldest = state.readers.first_key_value();
+        oldest.map_or_else(Instant::now, |(_, reader)| reader.since) + UNDISTURBED
     }
 
-    /// The oldest of those that have had their time give way, until they had so many units together. Whether there was one.
-    fn oldest_give_way(&self, wanted: u32) -> bool {
-        let mut readers = self.lock();
-        let mut given: u32 = 0;
-        while given < wanted {
-            let oldest = readers.first_entry();
+    /// The oldest of those that have had their time give way, until they have together what all waiters miss. What was asked for
+    /// a moment ago comes back yet. Whether enough was asked for, or one at least.
+    fn oldest_give_way(&self) -> bool {
+        let mut state = self.lock();
+        let free = self.room.saturating_sub(state.taken);
+        let recent =
+            |(at, units): &(Instant, usize)| (at.elapsed() < UNDISTURBED).then_some(*units);
+        let coming: usize = state.asked.values().filter_map(recent).sum();
+        let missing = state.wanted.saturating_sub(free + coming);
+        let mut given = 0;
+        while given < missing {
+            let oldest = state.readers.first_entry();
             let oldest = oldest.filter(|oldest| oldest.get().since.elapsed() >= UNDISTURBED);
             let Some(oldest) = oldest else { break };
-            let reader = oldest.remove();
+            let (number, reader) = oldest.remove_entry();
             reader.gives_way.cancel();
-            given = given.saturating_add(reader.units);
+            given += reader.units;
+            state.asked.insert(number, (Instant::now(), reader.units));
         }
-        given > 0
+        missing == 0 || given > 0
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// The place need not give way any more.
+    fn forget(&mut self, number: u64) {
+        self.readers.remove(&number);
+        self.asked.remove(&number);
+    }
+}
+
+// === impl Waiter ===
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.readers.lock().wanted -= self.units;
     }
 }
 
@@ -140,13 +202,15 @@ impl Place {
 
     /// The body is complete: the place is kept until it is dropped.
     pub fn is_complete(&self) {
-        self.readers.lock().remove(&self.number);
+        self.readers.lock().forget(self.number);
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.is_complete();
+        let mut state = self.readers.lock();
+        state.forget(self.number);
+        state.taken -= self.permit.num_permits();
     }
 }
 
@@ -208,6 +272,33 @@ mod tests {
         assert_eq!(given_way(&readers), oldest(3));
         drop(readers);
         newcomer.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_give_way_only_for_what_is_missing() {
+        let (room, mut readers) = full().await;
+        drop(readers.drain(6..));
+        // Two are free.
+        let mut newcomer = Box::pin(room.enter(4));
+        assert!((&mut newcomer).now_or_never().is_none());
+        assert_eq!(given_way(&readers), &oldest(2)[..6]);
+        // One of them goes. For the other, which stays, one more is asked.
+        drop(readers.remove(0));
+        tokio::select! {
+            _ = &mut newcomer => panic!("one place is missing"),
+            () = sleep(UNDISTURBED + UNDISTURBED / 2) => {}
+        }
+        assert_eq!(given_way(&readers), &oldest(2)[..5]);
+        // Who goes away wants nothing any more.
+        drop(newcomer);
+        let mut other = Box::pin(room.enter(3));
+        assert_eq!(readers.len(), 5);
+        let _place = (&mut other).now_or_never().unwrap();
+        let mut last = Box::pin(room.enter(1));
+        assert!((&mut last).now_or_never().is_none());
+        assert_eq!(given_way(&readers), &oldest(2)[..5], "it was asked before");
+        drop(readers.remove(0));
+        last.await;
     }
 
     #[tokio::test(start_paused = true)]
