@@ -257,12 +257,11 @@ impl Registry {
         if let Some(start) = part.next {
             if options.selectors.is_empty() {
                 // Counted once per list; later pages subtract the number of their items.
-                let left = match token.and_then(|token| token.left) {
-                    Some(left) => left.saturating_sub(listed.items.len() as u64),
-                    None => {
-                        let prefix = target.prefix();
-                        snapshot.count(&prefix, &format!("{prefix}{start}"))?
-                    }
+                let left = if let Some(left) = token.and_then(|token| token.left) {
+                    left.saturating_sub(listed.items.len() as u64)
+                } else {
+                    let prefix = target.prefix();
+                    snapshot.count(&prefix, &format!("{prefix}{start}"))?
                 };
                 listed.remaining = Some(left);
             }
