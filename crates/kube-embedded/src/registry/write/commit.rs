@@ -90,6 +90,19 @@ impl Registry {
         new: &Object,
         left: Left,
     ) -> Result<Committed, CommitError> {
+        let change = self.next_change(resource, key, old, new, left)?;
+        self.inner.store.commit(change).await
+    }
+
+    /// What is to be committed for one object's new state. It holds texts, not values.
+    pub(crate) fn next_change(
+        &self,
+        resource: &Resource,
+        key: &str,
+        old: Option<&Old>,
+        new: &Object,
+        left: Left,
+    ) -> Result<Change, CommitError> {
         let id = owner_id(metadata::text(new, "uid"));
         let draft = Draft::of(new);
         let before = old
@@ -120,7 +133,7 @@ impl Registry {
                 before.into_iter().collect(),
             ),
         };
-        let change = Change {
+        Ok(Change {
             kind: resource.index,
             key: Arc::from(key),
             expected: old.map(|old| old.stored.revision),
@@ -136,8 +149,7 @@ impl Registry {
             ),
             collect: waits && left == Left::Kept,
             prior: old.and_then(|old| prior(resource, old, new)),
-        };
-        self.inner.store.commit(change).await
+        })
     }
 
     /// Key of the object's namespace.

@@ -83,7 +83,13 @@ impl Registry {
                 (false, true) => (&new, Left::Gone),
                 (false, false) => (&old.object, Left::Gone),
             };
-            let stored = self.store(resource, &key, Some(&old), last, left).await;
+            let change = self.next_change(resource, &key, Some(&old), last, left);
+            // Many deletions wait for their commits at one time. Their objects would take much memory meanwhile.
+            drop((old, new));
+            let stored = match change {
+                Ok(change) => self.inner.store.commit(change).await,
+                Err(error) => Err(error),
+            };
             if let Some(committed) = unless_changed(stored)? {
                 return Ok(match left {
                     Left::Kept => Deleted::Marked(committed.object),
