@@ -340,7 +340,7 @@ impl Manager {
     }
 
     /// Whether no flag narrows what is served (P4), so that a second leader would serve the same objects.
-    fn serves_everything(&self) -> bool {
+    pub(super) fn serves_everything(&self) -> bool {
         let Scope {
             namespace,
             watch_filter,

@@ -242,16 +242,14 @@ pub(super) async fn carry_out(
     let direct = Direct::new(client.clone()).await;
     let direct = direct.map_err(anyhow::Error::msg)?;
     let mut reader = Reader::new(client);
-    let mut progress = Progress::new("written");
+    let mut progress = Progress::new("done");
     let begun = Instant::now();
-    let all = outcomes.len();
-    for (done, outcome) in outcomes.iter_mut().enumerate() {
+    let planned = |outcome: &&Outcome| matches!(outcome.fate, Fate::Planned);
+    let (mut done, mut waiting) = (0, outcomes.iter().filter(planned).count());
+    for outcome in outcomes {
         let (Fate::Planned, Some(remedy)) = (&outcome.fate, &outcome.remedy) else {
             continue;
         };
-        if begun.elapsed() > QUIET {
-            progress.show(done, all - done);
-        }
         let result = match remedy.result.get() {
             Some(result) => result,
             None if end.is_cancelled() => continue,
@@ -264,6 +262,10 @@ pub(super) async fn carry_out(
             Ok(()) => Fate::Written,
             Err(why) => Fate::Failed(why.clone()),
         };
+        (done, waiting) = (done + 1, waiting.saturating_sub(1));
+        if begun.elapsed() > QUIET {
+            progress.show(done, waiting);
+        }
     }
     progress.clear();
     Ok(())

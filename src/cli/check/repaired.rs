@@ -48,7 +48,8 @@ impl Repaired {
             let rows: Vec<_> = self.outcomes.iter().map(row).collect();
             let table = table::render(["RESULT", "CODE", "OBJECT", "WHAT"], &rows);
             let details: BTreeSet<_> = self.outcomes.iter().map(Outcome::explained).collect();
-            let lines = details.iter().map(|line| format!("  {line}\n"));
+            let lines = details.iter().map(|line| table::on_one_line(line));
+            let lines = lines.map(|line| format!("  {}\n", line.trim_end()));
             out = format!("{table}\nRepairs\n{}\n", lines.collect::<String>());
         }
         for what in &self.unread {

@@ -1,6 +1,7 @@
 //! Lists, read page by page; what could not be read is remembered with the server's message.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use http::Request;
 use kube::Client;
@@ -15,6 +16,8 @@ use crate::controller::{Missing, PAGE_BYTES, Pages, Unreadable, message_of, vers
 pub(super) const PAGE: usize = 2000;
 /// Objects on a page of other kinds, which are not cut down as they are read.
 const VALUES_PAGE: usize = 500;
+/// Time after which the version of a kind is asked for anew: an upgrade may take it away while many objects are read.
+const KNOWN_FOR: Duration = Duration::from_secs(10);
 
 #[derive(Deserialize)]
 struct List {
@@ -37,7 +40,7 @@ pub(in crate::cli) struct Reader<'a> {
     /// Whether it also looks for who has written in the objects, which takes a second look at each page.
     pub(super) looks_for_writers: bool,
     /// Versions that the server was found to have, for single objects.
-    versions: BTreeMap<Kind, Option<&'static str>>,
+    versions: BTreeMap<Kind, (Option<&'static str>, Instant)>,
 }
 
 impl<'a> Reader<'a> {
@@ -117,10 +120,14 @@ impl<'a> Reader<'a> {
         namespace: &str,
         name: &str,
     ) -> Option<Value> {
-        let version = match self.versions.get(&kind) {
-            Some(version) => *version,
+        let known = self.versions.get(&kind);
+        let version = match known.filter(|(_, at)| at.elapsed() < KNOWN_FOR) {
+            Some((version, _)) => *version,
             None => match version(self.client, kind).await {
-                Ok(version) => *self.versions.entry(kind).or_insert(version),
+                Ok(version) => {
+                    self.versions.insert(kind, (version, Instant::now()));
+                    version
+                }
                 Err(why) => {
                     self.unread.push(why);
                     return None;

@@ -113,11 +113,14 @@ fn definitions(survey: &Survey) -> Vec<Finding> {
 fn container_of_upstream(deployment: &Value) -> Option<&Value> {
     let template = &deployment["spec"]["template"]["spec"];
     let containers = template["containers"].as_array()?;
-    let theirs = |container: &&Value| {
-        let image = container["image"].as_str().unwrap_or_default();
-        image.contains("ip-address-manager")
-    };
-    containers.iter().find(theirs)
+    containers
+        .iter()
+        .find(|container| is_of_upstream(container))
+}
+
+pub(super) fn is_of_upstream(container: &Value) -> bool {
+    let image = container["image"].as_str().unwrap_or_default();
+    image.contains("ip-address-manager")
 }
 
 /// clusterctl's record of a provider that it has installed, unless it has installed this manager.

@@ -48,7 +48,8 @@ pub(super) struct Preflight {
     /// claims that are not served. Default: all are served.
     #[arg(long, value_name = "VALUE")]
     watch_filter: Option<String>,
-    /// The ServiceAccount that the manager runs as, as namespace/name; its rights are asked for when it exists.
+    /// The ServiceAccount that the manager runs as, as namespace/name. Where it exists its rights are asked for, those too that the
+    /// flags of its Deployments need.
     #[arg(long, value_name = "NAMESPACE/NAME", default_value = environment::SERVICE_ACCOUNT, value_parser = service_account)]
     service_account: (String, String),
     /// How the report is printed.

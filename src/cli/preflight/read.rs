@@ -8,7 +8,7 @@ use kube::Client;
 use serde_json::{Value, json};
 
 use super::super::objects::{Objects, Reader, words};
-use super::rights::{manager, rights};
+use super::rights::{managers, rights};
 use super::{Finding, Level};
 use crate::api::names;
 
@@ -141,13 +141,17 @@ async fn read_rights(
         }
     }
     let mut lacking = Vec::new();
-    let manager = manager(deployments, (namespace, name));
-    for right in rights(within, manager.as_ref()).context("the roles of deploy/rbac")? {
+    let managers = managers(deployments, (namespace, name)).unwrap_or_else(|why| {
+        reader.unread.push(format!("the flags of the {why}"));
+        Vec::new()
+    });
+    let rights = rights(namespace, within, &managers);
+    for right in rights.context("the roles of deploy/rbac")? {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {
             "user": format!("system:serviceaccount:{namespace}:{name}"),
             "groups": ["system:serviceaccounts", format!("system:serviceaccounts:{namespace}"), "system:authenticated"],
             "resourceAttributes": {"group": right.group, "resource": right.resource, "subresource": right.subresource,
-                "verb": right.verb, "name": right.name, "namespace": right.namespace(namespace, within)},
+                "verb": right.verb, "name": right.name, "namespace": right.namespace},
         }});
         let request = Request::post("/apis/authorization.k8s.io/v1/subjectaccessreviews")
             .header("content-type", "application/json")

@@ -126,7 +126,8 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
         let claims = match *reason {
             // The first request would be under way.
             "Pending" => 0,
-            "Paused" => claims.saturating_sub(fed.others_waiting),
+            // Claims of other managers are counted where the pool exists.
+            "Paused" if snapshot.exists() => claims.saturating_sub(fed.others_waiting),
             _ => *claims,
         };
         if claims == 0 {

@@ -8,7 +8,9 @@ use serde_json::Value;
 
 use super::super::flags::Listen;
 use super::super::manager::Manager;
+use super::super::objects::object_name;
 use super::Level;
+use super::environment::is_of_upstream;
 
 /// To a manager of all namespaces, to one of a single namespace, and to each in its own.
 const OF_ALL: &str = include_str!("../../../deploy/rbac/cluster/role.yaml");
@@ -18,22 +20,13 @@ const OF_LEASE: &str = include_str!("../../../deploy/rbac/common/leader_election
 const OF_SECRET: &str = include_str!("../../../deploy/rbac/webhook-self-signed/secret_role.yaml");
 const OF_CONFIGURATIONS: &str =
     include_str!("../../../deploy/rbac/webhook-self-signed/configurations_role.yaml");
+/// The container of the manager's Deployment.
+const CONTAINER: &str = "manager";
 /// For diagnostics that the API server authorizes.
 const OF_REVIEWS: &str = include_str!("../../../deploy/rbac/diagnostics/review_role.yaml");
 
-/// Where a right is needed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// In every namespace that the manager serves.
-    Served,
-    /// In the manager's own.
-    Own,
-    /// The resource is of no namespace.
-    Cluster,
-}
-
 /// One verb on one resource, or on one object of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Right {
     pub(super) group: String,
     pub(super) resource: String,
@@ -41,24 +34,10 @@ pub(super) struct Right {
     pub(super) verb: String,
     /// The only object that it is for; empty: every one.
     pub(super) name: String,
-    place: Place,
+    /// Where it is needed; `None`: everywhere, or the resource is of no namespace.
+    pub(super) namespace: Option<String>,
     /// What its lack means.
     pub(super) level: Level,
-}
-
-impl Right {
-    /// Where the right is needed: `None` means everywhere. `within`: the one namespace that is looked at.
-    pub(super) fn namespace<'a>(
-        &self,
-        of_manager: &'a str,
-        within: Option<&'a str>,
-    ) -> Option<&'a str> {
-        match self.place {
-            Place::Served => within,
-            Place::Own => Some(of_manager),
-            Place::Cluster => None,
-        }
-    }
 }
 
 impl fmt::Display for Right {
@@ -104,41 +83,77 @@ impl Rule {
     }
 }
 
-/// What the roles grant, one by one. `within`: the one namespace that is looked at. `manager`: its flags, where a Deployment runs
-/// it.
+/// What the managers need that run as an account of this namespace; without any what every one needs. `within`: the one namespace
+/// that is looked at.
 pub(super) fn rights(
+    namespace: &str,
     within: Option<&str>,
-    manager: Option<&Manager>,
+    managers: &[Manager],
 ) -> anyhow::Result<Vec<Right>> {
-    let of_objects = if within.is_none() { OF_ALL } else { OF_ONE };
-    let mut rights = granted(of_objects, Place::Served, Level::Blocks)?;
-    rights.extend(granted(OF_LEASE, Place::Own, Level::Blocks)?);
-    let Some(manager) = manager else {
-        return Ok(rights);
-    };
-    if manager.webhook_self_signed {
-        let flags = &manager.own_certificates;
-        let mut own = granted(OF_SECRET, Place::Own, Level::Blocks)?;
-        own.extend(granted(OF_CONFIGURATIONS, Place::Cluster, Level::Blocks)?);
-        for right in &mut own {
-            let name = match right.resource.as_str() {
-                "validatingwebhookconfigurations" => &flags.webhook_validating,
-                "mutatingwebhookconfigurations" => &flags.webhook_mutating,
-                _ => &flags.webhook_secret,
-            };
-            if !right.name.is_empty() {
-                right.name.clone_from(name);
+    let mut rights = Vec::new();
+    if managers.is_empty() {
+        let role = if within.is_none() { OF_ALL } else { OF_ONE };
+        rights.extend(granted(role, within, Level::Blocks)?);
+        rights.extend(granted(OF_LEASE, Some(namespace), Level::Blocks)?);
+    }
+    for manager in managers {
+        for right in of_manager(manager, namespace, within)? {
+            if !rights.contains(&right) {
+                rights.push(right);
             }
         }
-        rights.extend(own);
-    }
-    if !matches!(manager.diagnostics_address, Listen::Off) && !manager.insecure_diagnostics {
-        rights.extend(granted(OF_REVIEWS, Place::Cluster, Level::Warns)?);
     }
     Ok(rights)
 }
 
-fn granted(role: &str, place: Place, level: Level) -> anyhow::Result<Vec<Right>> {
+/// What a manager with these flags needs.
+fn of_manager(
+    manager: &Manager,
+    namespace: &str,
+    within: Option<&str>,
+) -> anyhow::Result<Vec<Right>> {
+    let of_one = manager.namespace.as_deref().filter(|name| !name.is_empty());
+    let served = of_one.or(within);
+    let role = if served.is_none() { OF_ALL } else { OF_ONE };
+    let mut rights = granted(role, served, Level::Blocks)?;
+    // It looks for a leader elsewhere only where a second one would serve the same objects.
+    let looks = manager.leader_elect && manager.serves_everything();
+    rights.retain(|right| looks || right.resource != "leases");
+    if manager.leader_elect {
+        let place = manager.leader_elect_namespace.as_deref();
+        let place = place.unwrap_or(namespace);
+        rights.extend(granted(OF_LEASE, Some(place), Level::Blocks)?);
+    }
+    // The Lease is all that these roles name.
+    named(&mut rights, |_| &manager.leader_elect_lease_name);
+    if manager.webhook_self_signed && manager.webhook_port != Listen::Off {
+        let flags = &manager.own_certificates;
+        let mut own = granted(OF_SECRET, Some(namespace), Level::Blocks)?;
+        own.extend(granted(OF_CONFIGURATIONS, None, Level::Blocks)?);
+        named(&mut own, |resource| match resource {
+            "validatingwebhookconfigurations" => &flags.webhook_validating,
+            "mutatingwebhookconfigurations" => &flags.webhook_mutating,
+            _ => &flags.webhook_secret,
+        });
+        rights.extend(own);
+    }
+    if manager.diagnostics_address != Listen::Off && !manager.insecure_diagnostics {
+        rights.extend(granted(OF_REVIEWS, None, Level::Warns)?);
+    }
+    Ok(rights)
+}
+
+/// Puts the names that the flags give in the place of those that the role has.
+fn named<'a>(rights: &mut [Right], name: impl Fn(&str) -> &'a String) {
+    for right in rights {
+        if !right.name.is_empty() {
+            right.name.clone_from(name(&right.resource));
+        }
+    }
+}
+
+/// What a role grants, one by one.
+fn granted(role: &str, namespace: Option<&str>, level: Level) -> anyhow::Result<Vec<Right>> {
     let role: Role = serde_saphyr::from_str(role)?;
     let mut rights = Vec::new();
     for rule in role.rules {
@@ -154,7 +169,7 @@ fn granted(role: &str, place: Place, level: Level) -> anyhow::Result<Vec<Right>>
                     subresource: subresource.to_owned(),
                     verb: verb.clone(),
                     name: name.clone(),
-                    place,
+                    namespace: namespace.map(str::to_owned),
                     level,
                 }));
             }
@@ -163,28 +178,55 @@ fn granted(role: &str, place: Place, level: Level) -> anyhow::Result<Vec<Right>>
     Ok(rights)
 }
 
-/// The flags of the manager that one of these Deployments runs as this account; `None` where none does, or none of this program.
-pub(super) fn manager(
+/// The flags of every manager of this program that one of these Deployments runs as this account.
+///
+/// # Errors
+/// The Deployment whose flags are none of this program's, and why.
+pub(super) fn managers(
     deployments: &[Value],
     (namespace, account): (&str, &str),
-) -> Option<Manager> {
-    let runs_as_it = |deployment: &&Value| {
-        deployment["metadata"]["namespace"] == *namespace
-            && deployment["spec"]["template"]["spec"]["serviceAccountName"] == *account
-    };
-    let containers = deployments
-        .iter()
-        .filter(runs_as_it)
-        .filter_map(|deployment| deployment["spec"]["template"]["spec"]["containers"].as_array());
-    containers.flatten().find_map(|container| {
-        let args = container["args"].as_array()?.iter();
+) -> Result<Vec<Manager>, String> {
+    let mut managers = Vec::new();
+    for deployment in deployments {
+        let pod = &deployment["spec"]["template"]["spec"];
+        if deployment["metadata"]["namespace"] != *namespace
+            || pod["serviceAccountName"] != *account
+        {
+            continue;
+        }
+        let containers = pod["containers"].as_array().into_iter().flatten();
+        let ours = containers.filter(|container| !is_of_upstream(container));
+        let Some(container) = ours.min_by_key(|container| container["name"] != CONTAINER) else {
+            continue;
+        };
+        let args = container["args"].as_array().into_iter().flatten();
         let args = args.filter_map(Value::as_str);
-        let flags = Manager::augment_args(
-            Command::new("manager")
-                .no_binary_name(true)
-                .args_override_self(true),
-        );
-        let matches = flags.try_get_matches_from(args).ok()?;
-        Manager::from_arg_matches(&matches).ok()
-    })
+        let args = args.map(|arg| expanded(arg, container, namespace));
+        let flags = Manager::augment_args(Command::new("manager"));
+        let flags = flags.no_binary_name(true).args_override_self(true);
+        let matches = flags.try_get_matches_from(args);
+        let manager = matches.and_then(|matches| Manager::from_arg_matches(&matches));
+        managers.push(manager.map_err(|why| {
+            let why = why.to_string();
+            let why = why.lines().next().unwrap_or_default();
+            format!("{}: {why}", object_name("Deployment", deployment))
+        })?);
+    }
+    Ok(managers)
+}
+
+/// An argument as the kubelet passes it: with the values of the variables that it names.
+fn expanded(arg: &str, container: &Value, namespace: &str) -> String {
+    let mut arg = arg.to_owned();
+    for variable in container["env"].as_array().into_iter().flatten() {
+        let name = variable["name"].as_str().unwrap_or_default();
+        let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
+        let value = match variable["value"].as_str() {
+            Some(value) => value,
+            None if *field == "metadata.namespace" => namespace,
+            None => continue,
+        };
+        arg = arg.replace(&format!("$({name})"), value);
+    }
+    arg
 }

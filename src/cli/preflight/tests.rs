@@ -452,7 +452,7 @@ fn versions_and_rights_are_checked() {
     survey.account.1 = None;
     assert_eq!(found(&survey), []);
     let lists_leases = |within| {
-        let rights = super::rights::rights(within, None).unwrap();
+        let rights = super::rights::rights("own", within, &[]).unwrap();
         assert!(rights.len() > 20);
         let mut rights = rights.iter().map(ToString::to_string);
         rights.any(|right| right.starts_with("list leases"))
@@ -464,52 +464,120 @@ fn versions_and_rights_are_checked() {
 
 #[test]
 fn rights_are_asked_for_that_the_flags_of_the_deployment_need() {
-    let asked = |args: Value, account: &str| {
-        let pod = json!({"serviceAccountName": "ipam-manager", "containers": [{"args": args}]});
-        let deployment = json!({"metadata": {"namespace": "metal3-ipam-system", "name": "ipam-controller-manager"},
-            "spec": {"template": {"spec": pod}}});
-        let manager = super::rights::manager(&[deployment], ("metal3-ipam-system", account));
-        let rights = super::rights::rights(None, manager.as_ref()).unwrap();
-        let own = rights
+    let deployment = |args: Value, image: &str| {
+        let namespace = json!({"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}});
+        let container =
+            json!({"name": "manager", "image": image, "args": args, "env": [namespace]});
+        let pod =
+            json!({"serviceAccountName": "ipam-manager", "containers": [{"args": []}, container]});
+        json!({"metadata": {"namespace": "own", "name": "ipam-controller-manager"}, "spec": {"template": {"spec": pod}}})
+    };
+    let asked = |deployments: &[Value], account: &str| {
+        let managers = super::rights::managers(deployments, ("own", account))?;
+        let rights = super::rights::rights("own", None, &managers).unwrap();
+        Ok::<_, String>(rights)
+    };
+    let of = |args: Value| asked(&[deployment(args, "metal3-ipam")], "ipam-manager").unwrap();
+    let texts = |rights: &[super::rights::Right], of: &[&str]| {
+        let of_them = rights.iter().filter(|right| of.contains(&&*right.resource));
+        let text = |right: &super::rights::Right| {
+            let namespace = right.namespace.as_deref().unwrap_or("-");
+            format!(
+                "{namespace}: {} {} {}",
+                right.verb, right.resource, right.name
+            )
+        };
+        of_them.map(text).collect::<Vec<_>>()
+    };
+    let reviews = |rights: &[super::rights::Right]| {
+        let reviews = rights
             .iter()
-            .filter(|right| right.namespace("own", Some("n")) != Some("n"));
-        let own = own.map(|right| (right.level, right.to_string()));
-        own.filter(|(_, right)| !right.contains("leases"))
-            .collect::<Vec<_>>()
+            .filter(|right| right.resource.contains("review"));
+        reviews.map(|right| right.level).collect::<Vec<_>>()
     };
-    let reviews = |rights: &[(Level, String)]| {
-        let reviews = rights.iter().filter(|(_, right)| right.contains("review"));
-        reviews.map(|(level, _)| *level).collect::<Vec<_>>()
-    };
-    let plain = asked(json!(["--leader-elect=true"]), "ipam-manager");
+    let plain = of(json!([]));
     assert_eq!(reviews(&plain), [Level::Warns; 2], "diagnostics are on");
-    assert_eq!(plain.len(), 2, "{plain:?}");
-    let open = json!([
-        "--insecure-diagnostics=true",
-        "--namespace=$(POD_NAMESPACE)"
-    ]);
-    assert_eq!(asked(open, "ipam-manager"), []);
-    let signed = json!([
+    let own_lease = |name: &str| {
+        let verbs = ["get", "watch", "update"].map(|verb| format!("own: {verb} leases {name}"));
+        [vec!["own: create leases ".to_owned()], verbs.to_vec()].concat()
+    };
+    let name = "controller-leader-election-ipam-capm3";
+    let of_all = [format!("-: list leases {name}")].into_iter();
+    let expected: Vec<_> = of_all.chain(own_lease(name)).collect();
+    assert_eq!(texts(&plain, &["leases"]), expected);
+    // A further manager, of a part, with a lease of its own.
+    let part = json!(["--leader-elect-lease-name=blue", "--watch-filter=blue"]);
+    assert_eq!(texts(&of(part.clone()), &["leases"]), own_lease("blue"));
+    let both = [
+        deployment(json!([]), "metal3-ipam"),
+        deployment(part, "metal3-ipam"),
+    ];
+    let both = asked(&both, "ipam-manager").unwrap();
+    let all: Vec<_> = expected
+        .into_iter()
+        .chain(own_lease("blue").split_off(1))
+        .collect();
+    assert_eq!(texts(&both, &["leases"]), all);
+    // A manager of one namespace without leases.
+    let one = of(json!([
+        "--namespace=$(POD_NAMESPACE)",
+        "--leader-elect=false",
+        "--insecure-diagnostics=true"
+    ]));
+    assert_eq!(texts(&one, &["leases"]), Vec::<String>::new());
+    assert_eq!(reviews(&one), []);
+    assert!(
+        one.iter()
+            .all(|right| right.namespace.as_deref() == Some("own")),
+        "{one:?}"
+    );
+
+    let of_webhook = [
+        "secrets",
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+    ];
+    let signed = [
         "--webhook-self-signed=true",
-        "--webhook-validating=x-webhook",
-        "--diagnostics-address=0"
-    ]);
-    assert_eq!(asked(signed.clone(), "another"), []);
-    let signed = asked(signed, "ipam-manager");
-    assert!(signed.iter().all(|(level, _)| *level == Level::Blocks));
-    let texts: Vec<&str> = signed.iter().map(|(_, right)| right.as_str()).collect();
+        "--webhook-validating=x",
+        "--diagnostics-address=0",
+    ];
+    let rights = of(json!(signed));
     assert_eq!(
-        texts,
+        texts(&rights, &of_webhook),
         [
-            "create secrets",
-            "get secrets webhook-own-certificate",
-            "update secrets webhook-own-certificate",
-            "get validatingwebhookconfigurations x-webhook of admissionregistration.k8s.io",
-            "patch validatingwebhookconfigurations x-webhook of admissionregistration.k8s.io",
-            "get mutatingwebhookconfigurations mutating-webhook-configuration of admissionregistration.k8s.io",
-            "patch mutatingwebhookconfigurations mutating-webhook-configuration of admissionregistration.k8s.io",
+            "own: create secrets ",
+            "own: get secrets webhook-own-certificate",
+            "own: update secrets webhook-own-certificate",
+            "-: get validatingwebhookconfigurations x",
+            "-: patch validatingwebhookconfigurations x",
+            "-: get mutatingwebhookconfigurations mutating-webhook-configuration",
+            "-: patch mutatingwebhookconfigurations mutating-webhook-configuration",
         ]
     );
+    assert!(rights.iter().all(|right| right.level == Level::Blocks));
+    let none = json!([signed[0], "--webhook-port=0"]);
+    assert_eq!(texts(&of(none), &of_webhook), Vec::<String>::new());
+    // Those of another account and upstream's manager say nothing; flags that are none of ours are an error.
+    let other = |image: &str, account: &str| {
+        let rights = asked(&[deployment(json!(signed), image)], account).unwrap();
+        texts(&rights, &of_webhook)
+    };
+    assert_eq!(other("metal3-ipam", "another"), Vec::<String>::new());
+    assert_eq!(
+        other("quay.io/metal3-io/ip-address-manager:v1.12", "ipam-manager"),
+        Vec::<String>::new()
+    );
+    let strange = asked(
+        &[deployment(json!(["--strange"]), "metal3-ipam")],
+        "ipam-manager",
+    );
+    let why = strange.unwrap_err();
+    assert!(
+        why.starts_with("Deployment own/ipam-controller-manager: error: unexpected argument"),
+        "{why}"
+    );
+
     let mut survey = survey();
     survey.account.1 = Some(vec![(Level::Warns, "create tokenreviews".to_owned())]);
     only(&survey, Level::Warns, "MissingRights");
@@ -601,6 +669,20 @@ fn with_a_watch_filter_only_what_the_manager_would_serve_is_judged() {
         first.writes
     );
     assert_eq!(first.snapshot.allocated, 1);
+
+    // Paused claims of a pool that does not exist: those that the manager serves are told.
+    for name in ["mine", "theirs"] {
+        add_claim(&mut survey, name, "missing", None);
+        let meta = &mut survey.objects.claims.last_mut().unwrap().meta;
+        let paused = names::PAUSED_ANNOTATION.to_owned();
+        meta.annotations.insert(paused, String::new());
+        if name == "mine" {
+            label(meta);
+        }
+    }
+    let found = found(&survey);
+    let told = |message: &str| found.iter().any(|f| f.3 == message);
+    assert!(told("1 claims would wait: Paused"), "{found:?}");
 }
 
 #[test]
