@@ -98,6 +98,20 @@ GET /api/v1/namespaces/{ns}/configmaps?labelSelector=app&limit=1&continue={conti
 "#,
     ),
     (
+        "a collection that is deleted page by page",
+        r#"
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a"}}
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"b"}}
+POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"c"}}
+DELETE /api/v1/namespaces/{ns}/configmaps?limit=1
+GET /api/v1/namespaces/{ns}/configmaps
+DELETE /api/v1/namespaces/{ns}/configmaps?limit=1&continue={continue 3.0}
+GET /api/v1/namespaces/{ns}/configmaps
+DELETE /api/v1/namespaces/{ns}/configmaps
+GET /api/v1/namespaces/{ns}/configmaps
+"#,
+    ),
+    (
         "a selfLink is shown by a dry run alone",
         r#"
 POST /api/v1/namespaces/{ns}/configmaps {"metadata":{"name":"a","selfLink":"/x"}}
