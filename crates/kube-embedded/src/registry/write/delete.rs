@@ -115,11 +115,36 @@ impl Registry {
         if resource.is_read_only() {
             return Err(ApiError::method_not_allowed(resource, "deletecollection"));
         }
-        if which.limit.is_some_and(|limit| limit > 0) {
+        let (listed, named) = if which.limit.is_some_and(|limit| limit > 0) {
             let listed = self.list_beside(target, which).await?;
-            self.delete_listed(resource, &listed.items, options).await?;
-            return Ok(listed);
-        }
+            let named = listed.items.iter().map(named);
+            let named = named.collect::<Result<Vec<_>, _>>()?;
+            (listed, named)
+        } else {
+            self.list_in_parts(target, which).await?
+        };
+        // Many deletions are under way and share commits.
+        stream::iter(named)
+            .map(Ok)
+            .try_for_each_concurrent(AT_ONCE, async |Place { namespace, name }| {
+                let namespace = resource.namespaced.then_some(&*namespace);
+                let one = Target::one(resource, namespace, &name);
+                match self.delete(&one, options).await {
+                    Err(error) if error.code != 404 => Err(error),
+                    _ => Ok(()),
+                }
+            })
+            .await?;
+        Ok(listed)
+    }
+
+    /// A list, and where all its objects are. It has no objects when they are too many for the budget: these were read part by
+    /// part. The snapshot is gone then: while one lives, the space of what is deleted is not used again.
+    async fn list_in_parts(
+        &self,
+        target: &Target,
+        which: &ListOptions,
+    ) -> Result<(Listed, Vec<Place>), ApiError> {
         let (snapshot, token) = self.asked(which)?;
         let mut listed = Listed {
             revision: snapshot.revision(),
@@ -128,6 +153,7 @@ impl Registry {
             remaining: None,
             held: Held::default(),
         };
+        let mut places = Vec::new();
         let mut is_short = false;
         let mut after = token.map(|token| token.start);
         loop {
@@ -139,11 +165,13 @@ impl Registry {
                 part.map(|part| (part, held))
             });
             let (part, held) = read.await??;
-            self.delete_listed(resource, &part.items, options).await?;
             if part.is_too_much && is_short && part.items.is_empty() {
                 return Err(read::too_much());
             }
-            // A long answer gives its room to the objects that are still to be deleted.
+            for object in &part.items {
+                places.push(named(object)?);
+            }
+            // A long answer gives its room to the objects that are still to be read.
             is_short |= part.is_too_much;
             if is_short {
                 listed.items = Vec::new();
@@ -152,33 +180,16 @@ impl Registry {
                 listed.held = held;
             }
             if part.next.is_none() && !part.is_too_much {
-                return Ok(listed);
+                return Ok((listed, places));
             }
             after = part.next.or(after);
         }
     }
+}
 
-    /// Many deletions are under way and share commits.
-    async fn delete_listed(
-        &self,
-        resource: &Arc<Resource>,
-        items: &[Bytes],
-        options: &DeleteOptions,
-    ) -> Result<(), ApiError> {
-        stream::iter(items)
-            .map(Ok)
-            .try_for_each_concurrent(AT_ONCE, async |object| {
-                let Named { metadata } =
-                    serde_json::from_slice(object).map_err(ApiError::internal)?;
-                let namespace = resource.namespaced.then_some(&*metadata.namespace);
-                let one = Target::one(resource, namespace, &metadata.name);
-                match self.delete(&one, options).await {
-                    Err(error) if error.code != 404 => Err(error),
-                    _ => Ok(()),
-                }
-            })
-            .await
-    }
+fn named(object: &Bytes) -> Result<Place, ApiError> {
+    let named: Named = serde_json::from_slice(object).map_err(ApiError::internal)?;
+    Ok(named.metadata)
 }
 
 /// Of a stored object, where it is.
