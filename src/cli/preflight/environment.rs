@@ -271,7 +271,7 @@ fn lacking(survey: &Survey) -> Vec<Finding> {
             Level::Warns | Level::Notes => ": every scrape of its metrics is refused",
         };
         let text = format!("may not: {}{effect}", rights.join(", "));
-        let action = "install the manager, or apply again what you installed (docs/install.md#to-apply-it-again): its roles give these rights";
+        let action = "install the manager, or apply again what you installed (docs/install.md#to-apply-it-again): its roles give these rights, but for a Lease and a namespace that you named by flags, which need a Role of yours";
         let object = format!("ServiceAccount {name}");
         (!rights.is_empty()).then(|| Finding::new(level, "MissingRights", object, text, action))
     };

@@ -141,10 +141,12 @@ async fn read_rights(
         }
     }
     let mut lacking = Vec::new();
-    let managers = managers(deployments, (namespace, name)).unwrap_or_else(|why| {
-        reader.unread.push(format!("the flags of the {why}"));
-        Vec::new()
-    });
+    let (managers, untold) = managers(deployments, (namespace, name));
+    if managers.is_empty() && !untold.is_empty() {
+        reader.unread.extend(untold);
+        return Ok(Some(Vec::new()));
+    }
+    reader.unread.extend(untold);
     let rights = rights(namespace, within, &managers);
     for right in rights.context("the roles of deploy/rbac")? {
         let review = json!({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": {

@@ -1,5 +1,6 @@
 //! The rights that the manager's ServiceAccount needs, as the roles in `deploy/rbac` grant them.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use clap::{Args, Command, FromArgMatches};
@@ -20,8 +21,9 @@ const OF_LEASE: &str = include_str!("../../../deploy/rbac/common/leader_election
 const OF_SECRET: &str = include_str!("../../../deploy/rbac/webhook-self-signed/secret_role.yaml");
 const OF_CONFIGURATIONS: &str =
     include_str!("../../../deploy/rbac/webhook-self-signed/configurations_role.yaml");
-/// The container of the manager's Deployment.
+/// The container of the manager's Deployment, and what is in the name of its image.
 const CONTAINER: &str = "manager";
+const PROGRAM: &str = "metal3-ipam";
 /// For diagnostics that the API server authorizes.
 const OF_REVIEWS: &str = include_str!("../../../deploy/rbac/diagnostics/review_role.yaml");
 
@@ -51,9 +53,12 @@ impl fmt::Display for Right {
         if !self.name.is_empty() {
             write!(f, " {}", self.name)?;
         }
-        match self.group.as_str() {
-            "" => Ok(()),
-            group => write!(f, " of {group}"),
+        if !self.group.is_empty() {
+            write!(f, " of {}", self.group)?;
+        }
+        match &self.namespace {
+            Some(namespace) => write!(f, " in {namespace}"),
+            None => Ok(()),
         }
     }
 }
@@ -178,55 +183,110 @@ fn granted(role: &str, namespace: Option<&str>, level: Level) -> anyhow::Result<
     Ok(rights)
 }
 
-/// The flags of every manager of this program that one of these Deployments runs as this account.
-///
-/// # Errors
-/// The Deployment whose flags are none of this program's, and why.
+/// The flags of every manager of this program that one of these Deployments runs as this account; and of each whose flags cannot be
+/// told from it, why.
 pub(super) fn managers(
     deployments: &[Value],
     (namespace, account): (&str, &str),
-) -> Result<Vec<Manager>, String> {
-    let mut managers = Vec::new();
+) -> (Vec<Manager>, Vec<String>) {
+    let (mut managers, mut untold) = (Vec::new(), Vec::new());
     for deployment in deployments {
         let pod = &deployment["spec"]["template"]["spec"];
-        if deployment["metadata"]["namespace"] != *namespace
-            || pod["serviceAccountName"] != *account
-        {
+        let is_its = pod["serviceAccountName"] == *account;
+        if deployment["metadata"]["namespace"] != *namespace || !is_its {
             continue;
         }
-        let containers = pod["containers"].as_array().into_iter().flatten();
-        let ours = containers.filter(|container| !is_of_upstream(container));
-        let Some(container) = ours.min_by_key(|container| container["name"] != CONTAINER) else {
+        let containers = pod["containers"].as_array();
+        let mut containers = containers.into_iter().flatten();
+        if containers.clone().any(is_of_upstream) {
+            continue;
+        }
+        let Some(container) = containers.find(|container| is_manager(container)) else {
             continue;
         };
-        let args = container["args"].as_array().into_iter().flatten();
-        let args = args.filter_map(Value::as_str);
-        let args = args.map(|arg| expanded(arg, container, namespace));
-        let flags = Manager::augment_args(Command::new("manager"));
-        let flags = flags.no_binary_name(true).args_override_self(true);
-        let matches = flags.try_get_matches_from(args);
-        let manager = matches.and_then(|matches| Manager::from_arg_matches(&matches));
-        managers.push(manager.map_err(|why| {
-            let why = why.to_string();
-            let why = why.lines().next().unwrap_or_default();
-            format!("{}: {why}", object_name("Deployment", deployment))
-        })?);
+        match flags(container, namespace) {
+            Ok(manager) => managers.push(manager),
+            Err(why) => {
+                let name = object_name("Deployment", deployment);
+                untold.push(format!("the flags of the {name}: {why}"));
+            }
+        }
     }
-    Ok(managers)
+    (managers, untold)
 }
 
-/// An argument as the kubelet passes it: with the values of the variables that it names.
-fn expanded(arg: &str, container: &Value, namespace: &str) -> String {
-    let mut arg = arg.to_owned();
-    for variable in container["env"].as_array().into_iter().flatten() {
-        let name = variable["name"].as_str().unwrap_or_default();
-        let field = &variable["valueFrom"]["fieldRef"]["fieldPath"];
-        let value = match variable["value"].as_str() {
-            Some(value) => value,
-            None if *field == "metadata.namespace" => namespace,
-            None => continue,
-        };
-        arg = arg.replace(&format!("$({name})"), value);
+/// Whether a container runs this program as the manager, by what `deploy/` and the image call it.
+fn is_manager(container: &Value) -> bool {
+    let image = container["image"].as_str().unwrap_or_default();
+    container["name"] == CONTAINER || image.contains(PROGRAM)
+}
+
+fn flags(container: &Value, namespace: &str) -> Result<Manager, String> {
+    let texts = |field: &str| {
+        let list = container[field].as_array().into_iter().flatten();
+        list.filter_map(Value::as_str)
+    };
+    let variables = variables(container, namespace);
+    let line = texts("command").skip(1).chain(texts("args"));
+    let mut line = line
+        .map(|arg| expanded(arg, &variables))
+        .collect::<Result<Vec<_>, _>>()?;
+    // Under its own name the program takes a subcommand.
+    if line.first().is_some_and(|first| first == "manager") {
+        line.remove(0);
     }
-    arg
+    let flags = Manager::augment_args(Command::new("manager"));
+    let flags = flags.no_binary_name(true).args_override_self(true);
+    let matches = flags.try_get_matches_from(line);
+    let manager = matches.and_then(|matches| Manager::from_arg_matches(&matches));
+    manager.map_err(|why| {
+        let why = why.to_string();
+        why.lines().next().unwrap_or_default().to_owned()
+    })
+}
+
+/// The container's variables, of which the last one of a name counts; `None`: the value is somewhere else.
+fn variables<'a>(container: &'a Value, namespace: &'a str) -> HashMap<&'a str, Option<&'a str>> {
+    let variables = container["env"].as_array().into_iter().flatten();
+    let value = |variable: &'a Value| {
+        let from = &variable["valueFrom"];
+        if from["fieldRef"]["fieldPath"] == "metadata.namespace" {
+            return Some(namespace);
+        }
+        let value = variable["value"].as_str();
+        value.or(from.is_null().then_some(""))
+    };
+    variables
+        .filter_map(|variable| Some((variable["name"].as_str()?, value(variable))))
+        .collect()
+}
+
+/// An argument as the kubelet passes it: `$(NAME)` is the value of a variable, and stays where there is none; `$$` is a `$`.
+fn expanded(arg: &str, variables: &HashMap<&str, Option<&str>>) -> Result<String, String> {
+    let (mut text, mut rest) = (String::new(), arg);
+    while let Some(at) = rest.find('$') {
+        text.push_str(&rest[..at]);
+        rest = &rest[at..];
+        let name = rest.strip_prefix("$(").and_then(|r| r.split_once(')'));
+        if let Some(after) = rest.strip_prefix("$$") {
+            text.push('$');
+            rest = after;
+        } else if let Some((name, after)) = name {
+            match variables.get(name) {
+                Some(Some(value)) => text.push_str(value),
+                Some(None) => {
+                    return Err(format!(
+                        "{arg} names the variable {name}, whose value is not in the Deployment"
+                    ));
+                }
+                None => text.push_str(&rest[..rest.len() - after.len()]),
+            }
+            rest = after;
+        } else {
+            text.push('$');
+            rest = &rest[1..];
+        }
+    }
+    text.push_str(rest);
+    Ok(text)
 }

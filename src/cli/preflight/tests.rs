@@ -473,9 +473,12 @@ fn rights_are_asked_for_that_the_flags_of_the_deployment_need() {
         json!({"metadata": {"namespace": "own", "name": "ipam-controller-manager"}, "spec": {"template": {"spec": pod}}})
     };
     let asked = |deployments: &[Value], account: &str| {
-        let managers = super::rights::managers(deployments, ("own", account))?;
+        let (managers, untold) = super::rights::managers(deployments, ("own", account));
         let rights = super::rights::rights("own", None, &managers).unwrap();
-        Ok::<_, String>(rights)
+        if let Some(why) = untold.into_iter().next() {
+            return Err(why);
+        }
+        Ok(rights)
     };
     let of = |args: Value| asked(&[deployment(args, "metal3-ipam")], "ipam-manager").unwrap();
     let texts = |rights: &[super::rights::Right], of: &[&str]| {
@@ -573,9 +576,45 @@ fn rights_are_asked_for_that_the_flags_of_the_deployment_need() {
         "ipam-manager",
     );
     let why = strange.unwrap_err();
+    let deployed = "the flags of the Deployment own/ipam-controller-manager: ";
+    let why = why.strip_prefix(deployed).unwrap();
+    assert!(why.starts_with("error: unexpected argument"), "{why}");
+    // As the image's own command line has it, and as the kubelet reads it.
+    let one = json!([
+        "manager",
+        "--namespace=$(POD_NAMESPACE)",
+        "--watch-filter=$$(A)"
+    ]);
+    let one = of(one);
+    let reviews = |right: &super::rights::Right| right.resource.contains("review");
     assert!(
-        why.starts_with("Deployment own/ipam-controller-manager: error: unexpected argument"),
+        one.iter()
+            .all(|right| right.namespace.is_some() || reviews(right)),
+        "{one:?}"
+    );
+    let mut elsewhere = deployment(json!(["--namespace=$(PLACE)"]), "metal3-ipam");
+    let variable =
+        json!({"name": "PLACE", "valueFrom": {"configMapKeyRef": {"name": "a", "key": "b"}}});
+    elsewhere["spec"]["template"]["spec"]["containers"][1]["env"] = json!([variable]);
+    let why = asked(&[elsewhere], "ipam-manager").unwrap_err();
+    assert!(
+        why.ends_with("names the variable PLACE, whose value is not in the Deployment"),
         "{why}"
+    );
+    // A sidecar of upstream's, and a tool of somebody else.
+    let mut upstream = deployment(json!(signed), "quay.io/metal3-io/ip-address-manager");
+    let containers = upstream["spec"]["template"]["spec"]["containers"]
+        .as_array_mut()
+        .unwrap();
+    containers.push(json!({"name": "kube-rbac-proxy", "image": "proxy", "args": ["--strange"]}));
+    let mut tool = deployment(json!([]), "tool");
+    tool["spec"]["template"]["spec"]["containers"] = json!([{"name": "tool", "image": "tool"}]);
+    assert_eq!(
+        texts(
+            &asked(&[upstream, tool], "ipam-manager").unwrap(),
+            &of_webhook
+        ),
+        Vec::<String>::new()
     );
 
     let mut survey = survey();
