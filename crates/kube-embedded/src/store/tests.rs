@@ -20,7 +20,7 @@ fn open(dir: &Path) -> Arc<Store> {
     Arc::new(Store::open(dir, 1, Limits::default(), commits()).unwrap())
 }
 
-fn put(key: &str, expected: Option<u64>, id: u128) -> Change {
+pub(super) fn put(key: &str, expected: Option<u64>, id: u128) -> Change {
     let object =
         json!({"metadata": {"name": key, "id": id.to_string()}, "filler": "x".repeat(500)});
     Change {

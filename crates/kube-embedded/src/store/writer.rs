@@ -445,33 +445,12 @@ impl Tables<'_> {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use serde_json::json;
 
-    use super::super::{Draft, Limits};
+    use super::super::Limits;
+    use super::super::tests::put;
     use super::*;
     use crate::metrics;
     use crate::testing;
-
-    fn change(key: &str) -> Change {
-        let object = json!({"metadata": {"name": key}});
-        Change {
-            kind: 0,
-            key: Arc::from(key),
-            expected: None,
-            action: Action::Put {
-                id: 1,
-                deleting: false,
-                draft: Draft::of(object.as_object().unwrap()),
-            },
-            container: false,
-            within: None,
-            linked: Vec::new(),
-            unlinked: Vec::new(),
-            index: (Vec::new(), Vec::new()),
-            collect: false,
-            prior: None,
-        }
-    }
 
     #[test]
     fn a_write_that_has_not_begun_goes_with_its_caller() {
@@ -488,8 +467,8 @@ mod tests {
             queue: Some(queue),
             thread: None,
         };
-        let mut stays = Box::pin(writer.commit(change("/stays")));
-        let mut goes = Box::pin(writer.commit(change("/goes")));
+        let mut stays = Box::pin(writer.commit(put("/stays", None, 1)));
+        let mut goes = Box::pin(writer.commit(put("/goes", None, 1)));
         assert!((&mut stays).now_or_never().is_none());
         assert!((&mut goes).now_or_never().is_none());
         drop(goes);
