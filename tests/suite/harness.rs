@@ -361,11 +361,8 @@ impl World {
         if let Some(others) = &self.as_controller {
             closed::is_still_in_force(others, &self.namespace).await;
         }
-        let namespaces = Api::<Namespace>::all(self.client.clone());
-        namespaces
-            .delete(&self.namespace, &DeleteParams::background())
-            .await
-            .unwrap();
+        // The namespace stays. Finalizers would keep it from its end, since the controller has stopped, and the namespace controller
+        // tries it again every eight seconds: a hundred of them once took most of the machine. The server ends with the run.
     }
 
     /// A door for programs: how to reach the server from outside of this process, open as long as the answer lives. The
