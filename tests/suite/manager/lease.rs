@@ -143,7 +143,7 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
 async fn p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_server_hangs(
     on: On,
 ) {
-    /// `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
+    /// What preStop leaves of `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
     const GRACE: Duration = Duration::from_secs(10);
     let world = World::without_controller(on).await;
     let door = world.door().await;

@@ -38,6 +38,9 @@ control-plane: controller-manager
 {{- if and .Values.namespaces (ne .Values.webhook.mode "none") -}}
 {{- fail "namespaces: a manager of one namespace has no webhook, since webhook configurations hold for the whole cluster; set webhook.mode=none" -}}
 {{- end -}}
+{{- if and .Values.namespaces .Values.monitoring.enabled .Values.networkPolicy.enabled (not .Values.networkPolicy.metricsFrom) -}}
+{{- fail "monitoring.enabled with namespaces: only the pods of the release's namespace may read the metrics; let Prometheus in with networkPolicy.metricsFrom" -}}
+{{- end -}}
 {{- $elsewhere := dict
     "--health-addr" "the container's port and the probes are :9440"
     "--webhook-port" "set webhook.mode, the container's port is 9443"

@@ -5,7 +5,7 @@ use super::{CASES, Helm, RELEASE};
 use crate::tally;
 
 /// Values, and what Helm says of them.
-const WRONG: [(&[&str], &str); 29] = [
+const WRONG: [(&[&str], &str); 30] = [
     (
         &["replicas=two"],
         "at '/replicas': got string, want integer",
@@ -77,6 +77,14 @@ const WRONG: [(&[&str], &str); 29] = [
         "namespaces: a manager serves one namespace or all; install one release for each namespace",
     ),
     (&["namespaces={a}"], "set webhook.mode=none"),
+    (
+        &[
+            "namespaces={a}",
+            "webhook.mode=none",
+            "monitoring.enabled=true",
+        ],
+        "let Prometheus in with networkPolicy.metricsFrom",
+    ),
     (
         &["metricsPort=0"],
         "at '/metricsPort': minimum: got 0, want 1",
