@@ -107,13 +107,19 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
     let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});
     world.patch::<IPPool>("resting", paused).await;
 
+    // Deleted, and kept by somebody else's finalizer.
+    world.claim("going", "resting").await;
+    let held = json!({"metadata": {"finalizers": ["example.com/hold"]}});
+    world.patch::<IPClaim>("going", held).await;
+    world.delete::<IPClaim>("going").await;
+
     let shell = Shell::on(&source.kubeconfig, folder);
     for line in commands(PAGE, "To save a namespace with kubectl") {
         shell.run(&here(line));
     }
     assert_eq!(paused_pools(&shell, &namespace), ["resting"]);
     let before = shown(&shell, &namespace);
-    assert_eq!(before.len(), 2 * BOUND + 1);
+    assert_eq!(before.len(), 2 * BOUND + 2);
     reverse(&folder.join("backup.json"));
 
     let shell = Shell::on(&target.server.kubeconfig, folder);
@@ -136,6 +142,9 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
     })
     .await;
     assert_eq!(paused_pools(&shell, &namespace), ["resting"]);
+    let going = format!("kubectl -n {namespace} get ipclaim going -o json");
+    let (going, _) = shell.run(&going);
+    assert!(going.contains("deletionTimestamp"), "it lives: {going}");
     // What is held is known: the claim that waited gets the first address that is released.
     let freed = before["IPClaim c0"].clone();
     shell.run(&format!("kubectl -n {namespace} delete ipclaim c0"));
@@ -146,6 +155,8 @@ async fn objects_that_kubectl_has_saved_come_back_with_their_addresses() {
     for pod in pods {
         pod.end().await;
     }
+    let free = json!({"metadata": {"finalizers": null}});
+    world.patch::<IPClaim>("going", free).await;
     world.end().await;
     tally::add("scenarios passed on a real kube-apiserver", 1);
     say(&format!(
