@@ -92,7 +92,7 @@ const OPERATORS: [&str; 12] = [
     "==", "!=", ">=", "<=", ">", "<", "+", "-", "*", "/", "%", "^",
 ];
 const SETS: [&str; 3] = ["and", "or", "unless"];
-const FUNCTIONS: [&str; 13] = [
+const FUNCTIONS: [&str; 14] = [
     "rate",
     "irate",
     "increase",
@@ -104,6 +104,7 @@ const FUNCTIONS: [&str; 13] = [
     "absent",
     "vector",
     "max_over_time",
+    "last_over_time",
     "min_over_time",
     "count_over_time",
 ];
