@@ -2,6 +2,9 @@
 FROM docker.io/library/rust:1.95.0-bookworm AS build
 RUN apt-get update && apt-get install -y --no-install-recommends musl-dev
 WORKDIR /src
+# --build-arg METAL3_IPAM_REVISION=$(git rev-parse HEAD): there is no .git in the context.
+ARG METAL3_IPAM_REVISION=unknown
+ENV METAL3_IPAM_REVISION=$METAL3_IPAM_REVISION
 COPY . .
 RUN rustup target add x86_64-unknown-linux-musl && make image-root OUT=/out
 

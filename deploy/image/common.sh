@@ -1,4 +1,4 @@
-# For the scripts beside it: where tools lie that `make image-deps` unpacked, and the time that a build carries.
+# For the scripts beside it: where tools lie that `make image-deps` unpacked, and the time and the revision that a build carries.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/metal3-ipam/image"
 target=x86_64-unknown-linux-musl
 PATH=$PATH:$cache/bin:$cache/usr/bin
@@ -7,4 +7,8 @@ export PATH
 if [ -z "${SOURCE_DATE_EPOCH:-}" ]; then
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct 2>/dev/null || echo 0)
 fi
-export SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC
+# What the program shows as its revision (metal3_ipam_build_info, `metal3-ipam bench`).
+if [ -z "${METAL3_IPAM_REVISION:-}" ]; then
+  METAL3_IPAM_REVISION=$(git describe --always --abbrev=40 --exclude='*' --dirty 2>/dev/null || echo unknown)
+fi
+export METAL3_IPAM_REVISION SOURCE_DATE_EPOCH LC_ALL=C TZ=UTC

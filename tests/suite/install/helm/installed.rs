@@ -119,6 +119,22 @@ async fn helm_installs_in_anothers_place_upgrades_and_keeps_what_is_not_its_own(
     kept.expect("the definitions are kept where the chart has none, and so are claims");
     let again = ["--reset-then-reuse-values", "--set", "crds.install=true"];
     helm.run(&["upgrade", RELEASE], &DEFAULTS, &again);
+    // The manager was stopped by hand: what docs/install.md has for applying it again starts it.
+    let stop = "-n metal3-ipam-system scale deployment/ipam-controller-manager --replicas=0";
+    cluster.kubectl(&stop.split_whitespace().collect::<Vec<_>>(), "");
+    let pages = std::fs::read_to_string("docs/install.md").unwrap();
+    let row = pages
+        .lines()
+        .find(|line| line.starts_with("| Helm | `helm upgrade"));
+    let how: Vec<&str> = row
+        .unwrap()
+        .split(['`', ' '])
+        .filter(|word| word.starts_with("--"))
+        .collect();
+    assert_eq!(how.len(), 3, "{how:?}");
+    helm.run(&["upgrade", RELEASE], &DEFAULTS, &how);
+    assert_eq!(cluster.deployment().await["spec"]["replicas"], 2);
+    assert_eq!(certificates(&cluster).await, written);
     for pod in pods {
         pod.end().await;
     }
