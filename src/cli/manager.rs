@@ -321,7 +321,7 @@ impl Manager {
             None if Path::new(CERT_DIR).is_dir() => PathBuf::from(CERT_DIR),
             None => {
                 tracing::info!(
-                    "no webhook is served: there is no folder {CERT_DIR}; name one with --webhook-cert-dir, or set                      --webhook-port=0"
+                    "no webhook is served: there is no folder {CERT_DIR}; name one with --webhook-cert-dir, or set --webhook-port=0"
                 );
                 return Ok(None);
             }

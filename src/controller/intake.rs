@@ -17,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use serde::Deserialize;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, error, info, warn};
 
@@ -31,6 +30,7 @@ use super::pages::{Missing, Pages};
 use super::reading::{self, Event, Unreadable};
 use super::router::Router;
 use super::served::Served;
+use super::status::refused_read;
 use super::term::Term;
 use super::view::Counts;
 use super::watch::{Watch, WatchEnd};
@@ -99,8 +99,6 @@ enum End {
     NotFound(String),
     /// 410, or a list that changed under its pages: begin with a new list.
     Expired,
-    /// We came to lead: begin with a new list, which holds what the leader before wrote last.
-    NewTerm,
     /// Try the same again, later.
     Failed(String),
 }
@@ -235,7 +233,7 @@ impl Intake {
             let mut revision = match self.list(version).await {
                 Ok(revision) => revision,
                 Err(End::NotFound(why)) => return why,
-                Err(End::Expired | End::NewTerm) => {
+                Err(End::Expired) => {
                     self.counts.restarted(self.kind, "expired");
                     self.pause().await;
                     continue;
@@ -254,7 +252,11 @@ impl Intake {
                 let before = revision.clone();
                 let watched = tokio::select! {
                     biased;
-                    () = router.terms().after(term) => Err(End::NewTerm),
+                    // We came to lead: a new list holds what the leader before wrote last.
+                    () = router.terms().after(term) => {
+                        self.counts.restarted(self.kind, "new_term");
+                        break;
+                    }
                     watched = self.watch(version, &mut revision) => watched,
                 };
                 match watched {
@@ -281,10 +283,6 @@ impl Intake {
                             self.watch_failed("the watch expired at once");
                             self.pause().await;
                         }
-                        break;
-                    }
-                    Err(End::NewTerm) => {
-                        self.counts.restarted(self.kind, "new_term");
                         break;
                     }
                     Err(End::Failed(why)) => {
@@ -437,29 +435,8 @@ impl Intake {
 /// What an answer other than 200 means for a list or a watch.
 fn end(status: u16, body: &[u8]) -> End {
     match status {
-        404 => End::NotFound(said_by_server(status, body)),
+        404 => End::NotFound(refused_read(status, body)),
         410 => End::Expired,
-        _ => End::Failed(said_by_server(status, body)),
+        _ => End::Failed(refused_read(status, body)),
     }
-}
-
-/// The words of an answer other than 200.
-pub(crate) fn said_by_server(status: u16, body: &[u8]) -> String {
-    let message = message_of(body);
-    match status {
-        401 => format!("the server does not accept our credentials ({message})"),
-        403 => format!("a right to list and watch is missing: {message}"),
-        _ => format!("the server answered {status}: {message}"),
-    }
-}
-
-/// The message of the Status that an answer carries; empty where it carries none.
-pub(crate) fn message_of(body: &[u8]) -> String {
-    #[derive(Deserialize, Default)]
-    #[serde(default)]
-    struct Status {
-        message: String,
-    }
-    let status = serde_json::from_slice::<Status>(body);
-    status.unwrap_or_default().message
 }

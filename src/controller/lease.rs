@@ -26,6 +26,7 @@ use tracing::{debug, info, warn};
 use super::backoff::Backoff;
 use super::clock::Clock;
 use super::settings::LeaseSettings;
+use super::status;
 use super::transport::{self, Call, Fault, OBJECT_BYTES, Reply};
 use super::wire::WRITE_SECONDS;
 
@@ -462,9 +463,8 @@ fn parse(reply: &Reply) -> Result<Lease, Try> {
 }
 
 fn failed(reply: &Reply) -> Try {
-    let status: serde_json::Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let message = status["message"].as_str().unwrap_or("no message");
-    let text = super::bounded(format!("{message} ({})", reply.status));
+    let words = status::words(&reply.body);
+    let text = super::bounded(format!("{words} ({})", reply.status));
     match reply.status {
         403 => Try::Forbidden(text),
         409 => Try::Raced,

@@ -10,7 +10,7 @@
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
 //!             -> API server                       transport.rs
-//!               -> outcome, through the router    outcome.rs
+//!               -> outcome, through the router    outcome.rs   status.rs
 //!                  back into the mailbox
 //!   webhook server -> question, into the mailbox  facts.rs     (answered by the worker in its turn)
 //! ```
@@ -22,7 +22,6 @@ mod absence;
 mod backoff;
 mod barrier;
 mod bucket;
-mod ceiling;
 mod client;
 mod clock;
 mod clusters;
@@ -45,6 +44,7 @@ mod router;
 mod run;
 mod served;
 mod settings;
+mod status;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -55,18 +55,17 @@ mod wire;
 mod worker;
 mod writer;
 
-pub(crate) use ceiling::{Ceiling, Sent, Target, object_name};
 pub use client::{client, counted};
 pub use clock::Clock;
 pub(crate) use direct::Direct;
 pub(crate) use discovery::version_of;
 pub use facts::LiveFacts;
-pub(crate) use intake::{message_of, said_by_server};
 pub use lease::LeaseError;
 pub(crate) use pages::{Missing, Pages};
 pub(crate) use reading::{Event, Unreadable, event};
 pub use run::{Controller, ControllerError};
 pub use settings::{Events, LeaseSettings, Rate, Settings};
+pub(crate) use status::{refused_read, words};
 pub(crate) use transport::{PAGE_BYTES, escape};
 pub use view::{Changes, Counters, View};
 pub(crate) use watch::{Watch, WatchEnd};

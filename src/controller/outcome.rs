@@ -22,6 +22,7 @@ use crate::pool::{Outcome, Refusal, Reread, Take};
 
 use super::reading;
 use super::served::Served;
+use super::status::{self, Status};
 use super::transport::{Fault, Reply};
 use super::wire::{Subject, Verb};
 use crate::api::Kind;
@@ -32,54 +33,6 @@ pub(super) enum Meaning {
     Outcome(Outcome),
     /// 409: [`reread`] of a quorum read completes the outcome.
     Conflict,
-}
-
-/// Kubernetes' Status object, as far as it is used.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct Status {
-    kind: String,
-    reason: String,
-    message: String,
-    details: Option<Details>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Details {
-    name: String,
-    causes: Vec<Cause>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Cause {
-    reason: String,
-}
-
-impl Status {
-    /// The Status of an answer; an empty one where the body is none.
-    pub(super) fn of(reply: &Reply) -> Self {
-        serde_json::from_slice(&reply.body).unwrap_or_default()
-    }
-
-    /// Whether nothing can be created because the namespace is being deleted.
-    pub(super) fn is_terminating(&self) -> bool {
-        let causes = self.details.iter().flat_map(|d| &d.causes);
-        causes
-            .into_iter()
-            .any(|c| c.reason == "NamespaceTerminating")
-    }
-
-    /// Whether it is about an object, not about a path that leads to no kind.
-    pub(super) fn names_an_object(&self) -> bool {
-        self.details.as_ref().is_some_and(|d| !d.name.is_empty())
-    }
-
-    /// The server's message: its own, else the beginning of the body.
-    pub(super) fn words(self, reply: &Reply) -> String {
-        words(self.message, reply)
-    }
 }
 
 /// A body that may be an object or a Status.
@@ -105,7 +58,7 @@ pub(super) fn meaning(
         }
         Err(Fault::Lost(message) | Fault::TooLong(message)) => return lost(message),
     };
-    let status = || Status::of(&reply);
+    let status = || Status::of(&reply.body);
     match reply.status {
         200..=299 => match stored(subject, served, filter, &reply.body) {
             Ok(outcome) => Meaning::Outcome(outcome),
@@ -115,27 +68,21 @@ pub(super) fn meaning(
             let status = status();
             // Only an answer about this very object says that it is gone. When its kind or its namespace is what is
             // missing, nothing that is known of it may be let go.
-            let named = status
-                .details
-                .as_ref()
-                .is_some_and(|d| d.name == subject.name);
+            let named = status.object() == Some(subject.name);
             Meaning::Outcome(if named && subject.verb != Verb::Create {
                 gone(subject.kind, subject.verb)
             } else {
-                refused(Refusal::Other, 404, &reply, status.message)
+                refused(Refusal::Other, &reply)
             })
         }
         409 => {
-            let status = status();
-            match (subject.verb, status.reason.as_str()) {
+            match (subject.verb, status().reason.as_str()) {
                 (Verb::Create, "AlreadyExists") => Meaning::Outcome(Outcome::NameTaken),
                 // The server asks to try again (a quota, a race inside it); nothing was created.
                 (Verb::Create, _) => Meaning::Outcome(Outcome::NotSent {
                     retry_after: reply.retry_after,
                 }),
-                (Verb::Get, _) => {
-                    Meaning::Outcome(refused(Refusal::Other, 409, &reply, status.message))
-                }
+                (Verb::Get, _) => Meaning::Outcome(refused(Refusal::Other, &reply)),
                 (Verb::Patch | Verb::PatchStatus | Verb::Delete, _) => Meaning::Conflict,
             }
         }
@@ -144,18 +91,17 @@ pub(super) fn meaning(
             retry_after: reply.retry_after,
         }),
         code @ 400..=499 => {
-            let status = status();
             let refusal = match code {
-                403 if status.is_terminating() => Refusal::NamespaceTerminating,
+                403 if status().is_terminating() => Refusal::NamespaceTerminating,
                 403 => Refusal::Forbidden,
                 400 | 413 | 422 => Refusal::Invalid,
                 _ => Refusal::Other,
             };
-            Meaning::Outcome(refused(refusal, code, &reply, status.message))
+            Meaning::Outcome(refused(refusal, &reply))
         }
         code => lost(super::bounded(format!(
             "the server answered {code}: {}",
-            words(status().message, &reply)
+            status::words(&reply.body)
         ))),
     }
 }
@@ -240,19 +186,10 @@ fn gone(kind: Kind, verb: Verb) -> Outcome {
     }
 }
 
-fn refused(refusal: Refusal, code: u16, reply: &Reply, message: String) -> Outcome {
+fn refused(refusal: Refusal, reply: &Reply) -> Outcome {
+    let (words, code) = (status::words(&reply.body), reply.status);
     Outcome::Refused {
         refusal,
-        message: super::bounded(format!("{} ({code})", words(message, reply))),
-    }
-}
-
-/// The server's message: of its Status, else the beginning of the body.
-fn words(message: String, reply: &Reply) -> String {
-    if message.is_empty() {
-        let start = &reply.body[..reply.body.len().min(200)];
-        String::from_utf8_lossy(start).trim().to_owned()
-    } else {
-        message
+        message: super::bounded(format!("{words} ({code})")),
     }
 }

@@ -24,10 +24,10 @@ use crate::api::{ClaimKind, ClusterFacts, Kind};
 use crate::pool::By;
 
 use super::backoff::Backoff;
-use super::intake::said_by_server;
 use super::pages::{Missing, Pages};
 use super::router::{Router, State};
 use super::served::Served;
+use super::status::refused_read;
 
 /// Clusters whose pause has ended, and what of that the pools do not know yet. Behind the router's lock.
 #[derive(Default)]
@@ -195,7 +195,7 @@ impl Resumer {
                     .page_or_again(&path, &next, backoff)
                     .await
                     .map_err(|missing| match missing {
-                        Missing::Answer { status, body } => said_by_server(status, &body),
+                        Missing::Answer { status, body } => refused_read(status, &body),
                         Missing::Failed(why) => why,
                     })?;
                 // One that cannot be read is reported by the watch.

@@ -213,6 +213,49 @@ impl Controller {
             };
         }
 
+        self.spawn_tasks(&watching, &writing);
+        let lead = async {
+            if let (Some(contender), Entry::Late) = (&mut contender, entry) {
+                contender.acquire().await?;
+                self.router.next_term();
+            }
+            self.view.counts.leading(true);
+            self.router.barrier(Barrier::Open);
+            match &mut contender {
+                Some(contender) => Err::<(), LeaseError>(contender.hold().await),
+                None => std::future::pending().await,
+            }
+        };
+        let end = tokio::select! {
+            biased;
+            () = shutdown.cancelled() => Ok(()),
+            () = self.failures.failed() => Ok(()),
+            lost = lead => lost.map_err(ControllerError::from),
+        };
+        self.view.counts.leading(false);
+
+        watching.cancel();
+        // The workers know of the end before their requests come back unsent.
+        self.router.stop();
+        writing.cancel();
+        let settled = self.drain(contender.as_mut()).await;
+        let end = match self.failures.first() {
+            Some(failure) => Err(ControllerError::Task {
+                task: failure.task.into_owned(),
+                what: failure.what,
+            }),
+            None => end,
+        };
+        // A lease that is given up is taken at once: not while a write of ours may still be carried out, or a task has failed.
+        if let (Some(contender), Settled::All, Ok(())) = (&mut contender, settled, &end) {
+            contender.release().await;
+        }
+        end
+    }
+
+    /// Starts what runs until `watching` is cancelled (watches, ends of pauses, Events, the clock) and the writer, which runs
+    /// until `writing` is.
+    fn spawn_tasks(&self, watching: &CancellationToken, writing: &CancellationToken) {
         let all = Intakes {
             client: self.watches.clone(),
             router: Arc::clone(&self.router),
@@ -267,44 +310,6 @@ impl Controller {
         };
         self.failures
             .spawn_lasting("clock", watching.clone(), following);
-
-        let lead = async {
-            if let (Some(contender), Entry::Late) = (&mut contender, entry) {
-                contender.acquire().await?;
-                self.router.next_term();
-            }
-            self.view.counts.leading(true);
-            self.router.barrier(Barrier::Open);
-            match &mut contender {
-                Some(contender) => Err::<(), LeaseError>(contender.hold().await),
-                None => std::future::pending().await,
-            }
-        };
-        let end = tokio::select! {
-            biased;
-            () = shutdown.cancelled() => Ok(()),
-            () = self.failures.failed() => Ok(()),
-            lost = lead => lost.map_err(ControllerError::from),
-        };
-        self.view.counts.leading(false);
-
-        watching.cancel();
-        // The workers know of the end before their requests come back unsent.
-        self.router.stop();
-        writing.cancel();
-        let settled = self.drain(contender.as_mut()).await;
-        if let (Some(contender), Settled::All, Ok(()), None) =
-            (&mut contender, settled, &end, self.failures.first())
-        {
-            contender.release().await;
-        }
-        match self.failures.first() {
-            Some(failure) => Err(ControllerError::Task {
-                task: failure.task.into_owned(),
-                what: failure.what,
-            }),
-            None => end,
-        }
     }
 
     /// Who this process is, as its lease says.

@@ -34,6 +34,9 @@ const MOST_SECONDS: u64 = 30;
 /// Our manager in `managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "metal3-ipam";
 
+const JSON: &str = "application/json";
+const MERGE_PATCH: &str = "application/merge-patch+json";
+
 /// What a request does to its object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Verb {
@@ -87,7 +90,14 @@ pub(super) fn time_limit(request: &Request) -> Duration {
             let more = u64::try_from(entries / ENTRIES_PER_SECOND).unwrap_or(MOST_SECONDS);
             WRITE_SECONDS.saturating_add(more).min(MOST_SECONDS)
         }
-        _ => WRITE_SECONDS,
+        Request::ClaimFinalizers { .. }
+        | Request::ClaimStatus { .. }
+        | Request::CreateAddress(_)
+        | Request::DeleteAddress { .. }
+        | Request::AddressMeta { .. }
+        | Request::ReadCluster { .. }
+        | Request::ReadClaim { .. }
+        | Request::ReadAddress { .. } => WRITE_SECONDS,
     };
     Duration::from_secs(seconds)
 }
@@ -133,18 +143,36 @@ pub(super) struct Unserved(pub(super) Kind);
 pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Result<Call, Unserved> {
     let subject = subject(pool, request);
     let version = served.version(subject.kind).ok_or(Unserved(subject.kind))?;
-    let mut target = subject.kind.collection(version, Some(&pool.namespace));
-    if subject.verb != Verb::Create {
-        target.push('/');
-        target.extend(escape(subject.name));
+    let collection = || subject.kind.collection(version, Some(&pool.namespace));
+    let object = || object(pool, &subject, version);
+    let (method, path, content_type) = match subject.verb {
+        Verb::Get => return Ok(Call::get(object())),
+        Verb::Create => (Method::POST, collection(), JSON),
+        Verb::Patch => (Method::PATCH, object(), MERGE_PATCH),
+        Verb::PatchStatus => (Method::PATCH, object() + "/status", MERGE_PATCH),
+        Verb::Delete => (Method::DELETE, object(), JSON),
+    };
+    let mut target = format!("{path}?timeout={}s", time_limit(request).as_secs());
+    if subject.verb != Verb::Delete {
+        let _ = write!(target, "&fieldManager={FIELD_MANAGER}");
     }
-    if subject.verb == Verb::PatchStatus {
-        target.push_str("/status");
-    }
-    if subject.verb.is_write() {
-        let _ = write!(target, "?timeout={}s", time_limit(request).as_secs());
-    }
-    let body = match request {
+    let body = body(pool, request, version, served)?;
+    Ok(Call {
+        method,
+        target,
+        content_type: Some(content_type),
+        body: serde_json::to_vec(&body).expect("a JSON value has text keys only"),
+    })
+}
+
+/// The body of a write; null of a read.
+fn body(
+    pool: &PoolKey,
+    request: &Request,
+    version: &str,
+    served: &Served,
+) -> Result<Value, Unserved> {
+    Ok(match request {
         Request::PoolMeta {
             uid: _,
             resource_version,
@@ -216,24 +244,8 @@ pub(super) fn encode(pool: &PoolKey, request: &Request, served: &Served) -> Resu
             json!({ "metadata": meta })
         }
         Request::ReadCluster { .. } | Request::ReadClaim { .. } | Request::ReadAddress { .. } => {
-            return Ok(Call::get(target));
+            Value::Null
         }
-    };
-    let (method, content_type) = match subject.verb {
-        Verb::Create => (Method::POST, "application/json"),
-        Verb::Delete => (Method::DELETE, "application/json"),
-        Verb::Patch | Verb::PatchStatus | Verb::Get => {
-            (Method::PATCH, "application/merge-patch+json")
-        }
-    };
-    if method != Method::DELETE {
-        let _ = write!(target, "&fieldManager={FIELD_MANAGER}");
-    }
-    Ok(Call {
-        method,
-        target,
-        content_type: Some(content_type),
-        body: serde_json::to_vec(&body).expect("a JSON value has text keys only"),
     })
 }
 
@@ -244,10 +256,15 @@ pub(super) fn reread(
     served: &Served,
 ) -> Result<Call, Unserved> {
     let version = served.version(subject.kind).ok_or(Unserved(subject.kind))?;
-    let mut target = subject.kind.collection(version, Some(&pool.namespace));
-    target.push('/');
-    target.extend(escape(subject.name));
-    Ok(Call::get(target))
+    Ok(Call::get(object(pool, subject, version)))
+}
+
+/// The path of a request's object.
+fn object(pool: &PoolKey, subject: &Subject<'_>, version: &str) -> String {
+    let mut path = subject.kind.collection(version, Some(&pool.namespace));
+    path.push('/');
+    path.extend(escape(subject.name));
+    path
 }
 
 fn versioned(resource_version: &ResourceVersion) -> Map<String, Value> {

@@ -67,7 +67,8 @@ pub use input::{
 pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
+pub use pool_status::IndexesRoom;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
-pub use space::utilization;
+pub use space::{is_nearly_full, utilization};
 pub use time::{Moment, delay};

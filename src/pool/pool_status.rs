@@ -22,6 +22,23 @@ const MOST_BYTES: usize = 256 * 1024;
 const LINES: usize = 20;
 const LINE: usize = 400;
 
+/// Counts what `indexes` of a pool's status holds, which is left out where it has no room for all.
+#[derive(Debug, Default)]
+pub struct IndexesRoom {
+    entries: usize,
+    bytes: usize,
+}
+
+impl IndexesRoom {
+    /// Adds the address of a claim whose name was not added before. Whether there was room.
+    pub fn takes(&mut self, claim: &str, address: IpAddr) -> bool {
+        self.entries += 1;
+        // Quotes, colon, comma.
+        self.bytes += claim.len() + address.to_string().len() + 6;
+        self.entries <= MOST_ENTRIES && self.bytes <= MOST_BYTES
+    }
+}
+
 /// One condition of the pool, before it is written.
 pub(super) struct NewCondition {
     pub(super) type_: &'static str,
@@ -277,7 +294,7 @@ impl Pool {
             return None;
         }
         let mut indexes = BTreeMap::new();
-        let mut bytes = 0;
+        let mut room = IndexesRoom::default();
         // Metal3's kind comes first in the order of keys.
         for (key, case) in &self.cases {
             let Some(addr) = self.shown(key, case).filter(|_| !key.name.is_empty()) else {
@@ -286,10 +303,8 @@ impl Pool {
             if indexes.contains_key(&*key.name) {
                 continue;
             }
-            // Quotes, colon, comma.
-            bytes += key.name.len() + addr.to_string().len() + 6;
             indexes.insert(&*key.name, addr);
-            if indexes.len() > MOST_ENTRIES || bytes > MOST_BYTES {
+            if !room.takes(&key.name, addr) {
                 return None;
             }
         }

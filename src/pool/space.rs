@@ -80,20 +80,30 @@ pub fn utilization(capacity: u128, available: u128) -> Option<i64> {
     i64::try_from(percent).ok()
 }
 
+/// Whether few of so many addresses are left for the next claims: at most 15 % and fewer than 1,000, as the alert PoolNearlyFull
+/// has it. None left is few as well; no address at all is not.
+pub fn is_nearly_full(capacity: u128, available: u128) -> bool {
+    are_few(capacity, available, 15, 1000)
+}
+
+fn are_few(capacity: u128, available: u128, percent: u128, most: u128) -> bool {
+    // Fewer than `most` are multiplied, so that no product overflows.
+    capacity > 0 && available < most && available * 100 <= capacity.saturating_mul(percent)
+}
+
 impl Numbers {
     /// Share of the addresses that the next claims cannot get (see [`utilization`]).
     pub(super) fn utilization(&self) -> Option<i64> {
         utilization(self.capacity, self.available)
     }
 
-    /// Whether few addresses are left: 15 % and fewer than 1,000, as the alert PoolNearlyFull has it. It was so `before`: then until
-    /// 20 % or 1,200 are free, so that claims that come and go do not report it again and again.
+    /// Whether the pool is nearly full. It was so `before`: then until 20 % or 1,200 are free, so that claims that come and go do
+    /// not report it again and again. One that is full stays what it was: to recover from that is no news of this kind.
     fn is_nearly_full(&self, before: bool) -> bool {
-        let (percent, most) = if before { (20, 1200) } else { (15, 1000) };
-        let few = self.available < most
-            && self.available.saturating_mul(100) <= self.capacity.saturating_mul(percent);
-        // One that is full stays what it was: to recover from that is no news of this kind.
-        self.capacity > 0 && few && (before || self.available > 0)
+        if before {
+            return are_few(self.capacity, self.available, 20, 1200);
+        }
+        self.available > 0 && is_nearly_full(self.capacity, self.available)
     }
 }
 

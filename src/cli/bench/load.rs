@@ -14,11 +14,12 @@ use serde_json::{Value, json};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
+use super::ceiling::Target;
 use super::observer::{Observer, Step};
 use super::site::Site;
 use super::{Bench, Kinds};
 use crate::api::{Address, ClaimKey, ClaimKind, PoolKey, WireObject};
-use crate::controller::{Controller, Settings, Target};
+use crate::controller::{Controller, Settings};
 
 /// Objects that are made or deleted at once where that is not measured.
 const HURRY: usize = 64;

@@ -10,7 +10,7 @@
 //!   load.rs      a namespace, pools and claims, and their end        rule.rs   finalizers put in by the server
 //!   hooks.rs     webhooks that the server asks
 //!   observer.rs  watches the claims: when each was created and bound      lifetimes.rs  and no address is given twice
-//!   side.rs      who binds them: the ceiling or the controller
+//!   side.rs      who binds them: the ceiling or the controller   ceiling.rs  the bare writes
 //!   burst.rs     claims of one pool while another one's come in a burst   waves.rs  load for others to see
 //!   report.rs    medians, the table, JSON          usage.rs   CPU time and memory of this process
 //!   outcome.rs   what is printed and stored        machine.rs cores, memory, load
@@ -21,6 +21,7 @@
 
 mod baseline;
 mod burst;
+mod ceiling;
 mod compare;
 mod hooks;
 mod lifetimes;

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::ceiling::Sent;
 use super::hooks::Reviews;
 use super::observer::Times;
 use super::outcome::{Outcome, SideFigures, Table, as_written};
 use super::side::Who;
 use super::usage::Usage;
 use super::{Bench, Mode};
-use crate::controller::Sent;
 
 /// The figures of one side in one round.
 #[derive(Debug, Clone)]

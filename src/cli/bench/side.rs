@@ -12,11 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::super::board::{Change, Kind};
 use super::super::follow::Follow;
 use super::Bench;
+use super::ceiling::{Ceiling, Sent, Target, object_name};
 use super::load::Load;
 use super::patient::patient;
 use super::site::Site;
 use crate::api::{AddressKey, Claim, ClaimKey, Meta};
-use crate::controller::{Ceiling, Controller, Sent, Settings, Target, View, object_name};
+use crate::controller::{Controller, Settings, View};
 
 /// The sides of a round: the bare writes, and the controller in several settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

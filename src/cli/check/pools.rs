@@ -10,13 +10,11 @@ use super::finding::{Finding, Level, Subject};
 use super::view::View;
 use crate::admission::{NoFacts, Review, review};
 use crate::api::{ClaimKind, PoolObject, names};
-use crate::pool::{Effect, Request};
+use crate::pool::{Effect, Request, is_nearly_full, utilization};
 
 /// The size from which an API server with etcd's defaults refuses an object, in bytes; and the share of it that is reported.
 const MOST_BYTES: usize = 1536 * 1024;
 const NEARLY: usize = 80;
-/// Percent of a pool's addresses in use that are reported.
-const NEARLY_FULL: u128 = 85;
 /// Counts of a pool's status that are compared.
 const COUNTS: [&str; 5] = [
     "capacity",
@@ -292,13 +290,8 @@ fn numbers(fed: &Fed, pool: &PoolObject) -> Vec<Finding> {
         findings.push(Finding::new(catalog::MIXED, Level::Note, pool, text));
     }
     let (capacity, available) = (snapshot.capacity, snapshot.available);
-    let used = capacity.saturating_sub(available).min(capacity);
-    // Of the largest pools the share is computed in steps of a hundredth of the capacity.
-    let share = used.checked_mul(100).map_or_else(
-        || used / (capacity / 100).max(1),
-        |hundredfold| hundredfold / capacity.max(1),
-    );
-    if capacity > 0 && share >= NEARLY_FULL {
+    let share = utilization(capacity, available).unwrap_or_default();
+    if is_nearly_full(capacity, available) {
         let text = format!(
             "has {available} free addresses of {capacity}: {share} % are in use or kept back"
         );

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::api::{Kind, WireObject};
-use crate::controller::{Missing, PAGE_BYTES, Pages, Unreadable, message_of, version_of};
+use crate::controller::{self, Missing, PAGE_BYTES, Pages, Unreadable, version_of};
 
 /// Objects on a page of this program's kinds, about 3 MiB: a list of 100,000 takes 50 requests. The manager asks for fewer, since it
 /// works meanwhile.
@@ -199,12 +199,7 @@ pub(super) async fn each_page<T: Default>(
                 next.clear();
             }
             Err(Missing::Answer { status, body }) => {
-                let message = message_of(&body);
-                return Err(if message.is_empty() {
-                    format!("{kind}: the server answered {status}")
-                } else {
-                    format!("{kind}: {message}")
-                });
+                return Err(format!("{kind}: {} ({status})", controller::words(&body)));
             }
             Err(Missing::Failed(why)) => return Err(format!("{kind}: {why}")),
         }

@@ -125,8 +125,8 @@ async fn what_cannot_be_read_is_remembered_and_what_does_not_exist_is_not() {
     });
     let (objects, unread) = read(&client).await;
     let expected = [
-        "ipclaims.ipam.metal3.io: you may not",
-        "ipaddresses.ipam.metal3.io: the server answered 500",
+        "ipclaims.ipam.metal3.io: you may not (403)",
+        "ipaddresses.ipam.metal3.io: no message (500)",
     ];
     assert_eq!(unread, expected);
     assert_eq!(objects.kinds, Kinds::all(KindState::Absent));

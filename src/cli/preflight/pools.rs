@@ -1,16 +1,13 @@
 //! Pools beside each other, and what stands outside of any one pool's judgement.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::super::objects::{Beside, Overlap};
 use super::read::Survey;
 use super::{Finding, Level};
 use crate::api::{Address, PoolKey, PoolObject};
-use crate::pool::Scope;
-
-/// Addresses beyond which a pool's status no longer lists them all.
-const MOST_INDEXES: usize = 4096;
+use crate::pool::{IndexesRoom, Scope};
 
 /// Of the pools that a manager with this `--watch-filter` serves; others matter where they meet one of these.
 pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Finding> {
@@ -22,9 +19,9 @@ pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Findi
         let addresses = beside.held(&pool.key());
         findings.extend(promised_to_others(&beside, pool));
         findings.extend(gateways(&beside, pool));
-        if addresses.len() > MOST_INDEXES {
+        if !fit_into_indexes(addresses) {
             let text = format!(
-                "{} addresses are held, more than {MOST_INDEXES}: status.indexes is left out, and the condition IndexesComplete says so",
+                "{} addresses are held, more than status.indexes has room for: it is left out, and the condition IndexesComplete says so",
                 addresses.len()
             );
             let action =
@@ -41,6 +38,19 @@ pub(super) fn findings(survey: &Survey, watch_filter: Option<&str>) -> Vec<Findi
         .collect();
     findings.extend(left_behind(survey, &others));
     findings
+}
+
+/// Whether the pool's status will list all of these objects by their claims.
+fn fit_into_indexes(addresses: &[&Address]) -> bool {
+    let readable = addresses.iter().filter_map(|object| {
+        let address = object.address.as_ref().ok()?;
+        Some((&*object.claim, *address))
+    });
+    let by_claim: BTreeMap<&str, IpAddr> = readable.collect();
+    let mut room = IndexesRoom::default();
+    by_claim
+        .into_iter()
+        .all(|(claim, address)| room.takes(claim, address))
 }
 
 fn note(check: &'static str, object: &str, text: String, action: &str) -> Finding {

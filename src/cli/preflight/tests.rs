@@ -299,6 +299,28 @@ fn a_pool_that_outgrows_its_status_is_told() {
 }
 
 #[test]
+fn a_pool_whose_claims_have_long_names_outgrows_its_status_sooner() {
+    let mut survey = survey();
+    survey.objects.pools.clear();
+    add_pool(
+        &mut survey,
+        "a",
+        "prov",
+        json!({"pools": [{"subnet": "10.0.0.0/16"}]}),
+    );
+    for n in 2..=1100_u32 {
+        let (name, claim) = (
+            format!("prov-10-0-{}-{}", n / 256, n % 256),
+            format!("{}{n}", "c".repeat(240)),
+        );
+        let address = format!("10.0.{}.{}", n / 256, n % 256);
+        add_claim(&mut survey, &claim, "prov", Some(&name));
+        add_address(&mut survey, &name, &address, "prov", &claim);
+    }
+    only(&survey, Level::Notes, "LargePool");
+}
+
+#[test]
 fn upstream_blocks_unless_it_elects() {
     let deployment = |args: Value, replicas: Value| {
         json!({"metadata": {"namespace": "capm3-system", "name": "ipam-controller-manager"}, "spec": {"replicas": replicas,

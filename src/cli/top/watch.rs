@@ -14,8 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::api::{Kind, Origin, WireObject};
 use crate::controller::{
-    Event, Missing, PAGE_BYTES, Pages, Unreadable, Watch, WatchEnd, event, said_by_server,
-    version_of,
+    Event, Missing, PAGE_BYTES, Pages, Unreadable, Watch, WatchEnd, event, refused_read, version_of,
 };
 use crate::pool::Name;
 
@@ -159,17 +158,17 @@ impl From<Missing> for End {
 impl End {
     fn answered(status: u16, body: &[u8]) -> Self {
         match status {
-            404 => Self::NotFound(said_by_server(status, body)),
+            404 => Self::NotFound(refused_read(status, body)),
             410 => Self::Expired,
             401 => Self::Failed(format!(
                 "{}; renew the credentials of the kubeconfig",
-                said_by_server(status, body)
+                refused_read(status, body)
             )),
             403 => Self::Failed(format!(
                 "{}; grant both to this user",
-                said_by_server(status, body)
+                refused_read(status, body)
             )),
-            _ => Self::Failed(said_by_server(status, body)),
+            _ => Self::Failed(refused_read(status, body)),
         }
     }
 

@@ -21,10 +21,10 @@ use crate::pool::{Decision, Moment};
 
 use super::super::bucket::Bucket;
 use super::super::clock::Clock;
-use super::super::outcome::Status;
 use super::super::registry::Registry;
 use super::super::served::Served;
 use super::super::settings::Rate;
+use super::super::status::{Status, words};
 use super::super::transport::{Call, Fault, Reply, escape};
 use super::super::wire::FIELD_MANAGER;
 use super::super::writer::Writer;
@@ -247,15 +247,15 @@ impl Desk {
 
 /// What an answer to a write of an Event shows.
 fn shown(verb: &str, reply: &Reply) -> Shown {
-    let status = || Status::of(reply);
-    let why = || status().words(reply);
+    let status = || Status::of(&reply.body);
+    let why = || words(&reply.body);
     match (verb, reply.status) {
         // A create whose answer was lost was carried out: no other Event has the name.
         (_, 200..=299) | ("create", 409) => Shown::Stored,
         ("patch", 404) => Shown::Gone,
         // The namespace ends, or is gone.
         (_, 403) if status().is_terminating() => Shown::Refused(why()),
-        ("create", 404) if status().names_an_object() => Shown::Refused(why()),
+        ("create", 404) if status().object().is_some() => Shown::Refused(why()),
         (_, 401 | 403 | 404 | 405) => Shown::NoRight(why()),
         (_, 408 | 409 | 429 | 500..) => Shown::Unknown,
         _ => Shown::Refused(why()),

@@ -76,7 +76,8 @@ const LONGEST: Shape = Shape::gauge(
     "The longest time that a worker has spent so far on what it has in hand, in seconds.",
 );
 
-/// Thresholds of the states, as the alerts have them.
+/// Shares from which a pool is in these states, as the dashboards colour them. The alert PoolNearlyFull begins later, and with
+/// few addresses left only.
 const WARNING: f64 = 0.75;
 const CRITICAL: f64 = 0.95;
 const STATES: [&str; 5] = ["ok", "warning", "critical", "exhausted", "not_ready"];

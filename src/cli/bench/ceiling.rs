@@ -10,24 +10,22 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::Client;
 use tokio::sync::Semaphore;
 
-use crate::api::{AddressKey, Claim, ClaimKind, Kind, Meta, PoolKey, Uid};
+use crate::api::{AddressKey, Claim, ClaimKind, Kind, Meta, PoolKey, Uid, names};
+use crate::controller::{Counters, Direct};
 use crate::pool::{ClaimStatus, NewAddress, Request};
 
-use super::direct::Direct;
-use super::view::Counters;
-
 /// Sends the writes of many claims, so many at once.
-pub(crate) struct Ceiling {
+pub(super) struct Ceiling {
     direct: Direct,
     slots: Semaphore,
 }
 
 /// The pool that claims are bound in.
 #[derive(Debug, Clone)]
-pub(crate) struct Target {
-    pub(crate) key: PoolKey,
-    pub(crate) uid: Uid,
-    pub(crate) prefix: Option<u8>,
+pub(super) struct Target {
+    pub(super) key: PoolKey,
+    pub(super) uid: Uid,
+    pub(super) prefix: Option<u8>,
 }
 
 impl Ceiling {
@@ -35,7 +33,7 @@ impl Ceiling {
     ///
     /// # Errors
     /// A line for people.
-    pub(crate) async fn new(client: Client, in_flight: usize) -> Result<Self, String> {
+    pub(super) async fn new(client: Client, in_flight: usize) -> Result<Self, String> {
         Ok(Self {
             direct: Direct::new(client).await?,
             slots: Semaphore::new(in_flight),
@@ -52,7 +50,7 @@ impl Ceiling {
     ///
     /// # Errors
     /// A line for people when a write is refused or has no answer.
-    pub(crate) async fn bind(
+    pub(super) async fn bind(
         &self,
         target: &Target,
         claim: &Claim,
@@ -108,7 +106,7 @@ impl Ceiling {
     ///
     /// # Errors
     /// A line for people when a write is refused or has no answer.
-    pub(crate) async fn release(
+    pub(super) async fn release(
         &self,
         target: &Target,
         claim: &Claim,
@@ -155,15 +153,15 @@ fn ready(generation: i64) -> Condition {
 
 /// Writes and reads that a controller has sent for claims and address objects, and its writes of pools.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Sent {
-    pub(crate) claim_writes: u64,
-    pub(crate) pool_writes: u64,
-    pub(crate) reads: u64,
+pub(super) struct Sent {
+    pub(super) claim_writes: u64,
+    pub(super) pool_writes: u64,
+    pub(super) reads: u64,
 }
 
 impl Sent {
     /// What was sent since then.
-    pub(crate) fn since(&self, before: &Self) -> Self {
+    pub(super) fn since(&self, before: &Self) -> Self {
         Self {
             claim_writes: self.claim_writes - before.claim_writes,
             pool_writes: self.pool_writes - before.pool_writes,
@@ -171,7 +169,7 @@ impl Sent {
         }
     }
 
-    pub(crate) fn of(counters: &Counters) -> Self {
+    pub(super) fn of(counters: &Counters) -> Self {
         let mut sent = Self::default();
         for ((verb, kind, _), n) in &counters.requests {
             match (verb.is_write(), kind) {
@@ -187,9 +185,9 @@ impl Sent {
 }
 
 /// The name that the controller gives an address object of a pool.
-pub(crate) fn object_name(kind: ClaimKind, prefix: &str, address: IpAddr) -> AddressKey {
+pub(super) fn object_name(kind: ClaimKind, prefix: &str, address: IpAddr) -> AddressKey {
     AddressKey {
         kind,
-        name: Arc::from(crate::api::names::address_name(prefix, address)),
+        name: Arc::from(names::address_name(prefix, address)),
     }
 }
