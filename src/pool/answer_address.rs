@@ -1,5 +1,7 @@
 //! Answers to reads and writes of an address object, its create among them (R7, A12).
 
+use std::net::IpAddr;
+
 use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
@@ -71,15 +73,25 @@ impl Pool {
         scope: Scope,
         take: Take,
     ) {
-        let (object, given) = (address.key(), address.address.clone());
+        let (object, given) = (address.key(), address.address.clone().ok());
         self.take_in(Object::Address { address, scope }, take);
         if take == Take::LeaveOut && !self.addresses.contains_key(&object) {
-            // What is newer of it, or its end, is on its way here. Until then the attempt holds the address.
-            self.effect(Effect::WatchName(object));
-            self.set_attempt(key, AttemptState::Taken { freed: false });
+            self.await_newer(key, object);
             return;
         }
-        if let Ok(address) = given {
+        self.made(key, &object, given);
+    }
+
+    /// What is newer of the object that the attempt is about, or its end, is on its way here. Until then the attempt holds the
+    /// address.
+    fn await_newer(&mut self, key: &ClaimKey, object: AddressKey) {
+        self.effect(Effect::WatchName(object));
+        self.set_attempt(key, AttemptState::Taken { freed: false });
+    }
+
+    /// The object of the attempt was taken in, with the address that it was stored with.
+    fn made(&mut self, key: &ClaimKey, object: &AddressKey, given: Option<IpAddr>) {
+        if let Some(address) = given {
             self.decided(Decision::Allocated {
                 claim: key.clone(),
                 address,
@@ -89,11 +101,11 @@ impl Pool {
             let has_claim = case.claim.is_some();
             let work = case.work_mut();
             // An answer that is older than what is known may be of an object that has vanished since.
-            if self.addresses.contains_key(&object) {
+            if self.addresses.contains_key(object) {
                 work.vanished = None;
             }
             work.refusal = None;
-            if !has_claim && let Some(record) = self.addresses.get_mut(&object) {
+            if !has_claim && let Some(record) = self.addresses.get_mut(object) {
                 // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with
                 // our finalizer: a DELETE that has found no finalizer yet removes what it finds at the end.
                 record.course = Course::Goes;
@@ -168,15 +180,21 @@ impl Pool {
             return;
         }
         let here = address.pool_key() == self.key;
-        if here && address.claim == key.name {
-            self.effect(Effect::ForgetName(name.clone()));
-            self.created(key, address, scope, take);
+        let names_claim = here && address.claim == key.name;
+        let given = address.address.clone().ok();
+        let holds_it = here && given == Some(addr);
+        self.take_in(Object::Address { address, scope }, take);
+        if names_claim && take == Take::LeaveOut && !self.addresses.contains_key(name) {
+            self.await_newer(key, name.clone());
             return;
         }
-        let holds_it = here && address.address.as_ref() == Ok(&addr);
-        self.take_in(Object::Address { address, scope }, take);
+        if names_claim && self.is_of_use(name) {
+            self.effect(Effect::ForgetName(name.clone()));
+            self.made(key, name, given);
+            return;
+        }
         if holds_it {
-            // Another claim's object, which holds the address from now on; what is newer of it is on its way here.
+            // The object holds the address from now on; what is newer of it is on its way here.
             if self.addresses.contains_key(name) {
                 self.effect(Effect::ForgetName(name.clone()));
                 self.drop_attempt(key);
@@ -238,7 +256,7 @@ impl Pool {
             && record.uid == *uid
             && !record.deleting
         {
-            record.delete_sent = false;
+            record.release_sent = false;
         }
     }
 }

@@ -11,6 +11,9 @@ use super::reason::Reason;
 use super::request::{ClaimStatus, Decision};
 use super::time::Failure;
 
+/// What of a claim failed, for the log.
+const WRITE: &str = "write";
+
 impl Pool {
     pub(super) fn failed(&mut self, key: &ClaimKey, failure: Failure, what: &str, why: &str) {
         let now = self.now;
@@ -144,7 +147,6 @@ impl Pool {
         write: &ClaimWrite,
         outcome: Outcome,
     ) {
-        let what = "write";
         match outcome {
             Outcome::Stored(Object::Claim { claim, scope }, take) => {
                 // A status that explains a refused write does not hasten the next try.
@@ -173,14 +175,14 @@ impl Pool {
             Outcome::Conflict(Reread::Found(claim @ Object::Claim { .. }, take)) => {
                 self.take_in(claim, take);
                 if self.claim_version(key).as_ref() == decided_on {
-                    self.failed(key, Failure::Lost, what, "it changed meanwhile");
+                    self.failed(key, Failure::Lost, WRITE, "it changed meanwhile");
                 }
             }
             Outcome::Refused { message, .. } => {
-                self.failed(key, Failure::Refused, what, &message);
+                self.failed(key, Failure::Refused, WRITE, &message);
                 match *write {
-                    ClaimWrite::Finalizer(what) => {
-                        self.refused_write(key, what, &message);
+                    ClaimWrite::Finalizer(change) => {
+                        self.refused_write(key, change, &message);
                         if self.lost_create_at(key).is_none() {
                             // Nothing was created: another claim may have the address meanwhile (A12).
                             self.drop_attempt(key);
@@ -201,20 +203,23 @@ impl Pool {
                 }
             }
             Outcome::NotSent { retry_after } => {
-                self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
+                self.failed(key, Failure::NotSent(retry_after), WRITE, "it was not sent");
             }
             Outcome::Unknown { message } => {
-                self.failed(key, Failure::Lost, what, &message);
+                self.failed(key, Failure::Lost, WRITE, &message);
                 match *write {
-                    ClaimWrite::Finalizer(what @ ADDED) => self.failed_write(key, what, &message),
+                    ClaimWrite::Finalizer(ADDED) => self.failed_write(key, ADDED, &message),
                     ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, false),
                     ClaimWrite::Finalizer(_) | ClaimWrite::Status(None) => {}
                 }
             }
-            Outcome::Conflict(Reread::Unread | Reread::Found(..))
-            | Outcome::Stored(..)
-            | Outcome::Cluster(_)
-            | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
+            Outcome::Conflict(Reread::Unread | Reread::Found(..)) => {
+                self.failed(key, Failure::Lost, WRITE, "it changed meanwhile");
+            }
+            // No patch of a claim is answered so.
+            Outcome::Stored(..) | Outcome::Cluster(_) | Outcome::NameTaken => {
+                self.failed(key, Failure::Lost, WRITE, "the answer is of another kind");
+            }
         }
     }
 

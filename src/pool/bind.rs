@@ -5,9 +5,9 @@
 //! | word | which objects | who decides it |
 //! | --- | --- | --- |
 //! | `Course::Goes` | those of a claim whose end was seen, and confirmed leaks | seen.rs, release.rs |
-//! | `delete_sent` | those whose DELETE, or whose write without our finalizer, this process has sent | perform.rs |
+//! | `release_sent` | those whose DELETE, or whose write without our finalizer, this process has sent | perform.rs |
 //! | `is_let_go` | deleted ones that only others' finalizers keep | record.rs |
-//! | left over | `Course::Goes` or `delete_sent`, and no status shows it: of an earlier claim of this name | `is_left_over` |
+//! | left over | `Course::Goes` or `release_sent`, and no status shows it: of an earlier claim of this name | `is_left_over` |
 //! | `Rank::Surplus` | ours, with an address that another claim's object has the better right to | `rank` |
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -120,7 +120,7 @@ impl Pool {
         let Ok(addr) = object.address else {
             return Rank::Nothing;
         };
-        if object.delete_sent {
+        if object.release_sent {
             return Rank::Nothing;
         }
         if self.is_outranked(key, object) {
@@ -134,6 +134,13 @@ impl Pool {
             return Rank::Nothing;
         }
         Rank::Candidate
+    }
+
+    /// Whether the object says what becomes of the claim that it names: the claim is bound to it, waits for its end or releases
+    /// it.
+    pub(super) fn is_of_use(&self, key: &AddressKey) -> bool {
+        let object = self.addresses.get(key);
+        object.is_some_and(|object| !matches!(self.rank(key, object), Rank::Nothing))
     }
 
     /// Whether the claim has an address object that it can be bound to, or had one that comes back.
@@ -156,7 +163,7 @@ impl Pool {
     /// Whether an object that names the claim is of an earlier claim whose end was seen, or was released, and no status shows
     /// it. One that others delete stays the claim's (A4).
     fn is_left_over(&self, name: &AddressKey, object: &AddressRecord) -> bool {
-        let released = object.delete_sent || object.course == Course::Goes;
+        let released = object.release_sent || object.course == Course::Goes;
         released && !self.is_published(name, object)
     }
 
@@ -169,7 +176,7 @@ impl Pool {
         let mut disputed = None;
         let mut best: Option<(AddressKey, &AddressRecord)> = None;
         for (object_key, object) in self.objects(key, case) {
-            let going = object.delete_sent && !object.is_let_go(key.kind);
+            let going = object.release_sent && !object.is_let_go(key.kind);
             let rank = self.rank(&object_key, object);
             if going || matches!(rank, Rank::Surplus) {
                 // What this claim can never be bound to is brought to its end first.

@@ -51,7 +51,7 @@ impl Pool {
             }
             Step::Delete(object) => {
                 if let Some(record) = self.addresses.get_mut(&object) {
-                    record.delete_sent = true;
+                    record.release_sent = true;
                 }
                 self.send_address(key, &object, |resource_version, record| {
                     Request::DeleteAddress {
@@ -64,7 +64,7 @@ impl Pool {
             Step::RemoveAddressFinalizer(object) => {
                 let ours = object.kind.address_finalizer();
                 if let Some(record) = self.addresses.get_mut(&object) {
-                    record.delete_sent = true;
+                    record.release_sent = true;
                 }
                 self.send_address(key, &object, |resource_version, record| {
                     Request::AddressMeta {

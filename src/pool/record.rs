@@ -295,7 +295,7 @@ pub(super) struct AddressRecord {
     pub(super) scope: Scope,
     pub(super) course: Course,
     /// Its DELETE was sent: no claim is bound to it any more.
-    pub(super) delete_sent: bool,
+    pub(super) release_sent: bool,
 }
 
 impl AddressRecord {
@@ -325,7 +325,7 @@ impl AddressRecord {
             dns_servers: dns_servers.into_boxed_slice(),
             scope,
             course: Course::Stays,
-            delete_sent: false,
+            release_sent: false,
         }
     }
 

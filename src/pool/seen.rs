@@ -165,7 +165,7 @@ impl Pool {
         let mut course = (Course::Stays, false);
         if let Some(known) = self.addresses.get(&key) {
             if known.uid == address.meta.uid {
-                course = (known.course, known.delete_sent);
+                course = (known.course, known.release_sent);
                 let claim = ClaimKey {
                     kind: key.kind,
                     name: known.claim.clone(),
@@ -183,7 +183,7 @@ impl Pool {
             }
         }
         let mut record = Box::new(AddressRecord::new(address, scope));
-        (record.course, record.delete_sent) = course;
+        (record.course, record.release_sent) = course;
         let mut claim = ClaimKey {
             kind: key.kind,
             name: record.claim.clone(),
@@ -201,6 +201,10 @@ impl Pool {
             }
             self.addresses.insert(key.clone(), record);
             self.link(&key, &claim);
+            if self.foreign.contains_key(&key) && self.is_of_use(&key) {
+                // It had no address, and now it has one: what it holds is that.
+                self.name_freed(&key);
+            }
             // It was edited and did not vanish: nothing is to be put back.
             if let Some(work) = self.cases.get_mut(&claim).and_then(Case::some_work) {
                 work.vanished.take_if(|kept| kept.name == key.name);
@@ -266,7 +270,7 @@ impl Pool {
         match record.address {
             Ok(address) => {
                 self.let_go(address, &Holder::Object(key.clone()));
-                if record.delete_sent {
+                if record.release_sent {
                     let living = self.cases.get(&claim).and_then(|c| c.claim.as_ref());
                     let uid = living.map(|c| c.uid.clone());
                     self.decided(Decision::Released {
@@ -301,7 +305,7 @@ impl Pool {
         // A write that shows it may be on its way, and cannot be called back.
         let shows = living.published.as_ref() == Some(&key.name)
             || case.work().showing.as_ref() == Some(&key.name);
-        if !shows || record.delete_sent {
+        if !shows || record.release_sent {
             return;
         }
         case.work_mut().vanished = Some(Box::new(Vanished {

@@ -45,6 +45,7 @@ pub(super) enum Act {
     MarkAddress(u8),
     MarkClaim(u8, u8),
     Squat(u8, u8),
+    SquatHere(u8, u8, u8, u8),
     Deliver(u8),
     DeliverAll(u8),
     Repeat(u8),
@@ -103,6 +104,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..8u8).prop_map(Act::MarkAddress),
         1 => (k(), n()).prop_map(|(k, n)| Act::MarkClaim(k, n)),
         2 => (k(), 1..5u8).prop_map(|(k, a)| Act::Squat(k, a)),
+        1 => (k(), n(), 1..5u8, 1..14u8).prop_map(|(k, n, a, o)| Act::SquatHere(k, n, a, o)),
         14 => (0..STREAMS as u8).prop_map(Act::Deliver),
         6 => (0..STREAMS as u8).prop_map(Act::DeliverAll),
         3 => (0..STREAMS as u8).prop_map(Act::Repeat),
@@ -292,6 +294,21 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
         Act::Squat(k, a) => {
             let name = format!("p-10-0-0-{a}");
             world.create_address(kind(k), &name, "other", "z", "10.9.9.9", |_| {});
+        }
+        // An object that names a claim of the pool, has the name of an address, and holds another one, or none. Under a name that a
+        // status shows it would be the forgery of an address.
+        Act::SquatHere(k, n, a, other) => {
+            let name = format!("p-10-0-0-{a}");
+            let address = if other > 11 {
+                "::ffff:10.0.0.1".to_owned()
+            } else {
+                format!("10.0.0.{other}")
+            };
+            let mut claims = world.claims.values();
+            if !claims.any(|claim| claim.published.as_deref() == Some(&*name)) {
+                let claim = NAMES[usize::from(n)];
+                world.create_address(kind(k), &name, "prov", claim, &address, |_| {});
+            }
         }
         Act::Deliver(stream) => {
             world.deliver(usize::from(stream));

@@ -1,7 +1,7 @@
 //! Names of address objects that other objects have (A12).
 
 use super::steps::take_first_name;
-use super::world::{C, Fate, M, World, address_key, small};
+use super::world::{C, Fate, M, World, address_key, ip, small};
 
 /// An IPAddress of another pool has the name; an IPAddress of Cluster API's group under the same name is another object.
 #[test]
@@ -92,5 +92,45 @@ fn a12_a_pool_made_anew_with_another_prefix_waits_for_no_name_of_the_old_one() {
     anew.name_prefix = "q".into();
     world.create_pool(anew);
     world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+/// The name is that of an object of the claim's own which it can never be bound to: the next address is tried, not the same for ever.
+#[test]
+fn a12_an_object_of_the_claim_without_an_address_has_the_name() {
+    let mut world = World::new();
+    let squatter = address_key(M, "p-10-0-0-1");
+    world.create_address(M, "p-10-0-0-1", "prov", "a", "::ffff:10.0.0.1", |_| {});
+    world.create_pool(small(2));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+    world.create_claim(M, "b");
+    world.pass(5);
+    assert_eq!(world.reason(M, "b"), "PoolExhausted");
+    // Corrected, it is an object like any other: what it holds is its own address.
+    world.edit_address(&squatter, |a| a.address = Ok(ip("10.0.0.7")));
+    world.pass(5);
+    assert_eq!(world.reason(M, "b"), "PoolExhausted");
+    world.delete_address(&squatter);
+    world.pass(30);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
+}
+
+/// It is deleted, and only another's finalizer keeps it: it takes the name until it is gone.
+#[test]
+fn a12_an_object_of_the_claim_that_others_keep_has_the_name() {
+    let mut world = World::new();
+    let squatter = address_key(M, "p-10-0-0-1");
+    world.create_address(M, "p-10-0-0-1", "prov", "a", "10.0.0.9", |a| {
+        a.meta.finalizers.push("example.com/keep".into());
+        a.meta.deletion_timestamp = Some(a.meta.created());
+    });
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.pass(5);
+    assert_eq!(world.reason(M, "a"), "PoolExhausted");
+    world.edit_address(&squatter, |a| a.meta.finalizers.clear());
+    world.pass(30);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }
