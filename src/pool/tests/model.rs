@@ -45,7 +45,7 @@ pub(super) enum Act {
     MarkAddress(u8),
     MarkClaim(u8, u8),
     Squat(u8, u8),
-    SquatHere(u8, u8, u8, u8),
+    SquatHere(u8, u8, u8, bool),
     Deliver(u8),
     DeliverAll(u8),
     Repeat(u8),
@@ -104,7 +104,7 @@ fn act() -> impl Strategy<Value = Act> {
         2 => (0..8u8).prop_map(Act::MarkAddress),
         1 => (k(), n()).prop_map(|(k, n)| Act::MarkClaim(k, n)),
         2 => (k(), 1..5u8).prop_map(|(k, a)| Act::Squat(k, a)),
-        1 => (k(), n(), 1..5u8, 1..14u8).prop_map(|(k, n, a, o)| Act::SquatHere(k, n, a, o)),
+        1 => (k(), n(), 1..5u8, any::<bool>()).prop_map(|(k, n, a, d)| Act::SquatHere(k, n, a, d)),
         14 => (0..STREAMS as u8).prop_map(Act::Deliver),
         6 => (0..STREAMS as u8).prop_map(Act::DeliverAll),
         3 => (0..STREAMS as u8).prop_map(Act::Repeat),
@@ -295,20 +295,22 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
             let name = format!("p-10-0-0-{a}");
             world.create_address(kind(k), &name, "other", "z", "10.9.9.9", |_| {});
         }
-        // An object that names a claim of the pool, has the name of an address, and holds another one, or none. Under a name that a
-        // status shows it would be the forgery of an address.
-        Act::SquatHere(k, n, a, other) => {
+        // An object that names a claim of the pool and has the name of an address, and the claim cannot be bound to it: it has no
+        // address, or it is deleted and others keep it.
+        Act::SquatHere(k, n, a, deleted) => {
             let name = format!("p-10-0-0-{a}");
-            let address = if other > 11 {
-                "::ffff:10.0.0.1".to_owned()
+            let address = if deleted {
+                "10.9.9.9"
             } else {
-                format!("10.0.0.{other}")
+                "::ffff:10.0.0.1"
             };
-            let mut claims = world.claims.values();
-            if !claims.any(|claim| claim.published.as_deref() == Some(&*name)) {
-                let claim = NAMES[usize::from(n)];
-                world.create_address(kind(k), &name, "prov", claim, &address, |_| {});
-            }
+            let (claim, now) = (NAMES[usize::from(n)], world.now);
+            world.create_address(kind(k), &name, "prov", claim, address, |object| {
+                if deleted {
+                    object.meta.deletion_timestamp = Some(now);
+                    object.meta.finalizers.push("example.com/keep".into());
+                }
+            });
         }
         Act::Deliver(stream) => {
             world.deliver(usize::from(stream));
