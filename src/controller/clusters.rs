@@ -37,7 +37,7 @@ impl Router {
                 ..facts.clone()
             };
             self.tell_cluster(&mut state, &name.namespace, paused);
-            self.hold(&mut state, &name.namespace, facts);
+            self.hold(&mut state, &name.namespace, facts, by);
         } else {
             state.resuming.forget(&name.namespace, &name.name);
             self.tell_cluster(&mut state, &name.namespace, facts);

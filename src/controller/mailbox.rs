@@ -356,7 +356,12 @@ fn newest(outcome: &Outcome) -> Option<&Object> {
             Some(object)
         }
         Outcome::Stored(_, Take::LeaveOut)
-        | Outcome::Conflict(Reread::Found(_, Take::LeaveOut) | Reread::Gone | Reread::Unread)
+        | Outcome::Conflict(
+            Reread::Found(_, Take::LeaveOut)
+            | Reread::Gone
+            | Reread::Unread
+            | Reread::Unchanged { .. },
+        )
         | Outcome::Gone
         | Outcome::Cluster(_)
         | Outcome::NameTaken

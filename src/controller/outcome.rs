@@ -6,7 +6,8 @@
 //! | 2xx that cannot be read | `Unknown` | same |
 //! | 404 that names the object | `Gone` | `Gone` / `Cluster(None)` |
 //! | any other 404 | `Refused(Other)`: a missing namespace or kind says nothing about the object (A3) | same |
-//! | 409 AlreadyExists of a create | `NameTaken` | - |
+//! | 409 AlreadyExists of a create that names the object | `NameTaken` | - |
+//! | any other 409 of a create | `Refused(Conflict)`, or `Refused(Other)` where it says AlreadyExists | - |
 //! | any other 409 | `Conflict`, after a quorum read | - |
 //! | 403 / because the namespace ends | `Refused(Forbidden)` / `Refused(NamespaceTerminating)` | same |
 //! | 400, 413, 422 | `Refused(Invalid)` | same |
@@ -31,8 +32,8 @@ use crate::api::Kind;
 #[derive(Debug)]
 pub(super) enum Meaning {
     Outcome(Outcome),
-    /// 409: [`reread`] of a quorum read completes the outcome.
-    Conflict,
+    /// 409 with these words: [`reread`] of a quorum read completes the outcome.
+    Conflict(String),
 }
 
 /// A body that may be an object or a Status.
@@ -76,14 +77,19 @@ pub(super) fn meaning(
             })
         }
         409 => {
-            match (subject.verb, status().reason.as_str()) {
-                (Verb::Create, "AlreadyExists") => Meaning::Outcome(Outcome::NameTaken),
-                // The server asks to try again (a quota, a race inside it); nothing was created.
-                (Verb::Create, _) => Meaning::Outcome(Outcome::NotSent {
-                    retry_after: reply.retry_after,
-                }),
-                (Verb::Get, _) => Meaning::Outcome(refused(Refusal::Other, &reply)),
-                (Verb::Patch | Verb::PatchStatus | Verb::Delete, _) => Meaning::Conflict,
+            let status = status();
+            match (subject.verb, status.reason.as_str()) {
+                (Verb::Create, "AlreadyExists") if status.object() == Some(subject.name) => {
+                    Meaning::Outcome(Outcome::NameTaken)
+                }
+                // A webhook may say so too, of whatever it likes.
+                (Verb::Create, "AlreadyExists") | (Verb::Get, _) => {
+                    Meaning::Outcome(refused(Refusal::Other, &reply))
+                }
+                (Verb::Create, _) => Meaning::Outcome(refused(Refusal::Conflict, &reply)),
+                (Verb::Patch | Verb::PatchStatus | Verb::Delete, _) => {
+                    Meaning::Conflict(said(&reply))
+                }
             }
         }
         408 => lost("the server gave up waiting (408)".to_owned()),
@@ -120,7 +126,7 @@ pub(super) fn reread(
     match meaning(&read, served, filter, answer) {
         Meaning::Outcome(Outcome::Stored(object, age)) => Reread::Found(object, age),
         Meaning::Outcome(Outcome::Gone) => Reread::Gone,
-        Meaning::Outcome(_) | Meaning::Conflict => Reread::Unread,
+        Meaning::Outcome(_) | Meaning::Conflict(_) => Reread::Unread,
     }
 }
 
@@ -187,9 +193,14 @@ fn gone(kind: Kind, verb: Verb) -> Outcome {
 }
 
 fn refused(refusal: Refusal, reply: &Reply) -> Outcome {
-    let (words, code) = (status::words(&reply.body), reply.status);
     Outcome::Refused {
         refusal,
-        message: super::bounded(format!("{words} ({code})")),
+        message: said(reply),
     }
+}
+
+/// The server's words with the code, bounded.
+fn said(reply: &Reply) -> String {
+    let (words, code) = (status::words(&reply.body), reply.status);
+    super::bounded(format!("{words} ({code})"))
 }

@@ -67,11 +67,13 @@ pub(super) struct Resumer {
 // === impl Resuming ===
 
 impl Resuming {
-    /// Holds back what was seen of a Cluster whose pause has ended.
-    pub(super) fn hold(&mut self, namespace: &Arc<str>, facts: ClusterFacts) {
+    /// Holds back what was seen of a Cluster whose pause has ended. After a gap of the watch, when a list shows it, it may have been
+    /// paused once more meanwhile: that is another end.
+    pub(super) fn hold(&mut self, namespace: &Arc<str>, facts: ClusterFacts, by: By) {
         let held = self.held.entry(namespace.clone()).or_default();
         let known = held.get_mut(&facts.name);
-        if let Some(known) = known.filter(|known| known.facts.uid == facts.uid) {
+        let is_the_same = |known: &&mut Held| known.facts.uid == facts.uid && by != By::List;
+        if let Some(known) = known.filter(is_the_same) {
             known.facts = facts;
             return;
         }
@@ -118,8 +120,14 @@ impl Resuming {
 
 impl Router {
     /// What was seen of a Cluster whose pause has ended waits for its namespace's address objects.
-    pub(super) fn hold(&self, state: &mut State, namespace: &Arc<str>, facts: ClusterFacts) {
-        state.resuming.hold(namespace, facts);
+    pub(super) fn hold(
+        &self,
+        state: &mut State,
+        namespace: &Arc<str>,
+        facts: ClusterFacts,
+        by: By,
+    ) {
+        state.resuming.hold(namespace, facts, by);
         self.ended.notify_one();
     }
 

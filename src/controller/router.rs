@@ -205,7 +205,7 @@ impl Router {
                     }
                 }
             }
-            Outcome::Conflict(Reread::Unread)
+            Outcome::Conflict(Reread::Unread | Reread::Unchanged { .. })
             | Outcome::Cluster(_)
             | Outcome::NameTaken
             | Outcome::Refused { .. }

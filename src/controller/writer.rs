@@ -514,8 +514,16 @@ impl Writer {
                 self.door.counts.sent(&subject, code, started.elapsed());
                 match outcome::meaning(&subject, &self.door.served, router.filter(), answer) {
                     Meaning::Outcome(outcome) => outcome,
-                    Meaning::Conflict => {
-                        Outcome::Conflict(self.reread(&pool, &subject, router.filter()).await)
+                    Meaning::Conflict(message) => {
+                        let reread = self.reread(&pool, &subject, router.filter()).await;
+                        Outcome::Conflict(match (reread, request.resource_version()) {
+                            (Reread::Found(object, _), Some(version))
+                                if object.meta().resource_version == *version =>
+                            {
+                                Reread::Unchanged { message }
+                            }
+                            (reread, _) => reread,
+                        })
                     }
                 }
             }

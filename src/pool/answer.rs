@@ -104,6 +104,7 @@ impl Pool {
                     }
                     Sent::Create => self.answered_create(&key, outcome),
                     Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
+                    Sent::ReadShown(name) => self.answered_shown(&key, &name, outcome),
                     Sent::Address(object, uid, asked) => {
                         let outcome = self.judged(asked.as_deref(), outcome);
                         self.answered_address(&key, (&object, &uid), decided_on, outcome);
@@ -131,7 +132,7 @@ impl Pool {
         }
     }
 
-    /// Notes what this answer says of writes of the claim's status whose outcome is unknown; returns whether there is one still, which
+    /// Notes what this answer says of writes of the claim's status whose outcome is not known here; returns whether there is one still, which
     /// may be carried out beside what is known. One that was not sent or was refused says nothing about an earlier one whose answer is
     /// lost. A version of the claim that is newer than the one that a write was decided on settles it.
     fn settle_status_doubt(
@@ -149,14 +150,17 @@ impl Pool {
         };
         let before = work.doubt.take();
         let doubted = match outcome {
-            Outcome::Unknown { .. } => decided_on.cloned(),
+            // What is newer of the claim is on its way here, and says what it shows.
+            Outcome::Stored(_, Take::LeaveOut)
+            | Outcome::Conflict(Reread::Found(_, Take::LeaveOut))
+            | Outcome::Unknown { .. } => decided_on.cloned(),
             Outcome::NotSent { .. }
             | Outcome::Withdrawn
             | Outcome::Refused { .. }
-            | Outcome::Conflict(Reread::Unread) => before,
-            Outcome::Stored(..)
+            | Outcome::Conflict(Reread::Unread | Reread::Unchanged { .. }) => before,
+            Outcome::Stored(_, Take::In)
             | Outcome::Gone
-            | Outcome::Conflict(Reread::Found(..) | Reread::Gone)
+            | Outcome::Conflict(Reread::Found(_, Take::In) | Reread::Gone)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => None,
         };
@@ -223,12 +227,16 @@ impl Pool {
                 }
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
-            Outcome::Refused { message, .. } if status => {
+            Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message })
+                if status =>
+            {
                 self.pool_failed(status, Failure::Refused, &message);
                 let what = format!("pool {}", self.key);
                 self.status_refused(Kind::Pools, &what, &message);
             }
-            Outcome::Refused { message, .. } => self.pool_refused(&message),
+            Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message }) => {
+                self.pool_refused(&message);
+            }
             Outcome::Withdrawn if status => self.ippool.status.withdrawn(),
             Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {

@@ -28,11 +28,19 @@ impl Pool {
         };
         match outcome {
             Outcome::Stored(Object::Address { address, scope }, take) => {
-                self.succeeded(key);
-                self.created(key, address, scope, take);
+                match self.stored_otherwise(key, &address) {
+                    None => {
+                        self.succeeded(key);
+                        self.created(key, address, scope, take);
+                    }
+                    Some(message) => {
+                        self.take_in(Object::Address { address, scope }, take);
+                        self.failed(key, Failure::Refused, what, &message);
+                        self.create_refused(key, Refusal::Other, &message);
+                    }
+                }
             }
             Outcome::NameTaken => {
-                self.succeeded(key);
                 if let Some(name) = self.attempt_name(key) {
                     self.effect(Effect::WatchName(name));
                 }
@@ -49,6 +57,16 @@ impl Pool {
                 self.set_attempt(key, undone);
                 self.failed(key, Failure::NotSent(retry_after), what, "it was not sent");
             }
+            Outcome::Refused {
+                refusal: Refusal::Conflict,
+                message,
+            } => {
+                self.set_attempt(key, undone);
+                self.failed(key, Failure::Lost, what, &message);
+                if self.has_failed_often(key) {
+                    self.create_refused(key, Refusal::Conflict, &message);
+                }
+            }
             Outcome::Refused { refusal, message } => {
                 self.failed(key, Failure::Refused, what, &message);
                 self.create_refused(key, refusal, &message);
@@ -63,6 +81,24 @@ impl Pool {
                 self.failed(key, Failure::Lost, what, "no address object came back");
             }
         }
+    }
+
+    /// What a created object stands for is another thing than what was sent, such as a mutating webhook makes of it (U1).
+    fn stored_otherwise(&self, key: &ClaimKey, stored: &Address) -> Option<String> {
+        let attempt = self.cases.get(key)?.work().attempt.as_deref()?;
+        let what = if stored.pool_key() != self.key {
+            "pool"
+        } else if stored.claim != key.name {
+            "claim"
+        } else if stored.address.as_ref() != Ok(&attempt.address) {
+            "address"
+        } else {
+            return None;
+        };
+        Some(format!(
+            "it stored {} with another {what}; a mutating webhook or policy of the cluster changes it, exempt this manager from it",
+            stored.key()
+        ))
     }
 
     /// The object exists: it holds the address from now on, not the attempt.
@@ -124,7 +160,7 @@ impl Pool {
                     self.mark_all();
                 }
             }
-            Refusal::Forbidden | Refusal::Invalid | Refusal::Other => {
+            Refusal::Forbidden | Refusal::Invalid | Refusal::Conflict | Refusal::Other => {
                 self.refused_write(key, "the address object", message);
             }
         }
@@ -147,13 +183,15 @@ impl Pool {
     pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
         match outcome {
             Outcome::Stored(Object::Address { address, scope }, take) => {
-                self.succeeded(key);
                 self.name_read(key, name, address, scope, take);
             }
             Outcome::Gone => {
-                self.succeeded(key);
                 self.effect(Effect::ForgetName(name.clone()));
                 self.set_attempt(key, AttemptState::Planned);
+                // It went meanwhile; or something in the server only says that it is there.
+                let message = "its name was taken, and no object has it";
+                self.failed(key, Failure::Lost, "create the address object", message);
+                self.failed_write(key, "the address object", message);
             }
             other => self.name_unread(key, other),
         }
@@ -190,6 +228,7 @@ impl Pool {
         }
         if names_claim && self.is_of_use(name) {
             self.effect(Effect::ForgetName(name.clone()));
+            self.succeeded(key);
             self.made(key, name, given);
             return;
         }
@@ -205,6 +244,35 @@ impl Pool {
         self.space.hold(addr, Holder::Foreign(name.clone()));
         self.report_foreign(name, Some(addr));
         self.drop_attempt(key);
+    }
+
+    /// Whether the claim's status leads to an object of its own (A2).
+    pub(super) fn answered_shown(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
+        let what = "read the address object that its status shows";
+        match outcome {
+            Outcome::Stored(Object::Address { address, scope }, take) => {
+                let names_claim = address.pool_key() == self.key && address.claim == key.name;
+                self.take_in(Object::Address { address, scope }, take);
+                if !names_claim {
+                    self.shows_nothing(key, name);
+                } else if !self.addresses.contains_key(name) {
+                    self.failed(
+                        key,
+                        Failure::Lost,
+                        what,
+                        "what is newer of it is on its way",
+                    );
+                }
+            }
+            Outcome::Gone => self.shows_nothing(key, name),
+            other => self.read_failed(key, what, other),
+        }
+    }
+
+    fn shows_nothing(&mut self, key: &ClaimKey, name: &AddressKey) {
+        if let Some(case) = self.cases.get_mut(key) {
+            case.work_mut().shows_nothing = Some(name.name.clone());
+        }
     }
 
     pub(super) fn answered_address(
@@ -236,6 +304,13 @@ impl Pool {
                 self.spare(object, uid);
                 self.failed(key, Failure::Refused, what, &message);
                 self.refused_write(key, ADDRESS, &message);
+            }
+            Outcome::Conflict(Reread::Unchanged { message }) => {
+                self.spare(object, uid);
+                self.failed(key, Failure::Lost, what, &message);
+                if self.has_failed_often(key) {
+                    self.refused_write(key, ADDRESS, &message);
+                }
             }
             Outcome::Withdrawn => self.spare(object, uid),
             Outcome::NotSent { retry_after } => {

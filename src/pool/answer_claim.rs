@@ -81,10 +81,14 @@ impl Pool {
 
     /// Nobody knows what became of a write of this case: when that goes on its claim is to say so (U1).
     pub(super) fn failed_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
-        let case = self.cases.get(key);
-        if case.is_some_and(|case| case.work().backoff.has_failed_often()) {
+        if self.has_failed_often(key) {
             self.note_refusal(key, what, message, false);
         }
+    }
+
+    pub(super) fn has_failed_often(&self, key: &ClaimKey) -> bool {
+        let case = self.cases.get(key);
+        case.is_some_and(|case| case.work().backoff.has_failed_often())
     }
 
     /// The status with the claim's address was refused, or has failed often. A condition would be refused too, so only an Event
@@ -180,19 +184,12 @@ impl Pool {
             }
             Outcome::Refused { message, .. } => {
                 self.failed(key, Failure::Refused, WRITE, &message);
-                match *write {
-                    ClaimWrite::Finalizer(change) => {
-                        self.refused_write(key, change, &message);
-                        if self.lost_create_at(key).is_none() {
-                            // Nothing was created: another claim may have the address meanwhile (A12).
-                            self.drop_attempt(key);
-                        }
-                    }
-                    ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, true),
-                    ClaimWrite::Status(None) => {
-                        let kind = Kind::Claims(key.kind);
-                        self.status_refused(kind, &key.to_string(), &message);
-                    }
+                self.refused_claim(key, write, &message);
+            }
+            Outcome::Conflict(Reread::Unchanged { message }) => {
+                self.failed(key, Failure::Lost, WRITE, &message);
+                if self.has_failed_often(key) {
+                    self.refused_claim(key, write, &message);
                 }
             }
             Outcome::Withdrawn => {
@@ -219,6 +216,24 @@ impl Pool {
             // No patch of a claim is answered so.
             Outcome::Stored(..) | Outcome::Cluster(_) | Outcome::NameTaken => {
                 self.failed(key, Failure::Lost, WRITE, "the answer is of another kind");
+            }
+        }
+    }
+
+    /// A write to a claim was refused: its claim or an Event is to say so (U1).
+    fn refused_claim(&mut self, key: &ClaimKey, write: &ClaimWrite, message: &str) {
+        match *write {
+            ClaimWrite::Finalizer(change) => {
+                self.refused_write(key, change, message);
+                if self.lost_create_at(key).is_none() {
+                    // Nothing was created: another claim may have the address meanwhile (A12).
+                    self.drop_attempt(key);
+                }
+            }
+            ClaimWrite::Status(Some(_)) => self.refused_status(key, message, true),
+            ClaimWrite::Status(None) => {
+                let kind = Kind::Claims(key.kind);
+                self.status_refused(kind, &key.to_string(), message);
             }
         }
     }

@@ -266,6 +266,12 @@ impl Pool {
         let Some(status) = status.filter(|status| self.is_due(key, claim, status)) else {
             return Assessment::rest();
         };
+        if status.published.is_some()
+            && let Some(unseen) = self.shown_and_unseen(key, case, claim)
+        {
+            let step = Step::ReadShown(unseen);
+            return self.still_waiting(key, case, Next::Do(Class::Going, step));
+        }
         // What only puts a condition or an error text right comes after claims that have no address yet.
         let class = if status.published.is_some() {
             Class::Going
@@ -274,6 +280,29 @@ impl Pool {
         };
         let step = Step::Publish(addr, Box::new(status));
         self.still_waiting(key, case, Next::Do(class, step))
+    }
+
+    /// The object that the claim shows, when nothing is known of it: another leader may have made it, and the watch has not shown
+    /// it yet.
+    fn shown_and_unseen(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+    ) -> Option<AddressKey> {
+        let name = claim.published.as_ref()?;
+        let work = case.work();
+        let vanished = work.vanished.as_deref().map(|kept| &kept.name);
+        let outlived = work.outlived.as_deref().map(|kept| &kept.name);
+        if [vanished, outlived, work.shows_nothing.as_ref()].contains(&Some(name)) {
+            return None;
+        }
+        let object = AddressKey {
+            kind: key.kind,
+            name: name.clone(),
+        };
+        let is_known = self.addresses.contains_key(&object) || self.foreign.contains_key(&object);
+        (!is_known).then_some(object)
     }
 
     /// The owner references as they shall stand; `None` when they are right (P3: then nothing is written). Only the UID of

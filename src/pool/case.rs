@@ -30,9 +30,10 @@ pub(super) struct Case {
 
 /// What is under way for a case.
 ///
-/// - Only with a claim: `vanished`, `outlived`, `showing`, `doubt`, `wait`. Only without one: `leak_seen`, `confirmed`. An `attempt`
+/// - Only with a claim: `vanished`, `outlived`, `showing`, `doubt`, `shows_nothing`, `wait`. Only without one: `leak_seen`, `confirmed`. An `attempt`
 ///   whose create is unanswered outlives its claim (R7).
-/// - `doubt` is set only while `showing` is: of a write of the status that may show an object, the answer is lost.
+/// - `doubt` is set only while `showing` is: the answer to a write of the status that may show an object is lost, or older than what
+///   is on its way here.
 /// - `vanished` becomes `outlived` when the pool goes: what was to be put back was the pool's.
 /// - `timer` and `turn` are what the queue holds of the case ([`super::queue::Queue`] alone changes them).
 #[derive(Debug, Default)]
@@ -45,8 +46,10 @@ pub(super) struct Work {
     pub(super) outlived: Option<Box<Outlived>>,
     /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
     pub(super) showing: Option<Arc<str>>,
-    /// The claim's version on which that write was decided, when its answer is lost.
+    /// The claim's version on which that write was decided, until it is known what it shows.
     pub(super) doubt: Option<ResourceVersion>,
+    /// The object that its status shows, when a read has found that it is none of the claim's.
+    pub(super) shows_nothing: Option<Arc<str>>,
     pub(super) flight: Option<RequestId>,
     pub(super) backoff: Backoff,
     /// A write that the server refused, until one succeeds.
@@ -71,6 +74,7 @@ impl Work {
         outlived: None,
         showing: None,
         doubt: None,
+        shows_nothing: None,
         flight: None,
         backoff: Backoff::NONE,
         refusal: None,
@@ -88,6 +92,7 @@ impl Work {
             outlived,
             showing,
             doubt,
+            shows_nothing,
             flight,
             backoff,
             refusal,
@@ -102,6 +107,7 @@ impl Work {
             && outlived.is_none()
             && showing.is_none()
             && doubt.is_none()
+            && shows_nothing.is_none()
             && flight.is_none()
             && *backoff == Backoff::NONE
             && refusal.is_none()

@@ -97,8 +97,8 @@ impl Pool {
     pub(super) fn leaves_alone(&self, case: &Case) -> bool {
         let claim = case.claim.as_deref();
         self.is_paused()
-            || self.is_of_another_manager()
             || claim.is_some_and(|claim| self.is_left_alone(claim))
+            || (self.is_of_another_manager() && !is_released_anywhere(claim, case))
     }
 
     /// Whether both kinds of the family are listed, or do not exist.
@@ -209,4 +209,10 @@ impl Pool {
             },
         }
     }
+}
+
+/// Whether all that is left to do for the claim is to take our finalizer off it: that its own manager does, whoever serves the pool
+/// (R8). The pool's manager leaves the claim alone.
+fn is_released_anywhere(claim: Option<&ClaimRecord>, case: &Case) -> bool {
+    claim.is_some_and(|claim| claim.deleted.is_some()) && case.objects.is_empty()
 }

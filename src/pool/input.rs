@@ -245,6 +245,12 @@ pub enum Reread {
     Gone,
     /// It could not be read; the watch will show it.
     Unread,
+    /// It still is as it was when the request was decided on: not another's write, but something else refuses, such as a
+    /// webhook.
+    Unchanged {
+        /// The words of the 409, bounded.
+        message: String,
+    },
 }
 
 /// Which kind of definite no.
@@ -256,6 +262,8 @@ pub enum Refusal {
     NamespaceTerminating,
     /// 422 or 400: the object breaks a rule of the server or of a webhook.
     Invalid,
+    /// 409 of a create that is no AlreadyExists: the server asks to try again (a quota, a race inside it).
+    Conflict,
     /// Any other 4xx.
     Other,
 }
@@ -267,6 +275,7 @@ impl Refusal {
             Self::Forbidden => "forbidden",
             Self::NamespaceTerminating => "namespace_terminating",
             Self::Invalid => "invalid",
+            Self::Conflict => "conflict",
             Self::Other => "other",
         }
     }

@@ -62,6 +62,8 @@ pub(super) enum Sent {
     Create,
     /// Read of the object that has the name.
     ReadName(AddressKey),
+    /// Read of the object that the claim's status shows.
+    ReadShown(AddressKey),
     /// DELETE or metadata of an address object, and what was written.
     Address(AddressKey, Uid, Option<Box<AskedMeta>>),
     /// Read of the claim.

@@ -32,6 +32,8 @@ pub(super) enum Step {
     Create,
     /// Read the object that has the name.
     ReadName,
+    /// Read the object that the claim's status shows.
+    ReadShown(AddressKey),
     /// Claim's status to its address.
     Publish(IpAddr, Box<ClaimStatus>),
     /// Claim's status to why it waits.

@@ -20,6 +20,10 @@ impl Pool {
             Step::RemoveFinalizer => self.send_finalizers(key, false),
             Step::Create => self.send_create(key),
             Step::ReadName => self.send_read_name(key),
+            Step::ReadShown(name) => {
+                let purpose = Purpose::Case(key.clone(), Sent::ReadShown(name.clone()));
+                self.send(purpose, Request::ReadAddress { key: name });
+            }
             Step::Publish(addr, status) => {
                 // A condition that is put right, say after its kind changed its version, binds nothing anew.
                 let bound = status.published.is_some().then_some(addr);

@@ -131,7 +131,7 @@ pub enum Request {
 
 impl Request {
     /// Version of the object that a write was decided on; `None`: a create or a read.
-    pub(super) fn resource_version(&self) -> Option<&ResourceVersion> {
+    pub fn resource_version(&self) -> Option<&ResourceVersion> {
         match self {
             Self::PoolMeta {
                 resource_version, ..

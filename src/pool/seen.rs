@@ -14,8 +14,15 @@ use super::terms::Values;
 
 impl Pool {
     pub(super) fn cluster_seen(&mut self, facts: ClusterFacts) {
-        if self.clusters.get(&facts.name) == Some(&facts) {
+        let known = self.clusters.get(&facts.name);
+        if known == Some(&facts) {
             return;
+        }
+        let is_new = known.is_none_or(|known| known.uid != facts.uid);
+        let pool = self.ippool.record.as_ref();
+        if is_new && pool.is_some_and(|pool| pool.terms.cluster.as_deref() == Some(&facts.name)) {
+            // What was refused for want of it, or because of the one before, is tried at once (P2).
+            self.ippool.backoff.reset();
         }
         self.clusters.insert(facts.name.clone(), facts);
         self.mark_all();
@@ -77,6 +84,7 @@ impl Pool {
             let (shows, showing) = (record.published.as_ref(), work.showing.as_ref());
             let outlived = &mut work.outlived;
             outlived.take_if(|kept| ![shows, showing].contains(&Some(&kept.name)));
+            work.shows_nothing.take_if(|name| shows != Some(name));
             if fresh {
                 work.leak_seen = None;
                 work.confirmed = false;
@@ -136,6 +144,7 @@ impl Pool {
             work.refusal = None;
             work.showing = None;
             work.doubt = None;
+            work.shows_nothing = None;
             work.backoff.reset();
             work.confirmed = false;
         }

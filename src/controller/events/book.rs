@@ -14,6 +14,8 @@ use super::occurrence::{About, Occurrence, Weight};
 pub(super) const MOST: usize = 1000;
 /// Least time between two writes of one series.
 pub(super) const BETWEEN: SignedDuration = SignedDuration::from_secs(10);
+/// Time for which nothing of a namespace is written in which Events are refused.
+const REST: SignedDuration = SignedDuration::from_mins(1);
 /// A series ends when nothing was added to it for this long, as in client-go. The next occurrence begins a new Event object.
 const OVER: SignedDuration = SignedDuration::from_mins(6);
 /// Longest message in characters, as `events.k8s.io` allows.
@@ -167,6 +169,15 @@ impl Book {
     pub(super) fn failed(&mut self, key: &SeriesKey, now: Timestamp) {
         if let Some(series) = self.series.get_mut(key) {
             series.not_before = after(now, BETWEEN);
+        }
+    }
+
+    /// Nothing of this namespace is written for a while.
+    pub(super) fn rest(&mut self, namespace: &str, now: Timestamp) {
+        for (key, series) in &mut self.series {
+            if key.about.namespace() == namespace {
+                series.not_before = series.not_before.max(after(now, REST));
+            }
         }
     }
 

@@ -68,7 +68,7 @@ enum Shown {
     Unknown,
     /// This one is refused.
     Refused(String),
-    /// All are.
+    /// All of its namespace are, or all.
     NoRight(String),
 }
 
@@ -102,6 +102,8 @@ impl Recorder {
     pub(in super::super) async fn run(self: Arc<Self>, desk: Desk) {
         let mut bucket = Bucket::new(RATE);
         let mut may_warn = true;
+        // Where the last Event was refused, unless one was stored since.
+        let mut refused_in: Option<String> = None;
         loop {
             let told = self.told.notified();
             let next = self.book().next();
@@ -139,6 +141,7 @@ impl Recorder {
                 Shown::Stored => {
                     self.book().stored(&key, series.count, at.now);
                     may_warn = true;
+                    refused_in = None;
                 }
                 Shown::Gone => self.book().gone(&key, at),
                 Shown::Unknown => self.book().failed(&key, at.now),
@@ -160,8 +163,16 @@ impl Recorder {
                         );
                     }
                     may_warn = false;
-                    self.book().failed(&key, at.now);
-                    tokio::time::sleep(PAUSE).await;
+                    let namespace = key.about.namespace();
+                    self.book().rest(namespace, at.now);
+                    // One namespace may have a policy of its own. When two refuse, all do.
+                    if refused_in
+                        .as_deref()
+                        .is_some_and(|before| before != namespace)
+                    {
+                        tokio::time::sleep(PAUSE).await;
+                    }
+                    refused_in = Some(namespace.to_owned());
                 }
             }
         }

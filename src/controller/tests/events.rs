@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::fixture::{Asked, Say, failure, key, server, until};
-use crate::api::{ClaimKey, ClaimKind};
+use crate::api::{ClaimKey, ClaimKind, PoolKey};
 use crate::controller::clock::Clock;
 use crate::controller::events::{Desk, Recorder};
 use crate::controller::failure::Failures;
@@ -66,6 +66,10 @@ fn run((client, asked): (Client, Arc<Mutex<Vec<Asked>>>)) -> Run {
 impl Run {
     /// A claim cannot be served.
     fn fails(&self, claim: &str, message: &str) {
+        self.fails_in(&key("p"), claim, message);
+    }
+
+    fn fails_in(&self, pool: &PoolKey, claim: &str, message: &str) {
         let decision = Decision::Waiting {
             claim: ClaimKey {
                 kind: ClaimKind::Metal3,
@@ -76,7 +80,7 @@ impl Run {
             message: message.to_owned(),
         };
         let moment = self.clock.moment();
-        self.recorder.tell(&key("p"), &decision, moment);
+        self.recorder.tell(pool, &decision, moment);
     }
 
     fn requests(&self) -> usize {
@@ -167,6 +171,33 @@ async fn u4_without_the_right_nothing_is_asked_for_a_minute_and_nothing_is_lost(
     }
     until("all of them", || run.requests() == 22).await;
     assert!(begun.elapsed() >= Duration::from_mins(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn u4_a_namespace_in_which_events_are_refused_delays_no_other() {
+    let run = run(server(|_, asked| {
+        if asked.line.contains("/namespaces/closed/") {
+            failure(403, "Forbidden", "")
+        } else {
+            Say::Status(201, json!({}))
+        }
+    }));
+    let closed = PoolKey {
+        namespace: "closed".into(),
+        name: "p".into(),
+    };
+    let begun = Instant::now();
+    for n in 0..5 {
+        run.fails_in(&closed, &format!("c{n}"), "why");
+    }
+    until("the first to be refused", || run.requests() == 1).await;
+    for n in 0..5 {
+        run.fails(&format!("c{n}"), "why");
+    }
+    until("all others", || run.requests() == 6).await;
+    assert!(begun.elapsed() < Duration::from_secs(15));
+    let to_closed = |n: &usize| run.request(*n).0.contains("/namespaces/closed/");
+    assert_eq!((0..6).filter(to_closed).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -43,7 +43,7 @@ fn says(verb: Verb, kind: Kind, answer: Result<Reply, Fault>) -> String {
         uid: None,
     };
     match meaning(&subject, &Served::new(), None, answer) {
-        Meaning::Conflict => "read anew".to_owned(),
+        Meaning::Conflict(_) => "read anew".to_owned(),
         Meaning::Outcome(outcome) => match outcome {
             Outcome::Stored(..) => "stored".to_owned(),
             Outcome::Gone => "gone".to_owned(),
@@ -116,10 +116,16 @@ fn r7_what_an_answer_means_for_a_write() {
             status(409, "AlreadyExists", named.clone()),
             "name taken",
         ),
+        // A webhook's words, not those of who stores objects.
+        (
+            Create,
+            status(409, "AlreadyExists", json!(null)),
+            "refused Other: words (409)",
+        ),
         (
             Create,
             status(409, "Conflict", named.clone()),
-            "not sent None",
+            "refused Conflict: words (409)",
         ),
         (Patch, status(409, "Conflict", named.clone()), "read anew"),
         (

@@ -142,6 +142,20 @@ fn list(world: &World, cluster: WireObject) {
         .seen(Kind::Clusters, "v1beta2", By::List, cluster);
 }
 
+/// The watch has a gap while address objects are listed: in it the Cluster may have been paused and resumed once more.
+#[tokio::test]
+async fn p3_a_list_does_not_count_for_a_cluster_that_a_later_list_shows() {
+    let world = paused();
+    world.seen(Kind::Clusters, cluster(2, false));
+    let first = world.router.pause_ended(&"".into()).await;
+    list(&world, cluster(5, false));
+    world.router.resume(&first);
+    assert!(world.told("x").is_empty());
+    let second = world.router.pause_ended(&"".into()).await;
+    world.router.resume(&second);
+    assert_eq!(world.told("x"), [GOES_ON]);
+}
+
 /// The watch of the Clusters had a gap, or their kind has just come: one that is new in the list may have been paused meanwhile.
 #[tokio::test]
 async fn p3_a_cluster_that_is_new_in_a_later_list_waits_for_the_address_objects_too() {

@@ -24,7 +24,7 @@ use crate::controller::transport::Call;
 use crate::controller::view::Counts;
 use crate::controller::wire::Verb;
 use crate::controller::writer::{Door, Writer};
-use crate::pool::{Input, KindState, Outcome, Request, RequestId};
+use crate::pool::{Input, KindState, Outcome, Request, RequestId, Reread};
 
 struct Harness {
     writer: Arc<Writer>,
@@ -354,6 +354,22 @@ impl Harness {
 }
 
 #[tokio::test]
+async fn a_conflict_about_an_unchanged_object_is_anothers_refusal() {
+    let (client, _) = server(|n, asked| match n {
+        0 => failure(409, "Conflict", "c"),
+        _ => Say::Status(200, object(&named(&asked.line), "u", 1, json!({}))),
+    });
+    let harness = harness(client, 4, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    harness.submit("x", &mailbox, 1, patch("c"));
+    let got = answers(&mailbox, 1).await;
+    let Outcome::Conflict(Reread::Unchanged { message }) = &got[0].1 else {
+        panic!("{got:?}");
+    };
+    assert!(message.ends_with("(409)"), "{message}");
+}
+
+#[tokio::test]
 async fn a_conflict_is_answered_with_the_newest_object() {
     let (client, asked) = server(|n, asked| match n {
         0 => failure(409, "Conflict", "c"),
@@ -364,7 +380,7 @@ async fn a_conflict_is_answered_with_the_newest_object() {
     harness.submit("x", &mailbox, 1, patch("c"));
     let got = answers(&mailbox, 1).await;
     assert!(
-        matches!(&got[0].1, Outcome::Conflict(crate::pool::Reread::Found(..))),
+        matches!(&got[0].1, Outcome::Conflict(Reread::Found(..))),
         "{got:?}"
     );
     let lines: Vec<String> = asked

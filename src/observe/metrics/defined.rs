@@ -127,7 +127,7 @@ impl Metrics {
             ),
             refused: counter(
                 "metal3_ipam_api_writes_refused_total",
-                "Writes that the API server refused, those of a status too, by reason: forbidden, namespace_terminating, invalid, other. The log has the object and the server's words.",
+                "Writes that the API server refused, those of a status too, by reason: forbidden, namespace_terminating, invalid, conflict, other. The log has the object and the server's words.",
                 &["verb", "resource", "reason"],
             ),
             in_flight: IntGauge::new(

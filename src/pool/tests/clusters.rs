@@ -407,3 +407,24 @@ fn p4_another_managers_claim_that_goes_leaves_its_objects_alone() {
     assert!(kinds(&world, since).is_empty());
     assert_eq!(world.machine.snapshot().allocated, 1);
 }
+
+/// The watch of Clusters is behind: the pool's Cluster is gone, is asked for in vain, and is made anew. The pool starts as it is seen.
+#[test]
+fn p2_a_cluster_that_is_made_anew_is_not_waited_for() {
+    let mut world = World::new();
+    world.set_cluster("cl", false);
+    world.deliver_all();
+    // The watch does not show its end.
+    world.remove_cluster("cl");
+    let gone = world.events[5].pop_back().unwrap();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "clusterName": "cl", "pools": [{ "start": "10.0.0.1" }],
+    })));
+    world.create_claim(M, "a");
+    world.pass(120);
+    assert!(!world.has_pool_finalizer());
+    world.events[5].push_back(gone);
+    world.set_cluster("cl", false);
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}

@@ -52,10 +52,10 @@ impl World {
     /// What a watch shows, as far as it is new.
     pub(super) fn show(&mut self, event: Event) {
         match event {
-            Event::Cluster(input) => self.step(input),
+            Event::Cluster(input) => self.put(input),
             Event::Seen(object) => {
                 if let Ok(true) = self.note(&object, By::Event) {
-                    self.step(Input::Seen(object));
+                    self.put(Input::Seen(object));
                 }
             }
             Event::Gone {
@@ -107,7 +107,22 @@ impl World {
             }
             Kind::Pools | Kind::Claims(_) | Kind::Addresses(_) | Kind::Clusters => return,
         };
-        self.step(input);
+        self.put(input);
+    }
+
+    /// Puts something into the pool's mailbox.
+    fn put(&mut self, input: Input) {
+        self.mailbox.push_back(input);
+        if !self.is_busy {
+            self.empty_mailbox();
+        }
+    }
+
+    /// The pool takes in all that is in its mailbox.
+    pub(super) fn empty_mailbox(&mut self) {
+        while let Some(input) = self.mailbox.pop_front() {
+            self.step(input);
+        }
     }
 
     /// Every kind was listed: what is not there is gone.
@@ -143,13 +158,38 @@ impl World {
                     Ok(true) => Take::In,
                     Ok(false) | Err(Outdated) => Take::LeaveOut,
                 };
+                if *take == Take::In {
+                    // What is older of it must not come after it.
+                    let is_older = |input: &Input| match input {
+                        Input::Seen(seen) => is_same(seen, object),
+                        Input::ClaimLeft { uid, .. } => *uid == object.meta().uid,
+                        _ => false,
+                    };
+                    self.mailbox.retain(|input| !is_older(input));
+                }
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
                 if let Some(uid) = &about.uid {
+                    let is_of_it = |input: &Input| match input {
+                        Input::Seen(seen) => seen.meta().uid == *uid,
+                        Input::ClaimLeft { uid: of, .. } => of == uid,
+                        _ => false,
+                    };
+                    self.mailbox.retain(|input| !is_of_it(input));
                     self.known.end_by_answer(about.kind, &about.name, uid);
                 }
             }
             _ => {}
         }
     }
+}
+
+/// Whether two objects have one kind and name.
+fn is_same(one: &Object, other: &Object) -> bool {
+    let kind = |object: &Object| match object {
+        Object::Pool { .. } => Kind::Pools,
+        Object::Claim { claim, .. } => Kind::Claims(claim.kind),
+        Object::Address { address, .. } => Kind::Addresses(address.kind),
+    };
+    kind(one) == kind(other) && one.meta().name == other.meta().name
 }

@@ -1,12 +1,12 @@
 //! The address object of a living claim is missing: deleted, moved away, or shown by a forged status (R4, A1, U3).
 
-use super::steps::{bound_world, kinds};
+use super::steps::{bound_world, is_claim_status, kinds};
 use serde_json::json;
 
-use super::super::{Fact, Input, Kinds, Question};
+use super::super::{Fact, Input, Kinds, Question, Request, RequestId};
 use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
-use crate::api::AddressKey;
 use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
+use crate::api::{Address, AddressKey};
 
 #[test]
 fn r4_what_vanishes_under_a_living_claim_is_put_back() {
@@ -318,4 +318,91 @@ fn a2_an_address_that_a_claim_shows_is_in_use_before_every_kind_is_listed() {
     };
     let shown = "IPClaim default/a, whose IPAddress is missing";
     assert!(in_use.iter().any(|used| used.by == shown), "{in_use:?}");
+}
+
+/// The object goes while the write that shows it is under way, and the answer to that is older than what the watch has shown, which
+/// waits in the mailbox: the address stays the claim's.
+#[test]
+fn a2_an_answer_that_overtakes_the_newer_claim_gives_no_address_up() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "first");
+    world.pass(2);
+    world.create_claim(M, "a");
+    let shows = |(_, request): &(RequestId, Request)| is_claim_status(request);
+    while !world.requests.iter().any(shows) {
+        world.deliver_all();
+        world.carry_out(0, Fate::Fine);
+        world.answer(0);
+    }
+    // A lower address becomes free.
+    world.delete_claim(M, "first");
+    while world.claims.contains_key(&claim_key(M, "first")) {
+        world.deliver_all();
+        let other = world.requests.iter().position(|request| !shows(request));
+        world.carry_out(other.unwrap(), Fate::Fine);
+        world.answer(0);
+    }
+    let publish = world.requests.iter().position(shows).unwrap();
+    world.carry_out(publish, Fate::Fine);
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.meta.labels.insert("edited".into(), String::new());
+    });
+    let (now, object) = (world.now, address_key(M, "p-10-0-0-2"));
+    world.edit_address(&object, |object| {
+        object.meta.deletion_timestamp = Some(now);
+        object.meta.finalizers.clear();
+    });
+    let (claims, addresses) = (1, 3);
+    while world.deliver(addresses) {}
+    while !world.events[claims].is_empty() {
+        world.deliver_to_mailbox(claims);
+    }
+    let answer = world.answers.len() - 1;
+    world.answer(answer);
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
+    let published: Vec<_> = world
+        .published
+        .iter()
+        .filter(|(_, key, _)| &*key.name == "a")
+        .collect();
+    assert_eq!(published.len(), 1, "{published:?}");
+}
+
+/// The claim shows an object that another leader made, and the watch of address objects has not shown it yet: what is seen already does
+/// not take its place. Where there is none of that name, the status was forged.
+#[test]
+fn a2_a_status_that_leads_to_an_object_not_yet_seen_is_not_written_over() {
+    for exists in [true, false] {
+        let mut world = World::new();
+        world.create_pool(small(9));
+        world.pass(2);
+        let ours = |a: &mut Address| a.meta.finalizers.push(M.address_finalizer().into());
+        world.create_claim(M, "a");
+        world.create_address(M, "p-10-0-0-9", "prov", "a", "10.0.0.9", ours);
+        if exists {
+            world.create_address(M, "p-10-0-0-4", "prov", "a", "10.0.0.4", ours);
+        }
+        world.edit_claim(&claim_key(M, "a"), |claim| {
+            claim.published = Some("p-10-0-0-4".into());
+        });
+        let (claims, addresses) = (1, 3);
+        world.deliver(addresses);
+        let since = world.sent.len();
+        for _ in 0..20 {
+            while world.deliver(claims) {}
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+        let address = if exists { "10.0.0.4" } else { "10.0.0.9" };
+        assert_eq!(world.bound(M, "a").as_deref(), Some(address));
+        let reads = kinds(&world, since)
+            .iter()
+            .filter(|kind| **kind == "read address")
+            .count();
+        assert_eq!(reads, 1, "{:?}", kinds(&world, since));
+        world.pass(60);
+        assert_eq!(world.bound(M, "a").as_deref(), Some(address));
+    }
 }

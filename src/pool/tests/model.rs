@@ -47,6 +47,8 @@ pub(super) enum Act {
     Squat(u8, u8),
     SquatHere(u8, u8, u8, bool),
     Deliver(u8),
+    /// It waits in the mailbox while answers come.
+    DeliverLate(u8),
     DeliverAll(u8),
     Repeat(u8),
     /// A kind is listed, to be listed anew, or not served.
@@ -67,6 +69,7 @@ fn fate() -> impl Strategy<Value = Fate> {
         1 => Just(Fate::Unread),
         1 => Just(Fate::Refused),
         1 => Just(Fate::Terminating),
+        1 => Just(Fate::Denied),
     ]
 }
 
@@ -107,6 +110,7 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (k(), n(), 1..5u8, any::<bool>()).prop_map(|(k, n, a, d)| Act::SquatHere(k, n, a, d)),
         14 => (0..STREAMS as u8).prop_map(Act::Deliver),
         6 => (0..STREAMS as u8).prop_map(Act::DeliverAll),
+        5 => (0..STREAMS as u8).prop_map(Act::DeliverLate),
         3 => (0..STREAMS as u8).prop_map(Act::Repeat),
         3 => (0..STREAMS as u8, state()).prop_map(|(s, to)| Act::Kind(s, to)),
         16 => (0..8u8, fate()).prop_map(|(p, f)| Act::CarryOut(p, f)),
@@ -296,7 +300,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
             world.create_address(kind(k), &name, "other", "z", "10.9.9.9", |_| {});
         }
         // An object that names a claim of the pool and has the name of an address, and the claim cannot be bound to it: it has no
-        // address, or it is deleted and others keep it.
+        // address, or it is deleted and others keep it. Under a name that a status shows it would be a forged address.
         Act::SquatHere(k, n, a, deleted) => {
             let name = format!("p-10-0-0-{a}");
             let address = if deleted {
@@ -305,16 +309,20 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 "::ffff:10.0.0.1"
             };
             let (claim, now) = (NAMES[usize::from(n)], world.now);
-            world.create_address(kind(k), &name, "prov", claim, address, |object| {
-                if deleted {
-                    object.meta.deletion_timestamp = Some(now);
-                    object.meta.finalizers.push("example.com/keep".into());
-                }
-            });
+            let mut claims = world.claims.values();
+            if !claims.any(|claim| claim.published.as_deref() == Some(&*name)) {
+                world.create_address(kind(k), &name, "prov", claim, address, |object| {
+                    if deleted {
+                        object.meta.deletion_timestamp = Some(now);
+                        object.meta.finalizers.push("example.com/keep".into());
+                    }
+                });
+            }
         }
         Act::Deliver(stream) => {
             world.deliver(usize::from(stream));
         }
+        Act::DeliverLate(stream) => world.deliver_to_mailbox(usize::from(stream)),
         Act::DeliverAll(stream) => while world.deliver(usize::from(stream)) {},
         Act::Repeat(stream) => world.repeat(usize::from(stream)),
         Act::Kind(stream, to) => world.set_kind(usize::from(stream), to),
@@ -331,6 +339,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
                 .now
                 .checked_add(jiff::SignedDuration::from_secs(seconds.into()))
                 .unwrap();
+            world.empty_mailbox();
             world.step(super::super::Input::Tick);
         }
         Act::Settle => world.settle(),

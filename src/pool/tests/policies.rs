@@ -6,8 +6,9 @@ use serde_json::json;
 use jiff::SignedDuration;
 
 use super::super::{Decision, Input, Request, RequestId};
-use super::steps::{bound_world, is_claim_status, kinds, take_first_name, until_create};
-use super::world::{C, Fate, M, World, address_key, claim_key, small, spec};
+use super::steps::{bound_world, count, is_claim_status, kinds, take_first_name, until_create};
+use super::world::{C, Fate, M, World, address_key, claim_key, ip, small, spec};
+use crate::api::Address;
 
 fn claim_finalizers(request: &Request) -> bool {
     matches!(request, Request::ClaimFinalizers { .. })
@@ -359,4 +360,37 @@ fn u1_a_refusal_whose_status_was_withdrawn_is_said_after_the_pause() {
     world.set_cluster("cl", false);
     world.settle();
     assert_eq!(world.reason(M, "a"), "AllocationFailed");
+}
+
+#[test]
+fn u1_an_address_object_that_is_changed_as_it_is_created_is_a_refusal_and_no_loop() {
+    type Mutation = fn(&mut Address);
+    let mutations: [(Mutation, &str); 4] = [
+        (|a| a.claim = "other".into(), "claim"),
+        (|a| a.pool = "other".into(), "pool"),
+        (|a| a.address = Ok(ip("10.0.0.77")), "address"),
+        (|a| a.address = Err("nonsense".into()), "address"),
+    ];
+    for (mutates, what) in mutations {
+        let mut world = World::new();
+        world.mutates = Some(mutates);
+        world.create_pool(small(200));
+        world.create_claim(M, "a");
+        world.pass(3);
+        let says = format!(" with another {what}; a mutating webhook");
+        assert!(world.told.iter().any(|decision| matches!(
+            decision,
+            Decision::Retrying { why, .. } if why.contains(&says)
+        )));
+        if world.bound(M, "a").is_none() {
+            assert!(world.message(M, "a").contains(&says), "{what}");
+            assert_eq!(world.reason(M, "a"), "AllocationFailed");
+        }
+        world.pass(600);
+        let creates = count(&world, |r| matches!(r, Request::CreateAddress(_)));
+        assert!(creates < 40, "{what}: {creates} in ten minutes");
+        world.mutates = None;
+        world.pass(61);
+        assert!(world.bound(M, "a").is_some(), "{what}");
+    }
 }

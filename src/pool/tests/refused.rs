@@ -177,3 +177,54 @@ fn u1_a_claim_says_that_its_writes_fail_without_an_answer() {
         assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
     }
 }
+
+/// A webhook that answers 409 is not another's write: who waits says so, however often it is tried.
+#[test]
+fn u1_a_write_that_is_denied_as_a_conflict_again_and_again_is_said() {
+    let of_a: [fn(&Request) -> bool; 5] = [
+        |r| matches!(r, Request::CreateAddress(_)),
+        finalizers_of_a,
+        |r| matches!(r, Request::DeleteAddress { .. }),
+        |r| matches!(r, Request::AddressMeta { .. }),
+        |r| matches!(r, Request::PoolMeta { .. }),
+    ];
+    for (n, denies) in of_a.into_iter().enumerate() {
+        let mut world = World::new();
+        world.create_pool(small(1));
+        if (2..4).contains(&n) {
+            world.create_claim(M, "a");
+            world.pass(2);
+            world.delete_claim(M, "a");
+        } else {
+            world.create_claim(M, "a");
+        }
+        let mut denied = 0;
+        let end = world.now.checked_add(SignedDuration::from_mins(2)).unwrap();
+        while world.now < end {
+            world.deliver_all();
+            while let Some((_, request)) = world.requests.front() {
+                let fate = if denies(request) {
+                    denied += 1;
+                    Fate::Denied
+                } else {
+                    Fate::Fine
+                };
+                world.carry_out(0, fate);
+                world.answer(0);
+                world.deliver_all();
+            }
+            world.now = world.wake.unwrap_or(end).max(world.now);
+            world.step(Input::Tick);
+        }
+        assert!((4..40).contains(&denied), "{n}: {denied} in two minutes");
+        let message = world.message(M, "a");
+        assert!(message.contains("the API server refuse"), "{n}: {message}");
+        assert!(message.ends_with(": no"), "{n}: {message}");
+        world.pass(90);
+        if (2..4).contains(&n) {
+            assert!(world.claims.is_empty(), "{n}");
+        } else {
+            assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"), "{n}");
+        }
+    }
+}

@@ -321,3 +321,31 @@ fn r6_p4_a_leak_of_another_managers_claim_is_that_managers_to_find() {
     world.pass(7200);
     assert!(world.addresses.is_empty());
 }
+
+/// The claim is of this manager, its pool is not: its finalizer, which a webhook put in, does not keep it for ever.
+#[test]
+fn r8_p4_a_claim_of_ours_in_anothers_pool_is_released() {
+    let mut world = World::new();
+    world.create_pool(small(2));
+    for event in &mut world.events[0] {
+        if let Event::Seen(Object::Pool { scope, .. }) = event {
+            *scope = Scope::Another;
+        }
+    }
+    for name in ["a", "paused"] {
+        world.create_claim_with(M, name, |claim| {
+            claim.meta.finalizers.push(M.claim_finalizer().into());
+        });
+    }
+    world.edit_claim(&claim_key(M, "paused"), |claim| {
+        let all = &mut claim.meta.annotations;
+        all.insert(PAUSED_ANNOTATION.into(), String::new());
+    });
+    world.pass(30);
+    assert_eq!(world.writes(), 0);
+    world.delete_claim(M, "a");
+    world.delete_claim(M, "paused");
+    world.pass(30);
+    assert!(!world.claims.contains_key(&claim_key(M, "a")));
+    assert!(world.claims.contains_key(&claim_key(M, "paused")));
+}

@@ -280,7 +280,7 @@ impl World {
                 let owners =
                     owner_references(new.kind, version, (&new.claim, &claim), ("prov", &pool));
                 meta.owner_references = owners.into();
-                let address = Address {
+                let mut address = Address {
                     meta,
                     kind: new.kind,
                     address: Ok(new.address),
@@ -290,6 +290,9 @@ impl World {
                     gateway: new.gateway,
                     dns_servers: new.dns_servers.clone(),
                 };
+                if let Some(mutates) = self.mutates {
+                    mutates(&mut address);
+                }
                 self.addresses.insert(key, address.clone());
                 self.tell_address(address.clone());
                 Outcome::Stored(address_object(address), Take::In)

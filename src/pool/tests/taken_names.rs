@@ -1,6 +1,7 @@
 //! Names of address objects that other objects have (A12).
 
-use super::steps::take_first_name;
+use super::super::{Input, Outcome, Request};
+use super::steps::{count, take_first_name};
 use super::world::{C, Fate, M, World, address_key, ip, small};
 
 /// An IPAddress of another pool has the name; an IPAddress of Cluster API's group under the same name is another object.
@@ -132,5 +133,38 @@ fn a12_an_object_of_the_claim_that_others_keep_has_the_name() {
     assert_eq!(world.reason(M, "a"), "PoolExhausted");
     world.edit_address(&squatter, |a| a.meta.finalizers.clear());
     world.pass(30);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}
+
+/// Something in the server, such as a webhook, says of every create that the name is taken, and no object has it.
+#[test]
+fn a12_u1_a_name_that_is_taken_by_nothing_is_asked_for_with_pauses_and_said() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.create_claim(M, "a");
+    let end = world
+        .now
+        .checked_add(jiff::SignedDuration::from_mins(5))
+        .unwrap();
+    while world.now < end {
+        world.deliver_all();
+        while let Some((id, request)) = world.requests.front().cloned() {
+            if matches!(request, Request::CreateAddress(_)) {
+                world.requests.pop_front();
+                world.answers.push_back((id, Outcome::NameTaken));
+            } else {
+                world.carry_out(0, Fate::Fine);
+            }
+            world.answer(0);
+            world.deliver_all();
+        }
+        world.now = world.wake.unwrap_or(end).max(world.now);
+        world.step(Input::Tick);
+    }
+    let creates = count(&world, |r| matches!(r, Request::CreateAddress(_)));
+    assert!((6..40).contains(&creates), "{creates} in five minutes");
+    let message = world.message(M, "a");
+    assert!(message.contains("no object has it"), "{message}");
+    world.pass(31);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }

@@ -36,6 +36,8 @@ pub(super) enum Fate {
     Unread,
     Refused,
     Terminating,
+    /// 409, though nobody else has written.
+    Denied,
 }
 
 /// A policy of the server: which requests it refuses, and with which words; `{name}` is that of the object to be created.
@@ -86,6 +88,10 @@ pub(super) struct World {
     pub(super) known: Known,
     pub(super) events: [VecDeque<Event>; STREAMS],
     pub(super) last: [Option<Event>; STREAMS],
+    /// What the router has put into the pool's mailbox and the pool has not taken: answers overtake it.
+    pub(super) mailbox: VecDeque<Input>,
+    /// The pool is busy: what is put into the mailbox stays there.
+    pub(super) is_busy: bool,
     pub(super) requests: VecDeque<(RequestId, Request)>,
     pub(super) answers: VecDeque<(RequestId, Outcome)>,
     /// Which of the requests cannot be withdrawn any more.
@@ -104,6 +110,8 @@ pub(super) struct World {
     pub(super) refuses: Option<Policy>,
     /// Writes of metadata that a policy of the server undoes as they are stored.
     pub(super) undoes: Option<fn(&Request) -> bool>,
+    /// What a mutating webhook makes of an address object that is created.
+    pub(super) mutates: Option<fn(&mut Address)>,
     /// Every status that a claim had: (claim UID, object name, address).
     pub(super) published: Vec<(Uid, ClaimKey, Arc<str>)>,
 }
@@ -179,6 +187,8 @@ impl World {
             known: Known::default(),
             events: Default::default(),
             last: Default::default(),
+            mailbox: VecDeque::new(),
+            is_busy: false,
             requests: VecDeque::new(),
             answers: VecDeque::new(),
             has_left: |_| false,
@@ -190,6 +200,7 @@ impl World {
             drops: BTreeSet::new(),
             refuses: None,
             undoes: None,
+            mutates: None,
             published: Vec::new(),
         };
         world.step(Input::Kinds(kinds));
@@ -245,6 +256,7 @@ impl World {
         self.requests.clear();
         self.answers.clear();
         self.asked.clear();
+        self.mailbox.clear();
         self.watched.clear();
         self.wake = None;
         for stream in 0..STREAMS {
@@ -277,7 +289,17 @@ impl World {
 
     /// Delivers the next event of a stream, while its kind is watched.
     pub(super) fn deliver(&mut self, stream: usize) -> bool {
+        self.empty_mailbox();
         self.kinds[KINDS[stream]] == KindState::Listed && self.deliver_next(stream)
+    }
+
+    /// The same, but the pool is busy and takes in answers before it.
+    pub(super) fn deliver_to_mailbox(&mut self, stream: usize) {
+        self.is_busy = true;
+        if self.kinds[KINDS[stream]] == KindState::Listed {
+            self.deliver_next(stream);
+        }
+        self.is_busy = false;
     }
 
     /// A kind comes, or goes, or its watch is to begin anew. One that comes is listed completely before it counts as listed.
@@ -286,6 +308,7 @@ impl World {
             while self.deliver_next(stream) {}
         }
         if self.kinds.change(KINDS[stream], to) {
+            self.empty_mailbox();
             self.step(Input::Kinds(self.kinds));
         }
     }
@@ -344,26 +367,56 @@ impl World {
                 Outcome::Conflict(_) => Outcome::Conflict(Reread::Unread),
                 outcome => outcome,
             },
+            Fate::Denied => match (&request, self.stored_version(&request)) {
+                (Request::CreateAddress(_), _) => refused(Refusal::Conflict),
+                (_, Some(stored)) if request.resource_version() == Some(&stored) => {
+                    Outcome::Conflict(Reread::Unchanged {
+                        message: "no".into(),
+                    })
+                }
+                _ => self.execute(&request),
+            },
             Fate::Refused => refused(Refusal::Forbidden),
             Fate::Terminating => refused(Refusal::NamespaceTerminating),
         };
         self.answers.push_back((id, outcome));
     }
 
+    /// The stored version of what a request writes.
+    fn stored_version(&self, request: &Request) -> Option<ResourceVersion> {
+        let meta = match request {
+            Request::PoolMeta { .. } | Request::PoolStatus { .. } => &self.pool.as_ref()?.meta,
+            Request::ClaimFinalizers { key, .. } | Request::ClaimStatus { key, .. } => {
+                &self.claims.get(key)?.meta
+            }
+            Request::DeleteAddress { key, .. } | Request::AddressMeta { key, .. } => {
+                &self.addresses.get(key)?.meta
+            }
+            Request::CreateAddress(_)
+            | Request::ReadCluster { .. }
+            | Request::ReadClaim { .. }
+            | Request::ReadAddress { .. } => return None,
+        };
+        Some(meta.resource_version.clone())
+    }
+
     /// Hands over the answer at `place`.
     pub(super) fn answer(&mut self, place: usize) {
         if let Some((id, mut outcome)) = self.answers.remove(place) {
+            self.is_busy = true;
             if let Some(about) = self.asked.remove(&id) {
                 self.note_answer(&about, &mut outcome);
             }
             self.step(Input::Answer { id, outcome });
+            self.is_busy = false;
         }
     }
 
     /// Everything that can happen now without time passing, in order.
     pub(super) fn settle(&mut self) {
         for _ in 0..100_000 {
-            let mut busy = false;
+            let mut busy = !self.mailbox.is_empty();
+            self.empty_mailbox();
             for stream in 0..STREAMS {
                 busy |= self.deliver(stream);
             }
