@@ -176,7 +176,7 @@ async fn top_shows_changes_opens_a_pool_and_gives_the_terminal_back() {
     terminal.until_it_has("Enter open").await;
 
     terminal.press(&["q"]);
-    let shown = terminal.until_it_has("icanon").await;
+    let shown = terminal.until_it_has("echo").await;
     let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines, ["before", "code=0", "icanon", "echo"], "{shown}");
     world.end().await;
@@ -204,7 +204,7 @@ async fn top_shows_a_lost_server_and_ends_on_sigterm() {
         .args(["-TERM", &terminal.program()])
         .status();
     assert!(sent.unwrap().success());
-    let shown = terminal.until_it_has("icanon").await;
+    let shown = terminal.until_it_has("echo").await;
     let lines: Vec<&str> = shown.lines().filter(|line| !line.is_empty()).collect();
     assert_eq!(lines, ["before", "code=0", "icanon", "echo"], "{shown}");
     tally::add("terminal sessions of top", 1);

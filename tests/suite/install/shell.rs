@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::kubectl::kubectl;
 
 /// Files that the commands name, which lie in a folder of the test.
-const FILES: [&str; 2] = ["upstream.yaml", "backup.json"];
+const FILES: [&str; 3] = ["upstream.yaml", "backup.json", "deleted.txt"];
 
 /// The commands under one heading of a page, in their order.
 pub(super) fn commands(page: &str, heading: &str) -> Vec<String> {
