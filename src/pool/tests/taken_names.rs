@@ -109,10 +109,12 @@ fn a12_an_object_of_the_claim_without_an_address_has_the_name() {
     world.create_claim(M, "b");
     world.pass(5);
     assert_eq!(world.reason(M, "b"), "PoolExhausted");
-    // Corrected, it is an object like any other: what it holds is its own address.
-    world.edit_address(&squatter, |a| a.address = Ok(ip("10.0.0.7")));
+    assert_eq!(world.machine.snapshot().problems["NameTaken"], 1);
+    // Corrected, it is an object like any other: it holds its address, and takes no name.
+    world.edit_address(&squatter, |a| a.address = Ok(ip("10.0.0.1")));
     world.pass(5);
     assert_eq!(world.reason(M, "b"), "PoolExhausted");
+    assert!(!world.machine.snapshot().problems.contains_key("NameTaken"));
     world.delete_address(&squatter);
     world.pass(30);
     assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));
