@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::FutureExt;
-use futures::future::{BoxFuture, join_all};
+use futures::future::{self, BoxFuture};
+use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use crate::admission::Holder;
@@ -23,6 +24,13 @@ use crate::api::Kind;
 
 /// Time that a pool's worker gets. The webhook's own time is 3 s in our configurations.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// Time that a review waits for its turn to compare ranges.
+const FOR_A_WARNING: Duration = Duration::from_millis(500);
+/// Reviews that compare ranges at once.
+pub(super) const COMPARING: usize = 4;
+/// Pools that are asked at once for one of them, and most that are named: an answer has 64 warnings at most.
+const ASKED_AT_ONCE: usize = 64;
+const NAMED: usize = 65;
 /// A worker that has just left is replaced with the next input of its pool: asked again, its successor answers.
 const TRIES: usize = 2;
 
@@ -32,6 +40,8 @@ pub struct LiveFacts {
     pub(super) registry: Arc<Registry>,
     pub(super) router: Arc<Router>,
     pub(super) counts: Arc<Counts>,
+    /// [`COMPARING`].
+    pub(super) comparing: Arc<Semaphore>,
     /// The one namespace that is looked at.
     pub(super) namespace: Option<String>,
 }
@@ -83,6 +93,10 @@ impl LiveFacts {
         let others = self.router.pools_in(&pool.namespace);
         let others = others.into_iter().filter(|other| *other != pool);
         let question = pool::Question::Meets(added);
+        // It is for warnings alone, and a namespace may have thousands of pools: where many ask at once some get none.
+        let Ok(_turn) = timeout(FOR_A_WARNING, self.comparing.acquire()).await else {
+            return Answer::Overlaps(Vec::new());
+        };
         let asked = others.map(|other| {
             let question = question.clone();
             async move {
@@ -94,7 +108,10 @@ impl LiveFacts {
                 }
             }
         });
-        Answer::Overlaps(join_all(asked).await.into_iter().flatten().collect())
+        let met = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+        let mut met: Vec<_> = met.filter_map(future::ready).take(NAMED).collect().await;
+        met.sort();
+        Answer::Overlaps(met)
     }
 
     /// Known only where it is a pool of ours: claims of other providers are not looked at.

@@ -8,7 +8,7 @@
 //!     -> router: which pool? barrier until listed router.rs    clusters.rs  resume.rs  barrier.rs  registry.rs  (pool::Known)
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
-//!           -> writer: bounded, fair, leased      writer.rs    wire.rs  lease.rs  bucket.rs
+//!           -> writer: bounded, fair, leased      writer.rs    turns.rs  wire.rs  lease.rs  bucket.rs
 //!             -> API server                       transport.rs
 //!               -> outcome, through the router    outcome.rs   status.rs
 //!                  back into the mailbox
@@ -49,6 +49,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 mod transport;
+mod turns;
 mod view;
 mod watch;
 mod wire;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -14,7 +14,7 @@ use crate::pool::{Config, KindChanges};
 
 use super::clock::Clock;
 use super::events::{Desk, Recorder};
-use super::facts::LiveFacts;
+use super::facts::{COMPARING, LiveFacts};
 use super::failure::Failures;
 use super::intake::{Intake, Intakes};
 use super::lease::{Contender, Entry, LeaseError, Tenure};
@@ -177,6 +177,7 @@ impl Controller {
             registry: Arc::clone(&self.view.registry),
             router: Arc::clone(&self.router),
             counts: Arc::clone(&self.view.counts),
+            comparing: Arc::new(Semaphore::new(COMPARING)),
             namespace: self.settings.namespace.clone(),
         }
     }

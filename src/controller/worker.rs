@@ -2,6 +2,7 @@
 //! effects, publishes a snapshot, and sleeps until there is more or until the time that the pool named.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep_until};
@@ -21,8 +22,9 @@ use super::router::Router;
 use super::view::Counts;
 use super::writer::Writer;
 
-/// Steps after which a busy pool lets others run.
+/// Steps after which a busy pool lets others run, and the time after which it does. A step of a large pool can take milliseconds.
 const BATCH: usize = 64;
+const BATCH_TIME: Duration = Duration::from_millis(10);
 
 /// What a worker drives: the pool's state machine, or a scripted one in tests.
 pub(super) trait Machine: Send {
@@ -59,7 +61,8 @@ impl Worker {
             if let Some(waited) = waited {
                 self.counts.metrics().work_begins(waited);
             }
-            while steps < BATCH
+            let is_over = |steps| steps >= BATCH || (steps > 0 && begun.elapsed() >= BATCH_TIME);
+            while !is_over(steps)
                 && let Some(taken) = self.mailbox.take()
             {
                 match taken {
@@ -80,7 +83,7 @@ impl Worker {
                 self.mailbox.turn_ends();
                 self.counts.metrics().work_ends(begun.elapsed());
             }
-            if steps == BATCH {
+            if is_over(steps) {
                 tokio::task::yield_now().await;
                 continue;
             }

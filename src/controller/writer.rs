@@ -1,13 +1,13 @@
-//! The one door through which requests leave: bounded in flight over all pools, fair between them, and only under the lease.
+//! The one door through which requests leave: bounded in flight over all pools, fair between namespaces and pools, and only under
+//! the lease.
 //!
 //! Pools put their requests in and never wait. The dispatcher takes a free slot, then a token (when a rate is set), then the
-//! next request of the pool whose turn it is: pools with requests take turns, so that one with 10,000 cannot starve another.
+//! next request of the pool whose turn it is (`turns.rs`).
 //! Writes of pools' status come after what claims wait for, but one in sixteen requests may be such a write; those that change
 //! counts alone are one in 32 or one in 60 ms while claims are served. Events come after all, but one in 64 requests may be
 //! one. Each request runs in its own task and fills its reply place exactly once, whatever happens.
 
-use std::collections::hash_map::Entry;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ use super::router::Router;
 use super::served::Served;
 use super::settings::Rate;
 use super::transport::{self, Call, Fault, OBJECT_BYTES, Reply};
+use super::turns::Turns;
 use super::view::Counts;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
@@ -115,14 +116,11 @@ enum Sort {
     Counts,
 }
 
-/// Requests of one sort: those that wait, by pool, and how many are in flight.
+/// Requests of one sort: those that wait, and how many are in flight.
 #[derive(Default)]
 struct Lane {
     in_flight: usize,
-    /// Of each pool that has a turn. All of them may have been withdrawn.
-    waiting: HashMap<PoolKey, VecDeque<Job>>,
-    /// Those pools, in the order of their turns.
-    turns: VecDeque<PoolKey>,
+    turns: Turns<Job>,
 }
 
 struct Job {
@@ -266,40 +264,19 @@ fn sort(request: &Request) -> Sort {
 
 impl Lane {
     fn push(&mut self, job: Job) {
-        match self.waiting.entry(job.pool.clone()) {
-            Entry::Occupied(mut waiting) => waiting.get_mut().push_back(job),
-            Entry::Vacant(place) => {
-                self.turns.push_back(job.pool.clone());
-                place.insert(VecDeque::from([job]));
-            }
-        }
+        let pool = job.pool.clone();
+        self.turns.push(&pool, job);
     }
 
-    /// The oldest request of the pool whose turn it is; the pool then goes to the end. It counts as in flight.
+    /// The next request by turns. It counts as in flight.
     fn pop(&mut self) -> Option<Job> {
-        while let Some(pool) = self.turns.pop_front() {
-            let Entry::Occupied(mut waiting) = self.waiting.entry(pool.clone()) else {
-                continue;
-            };
-            let job = waiting.get_mut().pop_front();
-            if waiting.get().is_empty() {
-                waiting.remove();
-            } else {
-                self.turns.push_back(pool);
-            }
-            if job.is_some() {
-                self.in_flight += 1;
-                return job;
-            }
-        }
-        None
+        let job = self.turns.pop()?;
+        self.in_flight += 1;
+        Some(job)
     }
 
-    /// The turn of its pool stays, so that this is fast with many pools.
     fn withdraw(&mut self, pool: &PoolKey, id: RequestId) -> Option<Job> {
-        let waiting = self.waiting.get_mut(pool)?;
-        let place = waiting.iter().position(|job| job.reply.id() == id)?;
-        waiting.remove(place)
+        self.turns.withdraw(pool, |job| job.reply.id() == id)
     }
 }
 

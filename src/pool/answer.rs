@@ -28,6 +28,9 @@ pub(super) const ADDRESS: &str = "a write of the address object";
 pub(super) const READ_NAME: &str =
     "a read of the object that has the name of this claim's address object";
 
+/// A read of the object that the claim's status shows, after "the API server refused".
+pub(super) const READ_SHOWN: &str = "a read of the address object that this claim's status shows";
+
 /// While statuses of a kind are refused, an Event says so once in this time.
 const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
@@ -103,7 +106,9 @@ impl Pool {
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
-                    Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
+                    Sent::ReadName(name, settles) => {
+                        self.answered_name(&key, (&name, settles), outcome);
+                    }
                     Sent::ReadShown(name) => self.answered_shown(&key, &name, outcome),
                     Sent::Address(object, uid, asked) => {
                         let outcome = self.judged(asked.as_deref(), outcome);

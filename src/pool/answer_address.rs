@@ -6,8 +6,8 @@ use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
-use super::answer::ADDRESS;
-use super::case::AttemptState;
+use super::answer::{ADDRESS, READ_NAME, READ_SHOWN};
+use super::case::{AttemptState, Case};
 use super::input::{Object, Outcome, Refusal, Reread, Scope, Take};
 use super::machine::Pool;
 use super::record::Course;
@@ -34,7 +34,9 @@ impl Pool {
                         self.created(key, address, scope, take);
                     }
                     Some(message) => {
+                        let object = address.key();
                         self.take_in(Object::Address { address, scope }, take);
+                        self.goes_with_its_claim(key, &object);
                         self.failed(key, Failure::Refused, what, &message);
                         self.create_refused(key, Refusal::Other, &message);
                     }
@@ -134,21 +136,29 @@ impl Pool {
             });
         }
         if let Some(case) = self.cases.get_mut(key) {
-            let has_claim = case.claim.is_some();
             let work = case.work_mut();
             // An answer that is older than what is known may be of an object that has vanished since.
             if self.addresses.contains_key(object) {
                 work.vanished = None;
             }
             work.refusal = None;
-            if !has_claim && let Some(record) = self.addresses.get_mut(object) {
-                // The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with
-                // our finalizer: a DELETE that has found no finalizer yet removes what it finds at the end.
-                record.course = Course::Goes;
-                work.confirmed = false;
-            }
         }
+        self.goes_with_its_claim(key, object);
         self.drop_attempt(key);
+    }
+
+    /// The claim vanished while its create was under way (R1). kube-apiserver lets that happen to a claim with our finalizer: a
+    /// DELETE that has found no finalizer yet removes what it finds at the end.
+    fn goes_with_its_claim(&mut self, key: &ClaimKey, object: &AddressKey) {
+        let Some(case) = self.cases.get_mut(key).filter(|case| case.claim.is_none()) else {
+            return;
+        };
+        if let Some(record) = self.addresses.get_mut(object)
+            && record.claim == key.name
+        {
+            record.course = Course::Goes;
+            case.work_mut().confirmed = false;
+        }
     }
 
     pub(super) fn create_refused(&mut self, key: &ClaimKey, refusal: Refusal, message: &str) {
@@ -180,8 +190,21 @@ impl Pool {
     }
 
     /// Whose object has the name that we asked for (A12).
-    pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
+    ///
+    /// `settles`: it was asked because the answer to a create was lost.
+    pub(super) fn answered_name(
+        &mut self,
+        key: &ClaimKey,
+        (name, settles): (&AddressKey, bool),
+        outcome: Outcome,
+    ) {
         match outcome {
+            Outcome::Gone if settles => {
+                // It was certainly not made.
+                self.effect(Effect::ForgetName(name.clone()));
+                self.set_attempt(key, AttemptState::Planned);
+                self.succeeded(key);
+            }
             Outcome::Stored(Object::Address { address, scope }, take) => {
                 self.name_read(key, name, address, scope, take);
             }
@@ -193,7 +216,7 @@ impl Pool {
                 self.failed(key, Failure::Lost, "create the address object", message);
                 self.failed_write(key, "the address object", message);
             }
-            other => self.name_unread(key, other),
+            other => self.unread(key, ("read the address object", READ_NAME), other),
         }
     }
 
@@ -232,6 +255,9 @@ impl Pool {
             self.made(key, name, given);
             return;
         }
+        if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
+            work.refusal = None;
+        }
         if holds_it {
             // The object holds the address from now on; what is newer of it is on its way here.
             if self.addresses.contains_key(name) {
@@ -265,7 +291,7 @@ impl Pool {
                 }
             }
             Outcome::Gone => self.shows_nothing(key, name),
-            other => self.read_failed(key, what, other),
+            other => self.unread(key, (what, READ_SHOWN), other),
         }
     }
 
@@ -285,11 +311,11 @@ impl Pool {
         let what = "change or delete the address object";
         match outcome {
             Outcome::Stored(address @ Object::Address { .. }, take) => {
-                self.succeeded(key);
+                self.came_closer(key);
                 self.take_in(address, take);
             }
             Outcome::Gone | Outcome::Conflict(Reread::Gone) => {
-                self.succeeded(key);
+                self.came_closer(key);
                 self.address_gone(object, uid);
                 self.name_freed(object);
             }
@@ -322,6 +348,21 @@ impl Pool {
             | Outcome::Stored(..)
             | Outcome::Cluster(_)
             | Outcome::NameTaken => self.failed(key, Failure::Lost, what, "it changed meanwhile"),
+        }
+    }
+
+    /// A write of an address object was carried out. Of a claim that has none yet it only took one away that it cannot use: what
+    /// failed before may fail again, as where a webhook gives every new object one address.
+    fn came_closer(&mut self, key: &ClaimKey) {
+        let asks = |case: &Case| {
+            let claim = case.claim.as_deref();
+            claim.is_some_and(|claim| claim.deleted.is_none()) && !self.is_bound(key, case)
+        };
+        if !self.cases.get(key).is_some_and(asks) {
+            self.succeeded(key);
+        } else if let Some(work) = self.cases.get_mut(key).and_then(Case::some_work) {
+            work.refusal = None;
+            work.backoff.ends_pause();
         }
     }
 

@@ -2,7 +2,7 @@
 
 use crate::api::{Claim, ClaimKey, Kind, ReferenceFault, ResourceVersion, Uid};
 
-use super::answer::{ADDED, ClaimWrite, READ_NAME, STATUS};
+use super::answer::{ADDED, ClaimWrite, STATUS};
 use super::case::{Case, Refused};
 use super::dropped::ClaimFields;
 use super::input::{Object, Outcome, Reread, Scope, Take};
@@ -45,9 +45,15 @@ impl Pool {
         }
     }
 
-    /// Whose object has the name that we asked for cannot be read: the claim waits for that, and says so (U1).
-    pub(super) fn name_unread(&mut self, key: &ClaimKey, outcome: Outcome) {
-        let (refused, unknown) = match &outcome {
+    /// An address object that has to be known before the claim is served cannot be read: the claim waits for that, and says so (U1).
+    /// `what` is read, for the log and after "the API server refused".
+    pub(super) fn unread(
+        &mut self,
+        key: &ClaimKey,
+        (what, refused): (&str, &'static str),
+        outcome: Outcome,
+    ) {
+        let (refusal, unknown) = match &outcome {
             Outcome::Refused { message, .. } => (Some(message.clone()), None),
             Outcome::Unknown { message } => (None, Some(message.clone())),
             Outcome::NotSent { .. }
@@ -58,12 +64,12 @@ impl Pool {
             | Outcome::Cluster(_)
             | Outcome::NameTaken => (None, None),
         };
-        self.read_failed(key, "read the address object", outcome);
-        if let Some(message) = refused {
-            self.refused_write(key, READ_NAME, &message);
+        self.read_failed(key, what, outcome);
+        if let Some(message) = refusal {
+            self.refused_write(key, refused, &message);
         }
         if let Some(message) = unknown {
-            self.failed_write(key, READ_NAME, &message);
+            self.failed_write(key, refused, &message);
         }
     }
 

@@ -107,8 +107,8 @@ impl Pool {
     fn settling(&self, case: &Case) -> Option<Next> {
         let step = match case.work().attempt.as_deref()?.state {
             AttemptState::Planned | AttemptState::Sent { .. } => return None,
-            AttemptState::Unanswered { .. } => Step::Create,
-            AttemptState::Barred { lost_at } => {
+            AttemptState::Unanswered { .. } if !self.is_of_another_manager() => Step::Create,
+            AttemptState::Unanswered { lost_at } | AttemptState::Barred { lost_at } => {
                 let safe = later(lost_at, LATEST_LANDING);
                 if safe > self.now {
                     return Some(Next::Later(safe));

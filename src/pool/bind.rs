@@ -12,7 +12,7 @@
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use crate::api::names::METAL3_GROUP;
+use crate::api::names::{METAL3_GROUP, is_object_name};
 use crate::api::{AddressKey, ClaimKey};
 
 use super::case::Case;
@@ -290,7 +290,11 @@ impl Pool {
         case: &Case,
         claim: &ClaimRecord,
     ) -> Option<AddressKey> {
-        let name = claim.published.as_ref()?;
+        // One that no object can have is asked for in vain.
+        let name = claim
+            .published
+            .as_ref()
+            .filter(|name| is_object_name(name))?;
         let work = case.work();
         let vanished = work.vanished.as_deref().map(|kept| &kept.name);
         let outlived = work.outlived.as_deref().map(|kept| &kept.name);

@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use crate::api::{ClaimKey, ClaimKind, ResourceVersion};
 
-use super::answer::READ_NAME;
+use super::answer::{READ_NAME, READ_SHOWN};
 use super::next::Class;
 use super::reason::Wait;
 use super::record::ClaimRecord;
@@ -197,7 +197,7 @@ pub(super) struct Attempt {
 ///      |               |                     | refused
 ///      |               |                     v
 ///      |               |                  Barred --30 s, then read the name--> stored, or certainly not made
-///      |               +--name taken--> Taken --read the name--> ours: seen; another's: another address
+///      |               +--name taken--> Taken --read the name--> ours: seen; another's, or of no use: another address
 ///      +--certainly not made (refused, not sent, read)
 /// ```
 ///
@@ -265,7 +265,7 @@ impl Refused {
         if self.is_definite {
             return format!("the API server refused {what}: {message}");
         }
-        if *what == READ_NAME {
+        if [READ_NAME, READ_SHOWN].contains(what) {
             return format!(
                 "the API server does not answer {what}: {message}; it is asked again, if this stays look at its log"
             );

@@ -15,7 +15,7 @@ use super::space::Holder;
 const DUPLICATE: &str = "DuplicateAddress";
 /// Two or more objects name one claim.
 const SEVERAL: &str = "SeveralAddresses";
-/// Another pool's object has a name that one of ours needs.
+/// An object that is not of its claim, or that no claim can be bound to, has a name that one of ours needs.
 const FOREIGN: &str = "NameTaken";
 /// An object's `spec.address` is no address.
 const UNREADABLE: &str = "InvalidAddress";
@@ -188,12 +188,18 @@ impl Pool {
     }
 
     pub(super) fn report_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
-        // The message of claims that wait for any address names it.
-        self.queue.mark_waiting_for_any();
+        // The message of claims that wait for any address names the first.
+        if self.foreign.keys().next().is_none_or(|first| key <= first) {
+            self.queue.mark_waiting_for_any();
+        }
         let message = addr.map(|addr| {
             format!("{addr} cannot be given out while {key}, which is not of its claim, has the name: delete that object or its claim")
         });
         self.set_problem(FOREIGN, key.to_string(), message);
+    }
+
+    pub(super) fn clear_foreign(&mut self, key: &AddressKey) {
+        self.set_problem(FOREIGN, key.to_string(), None);
     }
 
     pub(super) fn report_unreadable(&mut self, key: &AddressKey) {

@@ -11,7 +11,7 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{AddressKey, ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
+use crate::api::{ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::{AttemptState, Case, Outlived};
@@ -251,10 +251,12 @@ impl Pool {
 
     /// The names that others have are asked for no more: whether the pool needs them shows at its next creates.
     fn forget_foreign_names(&mut self) {
-        let names: Vec<AddressKey> = self.foreign.keys().cloned().collect();
-        for name in names {
-            self.name_freed(&name);
+        for (name, addr) in std::mem::take(&mut self.foreign).into_iter().rev() {
+            self.effect(Effect::ForgetName(name.clone()));
+            self.let_go(addr, &Holder::Foreign(name.clone()));
+            self.clear_foreign(&name);
         }
+        self.mark_all();
     }
 
     /// The spec changed: the bitmap is rebuilt from the holders, and what was chosen but not asked for is chosen anew.

@@ -60,8 +60,8 @@ pub(super) enum Sent {
     Status(Uid, Option<IpAddr>, Box<ClaimStatus>),
     /// Create of the address object.
     Create,
-    /// Read of the object that has the name.
-    ReadName(AddressKey),
+    /// Read of the object that has the name; to settle a create whose answer was lost.
+    ReadName(AddressKey, bool),
     /// Read of the object that the claim's status shows.
     ReadShown(AddressKey),
     /// DELETE or metadata of an address object, and what was written.

@@ -251,11 +251,12 @@ impl Pool {
             .get(key)
             .and_then(|c| c.work().attempt.as_deref())
             .map(|a| a.state);
-        if let Some(AttemptState::Barred { .. }) = state {
+        let settles = !matches!(state, Some(AttemptState::Taken { .. }));
+        if settles {
             self.effect(Effect::WatchName(name.clone()));
         }
         self.set_attempt(key, AttemptState::Taken { freed: false });
-        let purpose = Purpose::Case(key.clone(), Sent::ReadName(name.clone()));
+        let purpose = Purpose::Case(key.clone(), Sent::ReadName(name.clone(), settles));
         self.send(purpose, Request::ReadAddress { key: name });
     }
 }

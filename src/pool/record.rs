@@ -206,9 +206,13 @@ pub(super) struct ClaimRecord {
     pub(super) scope: Scope,
 }
 
+/// Characters that are kept of the annotation that requests an address: an address has fewer, and messages show fewer.
+const REQUESTED: usize = 256;
+
 impl ClaimRecord {
     pub(super) fn new(claim: Claim, scope: Scope) -> Self {
-        let requested = claim.requested().map(Box::from);
+        let cut = |text: &str| text.chars().take(REQUESTED).collect::<String>().into();
+        let requested = claim.requested().map(cut);
         let Claim {
             meta,
             kind,

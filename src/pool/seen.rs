@@ -19,18 +19,37 @@ impl Pool {
             return;
         }
         let is_new = known.is_none_or(|known| known.uid != facts.uid);
-        let pool = self.ippool.record.as_ref();
-        if is_new && pool.is_some_and(|pool| pool.terms.cluster.as_deref() == Some(&facts.name)) {
+        if is_new && self.is_of_cluster(&facts.name) {
             // What was refused for want of it, or because of the one before, is tried at once (P2).
             self.ippool.backoff.reset();
         }
-        self.clusters.insert(facts.name.clone(), facts);
-        self.mark_all();
+        let name = facts.name.clone();
+        self.clusters.insert(name.clone(), facts);
+        self.mark_of_cluster(&name);
     }
 
     pub(super) fn cluster_gone(&mut self, name: &str) {
         if self.clusters.remove(name).is_some() {
+            self.mark_of_cluster(name);
+        }
+    }
+
+    fn is_of_cluster(&self, name: &str) -> bool {
+        let pool = self.ippool.record.as_ref();
+        pool.is_some_and(|pool| pool.terms.cluster.as_deref() == Some(name))
+    }
+
+    /// The Cluster changed: who names it looks again. A namespace may have thousands of Clusters, whose statuses change often.
+    fn mark_of_cluster(&mut self, name: &str) {
+        if self.is_of_cluster(name) {
             self.mark_all();
+            return;
+        }
+        for (key, case) in &self.cases {
+            let claim = case.claim.as_deref();
+            if claim.is_some_and(|claim| claim.cluster.as_deref() == Some(name)) {
+                self.queue.mark(key);
+            }
         }
     }
 
@@ -341,7 +360,7 @@ impl Pool {
             .flights
             .values()
             .find_map(|flight| match &flight.purpose {
-                Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
+                Purpose::Case(claim, Sent::ReadName(name, _)) if name == key => Some(claim.clone()),
                 Purpose::Case(..)
                 | Purpose::Meta(..)
                 | Purpose::Status(..)

@@ -84,6 +84,11 @@ impl Backoff {
         *self = Self::NONE;
     }
 
+    /// The next try may come at once. When that fails as well, the pause after it is longer still.
+    pub(super) fn ends_pause(&mut self) {
+        self.until = None;
+    }
+
     /// Sets the time of the next try, longer after every failure.
     pub(super) fn fail(&mut self, failure: Failure, now: Timestamp, rng: &mut StdRng) {
         let (first, longest): (u64, u64) = match failure {

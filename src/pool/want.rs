@@ -289,7 +289,9 @@ impl Pool {
                 Some(_) | None => key.to_string(),
             },
             Holder::Attempt(claim) | Holder::Shown(claim) => claim.to_string(),
-            Holder::Foreign(key) => format!("{key} of another pool"),
+            Holder::Foreign(key) => {
+                format!("{key}, which has the name that its address object needs")
+            }
             Holder::Gateway => "a gateway".to_owned(),
             Holder::PreAllocated(name) => format!("the pre-allocation of claim {name}"),
         }

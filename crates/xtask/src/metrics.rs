@@ -127,9 +127,9 @@ are native as well (exponential buckets, schema 3), for a Prometheus that takes 
 `scrape_classic_histograms: true` beside it (from Prometheus 3 on `always_scrape_classic_histograms`), since the
 dashboards and alerts ask for the classic buckets. Counters end in `_total`, gauges never; seconds and bytes. No label
 carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
-`--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, those with waiting claims first,
-then the fullest, and last those that do not exist but are named by claims; `metal3_ipam_pools_omitted` counts the
-others. Only a manager that leads has series of pools, and only of pools that it serves: a standby has none, and of
+`--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, of each namespace in turn those
+with waiting claims first, then the fullest, and last those that do not exist but are named by claims;
+`metal3_ipam_pools_omitted` counts the others. Only a manager that leads has series of pools, and only of pools that it serves: a standby has none, and of
 managers with different watch filters each has its own. While the lease changes hands two may have them for the time of
 a scrape, so count each once: `sum(max by (pool_namespace, pool) (...))`. In the ranges of a pool, allocated +
 available + reserved = capacity; values are floats, exact to 2^53. A pool's namespace is `pool_namespace`, since scrapes

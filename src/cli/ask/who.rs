@@ -184,7 +184,7 @@ fn in_pool(sight: &Sight, fed: &Fed, address: IpAddr, standing: &Standing) -> Ve
             found
         }
         Held::NameTaken(key) => new(format!(
-            "nobody, and {pool} cannot hand it out: {key} of another pool has the name that its IPAddress would have"
+            "nobody, and {pool} cannot hand it out: {key} has the name that its IPAddress would have, and is not that"
         )),
         Held::Gateway => new(format!(
             "nobody: a gateway of {pool}; a claim that requests it can get it"

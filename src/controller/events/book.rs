@@ -48,12 +48,16 @@ pub(super) struct Series {
     seen_at: Timestamp,
     /// Not written before.
     not_before: Timestamp,
+    /// When it was tried last: among those whose time has come the others go before it.
+    tried_at: Timestamp,
 }
 
 /// All series.
 #[derive(Debug, Default)]
 pub(super) struct Book {
     series: BTreeMap<SeriesKey, Series>,
+    /// Namespaces in which Events are refused, and until when nothing is written there.
+    resting: BTreeMap<Arc<str>, Timestamp>,
     /// Names that were given.
     named: u64,
 }
@@ -63,6 +67,8 @@ pub(super) struct Book {
 pub(super) enum Noted {
     /// There is something to write that there was not before.
     New,
+    /// The same, and what another namespace with more to write had there was dropped for it.
+    Displaced,
     /// It is counted with what is to be written anyway.
     Counted,
     /// There was no place for it.
@@ -112,8 +118,12 @@ impl Book {
             return noted;
         }
         self.series.remove(&key);
+        let mut noted = Noted::New;
         if self.series.len() >= MOST && !self.makes_room() {
-            return Noted::Dropped;
+            if !self.displaces(key.about.namespace()) {
+                return Noted::Dropped;
+            }
+            noted = Noted::Displaced;
         }
         self.named += 1;
         let series = Series {
@@ -127,23 +137,41 @@ impl Book {
             stored: None,
             seen_at: at.now,
             not_before: at.now,
+            tried_at: Timestamp::MIN,
         };
         self.series.insert(key, series);
-        Noted::New
+        noted
     }
 
     /// When something is to be written next.
     pub(super) fn next(&self) -> Option<Timestamp> {
-        let unwritten = self.series.values().filter(|s| !s.is_written());
-        unwritten.map(|s| s.not_before).min()
+        let unwritten = self.series.iter().filter(|(_, s)| !s.is_written());
+        unwritten.map(|(key, s)| self.opens(key, s)).min()
     }
 
-    /// What is to be written now: of all whose time has come the one that waits longest.
-    pub(super) fn due(&self, now: Timestamp) -> Option<(SeriesKey, Series)> {
-        let due = |s: &Series| !s.is_written() && s.not_before <= now;
-        let due = self.series.iter().filter(|(_, s)| due(s));
-        let (key, series) = due.min_by_key(|(_, s)| s.not_before)?;
-        Some((key.clone(), series.clone()))
+    /// When a series may be written.
+    fn opens(&self, key: &SeriesKey, series: &Series) -> Timestamp {
+        let resting = self.resting.get(key.about.namespace());
+        resting.map_or(series.not_before, |until| series.not_before.max(*until))
+    }
+
+    /// What is to be written now: namespaces take turns, and in each it is the one whose time has come that waits longest.
+    pub(super) fn due(&mut self, now: Timestamp) -> Option<(SeriesKey, Series)> {
+        let mut turns: BTreeMap<&str, Timestamp> = BTreeMap::new();
+        for (key, series) in &self.series {
+            let last = turns.entry(key.about.namespace()).or_insert(Timestamp::MIN);
+            *last = series.tried_at.max(*last);
+        }
+        let due = |(key, s): &(&SeriesKey, &Series)| !s.is_written() && self.opens(key, s) <= now;
+        let due = self.series.iter().filter(due);
+        let (key, _) = due.min_by_key(|(key, s)| {
+            let turn = turns.get(key.about.namespace()).copied();
+            (turn, s.not_before.max(s.tried_at))
+        })?;
+        let key = key.clone();
+        let series = self.series.get_mut(&key)?;
+        series.tried_at = now;
+        Some((key, series.clone()))
     }
 
     /// The object shows this count now.
@@ -152,6 +180,7 @@ impl Book {
             series.stored = Some(count);
             series.not_before = after(now, BETWEEN);
         }
+        self.resting.remove(key.about.namespace());
         self.forget_over(now);
     }
 
@@ -174,11 +203,8 @@ impl Book {
 
     /// Nothing of this namespace is written for a while.
     pub(super) fn rest(&mut self, namespace: &str, now: Timestamp) {
-        for (key, series) in &mut self.series {
-            if key.about.namespace() == namespace {
-                series.not_before = series.not_before.max(after(now, REST));
-            }
-        }
+        self.resting.retain(|_, until| *until > now);
+        self.resting.insert(namespace.into(), after(now, REST));
     }
 
     /// The object can never be written: what it is of is gone, or the server refuses it.
@@ -192,6 +218,29 @@ impl Book {
         let oldest = written.min_by_key(|(_, s)| s.seen_at);
         let oldest = oldest.map(|(key, _)| key.clone());
         oldest.is_some_and(|key| self.series.remove(&key).is_some())
+    }
+
+    /// Forgets the newest that is to be written of the namespace that has most, if that has more than this one.
+    fn displaces(&mut self, namespace: &str) -> bool {
+        let mut all: BTreeMap<&str, usize> = BTreeMap::new();
+        for key in self.series.keys() {
+            *all.entry(key.about.namespace()).or_default() += 1;
+        }
+        let ours = all.get(namespace).copied().unwrap_or_default();
+        let Some((most, count)) = all.into_iter().max_by_key(|(_, count)| *count) else {
+            return false;
+        };
+        if count <= ours + 1 {
+            return false;
+        }
+        let of_it = self
+            .series
+            .iter()
+            .filter(|(key, _)| key.about.namespace() == most);
+        let newest = of_it
+            .max_by_key(|(_, series)| series.first)
+            .map(|(key, _)| key.clone());
+        newest.is_some_and(|key| self.series.remove(&key).is_some())
     }
 
     fn forget_over(&mut self, now: Timestamp) {
@@ -356,5 +405,29 @@ mod tests {
         book.note(exhausted(&"ä".repeat(2000)), at(0));
         let message = book.due(second(0)).unwrap().1.message;
         assert_eq!(message.chars().count(), LONGEST);
+    }
+
+    #[test]
+    fn u4_a_namespace_with_a_thousand_series_takes_no_place_from_another() {
+        let mut book = Book::default();
+        for n in 0..MOST {
+            assert_eq!(book.note(of_claim(n), at(0)), Noted::New);
+        }
+        assert_eq!(book.note(of_claim(MOST), at(0)), Noted::Dropped);
+        let other = PoolKey {
+            namespace: "other".into(),
+            name: "p".into(),
+        };
+        let occurrence = Occurrence {
+            about: About::Pool(other.clone()),
+            ..exhausted("of another")
+        };
+        assert_eq!(book.note(occurrence, at(1)), Noted::Displaced);
+        assert_eq!(book.series.len(), MOST);
+        let written: Vec<_> = (1..3).filter_map(|n| write(&mut book, n)).collect();
+        assert!(
+            written.iter().any(|(message, ..)| message == "of another"),
+            "{written:?}"
+        );
     }
 }

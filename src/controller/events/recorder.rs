@@ -93,6 +93,10 @@ impl Recorder {
             match noted {
                 Noted::New => self.told.notify_one(),
                 Noted::Counted => {}
+                Noted::Displaced => {
+                    self.metrics.event_dropped();
+                    self.told.notify_one();
+                }
                 Noted::Dropped => self.metrics.event_dropped(),
             }
         }
@@ -101,9 +105,9 @@ impl Recorder {
     /// Writes the Events, one after the other, until the run ends.
     pub(in super::super) async fn run(self: Arc<Self>, desk: Desk) {
         let mut bucket = Bucket::new(RATE);
-        let mut may_warn = true;
-        // Where the last Event was refused, unless one was stored since.
+        // Where the last Event was refused, unless one was stored since; and where the one was that the log tells of.
         let mut refused_in: Option<String> = None;
+        let mut warned_of: Option<String> = None;
         loop {
             let told = self.told.notified();
             let next = self.book().next();
@@ -140,8 +144,8 @@ impl Recorder {
             match shown {
                 Shown::Stored => {
                     self.book().stored(&key, series.count, at.now);
-                    may_warn = true;
                     refused_in = None;
+                    warned_of.take_if(|namespace| namespace == key.about.namespace());
                 }
                 Shown::Gone => self.book().gone(&key, at),
                 Shown::Unknown => self.book().failed(&key, at.now),
@@ -156,14 +160,14 @@ impl Recorder {
                     self.metrics.event_dropped();
                 }
                 Shown::NoRight(why) => {
-                    if may_warn {
+                    let namespace = key.about.namespace();
+                    if warned_of.is_none() {
                         warn!(
                             why,
                             "Events are refused; give the manager the verbs create and patch on events, as deploy/rbac does"
                         );
                     }
-                    may_warn = false;
-                    let namespace = key.about.namespace();
+                    warned_of.get_or_insert_with(|| namespace.to_owned());
                     self.book().rest(namespace, at.now);
                     // One namespace may have a policy of its own. When two refuse, all do.
                     if refused_in

@@ -194,10 +194,31 @@ async fn u4_a_namespace_in_which_events_are_refused_delays_no_other() {
     for n in 0..5 {
         run.fails(&format!("c{n}"), "why");
     }
+    // More of the same are no reason to ask there again.
+    for n in 5..10 {
+        run.fails_in(&closed, &format!("c{n}"), "why");
+    }
     until("all others", || run.requests() == 6).await;
     assert!(begun.elapsed() < Duration::from_secs(15));
     let to_closed = |n: &usize| run.request(*n).0.contains("/namespaces/closed/");
     assert_eq!((0..6).filter(to_closed).count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn u4_an_event_that_is_refused_delays_others_of_its_namespace_by_a_minute_at_most() {
+    let run = run(server(|_, asked| {
+        if asked.body["involvedObject"]["name"] == "c0" {
+            failure(403, "Forbidden", "")
+        } else {
+            Say::Status(201, json!({}))
+        }
+    }));
+    run.fails("c0", "why");
+    run.fails("c1", "why");
+    let stored = || (0..run.requests()).any(|n| run.request(n).1["involvedObject"]["name"] == "c1");
+    let begun = Instant::now();
+    until("the other one", stored).await;
+    assert!(begun.elapsed() < Duration::from_mins(3));
 }
 
 #[tokio::test(start_paused = true)]

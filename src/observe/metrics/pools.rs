@@ -1,6 +1,7 @@
 //! The series of each pool, made from its snapshot at scrape time: there from the pool's first moment, gone with the pool.
 
 use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -147,7 +148,21 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
             (Reverse(rank), s.key.clone())
         };
         shown.sort_by_cached_key(need);
-        shown.truncate(limit);
+        // The first of each namespace, then the second of each, and so on: none takes the places of another.
+        let mut before: BTreeMap<&str, usize> = BTreeMap::new();
+        let mut placed: Vec<(bool, usize, &Snapshot)> = Vec::with_capacity(shown.len());
+        for pool in shown {
+            let place = before.entry(&pool.key.namespace).or_default();
+            placed.push((!pool.exists(), *place, pool));
+            *place += 1;
+        }
+        // Stable: within a place the order of need stays.
+        placed.sort_by_key(|(missing, place, _)| (*missing, *place));
+        shown = placed
+            .into_iter()
+            .map(|(_, _, pool)| pool)
+            .take(limit)
+            .collect();
     }
 
     let mut gauges: [Vec<_>; 5] = Default::default();

@@ -321,6 +321,29 @@ fn claims_that_name_missing_pools_take_no_series_from_a_pool_that_exists() {
     assert_eq!(scrape["metal3_ipam_pools_omitted"], 1.0);
 }
 
+#[test]
+fn a_namespace_with_many_pools_takes_no_series_from_a_pool_of_another() {
+    let bench = Bench::new(PoolMetrics::Top(4));
+    let mut snapshots: Vec<_> = (0..9)
+        .map(|n| snapshot(&format!("many-{n}"), 10, 0))
+        .collect();
+    for pool in &mut snapshots {
+        pool.waiting.insert("PoolExhausted", 2);
+    }
+    let mut other = snapshot("other", 10, 5);
+    other.key.namespace = "small".into();
+    snapshots.push(other);
+    bench.pools(snapshots);
+    let scrape = bench.scrape();
+    let series = "metal3_ipam_pool_available_addresses{pool_namespace=\"small\",pool=\"other\"}";
+    assert_eq!(scrape.get(series), Some(&5.0), "{scrape:#?}");
+    let shown = scrape
+        .keys()
+        .filter(|name| name.starts_with("metal3_ipam_pool_info{"));
+    assert_eq!(shown.count(), 4);
+    assert_eq!(scrape["metal3_ipam_pools_omitted"], 6.0);
+}
+
 /// How many of very many pools are shown.
 fn bench_limit(mode: PoolMetrics) -> usize {
     let bench = Bench::new(mode);

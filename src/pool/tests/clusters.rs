@@ -428,3 +428,23 @@ fn p2_a_cluster_that_is_made_anew_is_not_waited_for() {
     world.settle();
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
 }
+
+/// A namespace may have thousands of Clusters: only who names one looks again when it changes.
+#[test]
+fn a12_a_cluster_that_nobody_here_names_wakes_no_claim() {
+    let mut world = World::new();
+    world.create_pool(small(1));
+    world.create_claim(M, "a");
+    world.create_claim(M, "waits");
+    world.create_claim_with(M, "of-it", |claim| claim.cluster = Some("cl".into()));
+    world.pass(5);
+    for (name, woken) in [("other", None), ("cl", Some(claim_key(M, "of-it")))] {
+        world.set_cluster(name, true);
+        let Some(Event::Cluster(Input::ClusterSeen(facts))) = world.events[5].pop_front() else {
+            panic!("no Cluster");
+        };
+        world.machine.cluster_seen(facts);
+        assert_eq!(world.machine.queue.next_dirty(), woken);
+        assert_eq!(world.machine.queue.next_dirty(), None);
+    }
+}

@@ -406,3 +406,37 @@ fn a2_a_status_that_leads_to_an_object_not_yet_seen_is_not_written_over() {
         assert_eq!(world.bound(M, "a").as_deref(), Some(address));
     }
 }
+
+/// A status that leads to a name which no object can have is put right without a read that no server answers.
+#[test]
+fn u3_a_status_that_leads_to_no_name_is_put_right() {
+    let mut world = bound_world();
+    let since = world.sent.len();
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.published = Some("a/b".into());
+    });
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    assert_eq!(kinds(&world, since), ["status"]);
+}
+
+/// The object that a status shows cannot be read: the claim says so, and is served when it can.
+#[test]
+fn u1_a_read_of_the_shown_object_that_is_refused_is_said() {
+    let mut world = World::new();
+    world.create_pool(small(9));
+    world.pass(2);
+    world.create_address(M, "by-hand", "prov", "a", "10.0.0.9", |_| {});
+    world.create_claim_with(M, "a", |claim| claim.published = Some("p-10-0-0-4".into()));
+    world.refuses = Some((|r| matches!(r, Request::ReadAddress { .. }), "you may not"));
+    world.pass(30);
+    assert_eq!(world.reason(M, "a"), "AllocationFailed");
+    let message = world.message(M, "a");
+    assert!(
+        message.contains("this claim's status shows: you may not"),
+        "{message}"
+    );
+    world.refuses = None;
+    world.pass(61);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.9"));
+}

@@ -394,3 +394,21 @@ fn u1_an_address_object_that_is_changed_as_it_is_created_is_a_refusal_and_no_loo
         assert!(world.bound(M, "a").is_some(), "{what}");
     }
 }
+
+#[test]
+fn u1_claims_whose_objects_all_get_one_address_are_served_with_growing_pauses() {
+    let mut world = World::new();
+    world.mutates = Some(|a| a.address = Ok(ip("10.0.0.77")));
+    world.create_pool(small(200));
+    for name in ["a", "b", "c"] {
+        world.create_claim(M, name);
+    }
+    world.pass(600);
+    let creates = count(&world, |r| matches!(r, Request::CreateAddress(_)));
+    assert!(creates < 60, "{creates} in ten minutes");
+    world.mutates = None;
+    world.pass(61);
+    for name in ["b", "c"] {
+        assert!(world.bound(M, name).is_some(), "{name}");
+    }
+}

@@ -1,9 +1,9 @@
 //! A claim, a pool or a leaked object goes (R1 to R3, R5, R6).
 
-use super::steps::{bound_world, kinds};
+use super::steps::{before_create, bound_world, count, kinds};
 
 use super::super::{Config, Decision, Input, LeakRepair, Object, Request, Scope};
-use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, small};
+use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, ip, small};
 use crate::api::names::PAUSED_ANNOTATION;
 
 #[test]
@@ -348,4 +348,51 @@ fn r8_p4_a_claim_of_ours_in_anothers_pool_is_released() {
     world.pass(30);
     assert!(!world.claims.contains_key(&claim_key(M, "a")));
     assert!(world.claims.contains_key(&claim_key(M, "paused")));
+}
+
+/// The answer to the create is lost, and then the pool is another manager's: nothing is created in it any more.
+#[test]
+fn r8_p4_a_lost_create_is_not_sent_into_anothers_pool() {
+    for fate in [Fate::Vanished, Fate::Unheard] {
+        let mut world = World::new();
+        before_create(&mut world);
+        world.carry_out(0, fate);
+        world.answer(0);
+        world.edit_pool(|pool| {
+            pool.meta.labels.insert("team".into(), "other".into());
+        });
+        for event in &mut world.events[0] {
+            if let Event::Seen(Object::Pool { scope, .. }) = event {
+                *scope = Scope::Another;
+            }
+        }
+        world.deliver_all();
+        world.delete_claim(M, "a");
+        let creates = count(&world, |r| matches!(r, Request::CreateAddress(_)));
+        world.pass(60);
+        assert_eq!(
+            creates,
+            count(&world, |r| matches!(r, Request::CreateAddress(_)))
+        );
+        let is_gone = world.claims.is_empty();
+        assert_eq!(is_gone, fate == Fate::Vanished, "{fate:?}");
+    }
+}
+
+/// The claim vanishes while its create is under way, and a webhook gives the object another address: it goes all the same.
+#[test]
+fn r1_an_object_that_is_stored_otherwise_goes_with_its_claim() {
+    let mut world = World::with(Config {
+        leak_repair: LeakRepair::Report,
+        ..Config::default()
+    });
+    world.mutates = Some(|a| a.address = Ok(ip("10.0.0.77")));
+    before_create(&mut world);
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.meta.deletion_timestamp = Some(claim.meta.created());
+        claim.meta.finalizers.clear();
+    });
+    world.deliver_all();
+    world.pass(120);
+    assert!(world.addresses.is_empty(), "{:?}", world.addresses);
 }
