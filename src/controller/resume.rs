@@ -10,11 +10,15 @@
 //!   list of Clusters  --new, after a gap of the watch-->      "
 //!   Resumer::run: list both kinds of address objects --> router --> pools, then State::resuming --> pools
 //! ```
+//!
+//! Some namespaces are listed at once, so that none with 100,000 address objects keeps the others waiting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::Arc;
 
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use kube::Client;
 use tokio::sync::Notify;
 use tokio::time::sleep;
@@ -28,6 +32,9 @@ use super::pages::{Missing, Pages};
 use super::router::{Router, State};
 use super::served::Served;
 use super::status::refused_read;
+
+/// Namespaces that are listed at once.
+const AT_ONCE: usize = 4;
 
 /// Clusters whose pause has ended, and what of that the pools do not know yet. Behind the router's lock.
 #[derive(Default)]
@@ -92,10 +99,12 @@ impl Resuming {
         }
     }
 
-    /// A namespace in which a pause has ended: the next one after this in their order, so that none keeps another waiting.
-    fn next(&self, after: &Arc<str>) -> Option<Ended> {
-        let mut later = self.held.range::<Arc<str>, _>((Excluded(after), Unbounded));
-        let (namespace, held) = later.next().or_else(|| self.held.iter().next())?;
+    /// A namespace in which a pause has ended and that is not `listed` just now: the next one after this in their order, so that
+    /// none keeps another waiting.
+    fn next(&self, after: &Arc<str>, listed: &BTreeSet<Arc<str>>) -> Option<Ended> {
+        let later = self.held.range::<Arc<str>, _>((Excluded(after), Unbounded));
+        let mut all = later.chain(&self.held);
+        let (namespace, held) = all.find(|(namespace, _)| !listed.contains(*namespace))?;
         Some(Ended {
             namespace: namespace.clone(),
             last: held.values().map(|held| held.end).max()?,
@@ -131,11 +140,11 @@ impl Router {
         self.ended.notify_one();
     }
 
-    /// Waits until a pause has ended somewhere.
-    pub(super) async fn pause_ended(&self, after: &Arc<str>) -> Ended {
+    /// Waits until a pause has ended in a namespace that is not `listed` just now.
+    pub(super) async fn pause_ended(&self, after: &Arc<str>, listed: &BTreeSet<Arc<str>>) -> Ended {
         loop {
             let ended = self.ended.notified();
-            if let Some(next) = self.state().resuming.next(after) {
+            if let Some(next) = self.state().resuming.next(after, listed) {
                 return next;
             }
             ended.await;
@@ -159,32 +168,55 @@ pub(super) type PauseEnded = Notify;
 impl Resumer {
     /// Works for as long as the process runs.
     pub(super) async fn run(self) {
-        let mut backoff = Backoff::new(self.seed);
+        let mut backoffs: BTreeMap<Arc<str>, Backoff> = BTreeMap::new();
         let mut said = None;
         let mut after: Arc<str> = "".into();
+        let mut listed = BTreeSet::new();
+        let mut lists = FuturesUnordered::new();
         loop {
-            let ended = self.router.pause_ended(&after).await;
-            after = ended.namespace.clone();
-            match self.list(&ended.namespace, &mut backoff).await {
-                Ok(()) => {
-                    debug!(namespace = %after, "a Cluster is no longer paused; its pools go on");
-                    self.router.resume(&ended);
-                    backoff.reset();
-                    said = None;
+            let is_full = lists.len() >= AT_ONCE;
+            tokio::select! {
+                ended = self.router.pause_ended(&after, &listed), if !is_full => {
+                    after = ended.namespace.clone();
+                    listed.insert(after.clone());
+                    let backoff = backoffs.remove(&after);
+                    let backoff = backoff.unwrap_or_else(|| Backoff::new(self.seed));
+                    lists.push(self.list_and_wait(ended, backoff));
                 }
-                Err(why) => {
-                    let why = super::bounded(why);
-                    if said.as_ref() != Some(&why) {
-                        warn!(
-                            namespace = %after, why,
-                            "a Cluster is no longer paused, but its address objects cannot be listed: its pools stay paused; trying again"
-                        );
-                        said = Some(why);
+                Some((ended, backoff, done)) = lists.next() => {
+                    listed.remove(&ended.namespace);
+                    match done {
+                        Ok(()) => said = None,
+                        Err(why) => {
+                            if said.as_ref() != Some(&why) {
+                                warn!(
+                                    namespace = %ended.namespace, why,
+                                    "a Cluster is no longer paused, but its address objects cannot be listed: its pools stay paused; trying again"
+                                );
+                                said = Some(why);
+                            }
+                            backoffs.insert(ended.namespace, backoff);
+                        }
                     }
-                    sleep(backoff.next()).await;
                 }
             }
         }
+    }
+
+    /// Lists a namespace's address objects, and tells the pools of the end of the pause. After a failure it takes a pause of its own.
+    async fn list_and_wait(
+        &self,
+        ended: Ended,
+        mut backoff: Backoff,
+    ) -> (Ended, Backoff, Result<(), String>) {
+        let done = self.list(&ended.namespace, &mut backoff).await;
+        if done.is_ok() {
+            debug!(namespace = %ended.namespace, "a Cluster is no longer paused; its pools go on");
+            self.router.resume(&ended);
+        } else {
+            sleep(backoff.next()).await;
+        }
+        (ended, backoff, done.map_err(super::bounded))
     }
 
     /// Puts in every address object of the namespace.

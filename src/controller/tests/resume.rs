@@ -1,5 +1,6 @@
 //! When pools hear of the end of a pause.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
@@ -89,15 +90,18 @@ async fn p3_the_end_of_a_pause_is_told_after_every_address_object_of_the_namespa
 async fn p3_a_list_that_began_before_a_pause_ended_does_not_count_for_it() {
     let world = paused();
     world.seen(Kind::Clusters, cluster(2, false));
-    let first = world.router.pause_ended(&"".into()).await;
+    let first = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     // Seen anew meanwhile: it is the same end.
     world.seen(Kind::Clusters, cluster(3, false));
-    assert_eq!(world.router.pause_ended(&"".into()).await, first);
+    assert_eq!(
+        world.router.pause_ended(&"".into(), &BTreeSet::new()).await,
+        first
+    );
     world.seen(Kind::Clusters, cluster(4, true));
     world.seen(Kind::Clusters, cluster(5, false));
     world.router.resume(&first);
     assert!(world.told("x").is_empty(), "another pause has ended since");
-    let second = world.router.pause_ended(&"".into()).await;
+    let second = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     assert_ne!(second, first);
     world.router.resume(&second);
     assert_eq!(world.told("x"), [GOES_ON]);
@@ -109,7 +113,7 @@ async fn p3_a_list_that_began_before_a_pause_ended_does_not_count_for_it() {
 async fn p3_a_cluster_that_is_gone_meanwhile_does_not_come_back() {
     let world = paused();
     world.seen(Kind::Clusters, cluster(2, false));
-    let ended = world.router.pause_ended(&"".into()).await;
+    let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.gone(Kind::Clusters, "k", "1");
     world.router.resume(&ended);
     assert_eq!(world.told("x"), ["cluster gone k"]);
@@ -130,10 +134,44 @@ async fn p3_namespaces_take_turns() {
     let mut after: Arc<str> = "".into();
     let mut turns = Vec::new();
     for _ in 0..4 {
-        after = world.router.pause_ended(&after).await.namespace;
+        after = world
+            .router
+            .pause_ended(&after, &BTreeSet::new())
+            .await
+            .namespace;
         turns.push(after.to_string());
     }
     assert_eq!(turns, ["a", "n", "z", "a"]);
+}
+
+/// The list of one namespace gets no answer: the pause of another ends all the same.
+#[tokio::test(start_paused = true)]
+async fn p3_a_namespace_whose_list_hangs_keeps_no_other_waiting() {
+    let world = paused();
+    let (client, _) = server(|_, asked| {
+        if asked.line.contains("/namespaces/a/") {
+            Say::Nothing
+        } else {
+            page(&[], "")
+        }
+    });
+    let resumer = Resumer {
+        client,
+        router: Arc::clone(&world.router),
+        served: Arc::new(Served::new()),
+        seed: 1,
+        page_bytes: 8 << 10,
+    };
+    for (version, is_paused) in [(1, true), (2, false)] {
+        let mut other = cluster(version, is_paused);
+        other.metadata.namespace = "a".into();
+        world.seen(Kind::Clusters, other);
+    }
+    tokio::spawn(resumer.run());
+    world.seen(Kind::Clusters, cluster(2, false));
+    let begun = tokio::time::Instant::now();
+    until("the pool hears of the end", || world.told("x") == [GOES_ON]).await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(1));
 }
 
 fn list(world: &World, cluster: WireObject) {
@@ -147,11 +185,11 @@ fn list(world: &World, cluster: WireObject) {
 async fn p3_a_list_does_not_count_for_a_cluster_that_a_later_list_shows() {
     let world = paused();
     world.seen(Kind::Clusters, cluster(2, false));
-    let first = world.router.pause_ended(&"".into()).await;
+    let first = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     list(&world, cluster(5, false));
     world.router.resume(&first);
     assert!(world.told("x").is_empty());
-    let second = world.router.pause_ended(&"".into()).await;
+    let second = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&second);
     assert_eq!(world.told("x"), [GOES_ON]);
 }
@@ -170,12 +208,12 @@ async fn p3_a_cluster_that_is_new_in_a_later_list_waits_for_the_address_objects_
     let other = |uid| wire("other", uid, 3, json!({ "paused": false }));
     list(&world, other("2"));
     assert_eq!(world.told("x"), ["cluster other paused true"]);
-    let ended = world.router.pause_ended(&"".into()).await;
+    let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&ended);
     assert_eq!(world.told("x"), ["cluster other paused false"]);
     // Moved away and back.
     list(&world, wire("k", "7", 8, json!({ "paused": false })));
-    let ended = world.router.pause_ended(&"".into()).await;
+    let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     assert_eq!(world.told("x"), [PAUSED]);
     world.router.resume(&ended);
     assert_eq!(world.told("x"), [GOES_ON]);
@@ -216,7 +254,7 @@ async fn p3_the_end_of_a_pause_overtakes_no_address_object_in_the_mailbox() {
     let object = wire("a", "10", 5, address_spec("x"));
     let kind = Kind::Addresses(crate::api::ClaimKind::Metal3);
     world.router.seen(kind, "v1alpha1", By::Answer, object);
-    let ended = world.router.pause_ended(&"".into()).await;
+    let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&ended);
     assert_eq!(world.told("x"), ["address a 10", GOES_ON]);
 }
@@ -228,12 +266,12 @@ async fn p3_a_list_does_not_count_for_a_cluster_that_took_the_place_of_another()
     world.router.kind_is(Kind::Clusters, KindState::Listed);
     world.router.addresses_begin().await;
     world.seen(Kind::Clusters, cluster(2, false));
-    let first = world.router.pause_ended(&"".into()).await;
+    let first = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     list(&world, wire("k", "7", 8, json!({ "paused": false })));
     world.told("x");
     world.router.resume(&first);
     assert!(world.told("x").is_empty());
-    let second = world.router.pause_ended(&"".into()).await;
+    let second = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&second);
     assert_eq!(world.told("x"), [GOES_ON]);
 }
