@@ -9,7 +9,7 @@ use futures::future::{self, BoxFuture};
 use futures::{FutureExt, StreamExt, stream};
 use serde_json::json;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::admission::Holder;
 use crate::alloc::Coverage;
@@ -93,6 +93,7 @@ impl LiveFacts {
         let others = self.router.pools_in(&pool.namespace);
         let others = others.into_iter().filter(|other| *other != pool);
         let question = pool::Question::Meets(added);
+        let until = Instant::now() + PATIENCE;
         // It is for warnings alone, and a namespace may have thousands of pools: where many ask at once some get none.
         let Ok(_turn) = timeout(FOR_A_WARNING, self.comparing.acquire()).await else {
             return Answer::Overlaps(Vec::new());
@@ -109,6 +110,7 @@ impl LiveFacts {
             }
         });
         let met = stream::iter(asked).buffer_unordered(ASKED_AT_ONCE);
+        let met = met.take_until(sleep_until(until));
         let mut met: Vec<_> = met.filter_map(future::ready).take(NAMED).collect().await;
         met.sort();
         Answer::Overlaps(met)

@@ -281,13 +281,11 @@ impl Pool {
                 self.take_in(Object::Address { address, scope }, take);
                 if !names_claim {
                     self.shows_nothing(key, name);
-                } else if !self.addresses.contains_key(name) {
-                    self.failed(
-                        key,
-                        Failure::Lost,
-                        what,
-                        "what is newer of it is on its way",
-                    );
+                } else if self.addresses.contains_key(name) {
+                    self.succeeded(key);
+                } else {
+                    let why = "what is newer of it is on its way";
+                    self.failed(key, Failure::Lost, what, why);
                 }
             }
             Outcome::Gone => self.shows_nothing(key, name),
@@ -297,7 +295,9 @@ impl Pool {
 
     fn shows_nothing(&mut self, key: &ClaimKey, name: &AddressKey) {
         if let Some(case) = self.cases.get_mut(key) {
-            case.work_mut().shows_nothing = Some(name.name.clone());
+            let work = case.work_mut();
+            work.shows_nothing = Some(name.name.clone());
+            work.refusal = None;
         }
     }
 

@@ -58,6 +58,8 @@ pub(super) struct Book {
     series: BTreeMap<SeriesKey, Series>,
     /// Namespaces in which Events are refused, and until when nothing is written there.
     resting: BTreeMap<Arc<str>, Timestamp>,
+    /// When each namespace had its turn last.
+    turns: BTreeMap<Arc<str>, Timestamp>,
     /// Names that were given.
     named: u64,
 }
@@ -157,20 +159,18 @@ impl Book {
 
     /// What is to be written now: namespaces take turns, and in each it is the one whose time has come that waits longest.
     pub(super) fn due(&mut self, now: Timestamp) -> Option<(SeriesKey, Series)> {
-        let mut turns: BTreeMap<&str, Timestamp> = BTreeMap::new();
-        for (key, series) in &self.series {
-            let last = turns.entry(key.about.namespace()).or_insert(Timestamp::MIN);
-            *last = series.tried_at.max(*last);
-        }
         let due = |(key, s): &(&SeriesKey, &Series)| !s.is_written() && self.opens(key, s) <= now;
         let due = self.series.iter().filter(due);
         let (key, _) = due.min_by_key(|(key, s)| {
-            let turn = turns.get(key.about.namespace()).copied();
+            let turn = self.turns.get(key.about.namespace()).copied();
             (turn, s.not_before.max(s.tried_at))
         })?;
         let key = key.clone();
         let series = self.series.get_mut(&key)?;
         series.tried_at = now;
+        self.turns
+            .retain(|_, turn| now.duration_since(*turn) < OVER);
+        self.turns.insert(key.about.namespace().into(), now);
         Some((key, series.clone()))
     }
 

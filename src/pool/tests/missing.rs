@@ -440,3 +440,27 @@ fn u1_a_read_of_the_shown_object_that_is_refused_is_said() {
     world.pass(61);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.9"));
 }
+
+/// While the object that a status shows cannot be read, the status is left as it is: another object does not take its place.
+#[test]
+fn a2_a_status_is_not_cleared_while_what_it_shows_cannot_be_read() {
+    let mut world = World::new();
+    world.create_pool(small(9));
+    world.pass(2);
+    world.create_claim_with(M, "a", |claim| claim.published = Some("by-hand-2".into()));
+    world.create_address(M, "by-hand-1", "prov", "a", "10.0.0.9", |_| {});
+    world.create_address(M, "by-hand-2", "prov", "a", "10.0.0.4", |_| {});
+    // The watch has not shown the second one.
+    let unseen = world.events[3].pop_back().unwrap();
+    world.refuses = Some((|r| matches!(r, Request::ReadAddress { .. }), "you may not"));
+    world.pass(30);
+    let shows = |world: &World| world.claim(M, "a").published.clone();
+    assert_eq!(shows(&world).as_deref(), Some("by-hand-2"));
+    assert_eq!(world.reason(M, "a"), "AllocationFailed");
+    world.refuses = None;
+    world.pass(61);
+    world.events[3].push_back(unseen);
+    world.pass(5);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.4"));
+    assert_eq!(world.reason(M, "a"), "AddressAllocated");
+}
