@@ -98,7 +98,6 @@ image-root:
 # What the two above need beside Rust, put into the user's cache and not installed: headers of musl's libc, umoci, and
 # cargo-auditable and cargo-cyclonedx, which are compiled once.
 image-deps:
-	rustup target add x86_64-unknown-linux-musl
 	deploy/image/deps.sh
 
 # Two builds of the image in two places, one digest; then its list of crates is compared with the SBOM, and its content runs in an

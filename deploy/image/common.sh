@@ -1,6 +1,13 @@
-# For the scripts beside it: where tools lie that `make image-deps` unpacked, and the time and the revision that a build carries.
+# For the scripts beside it: where tools lie that `make image-deps` unpacked, what machine the image is for (that which builds it),
+# and the time and the revision that a build carries.
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/metal3-ipam/image"
-target=x86_64-unknown-linux-musl
+case $(uname -m) in
+x86_64) machine=x86_64 arch=amd64 ;;
+aarch64 | arm64) machine=aarch64 arch=arm64 ;;
+*) echo "the image is built on x86_64 and aarch64, and this machine is $(uname -m)" >&2; exit 1 ;;
+esac
+target=$machine-unknown-linux-musl
+musl=/usr/include/$machine-linux-musl
 PATH=$PATH:$cache/bin:$cache/usr/bin
 export PATH
 # That of the commit; of a tree without git the beginning of time.

@@ -4,6 +4,7 @@
 set -eu
 cd "$(dirname "$0")/../.."
 . deploy/image/common.sh
+rustup target add "$target"
 mkdir -p "$cache"
 for tool in cargo-auditable@0.7.7 cargo-cyclonedx@0.5.9; do
   name=${tool%@*}
@@ -14,7 +15,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 chmod 755 "$dir"
 cd "$dir"
-[ -d /usr/include/x86_64-linux-musl ] || [ -d "$cache/usr/include/x86_64-linux-musl" ] || apt-get download musl-dev
+[ -d "$musl" ] || [ -d "$cache$musl" ] || apt-get download musl-dev
 command -v umoci >/dev/null || apt-get download umoci
 for package in *.deb; do
   if [ -e "$package" ]; then dpkg -x "$package" "$cache"; fi

@@ -17,7 +17,7 @@ umoci init --layout "$layout"
 umoci new --image "$layout:$tag"
 umoci raw add-layer --image "$layout:$tag" --history.author "" --history.created "$created" \
   --history.created_by "make image" "$layer"
-umoci config --image "$layout:$tag" --no-history --created "$created" --os linux --architecture amd64 \
+umoci config --image "$layout:$tag" --no-history --created "$created" --os linux --architecture "$arch" \
   --config.user 65532:65532 --config.entrypoint /metal3-ipam --config.workingdir / \
   --config.label org.opencontainers.image.title=metal3-ipam \
   --config.label org.opencontainers.image.licenses=Apache-2.0 \

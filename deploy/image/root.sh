@@ -4,7 +4,6 @@ set -eu
 cd "$(dirname "$0")/../.."
 . deploy/image/common.sh
 out=$1
-musl=/usr/include/x86_64-linux-musl
 [ -d "$musl" ] || musl="$cache$musl"
 [ -d "$musl" ] || { echo "no headers of musl's libc: make image-deps unpacks them, or install Debian's musl-dev" >&2; exit 1; }
 
@@ -12,9 +11,11 @@ musl=/usr/include/x86_64-linux-musl
 # gets into the program.
 cargo_home=${CARGO_HOME:-$HOME/.cargo}
 maps="-ffile-prefix-map=$PWD=/src -ffile-prefix-map=$cargo_home=/cargo -ffile-prefix-map=$cache=/musl"
-export CC_x86_64_unknown_linux_musl="${CC:-gcc}"
-export CFLAGS_x86_64_unknown_linux_musl="-nostdinc -isystem $musl -isystem $("${CC:-gcc}" -print-file-name=include) $maps"
-export CARGO_TARGET_X86_64_UNKNOWN_LINUX_MUSL_RUSTFLAGS="--remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo -C link-arg=-Wl,--build-id=none"
+of=$(echo "$target" | tr - _)
+of_cargo=$(echo "$of" | tr '[:lower:]' '[:upper:]')
+export "CC_$of=${CC:-gcc}"
+export "CFLAGS_$of=-nostdinc -isystem $musl -isystem $("${CC:-gcc}" -print-file-name=include) $maps"
+export "CARGO_TARGET_${of_cargo}_RUSTFLAGS=--remap-path-prefix=$PWD=/src --remap-path-prefix=$cargo_home=/cargo -C link-arg=-Wl,--build-id=none"
 unset RUSTFLAGS
 
 build=build

@@ -89,6 +89,30 @@ pub fn parse_ip(text: &str) -> Result<IpAddr, IpTextError> {
     Err(IpTextError::NotAnAddress)
 }
 
+/// Reads the address that an object is stored with: a machine uses it, so it is held in spellings that nobody may write any
+/// more too. IPv4 inside IPv6 is the address that it stands for, and an octet of two digits one digit with a zero before it.
+/// A longer one, `010`, stays unread: it is octal to some readers.
+///
+/// # Errors
+/// [`IpTextError`] when the text is no address, or not the same one to every reader.
+pub fn parse_stored_ip(text: &str) -> Result<IpAddr, IpTextError> {
+    parse_ip(text).or_else(|refused| match refused {
+        IpTextError::MappedIpv4 => {
+            let v6: Ipv6Addr = text.parse().map_err(|_| refused)?;
+            Ok(IpAddr::V6(v6).to_canonical())
+        }
+        IpTextError::LeadingZero => {
+            let octets = text.split('.').map(|octet| match octet.strip_prefix('0') {
+                Some(digit) if octet.len() == 2 => digit,
+                _ => octet,
+            });
+            let octets: Vec<&str> = octets.collect();
+            parse_ip(&octets.join("."))
+        }
+        _ => Err(refused),
+    })
+}
+
 /// Reads a subnet; the address is kept as written, host bits too (`192.168.1.1/26`).
 ///
 /// # Errors
@@ -146,6 +170,27 @@ mod tests {
             parse_ip(&"1".repeat(1 << 20)),
             Err(IpTextError::NotAnAddress)
         );
+    }
+
+    #[test]
+    fn stored_addresses_are_read_in_every_spelling_that_is_one_address_to_all() {
+        let cases = [
+            ("10.0.0.5", Ok("10.0.0.5")),
+            ("::ffff:10.0.0.5", Ok("10.0.0.5")),
+            ("::FFFF:a00:5", Ok("10.0.0.5")),
+            ("64:ff9b::192.0.2.1", Ok("64:ff9b::c000:201")),
+            ("10.0.01.09", Ok("10.0.1.9")),
+            ("10.00.0.5", Ok("10.0.0.5")),
+            ("10.0.0.010", Err(IpTextError::LeadingZero)),
+            ("10.0.0.000", Err(IpTextError::LeadingZero)),
+            ("10.0.0.05x", Err(IpTextError::NotAnAddress)),
+            ("fe80::1%eth0", Err(IpTextError::Zone)),
+            ("", Err(IpTextError::NotAnAddress)),
+        ];
+        for (text, want) in cases {
+            let want = want.map(|text| text.parse().unwrap());
+            assert_eq!(parse_stored_ip(text), want, "{text}");
+        }
     }
 
     #[test]

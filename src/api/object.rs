@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::identity::Uid;
-use super::ip::parse_ip;
+use super::ip::{parse_ip, parse_stored_ip};
 use super::meta::{AddressKey, ClaimKey, ClaimKind, Meta, PoolKey};
 use super::metal3::{IPPoolSpec, IPPoolStatus};
 use super::names;
@@ -301,7 +301,7 @@ impl Address {
             .unwrap_or_default();
         Self {
             kind,
-            address: parse_ip(address).map_err(|_| address.chars().take(64).collect()),
+            address: parse_stored_ip(address).map_err(|_| address.chars().take(64).collect()),
             pool: pool_name(pool).0,
             claim: text(&spec, claim).map(bounded).unwrap_or_default(),
             prefix,
@@ -460,6 +460,19 @@ mod tests {
                 let address = Address::read(kind, wire(&spec, &json!({})));
                 assert_eq!(&*address.pool, pool);
             }
+        }
+    }
+
+    /// In whatever spelling: a machine uses it (A5).
+    #[test]
+    fn an_object_has_the_address_that_its_text_stands_for() {
+        for (text, address) in [
+            ("::ffff:10.0.0.1", Ok("10.0.0.1".parse().unwrap())),
+            ("10.0.0.01", Ok("10.0.0.1".parse().unwrap())),
+            ("10.0.0.010", Err("10.0.0.010".to_owned())),
+        ] {
+            let object = wire(&json!({"address": text}), &json!({}));
+            assert_eq!(Address::read(ClaimKind::Metal3, object).address, address);
         }
     }
 

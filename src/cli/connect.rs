@@ -9,7 +9,7 @@ use kube::{Client, Config};
 
 use crate::api::names;
 
-/// How long the server may take to answer the first question.
+/// How long the server may take to answer the first questions.
 const FIRST_ANSWER: Duration = Duration::from_secs(15);
 
 /// Finds the configuration, in the order of upstream's manager: the file named, $KUBECONFIG, the pod's service account,
@@ -40,25 +40,31 @@ pub(super) async fn config(file: Option<&Path>, context: Option<&str>) -> anyhow
 /// Asks the server for its version and for our kinds, so that a wrong address, wrong credentials and missing definitions are
 /// told at once and in plain words. Returns the version, and whether the server has our kinds.
 pub(super) async fn greet(client: &Client, url: &str) -> anyhow::Result<(String, bool)> {
-    let version = match tokio::time::timeout(FIRST_ANSWER, client.apiserver_version()).await {
-        Ok(Ok(version)) => version.git_version,
-        Ok(Err(kube::Error::Api(status))) if status.code == 401 => {
-            bail!("the API server at {url} refuses the credentials of the kubeconfig; renew them")
-        }
-        Ok(Err(kube::Error::Api(status))) => bail!(
-            "the API server at {url} answers {}: {}",
-            status.code,
-            status.message
-        ),
-        Ok(Err(error)) => {
-            return Err(anyhow!(error).context(format!(
-                "cannot reach the API server at {url}; check that it runs and that the kubeconfig's server is right"
-            )));
-        }
+    match tokio::time::timeout(FIRST_ANSWER, version_and_kinds(client, url)).await {
+        Ok(greeting) => greeting,
         Err(_) => bail!(
             "the API server at {url} did not answer within {} s",
             FIRST_ANSWER.as_secs()
         ),
+    }
+}
+
+async fn version_and_kinds(client: &Client, url: &str) -> anyhow::Result<(String, bool)> {
+    let version = match client.apiserver_version().await {
+        Ok(version) => version.git_version,
+        Err(kube::Error::Api(status)) if status.code == 401 => {
+            bail!("the API server at {url} refuses the credentials of the kubeconfig; renew them")
+        }
+        Err(kube::Error::Api(status)) => bail!(
+            "the API server at {url} answers {}: {}",
+            status.code,
+            status.message
+        ),
+        Err(error) => {
+            return Err(anyhow!(error).context(format!(
+                "cannot reach the API server at {url}; check that it runs and that the kubeconfig's server is right"
+            )));
+        }
     };
     let group = format!("{}/{}", names::METAL3_GROUP, names::METAL3_VERSION);
     let served = match client.list_api_group_resources(&group).await {

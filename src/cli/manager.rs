@@ -226,7 +226,11 @@ impl Manager {
             );
         }
         if let Some(lease) = settings.lease.as_ref().filter(|_| self.serves_everything()) {
-            leases::refuse_to_lead_beside_another(&watches, &lease.name, &lease.namespace).await?;
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => return Ok(ExitCode::SUCCESS),
+                alone = leases::refuse_to_lead_beside_another(&watches, &lease.name, &lease.namespace) => alone?,
+            }
         }
         let [watches, writes, reviews] =
             [watches, writes, reviews].map(|client| controller::counted(client, &host, &metrics));

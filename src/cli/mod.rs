@@ -58,6 +58,7 @@ use std::ffi::OsString;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
@@ -154,13 +155,18 @@ fn with_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
     arguments
 }
 
-/// Runs to the end on all cores.
+/// Time for calls that block a thread, such as a lookup of a name, when all else has ended.
+const LAST_CALLS: Duration = Duration::from_millis(500);
+
+/// Runs to the end on all cores. What still blocks a thread then, such as a resolver that does not answer, does not delay the end.
 fn in_runtime(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
-    runtime.block_on(run)
+    let outcome = runtime.block_on(run);
+    runtime.shutdown_timeout(LAST_CALLS);
+    outcome
 }
 
 /// Whether anybody reads standard output.

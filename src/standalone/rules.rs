@@ -94,7 +94,7 @@ fn held(object: &Object) -> Option<(&str, IpAddr)> {
     if !names_our_pool(kind, spec) {
         return None;
     }
-    let address = ip::parse_ip(spec["address"].as_str()?).ok()?;
+    let address = ip::parse_stored_ip(spec["address"].as_str()?).ok()?;
     let pool = spec
         .pointer("/pool/name")
         .or_else(|| spec.pointer("/poolRef/name"))?;

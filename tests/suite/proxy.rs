@@ -81,8 +81,8 @@ pub(crate) struct Proxy {
     asked: Log,
     /// Whether writes pass that were held back so far.
     open: Arc<watch::Sender<bool>>,
-    /// Whether new requests get no answer at all.
-    silent: Arc<watch::Sender<bool>>,
+    /// New requests of paths with this text get no answer at all.
+    silent: Arc<watch::Sender<Option<&'static str>>>,
     /// Whether the gap in watches is over.
     gap_over: Arc<watch::Sender<bool>>,
     task: JoinHandle<()>,
@@ -229,7 +229,12 @@ impl Proxy {
 
     /// From now on requests get no answer, as from a server that hangs.
     pub(crate) fn fall_silent(&self) {
-        self.silent.send_replace(true);
+        self.fall_silent_at("/");
+    }
+
+    /// The same of requests of paths with this text alone.
+    pub(crate) fn fall_silent_at(&self, path: &'static str) {
+        self.silent.send_replace(Some(path));
     }
 
     /// From now on watches show events that did not until now; they begin anew, with a list.
@@ -268,7 +273,7 @@ struct Way {
     server: Client,
     asked: Log,
     open: Arc<watch::Sender<bool>>,
-    silent: Arc<watch::Sender<bool>>,
+    silent: Arc<watch::Sender<Option<&'static str>>>,
     gap_over: Arc<watch::Sender<bool>>,
     watches: Watches,
     writes: Writes,
@@ -295,7 +300,7 @@ impl Way {
             is_first = log.iter().all(|before| right(before) != right(&asked));
             log.push(asked);
         });
-        if *self.silent.borrow() {
+        if self.silent.borrow().is_some_and(|part| path.contains(part)) {
             std::future::pending::<()>().await;
         }
         match self.writes {

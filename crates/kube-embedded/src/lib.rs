@@ -21,6 +21,7 @@ pub mod field;
 mod http;
 pub mod kinds;
 mod metrics;
+mod private;
 mod product;
 mod reach;
 pub mod registry;

@@ -21,6 +21,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::http::{Api, UNREAD, serve};
 use super::metrics::Metrics;
+use super::private;
 use super::reach;
 use super::registry::{self, Clock, Limits, OpenError, Place, Registry};
 use super::serves::Serves;
@@ -224,7 +225,7 @@ impl Server {
     pub fn write_kubeconfig_for(&self, host: &str) -> Result<PathBuf, ServerError> {
         let path = self.data_dir.join(tls::KUBECONFIG);
         let text = kubeconfig(host, &self.credentials);
-        match tls::write_private(&path, &text) {
+        match private::write(&path, &text) {
             Ok(()) => Ok(path),
             Err(source) => Err(ServerError::Kubeconfig { path, source }),
         }

@@ -7,10 +7,9 @@
 //! ```
 //! The server's key is never on the disk: a new one is signed at every start, for loopback and the address listened on.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
+use std::fs;
+use std::io;
 use std::net::IpAddr;
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -24,7 +23,7 @@ use thiserror::Error;
 
 use listen::authority::{self, Life, Made};
 
-use super::reach;
+use super::{private, reach};
 
 /// Files of a data folder beside the store: the authority, the token, and the kubeconfig that holds both.
 pub(crate) const FILES: [&str; 4] = ["ca.crt", "ca.key", "token", KUBECONFIG];
@@ -222,39 +221,17 @@ fn read(path: &Path) -> Result<Option<String>, TlsError> {
 }
 
 fn write(path: &Path, text: &str) -> Result<(), TlsError> {
-    write_private(path, text).map_err(|source| TlsError::File {
+    private::write(path, text).map_err(|source| TlsError::File {
         action: "writing",
         path: path.to_owned(),
         source,
     })
 }
 
-/// Writes a file as a whole or not at all, and readable by its owner only from the start.
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(".new");
-    let beside = path.with_file_name(name);
-    // A file that a crash left may have other permissions.
-    match fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&beside)?;
-    // Independent of the umask.
-    file.set_permissions(fs::Permissions::from_mode(0o600))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&beside, path)?;
-    path.parent()
-        .map_or(Ok(()), |dir| fs::File::open(dir)?.sync_all())
-}
-
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

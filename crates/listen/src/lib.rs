@@ -31,10 +31,11 @@ mod stream;
 mod tls;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use socket2::{Domain, Socket, Type};
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +51,9 @@ use places::Places;
 
 /// Pause after a failed accept (out of file descriptors, mostly), so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
 
 /// A bound socket, not served yet.
 #[derive(Debug)]
@@ -97,12 +101,17 @@ pub enum Full {
 // === impl Listener ===
 
 impl Listener {
-    /// Binds the address; port 0 picks a free one.
+    /// Binds the address; port 0 picks a free one. The wildcard of IPv6 takes IPv4 too, whatever the machine's default
+    /// (`net.ipv6.bindv6only`).
     ///
     /// # Errors
     /// When it cannot be bound.
     pub async fn bind(addr: SocketAddr) -> io::Result<Self> {
-        let listener = TcpListener::bind(addr).await?;
+        let listener = if addr.ip() == Ipv6Addr::UNSPECIFIED {
+            of_both_families(addr)?
+        } else {
+            TcpListener::bind(addr).await?
+        };
         let addr = listener.local_addr()?;
         Ok(Self {
             listener,
@@ -180,6 +189,17 @@ impl Listener {
         cut.cancel();
         connections.wait().await;
     }
+}
+
+/// The wildcard of IPv6, for IPv4 too.
+fn of_both_families(addr: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::IPV6, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.set_reuse_address(true)?;
+    socket.set_only_v6(false)?;
+    socket.bind(&addr.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
 }
 
 #[cfg(test)]

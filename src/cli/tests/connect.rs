@@ -1,5 +1,7 @@
 //! The first question to an API server, and what is said of its answers.
 
+use std::future::pending;
+
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
@@ -98,4 +100,23 @@ async fn a_server_that_does_not_want_us_is_told_of_in_plain_words() {
         ),
         "{broken}"
     );
+}
+
+/// After the first answer too.
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_waited_for_so_long() {
+    for silent in ["/version", "/apis/ipam.metal3.io/v1alpha1"] {
+        let service = tower::service_fn(move |request: Request<Body>| async move {
+            if request.uri().path() == silent {
+                pending::<()>().await;
+            }
+            Response::builder().body(Body::from(version().1.to_string().into_bytes()))
+        });
+        let greeting = greet(&Client::new(service, "default"), "https://there").await;
+        assert_eq!(
+            greeting.unwrap_err().to_string(),
+            "the API server at https://there did not answer within 15 s",
+            "{silent}"
+        );
+    }
 }

@@ -19,6 +19,8 @@ use crate::tally;
 const LEASE: &str = "controller-leader-election-ipam-capm3";
 /// Time that a lease lasts without renewal.
 const DURATION: Duration = Duration::from_secs(15);
+/// What preStop leaves of `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
+const GRACE: Duration = Duration::from_secs(10);
 
 scenarios! {
     p5_the_lease_passes_to_another_manager_at_sigterm_and_kill_9,
@@ -143,8 +145,6 @@ async fn p5_the_lease_lies_in_the_contexts_namespace_and_not_in_the_one_served(o
 async fn p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_server_hangs(
     on: On,
 ) {
-    /// What preStop leaves of `terminationGracePeriodSeconds` of deploy/manager: then the kubelet kills it.
-    const GRACE: Duration = Duration::from_secs(10);
     let world = World::without_controller(on).await;
     let door = world.door().await;
     let proxy = Proxy::start(&door.config).await;
@@ -159,13 +159,28 @@ async fn p5_sigterm_ends_with_exit_code_0_within_the_grace_period_while_the_api_
         unanswered.any(|a| a.path.ends_with(LEASE) && a.status.is_none())
     };
     proxy.until(renews).await;
+    ends_well(manager).await;
+
+    // And before it serves anything: it looks for leaders in other namespaces.
+    let proxy = Proxy::start(&door.config).await;
+    proxy.fall_silent_at("/leases");
+    let through = door.kubeconfig_to("hanging-from-the-start", &proxy.cluster(), None);
+    let manager = Manager::of_all(&through, &[]);
+    proxy
+        .until(|asked| asked.iter().any(|a| a.path.ends_with("/leases")))
+        .await;
+    ends_well(manager).await;
+    world.end().await;
+}
+
+/// Sends SIGTERM.
+async fn ends_well(manager: Manager) {
     manager.signal("TERM");
     let ended = tokio::time::timeout(GRACE, manager.ended()).await;
     assert!(
         ended.expect("the manager to end before the kubelet kills it"),
         "SIGTERM is a good end"
     );
-    world.end().await;
 }
 
 /// Two leaders by Leases in two namespaces would hand out one pool's addresses twice.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::disk::{FILE, OpenError};
-use super::private;
+use crate::private;
 
 /// Ends the name until it is complete. Nothing was stored in a file of this name: the next start creates it anew.
 const UNFINISHED: &str = ".new";
@@ -53,9 +53,7 @@ fn open_by<B: StorageBackend>(
             let created = database(file)?;
             match rename(unfinished, &path) {
                 Ok(()) => {
-                    let folder = path.parent().unwrap_or(dir);
-                    unless_unable(File::open(folder).and_then(|folder| folder.sync_all()))
-                        .map_err(failed)?;
+                    private::sync_dir(path.parent().unwrap_or(dir)).map_err(failed)?;
                     return Ok(created);
                 }
                 // An empty file that is mounted there keeps its place, and is filled.
@@ -88,24 +86,6 @@ fn followed(mut path: PathBuf) -> io::Result<PathBuf> {
         }
     }
     Err(io::Error::other("too many symbolic links"))
-}
-
-/// The sync of a folder. It is no error where the file system or the folder's mode does not allow it: the file is complete.
-fn unless_unable(synced: io::Result<()>) -> io::Result<()> {
-    match synced {
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::InvalidInput
-                    | io::ErrorKind::Unsupported
-                    | io::ErrorKind::PermissionDenied
-            ) =>
-        {
-            tracing::warn!(%error, "the folder of the store's file cannot be synced");
-            Ok(())
-        }
-        other => other,
-    }
 }
 
 /// Whether the file exists and has content.
@@ -267,16 +247,5 @@ mod tests {
         open_by(dir.path(), &Builder::new(), FileBackend::new, busy).unwrap();
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
         open(dir.path(), &Builder::new(), FileBackend::new).unwrap();
-    }
-
-    #[test]
-    fn a_folder_that_cannot_be_synced_fails_no_start() {
-        // EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP.
-        for code in [1, 13, 22, 38, 95] {
-            unless_unable(Err(io::Error::from_raw_os_error(code))).unwrap();
-        }
-        // EIO.
-        unless_unable(Err(io::Error::from_raw_os_error(5))).unwrap_err();
-        unless_unable(Ok(())).unwrap();
     }
 }

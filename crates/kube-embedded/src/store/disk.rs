@@ -20,8 +20,9 @@ use redb::{
     TableDefinition,
 };
 
+use super::create;
 use super::failure::Failure;
-use super::{create, private};
+use crate::private;
 use crate::tls;
 
 pub(super) const OBJECTS: TableDefinition<'static, &str, &[u8]> = TableDefinition::new("objects");

@@ -20,7 +20,6 @@ mod create;
 mod disk;
 mod failure;
 mod history;
-mod private;
 mod writer;
 
 pub(crate) use change::{Action, Change, Committed, Draft, Refused, owner_id};

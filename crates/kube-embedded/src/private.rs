@@ -1,7 +1,7 @@
 //! A folder and files that only their owner can read: they hold Secrets, the token and the authority's key.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
@@ -36,6 +36,53 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
         .open(path)
 }
 
+/// Writes a file as a whole or not at all, and readable by its owner only from the start.
+pub(super) fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".new");
+    let beside = path.with_file_name(name);
+    // A file that a crash left may have other permissions.
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(FILE)
+        .open(&beside)?;
+    // Independent of the umask.
+    file.set_permissions(Permissions::from_mode(FILE))?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&beside, path)?;
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty());
+    sync_dir(dir.unwrap_or(Path::new(".")))
+}
+
+/// Lets the folder remember which files it has. It is no error where the file system or the folder's mode does not allow it: its
+/// files are complete.
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    unless_unable(dir, File::open(dir).and_then(|dir| dir.sync_all()))
+}
+
+fn unless_unable(dir: &Path, synced: io::Result<()>) -> io::Result<()> {
+    match synced {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput
+                    | io::ErrorKind::Unsupported
+                    | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            tracing::warn!(%error, "the folder {} cannot be synced", dir.display());
+            Ok(())
+        }
+        other => other,
+    }
+}
+
 /// Closes these files in the folder to other users, where an older version or a restored backup left them open. Other files are not
 /// ours: a program that lies beside them must stay executable. In a folder that all users share even a file of such a name may be
 /// anybody's.
@@ -68,5 +115,22 @@ fn tighten(path: &Path, mode: u32, most: u32) {
             mode & 0o7777,
             most
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_that_cannot_be_synced_fails_no_start() {
+        let after = |code| unless_unable(Path::new("/"), Err(io::Error::from_raw_os_error(code)));
+        // EPERM, EACCES, EINVAL, ENOSYS, EOPNOTSUPP.
+        for code in [1, 13, 22, 38, 95] {
+            after(code).unwrap();
+        }
+        // EIO.
+        after(5).unwrap_err();
+        unless_unable(Path::new("/"), Ok(())).unwrap();
     }
 }
