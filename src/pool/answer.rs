@@ -106,9 +106,7 @@ impl Pool {
                         }
                     }
                     Sent::Create => self.answered_create(&key, outcome),
-                    Sent::ReadName(name, settles) => {
-                        self.answered_name(&key, (&name, settles), outcome);
-                    }
+                    Sent::ReadName(name) => self.answered_name(&key, &name, outcome),
                     Sent::ReadShown(name) => self.answered_shown(&key, &name, outcome),
                     Sent::Address(object, uid, asked) => {
                         let outcome = self.judged(asked.as_deref(), outcome);

@@ -7,7 +7,7 @@ use jiff::SignedDuration;
 use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
 use super::answer::{ADDRESS, READ_NAME, READ_SHOWN};
-use super::case::{AttemptState, Case};
+use super::case::{AttemptState, Case, ReadWhy};
 use super::input::{Object, Outcome, Refusal, Reread, Scope, Take};
 use super::machine::Pool;
 use super::record::Course;
@@ -44,9 +44,8 @@ impl Pool {
             }
             Outcome::NameTaken => {
                 if let Some(name) = self.attempt_name(key) {
-                    self.effect(Effect::WatchName(name));
+                    self.read_of_name(key, name, ReadWhy::NameTaken);
                 }
-                self.set_attempt(key, AttemptState::Taken { freed: false });
             }
             Outcome::Unknown { message } => {
                 let lost_at = self.now;
@@ -114,17 +113,16 @@ impl Pool {
         let (object, given) = (address.key(), address.address.clone().ok());
         self.take_in(Object::Address { address, scope }, take);
         if take == Take::LeaveOut && !self.addresses.contains_key(&object) {
-            self.await_newer(key, object);
+            self.read_of_name(key, object, ReadWhy::NewerOnItsWay);
             return;
         }
         self.made(key, &object, given);
     }
 
-    /// What is newer of the object that the attempt is about, or its end, is on its way here. Until then the attempt holds the
-    /// address.
-    fn await_newer(&mut self, key: &ClaimKey, object: AddressKey) {
+    /// The object of the attempt's name is to be read. Until then the attempt holds the address.
+    fn read_of_name(&mut self, key: &ClaimKey, object: AddressKey, why: ReadWhy) {
         self.effect(Effect::WatchName(object));
-        self.set_attempt(key, AttemptState::Taken { freed: false });
+        self.set_attempt(key, AttemptState::Reading { why, freed: false });
     }
 
     /// The object of the attempt was taken in, with the address that it was stored with.
@@ -189,32 +187,37 @@ impl Pool {
         }
     }
 
-    /// Whose object has the name that we asked for (A12).
-    ///
-    /// `settles`: it was asked because the answer to a create was lost.
-    pub(super) fn answered_name(
-        &mut self,
-        key: &ClaimKey,
-        (name, settles): (&AddressKey, bool),
-        outcome: Outcome,
-    ) {
+    /// Whose object has the name that we asked for (A12), or whether one was made (R7).
+    pub(super) fn answered_name(&mut self, key: &ClaimKey, name: &AddressKey, outcome: Outcome) {
         match outcome {
-            Outcome::Gone if settles => {
-                // It was certainly not made.
-                self.effect(Effect::ForgetName(name.clone()));
-                self.set_attempt(key, AttemptState::Planned);
-                self.succeeded(key);
-            }
             Outcome::Stored(Object::Address { address, scope }, take) => {
                 self.name_read(key, name, address, scope, take);
             }
             Outcome::Gone => {
+                let what = "create the address object";
+                let state = self
+                    .cases
+                    .get(key)
+                    .and_then(|c| c.work().attempt.as_deref());
+                let why = match state.map(|attempt| attempt.state) {
+                    Some(AttemptState::Reading { why, .. }) => Some(why),
+                    Some(_) | None => None,
+                };
                 self.effect(Effect::ForgetName(name.clone()));
                 self.set_attempt(key, AttemptState::Planned);
-                // It went meanwhile; or something in the server only says that it is there.
-                let message = "its name was taken, and no object has it";
-                self.failed(key, Failure::Lost, "create the address object", message);
-                self.failed_write(key, "the address object", message);
+                match why {
+                    // It was certainly not made.
+                    Some(ReadWhy::AnswerLost) | None => self.succeeded(key),
+                    Some(ReadWhy::NewerOnItsWay) => {
+                        self.failed(key, Failure::Lost, what, "it was made, and went at once");
+                    }
+                    // It went meanwhile; or something in the server only says that it is there.
+                    Some(ReadWhy::NameTaken) => {
+                        let message = "its name was taken, and no object has it";
+                        self.failed(key, Failure::Lost, what, message);
+                        self.failed_write(key, "the address object", message);
+                    }
+                }
             }
             other => self.unread(key, ("read the address object", READ_NAME), other),
         }
@@ -235,9 +238,9 @@ impl Pool {
         let Some((addr, state)) = attempt.map(|a| (a.address, a.state)) else {
             return;
         };
-        if state == (AttemptState::Taken { freed: true }) {
+        if let AttemptState::Reading { why, freed: true } = state {
             // It went while it was read; asked again.
-            self.set_attempt(key, AttemptState::Taken { freed: false });
+            self.set_attempt(key, AttemptState::Reading { why, freed: false });
             return;
         }
         let here = address.pool_key() == self.key;
@@ -246,7 +249,7 @@ impl Pool {
         let holds_it = here && given == Some(addr);
         self.take_in(Object::Address { address, scope }, take);
         if names_claim && take == Take::LeaveOut && !self.addresses.contains_key(name) {
-            self.await_newer(key, name.clone());
+            self.read_of_name(key, name.clone(), ReadWhy::NewerOnItsWay);
             return;
         }
         if names_claim && self.is_of_use(name) {

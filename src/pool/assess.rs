@@ -115,7 +115,7 @@ impl Pool {
                 }
                 Step::ReadName
             }
-            AttemptState::Taken { .. } => Step::ReadName,
+            AttemptState::Reading { .. } => Step::ReadName,
         };
         Some(Next::Do(Class::Going, step))
     }

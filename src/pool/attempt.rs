@@ -98,7 +98,7 @@ impl Pool {
             AttemptState::Unanswered { lost_at } | AttemptState::Barred { lost_at } => {
                 Some(lost_at)
             }
-            AttemptState::Planned | AttemptState::Taken { .. } => None,
+            AttemptState::Planned | AttemptState::Reading { .. } => None,
         }
     }
 

@@ -85,6 +85,12 @@ impl Work {
         confirmed: false,
     };
 
+    /// What is remembered of the object of this name that vanished under the living claim (R4).
+    pub(super) fn vanished_as(&self, name: &str) -> Option<&Vanished> {
+        let vanished = self.vanished.as_deref();
+        vanished.filter(|vanished| *vanished.name == *name)
+    }
+
     fn is_none(&self) -> bool {
         let Self {
             attempt,
@@ -192,13 +198,16 @@ pub(super) struct Attempt {
 /// ```text
 ///   Planned --send--> Sent --stored--> (the object is seen: the attempt ends)
 ///      ^               | ^
-///      |               | +--send again--------------------+
-///      |               +--answer lost--> Unanswered ------+
-///      |               |                     | refused
-///      |               |                     v
-///      |               |                  Barred --30 s, then read the name--> stored, or certainly not made
-///      |               +--name taken--> Taken --read the name--> ours: seen; another's, or of no use: another address
-///      +--certainly not made (refused, not sent, read)
+///      |               | +--send again (also where it was not sent after an earlier lost answer)--+
+///      |               +--answer lost--> Unanswered ----------------------------------------------+
+///      |               |                     | refused       | in another manager's pool
+///      |               |                     v               v
+///      |               |                  Barred ----------------------30 s--> Reading(AnswerLost)
+///      |               +--name taken-----------------------------------------> Reading(NameTaken)
+///      |               +--stored, and what is newer of it is on its way------> Reading(NewerOnItsWay)
+///      |                                                                        | ours: seen, the attempt ends
+///      |                                                                        | another's, or of no use: another address
+///      +--certainly not made (refused, not sent; read, and no object there)-----+
 /// ```
 ///
 /// Every state but `Planned` may lead to an object, and is counted in [`super::machine::Pool::unsettled`]
@@ -222,11 +231,23 @@ pub(super) enum AttemptState {
         /// When the last answer was lost.
         lost_at: Timestamp,
     },
-    /// Its name is taken: the object with that name is to be read.
-    Taken {
+    /// The object of its name is to be read, or is being read.
+    Reading {
+        why: ReadWhy,
         /// The object went while we read.
         freed: bool,
     },
+}
+
+/// Why the object of an attempt's name is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum ReadWhy {
+    /// The server said that an object has the name.
+    NameTaken,
+    /// Whether the create was carried out is not known, and it can land no more.
+    AnswerLost,
+    /// The object was made; something newer of it, or its end, was seen by the watch before and is not here yet.
+    NewerOnItsWay,
 }
 
 /// An object that vanished under its living claim (R4).

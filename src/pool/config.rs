@@ -8,7 +8,7 @@ pub enum LeakRepair {
     /// Release them once two looks agree and an uncached read confirms.
     #[default]
     Auto,
-    /// Report them only.
+    /// Report them, and release only those that somebody has deleted.
     Report,
 }
 
@@ -24,6 +24,8 @@ pub struct Config {
     pub leak_repair: LeakRepair,
     /// Time between two looks for leaks; two looks must agree.
     pub audit_interval: SignedDuration,
+    /// How long an address object that `clusterctl move` took away is not made again under its living claim (R4).
+    pub move_patience: SignedDuration,
     /// Age below which an address object is never taken for a leak.
     pub leak_min_age: SignedDuration,
     /// Least time between two writes of the pool's status, and for which its counts wait after their first change.
@@ -39,6 +41,7 @@ impl Default for Config {
             exhausted_error_after: SignedDuration::from_secs(10),
             leak_repair: LeakRepair::Auto,
             audit_interval: SignedDuration::from_mins(10),
+            move_patience: SignedDuration::from_mins(10),
             leak_min_age: SignedDuration::from_hours(1),
             status_interval: SignedDuration::from_secs(1),
             seed: 0,

@@ -61,7 +61,7 @@ pub(super) enum Sent {
     /// Create of the address object.
     Create,
     /// Read of the object that has the name; to settle a create whose answer was lost.
-    ReadName(AddressKey, bool),
+    ReadName(AddressKey),
     /// Read of the object that the claim's status shows.
     ReadShown(AddressKey),
     /// DELETE or metadata of an address object, and what was written.

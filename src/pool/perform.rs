@@ -6,7 +6,7 @@ use crate::api::names::{address_name, is_object_name};
 use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
 use super::asked::AskedMeta;
-use super::case::{AttemptState, Case};
+use super::case::{AttemptState, Case, ReadWhy};
 use super::machine::{Pool, Purpose, Sent};
 use super::next::Step;
 use super::reason::Reason;
@@ -251,12 +251,21 @@ impl Pool {
             .get(key)
             .and_then(|c| c.work().attempt.as_deref())
             .map(|a| a.state);
-        let settles = !matches!(state, Some(AttemptState::Taken { .. }));
-        if settles {
-            self.effect(Effect::WatchName(name.clone()));
-        }
-        self.set_attempt(key, AttemptState::Taken { freed: false });
-        let purpose = Purpose::Case(key.clone(), Sent::ReadName(name.clone(), settles));
+        let why = match state {
+            Some(AttemptState::Reading { why, .. }) => why,
+            Some(
+                AttemptState::Planned
+                | AttemptState::Sent { .. }
+                | AttemptState::Unanswered { .. }
+                | AttemptState::Barred { .. },
+            )
+            | None => {
+                self.effect(Effect::WatchName(name.clone()));
+                ReadWhy::AnswerLost
+            }
+        };
+        self.set_attempt(key, AttemptState::Reading { why, freed: false });
+        let purpose = Purpose::Case(key.clone(), Sent::ReadName(name.clone()));
         self.send(purpose, Request::ReadAddress { key: name });
     }
 }

@@ -40,6 +40,7 @@ impl IndexesRoom {
 }
 
 /// One condition of the pool, before it is written.
+#[derive(Debug, Clone)]
 pub(super) struct NewCondition {
     pub(super) type_: &'static str,
     pub(super) status: bool,
@@ -72,7 +73,8 @@ impl Pool {
         Some(pool.generation)
     }
 
-    pub(super) fn conditions(&self, complete: bool) -> Vec<NewCondition> {
+    /// All but that of [`indexes_condition`].
+    pub(super) fn conditions(&self) -> Vec<NewCondition> {
         let key = &self.key;
         let ready = match self.ready() {
             Ok(pool) if pool.problems.is_empty() => (true, "Ready", String::new()),
@@ -107,20 +109,11 @@ impl Pool {
             None => (true, "Consistent", String::new()),
             Some((kind, message)) => (false, kind, message),
         };
-        let indexes = if complete {
-            (true, "Complete", String::new())
-        } else {
-            let message = format!(
-                "more than {MOST_ENTRIES} entries or {MOST_BYTES} bytes: indexes is left out; list the address objects"
-            );
-            (false, "TooLarge", message)
-        };
         let all = [
             ("Ready", ready),
             ("Exhausted", exhausted),
             ("Paused", paused),
             ("Consistent", consistent),
-            ("IndexesComplete", indexes),
         ];
         all.into_iter()
             .map(|(type_, (status, reason, message))| NewCondition {
@@ -165,7 +158,7 @@ impl Pool {
     pub(super) fn paused_status(&self) -> Option<Map<String, Value>> {
         let pool = self.ippool.record.as_ref()?;
         let new = self
-            .conditions(true)
+            .conditions()
             .into_iter()
             .find(|v| v.type_ == "Paused")?;
         let (changed, conditions) = self.merged(vec![new], &pool.status.conditions);
@@ -201,13 +194,26 @@ impl Pool {
         (changed, list)
     }
 
-    /// What differs from the stored status, as a merge patch; `None`: nothing that the server keeps.
-    pub(super) fn status_patch(&self) -> Option<Map<String, Value>> {
+    /// What differs from the stored status, as a merge patch; `None`: nothing that the server keeps. With it whether `indexes` are
+    /// complete.
+    pub(super) fn status_patch(&self) -> (Option<Map<String, Value>>, NewCondition) {
+        let indexes = self.indexes();
+        let completeness = indexes_condition(indexes.is_some());
+        (
+            self.patch_with(indexes.as_ref(), completeness.clone()),
+            completeness,
+        )
+    }
+
+    fn patch_with(
+        &self,
+        indexes: Option<&BTreeMap<&str, IpAddr>>,
+        completeness: NewCondition,
+    ) -> Option<Map<String, Value>> {
         let pool = self.ippool.record.as_ref()?;
         let stored = &pool.status;
         let mut patch = Map::new();
-        let indexes = self.indexes();
-        match &indexes {
+        match indexes {
             Some(indexes) => {
                 let mut changed = Map::new();
                 for (name, addr) in indexes {
@@ -272,8 +278,9 @@ impl Pool {
         {
             patch.insert("observedGeneration".to_owned(), generation.into());
         }
-        let (changed, conditions) =
-            self.merged(self.conditions(indexes.is_some()), &stored.conditions);
+        let mut conditions = self.conditions();
+        conditions.push(completeness);
+        let (changed, conditions) = self.merged(conditions, &stored.conditions);
         if changed {
             patch.insert("conditions".to_owned(), json!(conditions));
         }
@@ -325,6 +332,24 @@ impl Pool {
         };
         let missing = self.shown.address(key).filter(|_| !is_published);
         missing.or(addr)
+    }
+}
+
+/// Whether `indexes` name every address, which is known when they are written.
+fn indexes_condition(complete: bool) -> NewCondition {
+    let (reason, message) = if complete {
+        ("Complete", String::new())
+    } else {
+        let message = format!(
+            "more than {MOST_ENTRIES} entries or {MOST_BYTES} bytes: indexes is left out; list the address objects"
+        );
+        ("TooLarge", message)
+    };
+    NewCondition {
+        type_: "IndexesComplete",
+        status: complete,
+        reason,
+        message,
     }
 }
 

@@ -360,7 +360,7 @@ impl Pool {
             .flights
             .values()
             .find_map(|flight| match &flight.purpose {
-                Purpose::Case(claim, Sent::ReadName(name, _)) if name == key => Some(claim.clone()),
+                Purpose::Case(claim, Sent::ReadName(name)) if name == key => Some(claim.clone()),
                 Purpose::Case(..)
                 | Purpose::Meta(..)
                 | Purpose::Status(..)
@@ -369,7 +369,7 @@ impl Pool {
         if let Some(attempt) = reading
             .and_then(|claim| self.cases.get_mut(&claim))
             .and_then(|case| case.some_work()?.attempt.as_deref_mut())
-            && let AttemptState::Taken { freed } = &mut attempt.state
+            && let AttemptState::Reading { freed, .. } = &mut attempt.state
         {
             *freed = true;
         }

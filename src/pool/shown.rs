@@ -278,11 +278,11 @@ impl Pool {
     pub(super) fn returning(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let pool = self.ippool.record.as_ref()?;
         let mut shown = self.shown.of(key).iter();
-        let addr = shown.find_map(|shown| match shown.state {
-            ShownState::Missing(address) => Some(address),
+        let (name, addr) = shown.find_map(|shown| match shown.state {
+            ShownState::Missing(address) => Some((&shown.object.name, address?)),
             ShownState::NotIts | ShownState::Edited(_) => None,
-        })??;
-        let gettable = case.work().vanished.is_some()
+        })?;
+        let gettable = case.work().vanished_as(name).is_some()
             || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
         (!pool.deleting && gettable).then_some(addr)
     }
@@ -357,8 +357,8 @@ impl Pool {
             return Some((message, None));
         }
         let until = later(
-            case.work().vanished.as_deref()?.moved?,
-            self.config.audit_interval,
+            case.work().vanished_as(name)?.moved?,
+            self.config.move_patience,
         );
         if until <= self.now {
             return None;

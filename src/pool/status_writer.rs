@@ -3,8 +3,8 @@
 //! A changed condition, a generation that is in force and the first status are written at once, `status_interval` after the
 //! write before at the earliest. Counts and `indexes` wait for one interval after their first change, so that a claim that is
 //! bound meanwhile costs one write and not two. While they go on changing, the interval doubles up to eight times that; it falls
-//! back once they rest. With `indexes` it is longer by as much as they have thousands of entries, since every write carries the
-//! whole object to every watcher.
+//! back once they rest. It is longer by as much as `indexes`, or ranges and pre-allocations, have thousands of entries, since every
+//! write carries the whole object to every watcher.
 
 use std::collections::BTreeMap;
 
@@ -18,12 +18,12 @@ use super::dropped::Dropped;
 use super::gate::Unready;
 use super::input::{KindState, Object, Take};
 use super::machine::{Pool, Purpose};
-use super::pool_status::MOST_ENTRIES;
+use super::pool_status::{MOST_ENTRIES, NewCondition};
 use super::request::{Decision, Request};
 use super::space::Numbers;
 use super::time::{Backoff, later};
 
-/// The interval grows up to this many times with the size of `indexes`.
+/// The interval grows up to this many times with the larger of `indexes` and the spec.
 const SLOWEST: i32 = 30;
 /// While counts go on changing the interval doubles up to this many times.
 const LONGEST_PACE: i32 = 8;
@@ -47,8 +47,6 @@ pub(super) struct StatusWriter {
     pub(super) backoff: Backoff,
     /// The stored status may differ from what it should be.
     dirty: bool,
-    /// Since when.
-    dirty_since: Option<Timestamp>,
     /// Rises with every change of `indexes`.
     indexes_epoch: u64,
     /// Fields that the server does not keep.
@@ -58,14 +56,9 @@ pub(super) struct StatusWriter {
     is_urgent: bool,
     /// What the last write was about.
     last: About,
-    /// When it was written last.
-    written_at: Option<Timestamp>,
-    /// What the last write changed here, in case it is withdrawn.
-    undo: Undo,
-    /// The same, of writes for counts alone.
-    counted_at: Option<Timestamp>,
-    /// Times the shortest interval that counts wait for: doubled while they go on changing.
-    pace: i32,
+    rhythm: Rhythm,
+    /// That before the last write, in case it is withdrawn.
+    before: Rhythm,
     /// Times the shortest interval that they wait for because the object is large.
     size: i32,
     /// Conditions that were reported, or that were stored when the pool was first seen.
@@ -83,11 +76,17 @@ enum About {
     Pause,
 }
 
-/// Times before the last write.
+/// When the status was written, from which follows when it may be written again.
 #[derive(Debug, Clone, Copy, Default)]
-struct Undo {
+struct Rhythm {
+    /// When it was written last.
     written_at: Option<Timestamp>,
+    /// When counts alone were written last.
+    counted_at: Option<Timestamp>,
+    /// Since when the stored status may differ from what it should be.
     dirty_since: Option<Timestamp>,
+    /// Times the shortest interval that counts wait for: doubled while they go on changing.
+    pace: i32,
 }
 
 impl Fingerprint {
@@ -136,12 +135,7 @@ impl StatusWriter {
     /// The last write was withdrawn, and puts off none after it.
     pub(super) fn withdrawn(&mut self) {
         self.not_written();
-        let Undo {
-            written_at,
-            dirty_since,
-        } = self.undo;
-        self.written_at = written_at;
-        self.dirty_since = dirty_since;
+        self.rhythm = self.before;
     }
 
     pub(super) fn next_timer(&self, now: Timestamp, shortest: SignedDuration) -> Option<Timestamp> {
@@ -154,52 +148,49 @@ impl StatusWriter {
     /// The time before which it is not written; `None`: it is written at once.
     fn open_at(&self, shortest: SignedDuration) -> Option<Timestamp> {
         if self.is_urgent {
-            return Some(later(self.written_at?, shortest));
+            return Some(later(self.rhythm.written_at?, shortest));
         }
-        Some(later(self.dirty_since?, self.interval(shortest)))
+        Some(later(self.rhythm.dirty_since?, self.interval(shortest)))
     }
 
     /// Time that counts wait for after their first change.
     fn interval(&self, shortest: SignedDuration) -> SignedDuration {
-        shortest * self.pace.max(self.size).max(1)
+        shortest * self.rhythm.pace.max(self.size).max(1)
     }
 
     /// It does not differ from what is stored.
     fn rests(&mut self) {
         self.dirty = false;
-        self.dirty_since = None;
+        self.rhythm.dirty_since = None;
         self.is_urgent = false;
     }
 
     /// It has begun to differ from what is stored, or may have. Counts that change again soon after they were written wait longer.
     fn begins_to_differ(&mut self, now: Timestamp, shortest: SignedDuration) {
         let rested_at = |at| later(at, self.interval(shortest));
-        self.pace = match self.counted_at {
-            Some(at) if now <= rested_at(at) => (2 * self.pace).min(LONGEST_PACE),
+        self.rhythm.pace = match self.rhythm.counted_at {
+            Some(at) if now <= rested_at(at) => (2 * self.rhythm.pace).min(LONGEST_PACE),
             Some(_) | None => 1,
         };
-        self.dirty_since = Some(now);
+        self.rhythm.dirty_since = Some(now);
     }
 
     /// It is written now.
     fn writes(&mut self, now: Timestamp, size: i32, is_paused: bool) {
-        self.undo = Undo {
-            written_at: self.written_at,
-            dirty_since: self.dirty_since,
-        };
+        self.before = self.rhythm;
         self.last = match self.is_urgent {
             _ if is_paused => About::Pause,
             true => About::Conditions,
             false => About::Counts,
         };
         if !self.is_urgent {
-            self.counted_at = Some(now);
+            self.rhythm.counted_at = Some(now);
         }
         self.size = size;
-        self.written_at = Some(now);
+        self.rhythm.written_at = Some(now);
         self.is_urgent = false;
         self.dirty = false;
-        self.dirty_since = None;
+        self.rhythm.dirty_since = None;
     }
 }
 
@@ -240,20 +231,24 @@ impl Pool {
 
     /// Reports each condition that is not as it was reported last, or as it was stored when the pool was first seen.
     fn report_conditions(&mut self, stored: &[Condition]) {
-        for new in self.conditions(true) {
-            let is = (new.status, new.reason);
-            let stored = stored.iter().find(|c| c.type_ == new.type_);
-            let stored = stored.map(|c| (c.status == "True", &*c.reason));
-            let reported = self.ippool.status.reported.insert(new.type_, is);
-            if reported != Some(is) && stored != Some(is) {
-                self.decided(Decision::Pool {
-                    condition: new.type_,
-                    before: reported.or(stored).map(|(status, _)| status),
-                    status: new.status,
-                    reason: new.reason,
-                    message: new.message,
-                });
-            }
+        for new in self.conditions() {
+            self.report_condition(new, stored);
+        }
+    }
+
+    fn report_condition(&mut self, new: NewCondition, stored: &[Condition]) {
+        let is = (new.status, new.reason);
+        let stored = stored.iter().find(|c| c.type_ == new.type_);
+        let stored = stored.map(|c| (c.status == "True", &*c.reason));
+        let reported = self.ippool.status.reported.insert(new.type_, is);
+        if reported != Some(is) && stored != Some(is) {
+            self.decided(Decision::Pool {
+                condition: new.type_,
+                before: reported.or(stored).map(|(status, _)| status),
+                status: new.status,
+                reason: new.reason,
+                message: new.message,
+            });
         }
     }
 
@@ -298,7 +293,7 @@ impl Pool {
     pub(super) fn write_status(&mut self) {
         let shortest = self.config.status_interval;
         let writer = &mut self.ippool.status;
-        if writer.dirty && writer.dirty_since.is_none() {
+        if writer.dirty && writer.rhythm.dirty_since.is_none() {
             writer.begins_to_differ(self.now, shortest);
         }
         let is_time = writer.open_at(shortest).is_none_or(|at| at <= self.now);
@@ -322,7 +317,10 @@ impl Pool {
         let status = if self.is_paused() {
             self.paused_status()
         } else {
-            self.status_patch()
+            let stored = pool.status.conditions.clone();
+            let (status, completeness) = self.status_patch();
+            self.report_condition(completeness, &stored);
+            status
         };
         let Some(status) = status else {
             self.ippool.status.rests();

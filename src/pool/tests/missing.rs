@@ -283,6 +283,27 @@ fn u3_a_forged_status_is_corrected_whatever_state_the_pool_is_in() {
     }
 }
 
+/// What is remembered of the object that vanished says nothing of another name.
+#[test]
+fn u3_a_forged_status_is_corrected_while_the_address_that_it_had_is_another_objects() {
+    let mut world = bound_world();
+    world.create_address(M, "rival", "prov", "nobody", "10.0.0.1", |_| {});
+    world.settle();
+    let (object, now) = (address_key(M, "p-10-0-0-1"), world.now);
+    world.edit_address(&object, |a| {
+        a.meta.finalizers.clear();
+        a.meta.deletion_timestamp = Some(now);
+    });
+    world.pass(20);
+    assert_eq!(world.reason(M, "a"), "AddressConflict");
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.published = Some("p-10-0-0-99".into());
+    });
+    world.pass(20);
+    let shown = world.claim(M, "a").published.clone();
+    assert_ne!(shown.as_deref(), Some("p-10-0-0-99"));
+}
+
 #[test]
 fn r4_never_in_a_terminating_namespace() {
     let mut world = bound_world();

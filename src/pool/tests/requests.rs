@@ -88,6 +88,39 @@ fn r7_a_create_that_a_read_has_settled_as_not_made_says_nothing_of_its_name() {
     assert!(!world.told.iter().any(says), "{:?}", world.told);
 }
 
+/// The read fails first: it is still about a create whose answer is lost, and about no name that is taken.
+#[test]
+fn r7_a_read_that_fails_before_it_settles_a_create_says_nothing_of_its_name() {
+    let mut world = World::new();
+    before_create(&mut world);
+    world.carry_out(0, Fate::Vanished);
+    world.answer(0);
+    world.now = world.wake.unwrap();
+    world.step(Input::Tick);
+    world.carry_out(0, Fate::Refused);
+    world.answer(0);
+    let is_read = |world: &World| {
+        matches!(
+            world.requests.front(),
+            Some((_, Request::ReadAddress { .. }))
+        )
+    };
+    while !is_read(&world) {
+        if !world.requests.is_empty() {
+            world.carry_out(0, Fate::Fine);
+            world.answer(0);
+        }
+        world.now = world.wake.unwrap();
+        world.step(Input::Tick);
+    }
+    world.carry_out(0, Fate::Vanished);
+    world.answer(0);
+    world.pass(120);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    let says = |decision: &Decision| matches!(decision, Decision::Retrying { why, .. } if why.contains("name was taken"));
+    assert!(!world.told.iter().any(says), "{:?}", world.told);
+}
+
 #[test]
 fn r8_a_deleting_claim_without_object_is_let_go_whatever_its_pool() {
     let mut world = World::new();

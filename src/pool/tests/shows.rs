@@ -157,6 +157,34 @@ fn indexes_are_left_out_beyond_their_bounds_and_come_back() {
     assert_eq!(status.allocated, Some(4097));
     assert!(status.indexes.is_empty());
     assert_eq!(world.pool_condition("IndexesComplete").0, "False");
+    let reported = |world: &World| {
+        let mut said = world.told.iter();
+        said.any(|told| {
+            matches!(
+                told,
+                Decision::Pool {
+                    condition: "IndexesComplete",
+                    status: false,
+                    ..
+                }
+            )
+        })
+    };
+    assert!(reported(&world), "that they are left out is said");
+    // A new leader says nothing that is not so, and not again what is.
+    world.told.clear();
+    world.restart();
+    world.pass(60);
+    let of_indexes = |told: &&Decision| {
+        matches!(
+            told,
+            Decision::Pool {
+                condition: "IndexesComplete",
+                ..
+            }
+        )
+    };
+    assert_eq!(world.told.iter().find(of_indexes), None);
     world.delete_claim(M, "c7");
     world.pass(60);
     let status = &world.pool.as_ref().unwrap().status;
@@ -466,6 +494,21 @@ fn a_condition_does_not_wait_behind_counts_that_have_not_left() {
         Some(1),
         "what the counts said is not lost"
     );
+}
+
+/// They were not written: those after them wait no longer for them.
+#[test]
+fn counts_that_were_withdrawn_slow_down_none_after_them() {
+    let mut world = waiting_counts();
+    world.edit_spec(|spec| spec.pools.clear());
+    world.deliver_all();
+    world.answer(0);
+    world.settle();
+    let waiting = |world: &World| world.pool.as_ref().unwrap().status.waiting_claims;
+    assert_eq!(waiting(&world), Some(0));
+    world.create_claim(M, "b");
+    world.pass(1);
+    assert_eq!(waiting(&world), Some(1));
 }
 
 #[test]

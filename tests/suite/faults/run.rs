@@ -115,6 +115,7 @@ impl<'a> RunSetup<'a> {
             let mut settings = Settings::default();
             settings.pool.seed = seed;
             settings.pool.audit_interval = SignedDuration::from_secs(AUDIT);
+            settings.pool.move_patience = SignedDuration::from_secs(AUDIT);
             settings.pool.leak_min_age = SignedDuration::from_secs(LEAK_AGE);
             settings.clock = Some(clock);
             (script.settings)(&mut settings);
