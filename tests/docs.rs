@@ -63,15 +63,20 @@ fn reasons_of_the_code() -> BTreeMap<String, BTreeSet<String>> {
             "exhausted" => "Exhausted",
             "paused" => "Paused",
             "consistent" => "Consistent",
-            "indexes" => "IndexesComplete",
             _ => continue,
         };
         all.insert(format!("pool {type_}"), literals(part));
     }
+    let complete = between(
+        &report,
+        "fn indexes_condition(",
+        "NewCondition {\n        type_",
+    );
+    all.insert("pool IndexesComplete".to_owned(), literals(complete));
     let gate = read("src/pool/gate.rs");
     let unready = literals(between(&gate, "fn text(self)", "\n    }\n"));
     all.get_mut("pool Ready").unwrap().extend(unready);
-    let kinds = metal3_ipam::pool::PROBLEM_KINDS.map(str::to_owned);
+    let kinds = metal3_ipam::pool::ProblemKind::ALL.map(|kind| kind.to_string());
     all.get_mut("pool Consistent").unwrap().extend(kinds);
     all
 }

@@ -81,6 +81,16 @@ pub struct ClaimKey {
     pub name: Arc<str>,
 }
 
+impl ClaimKey {
+    /// The address object of this name and of the claim's family.
+    pub fn object(&self, name: &Arc<str>) -> AddressKey {
+        AddressKey {
+            kind: self.kind,
+            name: name.clone(),
+        }
+    }
+}
+
 impl fmt::Display for ClaimKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind.claim(), self.name)

@@ -2,8 +2,9 @@
 //!
 //! Cluster API may be installed at any moment, and address objects moved in right after. A kind that is absent is looked for
 //! from time to time only, so before an address object is created discovery is asked anew, unless its last answer is young.
-//! While claims come, that is one request in [`Settings::absence_age`](super::Settings::absence_age) for all creates together;
-//! while none come, or where every kind is installed, there is none.
+//! While claims come, that is one request for each absent kind whose objects hold addresses, in
+//! [`Settings::absence_age`](super::Settings::absence_age), for all creates together; while none come, or where every kind is
+//! installed, there is none.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -18,7 +19,6 @@ use crate::api::Kind;
 pub(super) struct Absences {
     state: Mutex<State>,
     wanted: Notify,
-    answered: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -26,7 +26,7 @@ struct State {
     /// When the last request began that found the kind absent.
     asked: BTreeMap<Kind, Instant>,
     /// A request that began before this is too old for a create that waits.
-    wanted: Option<Instant>,
+    wanted: BTreeMap<Kind, Instant>,
 }
 
 impl Absences {
@@ -37,12 +37,6 @@ impl Absences {
     /// A request that began at `asked` found the kind absent.
     pub(super) fn confirm(&self, kind: Kind, asked: Instant) {
         self.state().asked.insert(kind, asked);
-        self.changed();
-    }
-
-    /// Something else was found about a kind: creates that wait look again.
-    pub(super) fn changed(&self) {
-        self.answered.notify_waiters();
     }
 
     /// Whether the kind was found absent by a request that did not begin before `since`. If not, its watch is asked to look.
@@ -51,22 +45,23 @@ impl Absences {
         if state.asked.get(&kind).is_some_and(|asked| *asked >= since) {
             return true;
         }
-        state.wanted = state.wanted.max(Some(since));
+        let wanted = state.wanted.entry(kind).or_insert(since);
+        *wanted = since.max(*wanted);
         drop(state);
         self.wanted.notify_waiters();
         false
     }
 
-    /// Wakes when an answer has come after this call.
-    pub(super) fn answered(&self) -> impl Future<Output = ()> + '_ {
-        self.answered.notified()
-    }
-
-    /// Returns once a request that began at `asked` is too old for a create that waits.
-    pub(super) async fn outdated(&self, asked: Instant) {
+    /// Returns once a request about the kind that began at `asked` is too old for a create that waits.
+    pub(super) async fn outdated(&self, kind: Kind, asked: Instant) {
         loop {
             let wanted = self.wanted.notified();
-            if self.state().wanted.is_some_and(|since| since > asked) {
+            if self
+                .state()
+                .wanted
+                .get(&kind)
+                .is_some_and(|since| *since > asked)
+            {
                 return;
             }
             wanted.await;

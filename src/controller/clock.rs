@@ -92,8 +92,9 @@ impl Clock {
     }
 }
 
-/// How often the two times are compared, and the difference that counts as a jump: slewing by NTP stays below it for minutes.
+/// How often the two times are compared.
 const LOOK: Duration = Duration::from_secs(1);
+/// The difference that counts as a jump: slewing by NTP stays below it for minutes. Above `CLOCK_SET` in pool/machine.rs.
 const SLACK: SignedDuration = SignedDuration::from_millis(500);
 
 #[cfg(test)]

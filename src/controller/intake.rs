@@ -23,9 +23,9 @@ use tracing::{debug, error, info, warn};
 use crate::pool::{By, KindState, Name};
 
 use super::backoff::Backoff;
-use super::barrier::Listing;
 use super::discovery;
 use super::failure::Failures;
+use super::kinds::Listing;
 use super::pages::{Missing, Pages};
 use super::reading::{self, Event, Unreadable};
 use super::router::Router;
@@ -184,7 +184,7 @@ impl Intake {
                     tokio::select! {
                         biased;
                         () = router.terms().after(asked) => {}
-                        () = router.absences().outdated(at) => {}
+                        () = router.absences().outdated(self.kind, at) => {}
                         () = sleep(self.discovery_interval) => {}
                     }
                 }

@@ -26,7 +26,7 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
             uid: _,
             reason,
             message,
-        } => info!(%pool, %claim, reason, says = message, "claim waits"),
+        } => info!(%pool, %claim, %reason, says = message, "claim waits"),
         Decision::Pool {
             condition,
             before: _,
@@ -35,9 +35,9 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
             message,
         } => info!(%pool, condition, status, reason, says = message, "pool changed"),
         Decision::NearlyFull { message } => warn!(%pool, says = message, "pool nearly full"),
-        Decision::Problem { kind, message } => warn!(%pool, kind, says = message, "problem"),
+        Decision::Problem { kind, message } => warn!(%pool, %kind, says = message, "problem"),
         Decision::Repaired { kind, message } => {
-            info!(%pool, kind, says = message, "problem is gone");
+            info!(%pool, %kind, says = message, "problem is gone");
         }
         Decision::StatusRefused { message } => warn!(%pool, says = message, "status refused"),
         Decision::Retrying { what, why } => warn!(%pool, what, why, "trying again"),
@@ -53,6 +53,7 @@ mod tests {
 
     use super::*;
     use crate::api::{ClaimKey, ClaimKind};
+    use crate::pool::{ProblemKind, Reason};
 
     #[derive(Clone, Default)]
     struct Log(Arc<Mutex<Vec<u8>>>);
@@ -86,7 +87,7 @@ mod tests {
             Decision::Waiting {
                 claim,
                 uid: "u".into(),
-                reason: "PoolExhausted",
+                reason: Reason::Exhausted,
                 message: text(),
             },
             Decision::Pool {
@@ -98,11 +99,11 @@ mod tests {
             },
             Decision::NearlyFull { message: text() },
             Decision::Problem {
-                kind: "Leak",
+                kind: ProblemKind::Leak,
                 message: text(),
             },
             Decision::Repaired {
-                kind: "Leak",
+                kind: ProblemKind::Leak,
                 message: text(),
             },
             Decision::StatusRefused { message: text() },

@@ -106,10 +106,10 @@ pub(super) struct Contender {
     in_flight: Option<JoinHandle<Result<Reply, Fault>>>,
 }
 
-/// Whether a lease was had without waiting for it.
+/// Whether another process may have led until this one does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Entry {
-    /// It was free.
+    /// No: the lease was free, or none is asked for.
     Early,
     /// Another process has it, or that is not known: [`Contender::acquire`] goes on.
     Late,

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!   watch (one task per kind)                     intake.rs    intake/list.rs  discovery.rs  watch.rs  lines.rs  pages.rs  reading.rs
-//!     -> router: which pool? barrier until listed router.rs    clusters.rs  resume.rs  barrier.rs  registry.rs  (pool::Known)
+//!     -> router: which pool? kinds listed?       router.rs    clusters.rs  resume.rs  kinds.rs  registry.rs  (pool::Known)
 //!       -> mailbox of that pool, coalescing       mailbox.rs
 //!         -> worker, one task per pool            worker.rs    (pool::Pool::step)
 //!           -> writer: bounded, fair, leased      writer.rs    turns.rs  wire.rs  lease.rs  bucket.rs
@@ -20,7 +20,6 @@
 
 mod absence;
 mod backoff;
-mod barrier;
 mod bucket;
 mod client;
 mod clock;
@@ -32,6 +31,7 @@ mod facts;
 mod failure;
 mod intake;
 mod journal;
+mod kinds;
 mod lease;
 mod lines;
 mod mailbox;

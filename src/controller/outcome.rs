@@ -124,7 +124,7 @@ pub(super) fn reread(
         ..*subject
     };
     match meaning(&read, served, filter, answer) {
-        Meaning::Outcome(Outcome::Stored(object, age)) => Reread::Found(object, age),
+        Meaning::Outcome(Outcome::Stored(object, take)) => Reread::Found(object, take),
         Meaning::Outcome(Outcome::Gone) => Reread::Gone,
         Meaning::Outcome(_) | Meaning::Conflict(_) => Reread::Unread,
     }

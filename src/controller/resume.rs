@@ -240,7 +240,7 @@ impl Resumer {
                     })?;
                 // One that cannot be read is reported by the watch.
                 for object in page.objects.into_iter().flatten() {
-                    self.router.seen(kind, version, By::Answer, object);
+                    self.router.seen(kind, version, By::Read, object);
                 }
                 if page.next.is_empty() {
                     break;

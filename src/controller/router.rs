@@ -2,11 +2,13 @@
 //!
 //! One synchronous struct behind one lock. The watches give it what they show and the writer gives it the answers; it puts
 //! facts into mailboxes and never waits. It remembers of every object which pool it led to and in which version
-//! ([`Known`]), so that a changed reference and a missed end become facts too and what is not new ends here; and it holds the
-//! barrier: pools are told the state of the kinds only after the objects of the lists that it vouches for (A3).
+//! ([`Known`]), so that a changed reference and a missed end become facts too and what is not new ends here; and pools
+//! are told the state of the kinds only after the objects of the lists that it vouches for (A3).
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard};
+
+use tokio::sync::Notify;
 
 use crate::api::{
     AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, PoolKey, ReferenceFault,
@@ -17,11 +19,12 @@ use crate::pool::{
 };
 
 use super::absence::Absences;
+use super::kinds::Role;
 use super::mailbox::ReplyPlace;
 use super::reading;
 use super::registry::{PoolHandle, Registry};
 use super::resume::{PauseEnded, Resuming};
-use super::term::Terms;
+use super::term::LeaderTerms;
 use super::view::Counts;
 use super::wire::Subject;
 
@@ -37,8 +40,10 @@ pub(super) struct Router {
     filter: Option<String>,
     hire: Hire,
     /// Changed under the lock only.
-    pub(super) terms: Terms,
+    pub(super) terms: LeaderTerms,
     pub(super) absences: Absences,
+    /// The state of a kind changed, or discovery has answered for one that is absent.
+    pub(super) kinds_changed: Notify,
     /// Wakes the task that ends pauses.
     pub(super) ended: PauseEnded,
 }
@@ -47,9 +52,7 @@ pub(super) struct Router {
 #[derive(Default)]
 pub(super) struct State {
     pub(super) kinds: Kinds,
-    /// While it is closed (on a standby) pools do not learn that the kinds are listed, so they write nothing; all begin when it
-    /// opens.
-    pub(super) barrier: Barrier,
+    pub(super) role: Role,
     pub(super) known: Known,
     /// Clusters by namespace as the pools know them, for workers that are started later.
     pub(super) clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
@@ -72,16 +75,6 @@ pub(super) struct State {
 /// The least [`State::shared_bound`].
 const FEW_TEXTS: usize = 64;
 
-/// Whether pools may be told that the kinds are listed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Barrier {
-    /// Not leading.
-    #[default]
-    Closed,
-    /// Leading, or no lease is asked for.
-    Open,
-}
-
 // === impl Router ===
 
 impl Router {
@@ -97,8 +90,9 @@ impl Router {
             counts,
             filter,
             hire,
-            terms: Terms::default(),
+            terms: LeaderTerms::default(),
             absences: Absences::default(),
+            kinds_changed: Notify::default(),
             ended: PauseEnded::default(),
         }
     }
@@ -112,7 +106,7 @@ impl Router {
         self.filter.as_deref()
     }
 
-    /// An object as a list or an event shows it. `version`: the one that its kind is served in.
+    /// An object as a list, a page or an event shows it. `version`: the one that its kind is served in.
     pub(super) fn seen(
         self: &Arc<Self>,
         kind: Kind,
@@ -227,7 +221,7 @@ impl Router {
     ) -> Take {
         let mut name = Name::of(object.meta());
         name.namespace = state.intern(&name.namespace);
-        match self.note(state, kind, &name, object, By::Answer) {
+        match self.note(state, kind, &name, object, By::Read) {
             Ok(Some(pool)) if pool == asked_by.name => Take::In,
             Ok(Some(pool)) => {
                 self.deliver(state, &name.pool(&pool), Input::Seen(object.clone()));
@@ -432,7 +426,8 @@ impl Router {
         }
     }
 
-    /// The system's clock was set: every pool takes a step with the new time.
+    /// The system's clock was set: every pool takes a step with the new time. What it is told is nothing new; a mailbox takes no
+    /// tick, and any step compares the two clocks.
     pub(super) fn tell_time(&self) {
         self.tell_all(&self.state());
     }
@@ -472,9 +467,9 @@ fn leads_to_us(claim: &Claim) -> bool {
 
 impl State {
     fn kinds_for_pools(&self) -> Kinds {
-        match self.barrier {
-            Barrier::Open => self.kinds,
-            Barrier::Closed => Kinds::default(),
+        match self.role {
+            Role::Leader => self.kinds,
+            Role::Standby => Kinds::default(),
         }
     }
 

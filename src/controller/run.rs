@@ -13,14 +13,14 @@ use crate::api::{Kind, PoolKey, names};
 use crate::pool::{Config, KindChanges};
 
 use super::clock::Clock;
-use super::events::{Desk, Recorder};
+use super::events::{EventContext, Recorder};
 use super::facts::{COMPARING, LiveFacts};
 use super::failure::Failures;
 use super::intake::{Intake, Intakes};
 use super::lease::{Contender, Entry, LeaseError, Tenure};
 use super::registry::{PoolHandle, Registry};
 use super::resume::Resumer;
-use super::router::{Barrier, Router};
+use super::router::Router;
 use super::served::Served;
 use super::settings::{Events, LeaseSettings, Settings};
 use super::transport::PAGE_BYTES;
@@ -205,7 +205,7 @@ impl Controller {
             )
         });
         // A lease that is free is taken before the first list begins; then the lists need not be begun again for it.
-        let mut entry = Entry::Late;
+        let mut entry = Entry::Early;
         if let Some(contender) = &mut contender {
             entry = tokio::select! {
                 biased;
@@ -218,10 +218,9 @@ impl Controller {
         let lead = async {
             if let (Some(contender), Entry::Late) = (&mut contender, entry) {
                 contender.acquire().await?;
-                self.router.next_term();
             }
             self.view.counts.leading(true);
-            self.router.barrier(Barrier::Open);
+            self.router.lead(entry);
             match &mut contender {
                 Some(contender) => Err::<(), LeaseError>(contender.hold().await),
                 None => std::future::pending().await,
@@ -290,14 +289,14 @@ impl Controller {
         );
         self.failures.spawn("writer", writer);
         if let Some(events) = &self.events {
-            let desk = Desk {
+            let context = EventContext {
                 writer: Arc::clone(&self.writer),
                 registry: Arc::clone(&self.view.registry),
                 served: Arc::clone(&self.served),
                 clock: self.clock,
                 instance: self.instance(),
             };
-            let recording = Arc::clone(events).run(desk);
+            let recording = Arc::clone(events).run(context);
             self.failures
                 .spawn_lasting("events", watching.clone(), recording);
         }

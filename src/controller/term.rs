@@ -12,12 +12,12 @@ pub(super) struct Term(u64);
 /// The current term. Tasks that wait for the next one are woken in the order of waiting, which tokio's `watch` leaves to
 /// chance: two runs from one seed are to be alike.
 #[derive(Debug, Default)]
-pub(super) struct Terms {
+pub(super) struct LeaderTerms {
     current: AtomicU64,
     changed: Notify,
 }
 
-impl Terms {
+impl LeaderTerms {
     pub(super) fn current(&self) -> Term {
         Term(self.current.load(Ordering::SeqCst))
     }

@@ -32,8 +32,8 @@ use super::turns::Turns;
 use super::view::Counts;
 use super::wire::{self, Subject, Verb, WRITE_SECONDS};
 
-/// Time after which we stop waiting for the answer of a read or of a write of the lease: a little above what the server was
-/// asked to keep.
+/// Time after which we stop waiting for the answer to a read or to a write of an Event: a little above what the server was asked to
+/// keep. Writes of objects have the limit of their request ([`wire::time_limit`]), those of the lease their own.
 pub(super) const PATIENCE: Duration = Duration::from_secs(WRITE_SECONDS + 1);
 
 /// The queue of all pools' requests and what sends them.

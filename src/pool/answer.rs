@@ -15,29 +15,15 @@ use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
 use super::time::{Backoff, Failure, later};
 
-/// A write that puts our finalizer on a claim, after "the API server refused".
-pub(super) const ADDED: &str = "our finalizer on this claim";
-
-/// The write of a claim's status with its address, after "the API server refused".
-pub(super) const STATUS: &str = "the status of this claim with its address";
-
-/// A write of an address object, after "the API server refused".
-pub(super) const ADDRESS: &str = "a write of the address object";
-
-/// A read of the object that has the name of the address object to be created, after "the API server refused".
-pub(super) const READ_NAME: &str =
-    "a read of the object that has the name of this claim's address object";
-
-/// A read of the object that the claim's status shows, after "the API server refused".
-pub(super) const READ_SHOWN: &str = "a read of the address object that this claim's status shows";
-
 /// While statuses of a kind are refused, an Event says so once in this time.
 const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
 
 /// What was written to a claim.
 pub(super) enum ClaimWrite {
-    /// Its finalizers; the text follows "the API server refused" in a message.
-    Finalizer(&'static str),
+    /// Our finalizer, put on.
+    AddFinalizer,
+    /// Our finalizer, taken off.
+    RemoveFinalizer,
     /// Its status; with its address when that is what was written.
     Status(Option<IpAddr>),
 }
@@ -78,12 +64,12 @@ impl Pool {
                 self.queue.mark(&key);
                 match sent {
                     Sent::AddFinalizer(uid, asked) => {
-                        let write = ClaimWrite::Finalizer(ADDED);
+                        let write = ClaimWrite::AddFinalizer;
                         let outcome = self.judged(asked.as_deref(), outcome);
                         self.answered_claim(&key, &uid, decided_on, &write, outcome);
                     }
                     Sent::RemoveFinalizer(uid, asked) => {
-                        let write = ClaimWrite::Finalizer("to take our finalizer off this claim");
+                        let write = ClaimWrite::RemoveFinalizer;
                         let outcome = self.judged(asked.as_deref(), outcome);
                         self.answered_claim(&key, &uid, decided_on, &write, outcome);
                     }

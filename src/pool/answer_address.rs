@@ -6,8 +6,7 @@ use jiff::SignedDuration;
 
 use crate::api::{Address, AddressKey, ClaimKey, ResourceVersion, Uid};
 
-use super::answer::{ADDRESS, READ_NAME, READ_SHOWN};
-use super::case::{AttemptState, Case, ReadWhy};
+use super::case::{AttemptState, Case, ReadWhy, Tried};
 use super::input::{Object, Outcome, Refusal, Reread, Scope, Take};
 use super::machine::Pool;
 use super::record::Course;
@@ -51,7 +50,7 @@ impl Pool {
                 let lost_at = self.now;
                 self.set_attempt(key, AttemptState::Unanswered { lost_at });
                 self.failed(key, Failure::Lost, what, &message);
-                self.failed_write(key, "the address object", &message);
+                self.failed_write(key, Tried::CreateAddress, &message);
             }
             Outcome::Withdrawn => self.set_attempt(key, undone),
             Outcome::NotSent { retry_after } => {
@@ -169,7 +168,7 @@ impl Pool {
                 }
             }
             Refusal::Forbidden | Refusal::Invalid | Refusal::Conflict | Refusal::Other => {
-                self.refused_write(key, "the address object", message);
+                self.refused_write(key, Tried::CreateAddress, message);
             }
         }
         if let Some(lost_at) = self.lost_create_at(key) {
@@ -215,11 +214,11 @@ impl Pool {
                     Some(ReadWhy::NameTaken) => {
                         let message = "its name was taken, and no object has it";
                         self.failed(key, Failure::Lost, what, message);
-                        self.failed_write(key, "the address object", message);
+                        self.failed_write(key, Tried::CreateAddress, message);
                     }
                 }
             }
-            other => self.unread(key, ("read the address object", READ_NAME), other),
+            other => self.unread(key, Tried::ReadName, "read the address object", other),
         }
     }
 
@@ -269,9 +268,9 @@ impl Pool {
             }
             return;
         }
-        self.foreign.insert(name.clone(), addr);
-        self.space.hold(addr, Holder::Foreign(name.clone()));
-        self.report_foreign(name, Some(addr));
+        self.taken_names.insert(name.clone(), addr);
+        self.space.hold(addr, Holder::NameTaken(name.clone()));
+        self.report_taken_name(name, Some(addr));
         self.drop_attempt(key);
     }
 
@@ -292,7 +291,7 @@ impl Pool {
                 }
             }
             Outcome::Gone => self.shows_nothing(key, name),
-            other => self.unread(key, (what, READ_SHOWN), other),
+            other => self.unread(key, Tried::ReadShown, what, other),
         }
     }
 
@@ -332,13 +331,13 @@ impl Pool {
             Outcome::Refused { message, .. } => {
                 self.spare(object, uid);
                 self.failed(key, Failure::Refused, what, &message);
-                self.refused_write(key, ADDRESS, &message);
+                self.refused_write(key, Tried::WriteAddress, &message);
             }
             Outcome::Conflict(Reread::Unchanged { message }) => {
                 self.spare(object, uid);
                 self.failed(key, Failure::Lost, what, &message);
                 if self.has_failed_often(key) {
-                    self.refused_write(key, ADDRESS, &message);
+                    self.refused_write(key, Tried::WriteAddress, &message);
                 }
             }
             Outcome::Withdrawn => self.spare(object, uid),

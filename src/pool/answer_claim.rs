@@ -2,8 +2,8 @@
 
 use crate::api::{Claim, ClaimKey, Kind, ReferenceFault, ResourceVersion, Uid};
 
-use super::answer::{ADDED, ClaimWrite, STATUS};
-use super::case::{Case, Refused};
+use super::answer::ClaimWrite;
+use super::case::{Case, Refused, Tried};
 use super::dropped::ClaimFields;
 use super::input::{Object, Outcome, Reread, Scope, Take};
 use super::machine::Pool;
@@ -46,13 +46,8 @@ impl Pool {
     }
 
     /// An address object that has to be known before the claim is served cannot be read: the claim waits for that, and says so (U1).
-    /// `what` is read, for the log and after "the API server refused".
-    pub(super) fn unread(
-        &mut self,
-        key: &ClaimKey,
-        (what, refused): (&str, &'static str),
-        outcome: Outcome,
-    ) {
+    /// `what` is read, for the log.
+    pub(super) fn unread(&mut self, key: &ClaimKey, tried: Tried, what: &str, outcome: Outcome) {
         let (refusal, unknown) = match &outcome {
             Outcome::Refused { message, .. } => (Some(message.clone()), None),
             Outcome::Unknown { message } => (None, Some(message.clone())),
@@ -66,10 +61,10 @@ impl Pool {
         };
         self.read_failed(key, what, outcome);
         if let Some(message) = refusal {
-            self.refused_write(key, refused, &message);
+            self.refused_write(key, tried, &message);
         }
         if let Some(message) = unknown {
-            self.failed_write(key, refused, &message);
+            self.failed_write(key, tried, &message);
         }
     }
 
@@ -81,14 +76,14 @@ impl Pool {
     }
 
     /// A write of this case was refused: its claim is to say so (U1).
-    pub(super) fn refused_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
-        self.note_refusal(key, what, message, true);
+    pub(super) fn refused_write(&mut self, key: &ClaimKey, tried: Tried, message: &str) {
+        self.note_refusal(key, tried, message, true);
     }
 
     /// Nobody knows what became of a write of this case: when that goes on its claim is to say so (U1).
-    pub(super) fn failed_write(&mut self, key: &ClaimKey, what: &'static str, message: &str) {
+    pub(super) fn failed_write(&mut self, key: &ClaimKey, tried: Tried, message: &str) {
         if self.has_failed_often(key) {
-            self.note_refusal(key, what, message, false);
+            self.note_refusal(key, tried, message, false);
         }
     }
 
@@ -106,9 +101,9 @@ impl Pool {
         };
         let before = said(self);
         if definite {
-            self.refused_write(key, STATUS, message);
+            self.refused_write(key, Tried::ClaimStatus, message);
         } else {
-            self.failed_write(key, STATUS, message);
+            self.failed_write(key, Tried::ClaimStatus, message);
         }
         let now = said(self);
         let Some(case) = self.cases.get_mut(key) else {
@@ -125,13 +120,13 @@ impl Pool {
             self.decided(Decision::Waiting {
                 claim: key.clone(),
                 uid,
-                reason: Reason::AllocationFailed.text(),
+                reason: Reason::AllocationFailed,
                 message,
             });
         }
     }
 
-    fn note_refusal(&mut self, key: &ClaimKey, what: &'static str, message: &str, definite: bool) {
+    fn note_refusal(&mut self, key: &ClaimKey, tried: Tried, message: &str, definite: bool) {
         // Each try may take another name: the same refusal is to read the same, so that it is written once.
         let name = self.attempt_name(key).map(|name| name.name);
         let message = name.map_or_else(
@@ -140,7 +135,7 @@ impl Pool {
         );
         if let Some(case) = self.cases.get_mut(key) {
             case.work_mut().refusal = Some(Box::new(Refused {
-                what,
+                tried,
                 message: message.chars().take(1024).collect(),
                 is_definite: definite,
                 explained: false,
@@ -211,9 +206,11 @@ impl Pool {
             Outcome::Unknown { message } => {
                 self.failed(key, Failure::Lost, WRITE, &message);
                 match *write {
-                    ClaimWrite::Finalizer(ADDED) => self.failed_write(key, ADDED, &message),
+                    ClaimWrite::AddFinalizer => {
+                        self.failed_write(key, Tried::AddFinalizer, &message);
+                    }
                     ClaimWrite::Status(Some(_)) => self.refused_status(key, &message, false),
-                    ClaimWrite::Finalizer(_) | ClaimWrite::Status(None) => {}
+                    ClaimWrite::RemoveFinalizer | ClaimWrite::Status(None) => {}
                 }
             }
             Outcome::Conflict(Reread::Unread | Reread::Found(..)) => {
@@ -229,12 +226,15 @@ impl Pool {
     /// A write to a claim was refused: its claim or an Event is to say so (U1).
     fn refused_claim(&mut self, key: &ClaimKey, write: &ClaimWrite, message: &str) {
         match *write {
-            ClaimWrite::Finalizer(change) => {
-                self.refused_write(key, change, message);
+            ClaimWrite::AddFinalizer => {
+                self.refused_write(key, Tried::AddFinalizer, message);
                 if self.lost_create_at(key).is_none() {
                     // Nothing was created: another claim may have the address meanwhile (A12).
                     self.drop_attempt(key);
                 }
+            }
+            ClaimWrite::RemoveFinalizer => {
+                self.refused_write(key, Tried::RemoveFinalizer, message);
             }
             ClaimWrite::Status(Some(_)) => self.refused_status(key, message, true),
             ClaimWrite::Status(None) => {

@@ -34,7 +34,7 @@ impl Pool {
         };
         let claim = case.claim.as_deref();
         let asks = claim.is_some_and(|claim| self.asks(key, case, claim));
-        let alone = self.leaves_alone(case);
+        let alone = self.leaves_case_alone(case);
         let idle = |next| Assessment {
             // While a request is in flight the claim keeps the reason that it waits for.
             waiting: asks.then(|| Waiting {

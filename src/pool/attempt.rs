@@ -62,7 +62,7 @@ impl Pool {
             .get_mut(key)
             .and_then(|c| c.some_work()?.attempt.take());
         if let Some(attempt) = attempt {
-            self.let_go(attempt.address, &Holder::Attempt(key.clone()));
+            self.unhold(attempt.address, &Holder::Attempt(key.clone()));
             self.queue.mark(key);
         }
     }
@@ -134,11 +134,7 @@ impl Pool {
     }
 
     fn offer_to_next(&mut self, key: &ClaimKey, addr: IpAddr) {
-        let live = |holder: &Holder| match holder {
-            Holder::Object(_) | Holder::Attempt(_) | Holder::Shown(_) | Holder::Foreign(_) => true,
-            Holder::Gateway | Holder::PreAllocated(_) => false,
-        };
-        if self.space.of(addr).iter().any(live) {
+        if self.space.of(addr).iter().any(Holder::is_live) {
             return;
         }
         if let Some(age) = self.cases.get(key).map(|case| case.age(key)) {

@@ -40,10 +40,7 @@ impl Pool {
         key: &ClaimKey,
         name: &std::sync::Arc<str>,
     ) -> Option<(AddressKey, &'a AddressRecord)> {
-        let key = AddressKey {
-            kind: key.kind,
-            name: name.clone(),
-        };
+        let key = key.object(name);
         let record = self.addresses.get(&key)?;
         Some((key, record))
     }
@@ -70,7 +67,7 @@ impl Pool {
     }
 
     /// Whether the object is in the status of the claim that it names, or may be by now.
-    fn is_published(&self, key: &AddressKey, object: &AddressRecord) -> bool {
+    fn may_be_shown(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let claim = ClaimKey {
             kind: key.kind,
             name: object.claim.clone(),
@@ -88,7 +85,7 @@ impl Pool {
         let Ok(addr) = object.address else {
             return false;
         };
-        if self.is_published(key, object) {
+        if self.may_be_shown(key, object) {
             return false;
         }
         // Another claim shows the address and its object is missing (A2): it has the address still.
@@ -96,7 +93,7 @@ impl Pool {
             Holder::Shown(claim) => (claim.kind, &claim.name) != (key.kind, &object.claim),
             Holder::Object(_)
             | Holder::Attempt(_)
-            | Holder::Foreign(_)
+            | Holder::NameTaken(_)
             | Holder::Gateway
             | Holder::PreAllocated(_) => false,
         };
@@ -111,7 +108,7 @@ impl Pool {
             };
             let other_claim = (other_key.kind, &other.claim);
             other_claim != (key.kind, &object.claim)
-                && (self.is_published(other_key, other)
+                && (self.may_be_shown(other_key, other)
                     || precedence(other_key, other) < precedence(key, object))
         })
     }
@@ -130,7 +127,7 @@ impl Pool {
                 Rank::Disputed(addr)
             };
         }
-        if object.is_let_go(key.kind) && !self.is_published(key, object) {
+        if object.is_let_go(key.kind) && !self.may_be_shown(key, object) {
             return Rank::Nothing;
         }
         Rank::Candidate
@@ -164,7 +161,7 @@ impl Pool {
     /// it. One that others delete stays the claim's (A4).
     fn is_left_over(&self, name: &AddressKey, object: &AddressRecord) -> bool {
         let released = object.release_sent || object.course == Course::Goes;
-        released && !self.is_published(name, object)
+        released && !self.may_be_shown(name, object)
     }
 
     pub(super) fn assess_living(
@@ -301,11 +298,9 @@ impl Pool {
         if [vanished, outlived, work.shows_nothing.as_ref()].contains(&Some(name)) {
             return None;
         }
-        let object = AddressKey {
-            kind: key.kind,
-            name: name.clone(),
-        };
-        let is_known = self.addresses.contains_key(&object) || self.foreign.contains_key(&object);
+        let object = key.object(name);
+        let is_known =
+            self.addresses.contains_key(&object) || self.taken_names.contains_key(&object);
         (!is_known).then_some(object)
     }
 

@@ -10,7 +10,6 @@ use smallvec::SmallVec;
 
 use crate::api::{ClaimKey, ClaimKind, ResourceVersion};
 
-use super::answer::{READ_NAME, READ_SHOWN};
 use super::next::Class;
 use super::reason::Wait;
 use super::record::ClaimRecord;
@@ -267,11 +266,54 @@ pub(super) struct Outlived {
     pub(super) address: IpAddr,
 }
 
-/// A write that the API server has refused, or has failed at again and again.
+/// What a case asks the API server for, and its claim has to wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tried {
+    AddFinalizer,
+    RemoveFinalizer,
+    /// The status with the claim's address.
+    ClaimStatus,
+    CreateAddress,
+    /// A change or the deletion of an address object.
+    WriteAddress,
+    /// Whose object has the name of the address object to be created.
+    ReadName,
+    /// The object that the claim's status shows.
+    ReadShown,
+}
+
+impl Tried {
+    /// After "the API server refused".
+    fn words(self) -> &'static str {
+        match self {
+            Self::AddFinalizer => "our finalizer on this claim",
+            Self::RemoveFinalizer => "to take our finalizer off this claim",
+            Self::ClaimStatus => "the status of this claim with its address",
+            Self::CreateAddress => "the address object",
+            Self::WriteAddress => "a write of the address object",
+            Self::ReadName => {
+                "a read of the object that has the name of this claim's address object"
+            }
+            Self::ReadShown => "a read of the address object that this claim's status shows",
+        }
+    }
+
+    fn is_read(self) -> bool {
+        match self {
+            Self::ReadName | Self::ReadShown => true,
+            Self::AddFinalizer
+            | Self::RemoveFinalizer
+            | Self::ClaimStatus
+            | Self::CreateAddress
+            | Self::WriteAddress => false,
+        }
+    }
+}
+
+/// A request that the API server has refused, or has failed at again and again.
 #[derive(Debug)]
 pub(super) struct Refused {
-    /// What it refused, after "the API server refused".
-    pub(super) what: &'static str,
+    pub(super) tried: Tried,
     /// Its message, cut to 1,024 characters.
     pub(super) message: String,
     /// Whether it said no; else nobody knows what became of the write.
@@ -282,11 +324,12 @@ pub(super) struct Refused {
 
 impl Refused {
     pub(super) fn words(&self) -> String {
-        let Self { what, message, .. } = self;
+        let Self { tried, message, .. } = self;
+        let what = tried.words();
         if self.is_definite {
             return format!("the API server refused {what}: {message}");
         }
-        if [READ_NAME, READ_SHOWN].contains(what) {
+        if tried.is_read() {
             return format!(
                 "the API server does not answer {what}: {message}; it is asked again, if this stays look at its log"
             );

@@ -2,6 +2,7 @@
 //! objects (A15).
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
 
 use crate::api::{AddressKey, ClaimKey};
@@ -11,25 +12,56 @@ use super::reason::{Reason, Until, Wait, Waiting};
 use super::request::Decision;
 use super::space::Holder;
 
-/// Two or more objects hold one address.
-const DUPLICATE: &str = "DuplicateAddress";
-/// Two or more objects name one claim.
-const SEVERAL: &str = "SeveralAddresses";
-/// An object that is not of its claim, or that no claim can be bound to, has a name that one of ours needs.
-const FOREIGN: &str = "NameTaken";
-/// An object's `spec.address` is no address.
-const UNREADABLE: &str = "InvalidAddress";
-/// A living claim whose object was moved away.
-const MISSING: &str = "AddressMissing";
-/// An object whose address was edited under its claim.
-const EDITED: &str = "AddressChanged";
-/// An object with our finalizer, and no claim.
-const LEAK: &str = "Leak";
+/// A kind of problem, the most urgent first: the pool's condition `Consistent` has the first one's name as its reason.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ProblemKind {
+    /// Two or more objects hold one address (A15).
+    DuplicateAddress,
+    /// An object whose address was edited under its claim.
+    AddressChanged,
+    /// Two or more objects name one claim.
+    SeveralAddresses,
+    /// A living claim whose object was moved away.
+    AddressMissing,
+    /// An object that our claims cannot use has a name that one of ours needs (A12).
+    NameTaken,
+    /// An object's `spec.address` is no address.
+    InvalidAddress,
+    /// An object with our finalizer, and no claim (R6).
+    Leak,
+}
 
-/// Every kind of problem.
-pub const PROBLEM_KINDS: [&str; 7] = [
-    DUPLICATE, SEVERAL, FOREIGN, UNREADABLE, MISSING, EDITED, LEAK,
-];
+impl ProblemKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] = [
+        Self::DuplicateAddress,
+        Self::AddressChanged,
+        Self::SeveralAddresses,
+        Self::AddressMissing,
+        Self::NameTaken,
+        Self::InvalidAddress,
+        Self::Leak,
+    ];
+
+    /// As conditions, metrics, Events and the log name it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::DuplicateAddress => "DuplicateAddress",
+            Self::AddressChanged => "AddressChanged",
+            Self::SeveralAddresses => "SeveralAddresses",
+            Self::AddressMissing => "AddressMissing",
+            Self::NameTaken => "NameTaken",
+            Self::InvalidAddress => "InvalidAddress",
+            Self::Leak => "Leak",
+        }
+    }
+}
+
+impl fmt::Display for ProblemKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
 
 /// Holders that a message names.
 const NAMED: usize = 5;
@@ -39,10 +71,10 @@ const NAMED: usize = 5;
 pub(super) struct Counts {
     pub(super) claims: u64,
     /// Cases with an address object.
-    pub(super) bound: u64,
+    pub(super) with_objects: u64,
     waiting: BTreeMap<&'static str, u64>,
-    problems: BTreeMap<(&'static str, String), String>,
-    kinds: BTreeMap<&'static str, u64>,
+    problems: BTreeMap<(ProblemKind, String), String>,
+    kinds: BTreeMap<ProblemKind, u64>,
     /// Rises with every change of the problems.
     pub(super) epoch: u64,
 }
@@ -58,12 +90,12 @@ impl Counts {
         self.waiting.values().sum::<u64>() - pending.copied().unwrap_or(0)
     }
 
-    pub(super) fn problem_kinds(&self) -> &BTreeMap<&'static str, u64> {
+    pub(super) fn problem_kinds(&self) -> &BTreeMap<ProblemKind, u64> {
         &self.kinds
     }
 
     /// Kind of the first problem, and the messages of the first few.
-    pub(super) fn problem_summary(&self) -> Option<(&'static str, String)> {
+    pub(super) fn problem_summary(&self) -> Option<(ProblemKind, String)> {
         let kind = self.problems.keys().next()?.0;
         let mut lines: Vec<&str> = self.problems.values().take(NAMED).map(|m| &**m).collect();
         if self.problems.len() > NAMED {
@@ -72,14 +104,14 @@ impl Counts {
         Some((kind, lines.join("; ")))
     }
 
-    fn count(map: &mut BTreeMap<&'static str, u64>, key: &'static str, up: bool) {
+    fn count<K: Ord + Copy>(map: &mut BTreeMap<K, u64>, key: K, up: bool) {
         let count = map.entry(key).or_default();
         if up {
             *count += 1;
         } else {
             *count = count.saturating_sub(1);
             if *count == 0 {
-                map.remove(key);
+                map.remove(&key);
             }
         }
     }
@@ -120,15 +152,15 @@ impl Pool {
     }
 
     /// Every consistency problem: its kind and its message.
-    pub fn problems(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    pub fn problems(&self) -> impl Iterator<Item = (ProblemKind, &str)> {
         self.counts
             .problems
             .iter()
             .map(|((kind, _), message)| (*kind, &**message))
     }
 
-    /// Sets or removes one problem; reports each change once.
-    fn set_problem(&mut self, kind: &'static str, subject: String, message: Option<String>) {
+    /// Sets or removes one problem; tells when it appears and when it goes, not when its message changes.
+    fn set_problem(&mut self, kind: ProblemKind, subject: String, message: Option<String>) {
         let key = (kind, subject);
         if self.counts.problems.get(&key) == message.as_ref() {
             return;
@@ -152,7 +184,7 @@ impl Pool {
     }
 
     pub(super) fn check_duplicate(&mut self, addr: IpAddr) {
-        let known = (DUPLICATE, addr.to_string());
+        let known = (ProblemKind::DuplicateAddress, addr.to_string());
         let duplicate = self.space.duplicates().contains(&addr);
         if !duplicate && !self.counts.problems.contains_key(&known) {
             return;
@@ -167,7 +199,7 @@ impl Pool {
             let holders = holders.join(" and ");
             format!("{addr} is held by {holders}: delete the claims or objects whose machines do not use it")
         });
-        self.set_problem(DUPLICATE, known.1, message);
+        self.set_problem(ProblemKind::DuplicateAddress, known.1, message);
     }
 
     pub(super) fn check_several(&mut self, claim: &ClaimKey) {
@@ -182,24 +214,30 @@ impl Pool {
             let names = names.join(", ");
             format!("{claim} is named by several objects, {names}: delete those that its status does not show")
         });
-        if message.is_some() || self.counts.kinds.contains_key(SEVERAL) {
-            self.set_problem(SEVERAL, claim.to_string(), message);
+        if message.is_some()
+            || self
+                .counts
+                .kinds
+                .contains_key(&ProblemKind::SeveralAddresses)
+        {
+            self.set_problem(ProblemKind::SeveralAddresses, claim.to_string(), message);
         }
     }
 
-    pub(super) fn report_foreign(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
+    pub(super) fn report_taken_name(&mut self, key: &AddressKey, addr: Option<IpAddr>) {
         // The message of claims that wait for any address names the first.
-        if self.foreign.keys().next().is_none_or(|first| key <= first) {
+        if self
+            .taken_names
+            .keys()
+            .next()
+            .is_none_or(|first| key <= first)
+        {
             self.queue.mark_waiting_for_any();
         }
         let message = addr.map(|addr| {
             format!("{addr} cannot be given out while {key}, which is not of its claim, has the name: delete that object or its claim")
         });
-        self.set_problem(FOREIGN, key.to_string(), message);
-    }
-
-    pub(super) fn clear_foreign(&mut self, key: &AddressKey) {
-        self.set_problem(FOREIGN, key.to_string(), None);
+        self.set_problem(ProblemKind::NameTaken, key.to_string(), message);
     }
 
     pub(super) fn report_unreadable(&mut self, key: &AddressKey) {
@@ -208,38 +246,38 @@ impl Pool {
             let message = format!(
                 "{key} has no address, {text:?} is none: correct spec.address or delete it"
             );
-            self.set_problem(UNREADABLE, key.to_string(), Some(message));
+            self.set_problem(ProblemKind::InvalidAddress, key.to_string(), Some(message));
         }
     }
 
     pub(super) fn clear_unreadable(&mut self, key: &AddressKey) {
-        self.set_problem(UNREADABLE, key.to_string(), None);
+        self.set_problem(ProblemKind::InvalidAddress, key.to_string(), None);
     }
 
     pub(super) fn report_edited(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.counts.kinds.contains_key(EDITED) {
-            self.set_problem(EDITED, claim.to_string(), message);
+        if message.is_some() || self.counts.kinds.contains_key(&ProblemKind::AddressChanged) {
+            self.set_problem(ProblemKind::AddressChanged, claim.to_string(), message);
         }
     }
 
     pub(super) fn report_missing(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.counts.kinds.contains_key(MISSING) {
-            self.set_problem(MISSING, claim.to_string(), message);
+        if message.is_some() || self.counts.kinds.contains_key(&ProblemKind::AddressMissing) {
+            self.set_problem(ProblemKind::AddressMissing, claim.to_string(), message);
         }
     }
 
     /// Whether objects of this claim are reported as a leak now.
     pub(super) fn is_reported_leak(&self, claim: &ClaimKey) -> bool {
-        self.counts.kinds.contains_key(LEAK)
+        self.counts.kinds.contains_key(&ProblemKind::Leak)
             && self
                 .counts
                 .problems
-                .contains_key(&(LEAK, claim.to_string()))
+                .contains_key(&(ProblemKind::Leak, claim.to_string()))
     }
 
     pub(super) fn report_leak(&mut self, claim: &ClaimKey, message: Option<String>) {
-        if message.is_some() || self.counts.kinds.contains_key(LEAK) {
-            self.set_problem(LEAK, claim.to_string(), message);
+        if message.is_some() || self.counts.kinds.contains_key(&ProblemKind::Leak) {
+            self.set_problem(ProblemKind::Leak, claim.to_string(), message);
         }
     }
 }

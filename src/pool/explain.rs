@@ -8,8 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{ClaimKey, ClaimKind};
 
-use super::answer::READ_SHOWN;
-use super::case::{Case, Refused};
+use super::case::{Case, Refused, Tried};
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
 use super::reason::{BOUND, Final, Reason, Until, Waiting};
@@ -198,7 +197,7 @@ impl Pool {
         let moved = waiting.reason == Reason::AddressMissing;
         let shows = claim.published.is_some() || claim.ip_address.is_some();
         // Not while it is not known what it shows (A2).
-        let is_unread = |refused: &Refused| refused.what == READ_SHOWN;
+        let is_unread = |refused: &Refused| refused.tried == Tried::ReadShown;
         if shows
             && !moved
             && !case.work().refusal.as_deref().is_some_and(is_unread)

@@ -106,7 +106,7 @@ impl Pool {
                     claim.name
                 )
             }
-            Holder::Foreign(_) | Holder::Gateway | Holder::PreAllocated(_) => return None,
+            Holder::NameTaken(_) | Holder::Gateway | Holder::PreAllocated(_) => return None,
         };
         Some(InUse {
             address,

@@ -86,7 +86,7 @@ impl Pool {
     }
 
     /// Whether this claim is left alone by itself (P1, P4).
-    pub(super) fn is_left_alone(&self, claim: &ClaimRecord) -> bool {
+    pub(super) fn leaves_claim_alone(&self, claim: &ClaimRecord) -> bool {
         let cluster = claim.cluster.as_deref();
         claim.scope == Scope::Another
             || claim.paused
@@ -94,10 +94,10 @@ impl Pool {
     }
 
     /// Whether nothing is written for this case, because of its pool or of its claim (P1, P4).
-    pub(super) fn leaves_alone(&self, case: &Case) -> bool {
+    pub(super) fn leaves_case_alone(&self, case: &Case) -> bool {
         let claim = case.claim.as_deref();
         self.is_paused()
-            || claim.is_some_and(|claim| self.is_left_alone(claim))
+            || claim.is_some_and(|claim| self.leaves_claim_alone(claim))
             || (self.is_of_another_manager() && !is_released_anywhere(claim, case))
     }
 

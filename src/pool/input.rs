@@ -48,7 +48,7 @@ pub enum Input {
         /// Which incarnation.
         uid: Uid,
     },
-    /// An address object that does *not* name this pool is gone: if the pool holds its name as foreign, the name is free (A12).
+    /// An address object that does *not* name this pool is gone: a name that was taken for the pool is free (A12).
     NameFreed(AddressKey),
     /// The state of every watched kind; replaces what was told before. Nothing is written while a kind is pending (A3).
     Kinds(Kinds),

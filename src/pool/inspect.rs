@@ -33,7 +33,7 @@ pub enum Held {
     Next(ClaimKey),
     /// The claim's status shows it, and its address object is missing.
     Shown(ClaimKey),
-    /// Another pool's address object has the name that this pool needs for it.
+    /// An address object that the pool's claims cannot use has the name that this pool needs for it.
     NameTaken(AddressKey),
     /// It is a gateway of the pool.
     Gateway,
@@ -91,7 +91,7 @@ impl Pool {
             }
             Holder::Attempt(claim) => Held::Next(claim.clone()),
             Holder::Shown(claim) => Held::Shown(claim.clone()),
-            Holder::Foreign(key) => Held::NameTaken(key.clone()),
+            Holder::NameTaken(key) => Held::NameTaken(key.clone()),
             Holder::Gateway => Held::Gateway,
             Holder::PreAllocated(name) => Held::PreAllocated(name.clone()),
         }

@@ -11,7 +11,7 @@ use crate::api::names::{
     CAPI_GROUP, CLUSTER_NAME_LABEL, DELETE_FOR_MOVE_ANNOTATION, PAUSED_ANNOTATION, POOL_FINALIZER,
     PROVIDER_LABEL, PROVIDER_NAME,
 };
-use crate::api::{ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
+use crate::api::{AddressKey, ClusterFacts, Kind, PoolObject, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
 use super::case::{AttemptState, Case, Outlived};
@@ -243,18 +243,17 @@ impl Pool {
                 }));
             }
         }
-        self.forget_foreign_names();
+        self.free_all_names();
         self.space.rebuild(&Terms::default());
         self.hold_all_shown();
         self.mark_all();
     }
 
     /// The names that others have are asked for no more: whether the pool needs them shows at its next creates.
-    fn forget_foreign_names(&mut self) {
-        for (name, addr) in std::mem::take(&mut self.foreign).into_iter().rev() {
-            self.effect(Effect::ForgetName(name.clone()));
-            self.let_go(addr, &Holder::Foreign(name.clone()));
-            self.clear_foreign(&name);
+    fn free_all_names(&mut self) {
+        let names: Vec<AddressKey> = self.taken_names.keys().cloned().collect();
+        for name in names {
+            self.free_name(&name);
         }
         self.mark_all();
     }
@@ -269,7 +268,7 @@ impl Pool {
             .map(|(key, attempt)| (key.clone(), attempt.address))
             .collect();
         for (key, addr) in planned {
-            self.space.let_go(addr, &Holder::Attempt(key.clone()));
+            self.space.unhold(addr, &Holder::Attempt(key.clone()));
             if let Some(work) = self.cases.get_mut(&key).and_then(Case::some_work) {
                 work.attempt = None;
                 // Its finalizer may be on its way; nothing is lost by that.
@@ -284,7 +283,7 @@ impl Pool {
             pool.terms = Terms::read(spec);
         }
         if pool.terms.name_prefix != prefix {
-            self.forget_foreign_names();
+            self.free_all_names();
         }
         if let Some(pool) = &self.ippool.record {
             self.space.rebuild(&pool.terms);

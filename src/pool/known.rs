@@ -44,8 +44,9 @@ pub enum By {
     List,
     /// An event of a watch. The version that is known already is nothing new.
     Event,
-    /// The answer to a request.
-    Answer,
+    /// The answer to a request, or a page of a list that is no reset: unlike a list it brings nothing back that the watch has shown
+    /// gone.
+    Read,
 }
 
 /// The object is older than what is known of it, or known to be gone.
@@ -143,7 +144,7 @@ impl Known {
             Some(known) => seen.is_older_than(known),
             None => {
                 let versions = seen.version.zip(of_kind.shown_to);
-                by == By::Answer && versions.is_some_and(|(seen, shown)| seen <= shown)
+                by == By::Read && versions.is_some_and(|(seen, shown)| seen <= shown)
             }
         }
     }
@@ -297,7 +298,7 @@ mod tests {
         assert_eq!(see(&mut known, "1", "9", By::Event), Ok(None));
         assert_eq!(see(&mut known, "1", "10", By::Event), Ok(Some("1".into())));
         assert_eq!(see(&mut known, "1", "9", By::Event), Err(Outdated));
-        assert_eq!(see(&mut known, "1", "9", By::Answer), Err(Outdated));
+        assert_eq!(see(&mut known, "1", "9", By::Read), Err(Outdated));
     }
 
     #[test]
@@ -311,10 +312,10 @@ mod tests {
     #[test]
     fn the_watch_shows_nothing_new_with_a_version_that_an_answer_has_shown() {
         let mut known = Known::default();
-        assert_eq!(see(&mut known, "1", "9", By::Answer), Ok(None));
+        assert_eq!(see(&mut known, "1", "9", By::Read), Ok(None));
         assert_eq!(see(&mut known, "1", "9", By::Event), Err(Outdated));
         // The other way round the answer passes: the pool compares what a conflict's read finds with what it has.
-        assert_eq!(see(&mut known, "1", "9", By::Answer), Ok(Some("1".into())));
+        assert_eq!(see(&mut known, "1", "9", By::Read), Ok(Some("1".into())));
     }
 
     #[test]
@@ -356,7 +357,7 @@ mod tests {
     fn a_late_event_of_an_older_incarnation_does_not_end_the_newer_one() {
         let mut known = Known::default();
         assert_eq!(see(&mut known, "1", "5", By::Event), Ok(None));
-        assert_eq!(see(&mut known, "2", "9", By::Answer), Ok(Some("1".into())));
+        assert_eq!(see(&mut known, "2", "9", By::Read), Ok(Some("1".into())));
         assert_eq!(see(&mut known, "1", "7", By::Event), Err(Outdated));
         assert!(!end(&mut known, "1", "8"));
         assert_eq!(known.get(KIND, &a()).unwrap().uid, "2".into());
@@ -370,7 +371,7 @@ mod tests {
         assert!(!end_by_answer(&mut known, "1"));
         assert_eq!(known.get(KIND, &a()), None);
         assert_eq!(see(&mut known, "1", "6", By::Event), Err(Outdated));
-        assert_eq!(see(&mut known, "1", "7", By::Answer), Err(Outdated));
+        assert_eq!(see(&mut known, "1", "7", By::Read), Err(Outdated));
         assert!(!end(&mut known, "1", "8"), "its end is nothing new");
         assert_eq!(see(&mut known, "2", "9", By::Event), Ok(None));
     }
@@ -381,18 +382,18 @@ mod tests {
         // Our own create: made at 5, gone at 8, and the watch is faster than the answer.
         assert_eq!(see(&mut known, "1", "5", By::Event), Ok(None));
         assert!(end(&mut known, "1", "8"));
-        assert_eq!(see(&mut known, "1", "5", By::Answer), Err(Outdated));
-        assert_eq!(see(&mut known, "2", "9", By::Answer), Ok(None));
+        assert_eq!(see(&mut known, "1", "5", By::Read), Err(Outdated));
+        assert_eq!(see(&mut known, "2", "9", By::Read), Ok(None));
     }
 
     #[test]
     fn a_list_ends_what_is_not_in_it_and_not_newer() {
         let mut known = Known::default();
-        assert_eq!(see(&mut known, "1", "7", By::Answer), Ok(None));
+        assert_eq!(see(&mut known, "1", "7", By::Read), Ok(None));
         assert!(missing(&mut known, &[], "6").is_empty());
         assert!(missing(&mut known, &[a()], "8").is_empty());
         assert_eq!(missing(&mut known, &[], "8"), ["1"]);
-        assert_eq!(see(&mut known, "1", "7", By::Answer), Err(Outdated));
+        assert_eq!(see(&mut known, "1", "7", By::Read), Err(Outdated));
     }
 
     #[test]

@@ -33,7 +33,8 @@ use super::shown::ShownElsewhere;
 use super::space::Space;
 use super::time::{Moment, later};
 
-/// A difference between the two times that counts as a clock that was set.
+/// A difference between the two times that counts as a clock that was set. Below `SLACK` in controller/clock.rs, after which the
+/// controller asks for a step.
 const CLOCK_SET: SignedDuration = SignedDuration::from_millis(400);
 
 /// What a request in flight was for.
@@ -99,8 +100,9 @@ pub struct Pool {
     pub(super) shown: ShownElsewhere,
     /// What the server keeps of a claim's status.
     pub(super) fields: BTreeMap<ClaimKind, ClaimFields>,
-    /// Names that objects of other pools have, and the addresses that we cannot hand out for it (A12).
-    pub(super) foreign: BTreeMap<AddressKey, IpAddr>,
+    /// Names that objects have which our claims cannot use (A12): of other pools, of other claims, of no use to their own; and the
+    /// address that each keeps from being handed out.
+    pub(super) taken_names: BTreeMap<AddressKey, IpAddr>,
     pub(super) queue: Queue,
     pub(super) counts: Counts,
     /// Creates whose outcome is not known, by the generation of the spec that they were sent under.
@@ -133,7 +135,7 @@ impl Pool {
             addresses: BTreeMap::new(),
             shown: ShownElsewhere::default(),
             fields: BTreeMap::new(),
-            foreign: BTreeMap::new(),
+            taken_names: BTreeMap::new(),
             queue: Queue::default(),
             counts: Counts::default(),
             unsettled: BTreeMap::new(),
@@ -157,7 +159,7 @@ impl Pool {
             self.mark_all();
         }
         self.take(input);
-        self.settle();
+        self.serve_all();
         self.schedule_wake();
         std::mem::take(&mut self.effects)
     }
@@ -167,7 +169,7 @@ impl Pool {
         self.ippool.record.is_none()
             && self.cases.is_empty()
             && self.flights.is_empty()
-            && self.foreign.is_empty()
+            && self.taken_names.is_empty()
     }
 
     fn take(&mut self, input: Input) {
@@ -199,9 +201,10 @@ impl Pool {
 
     /// Assesses what is marked and sends what may be sent, until nothing changes any more.
     ///
-    /// It ends: each round takes a case out of the queue by sending a request for it, moves a claim from those that wait for a free
-    /// address to those that have a turn (its address is free), or finds that the case wants nothing and takes it out.
-    fn settle(&mut self) {
+    /// It ends: each round takes a case out of the queue by sending a request for it, brings it a step on that needs none (an address
+    /// is chosen, a claim that no server can have is confirmed gone), moves a claim from those that wait for a free address to those
+    /// that have a turn (its address is free), or finds that the case wants nothing and takes it out.
+    fn serve_all(&mut self) {
         self.queue.mark_due(self.now);
         loop {
             while let Some(key) = self.queue.next_dirty() {
@@ -223,7 +226,8 @@ impl Pool {
         self.write_status();
     }
 
-    /// Looks at a case: gives it its place in the queue and its timer, and counts it; sends nothing.
+    /// Looks at a case: gives it its place in the queue and its timer, and counts it. Sends nothing; a request of one that is to be
+    /// left alone is taken back.
     fn sort_in(&mut self, key: &ClaimKey) {
         let assessment = self.assess(key);
         self.note_wait(key, assessment.waiting.as_ref());
@@ -231,7 +235,10 @@ impl Pool {
         self.decline_offer(key, &assessment.next);
         self.look_for_leaks(key);
         self.report_shown(key);
-        let alone = self.cases.get(key).filter(|case| self.leaves_alone(case));
+        let alone = self
+            .cases
+            .get(key)
+            .filter(|case| self.leaves_case_alone(case));
         let withdrawn = alone.and_then(|case| case.work().flight);
         let Some(case) = self.cases.get_mut(key) else {
             return;

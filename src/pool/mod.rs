@@ -59,7 +59,7 @@ mod time;
 mod want;
 
 pub use config::{Config, LeakRepair};
-pub use counts::PROBLEM_KINDS;
+pub use counts::ProblemKind;
 pub use facts::{Fact, InUse, Question};
 pub use input::{
     Input, KindChanges, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope, Take,
@@ -68,6 +68,7 @@ pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use pool_status::IndexesRoom;
+pub use reason::Reason;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;
 pub use space::{is_nearly_full, utilization};

@@ -72,6 +72,15 @@ impl Assessment {
     pub(super) fn rest() -> Self {
         Next::Rest.into()
     }
+
+    /// Where nothing is to be done before, it is looked at again at this time.
+    pub(super) fn look_again_at(&mut self, at: Timestamp) {
+        match &mut self.next {
+            Next::Rest => self.next = Next::Later(at),
+            Next::Later(before) => *before = at.min(*before),
+            Next::Do(..) => {}
+        }
+    }
 }
 
 impl From<Next> for Assessment {

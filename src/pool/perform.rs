@@ -111,7 +111,7 @@ impl Pool {
         self.decided(Decision::Waiting {
             claim: key.clone(),
             uid,
-            reason: reason.text(),
+            reason,
             message: ready.message.clone(),
         });
     }
@@ -193,10 +193,7 @@ impl Pool {
                 address_name(&terms.name_prefix, attempt.address).into()
             }
         };
-        Some(AddressKey {
-            kind: key.kind,
-            name,
-        })
+        Some(key.object(&name))
     }
 
     fn new_address(&self, key: &ClaimKey) -> Option<NewAddress> {

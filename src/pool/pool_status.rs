@@ -107,7 +107,7 @@ impl Pool {
         };
         let consistent = match self.counts.problem_summary() {
             None => (true, "Consistent", String::new()),
-            Some((kind, message)) => (false, kind, message),
+            Some((kind, message)) => (false, kind.text(), message),
         };
         let all = [
             ("Ready", ready),
@@ -297,14 +297,17 @@ impl Pool {
     /// Claim names and their addresses, external objects' too as upstream has it; `None` beyond the bounds. An IPClaim's
     /// address goes before that of an IPAddressClaim of the same name (A10). O(cases), once per status write.
     fn indexes(&self) -> Option<BTreeMap<&str, IpAddr>> {
-        if self.counts.bound > 2 * MOST_ENTRIES as u64 {
+        if self.counts.with_objects > 2 * MOST_ENTRIES as u64 {
             return None;
         }
         let mut indexes = BTreeMap::new();
         let mut room = IndexesRoom::default();
         // Metal3's kind comes first in the order of keys.
         for (key, case) in &self.cases {
-            let Some(addr) = self.shown(key, case).filter(|_| !key.name.is_empty()) else {
+            let Some(addr) = self
+                .address_for_indexes(key, case)
+                .filter(|_| !key.name.is_empty())
+            else {
                 continue;
             };
             if indexes.contains_key(&*key.name) {
@@ -318,9 +321,9 @@ impl Pool {
         Some(indexes)
     }
 
-    /// The address that a case shows: that of the published object; of a missing one the address that is held for it, which a new
+    /// The address that `indexes` have for a case: that of the published object; of a missing one the address that is held for it, which a new
     /// process may know from here alone (A2); else that of the oldest object.
-    fn shown(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
+    fn address_for_indexes(&self, key: &ClaimKey, case: &Case) -> Option<IpAddr> {
         let published = case.claim.as_deref().and_then(|c| c.published.as_ref());
         let objects = self.objects(key, case);
         let readable = objects.filter_map(|(k, o)| Some((k, o, o.address.as_ref().ok()?)));

@@ -1,5 +1,6 @@
 //! Why a claim has no address (U1), and what it waits for (A11).
 
+use std::fmt;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -11,15 +12,24 @@ pub(super) const BOUND: &str = "AddressAllocated";
 
 /// Why a claim has no address: the reason of its condition (U1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Reason {
+pub enum Reason {
+    /// No address of the pool is free.
     Exhausted,
+    /// The pool does not exist.
     PoolNotFound,
+    /// The pool gives nothing out for now: its `Ready` condition says why.
     PoolNotReady,
+    /// The reference is wrong, or the API server refuses a write.
     AllocationFailed,
+    /// Another object has its address.
     AddressConflict,
+    /// Its pre-allocated address is somebody else's, or another than the one that it requests.
     PreAllocationConflict,
+    /// The annotation is no address.
     RequestedAddressInvalid,
+    /// The requested address is in no range of the pool.
     RequestedAddressOutOfRange,
+    /// The requested address is somebody else's.
     RequestedAddressUnavailable,
     /// Its address object was moved away, and is not made again for now (R4).
     AddressMissing,
@@ -33,7 +43,7 @@ pub(super) enum Reason {
 
 impl Reason {
     /// The reason as an IPClaim's `Ready` condition has it.
-    pub(super) fn text(self) -> &'static str {
+    pub fn text(self) -> &'static str {
         match self {
             Self::Exhausted => "PoolExhausted",
             Self::PoolNotFound => "PoolNotFound",
@@ -48,6 +58,44 @@ impl Reason {
             Self::ReleaseFailed => "ReleaseFailed",
             Self::LeftAlone => "Paused",
             Self::Pending => "Pending",
+        }
+    }
+
+    /// Whether the pool gets an Event for a claim that waits so, too: its count is over all of the pool's claims.
+    pub fn concerns_the_pool(self) -> bool {
+        match self {
+            Self::Exhausted
+            | Self::AllocationFailed
+            | Self::AddressConflict
+            | Self::PreAllocationConflict => true,
+            Self::PoolNotFound
+            | Self::PoolNotReady
+            | Self::RequestedAddressInvalid
+            | Self::RequestedAddressOutOfRange
+            | Self::RequestedAddressUnavailable
+            | Self::AddressMissing
+            | Self::ReleaseFailed
+            | Self::LeftAlone
+            | Self::Pending => false,
+        }
+    }
+
+    /// Whether somebody has to change something. Other reasons pass by themselves.
+    pub fn needs_somebody(self) -> bool {
+        match self {
+            Self::AllocationFailed
+            | Self::AddressConflict
+            | Self::PreAllocationConflict
+            | Self::RequestedAddressInvalid
+            | Self::RequestedAddressOutOfRange
+            | Self::RequestedAddressUnavailable => true,
+            Self::Exhausted
+            | Self::PoolNotFound
+            | Self::PoolNotReady
+            | Self::AddressMissing
+            | Self::ReleaseFailed
+            | Self::LeftAlone
+            | Self::Pending => false,
         }
     }
 
@@ -103,6 +151,12 @@ impl Reason {
             | Self::RequestedAddressUnavailable
             | Self::ReleaseFailed => false,
         }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

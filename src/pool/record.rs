@@ -298,7 +298,7 @@ pub(super) struct AddressRecord {
     pub(super) owners: Owners,
     pub(super) scope: Scope,
     pub(super) course: Course,
-    /// Its DELETE was sent: no claim is bound to it any more.
+    /// Its DELETE, or the write without our finalizer, was sent and not certainly refused: no claim is bound to it any more.
     pub(super) release_sent: bool,
 }
 

@@ -10,6 +10,9 @@ use serde_json::Value;
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind, ResourceVersion, Uid};
 
+use super::counts::ProblemKind;
+use super::reason::Reason;
+
 /// Number of a request, unique within its pool's life in this process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -117,7 +120,7 @@ pub enum Request {
         /// Its name.
         name: Arc<str>,
     },
-    /// Uncached read of a claim, before a leak is repaired (R6).
+    /// Uncached read of a claim that was seen gone, before its objects are released (R1, R6).
     ReadClaim {
         /// Which claim.
         key: ClaimKey,
@@ -242,8 +245,8 @@ pub enum Decision {
         claim: ClaimKey,
         /// Which incarnation.
         uid: Uid,
-        /// Reason, as in its condition.
-        reason: &'static str,
+        /// Why.
+        reason: Reason,
         /// Message, as in its condition.
         message: String,
     },
@@ -265,19 +268,18 @@ pub enum Decision {
         /// How many.
         message: String,
     },
-    /// Two objects have one address, an object has no claim, a name is taken by another pool's object: reported, never changed
-    /// (A15).
+    /// Something is inconsistent: it is reported, and nothing is changed but where R6 says so (A15).
     Problem {
         /// What kind.
-        kind: &'static str,
+        kind: ProblemKind,
         /// What and whose.
         message: String,
     },
     /// A problem is gone.
     Repaired {
         /// What kind.
-        kind: &'static str,
-        /// What was done.
+        kind: ProblemKind,
+        /// The problem that is gone, as it was told.
         message: String,
     },
     /// A status that nothing waits for was refused: the pool's own, or one that explains a claim. At most once an hour of each.

@@ -79,10 +79,7 @@ impl Pool {
         let mut record = ClaimRecord::new(claim, scope);
         if let Some(name) = &mut record.published {
             // The records share one copy of the name.
-            let object = AddressKey {
-                kind: key.kind,
-                name: name.clone(),
-            };
+            let object = key.object(name);
             if let Some((known, _)) = self.addresses.get_key_value(&object) {
                 *name = known.name.clone();
             }
@@ -111,10 +108,7 @@ impl Pool {
         }
         if fresh {
             for name in &case.objects {
-                let object = AddressKey {
-                    kind: key.kind,
-                    name: name.clone(),
-                };
+                let object = key.object(name);
                 if let Some(object) = self.addresses.get_mut(&object) {
                     object.course = Course::Stays;
                 }
@@ -168,10 +162,7 @@ impl Pool {
             work.confirmed = false;
         }
         for name in &case.objects {
-            let object = AddressKey {
-                kind: key.kind,
-                name: name.clone(),
-            };
+            let object = key.object(name);
             if let Some(object) = self.addresses.get_mut(&object) {
                 let was_its = object.is_ours(key.kind) || published.as_ref() == Some(name);
                 object.course = if was_its && ours {
@@ -229,7 +220,7 @@ impl Pool {
             }
             self.addresses.insert(key.clone(), record);
             self.link(&key, &claim);
-            if self.foreign.contains_key(&key) && self.is_of_use(&key) {
+            if self.taken_names.contains_key(&key) && self.is_of_use(&key) {
                 // It had no address, and now it has one: what it holds is that.
                 self.name_freed(&key);
             }
@@ -254,7 +245,7 @@ impl Pool {
     fn link(&mut self, key: &AddressKey, claim: &ClaimKey) {
         let case = self.cases.entry(claim.clone()).or_default();
         if case.objects.is_empty() {
-            self.counts.bound += 1;
+            self.counts.with_objects += 1;
         }
         // Sorted, so that nothing depends on the order in which they came.
         let place = case.objects.partition_point(|name| *name < key.name);
@@ -288,7 +279,7 @@ impl Pool {
         if let Some(case) = self.cases.get_mut(&claim) {
             case.objects.retain(|name| *name != key.name);
             if case.objects.is_empty() {
-                self.counts.bound -= 1;
+                self.counts.with_objects -= 1;
             }
         }
         self.ippool.status.indexes_changed();
@@ -297,7 +288,7 @@ impl Pool {
         self.hold_shown_object(key);
         match record.address {
             Ok(address) => {
-                self.let_go(address, &Holder::Object(key.clone()));
+                self.unhold(address, &Holder::Object(key.clone()));
                 if record.release_sent {
                     let living = self.cases.get(&claim).and_then(|c| c.claim.as_ref());
                     let uid = living.map(|c| c.uid.clone());
@@ -348,13 +339,18 @@ impl Pool {
         }));
     }
 
-    /// An object that does not name this pool, or any object, has left this name.
-    pub(super) fn name_freed(&mut self, key: &AddressKey) {
-        if let Some(addr) = self.foreign.remove(key) {
+    /// No object that our claims cannot use has this name any more.
+    pub(super) fn free_name(&mut self, key: &AddressKey) {
+        if let Some(addr) = self.taken_names.remove(key) {
             self.effect(Effect::ForgetName(key.clone()));
-            self.let_go(addr, &Holder::Foreign(key.clone()));
-            self.report_foreign(key, None);
+            self.unhold(addr, &Holder::NameTaken(key.clone()));
+            self.report_taken_name(key, None);
         }
+    }
+
+    /// An object has left this name, or has become one that its claim can use.
+    pub(super) fn name_freed(&mut self, key: &AddressKey) {
+        self.free_name(key);
         // The name may be just being read: then the answer shows what was there before.
         let reading = self
             .flights
@@ -376,11 +372,11 @@ impl Pool {
     }
 
     /// Removes a holder and wakes who waits for that address. Who waits for any address is woken by the queue itself.
-    pub(super) fn let_go(&mut self, addr: IpAddr, holder: &Holder) {
-        if self.space.let_go(addr, holder) {
+    pub(super) fn unhold(&mut self, addr: IpAddr, holder: &Holder) {
+        if self.space.unhold(addr, holder) {
             self.holders_changed(addr);
             self.queue.offer(addr, None);
-            if self.space.is_of_other_kind(addr) {
+            if self.space.is_free_for_one_kind(addr) {
                 self.queue.mark_waiting_for_any();
             }
         }
@@ -410,10 +406,7 @@ impl Pool {
         let case = self.cases.get(key);
         let names = case.map(|c| c.objects.clone()).unwrap_or_default();
         for name in names {
-            let object = AddressKey {
-                kind: key.kind,
-                name,
-            };
+            let object = key.object(&name);
             let addr = self.addresses.get(&object).map(|a| a.address.clone());
             if let Some(Ok(addr)) = addr
                 && self.space.duplicates().contains(&addr)

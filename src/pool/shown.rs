@@ -18,7 +18,7 @@ use crate::api::{AddressKey, ClaimKey, ClaimKind, ReferenceFault};
 
 use super::case::Case;
 use super::machine::Pool;
-use super::next::{Assessment, Next};
+use super::next::Assessment;
 use super::reason::{Reason, Until, Waiting};
 use super::record::ClaimRecord;
 use super::space::Holder;
@@ -125,7 +125,7 @@ impl Pool {
             self.holders_changed(*addr);
         }
         for addr in before.difference(&after) {
-            self.let_go(*addr, &Holder::Shown(key.clone()));
+            self.unhold(*addr, &Holder::Shown(key.clone()));
         }
     }
 
@@ -193,10 +193,7 @@ impl Pool {
         claim: &ClaimRecord,
         name: &Arc<str>,
     ) -> Option<Shown> {
-        let object = AddressKey {
-            kind: key.kind,
-            name: name.clone(),
-        };
+        let object = key.object(name);
         if case.objects.contains(name) {
             // Its own. Somebody may have edited the address in it: the machine uses the one that it had.
             let named = self.address_before_edit(&object)?;
@@ -316,11 +313,9 @@ impl Pool {
             until: Until::Change,
         };
         let mut assessment = self.waiting(key, case, claim, waiting);
-        assessment.next = match (assessment.next, until) {
-            (Next::Rest, Some(until)) => Next::Later(until),
-            (Next::Later(at), Some(until)) => Next::Later(at.min(until)),
-            (next, _) => next,
-        };
+        if let Some(until) = until {
+            assessment.look_again_at(until);
+        }
         Some(assessment)
     }
 

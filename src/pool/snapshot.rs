@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::api::{PoolKey, Uid};
 
+use super::counts::ProblemKind;
 use super::machine::Pool;
 
 /// A pool at one moment, for metrics, health and the command line. Numbers are addresses unless said otherwise.
@@ -17,7 +18,7 @@ pub struct Snapshot {
     pub of_another_manager: bool,
     /// In the ranges, excluded ones not counted.
     pub capacity: u128,
-    /// In the ranges and held by address objects or unanswered creates.
+    /// In the ranges, and held by something other than a gateway or a pre-allocation alone.
     pub allocated: u128,
     /// What the next claims can get.
     pub available: u128,
@@ -43,7 +44,7 @@ pub struct Snapshot {
     /// `IPv4`, `IPv6`, `dual` or `none`.
     pub family: &'static str,
     /// Consistency problems by kind.
-    pub problems: BTreeMap<&'static str, u64>,
+    pub problems: BTreeMap<ProblemKind, u64>,
 }
 
 impl Snapshot {

@@ -23,9 +23,9 @@ pub(super) enum Holder {
     Attempt(ClaimKey),
     /// A living claim whose status shows it, while its object is missing (A2).
     Shown(ClaimKey),
-    /// The name of its address object is taken by this object, which is of another pool (A12). Claims of the other kind, whose
-    /// objects' names are others, can have the address.
-    Foreign(AddressKey),
+    /// The name of its address object is taken by this object, which our claims cannot use (A12): of another pool, of another
+    /// claim, or of no use to its own. Claims of the other kind, whose objects' names are others, can have the address.
+    NameTaken(AddressKey),
     /// A gateway: only a claim that requests it gets it (A7).
     Gateway,
     /// Pre-allocated to claims of this name (A8).
@@ -34,10 +34,20 @@ pub(super) enum Holder {
 
 impl Holder {
     /// Whether the address is in use, not merely kept back.
-    fn is_live(&self) -> bool {
+    pub(super) fn is_live(&self) -> bool {
         match self {
-            Self::Object(_) | Self::Attempt(_) | Self::Shown(_) | Self::Foreign(_) => true,
+            Self::Object(_) | Self::Attempt(_) | Self::Shown(_) | Self::NameTaken(_) => true,
             Self::Gateway | Self::PreAllocated(_) => false,
+        }
+    }
+
+    /// Whether this claim cannot have the address, however much it has a right to it.
+    fn excludes(&self, claim: &ClaimKey) -> bool {
+        match self {
+            Self::Object(_) => true,
+            Self::NameTaken(object) => object.kind == claim.kind,
+            Self::Attempt(other) | Self::Shown(other) => other != claim,
+            Self::PreAllocated(_) | Self::Gateway => false,
         }
     }
 }
@@ -52,9 +62,9 @@ pub(super) struct Space {
     outside: u64,
     /// Addresses that more than one object holds (A15).
     duplicates: BTreeSet<IpAddr>,
-    /// Addresses of the ranges that only foreign names of the other kind hold, by the kind of claim that can have them: the two
+    /// Addresses of the ranges that only taken names of the other kind hold, by the kind of claim that can have them: the two
     /// kinds of address objects share no names (A12).
-    other_kinds: BTreeMap<ClaimKind, BTreeSet<IpAddr>>,
+    free_for_one_kind: BTreeMap<ClaimKind, BTreeSet<IpAddr>>,
     strategy: AllocationStrategy,
     /// Few addresses were left at the last look.
     is_nearly_full: bool,
@@ -115,7 +125,7 @@ impl Space {
             inside: 0,
             outside: 0,
             duplicates: BTreeSet::new(),
-            other_kinds: BTreeMap::new(),
+            free_for_one_kind: BTreeMap::new(),
             strategy: AllocationStrategy::Sequential,
             is_nearly_full: false,
         }
@@ -142,7 +152,7 @@ impl Space {
                 self.hold(address, Holder::PreAllocated(name.clone()));
             }
         }
-        self.other_kinds.clear();
+        self.free_for_one_kind.clear();
         let held: Vec<IpAddr> = self.holders.keys().copied().collect();
         for addr in held {
             self.note_other_kind(addr);
@@ -190,30 +200,32 @@ impl Space {
             (ClaimKind::Metal3, ClaimKind::Capi),
             (ClaimKind::Capi, ClaimKind::Metal3),
         ] {
-            let of_other = |h: &Holder| matches!(h, Holder::Foreign(key) if key.kind == other);
+            let of_other = |h: &Holder| matches!(h, Holder::NameTaken(key) if key.kind == other);
             let holders = self.holders.get(&addr).map_or(&[][..], SmallVec::as_slice);
             if !holders.is_empty() && holders.iter().all(of_other) && self.entry_of(addr).is_some()
             {
-                self.other_kinds.entry(kind).or_default().insert(addr);
-            } else if let Some(set) = self.other_kinds.get_mut(&kind) {
+                self.free_for_one_kind.entry(kind).or_default().insert(addr);
+            } else if let Some(set) = self.free_for_one_kind.get_mut(&kind) {
                 set.remove(&addr);
             }
         }
     }
 
-    /// The lowest address that claims of this kind can have although it counts as used: foreign names of the other kind alone
+    /// The lowest address that claims of this kind can have although it counts as used: taken names of the other kind alone
     /// hold it.
-    pub(super) fn of_other_kind(&self, kind: ClaimKind) -> Option<IpAddr> {
-        self.other_kinds.get(&kind)?.first().copied()
+    pub(super) fn free_for(&self, kind: ClaimKind) -> Option<IpAddr> {
+        self.free_for_one_kind.get(&kind)?.first().copied()
     }
 
     /// Whether claims of one kind can have this address although it counts as used.
-    pub(super) fn is_of_other_kind(&self, addr: IpAddr) -> bool {
-        self.other_kinds.values().any(|set| set.contains(&addr))
+    pub(super) fn is_free_for_one_kind(&self, addr: IpAddr) -> bool {
+        self.free_for_one_kind
+            .values()
+            .any(|set| set.contains(&addr))
     }
 
     /// Removes a holder; the address is free when it was the last one. True if the holder was there.
-    pub(super) fn let_go(&mut self, addr: IpAddr, holder: &Holder) -> bool {
+    pub(super) fn unhold(&mut self, addr: IpAddr, holder: &Holder) -> bool {
         let Some(set) = self.holders.get_mut(&addr) else {
             return false;
         };
@@ -250,23 +262,15 @@ impl Space {
     /// The holder that keeps this claim from having this very address.
     pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
         self.of(addr).iter().find(|holder| match holder {
-            Holder::Object(_) => true,
-            Holder::Foreign(object) => object.kind == claim.kind,
-            Holder::Attempt(other) | Holder::Shown(other) => other != claim,
             Holder::PreAllocated(name) => *name != claim.name,
-            Holder::Gateway => false,
+            other => other.excludes(claim),
         })
     }
 
     /// Who has taken the address of this claim's vanished object (R4). A pre-allocation made since does not count: the
     /// claim had the address first (A8).
     pub(super) fn rival(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
-        self.of(addr).iter().find(|holder| match holder {
-            Holder::Object(_) => true,
-            Holder::Foreign(object) => object.kind == claim.kind,
-            Holder::Attempt(other) | Holder::Shown(other) => other != claim,
-            Holder::PreAllocated(_) | Holder::Gateway => false,
-        })
+        self.of(addr).iter().find(|holder| holder.excludes(claim))
     }
 
     /// Holders of an address.
@@ -280,7 +284,7 @@ impl Space {
             Holder::Object(key) => Some(key),
             Holder::Attempt(_)
             | Holder::Shown(_)
-            | Holder::Foreign(_)
+            | Holder::NameTaken(_)
             | Holder::Gateway
             | Holder::PreAllocated(_) => None,
         })

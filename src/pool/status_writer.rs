@@ -345,7 +345,7 @@ impl Pool {
     /// How many times the shortest interval counts wait because the object is large: 1, and one more for each thousand of its
     /// `indexes` (which are left out beyond [`MOST_ENTRIES`]) or of the entries of its spec.
     fn size_factor(&self, entries: usize) -> i32 {
-        let indexes = usize::try_from(self.counts.bound).unwrap_or(usize::MAX);
+        let indexes = usize::try_from(self.counts.with_objects).unwrap_or(usize::MAX);
         let indexes = if indexes > MOST_ENTRIES { 0 } else { indexes };
         let thousands = indexes.max(entries) / 1000;
         i32::try_from(1 + thousands).map_or(SLOWEST, |factor| factor.min(SLOWEST))

@@ -63,11 +63,7 @@ impl Pool {
                 until: Until::Change,
             };
             let mut assessment = self.waiting(key, case, claim, waiting);
-            assessment.next = match assessment.next {
-                Next::Rest => Next::Later(until),
-                Next::Later(at) => Next::Later(at.min(until)),
-                next @ Next::Do(..) => next,
-            };
+            assessment.look_again_at(until);
             return assessment;
         }
         let planned = case
@@ -139,7 +135,7 @@ impl Pool {
             return Ok(Some(addr));
         }
         if planned.is_none() && self.space.is_full() {
-            let of_other_kind = self.space.of_other_kind(key.kind);
+            let of_other_kind = self.space.free_for(key.kind);
             return of_other_kind.map_or_else(|| Err(self.exhausted()), |addr| Ok(Some(addr)));
         }
         Ok(None)
@@ -148,7 +144,7 @@ impl Pool {
     pub(super) fn exhausted(&self) -> Waiting {
         Waiting {
             reason: Reason::Exhausted,
-            message: match self.foreign.iter().next() {
+            message: match self.taken_names.iter().next() {
                 None if self.has_no_ranges() => format!(
                     "pool {} has no ranges; add entries to its spec.pools",
                     self.key
@@ -289,7 +285,7 @@ impl Pool {
                 Some(_) | None => key.to_string(),
             },
             Holder::Attempt(claim) | Holder::Shown(claim) => claim.to_string(),
-            Holder::Foreign(key) => {
+            Holder::NameTaken(key) => {
                 format!("{key}, which has the name that its address object needs")
             }
             Holder::Gateway => "a gateway".to_owned(),

@@ -250,7 +250,7 @@ pub(crate) const GUARDS: &[Guard] = &[
         name: "a create is decided on what the kinds are like now",
         why: "a kind comes and is listed between decision and create, and an object of it has the address",
         edits: &[Edit {
-            file: "src/controller/barrier.rs",
+            file: "src/controller/kinds.rs",
             take: "if kinds.changes() != decided_on {",
             put: "if false && kinds.changes() != decided_on {",
         }],

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::super::objects::{Fed, Objects};
 use super::{Finding, Level};
 use crate::api::names;
-use crate::pool::{Effect, Input, Request, Scope, Snapshot};
+use crate::pool::{Effect, Input, ProblemKind, Request, Scope, Snapshot};
 
 /// Two looks for leaks agree after this time.
 const LOOKS: [SignedDuration; 2] = [SignedDuration::from_mins(11), SignedDuration::from_mins(22)];
@@ -18,7 +18,7 @@ pub(super) struct Rehearsal {
     pub(super) fed: Fed,
     pub(super) snapshot: Snapshot,
     /// Kind and text of each consistency problem.
-    problems: Vec<(&'static str, String)>,
+    problems: Vec<(ProblemKind, String)>,
     /// The first requests, by what they are.
     pub(super) writes: BTreeMap<&'static str, u64>,
 }
@@ -109,8 +109,8 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
     let pool = format!("IPPool {}", fed.key);
     let mut findings = Vec::new();
     for (kind, text) in &rehearsal.problems {
-        let (level, action) = advice(kind);
-        findings.push(Finding::new(level, kind, &pool, text, action));
+        let (level, action) = advice(*kind);
+        findings.push(Finding::new(level, kind.text(), &pool, text, action));
     }
     for line in &fed.invalid {
         let action = "correct the pool; its other entries are served meanwhile";
@@ -167,17 +167,21 @@ pub(super) fn findings(rehearsal: &Rehearsal) -> Vec<Finding> {
 }
 
 /// How much a kind of problem matters, and what to do.
-fn advice(kind: &str) -> (Level, &'static str) {
+fn advice(kind: ProblemKind) -> (Level, &'static str) {
     match kind {
-        "DuplicateAddress" => (
+        ProblemKind::DuplicateAddress => (
             Level::Blocks,
             "release all but one of these claims: two machines have one address",
         ),
-        "Leak" => (
+        ProblemKind::Leak => (
             Level::Warns,
             "nothing, or delete the object: the manager releases it after two looks, 10 minutes apart (R6)",
         ),
-        _ => (
+        ProblemKind::AddressChanged
+        | ProblemKind::SeveralAddresses
+        | ProblemKind::AddressMissing
+        | ProblemKind::NameTaken
+        | ProblemKind::InvalidAddress => (
             Level::Warns,
             "look at the objects named: the manager keeps every address held and changes nothing by itself",
         ),

@@ -14,4 +14,4 @@ mod book;
 mod occurrence;
 mod recorder;
 
-pub(super) use recorder::{Desk, Recorder};
+pub(super) use recorder::{EventContext, Recorder};

@@ -4,24 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::api::{ClaimKey, PoolKey, Uid};
-use crate::pool::Decision;
+use crate::pool::{Decision, ProblemKind};
 
-/// Reasons of waiting claims for which the pool gets an Event, too; its count is over all of the pool's claims.
-const OF_THE_POOL: [&str; 4] = [
-    "PoolExhausted",
-    "AllocationFailed",
-    "AddressConflict",
-    "PreAllocationConflict",
-];
-/// Reasons for which a waiting claim gets an Event of its own: somebody has to change something. Other reasons pass by themselves.
-const FAILING: [&str; 6] = [
-    "AllocationFailed",
-    "AddressConflict",
-    "PreAllocationConflict",
-    "RequestedAddressInvalid",
-    "RequestedAddressOutOfRange",
-    "RequestedAddressUnavailable",
-];
 /// What the manager was doing, as Events name it.
 const ALLOCATING: &str = "AllocateIPAddress";
 const RELEASING: &str = "ReleaseIPAddress";
@@ -123,13 +107,20 @@ pub(super) fn of(pool: &PoolKey, decision: &Decision, claim_events: bool) -> Vec
             message,
         } => {
             let mut all = Vec::new();
-            if OF_THE_POOL.contains(reason) {
+            if reason.concerns_the_pool() {
                 let of_any = format!("{claim}: {message}");
-                all.push(of_pool(Warning, *reason, ALLOCATING, &of_any));
+                all.push(of_pool(Warning, reason.text(), ALLOCATING, &of_any));
             }
-            if claim_events || FAILING.contains(reason) {
+            if claim_events || reason.needs_somebody() {
                 let message = message.clone();
-                all.push(of_claim(claim, uid, Warning, reason, ALLOCATING, message));
+                all.push(of_claim(
+                    claim,
+                    uid,
+                    Warning,
+                    reason.text(),
+                    ALLOCATING,
+                    message,
+                ));
             }
             all
         }
@@ -158,7 +149,7 @@ pub(super) fn of(pool: &PoolKey, decision: &Decision, claim_events: bool) -> Vec
             ..
         } => vec![of_pool(Normal, "Paused", WATCHING, message)],
         Decision::Problem {
-            kind: "NameTaken",
+            kind: ProblemKind::NameTaken,
             message,
         } => vec![of_pool(
             Warning,
@@ -191,6 +182,7 @@ mod tests {
 
     use super::*;
     use crate::api::ClaimKind;
+    use crate::pool::Reason;
 
     fn pool() -> PoolKey {
         PoolKey {
@@ -219,7 +211,7 @@ mod tests {
         .collect()
     }
 
-    fn waiting(reason: &'static str) -> Decision {
+    fn waiting(reason: Reason) -> Decision {
         Decision::Waiting {
             claim: claim(),
             uid: "u".into(),
@@ -241,10 +233,10 @@ mod tests {
     #[test]
     fn u4_a_claim_that_somebody_must_change_is_told_of_and_one_that_waits_is_counted_on_its_pool() {
         for (reason, usual, with_claims) in [
-            ("PoolExhausted", &["pool Warning PoolExhausted"][..], true),
-            ("PoolNotFound", &[], true),
+            (Reason::Exhausted, &["pool Warning PoolExhausted"][..], true),
+            (Reason::PoolNotFound, &[], true),
             (
-                "AllocationFailed",
+                Reason::AllocationFailed,
                 &[
                     "pool Warning AllocationFailed",
                     "claim Warning AllocationFailed",
@@ -252,7 +244,7 @@ mod tests {
                 false,
             ),
             (
-                "RequestedAddressInvalid",
+                Reason::RequestedAddressInvalid,
                 &["claim Warning RequestedAddressInvalid"],
                 false,
             ),

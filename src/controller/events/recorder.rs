@@ -49,7 +49,7 @@ pub(in super::super) struct Recorder {
 }
 
 /// What writing needs.
-pub(in super::super) struct Desk {
+pub(in super::super) struct EventContext {
     pub(in super::super) writer: Arc<Writer>,
     pub(in super::super) registry: Arc<Registry>,
     pub(in super::super) served: Arc<Served>,
@@ -103,7 +103,7 @@ impl Recorder {
     }
 
     /// Writes the Events, one after the other, until the run ends.
-    pub(in super::super) async fn run(self: Arc<Self>, desk: Desk) {
+    pub(in super::super) async fn run(self: Arc<Self>, context: EventContext) {
         let mut bucket = Bucket::new(RATE);
         // Where the last Event was refused, unless one was stored since; and where the one was that the log tells of.
         let mut refused_in: Option<String> = None;
@@ -116,9 +116,9 @@ impl Recorder {
                     told.await;
                     continue;
                 }
-                Some(at) if at > desk.clock.now() => {
+                Some(at) if at > context.clock.now() => {
                     tokio::select! {
-                        () = sleep_until(desk.clock.instant(at)) => {}
+                        () = sleep_until(context.clock.instant(at)) => {}
                         () = told => {}
                     }
                     continue;
@@ -126,10 +126,10 @@ impl Recorder {
                 Some(_) => {}
             }
             bucket.take().await;
-            let Some((key, series)) = self.book().due(desk.clock.now()) else {
+            let Some((key, series)) = self.book().due(context.clock.now()) else {
                 continue;
             };
-            let Some(call) = desk.call(&key, &series) else {
+            let Some(call) = context.call(&key, &series) else {
                 // Its pool is gone, or its kind.
                 self.book().forget(&key);
                 continue;
@@ -139,8 +139,8 @@ impl Recorder {
             } else {
                 "create"
             };
-            let shown = desk.write(call, verb).await;
-            let at = desk.clock.moment();
+            let shown = context.write(call, verb).await;
+            let at = context.clock.moment();
             match shown {
                 Shown::Stored => {
                     self.book().stored(&key, series.count, at.now);
@@ -183,7 +183,7 @@ impl Recorder {
     }
 }
 
-impl Desk {
+impl EventContext {
     /// The request that writes a series; `None` when what it is of is gone.
     fn call(&self, key: &SeriesKey, series: &Series) -> Option<Call> {
         let namespace = escape(key.about.namespace());

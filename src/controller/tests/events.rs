@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::fixture::{Asked, Say, failure, key, server, until};
 use crate::api::{ClaimKey, ClaimKind, PoolKey};
 use crate::controller::clock::Clock;
-use crate::controller::events::{Desk, Recorder};
+use crate::controller::events::{EventContext, Recorder};
 use crate::controller::failure::Failures;
 use crate::controller::lease::Tenure;
 use crate::controller::registry::Registry;
@@ -20,7 +20,7 @@ use crate::controller::served::Served;
 use crate::controller::view::Counts;
 use crate::controller::writer::{Door, Writer};
 use crate::observe::metrics::Metrics;
-use crate::pool::Decision;
+use crate::pool::{Decision, Reason};
 
 struct Run {
     recorder: Arc<Recorder>,
@@ -48,14 +48,14 @@ fn run((client, asked): (Client, Arc<Mutex<Vec<Asked>>>)) -> Run {
     failures.spawn("writer", writing);
     let recorder = Arc::new(Recorder::new(false, metrics));
     let clock = Clock::start();
-    let desk = Desk {
+    let context = EventContext {
         writer,
         registry,
         served,
         clock,
         instance: "here_1".to_owned(),
     };
-    tokio::spawn(Arc::clone(&recorder).run(desk));
+    tokio::spawn(Arc::clone(&recorder).run(context));
     Run {
         recorder,
         clock,
@@ -76,7 +76,7 @@ impl Run {
                 name: claim.into(),
             },
             uid: "u-1".into(),
-            reason: "RequestedAddressInvalid",
+            reason: Reason::RequestedAddressInvalid,
             message: message.to_owned(),
         };
         let moment = self.clock.moment();

@@ -253,7 +253,7 @@ async fn p3_the_end_of_a_pause_overtakes_no_address_object_in_the_mailbox() {
     list(&world, cluster(2, false));
     let object = wire("a", "10", 5, address_spec("x"));
     let kind = Kind::Addresses(crate::api::ClaimKind::Metal3);
-    world.router.seen(kind, "v1alpha1", By::Answer, object);
+    world.router.seen(kind, "v1alpha1", By::Read, object);
     let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&ended);
     assert_eq!(world.told("x"), ["address a 10", GOES_ON]);

@@ -8,9 +8,10 @@ use serde_json::json;
 use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
 use crate::api::Kind;
 use crate::api::{Address, AddressKey, ClaimKind, WireObject};
-use crate::controller::barrier::Listing;
+use crate::controller::kinds::Listing;
+use crate::controller::lease::Entry;
 use crate::controller::registry::Registry;
-use crate::controller::router::{Barrier, Router};
+use crate::controller::router::Router;
 use crate::controller::view::Counts;
 use crate::controller::wire::{Subject, Verb};
 use crate::pool::{By, KindState, Name, Object, Outcome, RequestId, Reread, Scope, Take};
@@ -403,9 +404,9 @@ fn clusters_are_told_to_the_pools_of_their_namespace_also_to_new_ones() {
 }
 
 #[test]
-fn a3_the_barrier_opens_after_the_objects_that_it_vouches_for() {
+fn a3_pools_hear_that_kinds_are_listed_after_their_objects() {
     let world = world(None);
-    world.router.barrier(Barrier::Open);
+    world.router.lead(Entry::Early);
     for kind in Kind::ALL {
         if kind == CLAIMS {
             world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
@@ -429,20 +430,19 @@ fn a_standby_hears_everything_but_that_it_may_write() {
         world.told("x"),
         ["kinds synced false", "claim IPClaim c 1 Ours"]
     );
-    world.router.barrier(Barrier::Open);
+    world.router.lead(Entry::Early);
     assert_eq!(world.told("x"), ["kinds synced true"]);
 }
 
 #[test]
-fn a1_a_list_that_was_begun_under_another_leader_does_not_open_the_barrier() {
+fn a1_a_list_that_was_begun_under_another_leader_vouches_for_nothing() {
     let world = world(None);
     let old = world.router.terms().current();
     world.seen(CLAIMS, wire("c", "1", 1, claim_spec("x")));
     for kind in Kind::ALL {
         assert_eq!(world.router.listed(kind, old), Listing::Counts);
     }
-    world.router.next_term();
-    world.router.barrier(Barrier::Open);
+    world.router.lead(Entry::Late);
     let told = world.told("x");
     assert!(!told.contains(&"kinds synced true".to_owned()), "{told:?}");
     for kind in Kind::ALL {

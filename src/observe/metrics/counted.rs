@@ -149,7 +149,7 @@ impl Metrics {
             Decision::Released { claim, .. } => {
                 self.releases.with_label_values(&[claim.kind.claim()]).inc();
             }
-            Decision::Repaired { kind, .. } => self.repairs.with_label_values(&[kind]).inc(),
+            Decision::Repaired { kind, .. } => self.repairs.with_label_values(&[kind.text()]).inc(),
             Decision::Retrying { .. } => self.retries.inc(),
             Decision::Pool { .. }
             | Decision::NearlyFull { .. }

@@ -6,7 +6,7 @@ use prometheus::{
 
 use super::RESOURCES;
 use crate::api::ClaimKind;
-use crate::pool::PROBLEM_KINDS;
+use crate::pool::ProblemKind;
 
 use super::counted::{
     BIND_SECONDS, CONTROLLER, Metrics, REVIEW_SECONDS, SecretRepair, Vectors, WRITE_SECONDS,
@@ -273,8 +273,8 @@ impl Metrics {
             self.writes.with_label_values(&[verb, resource, code]);
             self.write_seconds.with_label_values(&[verb, resource]);
         }
-        for kind in PROBLEM_KINDS {
-            self.repairs.with_label_values(&[kind]);
+        for kind in ProblemKind::ALL {
+            self.repairs.with_label_values(&[kind.text()]);
         }
         for repair in SecretRepair::ALL {
             self.secret_repairs.with_label_values(&[repair.label()]);

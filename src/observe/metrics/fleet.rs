@@ -11,7 +11,7 @@ use prometheus::proto::MetricFamily;
 use super::family::Shape;
 use super::pools::{self, PoolMetrics};
 use super::{Look, RESOURCES, Sight};
-use crate::pool::{KindState, PROBLEM_KINDS, Snapshot};
+use crate::pool::{KindState, ProblemKind, Snapshot};
 
 const POOLS: Shape = Shape::gauge(
     "metal3_ipam_pools",
@@ -133,14 +133,14 @@ fn state(snapshot: &Snapshot) -> &'static str {
 /// Sums over the pools.
 fn over_all(pools: &[Arc<Snapshot>]) -> Vec<MetricFamily> {
     let mut states: BTreeMap<&str, u64> = STATES.map(|state| (state, 0)).into();
-    let mut problems: BTreeMap<&str, u64> = PROBLEM_KINDS.map(|kind| (kind, 0)).into();
+    let mut problems: BTreeMap<&str, u64> = ProblemKind::ALL.map(|kind| (kind.text(), 0)).into();
     let mut waiting: u64 = 0;
     // Ends of a number's range: a sum of IPv6 pools may pass 2^128.
     let mut sums = [0u128; 3];
     for pool in pools {
         waiting = waiting.saturating_add(pool.waiting.values().sum());
         for (kind, n) in &pool.problems {
-            *problems.entry(kind).or_default() += n;
+            *problems.entry(kind.text()).or_default() += n;
         }
         if !pool.exists() {
             continue;

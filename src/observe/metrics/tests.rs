@@ -14,7 +14,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::api::{ClaimKey, ClaimKind, PoolKey};
-use crate::pool::Decision;
+use crate::pool::{Decision, ProblemKind};
 
 /// Series by name and labels as they stand in the text.
 type Series = BTreeMap<String, f64>;
@@ -393,7 +393,7 @@ fn what_happens_is_counted() {
     metrics.decided(&released, now);
     metrics.decided(
         &Decision::Repaired {
-            kind: "Leak",
+            kind: ProblemKind::Leak,
             message: String::new(),
         },
         now,

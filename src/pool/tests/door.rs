@@ -154,7 +154,7 @@ impl World {
     pub(super) fn note_answer(&mut self, about: &About, outcome: &mut Outcome) {
         match outcome {
             Outcome::Stored(object, take) | Outcome::Conflict(Reread::Found(object, take)) => {
-                *take = match self.note(object, By::Answer) {
+                *take = match self.note(object, By::Read) {
                     Ok(true) => Take::In,
                     Ok(false) | Err(Outdated) => Take::LeaveOut,
                 };

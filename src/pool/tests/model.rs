@@ -401,7 +401,7 @@ pub(super) fn run(in_flight: usize, acts: &[Act]) -> Result<(), TestCaseError> {
     check_rest(&world)?;
     // A restart finds nothing to do, but names that others have: they are found taken once more. And it does not remember
     // the object that a claim had and that somebody else has put his own in the place of.
-    let taken = !world.machine.foreign.is_empty()
+    let taken = !world.machine.taken_names.is_empty()
         || world
             .machine
             .cases

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use jiff::SignedDuration;
 
-use super::super::{Decision, Input, Request, RequestId};
+use super::super::{Decision, Input, ProblemKind, Request, RequestId};
 use super::steps::{bound_world, count, is_claim_status, kinds, take_first_name, until_create};
 use super::world::{C, Fate, M, World, address_key, claim_key, ip, small, spec};
 use crate::api::Address;
@@ -213,7 +213,7 @@ fn an_object_whose_claim_was_taken_away_and_whose_delete_is_refused_is_reported(
     world.delete_claim(M, "a");
     world.pass(120);
     assert!(world.claims.is_empty());
-    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    assert_eq!(world.machine.snapshot().problems[&ProblemKind::Leak], 1);
     let (_, message) = world.machine.problems().next().unwrap();
     assert!(
         message.ends_with("address objects are protected"),

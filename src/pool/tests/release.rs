@@ -2,7 +2,7 @@
 
 use super::steps::{before_create, bound_world, count, kinds};
 
-use super::super::{Config, Decision, Input, LeakRepair, Object, Request, Scope};
+use super::super::{Config, Decision, Input, LeakRepair, Object, ProblemKind, Request, Scope};
 use super::world::{C, Event, Fate, M, World, address_key, address_object, claim_key, ip, small};
 use crate::api::names::PAUSED_ANNOTATION;
 
@@ -188,7 +188,7 @@ fn r6_a_leak_is_released_after_two_looks_and_a_read() {
     assert!(world.machine.snapshot().problems.is_empty());
     let world = leak(LeakRepair::Report);
     assert_eq!(world.addresses.len(), 1);
-    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    assert_eq!(world.machine.snapshot().problems[&ProblemKind::Leak], 1);
     assert_eq!(
         world.pool_condition("Consistent"),
         ("False".into(), "Leak".into())
@@ -255,7 +255,7 @@ fn r6_a_leak_whose_release_is_refused_stays_reported_until_it_is_gone() {
         world.told.iter().filter(ended).count()
     };
     assert_eq!(world.addresses.len(), 1);
-    assert_eq!(world.machine.snapshot().problems["Leak"], 1);
+    assert_eq!(world.machine.snapshot().problems[&ProblemKind::Leak], 1);
     assert_eq!(ended(&world), 0);
     assert_eq!(
         world.pool_condition("Consistent"),

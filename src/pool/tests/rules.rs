@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::super::{Input, KindState, Request};
+use super::super::{Input, KindState, ProblemKind, Request};
 use super::steps::take_first_name;
 use super::world::{C, M, World, address_key, claim_key, ip, small, spec};
 use crate::api::{ClaimKind, Kind, ReferenceFault};
@@ -169,7 +169,10 @@ fn a4_of_several_objects_the_published_then_the_oldest_counts_and_all_go() {
     world.create_claim(M, "a");
     world.pass(2);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
-    assert_eq!(world.machine.snapshot().problems["SeveralAddresses"], 1);
+    assert_eq!(
+        world.machine.snapshot().problems[&ProblemKind::SeveralAddresses],
+        1
+    );
     assert_eq!(world.pool_condition("Consistent").0, "False");
     world.delete_claim(M, "a");
     world.pass(2);
@@ -362,7 +365,10 @@ fn a12_a_squatted_name_costs_its_address_and_no_claim_its_turn() {
     assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
     assert_eq!(world.reason(M, "a"), "PoolExhausted");
     assert!(world.watched.contains(&address_key(M, "p-10-0-0-1")));
-    assert_eq!(world.machine.snapshot().problems["NameTaken"], 1);
+    assert_eq!(
+        world.machine.snapshot().problems[&ProblemKind::NameTaken],
+        1
+    );
     world.delete_address(&address_key(M, "p-10-0-0-1"));
     world.settle();
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));

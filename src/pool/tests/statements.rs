@@ -157,7 +157,7 @@ fn truth(world: &World) -> Truth {
             *held.entry(addr).or_default() += 1;
         }
     }
-    let known = world.machine.foreign.values().copied();
+    let known = world.machine.taken_names.values().copied();
     for addr in known.chain(world.machine.shown.addresses()) {
         *held.entry(addr).or_default() += 1;
     }

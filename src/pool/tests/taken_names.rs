@@ -1,6 +1,6 @@
 //! Names of address objects that other objects have (A12).
 
-use super::super::{Input, Outcome, Request};
+use super::super::{Input, Outcome, ProblemKind, Request};
 use super::steps::{count, take_first_name};
 use super::world::{C, Fate, M, World, address_key, ip, small};
 
@@ -74,7 +74,7 @@ fn a12_an_object_of_the_pool_that_has_the_very_address_takes_no_name() {
     world.pass(5);
     assert_eq!(world.bound(M, "d").as_deref(), Some("10.0.0.1"));
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.2"));
-    assert!(world.machine.foreign.is_empty());
+    assert!(world.machine.taken_names.is_empty());
     assert_eq!(world.pool_condition("Consistent").0, "True");
 }
 
@@ -109,12 +109,21 @@ fn a12_an_object_of_the_claim_without_an_address_has_the_name() {
     world.create_claim(M, "b");
     world.pass(5);
     assert_eq!(world.reason(M, "b"), "PoolExhausted");
-    assert_eq!(world.machine.snapshot().problems["NameTaken"], 1);
+    assert_eq!(
+        world.machine.snapshot().problems[&ProblemKind::NameTaken],
+        1
+    );
     // Corrected, it is an object like any other: it holds its address, and takes no name.
     world.edit_address(&squatter, |a| a.address = Ok(ip("10.0.0.1")));
     world.pass(5);
     assert_eq!(world.reason(M, "b"), "PoolExhausted");
-    assert!(!world.machine.snapshot().problems.contains_key("NameTaken"));
+    assert!(
+        !world
+            .machine
+            .snapshot()
+            .problems
+            .contains_key(&ProblemKind::NameTaken)
+    );
     world.delete_address(&squatter);
     world.pass(30);
     assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.1"));

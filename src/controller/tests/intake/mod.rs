@@ -17,8 +17,9 @@ use crate::api::Kind;
 use crate::controller::View;
 use crate::controller::failure::Failures;
 use crate::controller::intake::{Intake, Intakes};
+use crate::controller::lease::Entry;
 use crate::controller::registry::Registry;
-use crate::controller::router::{Barrier, Router};
+use crate::controller::router::Router;
 use crate::controller::served::Served;
 use crate::controller::view::Counts;
 use crate::pool::{By, KindState};
@@ -128,7 +129,7 @@ fn claim(name: &str, uid: &str, version: u64) -> Value {
     object(name, uid, version, claim_spec("x"))
 }
 
-/// An intake at work on a scripted server, with an open barrier.
+/// An intake at work on a scripted server, of a process that leads.
 fn harness(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<Say>) -> Harness {
     let script = Script::default();
     {
@@ -149,7 +150,7 @@ fn harness(kind: Kind, versions: &[&'static str], lists: Vec<Say>, watches: Vec<
         None,
         Box::new(|_, _, _| {}),
     ));
-    router.barrier(Barrier::Open);
+    router.lead(Entry::Early);
     // Lists of address objects wait for theirs.
     router.kind_is(Kind::Clusters, KindState::Absent);
     let served = Arc::new(Served::new());

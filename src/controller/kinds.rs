@@ -1,5 +1,5 @@
-//! When pools may write (A3): the state of every kind, the terms in which this process leads, and the barrier that keeps both
-//! from the pools until it does. Part of the router, and behind its lock.
+//! When pools may write (A3): the state of every kind, the terms in which this process leads, and the role that keeps both from the
+//! pools until it does. Part of the router, and behind its lock.
 
 use std::time::Duration;
 
@@ -9,11 +9,22 @@ use crate::api::{ClaimKind, Kind};
 use crate::pool::{KindChanges, KindState};
 
 use super::absence::Absences;
-use super::router::{Barrier, Router, State};
-use super::term::{Term, Terms};
+use super::lease::Entry;
+use super::router::{Router, State};
+use super::term::{LeaderTerms, Term};
 
 /// Time that a create waits for discovery's answer about kinds that are absent.
 const ABSENCE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Whether pools are told the state of the kinds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Role {
+    /// Another process may lead: for the pools no kind is listed, so they write nothing. They get every object all the same.
+    #[default]
+    Standby,
+    /// This process leads, or no lease is asked for.
+    Leader,
+}
 
 /// What a complete list is good for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +51,15 @@ impl Router {
         if !state.kinds.change(kind, to) {
             return;
         }
-        self.absences.changed();
+        self.kinds_changed.notify_waiters();
         self.counts.kinds(state.kinds);
-        if state.barrier == Barrier::Open {
+        if state.role == Role::Leader {
             self.tell_all(state);
         }
     }
 
     /// The term that a list is begun in, and when the next one comes.
-    pub(super) fn terms(&self) -> &Terms {
+    pub(super) fn terms(&self) -> &LeaderTerms {
         &self.terms
     }
 
@@ -56,7 +67,7 @@ impl Router {
     /// objects begin then, so they hold what was created before the end of a pause that the list of Clusters shows (P3).
     pub(super) async fn addresses_begin(&self) -> Term {
         loop {
-            let changed = self.absences.answered();
+            let changed = self.kinds_changed.notified();
             {
                 let mut state = self.state();
                 if state.kinds[Kind::Clusters] != KindState::Pending {
@@ -85,6 +96,7 @@ impl Router {
         if asked == self.terms.current() {
             self.set(&mut state, kind, to);
             self.absences.confirm(kind, at);
+            self.kinds_changed.notify_waiters();
         }
     }
 
@@ -104,7 +116,7 @@ impl Router {
         let since = since.checked_sub(age).unwrap_or(since);
         let known = async {
             loop {
-                let answered = self.absences.answered();
+                let changed = self.kinds_changed.notified();
                 let kinds = self.state().kinds;
                 if kinds.changes() != decided_on {
                     return false;
@@ -122,30 +134,30 @@ impl Router {
                 if confirmed {
                     return true;
                 }
-                answered.await;
+                changed.await;
             }
         };
         timeout(ABSENCE_PATIENCE, known).await.unwrap_or(false)
     }
 
+    /// This process leads from now on.
+    pub(super) fn lead(&self, entry: Entry) {
+        if entry == Entry::Late {
+            self.next_term();
+        }
+        let mut state = self.state();
+        state.role = Role::Leader;
+        self.tell_all(&state);
+    }
+
     /// Another process led until now: no kind counts as listed until a list begun after this call is complete, and none as absent
-    /// or unavailable until discovery is asked anew: it may have been installed since, with objects that hold addresses. To be
-    /// called before the barrier opens.
+    /// or unavailable until discovery is asked anew: it may have been installed since, with objects that hold addresses.
     pub(super) fn next_term(&self) {
         let mut state = self.state();
         self.terms.begin();
         state.addresses_begun = false;
         for kind in Kind::ALL {
             self.set(&mut state, kind, KindState::Pending);
-        }
-    }
-
-    /// Opens or closes the barrier, when this process begins or ceases to lead.
-    pub(super) fn barrier(&self, barrier: Barrier) {
-        let mut state = self.state();
-        if state.barrier != barrier {
-            state.barrier = barrier;
-            self.tell_all(&state);
         }
     }
 }
