@@ -13,10 +13,19 @@ use super::case::Case;
 use super::input::{Object, Outcome, Refusal, Reread, Take};
 use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
-use super::time::{Backoff, Failure, later};
+use super::status_writer::About;
+use super::time::{Failure, later};
 
 /// While statuses of a kind are refused, an Event says so once in this time.
 const TOLD_FOR: SignedDuration = SignedDuration::from_hours(1);
+
+/// What was written to the pool object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum PoolWrite {
+    /// Its metadata, or the Cluster was read for it.
+    Metadata,
+    Status(About),
+}
 
 /// What was written to a claim.
 pub(super) enum ClaimWrite {
@@ -42,15 +51,15 @@ impl Pool {
             Purpose::Meta(uid, asked) => {
                 self.ippool.flight = None;
                 let outcome = self.judged(asked.as_deref(), outcome);
-                self.answered_pool(&uid, decided_on, outcome, false);
+                self.answered_pool(&uid, decided_on, outcome, PoolWrite::Metadata);
             }
-            Purpose::Status(uid, sent) => {
+            Purpose::Status(uid, sent, about) => {
                 self.ippool.flight = None;
                 if let Outcome::Stored(Object::Pool { object, .. }, _) = &outcome {
                     let stored = serde_json::to_value(&object.status).unwrap_or_default();
                     self.ippool.status.dropped.learn_pool(&sent, &stored);
                 }
-                self.answered_pool(&uid, decided_on, outcome, true);
+                self.answered_pool(&uid, decided_on, outcome, PoolWrite::Status(about));
             }
             Purpose::Cluster(name) => {
                 self.ippool.flight = None;
@@ -192,52 +201,56 @@ impl Pool {
         uid: &Uid,
         decided_on: Option<&ResourceVersion>,
         outcome: Outcome,
-        status: bool,
+        write: PoolWrite,
     ) {
-        match outcome {
-            Outcome::Stored(pool @ Object::Pool { .. }, take) => {
-                self.pool_backoff(status).reset();
-                if status {
-                    self.status_stored(pool, take);
-                } else {
-                    self.ippool.refusal = None;
-                    self.take_in(pool, take);
-                }
+        match (outcome, write) {
+            (Outcome::Stored(pool @ Object::Pool { .. }, take), PoolWrite::Status(_)) => {
+                self.ippool.status.backoff.reset();
+                self.status_stored(pool, take);
             }
-            Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, take)) => {
+            (Outcome::Stored(pool @ Object::Pool { .. }, take), PoolWrite::Metadata) => {
+                self.ippool.backoff.reset();
+                self.ippool.refusal = None;
+                self.take_in(pool, take);
+            }
+            (Outcome::Conflict(Reread::Found(pool @ Object::Pool { .. }, take)), write) => {
                 self.take_in(pool, take);
                 if self.ippool.record.as_ref().map(|p| &p.version) == decided_on {
-                    self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
+                    self.pool_failed(write, Failure::Lost, "the pool changed meanwhile");
                 }
-                if status {
-                    self.ippool.status.not_written();
-                } else {
-                    self.ippool.status.mark();
+                match write {
+                    PoolWrite::Status(about) => self.ippool.status.not_written(about),
+                    PoolWrite::Metadata => self.ippool.status.mark(),
                 }
             }
-            Outcome::Gone | Outcome::Conflict(Reread::Gone) => self.pool_gone(uid),
-            Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message })
-                if status =>
-            {
-                self.pool_failed(status, Failure::Refused, &message);
+            (Outcome::Gone | Outcome::Conflict(Reread::Gone), _) => self.pool_gone(uid),
+            (
+                Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message }),
+                PoolWrite::Status(_),
+            ) => {
+                self.pool_failed(write, Failure::Refused, &message);
                 let what = format!("pool {}", self.key);
                 self.status_refused(Kind::Pools, &what, &message);
             }
-            Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message }) => {
-                self.pool_refused(&message);
+            (
+                Outcome::Refused { message, .. } | Outcome::Conflict(Reread::Unchanged { message }),
+                PoolWrite::Metadata,
+            ) => self.pool_refused(&message),
+            (Outcome::Withdrawn, PoolWrite::Status(about)) => self.ippool.status.withdrawn(about),
+            (Outcome::Withdrawn, PoolWrite::Metadata) => {}
+            (Outcome::NotSent { retry_after }, write) => {
+                self.pool_failed(write, Failure::NotSent(retry_after), "it was not sent");
             }
-            Outcome::Withdrawn if status => self.ippool.status.withdrawn(),
-            Outcome::Withdrawn => {}
-            Outcome::NotSent { retry_after } => {
-                self.pool_failed(status, Failure::NotSent(retry_after), "it was not sent");
+            (Outcome::Unknown { message }, write) => {
+                self.pool_failed(write, Failure::Lost, &message);
             }
-            Outcome::Unknown { message } => self.pool_failed(status, Failure::Lost, &message),
-            Outcome::Conflict(Reread::Unread | Reread::Found(..))
-            | Outcome::Stored(..)
-            | Outcome::Cluster(_)
-            | Outcome::NameTaken => {
-                self.pool_failed(status, Failure::Lost, "the pool changed meanwhile");
-            }
+            (
+                Outcome::Conflict(Reread::Unread | Reread::Found(..))
+                | Outcome::Stored(..)
+                | Outcome::Cluster(_)
+                | Outcome::NameTaken,
+                write,
+            ) => self.pool_failed(write, Failure::Lost, "the pool changed meanwhile"),
         }
     }
 
@@ -256,31 +269,25 @@ impl Pool {
 
     /// A write of the pool's metadata was refused, or undone as it was stored.
     fn pool_refused(&mut self, message: &str) {
-        self.pool_failed(false, Failure::Refused, message);
+        self.pool_failed(PoolWrite::Metadata, Failure::Refused, message);
         self.ippool.refusal = Some(message.chars().take(1024).collect());
         self.ippool.status.mark();
     }
 
-    fn pool_backoff(&mut self, status: bool) -> &mut Backoff {
-        if status {
-            &mut self.ippool.status.backoff
-        } else {
-            &mut self.ippool.backoff
-        }
-    }
-
-    fn pool_failed(&mut self, status: bool, failure: Failure, why: &str) {
+    fn pool_failed(&mut self, write: PoolWrite, failure: Failure, why: &str) {
         let now = self.now;
-        if !status && !self.ippool.backoff.has_failed() {
-            // Claims that wait for it say so now.
-            self.mark_all();
-        }
-        let ippool = &mut self.ippool;
-        let backoff = if status {
-            ippool.status.not_written();
-            &mut ippool.status.backoff
-        } else {
-            &mut ippool.backoff
+        let backoff = match write {
+            PoolWrite::Status(about) => {
+                self.ippool.status.not_written(about);
+                &mut self.ippool.status.backoff
+            }
+            PoolWrite::Metadata => {
+                if !self.ippool.backoff.has_failed() {
+                    // Claims that wait for it say so now.
+                    self.mark_all();
+                }
+                &mut self.ippool.backoff
+            }
         };
         backoff.fail(failure, now, &mut self.rng);
         self.decided(Decision::Retrying {
@@ -303,21 +310,33 @@ impl Pool {
                     // The write that follows decides whether the backoff ends.
                     self.ippool.checked = Some(facts.uid);
                 }
-                Some(_) | None => self.pool_failed(false, Failure::Lost, "the watch lags behind"),
+                Some(_) | None => {
+                    self.pool_failed(PoolWrite::Metadata, Failure::Lost, "the watch lags behind");
+                }
             },
             Outcome::Cluster(None) | Outcome::Gone => {
-                self.pool_failed(false, Failure::Lost, "its Cluster does not exist");
+                self.pool_failed(
+                    PoolWrite::Metadata,
+                    Failure::Lost,
+                    "its Cluster does not exist",
+                );
             }
             Outcome::Withdrawn => {}
             Outcome::NotSent { retry_after } => {
-                self.pool_failed(false, Failure::NotSent(retry_after), "it was not sent");
+                self.pool_failed(
+                    PoolWrite::Metadata,
+                    Failure::NotSent(retry_after),
+                    "it was not sent",
+                );
             }
             Outcome::Refused { message, .. } => {
-                self.pool_failed(false, Failure::Refused, &message);
+                self.pool_failed(PoolWrite::Metadata, Failure::Refused, &message);
             }
-            Outcome::Unknown { message } => self.pool_failed(false, Failure::Lost, &message),
+            Outcome::Unknown { message } => {
+                self.pool_failed(PoolWrite::Metadata, Failure::Lost, &message);
+            }
             Outcome::Stored(..) | Outcome::Conflict(_) | Outcome::NameTaken => {
-                self.pool_failed(false, Failure::Lost, "no Cluster came back");
+                self.pool_failed(PoolWrite::Metadata, Failure::Lost, "no Cluster came back");
             }
         }
     }

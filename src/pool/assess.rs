@@ -16,8 +16,8 @@ use crate::api::{ClaimKey, ReferenceFault};
 use super::case::{AttemptState, Case, Refused};
 use super::input::Scope;
 use super::machine::Pool;
-use super::next::{Assessment, Class, Next, Step};
-use super::reason::{Final, Reason, Until, Waiting};
+use super::next::{Asking, Assessment, Class, Next, Step};
+use super::reason::{Final, Reason, Until, WaitState, Waiting};
 use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
@@ -36,16 +36,12 @@ impl Pool {
         let asks = claim.is_some_and(|claim| self.asks(key, case, claim));
         let alone = self.leaves_case_alone(case);
         let idle = |next| Assessment {
-            // While a request is in flight the claim keeps the reason that it waits for.
-            waiting: asks.then(|| Waiting {
-                reason: match &case.work().wait {
-                    _ if alone => Reason::LeftAlone,
-                    Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
-                    Some(_) | None => Reason::Pending,
-                },
-                message: String::new(),
-                error: None,
-                until: Until::Change,
+            asking: asks.then(|| {
+                Asking::Counted(if alone {
+                    WaitState::LeftAlone
+                } else {
+                    case.wait_state()
+                })
             }),
             next,
         };

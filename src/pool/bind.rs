@@ -241,8 +241,8 @@ impl Pool {
         object: &AddressRecord,
     ) -> Assessment {
         let shown = claim.published.as_ref() == Some(&object_key.name);
-        if !shown && let Some(waiting) = self.gate(claim) {
-            return self.waiting(key, case, claim, waiting);
+        if !shown && let Some(asking) = self.gate(claim) {
+            return self.kept_back(key, case, claim, asking);
         }
         let pinned = claim.finalizers.has(key.kind.claim_finalizer());
         if !pinned && claim.moving {

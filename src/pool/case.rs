@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use crate::api::{ClaimKey, ClaimKind, ResourceVersion};
 
 use super::next::Class;
-use super::reason::Wait;
+use super::reason::{Wait, WaitState};
 use super::record::ClaimRecord;
 use super::request::{NewAddress, RequestId};
 use super::terms::Values;
@@ -151,6 +151,14 @@ impl Case {
     /// Frees its memory when nothing is under way.
     pub(super) fn shrink(&mut self) {
         self.work.take_if(|work| work.is_none());
+    }
+
+    /// How its claim is counted while something else is done for it: as before, but not as one that is left alone.
+    pub(super) fn wait_state(&self) -> WaitState {
+        match self.work().wait.as_deref() {
+            Some(wait) if wait.state != WaitState::LeftAlone => wait.state,
+            Some(_) | None => WaitState::BeingServed,
+        }
     }
 
     /// Its place in a queue.

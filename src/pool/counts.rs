@@ -8,7 +8,8 @@ use std::net::IpAddr;
 use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
-use super::reason::{Reason, Until, Wait, Waiting};
+use super::next::Asking;
+use super::reason::{Until, Wait, WaitState};
 use super::request::Decision;
 use super::space::Holder;
 
@@ -86,7 +87,7 @@ impl Counts {
 
     /// Claims that wait for a reason of their condition; those that are just being served are not among them.
     pub(super) fn waiting_in_vain(&self) -> u64 {
-        let pending = self.waiting.get(Reason::Pending.text());
+        let pending = self.waiting.get(WaitState::BeingServed.text());
         self.waiting.values().sum::<u64>() - pending.copied().unwrap_or(0)
     }
 
@@ -119,27 +120,27 @@ impl Counts {
 
 impl Pool {
     /// Takes over why a claim has no address: counts it, and puts it where what it waits for wakes it.
-    pub(super) fn note_wait(&mut self, key: &ClaimKey, waiting: Option<&Waiting>) {
+    pub(super) fn note_wait(&mut self, key: &ClaimKey, asking: Option<&Asking>) {
         let Some(case) = self.cases.get_mut(key) else {
             return;
         };
         let age = case.age(key);
-        let before = case.work().wait.as_deref().map(|w| (w.reason, w.until));
-        let after = waiting.map(|w| (w.reason, w.until));
+        let before = case.work().wait.as_deref().map(|w| (w.state, w.until));
+        let after = asking.map(|asking| (asking.state(), asking.until()));
         if before == after {
             return;
         }
-        let (since, told) = match (case.some_work().and_then(|w| w.wait.take()), waiting) {
-            (Some(wait), Some(waiting)) if wait.reason == waiting.reason => (wait.since, wait.told),
+        let (since, told) = match (case.some_work().and_then(|w| w.wait.take()), after) {
+            (Some(wait), Some((state, _))) if wait.state == state => (wait.since, wait.told),
             (Some(_) | None, _) => (self.now, None),
         };
-        if let Some((reason, until)) = before {
+        if let Some((state, until)) = before {
             self.queue.unwait(until, &age);
-            Counts::count(&mut self.counts.waiting, reason.text(), false);
+            Counts::count(&mut self.counts.waiting, state.text(), false);
         }
-        if let Some((reason, until)) = after {
+        if let Some((state, until)) = after {
             case.work_mut().wait = Some(Box::new(Wait {
-                reason,
+                state,
                 until,
                 since,
                 told,
@@ -147,7 +148,7 @@ impl Pool {
             if until != Until::Change {
                 self.queue.wait(until, age);
             }
-            Counts::count(&mut self.counts.waiting, reason.text(), true);
+            Counts::count(&mut self.counts.waiting, state.text(), true);
         }
     }
 

@@ -10,8 +10,8 @@ use crate::api::{ClaimKey, ClaimKind};
 
 use super::case::{Case, Refused, Tried};
 use super::machine::Pool;
-use super::next::{Assessment, Class, Next, Step};
-use super::reason::{BOUND, Final, Reason, Until, Waiting};
+use super::next::{Asking, Assessment, Class, Next, Step};
+use super::reason::{BOUND, Final, Reason, WaitState, Waiting};
 use super::record::ClaimRecord;
 use super::request::ClaimStatus;
 use super::time::later;
@@ -141,6 +141,23 @@ impl Pool {
         Some(with_condition(&conditions, condition))
     }
 
+    /// A claim is kept back by its gate.
+    pub(super) fn kept_back(
+        &self,
+        key: &ClaimKey,
+        case: &Case,
+        claim: &ClaimRecord,
+        asking: Asking,
+    ) -> Assessment {
+        match asking {
+            Asking::Waits(waiting) => self.waiting(key, case, claim, waiting),
+            Asking::Counted(_) => Assessment {
+                asking: Some(asking),
+                next: Next::Rest,
+            },
+        }
+    }
+
     /// A claim waits: when and how its status comes to say so.
     pub(super) fn waiting(
         &self,
@@ -150,28 +167,9 @@ impl Pool {
         waiting: Waiting,
     ) -> Assessment {
         let since = match case.work().wait.as_deref() {
-            Some(wait) if wait.reason == waiting.reason => wait.since,
+            Some(wait) if wait.state == WaitState::Waits(waiting.reason) => wait.since,
             Some(_) | None => self.now,
         };
-        match waiting.reason {
-            Reason::LeftAlone | Reason::Pending => {
-                return Assessment {
-                    waiting: Some(waiting),
-                    next: Next::Rest,
-                };
-            }
-            Reason::Exhausted
-            | Reason::PoolNotFound
-            | Reason::PoolNotReady
-            | Reason::AllocationFailed
-            | Reason::AddressConflict
-            | Reason::PreAllocationConflict
-            | Reason::RequestedAddressInvalid
-            | Reason::RequestedAddressOutOfRange
-            | Reason::RequestedAddressUnavailable
-            | Reason::AddressMissing
-            | Reason::ReleaseFailed => {}
-        }
         let mut status = ClaimStatus::default();
         let mut due = None;
         match &waiting.error {
@@ -224,22 +222,15 @@ impl Pool {
             Next::Rest
         };
         Assessment {
-            waiting: Some(waiting),
+            asking: Some(Asking::Waits(waiting)),
             next,
         }
     }
 
     /// Something is done for a claim. If it has no address yet, it keeps the reason that it waits for until it has one.
     pub(super) fn still_waiting(&self, key: &ClaimKey, case: &Case, next: Next) -> Assessment {
-        let waiting = (!self.is_bound(key, case)).then(|| Waiting {
-            reason: match case.work().wait.as_deref() {
-                Some(wait) if wait.reason != Reason::LeftAlone => wait.reason,
-                Some(_) | None => Reason::Pending,
-            },
-            message: String::new(),
-            error: None,
-            until: Until::Change,
-        });
-        Assessment { waiting, next }
+        let asks = !self.is_bound(key, case);
+        let asking = asks.then(|| Asking::Counted(case.wait_state()));
+        Assessment { asking, next }
     }
 }

@@ -5,10 +5,12 @@ use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
 use crate::api::{ClaimKey, ClaimKind, ClusterFacts, Kind};
 
 use super::case::Case;
+use super::explain::echo;
 use super::input::{KindState, Scope};
 use super::ippool::PoolRecord;
 use super::machine::Pool;
-use super::reason::Reason;
+use super::next::Asking;
+use super::reason::{Reason, Until, WaitState, Waiting};
 use super::record::ClaimRecord;
 
 /// Why a pool gives nothing out; a reason of its `Ready` condition.
@@ -166,6 +168,31 @@ impl Pool {
             return Err(Unready::NotStored);
         }
         Ok(pool)
+    }
+
+    /// What keeps every claim like this one from being served, if anything does.
+    pub(super) fn gate(&self, claim: &ClaimRecord) -> Option<Asking> {
+        let waits = |reason, message| {
+            Some(Asking::Waits(Waiting {
+                reason,
+                message,
+                error: None,
+                until: Until::Change,
+            }))
+        };
+        if let Err(unready) = self.ready() {
+            if unready == Unready::NotStored && !self.ippool.backoff.has_failed() {
+                // Its first write is on its way.
+                return Some(Asking::Counted(WaitState::BeingServed));
+            }
+            return waits(unready.reason(), self.unready_message(unready));
+        }
+        let cluster = claim.cluster.as_deref().filter(|_| claim.cluster_required);
+        if let Some(name) = cluster.filter(|name| self.cluster(name).is_none()) {
+            let message = format!("Cluster {} of this claim does not exist", echo(name));
+            return waits(Reason::PoolNotReady, message);
+        }
+        None
     }
 
     /// What a claim or the pool's condition says about a pool that is not ready.

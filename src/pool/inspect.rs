@@ -11,6 +11,7 @@ use crate::api::metal3::AllocationStrategy;
 use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
+use super::next::Asking;
 use super::space::Holder;
 
 /// What a pool knows of one address.
@@ -117,7 +118,7 @@ impl Pool {
             let wait = case.work().wait.as_deref()?;
             Some(WaitingClaim {
                 key: key.clone(),
-                reason: wait.reason.text(),
+                reason: wait.state.text(),
                 created: case.claim.as_deref().map(|claim| claim.created),
             })
         })
@@ -126,15 +127,19 @@ impl Pool {
     /// Why a claim has no address, as its condition has it; `None` when it has one, or asks for none.
     pub fn waits_for(&self, claim: &ClaimKey) -> Option<&'static str> {
         let wait = self.cases.get(claim)?.work().wait.as_deref()?;
-        Some(wait.reason.text())
+        Some(wait.state.text())
     }
 
     /// The same with the condition's message, as it would be written now; whatever was asked of the API server meanwhile.
     pub fn explains(&self, key: &ClaimKey) -> Option<(&'static str, String)> {
         let case = self.cases.get(key)?;
         let claim = case.claim.as_deref()?;
-        let waiting = self.assess_asking(key, case, claim).waiting?;
-        Some((waiting.reason.text(), waiting.message))
+        let asking = self.assess_asking(key, case, claim).asking?;
+        let state = asking.state().text();
+        match asking {
+            Asking::Waits(waiting) => Some((state, waiting.message)),
+            Asking::Counted(_) => Some((state, String::new())),
+        }
     }
 
     /// From which entries the next claims, this many, would get their addresses: each entry's index and how many. Fewer than

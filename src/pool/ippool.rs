@@ -19,7 +19,7 @@ use super::input::{KindState, Scope};
 use super::machine::{Pool, Purpose};
 use super::request::{Effect, Request, RequestId};
 use super::space::Holder;
-use super::status_writer::StatusWriter;
+use super::status_writer::{About, StatusWriter};
 use super::terms::Terms;
 use super::time::Backoff;
 
@@ -65,16 +65,22 @@ struct MetaChange {
 #[derive(Debug, Default)]
 pub(super) struct IPPoolState {
     pub(super) record: Option<PoolRecord>,
-    /// One request about the pool object at a time.
-    pub(super) flight: Option<RequestId>,
-    /// That it is withdrawn, if it has not left.
-    pub(super) withdrawn: bool,
+    /// The request about the pool object that has no answer yet; there is one at a time.
+    pub(super) flight: Option<PoolFlight>,
     pub(super) backoff: Backoff,
     /// The server's message when it refused the last write of the metadata.
     pub(super) refusal: Option<String>,
     /// UID of the Cluster that an uncached read has just shown, good for one write (P2).
     pub(super) checked: Option<Uid>,
     pub(super) status: StatusWriter,
+}
+
+/// A request about the pool object that has no answer yet. What it is for stands in [`Pool::flights`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PoolFlight {
+    id: RequestId,
+    /// It is withdrawn, if it has not left.
+    is_withdrawn: bool,
 }
 
 impl IPPoolState {
@@ -327,39 +333,55 @@ impl Pool {
             })
     }
 
-    /// Sends what the pool's metadata lacks; true if something was sent.
+    /// Sends what the pool's metadata lacks, or takes back what is in its way or may not leave any more; true if something was sent.
     pub(super) fn write_metadata(&mut self) -> bool {
-        let alone = self.is_paused() || self.is_of_another_manager();
-        let says_so =
-            self.is_paused() && self.status_flies() && self.ippool.status.was_of_a_pause();
-        if alone && !says_so {
-            self.withdraw_for_pool();
+        if self.is_paused() || self.is_of_another_manager() {
+            let says_so = matches!(
+                self.pool_flight(),
+                Some(Purpose::Status(_, _, About::Pause))
+            );
+            if !(says_so && self.is_paused()) {
+                self.withdraw_for_pool();
+            }
+            return false;
         }
-        let writable = self.kinds.is_synced()
-            && self.kinds[Kind::Pools] == KindState::Listed
-            && (self.ippool.flight.is_none()
-                || self.counts_fly() && !self.ippool.backoff.has_failed())
-            && self.ippool.backoff.until(self.now).is_none()
-            && !alone;
-        let Some(pool) = self.ippool.record.as_ref().filter(|_| writable) else {
+        let Some(step) = self.metadata_step() else {
             return false;
         };
-        let step = if pool.deleting {
+        if self.ippool.flight.is_some() {
+            self.withdraw_for_pool();
+            return false;
+        }
+        self.send_metadata(step);
+        true
+    }
+
+    /// What the pool's metadata lacks, if nothing is in its way but counts, which may wait long to be sent.
+    fn metadata_step(&self) -> Option<MetaStep> {
+        let has_place =
+            self.ippool.flight.is_none() || self.counts_fly() && !self.ippool.backoff.has_failed();
+        let may_write = self.kinds.is_synced()
+            && self.kinds[Kind::Pools] == KindState::Listed
+            && has_place
+            && self.ippool.backoff.until(self.now).is_none();
+        let pool = self.ippool.record.as_ref().filter(|_| may_write)?;
+        if pool.deleting {
             self.release_pool(pool).map(MetaStep::Write)
         } else {
             self.keep_pool(pool)
+        }
+    }
+
+    fn send_metadata(&mut self, step: MetaStep) {
+        let Some(pool) = &self.ippool.record else {
+            return;
         };
-        match step {
-            None => return false,
-            Some(_) if self.ippool.flight.is_some() => {
-                self.withdraw_for_pool();
-                return false;
-            }
-            Some(MetaStep::ReadCluster(name)) => {
-                let purpose = Purpose::Cluster(name.clone());
-                self.send_for_pool(purpose, Request::ReadCluster { name });
-            }
-            Some(MetaStep::Write(change)) => {
+        let (purpose, request) = match step {
+            MetaStep::ReadCluster(name) => (
+                Purpose::Cluster(name.clone()),
+                Request::ReadCluster { name },
+            ),
+            MetaStep::Write(change) => {
                 let uid = pool.uid.clone();
                 let request = Request::PoolMeta {
                     uid: uid.clone(),
@@ -372,10 +394,10 @@ impl Pool {
                 // The read of a Cluster was good for this write.
                 self.ippool.checked = None;
                 let asked = AskedMeta::of(&request);
-                self.send_for_pool(Purpose::Meta(uid, asked), request);
+                (Purpose::Meta(uid, asked), request)
             }
-        }
-        true
+        };
+        self.send_for_pool(purpose, request);
     }
 
     /// A deleting pool gives up our finalizer once nothing is held in it (R5).
@@ -424,30 +446,34 @@ impl Pool {
     }
 
     pub(super) fn send_for_pool(&mut self, purpose: Purpose, request: Request) {
-        self.ippool.flight = Some(self.next_id());
-        self.ippool.withdrawn = false;
+        self.ippool.flight = Some(PoolFlight {
+            id: self.next_id(),
+            is_withdrawn: false,
+        });
         self.send(purpose, request);
     }
 
     /// What the pool's own request is for, while it has no answer.
     fn pool_flight(&self) -> Option<&Purpose> {
-        let flight = self.flights.get(&self.ippool.flight?)?;
+        let flight = self.flights.get(&self.ippool.flight?.id)?;
         Some(&flight.purpose)
     }
 
-    /// Whether the pool's own request is a write of counts. With many pools it may wait long to be sent.
+    /// Whether the pool's own request is a write of counts alone. With many pools it may wait long to be sent.
     pub(super) fn counts_fly(&self) -> bool {
-        self.status_flies() && !self.ippool.status.was_urgent()
-    }
-
-    fn status_flies(&self) -> bool {
-        matches!(self.pool_flight(), Some(Purpose::Status(..)))
+        matches!(
+            self.pool_flight(),
+            Some(Purpose::Status(_, _, About::Counts))
+        )
     }
 
     /// Withdraws the pool's own request, unless it has left.
     pub(super) fn withdraw_for_pool(&mut self) {
-        if let Some(id) = self.ippool.flight.filter(|_| !self.ippool.withdrawn) {
-            self.ippool.withdrawn = true;
+        if let Some(flight) = &mut self.ippool.flight
+            && !flight.is_withdrawn
+        {
+            flight.is_withdrawn = true;
+            let id = flight.id;
             self.effect(Effect::Withdraw(id));
         }
     }

@@ -31,6 +31,7 @@ use super::record::AddressRecord;
 use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
 use super::shown::ShownElsewhere;
 use super::space::Space;
+use super::status_writer::About;
 use super::time::{Moment, later};
 
 /// A difference between the two times that counts as a clock that was set. Below `SLACK` in controller/clock.rs, after which the
@@ -42,8 +43,8 @@ const CLOCK_SET: SignedDuration = SignedDuration::from_millis(400);
 pub(super) enum Purpose {
     /// Metadata of the pool of this UID, and what was written.
     Meta(Uid, Option<Box<AskedMeta>>),
-    /// Status of the pool of this UID, and what was written.
-    Status(Uid, Box<Map<String, Value>>),
+    /// Status of the pool of this UID, what was written, and what it is about.
+    Status(Uid, Box<Map<String, Value>>, About),
     /// A Cluster, before it becomes the pool's owner.
     Cluster(Arc<str>),
     /// A case.
@@ -230,7 +231,7 @@ impl Pool {
     /// left alone is taken back.
     fn sort_in(&mut self, key: &ClaimKey) {
         let assessment = self.assess(key);
-        self.note_wait(key, assessment.waiting.as_ref());
+        self.note_wait(key, assessment.asking.as_ref());
         self.tidy_attempt(key, &assessment.next);
         self.decline_offer(key, &assessment.next);
         self.look_for_leaks(key);

@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::AddressKey;
 
-use super::reason::{Reason, Waiting};
+use super::reason::{Reason, Until, WaitState, Waiting};
 use super::request::ClaimStatus;
 
 /// What comes first when requests have to wait for each other.
@@ -61,10 +61,35 @@ pub(super) enum Next {
     Do(Class, Step),
 }
 
+/// A claim that asks for an address and has none.
+#[derive(Debug)]
+pub(super) enum Asking {
+    /// Its condition says why, or is about to.
+    Waits(Waiting),
+    /// It is counted so, until something changes.
+    Counted(WaitState),
+}
+
+impl Asking {
+    pub(super) fn state(&self) -> WaitState {
+        match self {
+            Self::Waits(waiting) => WaitState::Waits(waiting.reason),
+            Self::Counted(state) => *state,
+        }
+    }
+
+    pub(super) fn until(&self) -> Until {
+        match self {
+            Self::Waits(waiting) => waiting.until,
+            Self::Counted(_) => Until::Change,
+        }
+    }
+}
+
 /// A next, and why the claim has no address, if it asks for one.
 #[derive(Debug)]
 pub(super) struct Assessment {
-    pub(super) waiting: Option<Waiting>,
+    pub(super) asking: Option<Asking>,
     pub(super) next: Next,
 }
 
@@ -85,9 +110,6 @@ impl Assessment {
 
 impl From<Next> for Assessment {
     fn from(next: Next) -> Self {
-        Self {
-            waiting: None,
-            next,
-        }
+        Self { asking: None, next }
     }
 }

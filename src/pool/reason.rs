@@ -35,10 +35,6 @@ pub enum Reason {
     AddressMissing,
     /// The claim is being deleted, and the server refuses what releases its address (U1).
     ReleaseFailed,
-    /// Paused, or another manager's: counted, never written.
-    LeftAlone,
-    /// It is being served: counted, never written.
-    Pending,
 }
 
 impl Reason {
@@ -56,8 +52,6 @@ impl Reason {
             Self::RequestedAddressUnavailable => "RequestedAddressUnavailable",
             Self::AddressMissing => "AddressMissing",
             Self::ReleaseFailed => "ReleaseFailed",
-            Self::LeftAlone => "Paused",
-            Self::Pending => "Pending",
         }
     }
 
@@ -74,9 +68,7 @@ impl Reason {
             | Self::RequestedAddressOutOfRange
             | Self::RequestedAddressUnavailable
             | Self::AddressMissing
-            | Self::ReleaseFailed
-            | Self::LeftAlone
-            | Self::Pending => false,
+            | Self::ReleaseFailed => false,
         }
     }
 
@@ -93,9 +85,7 @@ impl Reason {
             | Self::PoolNotFound
             | Self::PoolNotReady
             | Self::AddressMissing
-            | Self::ReleaseFailed
-            | Self::LeftAlone
-            | Self::Pending => false,
+            | Self::ReleaseFailed => false,
         }
     }
 
@@ -111,9 +101,7 @@ impl Reason {
             | Self::RequestedAddressOutOfRange
             | Self::RequestedAddressUnavailable
             | Self::AddressMissing
-            | Self::ReleaseFailed
-            | Self::LeftAlone
-            | Self::Pending => "AllocationFailed",
+            | Self::ReleaseFailed => "AllocationFailed",
         }
     }
 
@@ -137,11 +125,7 @@ impl Reason {
     /// once, to save two writes a claim.
     pub(super) fn is_passing(self) -> bool {
         match self {
-            Self::PoolNotFound
-            | Self::PoolNotReady
-            | Self::AddressMissing
-            | Self::LeftAlone
-            | Self::Pending => true,
+            Self::PoolNotFound | Self::PoolNotReady | Self::AddressMissing => true,
             Self::Exhausted
             | Self::AllocationFailed
             | Self::AddressConflict
@@ -172,12 +156,34 @@ pub(super) enum Until {
     Change,
 }
 
+/// Why a claim has no address, as it is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WaitState {
+    /// Paused, or another manager's.
+    LeftAlone,
+    /// It is being served.
+    BeingServed,
+    /// Its condition says why, or is about to.
+    Waits(Reason),
+}
+
+impl WaitState {
+    /// As metrics and the command line name it.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::LeftAlone => "Paused",
+            Self::BeingServed => "Pending",
+            Self::Waits(reason) => reason.text(),
+        }
+    }
+}
+
 /// For what and since when a claim waits.
 #[derive(Debug)]
 pub(super) struct Wait {
-    pub(super) reason: Reason,
+    pub(super) state: WaitState,
     pub(super) until: Until,
-    /// Since when for this reason.
+    /// Since when so.
     pub(super) since: Timestamp,
     /// Hash of the message that was told last, so that a refused status is not told anew with every try.
     pub(super) told: Option<u64>,

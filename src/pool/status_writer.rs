@@ -54,8 +54,6 @@ pub(super) struct StatusWriter {
     look: Fingerprint,
     /// More than counts changed: it is written as soon as the shortest interval allows.
     is_urgent: bool,
-    /// What the last write was about.
-    last: About,
     rhythm: Rhythm,
     /// That before the last write, in case it is withdrawn.
     before: Rhythm,
@@ -66,9 +64,8 @@ pub(super) struct StatusWriter {
 }
 
 /// What a write of the status is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum About {
-    #[default]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
     Counts,
     /// More than counts.
     Conditions,
@@ -116,25 +113,15 @@ impl StatusWriter {
         self.dirty = true;
     }
 
-    /// Whether the last write was about more than counts.
-    pub(super) fn was_urgent(&self) -> bool {
-        self.last != About::Counts
-    }
-
-    /// Whether the last write said no more than that the pool is paused.
-    pub(super) fn was_of_a_pause(&self) -> bool {
-        self.last == About::Pause
-    }
-
-    /// The last write was certainly not carried out, or its answer is lost.
-    pub(super) fn not_written(&mut self) {
+    /// A write was certainly not carried out, or its answer is lost.
+    pub(super) fn not_written(&mut self, about: About) {
         self.dirty = true;
-        self.is_urgent |= self.was_urgent();
+        self.is_urgent |= about != About::Counts;
     }
 
     /// The last write was withdrawn, and puts off none after it.
-    pub(super) fn withdrawn(&mut self) {
-        self.not_written();
+    pub(super) fn withdrawn(&mut self, about: About) {
+        self.not_written(about);
         self.rhythm = self.before;
     }
 
@@ -176,14 +163,9 @@ impl StatusWriter {
     }
 
     /// It is written now.
-    fn writes(&mut self, now: Timestamp, size: i32, is_paused: bool) {
+    fn writes(&mut self, now: Timestamp, size: i32, about: About) {
         self.before = self.rhythm;
-        self.last = match self.is_urgent {
-            _ if is_paused => About::Pause,
-            true => About::Conditions,
-            false => About::Counts,
-        };
-        if !self.is_urgent {
+        if about == About::Counts {
             self.rhythm.counted_at = Some(now);
         }
         self.size = size;
@@ -326,7 +308,12 @@ impl Pool {
             self.ippool.status.rests();
             return;
         };
-        let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()));
+        let about = match is_urgent {
+            _ if self.is_paused() => About::Pause,
+            true => About::Conditions,
+            false => About::Counts,
+        };
+        let purpose = Purpose::Status(uid.clone(), Box::new(status.clone()), about);
         self.send_for_pool(
             purpose,
             Request::PoolStatus {
@@ -338,8 +325,7 @@ impl Pool {
             },
         );
         let (now, size) = (self.now, self.size_factor(entries));
-        let paused = self.is_paused();
-        self.ippool.status.writes(now, size, paused);
+        self.ippool.status.writes(now, size, about);
     }
 
     /// How many times the shortest interval counts wait because the object is large: 1, and one more for each thousand of its

@@ -8,7 +8,6 @@ use crate::api::ip::parse_ip;
 
 use super::case::{AttemptState, Case};
 use super::explain::{NOT_AVAILABLE, echo};
-use super::gate::Unready;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
 use super::reason::{Final, Reason, Until, Waiting};
@@ -17,29 +16,6 @@ use super::space::Holder;
 use super::terms::PreAllocation;
 
 impl Pool {
-    /// What keeps every claim like this one from being served, if anything does.
-    pub(super) fn gate(&self, claim: &ClaimRecord) -> Option<Waiting> {
-        let waiting = |reason, message| Waiting {
-            reason,
-            message,
-            error: None,
-            until: Until::Change,
-        };
-        if let Err(unready) = self.ready() {
-            if unready == Unready::NotStored && !self.ippool.backoff.has_failed() {
-                // Its first write is on its way.
-                return Some(waiting(Reason::Pending, String::new()));
-            }
-            return Some(waiting(unready.reason(), self.unready_message(unready)));
-        }
-        let cluster = claim.cluster.as_deref().filter(|_| claim.cluster_required);
-        if let Some(name) = cluster.filter(|name| self.cluster(name).is_none()) {
-            let message = format!("Cluster {} of this claim does not exist", echo(name));
-            return Some(waiting(Reason::PoolNotReady, message));
-        }
-        None
-    }
-
     pub(super) fn assess_wanting(
         &self,
         key: &ClaimKey,
@@ -49,8 +25,8 @@ impl Pool {
         if let Some(assessment) = self.assess_moved(key, case, claim) {
             return assessment;
         }
-        if let Some(waiting) = self.gate(claim) {
-            return self.waiting(key, case, claim, waiting);
+        if let Some(asking) = self.gate(claim) {
+            return self.kept_back(key, case, claim, asking);
         }
         if claim.moving && !claim.finalizers.has(key.kind.claim_finalizer()) {
             return self.waiting(key, case, claim, Self::about_to_move());
