@@ -108,20 +108,20 @@ pub fn main() -> ExitCode {
     }
     let arguments = Arguments::parse_from(with_subcommand(std::env::args_os().collect()));
     let outcome = match arguments.command {
-        Command::Manager(manager) => in_runtime(manager.run()),
-        Command::Standalone(standalone) => in_runtime(standalone.run()),
-        Command::Bench(bench) => in_runtime(bench.run()),
-        Command::Preflight(preflight) => in_runtime(preflight.run()),
-        Command::Top(top) => in_runtime(top.run()),
-        Command::Pools(pools) => in_runtime(pools.run()),
-        Command::Pool(pool) => in_runtime(pool.run()),
-        Command::Who(who) => in_runtime(who.run()),
-        Command::Why(why) => in_runtime(why.run()),
-        Command::Tree(tree) => in_runtime(tree.run()),
-        Command::Plan(plan) => in_runtime(plan.run()),
-        Command::Forecast(forecast) => in_runtime(forecast.run()),
-        Command::Check(check) => in_runtime(check.run()),
-        Command::Repair(repair) => in_runtime(repair.run()),
+        Command::Manager(manager) => in_runtime(manager.run(), Leftovers::Cut),
+        Command::Standalone(standalone) => in_runtime(standalone.run(), Leftovers::Waited),
+        Command::Bench(bench) => in_runtime(bench.run(), Leftovers::Cut),
+        Command::Preflight(preflight) => in_runtime(preflight.run(), Leftovers::Cut),
+        Command::Top(top) => in_runtime(top.run(), Leftovers::Cut),
+        Command::Pools(pools) => in_runtime(pools.run(), Leftovers::Cut),
+        Command::Pool(pool) => in_runtime(pool.run(), Leftovers::Cut),
+        Command::Who(who) => in_runtime(who.run(), Leftovers::Cut),
+        Command::Why(why) => in_runtime(why.run(), Leftovers::Cut),
+        Command::Tree(tree) => in_runtime(tree.run(), Leftovers::Cut),
+        Command::Plan(plan) => in_runtime(plan.run(), Leftovers::Cut),
+        Command::Forecast(forecast) => in_runtime(forecast.run(), Leftovers::Cut),
+        Command::Check(check) => in_runtime(check.run(), Leftovers::Cut),
+        Command::Repair(repair) => in_runtime(repair.run(), Leftovers::Cut),
         Command::Crds(crds) => crds.text().and_then(|text| print(&text)),
         Command::Completion(completion) => completion.run(),
         Command::Man(man) => man.run(),
@@ -158,14 +158,28 @@ fn with_subcommand(mut arguments: Vec<OsString>) -> Vec<OsString> {
 /// Time for calls that block a thread, such as a lookup of a name, when all else has ended.
 const LAST_CALLS: Duration = Duration::from_millis(500);
 
-/// Runs to the end on all cores. What still blocks a thread then, such as a resolver that does not answer, does not delay the end.
-fn in_runtime(run: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+/// What becomes of threads that are at work when a run has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leftovers {
+    /// They are cut off: a resolver that does not answer delays no end.
+    Cut,
+    /// They are waited for: one may close the store.
+    Waited,
+}
+
+/// Runs to the end on all cores.
+fn in_runtime(
+    run: impl Future<Output = anyhow::Result<ExitCode>>,
+    leftovers: Leftovers,
+) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .context("cannot start threads")?;
     let outcome = runtime.block_on(run);
-    runtime.shutdown_timeout(LAST_CALLS);
+    if leftovers == Leftovers::Cut {
+        runtime.shutdown_timeout(LAST_CALLS);
+    }
     outcome
 }
 

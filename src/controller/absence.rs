@@ -2,9 +2,8 @@
 //!
 //! Cluster API may be installed at any moment, and address objects moved in right after. A kind that is absent is looked for
 //! from time to time only, so before an address object is created discovery is asked anew, unless its last answer is young.
-//! While claims come, that is one request for each absent kind whose objects hold addresses, in
-//! [`Settings::absence_age`](super::Settings::absence_age), for all creates together; while none come, or where every kind is
-//! installed, there is none.
+//! While claims come, that is one request for each absent kind in [`Settings::absence_age`](super::Settings::absence_age), for all
+//! creates together; while none come, or where every kind is installed, there is none.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};

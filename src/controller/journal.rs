@@ -26,7 +26,7 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
             uid: _,
             reason,
             message,
-        } => info!(%pool, %claim, %reason, says = message, "claim waits"),
+        } => info!(%pool, %claim, reason = reason.text(), says = message, "claim waits"),
         Decision::Pool {
             condition,
             before: _,
@@ -35,9 +35,11 @@ pub(super) fn tell(pool: &PoolKey, decision: &Decision) {
             message,
         } => info!(%pool, condition, status, reason, says = message, "pool changed"),
         Decision::NearlyFull { message } => warn!(%pool, says = message, "pool nearly full"),
-        Decision::Problem { kind, message } => warn!(%pool, %kind, says = message, "problem"),
+        Decision::Problem { kind, message } => {
+            warn!(%pool, kind = kind.text(), says = message, "problem");
+        }
         Decision::Repaired { kind, message } => {
-            info!(%pool, %kind, says = message, "problem is gone");
+            info!(%pool, kind = kind.text(), says = message, "problem is gone");
         }
         Decision::StatusRefused { message } => warn!(%pool, says = message, "status refused"),
         Decision::Retrying { what, why } => warn!(%pool, what, why, "trying again"),
@@ -128,5 +130,36 @@ mod tests {
             }
             assert_ne!(read["message"], "some words", "{line}");
         }
+    }
+
+    /// As the runbooks search for them.
+    #[test]
+    fn the_text_of_a_line_has_reasons_and_kinds_in_quotation_marks() {
+        let log = Log::default();
+        let writer = log.clone();
+        let text = tracing_subscriber::fmt().with_ansi(false);
+        let subscriber = text.with_writer(move || writer.clone()).finish();
+        let pool = PoolKey {
+            namespace: "n".into(),
+            name: "p".into(),
+        };
+        let problem = Decision::Problem {
+            kind: ProblemKind::Leak,
+            message: String::new(),
+        };
+        let changed = Decision::Pool {
+            condition: "Ready",
+            before: None,
+            status: true,
+            reason: "Ready",
+            message: String::new(),
+        };
+        tracing::subscriber::with_default(subscriber, || {
+            tell(&pool, &problem);
+            tell(&pool, &changed);
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        assert!(text.contains("kind=\"Leak\""), "{text}");
+        assert!(text.contains("reason=\"Ready\""), "{text}");
     }
 }

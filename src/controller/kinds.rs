@@ -131,6 +131,10 @@ impl Router {
                         }
                     }
                 }
+                if kinds[Kind::Clusters] == KindState::Absent {
+                    // Nothing waits for it, but a Cluster may come that is paused (P1).
+                    self.absences.is_confirmed(Kind::Clusters, since);
+                }
                 if confirmed {
                     return true;
                 }

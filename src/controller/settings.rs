@@ -30,7 +30,7 @@ pub struct Settings {
     pub discovery_interval: Duration,
     /// Before an address object is created a kind that the server does not have is looked for anew, unless that was done no longer
     /// ago than this: objects that hold addresses may come with it (A3). While claims are served in a cluster without Cluster API
-    /// these are two GETs in this time, one for each kind whose objects hold addresses.
+    /// these are three GETs in this time, one for each kind that is absent.
     pub absence_age: Duration,
     /// Time that answers in flight are waited for at the end of the run.
     pub drain: Duration,

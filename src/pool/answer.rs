@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use crate::api::{ClaimKey, Kind, ResourceVersion, Uid};
 
 use super::asked::AskedMeta;
-use super::case::Case;
+use super::case::{Case, Showing};
 use super::input::{Object, Outcome, Refusal, Reread, Take};
 use super::machine::{Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
@@ -143,10 +143,10 @@ impl Pool {
             return false;
         };
         let known = case.claim.as_deref().map(|claim| claim.version.clone());
-        let Some(work) = case.some_work() else {
+        let Some(showing) = case.some_work().and_then(|work| work.showing.as_mut()) else {
             return false;
         };
-        let before = work.doubt.take();
+        let before = showing.doubt.take();
         let doubted = match outcome {
             // What is newer of the claim is on its way here, and says what it shows.
             Outcome::Stored(_, Take::LeaveOut)
@@ -162,8 +162,8 @@ impl Pool {
             | Outcome::Cluster(_)
             | Outcome::NameTaken => None,
         };
-        work.doubt = doubted.filter(|version| Some(version) == known.as_ref());
-        work.doubt.is_some()
+        showing.doubt = doubted.filter(|version| Some(version) == known.as_ref());
+        showing.doubt.is_some()
     }
 
     /// No write of the claim's status is under way any more: it shows what is known, and nothing else is held for it.
@@ -175,7 +175,7 @@ impl Pool {
         let Some(work) = case.some_work() else {
             return;
         };
-        let Some(showing) = work.showing.take() else {
+        let Some(Showing { name: showing, .. }) = work.showing.take() else {
             return;
         };
         if shows.as_ref() != Some(&showing) {

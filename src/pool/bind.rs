@@ -76,7 +76,7 @@ impl Pool {
             return false;
         };
         let shows = |claim: &ClaimRecord| claim.published.as_ref() == Some(&key.name);
-        case.work().showing.as_ref() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
+        case.work().showing() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
     }
 
     /// Whether another claim's object has the better right to this object's address (by value): one that is published,

@@ -29,13 +29,11 @@ pub(super) struct Case {
 
 /// What is under way for a case.
 ///
-/// - Only with a claim: `vanished`, `outlived`, `showing`, `doubt`, `shows_nothing`, `wait`. Only without one: `leak_seen`, `confirmed`. An `attempt`
-///   whose create is unanswered outlives its claim (R7).
-/// - `doubt` is set only while `showing` is: the answer to a write of the status that may show an object is lost, or older than what
-///   is on its way here.
+/// - Only with a claim: `vanished`, `outlived`, `showing`, `shows_nothing`, `wait`. Only without one: `leak_seen`, `confirmed`. An
+///   `attempt` whose create is unanswered outlives its claim (R7).
 /// - `vanished` becomes `outlived` when the pool goes: what was to be put back was the pool's.
 /// - `timer` and `turn` are what the queue holds of the case ([`super::queue::Queue`] alone changes them).
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 pub(super) struct Work {
     /// The address that it is about to get.
     pub(super) attempt: Option<Box<Attempt>>,
@@ -43,10 +41,7 @@ pub(super) struct Work {
     pub(super) vanished: Option<Box<Vanished>>,
     /// The published object that this process has seen, when its pool went after it: it is no forgery.
     pub(super) outlived: Option<Box<Outlived>>,
-    /// The object that its status may show by now: a write that says so is on its way, or its answer is lost.
-    pub(super) showing: Option<Arc<str>>,
-    /// The claim's version on which that write was decided, until it is known what it shows.
-    pub(super) doubt: Option<ResourceVersion>,
+    pub(super) showing: Option<Showing>,
     /// The object that its status shows, when a read has found that it is none of the claim's.
     pub(super) shows_nothing: Option<Arc<str>>,
     pub(super) flight: Option<RequestId>,
@@ -72,7 +67,6 @@ impl Work {
         vanished: None,
         outlived: None,
         showing: None,
-        doubt: None,
         shows_nothing: None,
         flight: None,
         backoff: Backoff::NONE,
@@ -84,43 +78,9 @@ impl Work {
         confirmed: false,
     };
 
-    /// What is remembered of the object of this name that vanished under the living claim (R4).
-    pub(super) fn vanished_as(&self, name: &str) -> Option<&Vanished> {
-        let vanished = self.vanished.as_deref();
-        vanished.filter(|vanished| *vanished.name == *name)
-    }
-
-    fn is_none(&self) -> bool {
-        let Self {
-            attempt,
-            vanished,
-            outlived,
-            showing,
-            doubt,
-            shows_nothing,
-            flight,
-            backoff,
-            refusal,
-            wait,
-            timer,
-            turn,
-            leak_seen,
-            confirmed,
-        } = self;
-        attempt.is_none()
-            && vanished.is_none()
-            && outlived.is_none()
-            && showing.is_none()
-            && doubt.is_none()
-            && shows_nothing.is_none()
-            && flight.is_none()
-            && *backoff == Backoff::NONE
-            && refusal.is_none()
-            && wait.is_none()
-            && timer.is_none()
-            && turn.is_none()
-            && leak_seen.is_none()
-            && !confirmed
+    /// The object that the claim's status may show by now.
+    pub(super) fn showing(&self) -> Option<&Arc<str>> {
+        self.showing.as_ref().map(|showing| &showing.name)
     }
 }
 
@@ -150,7 +110,7 @@ impl Case {
 
     /// Frees its memory when nothing is under way.
     pub(super) fn shrink(&mut self) {
-        self.work.take_if(|work| work.is_none());
+        self.work.take_if(|work| **work == Work::NONE);
     }
 
     /// How its claim is counted while something else is done for it: as before, but not as one that is left alone.
@@ -189,7 +149,7 @@ impl Age {
 }
 
 /// An address chosen for a claim, until its object is seen.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Attempt {
     pub(super) address: IpAddr,
     pub(super) state: AttemptState,
@@ -257,8 +217,17 @@ pub(super) enum ReadWhy {
     NewerOnItsWay,
 }
 
+/// An object that a claim's status may show by now: a write that says so is on its way, or nobody knows what became of it.
+#[derive(Debug, PartialEq)]
+pub(super) struct Showing {
+    pub(super) name: Arc<str>,
+    /// The answer to such a write is lost, or older than what is on its way here: the claim's version on which that was decided. A newer
+    /// one settles it.
+    pub(super) doubt: Option<ResourceVersion>,
+}
+
 /// An object that vanished under its living claim (R4).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Vanished {
     pub(super) name: Arc<str>,
     pub(super) address: IpAddr,
@@ -268,7 +237,7 @@ pub(super) struct Vanished {
 }
 
 /// An object that vanished under its living claim before its pool went (A2).
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Outlived {
     pub(super) name: Arc<str>,
     pub(super) address: IpAddr,
@@ -319,7 +288,7 @@ impl Tried {
 }
 
 /// A request that the API server has refused, or has failed at again and again.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Refused {
     pub(super) tried: Tried,
     /// Its message, cut to 1,024 characters.

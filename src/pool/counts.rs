@@ -95,10 +95,15 @@ impl Counts {
         &self.kinds
     }
 
-    /// Kind of the first problem, and the messages of the first few.
+    /// Kind of the most urgent problem, and the messages of the first few: one of each kind, then others.
     pub(super) fn problem_summary(&self) -> Option<(ProblemKind, String)> {
         let kind = self.problems.keys().next()?.0;
-        let mut lines: Vec<&str> = self.problems.values().take(NAMED).map(|m| &**m).collect();
+        let of_kind = |kind: &ProblemKind| self.problems.range((*kind, String::new())..).next();
+        let firsts: Vec<_> = self.kinds.keys().filter_map(of_kind).collect();
+        let is_first = |problem: &(_, _)| firsts.iter().any(|(key, _)| *key == problem.0);
+        let others = self.problems.iter().filter(|problem| !is_first(problem));
+        let all = firsts.iter().copied().chain(others);
+        let mut lines: Vec<&str> = all.take(NAMED).map(|(_, message)| &**message).collect();
         if self.problems.len() > NAMED {
             lines.push("and others");
         }

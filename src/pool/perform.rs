@@ -6,7 +6,7 @@ use crate::api::names::{address_name, is_object_name};
 use crate::api::{AddressKey, ClaimKey, ResourceVersion};
 
 use super::asked::AskedMeta;
-use super::case::{AttemptState, Case, ReadWhy};
+use super::case::{AttemptState, Case, ReadWhy, Showing};
 use super::machine::{Pool, Purpose, Sent};
 use super::next::Step;
 use super::reason::Reason;
@@ -161,7 +161,10 @@ impl Pool {
             status,
         };
         if let (Some(name), Some(case)) = (showing, self.cases.get_mut(key)) {
-            case.work_mut().showing = Some(name);
+            let work = case.work_mut();
+            // That of an earlier write stays: it may have been carried out.
+            let doubt = work.showing.take().and_then(|showing| showing.doubt);
+            work.showing = Some(Showing { name, doubt });
         }
         self.send(Purpose::Case(key.clone(), sent), request);
     }

@@ -179,7 +179,7 @@ impl WaitState {
 }
 
 /// For what and since when a claim waits.
-#[derive(Debug)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Wait {
     pub(super) state: WaitState,
     pub(super) until: Until,

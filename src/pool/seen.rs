@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
-use super::case::{AttemptState, Case, Vanished, Work};
+use super::case::{AttemptState, Case, Vanished};
 use super::input::{Object, Scope};
 use super::machine::{Pool, Purpose, Sent};
 use super::record::{AddressRecord, ClaimRecord, Course};
@@ -97,9 +97,10 @@ impl Pool {
                 work.backoff.reset();
                 work.refusal = None;
             }
-            let (shows, showing) = (record.published.as_ref(), work.showing.as_ref());
+            let shows = record.published.as_ref();
+            let showing = work.showing().cloned();
             let outlived = &mut work.outlived;
-            outlived.take_if(|kept| ![shows, showing].contains(&Some(&kept.name)));
+            outlived.take_if(|kept| ![shows, showing.as_ref()].contains(&Some(&kept.name)));
             work.shows_nothing.take_if(|name| shows != Some(name));
             if fresh {
                 work.leak_seen = None;
@@ -121,8 +122,12 @@ impl Pool {
             self.queue.dequeue(case);
         }
         case.claim = Some(Box::new(record));
-        let settles = |work: &mut Work| work.flight.is_none() && work.doubt.take().is_some();
-        if case.some_work().is_some_and(settles) {
+        let mut of_write = case.some_work().filter(|work| work.flight.is_none());
+        let doubt = of_write
+            .as_mut()
+            .and_then(|work| work.showing.as_mut()?.doubt.take());
+        if doubt.is_some() {
+            // Newer than what the write was decided on: it says what the status shows.
             self.shows_no_other(&key);
         }
         if fresh {
@@ -156,7 +161,6 @@ impl Pool {
             work.outlived = None;
             work.refusal = None;
             work.showing = None;
-            work.doubt = None;
             work.shows_nothing = None;
             work.backoff.reset();
             work.confirmed = false;
@@ -323,7 +327,7 @@ impl Pool {
         };
         // A write that shows it may be on its way, and cannot be called back.
         let shows = living.published.as_ref() == Some(&key.name)
-            || case.work().showing.as_ref() == Some(&key.name);
+            || case.work().showing() == Some(&key.name);
         if !shows || record.release_sent {
             return;
         }

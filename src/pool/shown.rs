@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use smallvec::SmallVec;
 
-use crate::api::ip::parse_ip;
+use crate::api::ip::{parse_ip, parse_stored_ip};
 use crate::api::names::{DELETE_FOR_MOVE_ANNOTATION, address_name};
 use crate::api::{AddressKey, ClaimKey, ClaimKind, ReferenceFault};
 
@@ -177,7 +177,7 @@ impl Pool {
         if !claim.fault.is_none_or(ReferenceFault::may_be_bound) {
             return AllShown::new();
         }
-        let (shows, showing) = (claim.published.as_ref(), case.work().showing.as_ref());
+        let (shows, showing) = (claim.published.as_ref(), case.work().showing());
         let showing = showing.filter(|name| shows != Some(*name));
         let names = shows.into_iter().chain(showing);
         names
@@ -232,14 +232,19 @@ impl Pool {
             .filter(|named| named != now)
     }
 
-    /// The address in the name of an address object as this pool names them (A14).
+    /// The address in the name of an address object as this pool names them (A14), or as upstream names one by the text of an IPv4
+    /// address inside IPv6, which some range of IPv6 could have too.
     fn address_of_name(&self, name: &str) -> Option<IpAddr> {
         let prefix = &self.ippool.record.as_ref()?.terms.name_prefix;
         let digits = name.strip_prefix(&**prefix)?.strip_prefix('-')?;
         let v4 = || parse_ip(&digits.replace('-', "."));
         let v6 = || parse_ip(&digits.replace('-', ":"));
-        let addr = v4().or_else(|_| v6()).ok()?;
-        (address_name(prefix, addr) == name).then_some(addr)
+        let plain = v4().or_else(|_| v6()).ok();
+        let plain = plain.filter(|addr| address_name(prefix, *addr) == name);
+        if plain.is_some_and(|addr| self.space.entry_of(addr).is_some()) {
+            return plain;
+        }
+        mapped_in_name(digits).or(plain)
     }
 
     /// What the pool's stored `indexes` say of a claim whose object somebody else had named. They are no truth (A3), and
@@ -260,7 +265,7 @@ impl Pool {
             .status
             .indexes
             .get(&*key.name)?;
-        let addr = parse_ip(&text.0).ok()?;
+        let addr = parse_stored_ip(&text.0).ok()?;
         let is_twins = |object: &AddressKey| {
             let claim = self.addresses.get(object).map(|record| &record.claim);
             object.kind != key.kind && claim == Some(&key.name)
@@ -279,8 +284,11 @@ impl Pool {
             ShownState::Missing(address) => Some((&shown.object.name, address?)),
             ShownState::NotIts | ShownState::Edited(_) => None,
         })?;
-        let gettable = case.work().vanished_as(name).is_some()
-            || (self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none());
+        let gettable = match case.work().vanished.as_deref() {
+            // It gets the address of that one back, and no other.
+            Some(vanished) => vanished.name == *name,
+            None => self.space.entry_of(addr).is_some() && self.space.obstacle(addr, key).is_none(),
+        };
         (!pool.deleting && gettable).then_some(addr)
     }
 
@@ -338,23 +346,22 @@ impl Pool {
         case: &Case,
         claim: &ClaimRecord,
     ) -> Option<(String, Option<Timestamp>)> {
-        let name = claim.published.as_deref()?;
-        if claim.deleted.is_some() || case.objects.iter().any(|object| **object == *name) {
+        let shows = claim.published.as_ref();
+        if claim.deleted.is_some() || shows.is_some_and(|name| case.objects.contains(name)) {
             return None;
         }
         let held = self.shown.address(key).map_or_else(String::new, |addr| {
             format!("; {addr} stays held for this claim")
         });
-        if claim.moving {
+        if let Some(name) = shows.filter(|_| claim.moving) {
             let message = format!(
                 "the address object {name} is gone and this claim is marked for clusterctl move{held}; when no move goes on, remove the annotation {DELETE_FOR_MOVE_ANNOTATION} from the claim and the object is made again"
             );
             return Some((message, None));
         }
-        let until = later(
-            case.work().vanished_as(name)?.moved?,
-            self.config.move_patience,
-        );
+        // Whatever the status shows by now.
+        let vanished = case.work().vanished.as_deref()?;
+        let until = later(vanished.moved?, self.config.move_patience);
         if until <= self.now {
             return None;
         }
@@ -362,7 +369,8 @@ impl Pool {
         // Whole minutes, so that the words stay as they are while the two clocks drift.
         let shown = Timestamp::from_second(at.as_second() / 60 * 60 + 60).unwrap_or(at);
         let message = format!(
-            "the address object {name} was taken away by clusterctl move{held}; it is made again by {shown} if this claim exists then"
+            "the address object {} was taken away by clusterctl move{held}; it is made again by {shown} if this claim exists then",
+            vanished.name
         );
         Some((message, Some(until)))
     }
@@ -387,4 +395,13 @@ impl Pool {
         });
         self.report_missing(key, message);
     }
+}
+
+/// The IPv4 address of a name's end that was made of `::ffff:10.0.0.5` or `::ffff:a00:5`.
+fn mapped_in_name(digits: &str) -> Option<IpAddr> {
+    let inside = digits.strip_prefix("--ffff-")?;
+    let decimal = || parse_ip(&inside.replace('-', ".")).ok();
+    let hexadecimal = || parse_stored_ip(&digits.replace('-', ":")).ok();
+    let address = decimal().or_else(hexadecimal);
+    address.filter(IpAddr::is_ipv4)
 }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::catalog;
 use super::finding::{Finding, Level, Subject};
 use super::view::View;
-use crate::api::{Address, Kind, PoolKey, PoolObject, names};
+use crate::api::{Address, ClaimKind, Kind, PoolKey, PoolObject, names};
 
 pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
     let mut findings = duplicates(view);
@@ -20,7 +20,7 @@ pub(super) fn findings(view: &View<'_>) -> Vec<Finding> {
             continue;
         };
         findings.extend(owner(view, address, pool));
-        findings.extend(name(address, pool));
+        findings.extend(name(view, address, pool));
         let covered = ranges.get(&pool.key());
         if let Ok(ip) = address.address
             && pool.spec.is_ok()
@@ -62,12 +62,7 @@ fn duplicates(view: &View<'_>) -> Vec<Finding> {
 
 /// E10: a text that is no address, or not its canonical form.
 fn text(view: &View<'_>, address: &Address) -> Option<Finding> {
-    let key = (
-        address.kind,
-        address.meta.namespace.to_string(),
-        address.meta.name.to_string(),
-    );
-    let (level, text) = match (&address.address, view.objects.spelled.get(&key)) {
+    let (level, text) = match (&address.address, view.objects.spelled.get(&key(address))) {
         (Err(text), _) => (
             Level::Error,
             format!("spec.address is {text:?}, which is no address"),
@@ -147,14 +142,28 @@ fn out_of_range(
     Some(Finding::new(catalog::OUT_OF_RANGE, level, address, text))
 }
 
-/// E9: our objects are named by their address (A14); upstream cuts what an IPv6 address ends in.
-fn name(address: &Address, pool: &PoolObject) -> Option<Finding> {
+/// By which the text of its address is found.
+fn key(address: &Address) -> (ClaimKind, String, String) {
+    let meta = &address.meta;
+    (
+        address.kind,
+        meta.namespace.to_string(),
+        meta.name.to_string(),
+    )
+}
+
+/// E9: our objects are named by their address (A14); upstream names them by its text, and cuts what an IPv6 address ends in.
+fn name(view: &View<'_>, address: &Address, pool: &PoolObject) -> Option<Finding> {
     let (Ok(ip), Ok(spec)) = (&address.address, &pool.spec) else {
         return None;
     };
     let wanted = names::address_name(&spec.name_prefix, *ip);
     let name = &*address.meta.name;
-    let is_upstreams = wanted.strip_suffix("--0") == Some(name) && ip.is_ipv6();
+    let spelled = view.objects.spelled.get(&key(address));
+    let by_text =
+        spelled.map(|text| format!("{}-{}", spec.name_prefix, text.replace([':', '.'], "-")));
+    let is_upstreams = wanted.strip_suffix("--0") == Some(name) && ip.is_ipv6()
+        || by_text.is_some_and(|by_text| by_text == *name);
     if name == wanted || is_upstreams || !address.has_our_finalizer() {
         return None;
     }

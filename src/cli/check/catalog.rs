@@ -37,7 +37,7 @@ checks! {
     MISNAMED = "E9" "NameMismatch":
         "find out which of both addresses the machine uses: the manager holds both; then delete the claim and create it again";
     NOT_CANONICAL = "E10" "InvalidAddress":
-        "correct spec.address, or delete the object: while it is no address, nothing is held for it";
+        "correct spec.address, or delete the object; while it is no address, nothing is held for it";
     OWNER = "E11" "OwnerReplaced":
         "the running manager corrects the owner reference; see its log if it does not";
     FINALIZER = "E12" "FinalizerMissing":

@@ -50,11 +50,20 @@ impl Objects {
             spec.is_ok_and(|spec| covered(spec).contains(address))
         };
         let holders: BTreeSet<PoolKey> = objects.addresses.iter().map(Address::pool_key).collect();
-        let pools = objects.pools.iter().filter(covers).map(PoolObject::key);
-        let pools: BTreeSet<PoolKey> = pools.filter(|pool| !holders.contains(pool)).collect();
+        // In a pool that is inconsistent another object may have the address too, in a spelling that the server does not find.
+        let is_inconsistent = |pool: &PoolObject| {
+            let mut conditions = pool.status.conditions.iter();
+            conditions.any(|c| c.type_ == "Consistent" && c.status == "False")
+        };
+        let to_read = |pool: &&PoolObject| !holders.contains(&pool.key()) || is_inconsistent(pool);
+        let pools = objects.pools.iter().filter(covers).filter(to_read);
+        let pools: BTreeSet<PoolKey> = pools.map(PoolObject::key).collect();
         if holders.is_empty() && pools.is_empty() {
             return None;
         }
+        objects
+            .addresses
+            .retain(|object| !pools.contains(&object.pool_key()));
         objects.add_pools(reader, &pools).await?;
         objects.add_claims(reader).await;
         Some(objects)

@@ -44,8 +44,8 @@ pub(super) struct Preflight {
     /// Look at this namespace's pools, claims and addresses only. Default: all namespaces.
     #[arg(long, short = 'n', value_name = "NAMESPACE", add = names::namespaces())]
     namespace: Option<String>,
-    /// As the manager's flag: judge only objects whose label cluster.x-k8s.io/watch-filter has this value, and name the pools and
-    /// claims that are not served. Default: all are served.
+    /// As the manager's flag: judge only objects whose label cluster.x-k8s.io/watch-filter has this value, and name the pools
+    /// that are not served wholly, with the number of their claims. Default: all are served.
     #[arg(long, value_name = "VALUE")]
     watch_filter: Option<String>,
     /// The ServiceAccount that the manager runs as, as namespace/name. Where it exists its rights are asked for, those too that the

@@ -10,14 +10,14 @@ use std::process::ExitCode;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::in_runtime;
+use super::{Leftovers, in_runtime};
 
 /// A resolver that does not answer blocks a thread.
 #[test]
 fn a_thread_that_is_blocked_does_not_delay_the_end() {
     let (release, blocked) = mpsc::channel::<()>();
     let begun = Instant::now();
-    in_runtime(async {
+    let run = async {
         let (begins, begun) = tokio::sync::oneshot::channel();
         tokio::task::spawn_blocking(move || {
             begins.send(()).unwrap();
@@ -25,8 +25,8 @@ fn a_thread_that_is_blocked_does_not_delay_the_end() {
         });
         begun.await?;
         Ok(ExitCode::SUCCESS)
-    })
-    .unwrap();
+    };
+    in_runtime(run, Leftovers::Cut).unwrap();
     assert!(begun.elapsed() < Duration::from_secs(20));
     drop(release);
 }

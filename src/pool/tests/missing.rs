@@ -296,12 +296,68 @@ fn u3_a_forged_status_is_corrected_while_the_address_that_it_had_is_another_obje
     });
     world.pass(20);
     assert_eq!(world.reason(M, "a"), "AddressConflict");
-    world.edit_claim(&claim_key(M, "a"), |claim| {
-        claim.published = Some("p-10-0-0-99".into());
-    });
-    world.pass(20);
-    let shown = world.claim(M, "a").published.clone();
-    assert_ne!(shown.as_deref(), Some("p-10-0-0-99"));
+    // One outside of the ranges, and one that it could get if it had none.
+    for forged in ["p-10-0-0-99", "p-10-0-0-3"] {
+        world.edit_claim(&claim_key(M, "a"), |claim| {
+            claim.published = Some(forged.into());
+        });
+        world.pass(20);
+        let shown = world.claim(M, "a").published.clone();
+        assert_ne!(shown.as_deref(), Some(forged));
+    }
+}
+
+/// Whatever the claim's status shows meanwhile.
+#[test]
+fn r4_an_object_that_was_moved_away_is_not_made_again_for_another_status() {
+    for edited in [Some("p-10-0-0-3"), None] {
+        let mut world = bound_world();
+        move_away(&mut world, &address_key(M, "p-10-0-0-1"));
+        world.settle();
+        let creates = |world: &World| {
+            let create = |r: &&Request| matches!(r, Request::CreateAddress(_));
+            world.sent.iter().filter(create).count()
+        };
+        let before = creates(&world);
+        world.edit_claim(&claim_key(M, "a"), |claim| {
+            claim.published = edited.map(Into::into);
+        });
+        world.pass(590);
+        assert_eq!(creates(&world), before, "{edited:?}");
+        world.pass(30);
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+    }
+}
+
+/// Upstream names an object by the text of a pre-allocation.
+#[test]
+fn a2_an_object_that_upstream_named_by_another_spelling_keeps_its_address() {
+    for (text, name) in [
+        ("::ffff:10.0.0.1", "p---ffff-10-0-0-1"),
+        ("::ffff:a00:1", "p---ffff-a00-1"),
+        ("10.0.0.01", "p-10-0-0-01"),
+    ] {
+        let mut world = World::new();
+        world.create_pool(small(3));
+        world.settle();
+        world.create_address(M, name, "prov", "a", text, |_| {});
+        world.create_claim_with(M, "a", |claim| claim.published = Some(name.into()));
+        world.pass(5);
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"), "{text}");
+        let consistent = world.pool_condition("Consistent");
+        assert_eq!(consistent.0, "True", "{text}: {consistent:?}");
+        // A new leader finds the claim alone, and its address in the pool's status at the least.
+        let now = world.now;
+        world.edit_address(&address_key(M, name), |a| {
+            a.meta.finalizers.clear();
+            a.meta.deletion_timestamp = Some(now);
+        });
+        world.restart();
+        world.create_claim(M, "b");
+        world.pass(5);
+        assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"), "{text}");
+        assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"), "{text}");
+    }
 }
 
 #[test]

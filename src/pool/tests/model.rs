@@ -306,7 +306,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
             let address = if deleted {
                 "10.9.9.9"
             } else {
-                "::ffff:10.0.0.1"
+                "10.0.0.001"
             };
             let (claim, now) = (NAMES[usize::from(n)], world.now);
             let mut claims = world.claims.values();

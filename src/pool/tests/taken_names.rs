@@ -101,7 +101,7 @@ fn a12_a_pool_made_anew_with_another_prefix_waits_for_no_name_of_the_old_one() {
 fn a12_an_object_of_the_claim_without_an_address_has_the_name() {
     let mut world = World::new();
     let squatter = address_key(M, "p-10-0-0-1");
-    world.create_address(M, "p-10-0-0-1", "prov", "a", "::ffff:10.0.0.1", |_| {});
+    world.create_address(M, "p-10-0-0-1", "prov", "a", "10.0.0.001", |_| {});
     world.create_pool(small(2));
     world.create_claim(M, "a");
     world.pass(5);

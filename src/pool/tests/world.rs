@@ -560,7 +560,7 @@ impl World {
         let mut object = Address {
             meta: self.new_meta(name),
             kind,
-            address: crate::api::ip::parse_ip(address).map_err(|_| address.to_owned()),
+            address: crate::api::ip::parse_stored_ip(address).map_err(|_| address.to_owned()),
             pool: pool.into(),
             claim: claim.into(),
             prefix: None,
