@@ -303,11 +303,7 @@ fn act_out(world: &mut World, ledger: &mut Ledger, act: &Act) {
         // address, or it is deleted and others keep it. Under a name that a status shows it would be a forged address.
         Act::SquatHere(k, n, a, deleted) => {
             let name = format!("p-10-0-0-{a}");
-            let address = if deleted {
-                "10.9.9.9"
-            } else {
-                "10.0.0.001"
-            };
+            let address = if deleted { "10.9.9.9" } else { "10.0.0.001" };
             let (claim, now) = (NAMES[usize::from(n)], world.now);
             let mut claims = world.claims.values();
             if !claims.any(|claim| claim.published.as_deref() == Some(&*name)) {
