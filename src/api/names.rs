@@ -52,6 +52,18 @@ pub const MAX_OBJECT_NAME: usize = 253;
 /// Longest text that [`address_name`] appends to a name prefix: a dash and 39 characters of IPv6.
 pub const MAX_NAME_SUFFIX: usize = 40;
 
+/// An address object and whose it is, as people look for it: `IPAddress default/x (claim y)`. `is_external`: its claim does not
+/// exist (A5).
+pub fn holder_text(namespace: &str, object: &str, claim: &str, is_external: bool) -> String {
+    let claim = if claim.is_empty() { "?" } else { claim };
+    let whose = if is_external {
+        format!(", whose claim {claim} does not exist")
+    } else {
+        format!(" (claim {claim})")
+    };
+    format!("IPAddress {namespace}/{object}{whose}")
+}
+
 /// Name of the address object for `address` in a pool with this name prefix (A14).
 ///
 /// Upstream's rule: prefix, dash, address with `.` and `:` as `-`, trailing dashes cut. An IPv6 address whose canonical

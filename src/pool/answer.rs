@@ -11,9 +11,8 @@ use crate::api::{ClaimKey, Kind, ResourceVersion, Uid};
 use super::asked::AskedMeta;
 use super::case::{Case, Showing};
 use super::input::{Object, Outcome, Refusal, Reread, Take};
-use super::machine::{Flight, Pool, Purpose, Sent};
+use super::machine::{About, Flight, Pool, Purpose, Sent};
 use super::request::{Decision, RequestId};
-use super::status_writer::About;
 use super::time::{Failure, later};
 
 /// While statuses of a kind are refused, an Event says so once in this time.

@@ -158,7 +158,8 @@ impl Pool {
     }
 
     /// Whether an object that names the claim is of an earlier claim whose end was seen, or was released, and no status shows
-    /// it. One that others delete stays the claim's (A4).
+    /// it. One that others delete stays the claim's (A4). Under a living claim the end of an earlier one is known only of an object that
+    /// somebody has edited to name this claim.
     fn is_left_over(&self, name: &AddressKey, object: &AddressRecord) -> bool {
         let released = object.release_sent || object.course == Course::Goes;
         released && !self.may_be_shown(name, object)

@@ -2,67 +2,16 @@
 //! objects (A15).
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::IpAddr;
 
 use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
 use super::next::Asking;
+use super::problem::ProblemKind;
 use super::reason::{Until, Wait, WaitState};
 use super::request::Decision;
 use super::space::Holder;
-
-/// A kind of problem, the most urgent first: the pool's condition `Consistent` has the first one's name as its reason.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum ProblemKind {
-    /// Two or more objects hold one address (A15).
-    DuplicateAddress,
-    /// An object whose address was edited under its claim.
-    AddressChanged,
-    /// Two or more objects name one claim.
-    SeveralAddresses,
-    /// A living claim whose object was moved away.
-    AddressMissing,
-    /// An object that our claims cannot use has a name that one of ours needs (A12).
-    NameTaken,
-    /// An object's `spec.address` is no address.
-    InvalidAddress,
-    /// An object with our finalizer, and no claim (R6).
-    Leak,
-}
-
-impl ProblemKind {
-    /// Every kind.
-    pub const ALL: [Self; 7] = [
-        Self::DuplicateAddress,
-        Self::AddressChanged,
-        Self::SeveralAddresses,
-        Self::AddressMissing,
-        Self::NameTaken,
-        Self::InvalidAddress,
-        Self::Leak,
-    ];
-
-    /// As conditions, metrics, Events and the log name it.
-    pub fn text(self) -> &'static str {
-        match self {
-            Self::DuplicateAddress => "DuplicateAddress",
-            Self::AddressChanged => "AddressChanged",
-            Self::SeveralAddresses => "SeveralAddresses",
-            Self::AddressMissing => "AddressMissing",
-            Self::NameTaken => "NameTaken",
-            Self::InvalidAddress => "InvalidAddress",
-            Self::Leak => "Leak",
-        }
-    }
-}
-
-impl fmt::Display for ProblemKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.text())
-    }
-}
 
 /// Holders that a message names.
 const NAMED: usize = 5;
@@ -103,8 +52,9 @@ impl Counts {
         let is_first = |problem: &(_, _)| firsts.iter().any(|(key, _)| *key == problem.0);
         let others = self.problems.iter().filter(|problem| !is_first(problem));
         let all = firsts.iter().copied().chain(others);
-        let mut lines: Vec<&str> = all.take(NAMED).map(|(_, message)| &**message).collect();
-        if self.problems.len() > NAMED {
+        let named = all.take(NAMED.max(firsts.len()));
+        let mut lines: Vec<&str> = named.map(|(_, message)| &**message).collect();
+        if self.problems.len() > lines.len() {
             lines.push("and others");
         }
         Some((kind, lines.join("; ")))

@@ -22,18 +22,6 @@ pub(super) const NOT_AVAILABLE: &str = "Requested IP not available";
 /// How long a reason that may pass within moments is kept back.
 const PASSING: SignedDuration = SignedDuration::from_secs(1);
 
-/// Characters of a user's text that a message repeats.
-const ECHO: usize = 128;
-
-/// A user's text, cut to a length that fits a message.
-pub(super) fn echo(text: &str) -> String {
-    let mut cut: String = text.chars().take(ECHO).collect();
-    if cut.len() < text.len() {
-        cut.push_str("...");
-    }
-    cut
-}
-
 /// A condition in place of the stored one: its time changes with its status only.
 pub(super) fn condition(
     before: Option<&Condition>,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::alloc::Coverage;
+use crate::api::names::holder_text;
 use crate::api::{AddressKey, ClaimKey};
 
 use super::machine::Pool;
@@ -83,14 +84,8 @@ impl Pool {
         let is_external = matches!(holder, Holder::Object(key) if !self.has_claim(key));
         let by = match holder {
             Holder::Object(key) => {
-                let claim = self.addresses.get(key).map_or("?", |a| &a.claim);
-                let claim = if claim.is_empty() { "?" } else { claim };
-                let whose = if is_external {
-                    format!(", whose claim {claim} does not exist")
-                } else {
-                    format!(" (claim {claim})")
-                };
-                format!("IPAddress {namespace}/{}{whose}", key.name)
+                let claim = self.addresses.get(key).map_or("", |a| &a.claim);
+                holder_text(namespace, &key.name, claim, is_external)
             }
             Holder::Attempt(claim) => {
                 format!(

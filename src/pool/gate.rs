@@ -5,12 +5,11 @@ use crate::api::names::DELETE_FOR_MOVE_ANNOTATION;
 use crate::api::{ClaimKey, ClaimKind, ClusterFacts, Kind};
 
 use super::case::Case;
-use super::explain::echo;
 use super::input::{KindState, Scope};
 use super::ippool::PoolRecord;
 use super::machine::Pool;
 use super::next::Asking;
-use super::reason::{Reason, Until, WaitState, Waiting};
+use super::reason::{Reason, Until, WaitState, Waiting, echo};
 use super::record::ClaimRecord;
 
 /// Why a pool gives nothing out; a reason of its `Ready` condition.

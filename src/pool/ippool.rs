@@ -16,10 +16,10 @@ use crate::api::{AddressKey, ClusterFacts, Kind, PoolObject, ResourceVersion, Ui
 use super::asked::AskedMeta;
 use super::case::{AttemptState, Case, Outlived};
 use super::input::{KindState, Scope};
-use super::machine::{Pool, Purpose};
+use super::machine::{About, Pool, Purpose};
 use super::request::{Effect, Request, RequestId};
 use super::space::Holder;
-use super::status_writer::{About, StatusWriter};
+use super::status_writer::StatusWriter;
 use super::terms::Terms;
 use super::time::Backoff;
 

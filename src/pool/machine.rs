@@ -31,7 +31,6 @@ use super::record::AddressRecord;
 use super::request::{ClaimStatus, Decision, Effect, Request, RequestId};
 use super::shown::ShownElsewhere;
 use super::space::Space;
-use super::status_writer::About;
 use super::time::{Moment, later};
 
 /// A difference between the two times that counts as a clock that was set. Below `SLACK` in controller/clock.rs, after which the
@@ -49,6 +48,16 @@ pub(super) enum Purpose {
     Cluster(Arc<str>),
     /// A case.
     Case(ClaimKey, Sent),
+}
+
+/// What a write of the pool's status is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum About {
+    Counts,
+    /// More than counts.
+    Conditions,
+    /// No more than that the pool is paused.
+    Pause,
 }
 
 /// What was sent for a case.

@@ -16,7 +16,7 @@
 //! the objects each time, so that a restart goes on at the right place. Beside the cases stand
 //! - the addresses and who holds them (space.rs, built from terms.rs), also where the object is missing (shown.rs);
 //! - the IPPool object with its metadata (ippool.rs) and its status (pool_status.rs, and status_writer.rs for when);
-//! - counts and problems (counts.rs), from which questions are answered (facts.rs, inspect.rs).
+//! - counts and problems (counts.rs, problem.rs), from which questions are answered (facts.rs, inspect.rs).
 //!
 //! Nothing is assumed done before its answer or the object itself is seen.
 
@@ -42,6 +42,7 @@ mod machine;
 mod next;
 mod perform;
 mod pool_status;
+mod problem;
 mod queue;
 mod reason;
 mod record;
@@ -59,7 +60,6 @@ mod time;
 mod want;
 
 pub use config::{Config, LeakRepair};
-pub use counts::ProblemKind;
 pub use facts::{Fact, InUse, Question};
 pub use input::{
     Input, KindChanges, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope, Take,
@@ -68,6 +68,7 @@ pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use pool_status::IndexesRoom;
+pub use problem::ProblemKind;
 pub use reason::Reason;
 pub use request::{ClaimStatus, Decision, Effect, NewAddress, Request, RequestId};
 pub use snapshot::Snapshot;

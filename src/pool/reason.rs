@@ -206,3 +206,15 @@ pub(super) struct Waiting {
     pub(super) error: Option<(String, Final)>,
     pub(super) until: Until,
 }
+
+/// Characters of a user's text that a message repeats.
+const ECHO: usize = 128;
+
+/// A user's text, cut to a length that fits a message.
+pub(super) fn echo(text: &str) -> String {
+    let mut cut: String = text.chars().take(ECHO).collect();
+    if cut.len() < text.len() {
+        cut.push_str("...");
+    }
+    cut
+}

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::api::{AddressKey, ClaimKey, ClaimKind, ResourceVersion, Uid};
 
-use super::counts::ProblemKind;
+use super::problem::ProblemKind;
 use super::reason::Reason;
 
 /// Number of a request, unique within its pool's life in this process.

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::api::{PoolKey, Uid};
 
-use super::counts::ProblemKind;
 use super::machine::Pool;
+use super::problem::ProblemKind;
 
 /// A pool at one moment, for metrics, health and the command line. Numbers are addresses unless said otherwise.
 #[derive(Debug, Clone, PartialEq)]

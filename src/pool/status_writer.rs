@@ -17,7 +17,7 @@ use crate::api::Kind;
 use super::dropped::Dropped;
 use super::gate::Unready;
 use super::input::{KindState, Object, Take};
-use super::machine::{Pool, Purpose};
+use super::machine::{About, Pool, Purpose};
 use super::pool_status::{MOST_ENTRIES, NewCondition};
 use super::request::{Decision, Request};
 use super::space::Numbers;
@@ -61,16 +61,6 @@ pub(super) struct StatusWriter {
     size: i32,
     /// Conditions that were reported, or that were stored when the pool was first seen.
     reported: BTreeMap<&'static str, (bool, &'static str)>,
-}
-
-/// What a write of the status is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum About {
-    Counts,
-    /// More than counts.
-    Conditions,
-    /// No more than that the pool is paused.
-    Pause,
 }
 
 /// When the status was written, from which follows when it may be written again.

@@ -7,10 +7,10 @@ use crate::api::ClaimKey;
 use crate::api::ip::parse_ip;
 
 use super::case::{AttemptState, Case};
-use super::explain::{NOT_AVAILABLE, echo};
+use super::explain::NOT_AVAILABLE;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
-use super::reason::{Final, Reason, Until, Waiting};
+use super::reason::{Final, Reason, Until, Waiting, echo};
 use super::record::ClaimRecord;
 use super::space::Holder;
 use super::terms::PreAllocation;

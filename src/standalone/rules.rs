@@ -190,16 +190,13 @@ impl Facts<'_> {
             let named = |field: &str| spec.get(field)?.get("name")?.as_str();
             let is_external = !self.has_claim(pool, ClaimKind::Metal3, named("claim"))
                 && !self.has_claim(pool, ClaimKind::Capi, named("claimRef"));
-            let claim = named("claim").or_else(|| named("claimRef")).unwrap_or("?");
-            let whose = if is_external {
-                format!(", whose claim {claim} does not exist")
-            } else {
-                format!(" (claim {claim})")
-            };
+            let claim = named("claim")
+                .or_else(|| named("claimRef"))
+                .unwrap_or_default();
             let name = text(&object, "name");
             Some(Holder {
                 address,
-                by: format!("IPAddress {}/{name}{whose}", pool.namespace),
+                by: names::holder_text(&pool.namespace, name, claim, is_external),
                 is_external,
             })
         };

@@ -79,8 +79,8 @@ pub(crate) const GUARDS: &[Guard] = &[
         why: "the pool's status stays as it was before its last change",
         edits: &[Edit {
             file: "src/pool/answer.rs",
-            take: "            ippool.status.not_written();\n            &mut ippool.status.backoff",
-            put: "            &mut ippool.status.backoff",
+            take: "                self.ippool.status.not_written(about);\n                &mut self.ippool.status.backoff",
+            put: "                let _ = about;\n                &mut self.ippool.status.backoff",
         }],
         test: REFUSALS,
         script: "burst of both kinds",
