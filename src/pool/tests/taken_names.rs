@@ -78,6 +78,41 @@ fn a12_an_object_of_the_pool_that_has_the_very_address_takes_no_name() {
     assert_eq!(world.pool_condition("Consistent").0, "True");
 }
 
+/// However many problems of one kind there are, the condition names one of each.
+#[test]
+fn a15_consistent_names_one_problem_of_each_kind() {
+    let mut world = World::new();
+    for number in 1..=8 {
+        world.create_address(
+            M,
+            &format!("p-10-0-0-{number}"),
+            "other",
+            "z",
+            "10.9.9.9",
+            |_| {},
+        );
+    }
+    world.create_address(M, "spelled", "prov", "nobody", "10.0.0.001", |_| {});
+    world.create_pool(small(9));
+    world.create_claim(M, "a");
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.9"));
+    assert_eq!(
+        world.pool_condition("Consistent"),
+        ("False".into(), "NameTaken".into())
+    );
+    let status = &world.pool.as_ref().unwrap().status;
+    let consistent = status
+        .conditions
+        .iter()
+        .find(|c| c.type_ == "Consistent")
+        .unwrap();
+    let message = &consistent.message;
+    assert!(message.contains("10.0.0.001"), "{message}");
+    assert_eq!(message.matches("has the name").count(), 4, "{message}");
+    assert!(message.ends_with("and others"), "{message}");
+}
+
 #[test]
 fn a12_a_pool_made_anew_with_another_prefix_waits_for_no_name_of_the_old_one() {
     let mut world = World::new();
