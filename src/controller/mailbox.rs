@@ -2,9 +2,9 @@
 //!
 //! The router and the writer put things in and never wait; the pool's worker takes them out. So that neither a slow pool nor
 //! a busy server can make it grow, it keeps per object only what still matters: the newest version, and which incarnations
-//! ended ("gone uid1, seen uid2" stays two facts, in order). Every request in flight has its reply place reserved.
+//! ended ("gone uid1, seen uid2" stays two inputs, in order). Every request in flight has its reply place reserved.
 //!
-//! Size: at most [`ENDED`] + 2 facts an object, one answer a request. Answers overtake objects (they finish work, and a pool
+//! Size: at most [`ENDED`] + 2 inputs an object, one answer a request. Answers overtake objects (they finish work, and a pool
 //! takes objects and answers in any order); the state of the kinds and the end of a Cluster's pause overtake no object that was
 //! put in before them, because they vouch for it (A3, P3). A question overtakes nothing either, so that its answer holds all that
 //! was put in before it.
@@ -33,11 +33,11 @@ pub(super) struct Mailbox {
 
 #[derive(Debug, Default)]
 struct Inner {
-    /// Objects with facts to tell, oldest first. A newer fact of an object takes the place that the older one had.
+    /// Objects with inputs to tell, oldest first. A newer input of an object takes the place that the older one had.
     order: VecDeque<Slot>,
-    facts: HashMap<Slot, Vec<Input>>,
-    /// Facts of the object whose turn it is.
-    turn: VecDeque<Input>,
+    inputs: HashMap<Slot, Vec<Input>>,
+    /// What is left of the object whose turn it is.
+    current: VecDeque<Input>,
     answers: VecDeque<(RequestId, Outcome)>,
     /// Questions; each has a place in the order of the objects.
     asked: VecDeque<Asked>,
@@ -48,7 +48,7 @@ struct Inner {
     /// When the first thing came in since the worker last looked.
     since: Option<Instant>,
     /// When the worker began with what it works off now.
-    turn_begun: Option<Instant>,
+    batch_begun: Option<Instant>,
     /// The run ends: the worker leaves as soon as nothing is in here and no answer is due.
     stopping: bool,
     closed: bool,
@@ -70,7 +70,7 @@ pub(super) struct Asked {
     pub(super) reply: oneshot::Sender<Fact>,
 }
 
-/// What a fact is about.
+/// What an input is about.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot {
     Pool,
@@ -111,7 +111,7 @@ impl Mailbox {
         self.inner.lock().expect(super::LOCK)
     }
 
-    /// Puts in a fact. Answers and ticks do not come this way.
+    /// Puts in an input. Answers and ticks do not come this way.
     pub(super) fn put(&self, input: Input) -> Result<(), Closed> {
         let mut inner = self.inner();
         if inner.closed {
@@ -156,21 +156,21 @@ impl Mailbox {
     }
 
     /// The worker looks: how long something has lain here, `None` when nothing came since it last looked.
-    pub(super) fn turn_begins(&self) -> Option<Duration> {
+    pub(super) fn batch_begins(&self) -> Option<Duration> {
         let mut inner = self.inner();
         let since = inner.since.take()?;
-        inner.turn_begun = Some(Instant::now());
+        inner.batch_begun = Some(Instant::now());
         Some(since.elapsed())
     }
 
     /// The worker has worked off what it began with.
-    pub(super) fn turn_ends(&self) {
-        self.inner().turn_begun = None;
+    pub(super) fn batch_ends(&self) {
+        self.inner().batch_begun = None;
     }
 
     /// For how long the worker has worked on what it began with; `None` when it has nothing in hand.
-    pub(super) fn turn_lasts(&self) -> Option<Duration> {
-        self.inner().turn_begun.map(|begun| begun.elapsed())
+    pub(super) fn batch_lasts(&self) -> Option<Duration> {
+        self.inner().batch_begun.map(|begun| begun.elapsed())
     }
 
     /// The next input or question.
@@ -232,7 +232,7 @@ impl Mailbox {
     /// Inputs in it: objects and answers.
     pub(super) fn depth(&self) -> usize {
         let inner = self.inner();
-        inner.order.len() + inner.turn.len() + inner.answers.len()
+        inner.order.len() + inner.current.len() + inner.answers.len()
     }
 }
 
@@ -240,7 +240,7 @@ impl Mailbox {
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.turn.is_empty() && self.order.is_empty()
+        self.answers.is_empty() && self.current.is_empty() && self.order.is_empty()
     }
 
     fn close_if_idle(&mut self) -> bool {
@@ -262,36 +262,36 @@ impl Inner {
         };
         if vouches {
             // It vouches for every object put in before it, so a newer one goes to the end.
-            if self.facts.insert(slot.clone(), vec![input]).is_some() {
+            if self.inputs.insert(slot.clone(), vec![input]).is_some() {
                 self.order.retain(|s| *s != slot);
             }
             self.order.push_back(slot);
             return;
         }
-        if !self.facts.contains_key(&slot) {
+        if !self.inputs.contains_key(&slot) {
             self.order.push_back(slot.clone());
         }
-        join(self.facts.entry(slot).or_default(), input);
+        join(self.inputs.entry(slot).or_default(), input);
     }
 
     /// Drops what an answer with this object makes worthless: answers overtake objects, and the older version must not come
     /// after the newer one. The end of another incarnation stays in.
     fn supersede(&mut self, object: &Object) {
         let uid = &object.meta().uid;
-        let is_older = |fact: &Input| match says(fact) {
+        let is_older = |input: &Input| match says(input) {
             Says::Seen(_) => true,
             Says::Left(left) => left == uid,
             Says::Gone(_) | Says::Newest | Says::Freed => false,
         };
-        self.drop_facts(&slot_of(object), is_older);
+        self.drop_inputs(&slot_of(object), is_older);
     }
 
-    fn drop_facts(&mut self, slot: &Slot, is_worthless: impl Fn(&Input) -> bool) {
-        if self.turn.front().and_then(self::slot).as_ref() == Some(slot) {
-            self.turn.retain(|fact| !is_worthless(fact));
+    fn drop_inputs(&mut self, slot: &Slot, is_worthless: impl Fn(&Input) -> bool) {
+        if self.current.front().and_then(self::slot).as_ref() == Some(slot) {
+            self.current.retain(|input| !is_worthless(input));
         }
-        if let Some(facts) = self.facts.get_mut(slot) {
-            facts.retain(|fact| !is_worthless(fact));
+        if let Some(inputs) = self.inputs.get_mut(slot) {
+            inputs.retain(|input| !is_worthless(input));
         }
     }
 
@@ -300,21 +300,21 @@ impl Inner {
             self.withdrawn.remove(&id);
             return Some(Taken::Input(Input::Answer { id, outcome }));
         }
-        // An object may have a place in the order and no fact left.
-        while self.turn.is_empty() {
+        // An object may have a place in the order and no input left.
+        while self.current.is_empty() {
             let slot = self.order.pop_front()?;
-            self.turn
-                .extend(self.facts.remove(&slot).unwrap_or_default());
+            self.current
+                .extend(self.inputs.remove(&slot).unwrap_or_default());
             if self.order.is_empty() {
                 // A burst's memory is given back; at rest a mailbox is a few words.
                 self.order = VecDeque::new();
-                self.facts = HashMap::new();
+                self.inputs = HashMap::new();
             }
             if slot == Slot::Question {
                 return self.asked.pop_front().map(Taken::Asked);
             }
         }
-        self.turn.pop_front().map(Taken::Input)
+        self.current.pop_front().map(Taken::Input)
     }
 }
 
@@ -372,7 +372,7 @@ fn newest(outcome: &Outcome) -> Option<&Object> {
     }
 }
 
-/// What a fact says of its object.
+/// What an input says of its object.
 enum Says<'a> {
     /// It stands so, as this incarnation.
     Seen(&'a Uid),
@@ -402,35 +402,35 @@ fn says(input: &Input) -> Says<'_> {
     }
 }
 
-/// Adds a fact to those of its object, and drops what it makes worthless.
-fn join(facts: &mut Vec<Input>, input: Input) {
+/// Adds an input to those of its object, and drops what it makes worthless.
+fn join(inputs: &mut Vec<Input>, input: Input) {
     match says(&input) {
-        Says::Newest => facts.clear(),
-        // Only the newest version counts; the end of another incarnation is a fact of its own.
-        Says::Seen(_) => facts.retain(|f| !matches!(says(f), Says::Seen(_))),
+        Says::Newest => inputs.clear(),
+        // Only the newest version counts; the end of another incarnation is an input of its own.
+        Says::Seen(_) => inputs.retain(|f| !matches!(says(f), Says::Seen(_))),
         Says::Left(uid) => {
-            facts.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
+            inputs.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
         }
         Says::Gone(uid) => {
-            facts.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
-            if facts
+            inputs.retain(|f| !matches!(says(f), Says::Seen(u) | Says::Left(u) if u == uid));
+            if inputs
                 .iter()
                 .any(|f| matches!(says(f), Says::Gone(u) if u == uid))
             {
                 return;
             }
             let is_gone = |f: &Input| matches!(says(f), Says::Gone(_));
-            if facts.iter().filter(|f| is_gone(f)).count() >= ENDED {
+            if inputs.iter().filter(|f| is_gone(f)).count() >= ENDED {
                 // Not the first: the worker may know that one.
-                let second = facts.iter().enumerate().filter(|(_, f)| is_gone(f)).nth(1);
+                let second = inputs.iter().enumerate().filter(|(_, f)| is_gone(f)).nth(1);
                 if let Some(second) = second.map(|(i, _)| i) {
-                    facts.remove(second);
+                    inputs.remove(second);
                 }
             }
         }
-        Says::Freed => facts.retain(|f| !matches!(says(f), Says::Freed)),
+        Says::Freed => inputs.retain(|f| !matches!(says(f), Says::Freed)),
     }
-    facts.push(input);
+    inputs.push(input);
 }
 
 // === impl ReplyPlace ===
@@ -456,9 +456,9 @@ impl ReplyPlace {
     /// would come back to life after the answer.
     pub(super) fn drop_ended(&self, kind: Kind, name: &Name, uid: &Uid) {
         let is_of_it =
-            |fact: &Input| matches!(says(fact), Says::Seen(of) | Says::Left(of) if of == uid);
+            |input: &Input| matches!(says(input), Says::Seen(of) | Says::Left(of) if of == uid);
         if let (Some(slot), Ok(mut inner)) = (slot_of_name(kind, name), self.mailbox.inner.lock()) {
-            inner.drop_facts(&slot, is_of_it);
+            inner.drop_inputs(&slot, is_of_it);
         }
     }
 

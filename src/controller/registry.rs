@@ -92,9 +92,9 @@ impl Registry {
             load.backlog += depth;
             load.queued += usize::from(depth > 0);
             load.busy += usize::from(!handle.mailbox.is_idle());
-            let turn = handle.mailbox.turn_lasts().unwrap_or_default();
-            load.unfinished += turn;
-            load.longest = load.longest.max(turn);
+            let batch = handle.mailbox.batch_lasts().unwrap_or_default();
+            load.unfinished += batch;
+            load.longest = load.longest.max(batch);
         }
         load
     }

@@ -57,7 +57,7 @@ impl Worker {
         loop {
             let mut steps = 0;
             let begun = Instant::now();
-            let waited = self.mailbox.turn_begins();
+            let waited = self.mailbox.batch_begins();
             if let Some(waited) = waited {
                 self.counts.metrics().work_begins(waited);
             }
@@ -80,7 +80,7 @@ impl Worker {
             }
             self.publish();
             if waited.is_some() {
-                self.mailbox.turn_ends();
+                self.mailbox.batch_ends();
                 self.counts.metrics().work_ends(begun.elapsed());
             }
             if is_over(steps) {

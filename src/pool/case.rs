@@ -78,6 +78,32 @@ impl Work {
         confirmed: false,
     };
 
+    /// Forgets what held of the claim as it was before. `fresh`: it is another one of the name.
+    pub(super) fn claim_changed(
+        &mut self,
+        before: Option<&ClaimRecord>,
+        claim: &ClaimRecord,
+        fresh: bool,
+    ) {
+        let otherwise = before.is_none_or(|before| {
+            claim.asks_otherwise(before)
+                || (self.refusal.is_some() && before.labels != claim.labels)
+        });
+        if otherwise {
+            self.backoff.reset();
+            self.refusal = None;
+        }
+        let shows = claim.published.as_ref();
+        let showing = self.showing().cloned();
+        let outlived = &mut self.outlived;
+        outlived.take_if(|kept| ![shows, showing.as_ref()].contains(&Some(&kept.name)));
+        self.shows_nothing.take_if(|name| shows != Some(name));
+        if fresh {
+            self.leak_seen = None;
+            self.confirmed = false;
+        }
+    }
+
     /// The object that the claim's status may show by now.
     pub(super) fn showing(&self) -> Option<&Arc<str>> {
         self.showing.as_ref().map(|showing| &showing.name)

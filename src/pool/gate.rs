@@ -19,7 +19,7 @@ pub(super) enum Unready {
     Starting,
     KindUnavailable,
     Deleting,
-    Unreadable,
+    InvalidSpec,
     ClusterNotFound,
     ClusterDeleting,
     Moving,
@@ -34,7 +34,7 @@ impl Unready {
             Self::Starting => "Starting",
             Self::KindUnavailable => "KindUnavailable",
             Self::Deleting => "Deleting",
-            Self::Unreadable => "InvalidSpec",
+            Self::InvalidSpec => "InvalidSpec",
             Self::ClusterNotFound => "ClusterNotFound",
             Self::ClusterDeleting => "ClusterDeleting",
             Self::Moving => "Moving",
@@ -49,7 +49,7 @@ impl Unready {
             Self::Starting
             | Self::KindUnavailable
             | Self::Deleting
-            | Self::Unreadable
+            | Self::InvalidSpec
             | Self::ClusterNotFound
             | Self::ClusterDeleting
             | Self::Moving
@@ -146,7 +146,7 @@ impl Pool {
             return Err(Unready::Deleting);
         }
         if pool.terms.is_cluster_impossible {
-            return Err(Unready::Unreadable);
+            return Err(Unready::InvalidSpec);
         }
         if let Some(name) = &pool.terms.cluster {
             match self.cluster(name) {
@@ -158,7 +158,7 @@ impl Pool {
             }
         }
         if pool.spec.is_err() {
-            return Err(Unready::Unreadable);
+            return Err(Unready::InvalidSpec);
         }
         if pool.is_moving() {
             return Err(Unready::Moving);
@@ -211,7 +211,7 @@ impl Pool {
                 self.missing_kind().map_or("a kind", Kind::resource)
             ),
             Unready::Deleting => format!("pool {key} is being deleted"),
-            Unready::Unreadable => {
+            Unready::InvalidSpec => {
                 format!(
                     "the spec of pool {key} is invalid; its Ready condition says what to correct"
                 )

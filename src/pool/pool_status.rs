@@ -59,7 +59,7 @@ impl Pool {
         match self.ready() {
             Err(unready) => Some(unready.text()),
             Ok(pool) if pool.problems.is_empty() => None,
-            Ok(_) => Some(Unready::Unreadable.text()),
+            Ok(_) => Some(Unready::InvalidSpec.text()),
         }
     }
 
@@ -78,14 +78,14 @@ impl Pool {
         let key = &self.key;
         let ready = match self.ready() {
             Ok(pool) if pool.problems.is_empty() => (true, "Ready", String::new()),
-            Ok(pool) => (false, Unready::Unreadable.text(), lines(&pool.problems)),
+            Ok(pool) => (false, Unready::InvalidSpec.text(), lines(&pool.problems)),
             Err(Unready::Deleting) => (false, Unready::Deleting.text(), self.what_holds_it()),
-            Err(Unready::Unreadable) => {
+            Err(Unready::InvalidSpec) => {
                 let pool = self.ippool.record.as_ref();
                 let why = pool.and_then(|p| p.spec.as_ref().err().cloned());
                 let problems = pool.map_or(&[][..], |p| &p.problems);
                 let why = why.as_ref().map_or(problems, std::slice::from_ref);
-                (false, Unready::Unreadable.text(), lines(why))
+                (false, Unready::InvalidSpec.text(), lines(why))
             }
             Err(unready) => (false, unready.text(), self.unready_message(unready)),
         };

@@ -86,26 +86,7 @@ impl Pool {
         }
         let before = case.claim.take();
         if let Some(work) = case.some_work() {
-            let otherwise = match &before {
-                None => true,
-                Some(before) => {
-                    record.asks_otherwise(before)
-                        || (work.refusal.is_some() && before.labels != record.labels)
-                }
-            };
-            if otherwise {
-                work.backoff.reset();
-                work.refusal = None;
-            }
-            let shows = record.published.as_ref();
-            let showing = work.showing().cloned();
-            let outlived = &mut work.outlived;
-            outlived.take_if(|kept| ![shows, showing.as_ref()].contains(&Some(&kept.name)));
-            work.shows_nothing.take_if(|name| shows != Some(name));
-            if fresh {
-                work.leak_seen = None;
-                work.confirmed = false;
-            }
+            work.claim_changed(before.as_deref(), &record, fresh);
         }
         if fresh {
             for name in &case.objects {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::steps::{before_create, bound_world};
 use serde_json::json;
 
-use super::super::{Config, Decision, Input, Outcome, Request, Reread, Take};
+use super::super::{Config, Decision, Input, Outcome, Request, RequestId, Reread, Take};
 use super::world::{
     C, Event, Fate, M, World, address_key, address_object, claim_key, claim_object, small, spec,
 };
@@ -56,17 +56,28 @@ fn r1_r7_a_claim_that_vanishes_while_its_create_is_under_way_leaves_no_object() 
     }
 }
 
-#[test]
-fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
+/// The answer to a create is lost, by this fate, and when it is sent again it is refused.
+fn refused_after_a_lost_answer(fate: Fate) -> World {
     let mut world = World::new();
     before_create(&mut world);
-    world.carry_out(0, Fate::Unheard);
+    world.carry_out(0, fate);
     world.answer(0);
     world.events[3].clear();
     world.now = world.wake.unwrap();
     world.step(Input::Tick);
     world.carry_out(0, Fate::Refused);
     world.answer(0);
+    world
+}
+
+fn says_that_a_name_was_taken(world: &World) -> bool {
+    let says = |decision: &Decision| matches!(decision, Decision::Retrying { why, .. } if why.contains("name was taken"));
+    world.told.iter().any(says)
+}
+
+#[test]
+fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
+    let mut world = refused_after_a_lost_answer(Fate::Unheard);
     world.pass(120);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
     assert_eq!(world.addresses.len(), 1);
@@ -74,38 +85,20 @@ fn r7_a_create_that_is_refused_after_a_lost_answer_is_settled_by_a_read() {
 
 #[test]
 fn r7_a_create_that_a_read_has_settled_as_not_made_says_nothing_of_its_name() {
-    let mut world = World::new();
-    before_create(&mut world);
-    world.carry_out(0, Fate::Vanished);
-    world.answer(0);
-    world.now = world.wake.unwrap();
-    world.step(Input::Tick);
-    world.carry_out(0, Fate::Refused);
-    world.answer(0);
+    let mut world = refused_after_a_lost_answer(Fate::Vanished);
     world.pass(120);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
-    let says = |decision: &Decision| matches!(decision, Decision::Retrying { why, .. } if why.contains("name was taken"));
-    assert!(!world.told.iter().any(says), "{:?}", world.told);
+    assert!(!says_that_a_name_was_taken(&world), "{:?}", world.told);
 }
 
 /// The read fails first: it is still about a create whose answer is lost, and about no name that is taken.
 #[test]
 fn r7_a_read_that_fails_before_it_settles_a_create_says_nothing_of_its_name() {
-    let mut world = World::new();
-    before_create(&mut world);
-    world.carry_out(0, Fate::Vanished);
-    world.answer(0);
-    world.now = world.wake.unwrap();
-    world.step(Input::Tick);
-    world.carry_out(0, Fate::Refused);
-    world.answer(0);
-    let is_read = |world: &World| {
-        matches!(
-            world.requests.front(),
-            Some((_, Request::ReadAddress { .. }))
-        )
+    let mut world = refused_after_a_lost_answer(Fate::Vanished);
+    let is_read = |request: Option<&(RequestId, Request)>| {
+        matches!(request, Some((_, Request::ReadAddress { .. })))
     };
-    while !is_read(&world) {
+    while !is_read(world.requests.front()) {
         if !world.requests.is_empty() {
             world.carry_out(0, Fate::Fine);
             world.answer(0);
@@ -117,8 +110,7 @@ fn r7_a_read_that_fails_before_it_settles_a_create_says_nothing_of_its_name() {
     world.answer(0);
     world.pass(120);
     assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
-    let says = |decision: &Decision| matches!(decision, Decision::Retrying { why, .. } if why.contains("name was taken"));
-    assert!(!world.told.iter().any(says), "{:?}", world.told);
+    assert!(!says_that_a_name_was_taken(&world), "{:?}", world.told);
 }
 
 #[test]
