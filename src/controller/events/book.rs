@@ -430,4 +430,63 @@ mod tests {
             "{written:?}"
         );
     }
+
+    fn of(namespace: &str, n: usize) -> Occurrence {
+        let About::Claim(_, claim, uid) = of_claim(n).about else {
+            panic!("it is of a claim")
+        };
+        Occurrence {
+            about: About::Claim(namespace.into(), claim, uid),
+            ..exhausted(namespace)
+        }
+    }
+
+    #[test]
+    fn u4_several_series_displace_the_newest_of_who_has_most() {
+        let mut book = Book::default();
+        for n in 0..MOST {
+            book.note(of("n", n), at(i64::from(n > 0)));
+        }
+        for n in 0..5 {
+            assert_eq!(
+                book.note(of("other", n), at(2)),
+                Noted::Displaced,
+                "number {n}"
+            );
+        }
+        let others = book.series.keys();
+        let others = others.filter(|key| key.about.namespace() == "other");
+        assert_eq!(others.count(), 5);
+        assert_eq!(
+            book.note(of("n", 0), at(3)),
+            Noted::Counted,
+            "the oldest stays"
+        );
+    }
+
+    #[test]
+    fn u4_three_namespaces_take_turns() {
+        let mut book = Book::default();
+        for (namespace, since) in [("a", 0), ("b", 0), ("c", 1)] {
+            for n in 0..3 {
+                book.note(of(namespace, n), at(since));
+            }
+        }
+        let order = (2..8).filter_map(|n| write(&mut book, n));
+        let order: Vec<String> = order.map(|written| written.0).collect();
+        assert_eq!(order, ["a", "b", "c", "a", "b", "c"]);
+    }
+
+    #[test]
+    fn u4_what_comes_while_it_is_written_is_written_next() {
+        let mut book = Book::default();
+        book.note(exhausted("first"), at(0));
+        let (key, series) = book.due(second(0)).unwrap();
+        assert_eq!(book.note(exhausted("meanwhile"), at(0)), Noted::Counted);
+        book.stored(&key, series.count, second(0));
+        assert_eq!(
+            write(&mut book, 10),
+            Some(("meanwhile".to_owned(), 2, true))
+        );
+    }
 }

@@ -287,14 +287,7 @@ async fn p3_a_later_page_of_the_address_objects_that_fails_is_asked_for_again() 
         _ => page(&[address("b", "11")], ""),
     };
     let (client, asked) = server(answers);
-    let resumer = Resumer {
-        client,
-        router: Arc::clone(&world.router),
-        served: Arc::new(Served::new()),
-        seed: 1,
-        page_bytes: 8 << 10,
-    };
-    tokio::spawn(resumer.run());
+    tokio::spawn(resumer(&world, client).run());
     world.seen(Kind::Clusters, cluster(2, false));
     until("it goes on", || {
         world.told("x").iter().any(|told| told == GOES_ON)
@@ -305,4 +298,49 @@ async fn p3_a_later_page_of_the_address_objects_that_fails_is_asked_for_again() 
         .iter()
         .filter(|asked| !asked.line.contains("continue="));
     assert_eq!((asked.len(), anew.count()), (3, 1));
+}
+
+fn resumer(world: &World, client: kube::Client) -> Resumer {
+    Resumer {
+        client,
+        router: Arc::clone(&world.router),
+        served: Arc::new(Served::new()),
+        seed: 1,
+        page_bytes: 8 << 10,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_four_namespaces_whose_lists_hang_keep_no_fifth_waiting_for_ever() {
+    let world = paused();
+    let (client, asked) = server(|_, asked| {
+        if asked.line.contains("/namespaces/n/") {
+            page(&[], "")
+        } else {
+            Say::Nothing
+        }
+    });
+    for namespace in ["a", "b", "c", "d"] {
+        for (version, is_paused) in [(1, true), (2, false)] {
+            let mut other = cluster(version, is_paused);
+            other.metadata.namespace = namespace.into();
+            world.seen(Kind::Clusters, other);
+        }
+    }
+    world.seen(Kind::Clusters, cluster(2, false));
+    tokio::spawn(resumer(&world, client).run());
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    assert_eq!(asked.lock().unwrap().len(), 4, "four at once");
+    until("the fifth goes on", || world.told("x") == [GOES_ON]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn p3_a_list_that_fails_again_and_again_is_tried_less_often() {
+    let world = paused();
+    let (client, asked) = server(|_, _| Say::Status(500, json!({ "message": "busy" })));
+    tokio::spawn(resumer(&world, client).run());
+    world.seen(Kind::Clusters, cluster(2, false));
+    tokio::time::sleep(std::time::Duration::from_mins(1)).await;
+    let tries = asked.lock().unwrap().len();
+    assert!((8..30).contains(&tries), "{tries}");
 }

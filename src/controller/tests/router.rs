@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -500,4 +501,33 @@ fn a_message_to_a_worker_that_just_left_goes_to_the_next_one() {
     // An end needs no worker.
     world.gone(CLAIMS, "c", "1");
     assert!(world.registry.get(&key("x")).is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a3_a_create_waits_for_every_absent_kind_that_holds_addresses() {
+    let both = [
+        Kind::Addresses(ClaimKind::Capi),
+        Kind::Claims(ClaimKind::Capi),
+    ];
+    for (first, second) in [(both[0], both[1]), (both[1], both[0])] {
+        let world = world(None);
+        for kind in both {
+            world.router.kind_is(kind, KindState::Absent);
+        }
+        let decided_on = world.router.state().kinds.changes();
+        let confirm = |kind| {
+            let term = world.router.terms().current();
+            let now = tokio::time::Instant::now();
+            world.router.not_there(kind, KindState::Absent, term, now);
+        };
+        let knows = || {
+            world
+                .router
+                .knows_who_holds(decided_on, Duration::from_mins(1))
+        };
+        confirm(first);
+        assert!(!knows().await, "{first:?} alone");
+        confirm(second);
+        assert!(knows().await);
+    }
 }

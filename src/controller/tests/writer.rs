@@ -544,10 +544,14 @@ async fn at_the_end_what_waits_is_not_sent_and_what_flies_is_answered() {
     for i in 0..5 {
         harness.submit("x", &mailbox, i, patch("c"));
     }
+    harness.submit("y", &mailbox, 20, pool_status());
+    harness.submit("z", &mailbox, 21, status_of(true));
     tokio::task::yield_now().await;
     tokio::task::yield_now().await;
     harness.stop.cancel();
-    let waiting = answers(&mailbox, 3).await;
+    let waiting = answers(&mailbox, 5);
+    let waiting = tokio::time::timeout(Duration::from_secs(5), waiting).await;
+    let waiting = waiting.expect("every lane is emptied");
     assert!(
         waiting
             .iter()
@@ -643,4 +647,23 @@ async fn a_create_that_waits_for_discovery_is_not_waited_for_at_the_end() {
     harness.writer.drained().await;
     assert_eq!(end.elapsed(), Duration::ZERO);
     assert!(asked.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_place_is_kept_for_ten_seconds_at_most() {
+    let (client, _) = server(|n, asked| {
+        if n == 0 {
+            Say::Later(503, 3600)
+        } else {
+            stored(asked)
+        }
+    });
+    let harness = harness(client, 1, None, Tenure::Always);
+    let mailbox = Arc::new(Mailbox::default());
+    let start = Instant::now();
+    for i in 0..2 {
+        harness.submit("x", &mailbox, i, patch("c"));
+    }
+    answers(&mailbox, 2).await;
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
 }

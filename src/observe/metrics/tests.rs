@@ -319,6 +319,19 @@ fn claims_that_name_missing_pools_take_no_series_from_a_pool_that_exists() {
         "what is left goes to the names without a pool"
     );
     assert_eq!(scrape["metal3_ipam_pools_omitted"], 1.0);
+
+    // Neither where each is in a namespace of its own.
+    let bench = Bench::new(PoolMetrics::Top(3));
+    let elsewhere = |n: usize| {
+        let mut ghost = ghost(n);
+        ghost.key.namespace = format!("ns-{n}").into();
+        ghost
+    };
+    let mut snapshots: Vec<_> = (0..3).map(elsewhere).collect();
+    snapshots.extend([snapshot("full", 10, 0), snapshot("half", 10, 5)]);
+    bench.pools(snapshots);
+    let series = "metal3_ipam_pool_available_addresses{pool_namespace=\"ns\",pool=\"half\"}";
+    assert_eq!(bench.scrape().get(series), Some(&5.0));
 }
 
 #[test]

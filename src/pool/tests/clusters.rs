@@ -448,3 +448,16 @@ fn a12_a_cluster_that_nobody_here_names_wakes_no_claim() {
         assert_eq!(world.machine.queue.next_dirty(), None);
     }
 }
+
+#[test]
+fn p1_the_end_of_a_paused_cluster_wakes_who_names_it() {
+    let mut world = World::new();
+    world.create_pool(small(2));
+    world.set_cluster("cl", true);
+    world.create_claim_with(M, "a", |claim| claim.cluster = Some("cl".into()));
+    world.pass(5);
+    assert_eq!(world.bound(M, "a"), None);
+    world.remove_cluster("cl");
+    world.settle();
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.1"));
+}

@@ -361,6 +361,24 @@ fn a2_an_object_that_upstream_named_by_another_spelling_keeps_its_address() {
 }
 
 #[test]
+fn r2_a_deleted_claim_that_others_keep_keeps_its_address_without_its_object() {
+    let mut world = bound_world();
+    world.edit_claim(&claim_key(M, "a"), |claim| {
+        claim.meta.finalizers.push("x/y".into());
+    });
+    world.delete_claim(M, "a");
+    world.pass(2);
+    strip(&mut world, &address_key(M, "p-10-0-0-1"));
+    world.create_claim(M, "b");
+    world.pass(5);
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.2"));
+    world.restart();
+    world.create_claim(M, "c");
+    world.pass(5);
+    assert_eq!(world.bound(M, "c").as_deref(), Some("10.0.0.3"));
+}
+
+#[test]
 fn r4_never_in_a_terminating_namespace() {
     let mut world = bound_world();
     let object = address_key(M, "p-10-0-0-1");

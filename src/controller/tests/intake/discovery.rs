@@ -225,3 +225,18 @@ async fn a3_a_kind_that_is_served_in_unknown_versions_alone_is_not_absent() {
     tokio::time::sleep(Duration::from_mins(5)).await;
     assert_eq!(harness.state(), KindState::Pending);
 }
+
+#[tokio::test(start_paused = true)]
+async fn p1_a_create_has_clusters_looked_for_and_does_not_wait_for_them() {
+    const AGE: Duration = Duration::from_millis(250);
+    let harness = harness(Kind::Clusters, &[], vec![], vec![]);
+    let discoveries = || harness.script.0.lock().unwrap().discoveries;
+    until("asked once", || discoveries() == 1).await;
+    for kind in [CAPI_ADDRESSES, Kind::Claims(ClaimKind::Capi)] {
+        harness.router.kind_is(kind, KindState::Listed);
+    }
+    tokio::time::sleep(2 * AGE).await;
+    assert!(harness.knows_who_holds(AGE).await);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(discoveries(), 2);
+}
