@@ -320,7 +320,7 @@ fn claims_that_name_missing_pools_take_no_series_from_a_pool_that_exists() {
     );
     assert_eq!(scrape["metal3_ipam_pools_omitted"], 1.0);
 
-    // Neither where each is in a namespace of its own.
+    // The same where each name without a pool is in a namespace of its own.
     let bench = Bench::new(PoolMetrics::Top(3));
     let elsewhere = |n: usize| {
         let mut ghost = ghost(n);
