@@ -129,12 +129,12 @@ dashboards and alerts ask for the classic buckets. Counters end in `_total`, gau
 carries an address, a claim or a machine. Series of a pool are there from its first moment and gone with it.
 `--pool-metrics all|top=N|off` says which pools have series: `all` shows 5,000 at most, of each namespace in turn those
 with waiting claims first, then the fullest, and last those that do not exist but are named by claims;
-`metal3_ipam_pools_omitted` counts the others. Only a manager that leads has series of pools, and only of pools that it
-serves: a standby has none, and of managers with different watch filters each has its own. While the lease changes hands
-two may have them for the time of a scrape, so count each once: `sum(max by (pool_namespace, pool) (...))`. In the
-ranges of a pool, allocated + available + reserved = capacity; values are floats, exact to 2^53. A pool's namespace is
-`pool_namespace`, since scrapes in a cluster, those of the Prometheus operator and of Cluster API's own job among them,
-set `namespace` to that of the scraped pod.
+`metal3_ipam_pools_omitted` counts the others by state. Only a manager that leads has series of pools, and only of pools
+that it serves: a standby has none, and of managers with different watch filters each has its own. While the lease
+changes hands two may have them for the time of a scrape, so count each once: `sum(max by (pool_namespace, pool)
+(...))`. In the ranges of a pool, allocated + available + reserved = capacity; values are floats, exact to 2^53. A
+pool's namespace is `pool_namespace`, since scrapes in a cluster, those of the Prometheus operator and of Cluster API's
+own job among them, set `namespace` to that of the scraped pod.
 ";
 
 fn row(family: &MetricFamily) -> anyhow::Result<String> {

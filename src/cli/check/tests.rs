@@ -223,6 +223,31 @@ fn e8_e9_and_e10_addresses_that_cannot_be() {
 }
 
 #[test]
+fn e9_takes_the_names_that_upstream_gives_for_right() {
+    for (address, name, is_right) in [
+        ("fd00::", "p0-fd00--0", true),
+        ("fd00::", "p0-fd00", true),
+        ("fd00::0005", "p0-fd00--0005", true),
+        ("fd00::5", "p0-fd00--5", true),
+        ("fd00::5", "p0-fd00--0005", false),
+        ("fd00::5", "p0-fd00", false),
+        ("10.0.0.0", "p0-10-0-0-0", true),
+        ("10.0.0.0", "p0-10-0-0", false),
+    ] {
+        let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+        cluster.pools[0]["spec"]["pools"] =
+            json!([{"subnet": "fd00::/64"}, {"subnet": "10.0.0.0/24"}]);
+        let object = &mut cluster.addresses[0].1;
+        object["spec"]["address"] = json!(address);
+        object["metadata"]["name"] = json!(name);
+        cluster.claims[0].1["status"]["address"]["name"] = json!(name);
+        let codes: Vec<&str> = found(&cluster).iter().map(|f| f.check.code).collect();
+        let is_named = codes.contains(&catalog::MISNAMED.code);
+        assert_eq!(!is_named, is_right, "{address} {name}: {codes:?}");
+    }
+}
+
+#[test]
 fn e12_and_e13_finalizers() {
     names(catalog::FINALIZER, Level::Error, |cluster, rng| {
         let (claim, _) = bound(cluster, rng);

@@ -335,3 +335,40 @@ async fn of_an_address_that_two_pools_cover_the_one_without_an_object_is_read_wh
     assert_eq!(names(&objects), ["kept", "one"]);
     assert_eq!(reader.unread, [""; 0]);
 }
+
+/// In a pool that is inconsistent another object may have the address too, in a spelling that no selector finds.
+#[tokio::test]
+async fn of_an_address_in_an_inconsistent_pool_all_of_the_pool_is_read() {
+    for (consistent, found) in [("True", &["p-1"][..]), ("False", &["p-1", "twin"])] {
+        let (client, _) = server(move |target, _| {
+            let (path, query) = target.split_once('?').unwrap_or((target, ""));
+            let range = json!([{"start": "10.0.0.1", "end": "10.0.0.9"}]);
+            let condition = json!({"type": "Consistent", "status": consistent, "reason": "R", "message": "",
+                "lastTransitionTime": "2026-11-01T12:00:00Z"});
+            let pool = json!({"metadata": {"namespace": "a", "name": "p", "uid": "p"}, "spec": {"namePrefix": "p", "pools": range},
+                "status": {"conditions": [condition]}});
+            let address = |of: &str, name: &str, ip: &str| {
+                let spec = json!({"address": ip, "pool": {"name": "p"}, "claim": {"name": of}});
+                json!({"metadata": {"namespace": "a", "name": name, "uid": name}, "spec": spec})
+            };
+            let (one, twin) = (
+                address("one", "p-1", "10.0.0.1"),
+                address("two", "twin", "::ffff:10.0.0.1"),
+            );
+            match path.rsplit_once('/').unwrap().1 {
+                "ippools" => page(&[pool], ""),
+                "ipclaims" => page(&[claim("one"), claim("two")], ""),
+                "one" => (200, claim("one")),
+                "ipaddresses" if query.contains("spec.address%3D10.0.0.1") => page(&[one], ""),
+                "ipaddresses" if query.contains("spec.address") => page(&[], ""),
+                "ipaddresses" => page(&[one, twin], ""),
+                _ => page(&[], ""),
+            }
+        });
+        let mut reader = Reader::new(&client);
+        let address = "10.0.0.1".parse().unwrap();
+        let objects = Objects::read_at(&mut reader, None, address).await.unwrap();
+        assert_eq!(read_names(&objects).1, found, "{consistent}");
+        assert_eq!(reader.unread, [""; 0]);
+    }
+}

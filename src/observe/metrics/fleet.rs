@@ -76,12 +76,6 @@ const LONGEST: Shape = Shape::gauge(
     "The longest time that a worker has spent so far on what it has in hand, in seconds.",
 );
 
-/// Shares from which a pool is in these states, as the dashboards colour them. The alert PoolNearlyFull begins later, and with
-/// few addresses left only.
-const WARNING: f64 = 0.75;
-const CRITICAL: f64 = 0.95;
-const STATES: [&str; 5] = ["ok", "warning", "critical", "exhausted", "not_ready"];
-
 /// The collector of everything that is read at scrape time.
 pub(super) struct Fleet {
     look: Look,
@@ -116,23 +110,9 @@ impl Collector for Fleet {
     }
 }
 
-fn state(snapshot: &Snapshot) -> &'static str {
-    if snapshot.ready.is_err() {
-        return "not_ready";
-    }
-    if snapshot.available == 0 && snapshot.capacity > 0 {
-        return "exhausted";
-    }
-    match pools::used(snapshot) {
-        used if used >= CRITICAL => "critical",
-        used if used >= WARNING => "warning",
-        _ => "ok",
-    }
-}
-
 /// Sums over the pools.
 fn over_all(pools: &[Arc<Snapshot>]) -> Vec<MetricFamily> {
-    let mut states: BTreeMap<&str, u64> = STATES.map(|state| (state, 0)).into();
+    let mut states: BTreeMap<&str, u64> = pools::STATES.map(|state| (state, 0)).into();
     let mut problems: BTreeMap<&str, u64> = ProblemKind::ALL.map(|kind| (kind.text(), 0)).into();
     let mut waiting: u64 = 0;
     // Ends of a number's range: a sum of IPv6 pools may pass 2^128.
@@ -145,7 +125,7 @@ fn over_all(pools: &[Arc<Snapshot>]) -> Vec<MetricFamily> {
         if !pool.exists() {
             continue;
         }
-        *states.entry(state(pool)).or_default() += 1;
+        *states.entry(pools::state(pool)).or_default() += 1;
         for (sum, n) in sums
             .iter_mut()
             .zip([pool.capacity, pool.allocated, pool.available])

@@ -109,8 +109,8 @@ pub(super) const INFO: Shape = Shape::gauge(
 );
 pub(super) const OMITTED: Shape = Shape::gauge(
     "metal3_ipam_pools_omitted",
-    &[],
-    "Pools without series of their own because of --pool-metrics.",
+    &["state"],
+    "Pools without series of their own because of --pool-metrics, by their state in metal3_ipam_pools. missing: names of pools that claims have and that do not exist.",
 );
 
 pub(super) const SHAPES: [Shape; 9] = [
@@ -134,12 +134,36 @@ pub(super) fn used(snapshot: &Snapshot) -> f64 {
     taken as f64 / snapshot.capacity as f64
 }
 
+/// Shares from which a pool is in these states, as the dashboards colour them. The alert PoolNearlyFull begins later, and with
+/// few addresses left only.
+const WARNING: f64 = 0.75;
+const CRITICAL: f64 = 0.95;
+pub(super) const STATES: [&str; 5] = ["ok", "warning", "critical", "exhausted", "not_ready"];
+/// The state of a name without a pool.
+const MISSING: &str = "missing";
+
+/// The state of a pool that exists.
+pub(super) fn state(snapshot: &Snapshot) -> &'static str {
+    if snapshot.ready.is_err() {
+        return "not_ready";
+    }
+    if snapshot.available == 0 && snapshot.capacity > 0 {
+        return "exhausted";
+    }
+    match used(snapshot) {
+        used if used >= CRITICAL => "critical",
+        used if used >= WARNING => "warning",
+        _ => "ok",
+    }
+}
+
 /// The families of the pools that `mode` shows.
 pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<MetricFamily> {
     let limit = mode.limit();
     let mut shown: Vec<&Snapshot> = snapshots.iter().map(|s| &**s).collect();
-    let omitted = shown.len().saturating_sub(limit);
-    if omitted > 0 {
+    let mut omitted: BTreeMap<&str, u64> = STATES.map(|state| (state, 0)).into();
+    omitted.insert(MISSING, 0);
+    if shown.len() > limit {
         let need = |s: &&Snapshot| {
             let waiting: u64 = s.waiting.values().sum();
             // A claim can name any pool: such names take no place from a pool that exists.
@@ -158,11 +182,11 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
         }
         // Stable: within a place the order of need stays.
         placed.sort_by_key(|(missing, place, _)| (*missing, *place));
-        shown = placed
-            .into_iter()
-            .map(|(_, _, pool)| pool)
-            .take(limit)
-            .collect();
+        shown = placed.into_iter().map(|(_, _, pool)| pool).collect();
+        for pool in shown.drain(limit..) {
+            let state = if pool.exists() { state(pool) } else { MISSING };
+            *omitted.entry(state).or_default() += 1;
+        }
     }
 
     let mut gauges: [Vec<_>; 5] = Default::default();
@@ -199,6 +223,8 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
         info.push(INFO.series(&[namespace, name, cluster, pool.strategy, pool.family], 1.0));
     }
     let [capacity, allocated, available, reserved, outside] = gauges;
+    let omitted = omitted.iter();
+    let omitted = omitted.map(|(state, n)| OMITTED.series(&[state], *n as f64));
     vec![
         CAPACITY.family(capacity),
         ALLOCATED.family(allocated),
@@ -208,6 +234,6 @@ pub(super) fn collect(snapshots: &[Arc<Snapshot>], mode: PoolMetrics) -> Vec<Met
         UTILIZATION.family(utilization),
         WAITING.family(waiting),
         INFO.family(info),
-        OMITTED.family(vec![OMITTED.series(&[], omitted as f64)]),
+        OMITTED.family(omitted.collect()),
     ]
 }
