@@ -10,6 +10,8 @@ use kube::Client;
 use serde_json::Value;
 use tokio::time::timeout;
 
+use super::causes::causes;
+
 /// How long the API server may take to list Leases.
 const ANSWER: Duration = Duration::from_secs(15);
 
@@ -74,7 +76,8 @@ pub(super) async fn refuse_to_lead_beside_another(
         Err(error) => {
             tracing::info!(
                 "whether a manager leads by a Lease in another namespace is not known: Leases of all namespaces cannot be listed: \
-                 {error:#}"
+                 {}",
+                causes(&error)
             );
             Ok(())
         }

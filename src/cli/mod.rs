@@ -29,6 +29,7 @@ mod apply;
 mod ask;
 mod bench;
 mod board;
+mod causes;
 mod check;
 mod connect;
 pub mod crds;
@@ -62,6 +63,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
+
+use causes::causes;
 
 /// IP address management for bare-metal Kubernetes fleets.
 #[derive(Debug, Parser)]
@@ -130,7 +133,7 @@ pub fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            tell!("metal3-ipam: {error:#}");
+            tell!("metal3-ipam: {}", causes(&error));
             ExitCode::FAILURE
         }
     }

@@ -46,6 +46,7 @@ use self::finding::{Finding, Level, confirmed};
 use self::read::Reading;
 use self::report::Report;
 use self::view::View;
+use super::causes::causes;
 use super::place::{Form, Place, Reached};
 use super::{flags, names, print};
 
@@ -174,7 +175,7 @@ impl Check {
 /// The exit code of a cluster that cannot be reached or has no pools' definitions: not 0 or 1, which say something of what is in
 /// it.
 fn not_read(error: &anyhow::Error) -> ExitCode {
-    tell!("metal3-ipam: {error:#}");
+    tell!("metal3-ipam: {}", causes(error));
     ExitCode::from(2)
 }
 

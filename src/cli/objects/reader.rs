@@ -8,6 +8,7 @@ use kube::Client;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::super::causes::causes;
 use crate::api::{Kind, WireObject};
 use crate::controller::{self, Missing, PAGE_BYTES, Pages, Unreadable, version_of};
 
@@ -225,6 +226,6 @@ fn path(kind: Kind, version: &str, namespace: Option<&str>) -> String {
 pub(in crate::cli) fn words(error: kube::Error) -> String {
     match error {
         kube::Error::Api(status) => status.message,
-        other => format!("{:#}", anyhow::Error::from(other)),
+        other => causes(&other.into()),
     }
 }
