@@ -15,6 +15,7 @@ use k8s_openapi::api::admissionregistration::v1::{
 };
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Service;
+use k8s_openapi::api::flowcontrol::v1::PriorityLevelConfiguration;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use kube::core::ClusterResourceScope;
@@ -330,6 +331,40 @@ impl Cluster {
             webhook["clientConfig"]["service"]["port"] = json!(port);
         })
         .await;
+    }
+
+    /// The API server gives the manager's requests the priority levels of `deploy/flow-control`.
+    pub(super) async fn has_seats_of_its_own(&self) {
+        let level = async |name: &str| {
+            let all = Api::<PriorityLevelConfiguration>::all(self.client.clone());
+            all.get(name).await.unwrap().metadata.uid.unwrap()
+        };
+        let mut config = self.server.config.clone();
+        config.auth_info = kube::config::AuthInfo {
+            token: Some(token(&self.client, NAMESPACE, "ipam-manager").await.into()),
+            ..Default::default()
+        };
+        let manager = Client::try_from(config).unwrap();
+        for (path, name) in [
+            (
+                "/apis/ipam.metal3.io/v1alpha1/ippools",
+                "metal3-ipam-system-manager",
+            ),
+            (
+                "/apis/coordination.k8s.io/v1/namespaces/metal3-ipam-system/leases/controller-leader-election-ipam-capm3",
+                "leader-election",
+            ),
+        ] {
+            let wanted = level(name).await;
+            // The API server reads new FlowSchemas by a watch.
+            until(&format!("{path} to have the level {name}"), async || {
+                let request = http::Request::get(path).body(kube::client::Body::empty());
+                let answer = manager.send(request.unwrap()).await.unwrap();
+                let header = answer.headers()["x-kubernetes-pf-prioritylevel-uid"].to_str();
+                header.unwrap() == wanted
+            })
+            .await;
+        }
     }
 
     /// The account that monitoring makes may read the metrics, and the manager's own may not.

@@ -36,11 +36,13 @@ async fn each_overlay_is_applied_and_serves_claims_with_its_rights() {
 
     let managed = Rendered::of("cert-manager");
     cluster.take(&managed, &SERVER_SIDE);
-    for beside in ["guard", "claim-finalizers"] {
+    let beside = ["guard", "claim-finalizers", "flow-control"];
+    for beside in beside {
         cluster.take(&Rendered::of(beside), &SERVER_SIDE);
     }
+    cluster.has_seats_of_its_own().await;
     cluster.serves("cert-manager", None).await;
-    for beside in ["guard", "claim-finalizers"] {
+    for beside in beside {
         cluster.remove(&Rendered::of(beside));
     }
     cluster.remove(&managed);

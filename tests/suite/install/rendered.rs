@@ -204,13 +204,19 @@ fn what_is_to_be_deleted_is_all_but_the_definitions_and_the_namespace() {
         !name.starts_with("CustomResourceDefinition ") && !name.starts_with("Namespace ")
     });
     assert!(managed.is_subset(&wanted), "{managed:?}");
-    for beside in ["filtered", "monitoring", "guard", "claim-finalizers"] {
+    for beside in [
+        "filtered",
+        "monitoring",
+        "guard",
+        "claim-finalizers",
+        "flow-control",
+    ] {
         let rendered = Rendered::of(beside);
         for kind in ["CustomResourceDefinition", "Namespace"] {
             assert!(rendered.of_kind(kind).is_empty(), "{beside} has a {kind}");
         }
     }
-    tally::add("folders of deploy/ rendered", 7);
+    tally::add("folders of deploy/ rendered", 8);
 }
 
 /// The API server does not ask about the manager's own writes, and the guard does not deny them.

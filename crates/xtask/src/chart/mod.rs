@@ -11,11 +11,12 @@ use serde_json::Value;
 use crate::{Files, marks};
 
 /// Folders of the tree, and their names in the chart's `files/`.
-const COPIED: [(&str, &str); 12] = [
+const COPIED: [(&str, &str); 13] = [
     ("crds", "crds"),
     ("dashboards", "dashboards"),
     ("deploy/cert-manager", "cert-manager"),
     ("deploy/claim-finalizers", "claim-finalizers"),
+    ("deploy/flow-control", "flow-control"),
     ("deploy/guard", "guard"),
     ("deploy/monitoring", "monitoring"),
     ("deploy/rbac/cluster", "rbac/cluster"),

@@ -98,9 +98,11 @@ async fn the_chart_renders_the_objects_of_the_folders_of_deploy() {
     assert!(args(&guarded).contains(&"--webhook-port=0"));
     guarded.0.retain(|object| {
         let kind = object["kind"].as_str().unwrap();
-        kind.contains("AdmissionPolicy") || kind.contains("Webhook")
+        ["AdmissionPolicy", "Webhook", "FlowSchema", "PriorityLevel"]
+            .iter()
+            .any(|part| kind.contains(part))
     });
-    assert_equal(guarded, &["guard", "claim-finalizers"]);
+    assert_equal(guarded, &["guard", "claim-finalizers", "flow-control"]);
 }
 
 #[tokio::test]

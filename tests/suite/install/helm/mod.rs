@@ -61,11 +61,12 @@ const OBSERVED: Case = Case {
     ..DEFAULTS
 };
 const GUARDED: Case = Case {
-    what: "no webhook, the guard and the finalizers of claims",
+    what: "no webhook, the guard, the finalizers of claims and flow control",
     set: &[
         "webhook.mode=none",
         "guard.enabled=true",
         "claimFinalizers.enabled=true",
+        "flowControl.enabled=true",
     ],
     ..DEFAULTS
 };
@@ -73,7 +74,11 @@ const ELSEWHERE: Case = Case {
     what: "another namespace and name",
     release: "ipam",
     namespace: "elsewhere",
-    set: &["guard.enabled=true", "monitoring.enabled=true"],
+    set: &[
+        "guard.enabled=true",
+        "flowControl.enabled=true",
+        "monitoring.enabled=true",
+    ],
 };
 /// Values that the others leave at their defaults.
 const CHANGED: Case = Case {
