@@ -256,7 +256,7 @@ impl Inner {
             return;
         };
         let vouches = match &input {
-            Input::Kinds(_) => true,
+            Input::Kinds(_) | Input::ClusterGone { .. } => true,
             Input::ClusterSeen(cluster) => !cluster.paused,
             _ => false,
         };
@@ -323,7 +323,7 @@ fn slot(input: &Input) -> Option<Slot> {
         Input::Seen(object) => slot_of(object),
         Input::PoolGone { .. } => Slot::Pool,
         Input::ClusterSeen(cluster) => Slot::Cluster(cluster.name.clone()),
-        Input::ClusterGone { name } => Slot::Cluster(name.as_str().into()),
+        Input::ClusterGone { name } => Slot::Cluster(name.clone()),
         Input::ClaimGone { key, .. } | Input::ClaimLeft { key, .. } => Slot::Claim(key.clone()),
         Input::AddressGone { key, .. } | Input::NameFreed(key) => Slot::Address(key.clone()),
         Input::Kinds(_) => Slot::Kinds,

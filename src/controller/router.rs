@@ -19,6 +19,7 @@ use crate::pool::{
 };
 
 use super::absence::Absences;
+use super::clusters::NamedClusters;
 use super::kinds::Role;
 use super::mailbox::ReplyPlace;
 use super::reading;
@@ -60,13 +61,13 @@ pub(super) struct State {
     pub(super) addresses_begun: bool,
     /// Clusters whose pause has ended, unknown to the pools yet (P3).
     pub(super) resuming: Resuming,
-    /// Pools with a worker, sorted: those of a Cluster's namespace get its changes.
-    hired: BTreeSet<PoolKey>,
+    /// Pools with a worker, sorted, and the Clusters whose changes concern each.
+    pub(super) hired: BTreeMap<PoolKey, NamedClusters>,
     /// Pools that wait for a name to become free (A12).
     watchers: BTreeMap<(Arc<str>, AddressKey), BTreeSet<Arc<str>>>,
     /// The run ends: no pool gets a worker any more.
     stopped: bool,
-    /// Names of namespaces and pools, each once: 100,000 objects of one pool share both texts.
+    /// Names of namespaces, pools and Clusters, each once: 100,000 objects of one pool share both texts.
     shared: BTreeSet<Arc<str>>,
     /// Texts that are remembered before those are forgotten that nothing else has.
     shared_bound: usize,
@@ -222,7 +223,10 @@ impl Router {
         let mut name = Name::of(object.meta());
         name.namespace = state.intern(&name.namespace);
         match self.note(state, kind, &name, object, By::Read) {
-            Ok(Some(pool)) if pool == asked_by.name => Take::In,
+            Ok(Some(pool)) if pool == asked_by.name => {
+                self.tell_named(state, asked_by, object);
+                Take::In
+            }
             Ok(Some(pool)) => {
                 self.deliver(state, &name.pool(&pool), Input::Seen(object.clone()));
                 Take::LeaveOut
@@ -275,7 +279,10 @@ impl Router {
 
     /// The pools of a namespace that have a worker.
     pub(super) fn pools_in(&self, namespace: &str) -> Vec<PoolKey> {
-        self.state().pools_in(namespace).cloned().collect()
+        self.state()
+            .workers_in(namespace)
+            .map(|(pool, _)| pool.clone())
+            .collect()
     }
 
     /// The pool that a claim leads to, as far as that is a pool of ours.
@@ -332,7 +339,7 @@ impl Router {
     pub(super) fn stop(&self) {
         let mut state = self.state();
         state.stopped = true;
-        for pool in &state.hired {
+        for pool in state.hired.keys() {
             if let Some(handle) = self.registry.get(pool) {
                 handle.mailbox.stop();
             }
@@ -381,6 +388,9 @@ impl Router {
 
     /// Puts an input into a pool's mailbox; a pool without a worker gets one.
     fn deliver(self: &Arc<Self>, state: &mut State, pool: &PoolKey, input: Input) {
+        if let Input::Seen(object) = &input {
+            self.tell_named(state, pool, object);
+        }
         let Some(input) = self.put(pool, input) else {
             return;
         };
@@ -389,10 +399,7 @@ impl Router {
             return;
         }
         let handle = PoolHandle::default();
-        let mut first: Vec<Input> = Vec::new();
-        if let Some(of_namespace) = state.clusters.get(&pool.namespace) {
-            first.extend(of_namespace.values().cloned().map(Input::ClusterSeen));
-        }
+        let (mut first, named) = state.clusters_for(pool, &input);
         first.push(Input::Kinds(state.kinds_for_pools()));
         first.push(input);
         for input in first {
@@ -403,12 +410,12 @@ impl Router {
         }
         // An old worker that has just closed its mailbox is replaced here; when it comes to retire it finds a successor.
         self.registry.insert(pool.clone(), handle.clone());
-        state.hired.insert(pool.clone());
+        state.hired.insert(pool.clone(), named);
         (self.hire)(self, pool, &handle);
     }
 
     /// Puts an input into a pool's mailbox if it has a worker: without one there is nothing that this could change.
-    fn tell(&self, pool: &PoolKey, input: Input) {
+    pub(super) fn tell(&self, pool: &PoolKey, input: Input) {
         let _ = self.put(pool, input);
     }
 
@@ -420,12 +427,6 @@ impl Router {
         }
     }
 
-    pub(super) fn tell_namespace(&self, state: &State, namespace: &Arc<str>, input: &Input) {
-        for pool in state.pools_in(namespace) {
-            let _ = self.put(pool, input.clone());
-        }
-    }
-
     /// The system's clock was set: every pool takes a step with the new time. What it is told is nothing new; a mailbox takes no
     /// tick, and any step compares the two clocks.
     pub(super) fn tell_time(&self) {
@@ -434,7 +435,7 @@ impl Router {
 
     pub(super) fn tell_all(&self, state: &State) {
         let kinds = state.kinds_for_pools();
-        for pool in &state.hired {
+        for pool in state.hired.keys() {
             let _ = self.put(pool, Input::Kinds(kinds));
         }
     }
@@ -474,17 +475,20 @@ impl State {
     }
 
     /// Pools of a namespace that have a worker.
-    fn pools_in(&self, namespace: &str) -> impl Iterator<Item = &PoolKey> {
+    pub(super) fn workers_in(
+        &self,
+        namespace: &str,
+    ) -> impl Iterator<Item = (&PoolKey, &NamedClusters)> {
         let first = PoolKey {
             namespace: namespace.into(),
             name: "".into(),
         };
         let from = self.hired.range(first..);
-        from.take_while(move |pool| *pool.namespace == *namespace)
+        from.take_while(move |(pool, _)| *pool.namespace == *namespace)
     }
 
     /// The one copy of the name of a namespace or a pool.
-    fn intern(&mut self, text: &Arc<str>) -> Arc<str> {
+    pub(super) fn intern(&mut self, text: &Arc<str>) -> Arc<str> {
         if let Some(known) = self.shared.get(text) {
             return known.clone();
         }

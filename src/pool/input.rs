@@ -1,6 +1,7 @@
 //! What a pool is told: objects seen and gone, answers to its requests, and time. Nothing else changes its state.
 
 use std::ops::{Index, IndexMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::api::{
@@ -25,7 +26,7 @@ pub enum Input {
     /// There is no Cluster of this name in the namespace.
     ClusterGone {
         /// Its name.
-        name: String,
+        name: Arc<str>,
     },
     /// The claim of this UID is gone.
     ClaimGone {

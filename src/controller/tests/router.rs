@@ -1,9 +1,10 @@
 //! Which pool hears of what, and in which order.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use serde_json::json;
 
 use super::fixture::{address_spec, claim_spec, key, pool_spec, told, wire};
@@ -73,6 +74,13 @@ impl World {
         self.answered(pool, "a", None, Outcome::Stored(object, Take::In));
     }
 
+    /// The address objects of the namespace were listed after a pause has ended.
+    fn resumed(&self) {
+        let (first, none) = ("".into(), BTreeSet::new());
+        let ended = self.router.pause_ended(&first, &none).now_or_never();
+        self.router.resume(&ended.expect("a pause has ended"));
+    }
+
     /// What the pool was told since the last time.
     pub(super) fn told(&self, pool: &str) -> Vec<String> {
         let Some(handle) = self.registry.get(&key(pool)) else {
@@ -85,7 +93,12 @@ impl World {
 
     /// Has a worker for this pool that has taken in everything.
     pub(super) fn with_pool(self, pool: &str) -> Self {
-        self.seen(Kind::Pools, wire(pool, "p", 1, pool_spec()));
+        self.with_pool_of(pool, "")
+    }
+
+    /// The same, of a pool that names this Cluster.
+    pub(super) fn with_pool_of(self, pool: &str, cluster: &str) -> Self {
+        self.seen(Kind::Pools, wire(pool, "p", 1, pool_of(cluster)));
         self.told(pool);
         self
     }
@@ -383,25 +396,85 @@ fn a12_whoever_holds_a_name_as_foreign_hears_when_it_goes() {
     assert!(world.told("x").is_empty());
 }
 
+fn pool_of(cluster: &str) -> serde_json::Value {
+    let mut spec = pool_spec();
+    spec["clusterName"] = json!(cluster);
+    spec
+}
+
+/// A claim of pool x that its label says to be of this Cluster.
+fn claim_of(cluster: &str, uid: &str, version: u64) -> WireObject {
+    let mut claim = wire(&format!("of-{cluster}"), uid, version, claim_spec("x"));
+    let label = "cluster.x-k8s.io/cluster-name".into();
+    claim.metadata.labels.insert(label, cluster.into());
+    claim
+}
+
+fn cluster(version: u64, paused: bool) -> WireObject {
+    wire("k", "1", version, json!({ "paused": paused }))
+}
+
 #[test]
-fn clusters_are_told_to_the_pools_of_their_namespace_also_to_new_ones() {
+fn pools_hear_of_a_cluster_that_their_objects_name_before_the_first_of_these() {
     let world = world(None).with_pool("x");
-    let cluster = |version, paused| wire("k", "1", version, json!({ "paused": paused }));
     world.seen(Kind::Clusters, cluster(1, false));
-    assert_eq!(world.told("x"), ["cluster k paused false"]);
-    // Nothing that a pool looks at changed.
-    world.seen(Kind::Clusters, cluster(2, false));
     assert!(world.told("x").is_empty());
-    world.seen(Kind::Clusters, cluster(3, true));
+    world.seen(CLAIMS, claim_of("k", "2", 2));
+    assert_eq!(
+        world.told("x"),
+        ["cluster k paused false", "claim IPClaim of-k 2 Ours"]
+    );
+    world.seen(CLAIMS, claim_of("k", "2", 3));
+    assert_eq!(world.told("x"), ["claim IPClaim of-k 2 Ours"]);
+    // Nothing that a pool looks at changed.
+    world.seen(Kind::Clusters, cluster(4, false));
+    assert!(world.told("x").is_empty());
+    world.seen(Kind::Clusters, wire("k", "9", 5, json!({})));
+    assert_eq!(world.told("x"), ["cluster k paused false"]);
+
+    // A pool that names it, in its first worker and later.
+    world.seen(Kind::Pools, wire("y", "3", 6, pool_of("k")));
+    assert_eq!(world.told("y")[0], "cluster k paused false");
+    world.seen(Kind::Pools, wire("y", "3", 7, pool_of("other")));
+    world.told("y");
+    let mut other = cluster(8, false);
+    other.metadata.name = "other".into();
+    other.metadata.uid = "8".into();
+    world.seen(Kind::Clusters, other);
+    assert_eq!(world.told("y"), ["cluster other paused false"]);
+    assert!(world.told("x").is_empty());
+    world.gone(Kind::Clusters, "other", "8");
+    assert_eq!(world.told("y"), ["cluster gone other"]);
+    assert!(world.told("x").is_empty());
+}
+
+#[test]
+fn p1_every_pool_of_a_namespace_hears_that_a_cluster_is_paused_also_a_new_one() {
+    let world = world(None).with_pool("x");
+    world.seen(Kind::Clusters, cluster(1, true));
     assert_eq!(world.told("x"), ["cluster k paused true"]);
     world.seen(CLAIMS, wire("c", "2", 2, claim_spec("z")));
     assert_eq!(world.told("z")[0], "cluster k paused true");
-    let mut elsewhere = wire("k", "9", 9, json!({}));
+    let mut elsewhere = wire("k", "9", 9, json!({ "paused": true }));
     elsewhere.metadata.namespace = "other".into();
     world.seen(Kind::Clusters, elsewhere);
     assert!(world.told("x").is_empty());
+    // Pool x knows the Cluster already.
+    world.seen(CLAIMS, claim_of("k", "3", 3));
+    assert_eq!(world.told("x"), ["claim IPClaim of-k 3 Ours"]);
+    // Its pause ends: those that it is named in hear how it is now, to the others it is as if there were none.
+    world.seen(Kind::Clusters, cluster(4, false));
+    assert!(world.told("x").is_empty());
+    world.resumed();
+    assert_eq!(world.told("x"), ["cluster k paused false"]);
+    assert_eq!(world.told("z").last().unwrap(), "cluster gone k");
     world.gone(Kind::Clusters, "k", "1");
     assert_eq!(world.told("x"), ["cluster gone k"]);
+    assert!(world.told("z").is_empty());
+    world.seen(Kind::Clusters, wire("k", "5", 5, json!({ "paused": true })));
+    world.told("z");
+    world.gone(Kind::Clusters, "k", "5");
+    assert_eq!(world.told("z"), ["cluster gone k"]);
 }
 
 #[test]

@@ -22,7 +22,7 @@ use crate::controller::registry::Registry;
 use crate::controller::router::Router;
 use crate::controller::served::Served;
 use crate::controller::view::Counts;
-use crate::pool::{By, KindState};
+use crate::pool::KindState;
 
 const CLAIMS: Kind = Kind::Claims(ClaimKind::Metal3);
 const CAPI_ADDRESSES: Kind = Kind::Addresses(ClaimKind::Capi);

@@ -71,16 +71,10 @@ async fn a12_of_a_cluster_only_metadata_and_paused_are_read() {
         vec![],
     );
     until("listed", || harness.state() == KindState::Listed).await;
-    let mut pool = object("x", "9", 9, json!({}));
-    pool["metadata"]["namespace"] = json!("n");
-    let wire = serde_json::from_value(pool).unwrap();
-    harness
-        .router
-        .seen(Kind::Pools, "v1alpha1", By::Event, wire);
-    let told = harness.told();
-    let paused: Vec<&str> = told
-        .iter()
-        .filter_map(|line| line.strip_prefix("cluster "))
+    let state = harness.router.state();
+    let read = state.clusters["n"].values();
+    let paused: Vec<String> = read
+        .map(|cluster| format!("{} paused {}", cluster.name, cluster.paused))
         .collect();
     assert_eq!(
         paused,
