@@ -248,6 +248,58 @@ fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
     assert!(full.contains('!'), "{full}");
 }
 
+/// A pool of two addresses, of which the objects of another pool have the names that its claims would need (A12).
+fn with_taken_names() -> Cluster {
+    let range = json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.2"}]});
+    let mut cluster = Cluster::new()
+        .pool("short", range.clone())
+        .pool("other", range)
+        .claim("waits", "short", json!({}));
+    for (claim, address) in [("one", "10.0.0.1"), ("two", "10.0.0.2")] {
+        cluster = cluster.bound(claim, "other", address);
+        let object = cluster.0.addresses.last_mut().unwrap();
+        object.meta.name =
+            crate::api::names::address_name("short", address.parse().unwrap()).into();
+        let claim = cluster.0.claims.last_mut().unwrap();
+        claim.published = Some(object.meta.name.clone());
+    }
+    cluster
+}
+
+#[test]
+fn a12_every_answer_knows_of_names_that_are_taken() {
+    let sight = with_taken_names().seen();
+    let said = why_of(&sight, None, None, "waits").table;
+    assert!(said.contains("PoolExhausted"), "{said}");
+    assert!(
+        said.contains("10.0.0.1 cannot be given out while IPAddress.ipam.metal3.io short-10-0-0-1"),
+        "{said}"
+    );
+    let said = who(&sight, "10.0.0.1");
+    assert!(!said.contains("next"), "{said}");
+    let line = |name: &str| pools::Line::new(sight.pool(&key(name)).unwrap(), sight.now);
+    assert_eq!((line("short").waiting, line("other").waiting), (1, 0));
+    let statuses = sight.pool(&key("short")).unwrap().effects.iter();
+    let statuses: Vec<&Value> = statuses
+        .filter_map(|effect| match effect {
+            Effect::Request(_, Request::PoolStatus { status, .. }) => Some(status),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(statuses.len(), 1);
+    assert_eq!(statuses[0]["waitingClaims"], 1);
+
+    // Of a part of a cluster such objects are read beside it.
+    let mut part = with_taken_names().0;
+    let (others, own) = std::mem::take(&mut part.addresses)
+        .into_iter()
+        .partition(|address| &*address.pool == "other");
+    (part.namesakes, part.addresses) = (others, own);
+    let sight = Sight::new(part, now());
+    let said = why_of(&sight, None, None, "waits").table;
+    assert!(said.contains("PoolExhausted"), "{said}");
+}
+
 #[test]
 fn why_a_claim_waits_and_what_to_do() {
     let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});

@@ -388,6 +388,24 @@ fn e16_a_claim_that_is_not_served_though_an_address_is_free() {
     }
 }
 
+/// No address is free for it: the object of another pool has the only name.
+#[test]
+fn a12_a_claim_whose_names_are_taken_is_not_e16() {
+    let mut cluster = Cluster::with_one_claim("ipam.metal3.io");
+    cluster.addresses[0].1["spec"]["pool"]["name"] = json!("another");
+    cluster.addresses[0].1["spec"]["claim"]["name"] = json!("another");
+    cluster.pools[0]["spec"]["pools"] = json!([{"start": "10.0.0.1", "end": "10.0.0.1"}]);
+    let object = &mut cluster.addresses[0].1;
+    object["spec"]["address"] = json!("10.0.0.1");
+    object["metadata"]["name"] = json!("p0-10-0-0-1");
+    cluster.claims[0].1["status"] = json!({});
+    let codes: Vec<&str> = found(&cluster).iter().map(|f| f.check.code).collect();
+    assert!(!codes.contains(&catalog::NOT_SERVED.code), "{codes:?}");
+    cluster.addresses.clear();
+    let codes: Vec<&str> = found(&cluster).iter().map(|f| f.check.code).collect();
+    assert!(codes.contains(&catalog::NOT_SERVED.code), "{codes:?}");
+}
+
 #[test]
 fn n9_what_someone_else_has_written() {
     let by_someone = |object: &mut Value, part: &str| {

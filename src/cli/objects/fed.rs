@@ -1,13 +1,16 @@
 //! The pools' state machines, given the objects that were read. What they ask to be written is kept, not sent.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
 use super::Objects;
 use crate::admission::pool_problems;
-use crate::api::{Address, Claim, ClusterFacts, PoolKey, PoolObject};
-use crate::pool::{Config, Effect, Input, Kinds, LeakRepair, Object, Pool, Scope};
+use crate::api::{Address, AddressKey, Claim, ClusterFacts, PoolKey, PoolObject};
+use crate::pool::{
+    Config, Effect, Input, Kinds, LeakRepair, NewAddress, Object, Outcome, Pool, Request, Scope,
+    Take,
+};
 
 /// One pool as the manager would find it at its start.
 #[derive(Debug)]
@@ -88,7 +91,23 @@ impl Fed {
             }
             Self::of(key, &parts, objects.kinds, watch_filter, now)
         };
-        pools.into_iter().map(feed).collect()
+        let mut all: Vec<Self> = pools.into_iter().map(feed).collect();
+        let mut creating = all
+            .iter_mut()
+            .filter(|fed| fed.creates().next().is_some())
+            .peekable();
+        if creating.peek().is_some() {
+            let name = |address: &'_ Address| (address.meta.namespace.clone(), address.key());
+            let known = objects.addresses.iter().chain(&objects.namesakes);
+            let by_name: HashMap<_, _> = known.map(|address| (name(address), address)).collect();
+            for fed in creating {
+                let namespace = fed.key.namespace.clone();
+                let named =
+                    |name: &AddressKey| by_name.get(&(namespace.clone(), name.clone())).copied();
+                fed.refuse_taken_names(named, watch_filter, now);
+            }
+        }
+        all
     }
 
     /// One pool, from its own objects.
@@ -165,6 +184,63 @@ impl Fed {
         fed
     }
 
+    /// Names of the address objects that it would create.
+    pub(in crate::cli) fn creates(&self) -> impl Iterator<Item = AddressKey> {
+        self.effects.iter().filter_map(|effect| match effect {
+            Effect::Request(_, Request::CreateAddress(new)) => Some(name_of(new)),
+            _ => None,
+        })
+    }
+
+    /// Answers the creates that the server would refuse, because other objects have their names (A12). `named`: the object of a name.
+    pub(in crate::cli) fn refuse_taken_names<'a>(
+        &mut self,
+        named: impl Fn(&AddressKey) -> Option<&'a Address>,
+        watch_filter: Option<&str>,
+        now: Timestamp,
+    ) {
+        let mut effects = VecDeque::from(std::mem::take(&mut self.effects));
+        let mut statuses = Vec::new();
+        let mut refused = false;
+        while let Some(effect) = effects.pop_front() {
+            let answer = match &effect {
+                Effect::Request(id, Request::CreateAddress(new))
+                    if named(&name_of(new)).is_some() =>
+                {
+                    refused = true;
+                    Some((*id, Outcome::NameTaken))
+                }
+                Effect::Request(id, Request::ReadAddress { key }) => named(key).map(|address| {
+                    let scope = Scope::of(&address.meta, watch_filter);
+                    let address = Box::new(address.clone());
+                    let object = Object::Address { address, scope };
+                    (*id, Outcome::Stored(object, Take::LeaveOut))
+                }),
+                Effect::Request(id, Request::PoolStatus { .. }) => {
+                    statuses.push(*id);
+                    None
+                }
+                _ => None,
+            };
+            match answer {
+                Some((id, outcome)) => {
+                    effects.extend(self.pool.step(Input::Answer { id, outcome }, now));
+                }
+                None => self.effects.push(effect),
+            }
+        }
+        if refused {
+            // A status that was decided on before is another one now.
+            self.effects
+                .retain(|effect| !matches!(effect, Effect::Request(_, Request::PoolStatus { .. })));
+            for id in statuses {
+                let outcome = Outcome::Withdrawn;
+                let effects = self.pool.step(Input::Answer { id, outcome }, now);
+                self.effects.extend(effects);
+            }
+        }
+    }
+
     fn count(&mut self, input: &Input) {
         match input {
             Input::Seen(Object::Pool {
@@ -188,5 +264,12 @@ impl Fed {
             },
             _ => {}
         }
+    }
+}
+
+fn name_of(new: &NewAddress) -> AddressKey {
+    AddressKey {
+        kind: new.kind,
+        name: new.name.clone(),
     }
 }

@@ -48,6 +48,9 @@ pub(super) struct Objects {
     /// Of our pools; other providers' IPAddressClaims are left out.
     pub(super) claims: Vec<Claim>,
     pub(super) addresses: Vec<Address>,
+    /// Address objects that are not looked at, whose names are taken: of other providers' pools, and beside a part of a cluster those
+    /// with names that its pools would use.
+    pub(super) namesakes: Vec<Address>,
     /// Each with its namespace.
     pub(super) clusters: Vec<(String, ClusterFacts)>,
     pub(super) kinds: Kinds,
@@ -138,6 +141,7 @@ impl Objects {
             pools,
             claims,
             addresses,
+            namesakes,
             clusters,
             kinds: _,
             mut unread,
@@ -149,6 +153,7 @@ impl Objects {
         join(&mut self.pools, pools);
         join(&mut self.claims, claims);
         join(&mut self.addresses, addresses);
+        join(&mut self.namesakes, namesakes);
         join(&mut self.clusters, clusters);
         join(&mut self.strange, strange);
         join(&mut self.foreign, foreign);
@@ -210,9 +215,10 @@ impl Objects {
         }
     }
 
-    /// Takes in an address object, unless it is of another provider's pool.
+    /// Takes in an address object; of one of another provider's pool only that its name is taken.
     pub(super) fn add_address(&mut self, kind: ClaimKind, address: WireObject) {
         if !names_our_pool(kind, &address.spec) {
+            self.namesakes.push(Address::read(kind, address));
             return;
         }
         let meta = &address.metadata;

@@ -5,9 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Objects, Reader};
+use jiff::Timestamp;
+
+use super::{Fed, Objects, Reader};
 use crate::admission::covered;
-use crate::api::{Address, Claim, ClaimKey, ClaimKind, Kind, PoolKey, PoolObject, names};
+use crate::api::{
+    Address, AddressKey, Claim, ClaimKey, ClaimKind, Kind, PoolKey, PoolObject, names,
+};
 
 /// Claims, addresses and pools that are asked for one by one. Where there are more, everything is read.
 const FEW: usize = 8;
@@ -66,6 +70,7 @@ impl Objects {
             .retain(|object| !pools.contains(&object.pool_key()));
         objects.add_pools(reader, &pools).await?;
         objects.add_claims(reader).await;
+        objects.add_namesakes(reader).await?;
         Some(objects)
     }
 
@@ -134,6 +139,7 @@ impl Objects {
         let waiting: BTreeSet<PoolKey> = waiting.collect();
         objects.add_pools(reader, &waiting).await?;
         objects.add_claims(reader).await;
+        objects.add_namesakes(reader).await?;
         Some(objects)
     }
 
@@ -188,6 +194,34 @@ impl Objects {
         let found = found.into_iter();
         self.addresses
             .extend(found.filter(|address| known.insert(name(address))));
+    }
+
+    /// Reads the objects that have the names which the pools would give next (A12); `None` when these are too many.
+    async fn add_namesakes(&mut self, reader: &mut Reader<'_>) -> Option<()> {
+        let mut asked = BTreeSet::new();
+        loop {
+            let fed = Fed::all(self, None, Timestamp::now());
+            let names = fed.iter().flat_map(|fed| {
+                let of_namespace = |name| (fed.key.namespace.clone(), name);
+                fed.creates().map(of_namespace)
+            });
+            let new: BTreeSet<(Arc<str>, AddressKey)> =
+                names.filter(|name| !asked.contains(name)).collect();
+            if new.is_empty() {
+                return Some(());
+            }
+            if asked.len() + new.len() > FEW {
+                return None;
+            }
+            for (namespace, name) in &new {
+                let kind = Kind::Addresses(name.kind);
+                let object = reader.object(kind, namespace, &name.name).await;
+                if let Some(object) = object.and_then(|object| self.understood(kind, object)) {
+                    self.namesakes.push(Address::read(name.kind, object));
+                }
+            }
+            asked.extend(new);
+        }
     }
 
     /// Reads the claims that the address objects name, each by its name, except those that are there.

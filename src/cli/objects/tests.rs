@@ -372,3 +372,37 @@ async fn of_an_address_in_an_inconsistent_pool_all_of_the_pool_is_read() {
         assert_eq!(reader.unread, [""; 0]);
     }
 }
+
+/// A12: the object of another pool may have the name that a claim would get next.
+#[tokio::test]
+async fn of_a_claim_that_waits_the_objects_that_have_its_names_are_read() {
+    let (client, asked) = server(|target, _| {
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let pool = |name: &str| {
+            let range = json!([{"start": "10.0.0.1", "end": "10.0.0.1"}]);
+            json!({"metadata": {"namespace": "a", "name": name, "uid": name, "finalizers": ["ippool.ipam.metal3.io"]},
+                "spec": {"namePrefix": "p", "pools": range}})
+        };
+        let mut waits = claim("waits");
+        waits["metadata"]["finalizers"] = json!(["ipclaim.ipam.metal3.io"]);
+        let spec = json!({"address": "10.0.0.1", "pool": {"name": "q"}, "claim": {"name": "one"}});
+        let taken =
+            json!({"metadata": {"namespace": "a", "name": "p-10-0-0-1", "uid": "t"}, "spec": spec});
+        match path.rsplit_once('/').unwrap().1 {
+            "ippools" => page(&[pool("p"), pool("q")], ""),
+            "ipclaims" => page(&[waits], ""),
+            "p%2D10%2D0%2D0%2D1" => (200, taken),
+            "ipaddresses" if query.contains("fieldSelector") => page(&[], ""),
+            "ipaddresses" => page(&[taken], ""),
+            _ => page(&[], ""),
+        }
+    });
+    let mut reader = Reader::new(&client);
+    let objects = Objects::read_named(&mut reader, None, "waits").await;
+    let objects = objects.unwrap();
+    let namesakes: Vec<&str> = objects.namesakes.iter().map(|a| &*a.meta.name).collect();
+    assert_eq!(namesakes, ["p-10-0-0-1"]);
+    assert!(objects.addresses.is_empty());
+    assert_eq!(whole_lists(&asked), 0);
+    assert_eq!(reader.unread, [""; 0]);
+}

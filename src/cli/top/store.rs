@@ -377,7 +377,20 @@ impl Store {
             clusters: clusters.into_iter().flat_map(BTreeMap::values).collect(),
             ..self.pools.get(key)?.parts()
         };
-        Some(Fed::of(key.clone(), &parts, self.known_kinds(), None, now))
+        let mut fed = Fed::of(key.clone(), &parts, self.known_kinds(), None, now);
+        fed.refuse_taken_names(|name| self.address(&key.namespace, name), None, now);
+        Some(fed)
+    }
+
+    /// The address object of a name, of whatever pool.
+    fn address(&self, namespace: &Arc<str>, key: &AddressKey) -> Option<&Address> {
+        let name = Name {
+            namespace: namespace.clone(),
+            name: key.name.clone(),
+        };
+        let homes = self.homes.get(&Kind::Addresses(key.kind))?;
+        let pool = name.pool(homes.get(&name)?);
+        self.pools.get(&pool)?.addresses.get(key)
     }
 
     /// Whether the pool's line is older than its objects.
