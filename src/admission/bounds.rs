@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::item::{Item, Reading};
 use super::text::{host_address, subnet};
 use super::verdict::{Cause, Findings};
-use crate::alloc::{Family, Range, RangeError, resolve};
+use crate::alloc::{Family, Range, RangeError, resolve, resolve_stored};
 
 /// The three fields that make the range.
 pub(super) struct Bounds<'a> {
@@ -97,7 +97,15 @@ impl<'a> Bounds<'a> {
                 "lies above the last unicast address, where an entry without end and subnet stops; give it an end",
             ),
         }
-        Reading::Bad
+        // What the controller serves of it where it is stored.
+        resolve_stored(start, end, net).map_or(Reading::Bad, |range| Reading::Is(Some(range)))
+    }
+
+    /// `start` of an entry that has nothing beside it.
+    pub(super) fn endless(&self) -> Option<Item<'a>> {
+        let given = [&self.start.1, &self.end.1].map(|reading| *reading != Reading::Absent);
+        let is_endless = given == [true, false] && self.subnet.1 == Reading::Absent;
+        is_endless.then_some(self.start.0)
     }
 }
 

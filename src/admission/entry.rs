@@ -20,6 +20,8 @@ pub(super) struct Entry<'a> {
     pub(super) range: Reading<Option<Range>>,
     /// Family of its addresses, as far as it can be told.
     pub(super) family: Option<Family>,
+    /// Its `start`, where it has neither `end` nor `subnet`.
+    pub(super) endless: Option<Item<'a>>,
     subnet: Option<IpNet>,
     prefix: Reading<u8>,
     gateway: Reading<IpAddr>,
@@ -95,6 +97,7 @@ impl<'a> Entry<'a> {
                 item,
                 range: Reading::Bad,
                 family: None,
+                endless: None,
                 subnet: None,
                 prefix: Reading::Bad,
                 gateway: Reading::Bad,
@@ -107,6 +110,7 @@ impl<'a> Entry<'a> {
         let gateway = check_gateway(&item.child("gateway"), family, "the entry's range", out);
         check_name_servers(item.children("dnsServers", MAX_NAME_SERVERS, out), out);
         Self {
+            endless: fields.endless(),
             range,
             family,
             subnet: fields.subnet.1.ok(),

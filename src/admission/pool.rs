@@ -69,7 +69,7 @@ pub(super) fn judge(review: &Review<'_>, live: &dyn Live, out: &mut Findings) {
 /// The rules that need no live facts.
 fn judge_alone<'a>(spec: Spec<'a>, out: &mut Findings) -> Ranges<'a> {
     name_prefix(spec, out);
-    strategy(spec, out);
+    let is_random = strategy(spec, out);
     cluster_name(spec, out);
     let seconds = spec.field("addressReuseGracePeriodSeconds");
     if seconds.whole(out).ok().is_some_and(i64::is_negative) {
@@ -90,6 +90,14 @@ fn judge_alone<'a>(spec: Spec<'a>, out: &mut Findings) -> Ranges<'a> {
     check_name_servers(servers, out);
 
     let ranges = Ranges::read(spec, out);
+    if is_random {
+        for start in ranges.entries.iter().filter_map(|e| e.endless.as_ref()) {
+            start.invalid(
+                out,
+                "needs an end or a subnet beside it where allocationStrategy is random: addresses are drawn from all of the range",
+            );
+        }
+    }
     inheritance(&inherited, &ranges.entries, out);
     pre_allocations(spec, &ranges, out);
     for entry in &ranges.entries {
@@ -123,9 +131,9 @@ fn name_prefix(spec: Spec<'_>, out: &mut Findings) {
             out,
             format_args!("must have at most {longest} characters, so that an address fits behind it in a name"),
         ),
-        Reading::Is(text) if !names::is_object_name(text) => item.invalid(
+        Reading::Is(text) if !names::is_object_name(&format!("{text}-0")) => item.invalid(
             out,
-            "must be a DNS-1123 subdomain: a-z, 0-9, - and ., beginning and ending with a letter or digit",
+            "must be the beginning of a DNS-1123 subdomain: a-z, 0-9, - and ., beginning with a letter or digit, and each . between two of these",
         ),
         Reading::Bad | Reading::Is(_) => {}
     }
@@ -146,8 +154,8 @@ fn cluster_name(spec: Spec<'_>, out: &mut Findings) {
     }
 }
 
-/// Absent means sequential, on both sides.
-fn strategy(spec: Spec<'_>, out: &mut Findings) {
+/// Absent means sequential, on both sides. Whether it is random.
+fn strategy(spec: Spec<'_>, out: &mut Findings) -> bool {
     const SEQUENTIAL: &str = "sequential";
     let item = spec.field("allocationStrategy");
     let named = |text: Option<&str>| match text {
@@ -156,14 +164,15 @@ fn strategy(spec: Spec<'_>, out: &mut Findings) {
     };
     let text = match item.text(out) {
         Reading::Absent | Reading::Is("") => None,
-        Reading::Bad => return,
+        Reading::Bad => return false,
         Reading::Is(text @ (SEQUENTIAL | "random")) => Some(text),
         Reading::Is(_) => {
-            return item.error(
+            item.error(
                 out,
                 Cause::NotSupported,
                 "supported values: \"random\", \"sequential\"",
             );
+            return false;
         }
     };
     let is_update = !spec.is_create();
@@ -176,6 +185,7 @@ fn strategy(spec: Spec<'_>, out: &mut Findings) {
             ),
         );
     }
+    text == Some("random")
 }
 
 /// What entries inherit must fit their family, else addresses would be handed out with another family's values.

@@ -77,4 +77,4 @@ mod tests;
 
 pub use allocator::{Allocator, Counts, Entry, Location, Picked, Take};
 pub use coverage::Coverage;
-pub use range::{Family, Range, RangeError, resolve};
+pub use range::{Family, Range, RangeError, resolve, resolve_stored};

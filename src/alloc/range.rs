@@ -250,6 +250,35 @@ pub fn resolve(
     }
 }
 
+/// The range of an entry that was stored though it breaks a rule of [`resolve`], as far as its fields agree, as metal3's own
+/// controller reads them: an `end` behind the subnet is the subnet's, an `end` without `start` ends a subnet. `None`: no address.
+pub fn resolve_stored(
+    start: Option<IpAddr>,
+    end: Option<IpAddr>,
+    subnet: Option<IpNet>,
+) -> Option<Range> {
+    match resolve(start, end, subnet) {
+        Ok(range) => range,
+        Err(RangeError::EndOutsideSubnet | RangeError::EndWithoutStart) => {
+            let (end, subnet) = (end?, subnet?);
+            let range = match start {
+                Some(start) => Range::new(start, Range::of_net(&subnet).last()).ok()?,
+                None => hosts_after(&subnet)?,
+            };
+            let is_one_family = Family::of(end) == range.family();
+            let cut = is_one_family.then(|| Range::new(range.first(), range.last().min(end)));
+            cut?.ok()
+        }
+        Err(
+            RangeError::MixedFamilies
+            | RangeError::StartAfterEnd
+            | RangeError::StartOutsideSubnet
+            | RangeError::StartAboveUnicast
+            | RangeError::Empty,
+        ) => None,
+    }
+}
+
 /// From the address as written plus one, host bits and all: `192.168.1.1/26` begins at `192.168.1.2`. A subnet of two addresses
 /// has both: it is a link of two hosts without a network or a broadcast address (RFC 3021, RFC 6164).
 fn hosts_after(subnet: &IpNet) -> Option<Range> {

@@ -109,8 +109,8 @@ fn pool(spec: &mut JSONSchemaProps) {
         prefix.max_length = i64::try_from(longest).ok();
         prefix.x_kubernetes_validations = Some(vec![
             rule(
-                &format!("self.matches('{OBJECT_NAME}')"),
-                "must be a DNS-1123 subdomain (a-z, 0-9, - and ., beginning and ending with a letter or digit): the names of the pool's address objects begin with it",
+                &format!("(self + '-0').matches('{OBJECT_NAME}')"),
+                "must be the beginning of a DNS-1123 subdomain (a-z, 0-9, - and ., beginning with a letter or digit, and each . between two of these): the names of the pool's address objects begin with it",
             ),
             rule(
                 "self == oldSelf",
@@ -186,7 +186,31 @@ fn pool(spec: &mut JSONSchemaProps) {
             },
             "must be from 0 to 32 for the IPv4 entries that inherit it; or give the entries of each family a prefix of their own",
         ),
+        drawable(),
     ]);
+}
+
+/// At random an entry with nothing but `start` would give any address of its family. The strategy cannot be changed, so entries
+/// that stood before were stored without this rule.
+fn drawable() -> ValidationRule {
+    let holds = |pool: &str| {
+        format!(
+            "!has({pool}.allocationStrategy) || {pool}.allocationStrategy != 'random' || !has({pool}.pools) || \
+             {pool}.pools.all(e, !has(e.start) || has(e.end) || has(e.subnet))"
+        )
+    };
+    ValidationRule {
+        field_path: Some(".pools".to_owned()),
+        optional_old_self: Some(true),
+        ..rule(
+            &format!(
+                "{} || (oldSelf.hasValue() && !({}))",
+                holds("self"),
+                holds("oldSelf.value()")
+            ),
+            "must have an end or a subnet in each entry where allocationStrategy is random: addresses are drawn from all of the range",
+        )
+    }
 }
 
 /// A rule on a field of the pool that entries inherit. Where the field stands and did not fit before, no entry that is added

@@ -10,15 +10,18 @@
 //! | left over | `Course::Goes` or `release_sent`, and no status shows it: of an earlier claim of this name | `is_left_over` |
 //! | `Rank::Surplus` | ours, with an address that another claim's object has the better right to | `rank` |
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
 use crate::api::names::{METAL3_GROUP, is_object_name};
-use crate::api::{AddressKey, ClaimKey};
+use crate::api::{AddressKey, ClaimKey, ClaimKind};
 
 use super::case::Case;
 use super::machine::Pool;
 use super::next::{Assessment, Class, Next, Step};
-use super::reason::{Reason, Until, Waiting};
+use super::reason::{Final, Reason, Until, Waiting};
 use super::record::{AddressRecord, ClaimRecord, Course};
 use super::space::Holder;
 
@@ -29,7 +32,7 @@ enum Rank {
     /// Another claim's object has its address, and this one is ours: it is released.
     Surplus,
     /// Another claim's object has its address, and this one is someone's: the claim waits until one of them goes.
-    Disputed(std::net::IpAddr),
+    Disputed(IpAddr),
     /// On its way out, or without an address.
     Nothing,
 }
@@ -38,7 +41,7 @@ impl Pool {
     pub(super) fn object<'a>(
         &'a self,
         key: &ClaimKey,
-        name: &std::sync::Arc<str>,
+        name: &Arc<str>,
     ) -> Option<(AddressKey, &'a AddressRecord)> {
         let key = key.object(name);
         let record = self.addresses.get(&key)?;
@@ -79,8 +82,17 @@ impl Pool {
         case.work().showing() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
     }
 
+    pub(super) fn is_claim_there(&self, kind: ClaimKind, name: &Arc<str>) -> bool {
+        let claim = ClaimKey {
+            kind,
+            name: name.clone(),
+        };
+        let case = self.cases.get(&claim);
+        case.is_some_and(|case| case.claim.is_some())
+    }
+
     /// Whether another claim's object has the better right to this object's address (by value): one that is published,
-    /// else the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
+    /// else one whose claim exists, then the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
     fn is_outranked(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let Ok(addr) = object.address else {
             return false;
@@ -100,8 +112,10 @@ impl Pool {
         if self.space.of(addr).iter().any(shows) {
             return true;
         }
-        let precedence =
-            |key: &AddressKey, object: &AddressRecord| (object.created, key.name.clone(), key.kind);
+        let precedence = |key: &AddressKey, object: &AddressRecord| {
+            let is_without_claim = !self.is_claim_there(key.kind, &object.claim);
+            (is_without_claim, object.created, key.name.clone(), key.kind)
+        };
         self.space.objects_at(addr).any(|other_key| {
             let Some(other) = self.addresses.get(other_key) else {
                 return false;
@@ -221,10 +235,7 @@ impl Pool {
                 message: format!(
                     "{object_key} names this claim, but another claim has its address {addr}; delete one of the two objects"
                 ),
-                error: Some((
-                    super::explain::NOT_AVAILABLE.to_owned(),
-                    super::reason::Final::Later,
-                )),
+                error: Some((super::explain::NOT_AVAILABLE.to_owned(), Final::Later)),
                 until: Until::Address(addr),
             };
             return self.waiting(key, case, claim, waiting);

@@ -168,7 +168,10 @@ impl Pool {
             names.sort_unstable();
             names.truncate(NAMED);
             let names = names.join(", ");
-            format!("{claim} is named by several objects, {names}: delete those that its status does not show")
+            format!(
+                "{claim} is named by several objects, {names}: delete those that its status does not show; one that is deleted already goes \
+                 once others' finalizers are off it"
+            )
         });
         if message.is_some()
             || self

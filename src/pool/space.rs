@@ -259,10 +259,17 @@ impl Space {
         Some(picked.addr)
     }
 
-    /// The holder that keeps this claim from having this very address.
+    /// The holder that keeps this claim from having this very address. Of several claims that it is pre-allocated to the first gets
+    /// it: a pool that was stored without the rules has such.
     pub(super) fn obstacle(&self, addr: IpAddr, claim: &ClaimKey) -> Option<&Holder> {
-        self.of(addr).iter().find(|holder| match holder {
-            Holder::PreAllocated(name) => *name != claim.name,
+        let holders = self.of(addr).iter();
+        let mut promises = holders.clone().filter_map(|holder| match holder {
+            Holder::PreAllocated(name) => Some(name),
+            _ => None,
+        });
+        let is_promised = promises.any(|name| *name == claim.name);
+        holders.into_iter().find(|holder| match holder {
+            Holder::PreAllocated(_) => !is_promised,
             other => other.excludes(claim),
         })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use crate::alloc::{Entry, Family, Range, resolve};
+use crate::alloc::{Entry, Family, Range, resolve_stored};
 use crate::api::ip::{is_host, parse_ip, parse_net};
 use crate::api::metal3::{AllocationStrategy, IPPoolSpec, IpText, PoolEntry};
 use crate::api::names::is_cluster_name;
@@ -126,7 +126,11 @@ impl Terms {
         for entry in &spec.pools {
             let own = Values::of_entry(entry, &pool);
             gateways.extend(address(entry.gateway.as_ref()));
-            if let Some(range) = range(entry) {
+            // At random an entry that nothing bounds would give any address of its family.
+            let is_drawable = spec.allocation_strategy != AllocationStrategy::Random
+                || entry.end.is_some()
+                || entry.subnet.is_some();
+            if let Some(range) = range(entry).filter(|_| is_drawable) {
                 entries.push(Entry {
                     index: values.len(),
                     range,
@@ -176,6 +180,11 @@ impl Terms {
         values.unwrap_or(&self.pool).fitting(Family::of(address))
     }
 
+    /// Whether the spec has entries, with addresses or without.
+    pub(super) fn has_entries(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// `sequential` or `random`.
     pub(super) fn strategy_name(&self) -> &'static str {
         match self.strategy {
@@ -196,17 +205,16 @@ impl Terms {
     }
 }
 
-/// The entry's range; `None` when it is empty or its fields contradict each other.
+/// The entry's range; `None` when it is empty or its fields contradict each other. A pool that was stored without the rules may
+/// have an entry that they refuse, and is served what it means.
 fn range(entry: &PoolEntry) -> Option<Range> {
     let read = |text: Option<&IpText>| text.map(|t| parse_ip(t)).transpose().ok();
     let subnet = entry.subnet.as_deref().map(parse_net).transpose().ok()?;
-    resolve(
+    resolve_stored(
         read(entry.start.as_ref())?,
         read(entry.end.as_ref())?,
         subnet,
     )
-    .ok()
-    .flatten()
 }
 
 /// Addresses that no host can have. The rules keep them out of a pool, but one that was stored before them may have some in a

@@ -121,6 +121,10 @@ impl Pool {
         Waiting {
             reason: Reason::Exhausted,
             message: match self.taken_names.iter().next() {
+                None if self.has_no_ranges() && self.has_entries() => format!(
+                    "pool {} has no address: no entry of its spec.pools holds one; see its condition Ready and change spec.pools",
+                    self.key
+                ),
                 None if self.has_no_ranges() => format!(
                     "pool {} has no ranges; add entries to its spec.pools",
                     self.key
@@ -137,6 +141,12 @@ impl Pool {
             error: Some(("Exhausted IP Pools".to_owned(), Final::Later)),
             until: Until::Free,
         }
+    }
+
+    /// Whether the spec has entries, with addresses or without.
+    fn has_entries(&self) -> bool {
+        let pool = self.ippool.record.as_ref();
+        pool.is_some_and(|pool| pool.terms.has_entries())
     }
 
     /// Whether the spec names no range at all: a pool that is filled later.

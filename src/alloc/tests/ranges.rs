@@ -1,7 +1,7 @@
 //! What the fields of an entry mean (spec, section 1), and how entries are cut.
 
 use super::{entries, ip, plain, range};
-use crate::alloc::{Allocator, Family, Location, Range, RangeError, Take, resolve};
+use crate::alloc::{Allocator, Family, Location, Range, RangeError, Take, resolve, resolve_stored};
 
 /// `start`, `end`, `subnet`; `-` is absent.
 fn resolve_text(fields: [&str; 3]) -> Result<Option<Range>, RangeError> {
@@ -134,6 +134,33 @@ fn entries_that_make_no_range() {
     ];
     for (fields, error) in cases {
         assert_eq!(resolve_text(fields), Err(error), "{fields:?}");
+    }
+}
+
+#[test]
+fn a_stored_entry_is_served_as_far_as_its_fields_agree() {
+    let cases = [
+        (["10.0.0.9", "10.0.0.20", "-"], ("10.0.0.9", "10.0.0.20")),
+        (
+            ["10.4.0.10", "10.4.1.4", "10.4.0.0/24"],
+            ("10.4.0.10", "10.4.0.255"),
+        ),
+        (["-", "10.3.0.4", "10.3.0.0/24"], ("10.3.0.1", "10.3.0.4")),
+        (["-", "10.3.9.9", "10.3.0.0/24"], ("10.3.0.1", "10.3.0.255")),
+        (["-", "fd00::4", "fd00::/64"], ("fd00::1", "fd00::4")),
+        (["-", "10.0.0.9", "-"], ("-", "-")),
+        (["-", "10.0.0.9", "fd00::/64"], ("-", "-")),
+        (["-", "10.2.0.9", "10.3.0.0/24"], ("-", "-")),
+        (["10.3.0.9", "10.2.0.9", "10.3.0.0/24"], ("-", "-")),
+        (["10.0.1.0", "10.0.1.9", "10.0.0.0/24"], ("-", "-")),
+        (["10.0.0.9", "10.0.0.8", "-"], ("-", "-")),
+        (["-", "-", "-"], ("-", "-")),
+    ];
+    for (fields, (first, last)) in cases {
+        let expected = (first != "-").then(|| range(first, last));
+        let [start, end] = [fields[0], fields[1]].map(|text| (text != "-").then(|| ip(text)));
+        let subnet = (fields[2] != "-").then(|| fields[2].parse().unwrap());
+        assert_eq!(resolve_stored(start, end, subnet), expected, "{fields:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::super::{Input, KindState, ProblemKind, Request};
 use super::steps::take_first_name;
 use super::world::{C, M, World, address_key, claim_key, ip, small, spec};
-use crate::api::{ClaimKind, Kind, ReferenceFault};
+use crate::api::{Address, ClaimKind, Kind, ReferenceFault};
 
 /// The request that created the address object of a claim.
 fn created(world: &World, kind: ClaimKind, claim: &str) -> super::super::NewAddress {
@@ -468,6 +468,74 @@ fn a15_duplicates_found_at_start_are_kept_and_reported() {
     world.delete_claim(M, "b");
     world.settle();
     assert_eq!(world.bound(M, "d").as_deref(), Some("10.0.0.1"));
+}
+
+/// After a restore of objects only, all of them are of the same second.
+#[test]
+fn a15_of_two_objects_of_one_age_the_one_whose_claim_exists_keeps_the_address() {
+    let ours = |object: &mut Address| {
+        let finalizers = &mut object.meta.finalizers;
+        finalizers.push("ipaddress.ipam.metal3.io".into());
+    };
+    for finalizer in [true, false] {
+        let mut world = World::new();
+        world.create_address(M, "dup", "prov", "nobody", "10.0.0.1", |object| {
+            if finalizer {
+                ours(object);
+            }
+        });
+        world.create_address(M, "z", "prov", "web-0", "10.0.0.1", ours);
+        world.create_claim(M, "web-0");
+        world.create_pool(small(2));
+        world.pass(2);
+        assert_eq!(world.bound(M, "web-0").as_deref(), Some("10.0.0.1"));
+        assert!(world.addresses.contains_key(&address_key(M, "z")));
+        assert_eq!(
+            world.pool_condition("Consistent"),
+            ("False".into(), "DuplicateAddress".into())
+        );
+    }
+}
+
+/// The rules refuse it; a pool may have been stored without them.
+#[test]
+fn a8_of_two_claims_with_one_preallocation_the_first_gets_it() {
+    let mut world = World::new();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "pools": [{ "start": "10.0.0.1", "end": "10.0.0.9" }],
+        "preAllocations": { "a": "10.0.0.5", "b": "10.0.0.5" },
+    })));
+    world.create_claim(M, "a");
+    world.settle();
+    world.create_claim(M, "b");
+    world.pass(60);
+    assert_eq!(world.bound(M, "a").as_deref(), Some("10.0.0.5"));
+    assert_eq!(world.reason(M, "b"), "PreAllocationConflict");
+    world.request_address(M, "c", "10.0.0.5");
+    world.pass(1);
+    assert_eq!(world.reason(M, "c"), "RequestedAddressUnavailable");
+    world.delete_claim(M, "a");
+    world.settle();
+    assert_eq!(world.bound(M, "b").as_deref(), Some("10.0.0.5"));
+}
+
+#[test]
+fn a6_at_random_nothing_is_drawn_from_an_entry_without_an_end() {
+    let mut world = World::new();
+    world.create_pool(spec(json!({
+        "namePrefix": "p", "allocationStrategy": "random",
+        "pools": [{ "start": "10.0.0.1" }, { "start": "10.1.0.1", "end": "10.1.0.2" }],
+    })));
+    for claim in ["a", "b", "c"] {
+        world.create_claim(M, claim);
+    }
+    world.settle();
+    let mut bound: Vec<_> = ["a", "b", "c"]
+        .iter()
+        .filter_map(|c| world.bound(M, c))
+        .collect();
+    bound.sort();
+    assert_eq!(bound, ["10.1.0.1", "10.1.0.2"]);
 }
 
 /// Upstream's controller reads only the name of an IPClaim's pool; a restore into another namespace leaves the old one in it.

@@ -281,6 +281,10 @@ fn pools() -> Vec<Row> {
         ),
         bad("strategy foo", pool(&json!({"allocationStrategy": "foo"}))),
         bad(
+            "strategy random and an entry with only start",
+            pool(&json!({"allocationStrategy": "random", "pools": [{"start": "10.0.0.1"}]})),
+        ),
+        bad(
             "10,001 entries",
             pool(&json!({"pools": vec![json!({"start": "10.0.0.1", "end": "10.0.0.9"}); 10_001]})),
         ),
@@ -292,7 +296,9 @@ fn pools() -> Vec<Row> {
             "a name prefix of 240 characters",
             pool(&json!({"namePrefix": "p".repeat(240)})),
         ),
-        bad("name prefix a-", pool(&json!({"namePrefix": "a-"}))),
+        bad("name prefix -a", pool(&json!({"namePrefix": "-a"}))),
+        bad("name prefix a.", pool(&json!({"namePrefix": "a."}))),
+        good("name prefix a-", pool(&json!({"namePrefix": "a-"}))),
         bad("no name prefix", pool(&json!({"namePrefix": ""}))),
         bad(
             "a clusterName that fits no label",
