@@ -6,14 +6,21 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
+use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use kube::api::PostParams;
+use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::timeout;
 
 use super::causes::causes;
+use crate::api::names::LEASE_NAME;
 
 /// How long the API server may take to list Leases.
 const ANSWER: Duration = Duration::from_secs(15);
+
+/// Who holds the Lease where the controller of `standalone` serves.
+const STANDALONE: &str = "metal3-ipam standalone";
 
 /// A manager's Lease that is held now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,23 +41,82 @@ pub(super) fn holder(lease: &Value, now: Timestamp) -> Option<&str> {
     (now.duration_since(renewed) < lasts).then_some(holder)
 }
 
-/// The Leases of this name in other namespaces than this one that are held now.
+/// The Leases of this name that are held now, in other namespaces than this one.
 async fn held_elsewhere(client: &Client, name: &str, namespace: &str) -> anyhow::Result<Vec<Held>> {
+    let mut held = held(client, name).await?;
+    held.retain(|held| held.namespace != namespace);
+    Ok(held)
+}
+
+/// The Leases of this name that are held now.
+async fn held(client: &Client, name: &str) -> anyhow::Result<Vec<Held>> {
     let path = format!("/apis/coordination.k8s.io/v1/leases?fieldSelector=metadata.name%3D{name}");
     let request = Request::get(path).body(Vec::new())?;
     let answer = timeout(ANSWER, client.request::<Value>(request)).await;
     let list = answer.context("no answer in time")??;
     let now = Timestamp::now();
     let held = |lease: &Value| {
-        let there = lease["metadata"]["namespace"].as_str()?;
-        (there != namespace).then_some(())?;
         Some(Held {
-            namespace: there.to_owned(),
+            namespace: lease["metadata"]["namespace"].as_str()?.to_owned(),
             holder: holder(lease, now)?.to_owned(),
         })
     };
     let leases = list["items"].as_array().into_iter().flatten();
     Ok(leases.filter_map(held).collect())
+}
+
+/// Holds the managers' Lease for the controller beside an embedded server, so that a manager that is started on that server stands
+/// by. It is written once and never runs out: what keeps a second such controller away is the lock of the data folder.
+///
+/// Fails while a manager holds it.
+pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<()> {
+    let leases = Api::<Lease>::namespaced(client.clone(), client.default_namespace());
+    let known = leases.get_opt(LEASE_NAME).await?;
+    let now = Timestamp::now();
+    let held = known.as_ref().and_then(|lease| {
+        let lease = serde_json::to_value(lease).unwrap_or_default();
+        holder(&lease, now).map(str::to_owned)
+    });
+    if held.as_deref() == Some(STANDALONE) {
+        return Ok(());
+    }
+    if let Some(manager) = held {
+        bail!(
+            "the manager {manager} leads by the Lease {LEASE_NAME} on this server, and both would hand out addresses; end it, and start this \
+             again 15 s later"
+        );
+    }
+    let mut lease = known.unwrap_or_default();
+    lease.metadata.name = Some(LEASE_NAME.to_owned());
+    lease.spec = Some(LeaseSpec {
+        holder_identity: Some(STANDALONE.to_owned()),
+        lease_duration_seconds: Some(i32::MAX),
+        acquire_time: Some(MicroTime(now)),
+        renew_time: Some(MicroTime(now)),
+        ..LeaseSpec::default()
+    });
+    let done = match &lease.metadata.resource_version {
+        None => leases.create(&PostParams::default(), &lease).await,
+        Some(_) => {
+            leases
+                .replace(LEASE_NAME, &PostParams::default(), &lease)
+                .await
+        }
+    };
+    done.map(drop).context("holding the managers' Lease")
+}
+
+/// Fails where a manager leads: it would bind the claims of a bench in the place of what is measured. A server that does not let
+/// Leases be listed leaves this unknown.
+pub(super) async fn refuse_to_measure_beside_a_manager(client: &Client) -> anyhow::Result<()> {
+    let held = held(client, LEASE_NAME).await.unwrap_or_default();
+    match held.first() {
+        None => Ok(()),
+        Some(Held { namespace, holder }) => bail!(
+            "the manager {holder} leads by the Lease {namespace}/{LEASE_NAME} and would bind the claims of this bench; end it and wait 15 s, \
+             or make load for it with --duration"
+        ),
+    }
 }
 
 /// Fails where a manager leads by a Lease of this name in another namespace. A server that does not let Leases of all

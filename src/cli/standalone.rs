@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::{Context, bail, ensure};
 use clap::Args;
 use kube::Client;
 use tokio::time::{Instant, sleep_until};
@@ -19,7 +19,7 @@ use super::follow::Follow;
 use super::options::{Logging, Serving};
 use super::progress::Progress;
 use super::status_servers::{Announce, RunStatus, StatusServers};
-use super::{apply, print, signals};
+use super::{apply, leases, print, signals};
 use crate::controller::{self, Controller, ControllerError, View};
 use crate::observe::diagnostics::Guard;
 use crate::observe::logs::{Dial, Level};
@@ -97,7 +97,7 @@ impl Standalone {
         };
         let options = standalone::options(self.data_dir.clone());
         let server = tokio::select! {
-            opened = Server::open(options) => opened?,
+            opened = Server::open(options) => opened.map_err(advised)?,
             () = shutdown.cancelled() => {
                 // A large folder is read whole after a crash. That cannot be interrupted, but nothing is lost with it.
                 tell!("metal3-ipam: stopped before the data folder was open");
@@ -124,6 +124,9 @@ impl Standalone {
         dial: Dial,
         shutdown: &CancellationToken,
     ) -> anyhow::Result<ExitCode> {
+        let client = server.client();
+        // Before anyone can reach the server.
+        leases::hold_for_standalone(&client).await?;
         let names: Vec<String> = self
             .tls_san
             .iter()
@@ -141,7 +144,6 @@ impl Standalone {
             listening.addr,
             quoted(&kubeconfig)
         ))?;
-        let client = server.client();
         tokio::select! {
             applied = self.apply(&client, manifests) => applied?,
             () = shutdown.cancelled() => bail!("stopped before everything was applied"),
@@ -271,6 +273,19 @@ impl Standalone {
     }
 }
 
+/// What to do about a store that cannot be read.
+fn advised(error: ServerError) -> anyhow::Error {
+    let is_of_store = error.is_of_store();
+    let error = anyhow::Error::from(error);
+    if is_of_store {
+        return error.context(
+            "the objects in the data folder cannot be read, and none was changed; free space or mend the disk where that is the cause, else \
+             restore the folder from a backup (docs/backup.md)",
+        );
+    }
+    error
+}
+
 /// Prints the rate, when this run has bound anything.
 fn summarize(view: &View, took: Duration) {
     let counters = view.counters();
@@ -301,7 +316,10 @@ async fn read(files: Vec<String>) -> anyhow::Result<Vec<Manifest>> {
     std::thread::spawn(move || {
         let mut manifests = Vec::new();
         let all = files.iter().try_for_each(|file| {
-            manifests.extend(documents::load(file)?);
+            let read = documents::load(file)?;
+            let what = if file == "-" { "standard input" } else { file };
+            ensure!(!read.is_empty(), "{what} holds no object to apply");
+            manifests.extend(read);
             Ok(())
         });
         // Not awaited any more when the program is ending.

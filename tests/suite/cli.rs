@@ -600,6 +600,39 @@ fn a_mistake_in_any_file_is_reported_before_any_object_is_created() {
         "{}",
         stderr(&output)
     );
+
+    // What should have made the objects has failed, as far as anyone can tell.
+    let empty = folder.join("empty.yaml");
+    std::fs::write(&empty, "# nothing\n---\n").unwrap();
+    for file in [empty.to_str().unwrap(), "-"] {
+        let output = run(&standalone(&folder, &["--apply", file, "--once"]));
+        assert_eq!(output.status.code(), Some(1));
+        let said = stderr(&output);
+        assert!(said.contains("holds no object to apply"), "{said}");
+    }
+}
+
+#[test]
+fn a_folder_without_its_objects_is_not_begun_anew() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let once = || run(&standalone(&folder, &["--once"]));
+    assert_eq!(once().status.code(), Some(0));
+    let store = folder.join("store.redb");
+    std::fs::write(&store, vec![7; 5000]).unwrap();
+    let said = stderr(&once());
+    assert!(
+        said.contains("restore the folder from a backup (docs/backup.md)"),
+        "{said}"
+    );
+    std::fs::remove_file(&store).unwrap();
+    let lost = once();
+    assert_eq!(lost.status.code(), Some(1));
+    let said = stderr(&lost);
+    assert!(
+        said.contains("restore that from a backup, or delete"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -675,6 +708,45 @@ fn a_manager_without_a_server_says_what_to_do() {
         ),
         "{err}"
     );
+}
+
+/// The README's own way: `$KUBECONFIG` leads to the server of `standalone`, whose controller serves the claims.
+#[test]
+fn a1_a_manager_beside_standalone_stands_by_and_a_bench_is_refused() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    for _ in 0..2 {
+        let mut serving = Serving::start(&standalone(&folder, &[]));
+        let line = serving.line();
+        assert!(line.starts_with("Serving at "), "{line}");
+        let kubeconfig = serving.line();
+        let kubeconfig = kubeconfig.strip_prefix("export KUBECONFIG=").unwrap();
+        let mut manager = Serving::start(&[
+            "manager",
+            "--kubeconfig",
+            kubeconfig,
+            "--health-addr=0",
+            "--diagnostics-address=0",
+            "--webhook-port=0",
+        ]);
+        let log = BufReader::new(manager.child.stderr.take().unwrap());
+        let mut lines = log.lines().map_while(Result::ok);
+        let stands_by = lines.find(|line| line.contains("standing by") || line.contains("leading"));
+        let stands_by = stands_by.expect("it says what it does");
+        assert!(
+            stands_by.contains("standing by") && stands_by.contains("metal3-ipam standalone"),
+            "{stands_by}"
+        );
+        let bench = run(&["bench", "--kubeconfig", kubeconfig, "--claims", "5"]);
+        assert_eq!(bench.status.code(), Some(1));
+        let said = stderr(&bench);
+        assert!(
+            said.contains("the manager metal3-ipam standalone leads by the Lease default/"),
+            "{said}"
+        );
+        // Killed at its end, without a chance to give anything up.
+        drop(serving);
+    }
 }
 
 /// The binary as a manager, under upstream's name for it and with upstream's flags, over TLS against a server in this process.

@@ -66,6 +66,16 @@ pub enum ServerError {
     },
 }
 
+impl ServerError {
+    /// Whether the database is damaged, or the disk fails.
+    pub fn is_of_store(&self) -> bool {
+        match self {
+            Self::Open(OpenError::Store { .. } | OpenError::Prepare(_)) => true,
+            Self::Open(_) | Self::Tls(_) | Self::Listen { .. } | Self::Kubeconfig { .. } => false,
+        }
+    }
+}
+
 /// An open data folder, served.
 #[derive(Clone)]
 pub struct Server {

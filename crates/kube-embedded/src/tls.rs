@@ -26,7 +26,9 @@ use listen::authority::{self, Life, Made};
 use super::{private, reach};
 
 /// Files of a data folder beside the store: the authority, the token, and the kubeconfig that holds both.
-pub(crate) const FILES: [&str; 4] = ["ca.crt", "ca.key", "token", KUBECONFIG];
+pub(crate) const FILES: [&str; 4] = ["ca.crt", "ca.key", TOKEN, KUBECONFIG];
+/// Written last of them, so that a folder that has it was served before.
+pub(crate) const TOKEN: &str = "token";
 /// How clients reach the server, written at each start.
 pub(crate) const KUBECONFIG: &str = "kubeconfig";
 

@@ -123,7 +123,7 @@ impl<'a> Whole<'a> {
     /// For people.
     pub(in crate::cli) fn text(&self, lists: Lists) -> String {
         let (fed, snapshot) = (self.fed, &self.snapshot);
-        let ready = snapshot.ready.err().unwrap_or("Ready");
+        let ready = self.unready().unwrap_or("Ready");
         let mut out = format!("IPPool {}: {ready}\n", fed.key);
         if snapshot.exists() {
             let _ = writeln!(
@@ -159,6 +159,12 @@ impl<'a> Whole<'a> {
         out
     }
 
+    /// `Paused`, whatever else holds, or the reason of the condition Ready.
+    fn unready(&self) -> Option<&'static str> {
+        let is_paused = self.fed.pool.is_paused();
+        is_paused.then_some("Paused").or(self.snapshot.ready.err())
+    }
+
     fn answer(&self) -> Answer {
         let (fed, snapshot) = (self.fed, &self.snapshot);
         let waits = |[claim, reason, since]: &[String; 3]| json!({"claim": claim, "reason": reason, "since": since});
@@ -166,7 +172,7 @@ impl<'a> Whole<'a> {
             "namespace": &*fed.key.namespace,
             "name": &*fed.key.name,
             "exists": snapshot.exists(),
-            "ready": snapshot.ready.err().unwrap_or("True"),
+            "ready": self.unready().unwrap_or("True"),
             "utilizationPercent": self.use_percent(),
             "entries": fed.pool.entries().iter().map(entry_value).collect::<Vec<_>>(),
             "invalid": fed.invalid,

@@ -67,6 +67,7 @@ impl Pools {
 #[derive(Debug, Clone, PartialEq)]
 pub(in crate::cli) struct Line {
     pub(in crate::cli) snapshot: Snapshot,
+    pub(in crate::cli) is_paused: bool,
     /// Claims that wait and are not being served.
     pub(in crate::cli) waiting: u64,
     /// When it runs out.
@@ -79,6 +80,7 @@ impl Line {
         let mut line = Self {
             outlook: Outlook::new(&fed.births, snapshot.available, now),
             snapshot,
+            is_paused: fed.pool.is_paused(),
             waiting: 0,
         };
         line.waiting = line.waiting_by_reason().map(|(_, claims)| claims).sum();
@@ -107,9 +109,10 @@ impl Line {
         utilization(self.snapshot.capacity, self.snapshot.available)
     }
 
-    /// The reason of the condition, or `True`.
+    /// `Paused`, whatever else holds; the reason of the condition Ready; or `True`.
     pub(in crate::cli) fn ready(&self) -> String {
         match self.snapshot.ready {
+            _ if self.is_paused => "Paused".to_owned(),
             Ok(()) => "True".to_owned(),
             Err(reason) => reason.to_owned(),
         }

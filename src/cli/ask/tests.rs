@@ -228,6 +228,44 @@ fn who_finds_by_the_name_of_claim_object_and_owner() {
 }
 
 #[test]
+fn who_knows_what_a_claim_that_is_gone_or_to_come_has() {
+    let sight = prepared()
+        .address(ClaimKind::Metal3, "prov", "ghost", "10.0.1.1")
+        .seen();
+    let ghost = who(&sight, "ghost");
+    assert!(ghost.starts_with("10.0.1.1: "), "{ghost}");
+    assert!(ghost.contains("which does not exist"), "{ghost}");
+    let promised = who(&sight, "promised");
+    let says = "10.0.0.5: nobody yet: IPPool a/prov (entry 1) has it pre-allocated to the claim promised\n";
+    assert_eq!(promised, says);
+    let sight = prepared().bound("promised", "prov", "10.0.0.5").seen();
+    let bound = who(&sight, "promised");
+    assert_eq!(bound.matches("10.0.0.5: ").count(), 1, "{bound}");
+}
+
+#[test]
+fn a_paused_pool_says_so_whatever_else_holds() {
+    let paused = |finalizer: bool| {
+        let mut cluster = prepared();
+        let pool = &mut cluster.0.pools[0];
+        pool.meta
+            .annotations
+            .insert("cluster.x-k8s.io/paused".into(), String::new());
+        if !finalizer {
+            pool.meta.finalizers.clear();
+        }
+        cluster.seen()
+    };
+    for finalizer in [true, false] {
+        let sight = paused(finalizer);
+        let line = pools::Line::new(sight.pool(&key("prov")).unwrap(), sight.now);
+        assert_eq!(line.ready(), "Paused");
+        let whole = pool::look(&sight, &key("prov")).table;
+        assert!(whole.starts_with("IPPool a/prov: Paused\n"), "{whole}");
+    }
+}
+
+#[test]
 fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
     let sight = prepared()
         .address(ClaimKind::Capi, "prov", "other", "10.0.0.2")

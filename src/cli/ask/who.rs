@@ -247,11 +247,34 @@ pub(super) fn named(sight: &Sight, name: &str) -> Vec<Found> {
             one.object.as_ref() == Some(&address.key())
                 && one.pool.namespace == address.meta.namespace
         });
-        if &*address.meta.name == name && !is_known {
+        if [&*address.meta.name, &*address.claim].contains(&name) && !is_known {
             found.extend(of_object(sight, address));
         }
     }
+    found.extend(promised(sight, name, &found));
     found
+}
+
+/// Addresses that pools keep for a claim of this name, which has not got them.
+fn promised(sight: &Sight, name: &str, found: &[Found]) -> Vec<Found> {
+    let mut promised = Vec::new();
+    for pool in &sight.objects.pools {
+        let texts = pool
+            .spec
+            .iter()
+            .filter_map(|spec| spec.pre_allocations.get(name));
+        for address in texts.filter_map(|text| parse_ip(text).ok()) {
+            let key = pool.key();
+            let is_known = found
+                .iter()
+                .any(|one| one.pool == key && one.address == address);
+            if let Some(fed) = sight.pool(&key).filter(|_| !is_known) {
+                let standing = fed.pool.standing(address);
+                promised.extend(in_pool(sight, fed, address, &standing));
+            }
+        }
+    }
+    promised
 }
 
 /// Claims that have a name, or whose owner has it.
@@ -324,7 +347,7 @@ pub(super) fn answer(asked: &str, found: &[Found], without: &[&Claim]) -> Answer
         let text = match address_of(asked) {
             Some(address) => format!("{address}: in no pool\n"),
             None => format!(
-                "{asked}: no claim and no address object has this name or is owned by something that has it. Is it spelled as kubectl shows it, and in this cluster?\n"
+                "{asked}: no claim and no address object has this name, names a claim of it or is owned by something that has it, and no pool pre-allocates to it. Is it spelled as kubectl shows it, and in this cluster?\n"
             ),
         };
         return Answer::missing(text, value);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context, bail};
 use kube::{Client, Config};
 
-use super::super::connect;
+use super::super::{connect, leases};
 use super::Bench;
 use super::hooks::MANAGER;
 use super::live::Live;
@@ -103,6 +103,9 @@ impl Site {
                 "the API server at {url} has no IPPool, IPClaim and IPAddress of ipam.metal3.io/v1alpha1; apply them with: \
                  metal3-ipam crds --with-capi | kubectl apply -f -"
             );
+        }
+        if bench.duration.is_none() {
+            leases::refuse_to_measure_beside_a_manager(&watches).await?;
         }
         let described = format!("{url} ({version})");
         let clients = [watches, writes, as_manager];

@@ -174,7 +174,7 @@ impl Check {
 
 /// The exit code of a cluster that cannot be reached or has no pools' definitions: not 0 or 1, which say something of what is in
 /// it.
-fn not_read(error: &anyhow::Error) -> ExitCode {
+pub(super) fn not_read(error: &anyhow::Error) -> ExitCode {
     tell!("metal3-ipam: {}", causes(error));
     ExitCode::from(2)
 }

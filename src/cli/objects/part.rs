@@ -108,7 +108,14 @@ impl Objects {
         let of_addresses = objects.addresses.iter().map(Address::claim_key);
         let of_addresses = of_addresses.filter(|claim| !claim.name.is_empty());
         let claims = objects.claims.iter().map(Claim::key);
-        let claims: BTreeSet<ClaimKey> = claims.chain(of_addresses).collect();
+        let mut claims: BTreeSet<ClaimKey> = claims.chain(of_addresses).collect();
+        if claims.is_empty() {
+            // Address objects may name a claim that is gone.
+            claims.extend(ClaimKind::ALL.map(|kind| ClaimKey {
+                kind,
+                name: name.into(),
+            }));
+        }
         if claims.len() > FEW {
             return None;
         }

@@ -249,6 +249,7 @@ async fn of_a_name_only_what_is_about_its_addresses_is_read() {
         ("one-owner", OF_ONE),
         ("p-3", (&["other"][..], &["p-3"][..])),
         ("p-4", (nothing, &["p-4"][..])),
+        ("gone", (nothing, &["p-4"][..])),
         ("machine", (nothing, nothing)),
     ] {
         let mut reader = Reader::new(&client);

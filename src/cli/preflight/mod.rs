@@ -30,6 +30,7 @@ use jiff::Timestamp;
 
 use self::read::Survey;
 use self::report::Report;
+use super::check::not_read;
 use super::place::{Form, Place};
 use super::{names, print};
 
@@ -112,20 +113,24 @@ impl Finding {
 
 impl Preflight {
     pub(super) async fn run(self) -> anyhow::Result<ExitCode> {
-        let cluster = self.place.reach().await?;
-        let account = (&*self.service_account.0, &*self.service_account.1);
-        let survey = Survey::read(
-            &cluster.client,
-            cluster.version,
-            self.namespace.as_deref(),
-            account,
-        )
-        .await?;
+        let survey = match self.survey().await {
+            Ok(survey) => survey,
+            Err(error) => return Ok(not_read(&error)),
+        };
         let filter = self.watch_filter.as_deref();
         let report = look(&survey, filter, Timestamp::now());
         let text = report.text(self.output)?;
         print(&self.place.painted(text, self.output == Form::Table))?;
         Ok(ExitCode::from(report.exit_code()))
+    }
+}
+
+impl Preflight {
+    async fn survey(&self) -> anyhow::Result<Survey> {
+        let cluster = self.place.reach().await?;
+        let account = (&*self.service_account.0, &*self.service_account.1);
+        let namespace = self.namespace.as_deref();
+        Survey::read(&cluster.client, cluster.version, namespace, account).await
     }
 }
 

@@ -77,6 +77,21 @@ impl Documents {
     }
 }
 
+/// The document before v3, without a schema: kubectl asks for it before it applies a List, and takes for valid what is not in it.
+pub(super) fn v2(product: &Product) -> Bytes {
+    let title = format!("{} standalone", product.name);
+    let info = json!({"title": title, "version": product.version});
+    Bytes::from(json!({"swagger": "2.0", "info": info, "paths": {}}).to_string())
+}
+
+/// The same as kubectl takes it, in protobuf: `swagger`, the first field of gnostic's Document.
+pub(super) const V2_PROTOBUF: &[u8] = b"\x0a\x032.0";
+
+/// Whether this Accept takes [`V2_PROTOBUF`], in either spelling of its type.
+pub(super) fn takes_v2_protobuf(accept: &str) -> bool {
+    accept.contains("application/com.github.proto-openapi.spec.v2")
+}
+
 /// FNV-1a. A document that changes gets another hash; nothing else depends on it.
 fn fnv(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {

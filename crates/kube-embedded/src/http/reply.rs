@@ -13,6 +13,7 @@ use hyper::body::{Frame, SizeHint};
 use serde_json::{Value, json};
 
 use super::accept::{Encoding, Form};
+use super::openapi;
 use crate::error::ApiError;
 
 const JSON: &str = "application/json";
@@ -86,6 +87,13 @@ pub(super) fn json(status: StatusCode, text: impl Into<Bytes>) -> Reply {
 pub(super) fn text(text: &'static str) -> Reply {
     let body = Body::Whole(Some(Bytes::from_static(text.as_bytes())));
     with(StatusCode::OK, "text/plain; charset=utf-8", body)
+}
+
+/// The document of OpenAPI v2 in protobuf.
+pub(super) fn openapi_v2() -> Reply {
+    let body = Body::Whole(Some(Bytes::from_static(openapi::V2_PROTOBUF)));
+    let content_type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+    with(StatusCode::OK, content_type, body)
 }
 
 /// A stream of JSON lines.

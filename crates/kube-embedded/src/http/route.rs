@@ -23,6 +23,8 @@ pub(super) enum Route {
         group: String,
         version: String,
     },
+    /// `/openapi/v2`.
+    OpenApiV2,
     /// `/openapi/v3`.
     OpenApiIndex,
     /// `/openapi/v3/...`: the rest of the path, as in the index.
@@ -72,6 +74,7 @@ impl Route {
                 group: (*group).to_owned(),
                 version: (*version).to_owned(),
             },
+            ["openapi", "v2"] => Self::OpenApiV2,
             ["openapi", "v3"] => Self::OpenApiIndex,
             ["openapi", "v3", rest @ ..] => Self::OpenApiDocument(rest.join("/")),
             ["api", version, rest @ ..] => objects("", version, rest),
@@ -186,7 +189,8 @@ mod tests {
             Route::parse("/openapi/v3/apis/g/v1"),
             Route::OpenApiDocument("apis/g/v1".to_owned())
         );
-        for unknown in ["/x", "/openapi/v2", "/api/v1/pods/%ff"] {
+        assert_eq!(Route::parse("/openapi/v2"), Route::OpenApiV2);
+        for unknown in ["/x", "/openapi/v1", "/api/v1/pods/%ff"] {
             assert_eq!(Route::parse(unknown), Route::Unknown, "{unknown}");
         }
     }

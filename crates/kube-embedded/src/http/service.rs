@@ -25,7 +25,7 @@ use super::bounds::{self, Bounds};
 use super::discovery::{Discovery, group_version_path};
 use super::negotiate::{self, Notations};
 use super::objects;
-use super::openapi::OpenApi;
+use super::openapi::{self, OpenApi};
 use super::query::Query;
 use super::reply::{self, Body, Reply};
 use super::route::{ObjectPath, Route};
@@ -270,6 +270,7 @@ impl Api {
             Route::GroupVersion { group, version } => {
                 discovery.get(&group_version_path(group, version))
             }
+            Route::OpenApiV2 => Some(openapi::v2(registry.product())),
             Route::OpenApiIndex => Some(openapi.index(registry.resources(), registry.product())),
             Route::OpenApiDocument(path) => {
                 openapi.document(path, registry.resources(), registry.product())
@@ -286,6 +287,9 @@ impl Api {
             return Ok(health(registry));
         };
         let accept = parts.headers.get(ACCEPT).and_then(|v| v.to_str().ok());
+        if *route == Route::OpenApiV2 && accept.is_some_and(openapi::takes_v2_protobuf) {
+            return Ok(reply::openapi_v2());
+        }
         let form = accept::choose(accept).ok_or_else(negotiate::not_acceptable)?;
         reply::encoded(StatusCode::OK, form, found)
     }

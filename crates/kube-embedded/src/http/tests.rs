@@ -829,6 +829,21 @@ async fn documents_and_reviews() {
         let url = entry["serverRelativeURL"].as_str().unwrap();
         assert_eq!(door.get(url).await.json()["openapi"], "3.0.0", "{url}");
     }
+    let before = door.get("/openapi/v2").await.json();
+    assert_eq!(
+        (&before["swagger"], &before["paths"]),
+        (&json!("2.0"), &json!({}))
+    );
+    for version in [".v1.0", "@v1.0"] {
+        let accept = format!("application/com.github.proto-openapi.spec.v2{version}+protobuf");
+        let before = door
+            .ask("GET", "/openapi/v2", &[("accept", &accept)], b"")
+            .await;
+        assert_eq!(
+            (before.status, &*before.text),
+            (StatusCode::OK, &b"\n\x032.0"[..])
+        );
+    }
     let crds = door
         .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
         .await

@@ -9,6 +9,7 @@ use redb::{Builder, Database, DatabaseError, StorageBackend};
 
 use super::disk::{FILE, OpenError};
 use crate::private;
+use crate::tls::TOKEN;
 
 /// Ends the name until it is complete. Nothing was stored in a file of this name: the next start creates it anew.
 const UNFINISHED: &str = ".new";
@@ -39,6 +40,12 @@ fn open_by<B: StorageBackend>(
     // A rename would take the place of a link, so it is made where the link leads.
     let path = followed(dir.join(FILE)).map_err(failed)?;
     if !is_created(&path).map_err(failed)? {
+        // The token is written once the database is complete.
+        if dir.join(TOKEN).exists() {
+            return Err(OpenError::Lost {
+                dir: dir.to_owned(),
+            });
+        }
         let mut unfinished = path.clone().into_os_string();
         unfinished.push(UNFINISHED);
         let unfinished = Path::new(&unfinished);
@@ -199,6 +206,28 @@ mod tests {
             cut_at += 1;
         }
         assert!(cut_at > 5, "the start was cut off at {cut_at} writes only");
+    }
+
+    #[test]
+    fn a_folder_that_was_served_and_has_no_objects_is_not_begun_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || open(dir.path(), &Builder::new(), FileBackend::new).map(drop);
+        open().unwrap();
+        fs::write(dir.path().join(TOKEN), "t").unwrap();
+        open().unwrap();
+        let file = dir.path().join(FILE);
+        fs::write(&file, "").unwrap();
+        assert!(matches!(open(), Err(OpenError::Lost { .. })));
+        fs::remove_file(&file).unwrap();
+        let lost = open().unwrap_err();
+        assert!(matches!(lost, OpenError::Lost { .. }));
+        assert!(
+            lost.to_string().contains("restore that from a backup"),
+            "{lost}"
+        );
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
+        fs::remove_file(dir.path().join(TOKEN)).unwrap();
+        open().unwrap();
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub enum OpenError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A server has served this folder, and its objects are gone.
+    #[error(
+        "the data folder {dir} has a token, so it had objects, and its {FILE} is missing or empty; restore that from a backup, or delete \
+         ca.crt, ca.key and token beside it to begin without objects (old kubeconfigs stop working)"
+    )]
+    Lost {
+        /// The folder.
+        dir: PathBuf,
+    },
     /// The file in it is damaged, or the disk fails.
     #[error("the store in {dir} cannot be opened: {source}")]
     Store {
