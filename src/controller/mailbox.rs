@@ -74,7 +74,10 @@ pub(super) struct Asked {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Slot {
     Pool,
+    /// That a Cluster is paused.
     Cluster(Arc<str>),
+    /// That it is not, or that there is none: a pause that is not taken yet keeps its place before it (P3).
+    ClusterGoesOn(Arc<str>),
     Claim(ClaimKey),
     Address(AddressKey),
     Kinds,
@@ -255,6 +258,14 @@ impl Inner {
             debug_assert!(false, "answers and ticks do not come this way");
             return;
         };
+        if let Input::ClusterSeen(cluster) = &input
+            && cluster.paused
+        {
+            let goes_on = Slot::ClusterGoesOn(cluster.name.clone());
+            if self.inputs.remove(&goes_on).is_some() {
+                self.order.retain(|s| *s != goes_on);
+            }
+        }
         let vouches = match &input {
             Input::Kinds(_) | Input::ClusterGone { .. } => true,
             Input::ClusterSeen(cluster) => !cluster.paused,
@@ -322,8 +333,9 @@ fn slot(input: &Input) -> Option<Slot> {
     Some(match input {
         Input::Seen(object) => slot_of(object),
         Input::PoolGone { .. } => Slot::Pool,
-        Input::ClusterSeen(cluster) => Slot::Cluster(cluster.name.clone()),
-        Input::ClusterGone { name } => Slot::Cluster(name.clone()),
+        Input::ClusterSeen(cluster) if cluster.paused => Slot::Cluster(cluster.name.clone()),
+        Input::ClusterSeen(cluster) => Slot::ClusterGoesOn(cluster.name.clone()),
+        Input::ClusterGone { name } => Slot::ClusterGoesOn(name.clone()),
         Input::ClaimGone { key, .. } | Input::ClaimLeft { key, .. } => Slot::Claim(key.clone()),
         Input::AddressGone { key, .. } | Input::NameFreed(key) => Slot::Address(key.clone()),
         Input::Kinds(_) => Slot::Kinds,

@@ -82,7 +82,7 @@ impl Pool {
         case.work().showing() == Some(&key.name) || case.claim.as_deref().is_some_and(shows)
     }
 
-    pub(super) fn is_claim_there(&self, kind: ClaimKind, name: &Arc<str>) -> bool {
+    fn is_claim_there(&self, kind: ClaimKind, name: &Arc<str>) -> bool {
         let claim = ClaimKey {
             kind,
             name: name.clone(),

@@ -131,12 +131,6 @@ impl Pool {
         let names: Vec<String> = objects
             .map(|(key, record)| format!("{key} of claim {}", record.claim))
             .collect();
-        let mut objects = self.addresses.iter();
-        let what_to_do = if objects.any(|(key, o)| !self.is_claim_there(key.kind, &o.claim)) {
-            "delete the claims, and their objects go with them, and the objects of claims that do not exist"
-        } else {
-            "delete the claims, and their objects go with them"
-        };
         let key = &self.key;
         if !names.is_empty() {
             let more = if self.addresses.len() > names.len() {
@@ -145,7 +139,7 @@ impl Pool {
                 ""
             };
             return format!(
-                "pool {key} is being deleted and waits until these are gone: {}{more}; {what_to_do}",
+                "pool {key} is being deleted and waits until these are gone: {}{more}; delete the claims, and their objects go with them, and the objects whose claims do not exist",
                 names.join(", ")
             );
         }

@@ -338,6 +338,26 @@ fn a12_every_answer_knows_of_names_that_are_taken() {
     assert!(said.contains("PoolExhausted"), "{said}");
 }
 
+/// A part of a cluster was read, and the manager made the object meanwhile; or another object of the pool was left out.
+#[test]
+fn a12_an_object_of_the_pool_itself_that_was_left_out_is_taken_in() {
+    for claim in ["waits", "other"] {
+        let mut part = Cluster::new()
+            .pool(
+                "prov",
+                json!({"pools": [{"start": "10.0.0.1", "end": "10.0.0.1"}]}),
+            )
+            .claim("waits", "prov", json!({}))
+            .address(ClaimKind::Metal3, "prov", claim, "10.0.0.1")
+            .0;
+        part.namesakes = std::mem::take(&mut part.addresses);
+        let sight = Sight::new(part, now());
+        let fed = sight.pool(&key("prov")).unwrap();
+        assert_eq!(fed.creates().count(), 0, "{claim}");
+        assert_eq!(fed.pool.snapshot().available, 0, "{claim}");
+    }
+}
+
 #[test]
 fn why_a_claim_waits_and_what_to_do() {
     let paused = json!({"metadata": {"annotations": {"cluster.x-k8s.io/paused": ""}}});

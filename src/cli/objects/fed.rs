@@ -1,6 +1,6 @@
 //! The pools' state machines, given the objects that were read. What they ask to be written is kept, not sent.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
 
@@ -201,6 +201,7 @@ impl Fed {
     ) {
         let mut effects = VecDeque::from(std::mem::take(&mut self.effects));
         let mut statuses = Vec::new();
+        let mut read = BTreeSet::new();
         let mut refused = false;
         while let Some(effect) = effects.pop_front() {
             let answer = match &effect {
@@ -210,12 +211,20 @@ impl Fed {
                     refused = true;
                     Some((*id, Outcome::NameTaken))
                 }
-                Effect::Request(id, Request::ReadAddress { key }) => named(key).map(|address| {
-                    let scope = Scope::of(&address.meta, watch_filter);
-                    let address = Box::new(address.clone());
-                    let object = Object::Address { address, scope };
-                    (*id, Outcome::Stored(object, Take::LeaveOut))
-                }),
+                // Once each: what a second answer of the same would change is nothing.
+                Effect::Request(id, Request::ReadAddress { key }) if read.insert(key.clone()) => {
+                    named(key).map(|address| {
+                        let take = if address.pool_key() == self.key {
+                            Take::In
+                        } else {
+                            Take::LeaveOut
+                        };
+                        let scope = Scope::of(&address.meta, watch_filter);
+                        let address = Box::new(address.clone());
+                        let object = Object::Address { address, scope };
+                        (*id, Outcome::Stored(object, take))
+                    })
+                }
                 Effect::Request(id, Request::PoolStatus { .. }) => {
                     statuses.push(*id);
                     None

@@ -209,10 +209,10 @@ impl Objects {
         loop {
             let fed = Fed::all(self, None, Timestamp::now());
             let names = fed.iter().flat_map(|fed| {
-                let of_namespace = |name| (fed.key.namespace.clone(), name);
-                fed.creates().map(of_namespace)
+                let of_pool = |name| (fed.key.clone(), name);
+                fed.creates().map(of_pool)
             });
-            let new: BTreeSet<(Arc<str>, AddressKey)> =
+            let new: BTreeSet<(PoolKey, AddressKey)> =
                 names.filter(|name| !asked.contains(name)).collect();
             if new.is_empty() {
                 return Some(());
@@ -220,11 +220,18 @@ impl Objects {
             if asked.len() + new.len() > FEW {
                 return None;
             }
-            for (namespace, name) in &new {
+            for (pool, name) in &new {
                 let kind = Kind::Addresses(name.kind);
-                let object = reader.object(kind, namespace, &name.name).await;
-                if let Some(object) = object.and_then(|object| self.understood(kind, object)) {
-                    self.namesakes.push(Address::read(name.kind, object));
+                let object = reader.object(kind, &pool.namespace, &name.name).await;
+                let Some(object) = object.and_then(|object| self.understood(kind, object)) else {
+                    continue;
+                };
+                let address = Address::read(name.kind, object);
+                if address.pool_key() == *pool {
+                    // It was made or edited since the pool's were read.
+                    self.add_new(vec![address]);
+                } else {
+                    self.namesakes.push(address);
                 }
             }
             asked.extend(new);

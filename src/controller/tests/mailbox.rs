@@ -6,7 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, Kind, WireObject};
+use crate::api::{AddressKey, Claim, ClaimKey, ClaimKind, ClusterFacts, Kind, WireObject};
 use crate::controller::mailbox::{Closed, ENDED, Mailbox, Taken};
 use crate::pool::{
     Fact, Input, KindState, Kinds, Object, Outcome, Question, RequestId, Scope, Take,
@@ -88,6 +88,54 @@ fn the_newest_version_takes_the_old_ones_place() {
         mailbox.put(input).unwrap();
     }
     assert_eq!(drain(&mailbox), ["a seen 1 at 3", "b seen 9 at 2"]);
+}
+
+/// P3: a pause that the worker has not taken keeps its place, and its end comes after all that was put in before the end.
+#[test]
+fn the_end_of_a_pause_leaves_the_pause_at_its_place() {
+    let cluster = |paused| {
+        Input::ClusterSeen(ClusterFacts {
+            name: "k".into(),
+            uid: "1".into(),
+            api_version: "v1".into(),
+            paused,
+            deleting: false,
+        })
+    };
+    let gone = || Input::ClusterGone { name: "k".into() };
+    for ends in [cluster(false), gone()] {
+        let mailbox = Mailbox::default();
+        let end = text(&ends);
+        for input in [
+            cluster(true),
+            seen("a", "1", 1),
+            ends.clone(),
+            seen("b", "9", 2),
+            ends,
+        ] {
+            mailbox.put(input).unwrap();
+        }
+        let [pause, a, b] = [
+            text(&cluster(true)),
+            "a seen 1 at 1".into(),
+            "b seen 9 at 2".into(),
+        ];
+        assert_eq!(
+            drain(&mailbox),
+            [pause.clone(), a.clone(), b.clone(), end.clone()]
+        );
+        // Paused once more before anything is taken: nothing says that it goes on.
+        for input in [
+            cluster(true),
+            seen("a", "1", 1),
+            gone(),
+            cluster(true),
+            seen("b", "9", 2),
+        ] {
+            mailbox.put(input).unwrap();
+        }
+        assert_eq!(drain(&mailbox), [pause, a, b]);
+    }
 }
 
 #[test]

@@ -256,7 +256,7 @@ async fn p3_the_end_of_a_pause_overtakes_no_address_object_in_the_mailbox() {
     world.router.seen(kind, "v1alpha1", By::Read, object);
     let ended = world.router.pause_ended(&"".into(), &BTreeSet::new()).await;
     world.router.resume(&ended);
-    assert_eq!(world.told("x"), ["address a 10", GOES_ON]);
+    assert_eq!(world.told("x"), [PAUSED, "address a 10", GOES_ON]);
 }
 
 /// The list began before there were objects of the newer one.
