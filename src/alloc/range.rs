@@ -250,8 +250,8 @@ pub fn resolve(
     }
 }
 
-/// The range of an entry that was stored though it breaks a rule of [`resolve`], as far as its fields agree, as metal3's own
-/// controller reads them: an `end` behind the subnet is the subnet's, an `end` without `start` ends a subnet. `None`: no address.
+/// The range of an entry that was stored though [`resolve`] refuses it, as far as its fields agree: where `end` lies behind the
+/// subnet, to the subnet's last address; where `start` is missing, from the subnet's first address to `end`. `None`: no address.
 pub fn resolve_stored(
     start: Option<IpAddr>,
     end: Option<IpAddr>,

@@ -122,7 +122,8 @@ impl Router {
         }
     }
 
-    /// A pool with a worker is about to get an object: it is told of the Cluster that this is the first one to name.
+    /// A pool with a worker is about to get an object. If no object of the pool has named this object's Cluster before, the pool is
+    /// told of that Cluster first.
     pub(super) fn tell_named(&self, state: &mut State, pool: &PoolKey, object: &Object) {
         let Some(name) = named_by(object) else {
             return;
@@ -154,7 +155,7 @@ impl State {
         self.clusters.get(namespace)?.get(name)
     }
 
-    /// What a new worker is told of Clusters before its first object, and what of them concerns it.
+    /// The Clusters that a new worker is told of before its first object, and the one that this object names.
     pub(super) fn clusters_for(
         &mut self,
         pool: &PoolKey,

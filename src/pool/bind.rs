@@ -91,8 +91,8 @@ impl Pool {
         case.is_some_and(|case| case.claim.is_some())
     }
 
-    /// Whether another claim's object has the better right to this object's address (by value): one that is published,
-    /// else one whose claim exists, then the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
+    /// Whether another claim's object has the better right to this object's address (by value): one that is published, else one
+    /// whose claim exists, then the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
     fn is_outranked(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let Ok(addr) = object.address else {
             return false;
