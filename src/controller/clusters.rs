@@ -72,11 +72,11 @@ impl Router {
                 paused: true,
                 ..facts.clone()
             };
-            self.tell_cluster(&mut state, &name.namespace, paused);
+            self.tell_cluster(&mut state, &name.namespace, Arc::new(paused));
             self.hold(&mut state, &name.namespace, facts, by);
         } else {
             state.resuming.forget(&name.namespace, &name.name);
-            self.tell_cluster(&mut state, &name.namespace, facts);
+            self.tell_cluster(&mut state, &name.namespace, Arc::new(facts));
         }
     }
 
@@ -85,7 +85,7 @@ impl Router {
         &self,
         state: &mut State,
         namespace: &Arc<str>,
-        facts: ClusterFacts,
+        facts: Arc<ClusterFacts>,
     ) {
         let before = state.told(namespace, &facts.name);
         // A Cluster's status changes often; pools care for these facts only.
@@ -139,8 +139,9 @@ impl Router {
         if let Some(named) = state.hired.get_mut(pool) {
             named.add(name);
         }
-        if let Some(facts) = told.filter(|facts| !facts.paused) {
-            self.tell(pool, Input::ClusterSeen(facts));
+        let facts = told.filter(|facts| !facts.paused);
+        if let (Some(facts), Some(handle)) = (facts, self.registry.get(pool)) {
+            handle.mailbox.put_first(facts);
         }
     }
 }
@@ -151,7 +152,7 @@ fn gone(name: &Arc<str>) -> Input {
 
 impl State {
     /// A Cluster as the pools know it.
-    fn told(&self, namespace: &str, name: &str) -> Option<&ClusterFacts> {
+    fn told(&self, namespace: &str, name: &str) -> Option<&Arc<ClusterFacts>> {
         self.clusters.get(namespace)?.get(name)
     }
 

@@ -7,7 +7,7 @@
 //! Size: at most [`ENDED`] + 2 inputs an object, one answer a request. Answers overtake objects (they finish work, and a pool
 //! takes objects and answers in any order); the state of the kinds and the end of a Cluster's pause overtake no object that was
 //! put in before them, because they vouch for it (A3, P3). A question overtakes nothing either, so that its answer holds all that
-//! was put in before it.
+//! was put in before it. A Cluster that an object names for the first time overtakes everything: the object may be an answer's.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 
-use crate::api::{AddressKey, ClaimKey, Kind, Uid};
+use crate::api::{AddressKey, ClaimKey, ClusterFacts, Kind, Uid};
 use crate::pool::{Fact, Input, Name, Object, Outcome, Question, RequestId, Reread, Take};
 
 /// Ended incarnations of one object that are kept apart. A worker can know two of them at most: the one that it was told of
@@ -36,6 +36,8 @@ struct Inner {
     /// Objects with inputs to tell, oldest first. A newer input of an object takes the place that the older one had.
     order: VecDeque<Slot>,
     inputs: HashMap<Slot, Vec<Input>>,
+    /// Taken before everything else.
+    first: VecDeque<Input>,
     /// What is left of the object whose turn it is.
     current: VecDeque<Input>,
     answers: VecDeque<(RequestId, Outcome)>,
@@ -125,6 +127,29 @@ impl Mailbox {
         drop(inner);
         self.filled.notify_one();
         Ok(())
+    }
+
+    /// Puts in a Cluster that the pool's objects have not named before, to be taken before everything else: the object that names
+    /// it comes in an answer, or has its place already. But where a pause of that Cluster is not taken yet, or its end, this one
+    /// overtakes nothing (P3).
+    pub(super) fn put_first(&self, cluster: Arc<ClusterFacts>) {
+        let mut inner = self.inner();
+        if inner.closed {
+            return;
+        }
+        let slots = [
+            Slot::Cluster(cluster.name.clone()),
+            Slot::ClusterGoesOn(cluster.name.clone()),
+        ];
+        let input = Input::ClusterSeen(cluster);
+        if slots.iter().any(|slot| inner.inputs.contains_key(slot)) {
+            inner.put(input);
+        } else {
+            inner.first.push_back(input);
+        }
+        inner.since.get_or_insert_with(Instant::now);
+        drop(inner);
+        self.filled.notify_one();
     }
 
     /// Puts in a question. The answer never comes when the worker has left.
@@ -235,7 +260,7 @@ impl Mailbox {
     /// Inputs in it: objects and answers.
     pub(super) fn depth(&self) -> usize {
         let inner = self.inner();
-        inner.order.len() + inner.current.len() + inner.answers.len()
+        inner.first.len() + inner.order.len() + inner.current.len() + inner.answers.len()
     }
 }
 
@@ -243,7 +268,10 @@ impl Mailbox {
 
 impl Inner {
     fn is_empty(&self) -> bool {
-        self.answers.is_empty() && self.current.is_empty() && self.order.is_empty()
+        self.first.is_empty()
+            && self.answers.is_empty()
+            && self.current.is_empty()
+            && self.order.is_empty()
     }
 
     fn close_if_idle(&mut self) -> bool {
@@ -307,6 +335,9 @@ impl Inner {
     }
 
     fn take(&mut self) -> Option<Taken> {
+        if let Some(input) = self.first.pop_front() {
+            return Some(Taken::Input(input));
+        }
         if let Some((id, outcome)) = self.answers.pop_front() {
             self.withdrawn.remove(&id);
             return Some(Taken::Input(Input::Answer { id, outcome }));

@@ -155,7 +155,7 @@ impl Router {
     pub(super) fn resume(&self, ended: &Ended) {
         let mut state = self.state();
         for facts in state.resuming.take(ended) {
-            self.tell_cluster(&mut state, &ended.namespace, facts);
+            self.tell_cluster(&mut state, &ended.namespace, Arc::new(facts));
         }
     }
 }

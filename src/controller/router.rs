@@ -35,7 +35,7 @@ pub(super) type Hire = Box<dyn Fn(&Arc<Router>, &PoolKey, &PoolHandle) + Send + 
 /// The router. All of it is behind one lock; nothing in it waits while holding that.
 pub(super) struct Router {
     state: Mutex<State>,
-    registry: Arc<Registry>,
+    pub(super) registry: Arc<Registry>,
     pub(super) counts: Arc<Counts>,
     /// `--watch-filter`.
     filter: Option<String>,
@@ -56,7 +56,7 @@ pub(super) struct State {
     pub(super) role: Role,
     pub(super) known: Known,
     /// Clusters by namespace as the pools know them, for workers that are started later.
-    pub(super) clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    pub(super) clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<ClusterFacts>>>,
     /// The lists of address objects of this term have begun. What a list of Clusters shows before holds in them.
     pub(super) addresses_begun: bool,
     /// Clusters whose pause has ended, unknown to the pools yet (P3).

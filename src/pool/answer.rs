@@ -3,6 +3,7 @@
 //! answer_address.rs.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use jiff::SignedDuration;
 
@@ -301,7 +302,7 @@ impl Pool {
             Outcome::Cluster(Some(facts)) => match self.clusters.get_mut(name) {
                 Some(known) if known.uid == facts.uid && facts.deleting => {
                     if !known.deleting {
-                        known.deleting = true;
+                        Arc::make_mut(known).deleting = true;
                         self.mark_all();
                     }
                 }

@@ -62,7 +62,7 @@ impl Pool {
     /// The Cluster of this name, if there is one.
     pub(super) fn cluster(&self, name: &str) -> Option<&ClusterFacts> {
         match self.kinds[Kind::Clusters] {
-            KindState::Listed | KindState::Pending => self.clusters.get(name),
+            KindState::Listed | KindState::Pending => self.clusters.get(name).map(AsRef::as_ref),
             KindState::Absent | KindState::Unavailable => None,
         }
     }

@@ -22,7 +22,7 @@ pub enum Input {
         uid: Uid,
     },
     /// A Cluster of the pool's namespace as it stands.
-    ClusterSeen(ClusterFacts),
+    ClusterSeen(Arc<ClusterFacts>),
     /// There is no Cluster of this name in the namespace.
     ClusterGone {
         /// Its name.

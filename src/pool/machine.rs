@@ -100,7 +100,7 @@ pub struct Pool {
     /// What the system's clock shows in this step.
     pub(super) wall: Timestamp,
     pub(super) kinds: Kinds,
-    pub(super) clusters: BTreeMap<Arc<str>, ClusterFacts>,
+    pub(super) clusters: BTreeMap<Arc<str>, Arc<ClusterFacts>>,
     /// The pool object and all that is about it.
     pub(super) ippool: IPPoolState,
     pub(super) space: Space,

@@ -1,6 +1,7 @@
 //! Objects seen and gone, by the watch or by an answer.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::api::{Address, AddressKey, Claim, ClaimKey, ClusterFacts, Uid};
 
@@ -13,7 +14,7 @@ use super::space::Holder;
 use super::terms::Values;
 
 impl Pool {
-    pub(super) fn cluster_seen(&mut self, facts: ClusterFacts) {
+    pub(super) fn cluster_seen(&mut self, facts: Arc<ClusterFacts>) {
         let known = self.clusters.get(&facts.name);
         if known == Some(&facts) {
             return;

@@ -97,7 +97,7 @@ impl Cluster {
     fn cluster(mut self, name: &str, paused: bool) -> Self {
         let object = json!({"metadata": {"namespace": "a", "name": name, "uid": "uid"}, "spec": {"paused": paused}});
         let facts = ClusterFacts::read("", &wire(object));
-        self.0.clusters.push(("a".to_owned(), facts));
+        self.0.clusters.push(("a".to_owned(), facts.into()));
         self
     }
 

@@ -1,6 +1,7 @@
 //! The pools' state machines, given the objects that were read. What they ask to be written is kept, not sent.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -47,7 +48,7 @@ pub(in crate::cli) struct Parts<'a> {
     pub(in crate::cli) addresses: Vec<&'a Address>,
     pub(in crate::cli) claims: Vec<&'a Claim>,
     /// The Clusters of its namespace.
-    pub(in crate::cli) clusters: Vec<&'a ClusterFacts>,
+    pub(in crate::cli) clusters: Vec<&'a Arc<ClusterFacts>>,
 }
 
 impl Parts<'_> {
@@ -81,7 +82,7 @@ impl Fed {
             let parts = pools.entry(claim.pool_key()).or_default();
             parts.claims.push(claim);
         }
-        let mut clusters: BTreeMap<&str, Vec<&ClusterFacts>> = BTreeMap::new();
+        let mut clusters: BTreeMap<&str, Vec<&Arc<ClusterFacts>>> = BTreeMap::new();
         for (namespace, facts) in &objects.clusters {
             clusters.entry(namespace).or_default().push(facts);
         }
@@ -151,7 +152,7 @@ impl Fed {
             let claim = Box::new((*claim).clone());
             inputs.push(Input::Seen(Object::Claim { claim, scope }));
         }
-        let known = clusters.iter().map(|facts| (*facts).clone());
+        let known = clusters.iter().copied().cloned();
         inputs.extend(known.map(Input::ClusterSeen));
         inputs.push(Input::Kinds(kinds));
         Self {

@@ -52,7 +52,7 @@ pub(super) struct Objects {
     /// with names that its pools would use.
     pub(super) namesakes: Vec<Address>,
     /// Each with its namespace.
-    pub(super) clusters: Vec<(String, ClusterFacts)>,
+    pub(super) clusters: Vec<(String, Arc<ClusterFacts>)>,
     pub(super) kinds: Kinds,
     /// Kinds that are there and could not be read.
     pub(super) unread: Vec<Kind>,
@@ -200,7 +200,7 @@ impl Objects {
             Kind::Claims(kind) => self.add_claim(kind, object),
             Kind::Addresses(kind) => self.add_address(kind, object),
             Kind::Clusters => {
-                let facts = ClusterFacts::read("", &object);
+                let facts = Arc::new(ClusterFacts::read("", &object));
                 let namespace = object.metadata.namespace.to_string();
                 self.clusters.push((namespace, facts));
             }

@@ -29,7 +29,7 @@ const OUTLOOK_INTERVAL: SignedDuration = SignedDuration::from_mins(1);
 pub(super) struct Store {
     pools: BTreeMap<PoolKey, Bucket>,
     /// By namespace and name.
-    clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, ClusterFacts>>,
+    clusters: BTreeMap<Arc<str>, BTreeMap<Arc<str>, Arc<ClusterFacts>>>,
     /// The name of the pool that each object leads to, by the object's kind and name; of a Cluster its own name.
     homes: BTreeMap<Kind, HashMap<Name, Arc<str>>>,
     kinds: Kinds,
@@ -213,7 +213,7 @@ impl Store {
                 bucket.addresses.insert(address.key(), address);
             }
             Kind::Clusters => {
-                let facts = ClusterFacts::read("", &object);
+                let facts = Arc::new(ClusterFacts::read("", &object));
                 let (namespace, own) = (name.namespace.clone(), name.name.clone());
                 let clusters = self.clusters.entry(namespace.clone()).or_default();
                 // A Cluster's status changes often, and is nothing to a pool.

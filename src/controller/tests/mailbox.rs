@@ -90,18 +90,50 @@ fn the_newest_version_takes_the_old_ones_place() {
     assert_eq!(drain(&mailbox), ["a seen 1 at 3", "b seen 9 at 2"]);
 }
 
+fn facts(paused: bool) -> ClusterFacts {
+    ClusterFacts {
+        name: "k".into(),
+        uid: "1".into(),
+        api_version: "v1".into(),
+        paused,
+        deleting: false,
+    }
+}
+
+fn cluster(paused: bool) -> Input {
+    Input::ClusterSeen(facts(paused).into())
+}
+
+/// An answer overtakes what was put in before it, but not the Cluster that its object is the first to name.
+#[test]
+fn a_cluster_that_is_named_for_the_first_time_comes_before_everything() {
+    let mailbox = Arc::new(Mailbox::default());
+    mailbox.put(seen("a", "1", 1)).unwrap();
+    let reply = mailbox.reserve(RequestId(1));
+    mailbox.put_first(facts(false).into());
+    reply.answer(Outcome::Stored(claim("b", "9", 2), Take::In));
+    assert_eq!(mailbox.depth(), 3);
+    assert_eq!(
+        mailbox.take_input().map(|i| text(&i)),
+        Some(text(&cluster(false)))
+    );
+    assert!(matches!(mailbox.take_input(), Some(Input::Answer { .. })));
+    assert_eq!(drain(&mailbox), ["a seen 1 at 1"]);
+    // P3: a pause of it that is not taken yet, or its end, stays before it.
+    for untaken in [cluster(true), Input::ClusterGone { name: "k".into() }] {
+        let mailbox = Mailbox::default();
+        mailbox.put(seen("a", "1", 1)).unwrap();
+        mailbox.put(untaken).unwrap();
+        mailbox.put_first(facts(false).into());
+        let order = drain(&mailbox);
+        assert_eq!(order.first().unwrap(), "a seen 1 at 1");
+        assert_eq!(*order.last().unwrap(), text(&cluster(false)));
+    }
+}
+
 /// P3: a pause that the worker has not taken keeps its place, and its end comes after all that was put in before the end.
 #[test]
 fn the_end_of_a_pause_leaves_the_pause_at_its_place() {
-    let cluster = |paused| {
-        Input::ClusterSeen(ClusterFacts {
-            name: "k".into(),
-            uid: "1".into(),
-            api_version: "v1".into(),
-            paused,
-            deleting: false,
-        })
-    };
     let gone = || Input::ClusterGone { name: "k".into() };
     for ends in [cluster(false), gone()] {
         let mailbox = Mailbox::default();

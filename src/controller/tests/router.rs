@@ -432,6 +432,14 @@ fn pools_hear_of_a_cluster_that_their_objects_name_before_the_first_of_these() {
     world.seen(Kind::Clusters, wire("k", "9", 5, json!({})));
     assert_eq!(world.told("x"), ["cluster k paused false"]);
 
+    // Also where that object has its place already.
+    let world = world.with_pool("v");
+    for (version, pool) in [(6, pool_spec()), (7, pool_of("k"))] {
+        world.seen(Kind::Pools, wire("v", "p", version, pool));
+    }
+    let told = world.told("v");
+    assert_eq!((told.len(), &*told[0]), (2, "cluster k paused false"));
+
     // A pool that names it, in its first worker and later.
     world.seen(Kind::Pools, wire("y", "3", 6, pool_of("k")));
     assert_eq!(world.told("y")[0], "cluster k paused false");

@@ -145,7 +145,7 @@ fn p2_the_owner_is_named_in_the_version_that_is_served() {
         cluster.api_version = format!("cluster.x-k8s.io/{version}").into();
         cluster.deleting = deleting;
         let facts = cluster.clone();
-        world.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts)));
+        world.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts.into())));
         world.settle();
         let owners = &world.pool.as_ref().unwrap().meta.owner_references;
         assert_eq!(owners.len(), 1);

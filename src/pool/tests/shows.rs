@@ -530,7 +530,7 @@ fn outdate_owner(world: &mut World) {
     let mut cluster = world.clusters["cl"].clone();
     cluster.api_version = "cluster.x-k8s.io/v1beta1".into();
     world.clusters.insert("cl".into(), cluster.clone());
-    world.step(Input::ClusterSeen(cluster));
+    world.step(Input::ClusterSeen(cluster.into()));
 }
 
 /// What was not written puts off nothing: the counts follow at once.

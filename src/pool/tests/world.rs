@@ -273,7 +273,7 @@ impl World {
             self.tell_address(address);
         }
         for cluster in clusters {
-            self.events[5].push_back(Event::Cluster(Input::ClusterSeen(cluster)));
+            self.events[5].push_back(Event::Cluster(Input::ClusterSeen(cluster.into())));
         }
         self.tell_pool();
         self.deliver_all();
@@ -594,7 +594,7 @@ impl World {
             deleting: false,
         };
         self.clusters.insert(name.into(), facts.clone());
-        self.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts)));
+        self.events[5].push_back(Event::Cluster(Input::ClusterSeen(facts.into())));
     }
 
     pub(super) fn remove_cluster(&mut self, name: &str) {

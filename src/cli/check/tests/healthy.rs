@@ -206,7 +206,7 @@ impl Cluster {
         let clusters = self.clusters.iter();
         let facts = |(namespace, cluster): &(String, Value)| {
             let facts = ClusterFacts::read("cluster.x-k8s.io/v1beta2", &wire(cluster));
-            (namespace.clone(), facts)
+            (namespace.clone(), facts.into())
         };
         objects.clusters = clusters.map(facts).collect();
         for kind in ClaimKind::ALL {
