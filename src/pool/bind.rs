@@ -91,8 +91,9 @@ impl Pool {
         case.is_some_and(|case| case.claim.is_some())
     }
 
-    /// Whether another claim's object has the better right to this object's address (by value): one that is published, else one
-    /// whose claim exists, then the older, then by name. Two that are both published are a duplicate that stays as it is (A15).
+    /// Whether another claim's object has the better right to this object's address (by value): one that is published, else the
+    /// older, of one second that whose claim exists, then by name. Two that are both published are a duplicate that stays as it is
+    /// (A15). Age comes first: a claim that led to this pool before this process began may show the older one.
     fn is_outranked(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let Ok(addr) = object.address else {
             return false;
@@ -114,7 +115,7 @@ impl Pool {
         }
         let precedence = |key: &AddressKey, object: &AddressRecord| {
             let is_without_claim = !self.is_claim_there(key.kind, &object.claim);
-            (is_without_claim, object.created, key.name.clone(), key.kind)
+            (object.created, is_without_claim, key.name.clone(), key.kind)
         };
         self.space.objects_at(addr).any(|other_key| {
             let Some(other) = self.addresses.get(other_key) else {
@@ -293,7 +294,7 @@ impl Pool {
 
     /// The object that the claim shows, when nothing is known of it: another leader may have made it, and the watch has not shown
     /// it yet.
-    fn shown_and_unseen(
+    pub(super) fn shown_and_unseen(
         &self,
         key: &ClaimKey,
         case: &Case,

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use crate::api::{ClaimKey, ClaimKind};
 
-use super::case::{Case, Refused, Tried};
+use super::case::Case;
 use super::machine::Pool;
 use super::next::{Asking, Assessment, Class, Next, Step};
 use super::reason::{BOUND, Final, Reason, WaitState, Waiting};
@@ -182,17 +182,26 @@ impl Pool {
         status.conditions = self.conditions_with(claim, false, reason, message);
         let moved = waiting.reason == Reason::AddressMissing;
         let shows = claim.published.is_some() || claim.ip_address.is_some();
-        // Not while it is not known what it shows (A2).
-        let is_unread = |refused: &Refused| refused.tried == Tried::ReadShown;
         if shows
             && !moved
-            && !case.work().refusal.as_deref().is_some_and(is_unread)
             && !self.outlives_pool(case, claim)
             && self.returning(key, case).is_none()
         {
-            // U3: what it shows is none of its own.
-            status.published = claim.published.is_some().then_some(None);
-            status.ip_address = claim.ip_address.is_some().then_some(None);
+            match self.shown_and_unseen(key, case, claim) {
+                // It is not known what it shows (A2): that is read first.
+                Some(unseen) if case.work().backoff.until(self.now).is_none() => {
+                    return Assessment {
+                        asking: Some(Asking::Waits(waiting)),
+                        next: Next::Do(Class::Going, Step::ReadShown(unseen)),
+                    };
+                }
+                Some(_) => {}
+                // U3: what it shows is none of its own.
+                None => {
+                    status.published = claim.published.is_some().then_some(None);
+                    status.ip_address = claim.ip_address.is_some().then_some(None);
+                }
+            }
         }
         if waiting.reason.is_passing() {
             let passed = later(since, PASSING);

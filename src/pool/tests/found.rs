@@ -283,3 +283,35 @@ fn a2_a_pool_made_anew_holds_the_address_of_an_object_that_was_named_by_a_user_a
     ];
     run(64, &acts).unwrap();
 }
+
+#[test]
+fn a2_the_object_that_a_status_shows_is_read_again_also_where_the_pool_goes() {
+    let acts = [
+        Act::CreateClaim(0, 3, 0),
+        Act::CreatePool(0),
+        Act::Settle,
+        Act::Forge(0, 3, 4),
+        Act::DeliverLate(1),
+        Act::DeletePool,
+        Act::Deliver(0),
+        Act::CarryOut(0, Fate::Refused),
+    ];
+    run(64, &acts).unwrap();
+}
+
+#[test]
+fn a4_the_object_of_a_claim_that_leads_elsewhere_goes_before_a_younger_one_of_a_claim_that_is_there()
+ {
+    let acts = [
+        Act::CreateClaim(0, 0, 0),
+        Act::CreatePool(2),
+        Act::Settle,
+        Act::MoveClaim(0, 0),
+        Act::Pass(1),
+        Act::HandAddress(0, 3, 3, false),
+        Act::Crash(0),
+        Act::FaultyClaim(3),
+        Act::Settle,
+    ];
+    run(64, &acts).unwrap();
+}
