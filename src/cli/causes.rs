@@ -4,7 +4,11 @@
 pub(in crate::cli) fn causes(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain() {
-        let cause = cause.to_string();
+        let cause = match cause.downcast_ref::<kube::Error>() {
+            // Its own text has the whole status in it.
+            Some(kube::Error::Api(status)) => status.to_string(),
+            Some(_) | None => cause.to_string(),
+        };
         if text.is_empty() {
             text = cause;
         } else if !text.ends_with(&cause) {

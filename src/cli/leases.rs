@@ -1,17 +1,20 @@
 //! The managers' Leases in all namespaces. A Lease excludes only managers that use the same one (P5), so two managers with
 //! Leases in two namespaces would both hand out the addresses of one pool.
 
+use std::future::ready;
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use futures::{StreamExt, TryStreamExt};
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::PostParams;
+use kube::api::{PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::causes::causes;
 use crate::api::names::LEASE_NAME;
@@ -19,8 +22,20 @@ use crate::api::names::LEASE_NAME;
 /// How long the API server may take to list Leases.
 const ANSWER: Duration = Duration::from_secs(15);
 
+/// Pause after the Lease could not be written.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// Who holds the Lease where the controller of `standalone` serves.
 const STANDALONE: &str = "metal3-ipam standalone";
+
+/// A manager leads where the controller of `standalone` would serve.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the manager {manager} leads by the Lease {LEASE_NAME} on this server, and both would hand out addresses; end it, and start this again 15 s later"
+)]
+struct Led {
+    manager: String,
+}
 
 /// A manager's Lease that is held now.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,10 +81,11 @@ async fn held(client: &Client, name: &str) -> anyhow::Result<Vec<Held>> {
 }
 
 /// Holds the managers' Lease for the controller beside an embedded server, so that a manager that is started on that server stands
-/// by. It is written once and never runs out: what keeps a second such controller away is the lock of the data folder.
+/// by. It never runs out: what keeps a second such controller away is the lock of the data folder. Returns the Lease's version.
 ///
 /// Fails while a manager holds it.
-pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<()> {
+pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<String> {
+    let version = |lease: Lease| lease.metadata.resource_version.unwrap_or_default();
     let leases = Api::<Lease>::namespaced(client.clone(), client.default_namespace());
     let known = leases.get_opt(LEASE_NAME).await?;
     let now = Timestamp::now();
@@ -78,13 +94,10 @@ pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<()> {
         holder(&lease, now).map(str::to_owned)
     });
     if held.as_deref() == Some(STANDALONE) {
-        return Ok(());
+        return Ok(known.map(version).unwrap_or_default());
     }
     if let Some(manager) = held {
-        bail!(
-            "the manager {manager} leads by the Lease {LEASE_NAME} on this server, and both would hand out addresses; end it, and start this \
-             again 15 s later"
-        );
+        return Err(Led { manager }.into());
     }
     let mut lease = known.unwrap_or_default();
     lease.metadata.name = Some(LEASE_NAME.to_owned());
@@ -103,7 +116,37 @@ pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<()> {
                 .await
         }
     };
-    done.map(drop).context("holding the managers' Lease")
+    done.map(version).context("holding the managers' Lease")
+}
+
+/// Holds the Lease on: one that somebody deletes is written anew. Returns when a manager was faster, with what to say.
+pub(super) async fn keep_for_standalone(client: &Client, mut version: String) -> anyhow::Error {
+    let leases = Api::<Lease>::namespaced(client.clone(), client.default_namespace());
+    let only = WatchParams::default().fields(&format!("metadata.name={LEASE_NAME}"));
+    let is_ours = |lease: &Lease| {
+        let lease = serde_json::to_value(lease).unwrap_or_default();
+        holder(&lease, Timestamp::now()) == Some(STANDALONE)
+    };
+    loop {
+        if let Ok(events) = leases.watch(&only, &version).await {
+            let mut others = pin!(events.try_filter(|event| {
+                let is_ours = match event {
+                    WatchEvent::Added(lease) | WatchEvent::Modified(lease) => is_ours(lease),
+                    WatchEvent::Bookmark(_) => true,
+                    WatchEvent::Deleted(_) | WatchEvent::Error(_) => false,
+                };
+                ready(!is_ours)
+            }));
+            // Or the watch ends, as each does after a while.
+            let _ = others.next().await;
+        }
+        match hold_for_standalone(client).await {
+            Ok(held) => version = held,
+            Err(error) if error.is::<Led>() => return error,
+            // The server is busy, or is ending.
+            Err(_) => sleep(AGAIN).await,
+        }
+    }
 }
 
 /// Fails where a manager leads: it would bind the claims of a bench in the place of what is measured. A server that does not let
@@ -112,6 +155,10 @@ pub(super) async fn refuse_to_measure_beside_a_manager(client: &Client) -> anyho
     let held = held(client, LEASE_NAME).await.unwrap_or_default();
     match held.first() {
         None => Ok(()),
+        Some(Held { holder, .. }) if holder == STANDALONE => bail!(
+            "the controller of that {STANDALONE} would bind the claims of this bench; leave out --kubeconfig to measure an embedded \
+             server, or make load for it with --duration"
+        ),
         Some(Held { namespace, holder }) => bail!(
             "the manager {holder} leads by the Lease {namespace}/{LEASE_NAME} and would bind the claims of this bench; end it and wait 15 s, \
              or make load for it with --duration"

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,7 +127,7 @@ impl Standalone {
     ) -> anyhow::Result<ExitCode> {
         let client = server.client();
         // Before anyone can reach the server.
-        leases::hold_for_standalone(&client).await?;
+        let lease = leases::hold_for_standalone(&client).await?;
         let names: Vec<String> = self
             .tls_san
             .iter()
@@ -177,10 +178,12 @@ impl Standalone {
         // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
         let stop = CancellationToken::new();
         let mut running = tokio::spawn(controller.run(stop.clone()));
+        let mut kept = pin!(leases::keep_for_standalone(&client, lease));
         let ended = tokio::select! {
             ended = &mut running => return failed(ended),
             settled = self.wait(&client, &view) => settled,
             () = shutdown.cancelled() => Ok(None),
+            why = &mut kept => Err(why),
         };
         let code = match ended? {
             // A signal. Who asked for an end once the claims are settled did not get that.
@@ -189,6 +192,7 @@ impl Standalone {
             Some(_) => tokio::select! {
                 ended = &mut running => return failed(ended),
                 () = shutdown.cancelled() => Ok(ExitCode::SUCCESS),
+                why = &mut kept => Err(why),
             },
         };
         stop.cancel();

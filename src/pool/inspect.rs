@@ -62,7 +62,39 @@ pub struct WaitingClaim {
     pub created: Option<Timestamp>,
 }
 
+/// Whether there is a claim that an address object names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// It lives.
+    Living,
+    /// It is being deleted.
+    Deleting,
+    /// None of the pool's claims has the name.
+    Missing,
+    /// Claims of its kind are not listed.
+    Unknown,
+}
+
 impl Pool {
+    /// What the message of the condition `Ready` says, as it would be written now; `None` when the pool is ready. What the server
+    /// refuses of a change to a pool that serves claims is not said here.
+    pub fn why_unready(&self) -> Option<String> {
+        let is_unready = self.ready().is_err();
+        let mut conditions = self.conditions().into_iter().filter(|_| is_unready);
+        conditions.find(|c| c.type_ == "Ready").map(|c| c.message)
+    }
+
+    /// Whether this claim of the pool exists.
+    pub fn named(&self, claim: &ClaimKey) -> Named {
+        let case = self.cases.get(claim);
+        match case.and_then(|case| case.claim.as_deref()) {
+            Some(claim) if claim.deleted.is_some() => Named::Deleting,
+            Some(_) => Named::Living,
+            None if self.is_served(claim.kind) => Named::Missing,
+            None => Named::Unknown,
+        }
+    }
+
     /// What is known of an address.
     pub fn standing(&self, address: IpAddr) -> Standing {
         let holders = self.space.of(address).iter();

@@ -64,7 +64,7 @@ pub use facts::{Fact, InUse, Question};
 pub use input::{
     Input, KindChanges, KindState, Kinds, Object, Outcome, Refusal, Reread, Scope, Take,
 };
-pub use inspect::{EntryUse, Held, Standing, WaitingClaim};
+pub use inspect::{EntryUse, Held, Named, Standing, WaitingClaim};
 pub use known::{By, Incarnation, Known, Name, Outdated};
 pub use machine::Pool;
 pub use pool_status::IndexesRoom;

@@ -129,7 +129,14 @@ impl Pool {
     fn what_holds_it(&self) -> String {
         let objects = self.addresses.iter().take(5);
         let names: Vec<String> = objects
-            .map(|(key, record)| format!("{key} of claim {}", record.claim))
+            .map(|(key, record)| {
+                let goes = self
+                    .goes_by_itself_at(key, record)
+                    .map_or_else(String::new, |at| {
+                        format!(" (deleted already, goes by itself after {at})")
+                    });
+                format!("{key} of claim {}{goes}", record.claim)
+            })
             .collect();
         let key = &self.key;
         if !names.is_empty() {

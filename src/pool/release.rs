@@ -87,6 +87,25 @@ impl Pool {
         ours.filter(|object| object.is_ours_to_repair(key.kind) && object.course == Course::Stays)
     }
 
+    /// When an object that somebody has deleted, and that our finalizer keeps for a claim that does not exist, is released at the
+    /// earliest.
+    pub(super) fn goes_by_itself_at(
+        &self,
+        key: &AddressKey,
+        object: &AddressRecord,
+    ) -> Option<Timestamp> {
+        let claim = ClaimKey {
+            kind: key.kind,
+            name: object.claim.clone(),
+        };
+        let is_claimed = self
+            .cases
+            .get(&claim)
+            .is_some_and(|case| case.claim.is_some());
+        let goes = object.deleting && object.is_ours_to_repair(key.kind) && !is_claimed;
+        goes.then(|| later(object.created, self.config.leak_min_age))
+    }
+
     /// Whether a leak may be released: where leaks are only reported, when somebody has deleted it.
     fn may_repair(&self, leak: &AddressRecord) -> bool {
         match self.config.leak_repair {

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::control_plane::{self, skipped};
+use super::kill::Process;
 use super::tally;
 
 /// Runs it in a folder and reads its figures.
@@ -63,6 +64,35 @@ async fn every_mode_adds_up_on_an_embedded_server() {
     }
     let left = std::fs::read_dir(dir.path()).unwrap().count();
     assert_eq!(left, 0, "the embedded server's folder is removed");
+}
+
+/// It ends in the falling half of a wave, while claims are being released.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_load_leaves_nothing_behind_when_its_time_is_up() {
+    let dir = TempDir::new().unwrap();
+    let process = Process::start(dir.path()).await;
+    let mut command = Command::new(env!("CARGO_BIN_EXE_metal3-ipam"));
+    command.args([
+        "bench",
+        "--claims",
+        "200",
+        "--duration",
+        "9s",
+        "--wave",
+        "12s",
+    ]);
+    command
+        .arg("--kubeconfig")
+        .arg(dir.path().join("kubeconfig"));
+    command.stdin(Stdio::null());
+    let run = move || command.output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{told}");
+    let namespaces: Api<Namespace> = Api::all(process.client.clone());
+    let left = namespaces.list(&ListParams::default()).await.unwrap();
+    let mut left = left.items.iter().filter_map(|n| n.metadata.name.as_deref());
+    assert_eq!(left.find(|name| name.starts_with("bench-")), None);
 }
 
 /// Two runs of one build: the same options are compared, others are not, and neither is an error of the program.

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use futures::TryStreamExt;
 use k8s_openapi::api::coordination::v1::Lease;
-use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::api::{DeleteParams, PostParams, WatchEvent, WatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config};
 use metal3_ipam::api::metal3::{IPClaim, IPPool};
@@ -15,7 +15,7 @@ use metal3_ipam::standalone::{self, Server};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::harness::World;
+use crate::harness::{World, until};
 use crate::steps::range;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_metal3-ipam");
@@ -741,12 +741,59 @@ fn a1_a_manager_beside_standalone_stands_by_and_a_bench_is_refused() {
         assert_eq!(bench.status.code(), Some(1));
         let said = stderr(&bench);
         assert!(
-            said.contains("the manager metal3-ipam standalone leads by the Lease default/"),
+            said.contains("metal3-ipam standalone") && said.contains("leave out --kubeconfig"),
             "{said}"
         );
+        delete_the_lease(kubeconfig);
         // Killed at its end, without a chance to give anything up.
         drop(serving);
     }
+}
+
+/// One that is mistyped would look sound for ever.
+#[test]
+fn a_namespace_that_does_not_exist_is_not_found_sound() {
+    let dir = TempDir::new().unwrap();
+    let folder = dir.path().join("data");
+    let mut serving = Serving::start(&standalone(&folder, &[]));
+    serving.line();
+    let kubeconfig = serving.line();
+    let kubeconfig = kubeconfig.strip_prefix("export KUBECONFIG=").unwrap();
+    for command in [&["check", "--confirm-after", "0s"][..], &["preflight"]] {
+        let of = |namespace: &str| {
+            let more = ["--kubeconfig", kubeconfig, "-n", namespace];
+            let output = run(&[command, &more].concat());
+            (output.status.code(), stdout(&output))
+        };
+        let (code, text) = of("nowhere");
+        assert_eq!(code, Some(2), "{text}");
+        assert!(
+            text.contains("namespace nowhere: it does not exist"),
+            "{text}"
+        );
+        let (_, text) = of("default");
+        assert!(!text.contains("it does not exist"), "{text}");
+    }
+}
+
+/// Deletes the managers' Lease, and returns once it is there again.
+fn delete_the_lease(kubeconfig: &str) {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let options = KubeConfigOptions::default();
+        let config = Config::from_custom_kubeconfig(kubeconfig, &options);
+        let client = Client::try_from(config.await.unwrap()).unwrap();
+        let leases: Api<Lease> = Api::default_namespaced(client);
+        let name = "controller-leader-election-ipam-capm3";
+        leases.delete(name, &DeleteParams::default()).await.unwrap();
+        until(leases, "the Lease to be held again", |leases| {
+            let spec = leases.get(name).and_then(|lease| lease.spec.as_ref());
+            let holder = spec.and_then(|spec| spec.holder_identity.as_deref());
+            holder == Some("metal3-ipam standalone")
+        })
+        .await;
+    });
 }
 
 /// The binary as a manager, under upstream's name for it and with upstream's flags, over TLS against a server in this process.

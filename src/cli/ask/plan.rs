@@ -7,6 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::names;
+use super::super::table::on_one_line;
 use super::answer::Answer;
 use super::outlook::{Outlook, span};
 use super::pool::{keys, range_text, unclear};
@@ -58,23 +59,38 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
         return unclear(&key.name, Some(&key.namespace), &[]);
     };
     let snapshot = fed.pool.snapshot();
-    // Those that wait for any address stand before the new ones, and so do those that wait for the end of a pause.
+    let paused = fed.pool.is_paused().then_some("Paused");
+    let unready = paused.or(snapshot.ready.err());
+    let is_going = unready == Some("Deleting");
+    // Those that wait for any address stand before the new ones, and so do those that wait for the pool.
     let waits_for = |reason: &str| snapshot.waiting.get(reason).copied().unwrap_or(0);
-    let waiting = waits_for("PoolExhausted") + waits_for("Paused");
+    let waiting: u64 = ["PoolExhausted", "PoolNotReady", "Paused"]
+        .map(waits_for)
+        .iter()
+        .sum();
     let wanted = u128::from(add) + u128::from(surge) + u128::from(waiting);
     let free = snapshot.available;
     let missing = wanted.saturating_sub(free);
-    let paused = fed.pool.is_paused().then_some("Paused");
-    let unready = snapshot.ready.err().or(paused);
     let fits = missing == 0 && unready.is_none();
-    let from = fed.pool.next_entries(wanted);
+    let from = if is_going {
+        Vec::new()
+    } else {
+        fed.pool.next_entries(wanted)
+    };
     let named = usize::try_from(wanted)
         .ok()
-        .filter(|wanted| *wanted <= NAMED);
+        .filter(|wanted| *wanted <= NAMED && !is_going);
     let next = named.and_then(|wanted| fed.pool.next_addresses(wanted));
     let mut text = match (unready, missing) {
         (Some(reason), _) => {
-            format!("It does not fit: IPPool {key} gives nothing out now ({reason}).\n")
+            let why = match reason {
+                "Paused" => {
+                    Some("end the pause; after clusterctl move it ends by itself".to_owned())
+                }
+                _ => fed.pool.why_unready(),
+            };
+            let why = why.map_or_else(String::new, |why| format!(": {}", on_one_line(&why)));
+            format!("It does not fit: IPPool {key} gives nothing out now, {reason}{why}\n")
         }
         (None, 0) => {
             format!("It fits: IPPool {key} has {free} free addresses for {wanted} claims.\n")
@@ -105,7 +121,9 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
     // Those of the surge are gone by then.
     let settled = free.saturating_sub(wanted) + u128::from(surge);
     let outlook = Outlook::new(&fed.births, settled, sight.now);
-    if missing == 0 {
+    if is_going {
+        text.push_str("create the claims in another pool, or this one anew once it is gone\n");
+    } else if missing == 0 {
         let after = free - wanted;
         let _ = writeln!(
             text,
@@ -129,7 +147,7 @@ pub(super) fn look(sight: &Sight, key: &PoolKey, add: u64, surge: u64) -> Answer
         "missing": missing.to_string(),
         "ready": unready.unwrap_or("True"),
         "from": from.iter().map(|(entry, count)| json!({"entry": entry_number(*entry), "claims": count.to_string()})).collect::<Vec<_>>(),
-        "outlook": (missing == 0).then(|| outlook.value()),
+        "outlook": (missing == 0 && !is_going).then(|| outlook.value()),
         "next": next.map(|next| next.iter().map(ToString::to_string).collect::<Vec<_>>()),
     });
     let names = vec![format!("ippool.ipam.metal3.io/{}", key.name)];

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 use serde_json::{Value, json};
 
+use super::super::names;
 use super::super::objects::Fed;
-use super::super::{names, table};
+use super::super::table::{self, on_one_line};
 use super::answer::Answer;
 use super::pools::bar;
 use super::target::{Output, Target};
@@ -15,7 +16,7 @@ use super::{Asked, Sight, entry_number, map};
 use crate::admission::covered;
 use crate::api::metal3::{IPPoolSpec, PoolEntry};
 use crate::api::{PoolKey, PoolObject};
-use crate::pool::{EntryUse, Held, Pool as Machine, Snapshot, utilization};
+use crate::pool::{EntryUse, Held, Named, Pool as Machine, Snapshot, utilization};
 
 /// Lines of a list that are printed; `-o wide` and `-o json` have all.
 const SHOWN: usize = 20;
@@ -125,6 +126,9 @@ impl<'a> Whole<'a> {
         let (fed, snapshot) = (self.fed, &self.snapshot);
         let ready = self.unready().unwrap_or("Ready");
         let mut out = format!("IPPool {}: {ready}\n", fed.key);
+        if let Some(why) = self.why_unready() {
+            let _ = writeln!(out, "! {}", on_one_line(&why));
+        }
         if snapshot.exists() {
             let _ = writeln!(
                 out,
@@ -165,6 +169,15 @@ impl<'a> Whole<'a> {
         is_paused.then_some("Paused").or(self.snapshot.ready.err())
     }
 
+    /// What its condition says of that; the lines of an invalid spec are listed anyway.
+    fn why_unready(&self) -> Option<String> {
+        let of_spec = self.snapshot.ready == Err("InvalidSpec");
+        self.fed
+            .pool
+            .why_unready()
+            .filter(|_| !of_spec && self.snapshot.exists())
+    }
+
     fn answer(&self) -> Answer {
         let (fed, snapshot) = (self.fed, &self.snapshot);
         let waits = |[claim, reason, since]: &[String; 3]| json!({"claim": claim, "reason": reason, "since": since});
@@ -173,6 +186,7 @@ impl<'a> Whole<'a> {
             "name": &*fed.key.name,
             "exists": snapshot.exists(),
             "ready": self.unready().unwrap_or("True"),
+            "why": self.why_unready(),
             "utilizationPercent": self.use_percent(),
             "entries": fed.pool.entries().iter().map(entry_value).collect::<Vec<_>>(),
             "invalid": fed.invalid,
@@ -235,7 +249,14 @@ fn held(pool: &Machine) -> Vec<HeldLine> {
     for (address, holders) in pool.held_addresses() {
         for held in holders {
             let (by, object) = match held {
-                Held::Object(key, Some(claim)) => (claim.to_string(), key.name.to_string()),
+                Held::Object(key, Some(claim)) => {
+                    let fate = match pool.named(&claim) {
+                        Named::Living | Named::Unknown => "",
+                        Named::Deleting => ", which is being deleted",
+                        Named::Missing => ", which does not exist",
+                    };
+                    (format!("{claim}{fate}"), key.name.to_string())
+                }
                 Held::Object(key, None) => ("no claim".to_owned(), key.name.to_string()),
                 Held::Next(claim) => (format!("{claim}, which gets it next"), String::new()),
                 Held::Shown(claim) => (format!("{claim}, object missing"), String::new()),

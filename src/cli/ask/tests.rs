@@ -265,6 +265,35 @@ fn a_paused_pool_says_so_whatever_else_holds() {
     }
 }
 
+/// What a claim or an operator has to do depends on why the pool is not ready, and a holder may be none.
+#[test]
+fn a_pool_that_goes_says_what_it_waits_for() {
+    let mut cluster = prepared()
+        .claim("new", "prov", json!({}))
+        .address(ClaimKind::Metal3, "prov", "gone", "10.0.0.3")
+        .bound("going", "prov", "10.0.1.1");
+    let going = cluster.0.claims.last_mut().unwrap();
+    going.meta.deletion_timestamp = Some(now());
+    cluster.0.pools[0].meta.deletion_timestamp = Some(now());
+    cluster.0.addresses[1].meta.deletion_timestamp = Some(now());
+    let sight = cluster.seen();
+    let why = why_of(&sight, Some("a"), None, "new").table;
+    assert!(
+        why.contains("next  create the claim again in another pool"),
+        "{why}"
+    );
+    let whole = pool::look(&sight, &key("prov")).table;
+    for line in [
+        "IPPool a/prov: Deleting\n! pool a/prov is being deleted and waits until these are gone: ",
+        "prov-10-0-0-3 of claim gone (deleted already, goes by itself after 2026-11-01T13:00:00Z)",
+        "IPClaim gone, which does not exist ",
+        "IPClaim going, which is being deleted ",
+        "IPClaim one ",
+    ] {
+        assert!(whole.contains(line), "{line}: {whole}");
+    }
+}
+
 #[test]
 fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
     let sight = prepared()

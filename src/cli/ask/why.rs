@@ -206,7 +206,11 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
         (_, Some(message)) => message,
         (_, None) => format!("{pool_key} has no address for it"),
     };
-    new(waits, says, next_step(waits))
+    let next = match fed.map(|fed| fed.pool.snapshot().ready) {
+        Some(Err(unready)) if waits == "PoolNotReady" => next_step_of_pool(unready),
+        Some(_) | None => next_step(waits),
+    };
+    new(waits, says, next)
 }
 
 /// A claim that has its address.
@@ -246,7 +250,7 @@ fn next_step(reason: &str) -> &'static str {
             "create the pool, or create the claim again with the right name: the pool of a claim cannot be changed"
         }
         "PoolNotReady" => {
-            "see the pool's condition Ready; create the Cluster; when no clusterctl move goes on, remove its annotation from the claim"
+            "create the Cluster; when no clusterctl move goes on, remove its annotation from the claim"
         }
         "AllocationFailed" => {
             "change what the message names: a right, a quota, a policy, a webhook, the pre-allocation or spec.pool"
@@ -272,6 +276,28 @@ fn next_step(reason: &str) -> &'static str {
             "nothing; if it stays, see whether a manager runs and leads: kubectl get pods,leases -n metal3-ipam-system"
         }
         _ => "see the pool's conditions: kubectl describe ippool",
+    }
+}
+
+/// What to do about a pool whose condition `Ready` has this reason.
+fn next_step_of_pool(reason: &str) -> &'static str {
+    match reason {
+        "Deleting" => {
+            "create the claim again in another pool, or wait until this one is gone and create it anew: metal3-ipam pool tells what it waits for"
+        }
+        "InvalidSpec" => "correct the pool's spec: metal3-ipam pool lists what is wrong with it",
+        "ClusterNotFound" => "create the Cluster, or correct spec.clusterName of the pool",
+        "ClusterDeleting" => {
+            "wait until the Cluster is gone and create it anew, or correct spec.clusterName of the pool"
+        }
+        "KindUnavailable" => "install the definition of the kind that the message names",
+        "Moving" => {
+            "nothing, if a clusterctl move goes on; else remove its annotation from the pool"
+        }
+        "Starting" | "FinalizerPending" => {
+            "nothing; if it stays, see whether a manager runs and leads: kubectl get pods,leases -n metal3-ipam-system"
+        }
+        _ => "see the pool's condition Ready: kubectl describe ippool",
     }
 }
 

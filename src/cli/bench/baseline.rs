@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -49,12 +49,16 @@ impl Baseline {
     pub(super) fn read(path: &Path) -> anyhow::Result<Self> {
         let text = fs::read(path)
             .with_context(|| format!("cannot read the baseline {}", path.display()))?;
-        let baseline = serde_json::from_slice(&text).with_context(|| {
+        let advice = || {
             format!(
                 "{} is no stored run; make one with: metal3-ipam bench --save FILE",
                 path.display()
             )
-        })?;
+        };
+        let baseline: Self = serde_json::from_slice(&text).with_context(advice)?;
+        let mut shares = baseline.shares.values().flatten();
+        let are_shares = shares.all(|share| share.is_finite() && *share > 0.0);
+        ensure!(are_shares && !baseline.shares.is_empty(), advice());
         Ok(Self {
             path: path.to_owned(),
             ..baseline

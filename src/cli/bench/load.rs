@@ -343,10 +343,13 @@ pub(super) async fn create(
     made.with_context(|| format!("cannot create {} in {path}", object["metadata"]))
 }
 
+/// Deletes what may be gone already.
 pub(super) async fn delete(client: &Client, path: &str) -> anyhow::Result<()> {
     let request = Request::delete(path).body(Vec::new())?;
-    let deleted = client.request::<Value>(request).await;
-    deleted
-        .map(drop)
-        .with_context(|| format!("cannot delete {path}"))
+    match client.request::<Value>(request).await {
+        Ok(_) => Ok(()),
+        // A claim that was being released, or what a cluster's user has deleted.
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(error) => Err(error).with_context(|| format!("cannot delete {path}")),
+    }
 }

@@ -244,6 +244,10 @@ impl Bench {
             "--rate is how fast claims come while they are bound: say --mode live, or leave it out"
         );
         ensure!(
+            self.duration != Some(Duration::ZERO) && self.wave != Duration::ZERO,
+            "--duration and --wave are times such as 30m: nothing happens in none"
+        );
+        ensure!(
             self.duration.is_none()
                 || !(self.rule
                     || self.webhook
@@ -274,9 +278,13 @@ impl Bench {
         let load_before = machine::load();
         let mut outcome = tokio::select! {
             measured = self.measure(sites) => measured?,
-            () = shutdown.cancelled() => anyhow::bail!(
-                "stopped; what begins with bench- may be left behind: a namespace, with --rule admission policies, with --webhook webhook configurations"
-            ),
+            () = shutdown.cancelled() => {
+                // An embedded server is gone with its folder.
+                ensure!(self.kubeconfig.is_some(), "stopped");
+                anyhow::bail!(
+                "stopped; what begins with bench- may be left behind: delete the namespace, with --rule the admission policies and their bindings, with --webhook the webhook configurations. The namespace's claims are released by a manager: metal3-ipam manager --namespace NAMESPACE does it"
+                )
+            }
         };
         outcome.describe(options, load_before);
         if let Some(path) = &self.save {

@@ -35,7 +35,7 @@ checks! {
     OUT_OF_RANGE = "E8" "AddressOutOfRange":
         "add the address to the pool's ranges, or delete its claim";
     MISNAMED = "E9" "NameMismatch":
-        "find out which of both addresses the machine uses: the manager holds both; then delete the claim and create it again";
+        "find out which of both addresses the machine uses: the manager holds both; then delete the claim, if there is one, and create it again, or else the object";
     NOT_CANONICAL = "E10" "InvalidAddress":
         "correct spec.address, or delete the object; while it is no address, nothing is held for it";
     OWNER = "E11" "OwnerReplaced":
@@ -43,7 +43,7 @@ checks! {
     FINALIZER = "E12" "FinalizerMissing":
         "the running manager adds the finalizer of claims and pools; until then do not delete the object";
     STUCK_DELETION = "E13" "DeletionStuck":
-        "see whether the manager runs and the object's conditions; remove the finalizer only when no machine uses the address";
+        "see whether the manager runs, and what its log says of the object; remove the finalizer only when no machine uses the address";
     COUNTS = "E14" "CountsDiffer":
         "see whether the manager runs: it writes the counts anew; nothing is allocated by them";
     INDEXES = "E15" "IndexesDiffer":

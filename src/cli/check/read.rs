@@ -24,6 +24,7 @@ impl Reading {
     pub(super) async fn read(cluster: &Reached, namespace: Option<&str>) -> Self {
         let mut reader = Reader::with_writers(&cluster.client);
         let objects = Objects::read(&mut reader, namespace).await;
+        reader.expect_namespace(namespace, &objects).await;
         let strange = objects.strange.iter();
         let strange = strange.map(|(object, why)| format!("{object}: {why}"));
         let unread = reader.unread.into_iter().chain(strange).collect();

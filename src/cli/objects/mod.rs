@@ -67,6 +67,14 @@ pub(super) struct Objects {
 }
 
 impl Objects {
+    /// Whether nothing of ours was found.
+    pub(super) fn are_none(&self) -> bool {
+        self.pools.is_empty()
+            && self.claims.is_empty()
+            && self.addresses.is_empty()
+            && self.strange.is_empty()
+    }
+
     /// Reads all of them, the kinds beside each other; what could not be read is in the reader.
     pub(super) async fn read(reader: &mut Reader<'_>, namespace: Option<&str>) -> Self {
         let [metal3, capi] = ClaimKind::ALL;

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::causes::causes;
+use super::Objects;
 use crate::api::{Kind, WireObject};
 use crate::controller::{self, Missing, PAGE_BYTES, Pages, Unreadable, version_of};
 
@@ -148,6 +149,27 @@ impl<'a> Reader<'a> {
                 self.unread.push(format!("{kind}: {}", words(error)));
                 None
             }
+        }
+    }
+}
+
+impl Reader<'_> {
+    /// Notes a namespace that does not exist, where nothing was found in it: a name that is mistyped would look sound.
+    pub(in crate::cli) async fn expect_namespace(&mut self, name: Option<&str>, found: &Objects) {
+        let Some(name) = name.filter(|_| found.are_none()) else {
+            return;
+        };
+        let name = percent_encoding::utf8_percent_encode(name, percent_encoding::NON_ALPHANUMERIC);
+        let request = Request::get(format!("/api/v1/namespaces/{name}")).body(Vec::new());
+        let Ok(request) = request else {
+            return;
+        };
+        // Who may not read it learns from the counts that nothing was found.
+        if let Err(kube::Error::Api(status)) = self.client.request::<Value>(request).await
+            && status.code == 404
+        {
+            self.unread
+                .push(format!("namespace {name}: it does not exist"));
         }
     }
 }

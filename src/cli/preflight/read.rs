@@ -48,6 +48,7 @@ impl Survey {
             objects: Objects::read(&mut reader, namespace).await,
             ..Self::default()
         };
+        reader.expect_namespace(namespace, &survey.objects).await;
         survey.read_environment(&mut reader).await;
         survey.account = (
             format!("{}/{}", account.0, account.1),

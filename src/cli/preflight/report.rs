@@ -100,9 +100,9 @@ impl Report {
                     actions.push(action);
                 }
             }
-            let lines = actions
-                .iter()
-                .map(|(check, action)| format!("  {check}: {action}\n"));
+            let lines = actions.iter().map(|(check, action)| {
+                format!("  {check}{}: {action}\n", self.about(check, action))
+            });
             out = format!("{out}\n{table}\nWhat to do\n{}", lines.collect::<String>());
         }
         if !self.unread.is_empty() {
@@ -115,6 +115,22 @@ impl Report {
         let [blocks, warns, notes] =
             [Level::Blocks, Level::Warns, Level::Notes].map(|level| self.count(level));
         format!("{out}\n{blocks} block, {warns} warn, {notes} to note\n")
+    }
+
+    /// Where a check asks for several things: for which objects it asks for this one.
+    fn about(&self, check: &str, action: &str) -> String {
+        let findings = self
+            .findings
+            .iter()
+            .filter(|finding| finding.check == check);
+        let (these, others): (Vec<_>, Vec<_>) =
+            findings.partition(|finding| finding.action == action);
+        match &*these {
+            [_, ..] if others.is_empty() => String::new(),
+            [] => String::new(),
+            [one] => format!(", {}", one.object),
+            [first, more @ ..] => format!(", {} and {} more", first.object, more.len()),
+        }
     }
 
     fn value(&self) -> Value {

@@ -1,13 +1,14 @@
 //! The first question to an API server, and what is said of its answers.
 
 use std::future::pending;
+use std::path::PathBuf;
 
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
 
-use crate::cli::connect::greet;
+use crate::cli::connect::{greet, merged};
 
 /// Greets a server that answers `/version` and our group's list of kinds like this.
 async fn greeted(version: (u16, Value), kinds: (u16, Value)) -> Result<(String, bool), String> {
@@ -94,12 +95,41 @@ async fn a_server_that_does_not_want_us_is_told_of_in_plain_words() {
     let broken = greeted(version(), status(500, "InternalError"))
         .await
         .unwrap_err();
-    assert!(
-        broken.starts_with(
-            "cannot ask the API server at https://there for ipam.metal3.io/v1alpha1: "
-        ),
-        "{broken}"
+    assert_eq!(
+        broken,
+        "the API server at https://there answers 500: this is InternalError"
     );
+    // A server that tells anyone its version.
+    let refused = greeted(version(), status(401, "Unauthorized")).await;
+    assert!(refused.unwrap_err().contains("refuses the credentials"));
+}
+
+/// As kubectl does it: a file of the list that does not exist is left out.
+#[test]
+fn the_files_that_kubeconfig_names_are_merged() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = |name: &str| {
+        let path = dir.path().join(name);
+        let context = json!({"name": name, "context": {"cluster": name, "user": ""}});
+        let config = json!({"apiVersion": "v1", "kind": "Config", "contexts": [context], "clusters": [], "users": []});
+        std::fs::write(&path, config.to_string()).unwrap();
+        path
+    };
+    let (a, b, none) = (file("a"), file("b"), dir.path().join("none"));
+    let names = |files: &[&PathBuf]| {
+        let merged = merged(&std::env::join_paths(files).unwrap())?;
+        let contexts = merged.contexts.into_iter();
+        anyhow::Ok(contexts.map(|context| context.name).collect::<Vec<_>>())
+    };
+    assert_eq!(names(&[&none, &a, &b]).unwrap(), ["a", "b"]);
+    let error = names(&[&none]).unwrap_err().to_string();
+    assert!(
+        error.starts_with("$KUBECONFIG names no file that exists: "),
+        "{error}"
+    );
+    std::fs::write(&b, "{").unwrap();
+    let error = names(&[&a, &b]).unwrap_err().to_string();
+    assert!(error.starts_with("cannot use the kubeconfig "), "{error}");
 }
 
 /// After the first answer too.

@@ -43,7 +43,7 @@ fn a_plan_says_from_where_and_what_is_missing() {
     assert!(
         unready
             .table
-            .contains("gives nothing out now (ClusterNotFound)"),
+            .contains("gives nothing out now, ClusterNotFound: pool a/p waits for Cluster none"),
         "{}",
         unready.table
     );
@@ -157,10 +157,33 @@ fn a_plan_of_a_paused_pool_says_so_and_counts_who_waits() {
     }
     let plan = plan::look(&cluster.seen(), &key("p"), 2, 0);
     assert!(!plan.is_found, "{}", plan.table);
-    let says = "It does not fit: IPPool a/p gives nothing out now (Paused).";
+    let says = "It does not fit: IPPool a/p gives nothing out now, Paused: end the pause";
     assert!(plan.table.starts_with(says), "{}", plan.table);
     let numbers = (&plan.value["waiting"], &plan.value["missing"]);
     assert_eq!(numbers, (&json!(2), &json!("1")));
+}
+
+/// Claims that wait for the pool's Cluster get their addresses before those to come; a pool that is being deleted gives none.
+#[test]
+fn a_plan_counts_who_waits_for_the_pool_unless_it_goes() {
+    let range = json!([{"start": "10.0.0.1", "end": "10.0.0.2"}]);
+    let cluster = || {
+        let pool = json!({"clusterName": "later", "pools": range});
+        let cluster = Cluster::new().pool("p", pool);
+        ["a", "b"]
+            .into_iter()
+            .fold(cluster, |cluster, name| cluster.claim(name, "p", json!({})))
+    };
+    let plan = plan::look(&cluster().seen(), &key("p"), 1, 0);
+    let numbers = (&plan.value["waiting"], &plan.value["missing"]);
+    assert_eq!(numbers, (&json!(2), &json!("1")), "{}", plan.table);
+    let mut going = cluster();
+    going.0.pools[0].meta.deletion_timestamp = Some(now());
+    let plan = plan::look(&going.seen(), &key("p"), 1, 0);
+    let says =
+        "It does not fit: IPPool a/p gives nothing out now, Deleting: pool a/p is being deleted";
+    assert!(plan.table.starts_with(says), "{}", plan.table);
+    assert!(!plan.table.contains("next addresses"), "{}", plan.table);
 }
 
 /// Gateways and pre-allocations are kept back, in the table of the entries as in the pool's status.
