@@ -110,6 +110,8 @@ pub fn main() -> ExitCode {
         return code;
     }
     let arguments = Arguments::parse_from(with_subcommand(std::env::args_os().collect()));
+    // As Go's programs do it: the soft limit is for programs that use select(2), and a server has many connections.
+    let _ = rlimit::increase_nofile_limit(u64::MAX);
     let outcome = match arguments.command {
         Command::Manager(manager) => in_runtime(manager.run(), Leftovers::Cut),
         Command::Standalone(standalone) => in_runtime(standalone.run(), Leftovers::Waited),

@@ -9,6 +9,7 @@
 //!   handshake and request head are within that time.
 //! - When all places are taken, a connection is closed for each new one: the oldest stranger first, of the address that has
 //!   most of them; then the known connection that has been without a request for longest. So strangers can fill no server.
+//!   Where the process runs out of file descriptors before, one is closed in the same order.
 //! - [`Guest::busy`] marks a request that is being answered. Its guard has to live until the last byte of the answer is sent.
 //! - A connection whose life is over ([`Limits::life`]) finishes the request in progress, for which it has a bounded time.
 //! - A client that reads nothing of what is sent to it for [`Limits::unread`] loses its connection: `stream.rs` sees it where the
@@ -49,8 +50,10 @@ pub use tls::{Oldest, TlsOptions};
 
 use places::Places;
 
-/// Pause after a failed accept (out of file descriptors, mostly), so that the loop does not spin.
+/// Pause after a failed accept, so that the loop does not spin; and where a connection was closed to make room, until it has
+/// ended.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const ROOM_PAUSE: Duration = Duration::from_millis(5);
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -155,8 +158,11 @@ impl Listener {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    tracing::warn!(%error, "no connection to the {what} port can be accepted");
-                    sleep(ACCEPT_PAUSE).await;
+                    let pause = match places.cannot_accept(&error) {
+                        true => ROOM_PAUSE,
+                        false => ACCEPT_PAUSE,
+                    };
+                    sleep(pause).await;
                     continue;
                 }
             };

@@ -1,6 +1,7 @@
 //! Who is connected, and who is closed when a place is needed for someone new.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::{IpAddr, Ipv6Addr};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -10,6 +11,10 @@ use tokio::time::{Instant, interval, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{Full, Limits};
+
+/// Too many open files, of the process and of the machine; these numbers are the same on every Unix that this runs on.
+const EMFILE: i32 = 24;
+const ENFILE: i32 = 23;
 
 /// How often it is logged that places have run out.
 const LOG_EVERY: Duration = Duration::from_mins(1);
@@ -57,6 +62,8 @@ struct Table {
     next: u64,
     taken: BTreeMap<u64, Place>,
     logged: Option<Instant>,
+    /// When it was logged last that nothing can be accepted.
+    refused: Option<Instant>,
     /// Connections that had to go since the last line in the log.
     closed: u64,
 }
@@ -196,6 +203,33 @@ impl Places {
             ends: CancellationToken::new(),
             answers: Arc::default(),
         })
+    }
+}
+
+impl Places {
+    /// A connection could not be accepted. Out of file descriptors, the connection goes whose place would be given to a new one;
+    /// whether one went.
+    pub(super) fn cannot_accept(&self, error: &io::Error) -> bool {
+        let now = Instant::now();
+        let mut table = self.table();
+        let is_out_of_files = matches!(error.raw_os_error(), Some(EMFILE | ENFILE));
+        let goes = table.goes(self.limits.full).filter(|_| is_out_of_files);
+        let place = goes.and_then(|number| table.taken.remove(&number));
+        if let Some(place) = &place {
+            place.close.cancel();
+            self.connections.closes(Closed::Full);
+        }
+        if table.refused.is_none_or(|at| now >= at + LOG_EVERY) {
+            table.refused = Some(now);
+            let advice = if is_out_of_files {
+                "; give the process more file descriptors (ulimit -n, LimitNOFILE of systemd)"
+            } else {
+                ""
+            };
+            let (what, open) = (self.what, table.taken.len());
+            tracing::warn!(%error, open, "no connection to the {what} port can be accepted{advice}");
+        }
+        place.is_some()
     }
 }
 

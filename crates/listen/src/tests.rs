@@ -1,6 +1,9 @@
 //! Who stays and who goes when places run out, under tokio's paused time.
 
+use std::net::Ipv4Addr;
 use std::sync::Mutex;
+
+use futures::FutureExt as _;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -260,4 +263,28 @@ async fn a_client_may_send_little_that_is_not_read() {
     let said = (streams, of_stream, of_connection);
     assert_eq!(said, (Some(100), Some(64 << 10), 256 << 10));
     serving.abort();
+}
+
+/// Strangers can use up the process's file descriptors before the places.
+#[tokio::test]
+async fn out_of_file_descriptors_the_oldest_stranger_goes() {
+    let places = Arc::new(Places::new("test", LIMITS, Arc::default()));
+    let enter = || Places::enter(&places, Ipv4Addr::LOCALHOST.into()).unwrap();
+    let (known, first, second) = (enter(), enter(), enter());
+    known.known();
+    let _busy = known.busy();
+    let has_gone = |guest: &Guest| guest.must_go().now_or_never().is_some();
+    let gone = || [&known, &first, &second].map(has_gone);
+    assert!(!places.cannot_accept(&io::ErrorKind::ConnectionAborted.into()));
+    assert_eq!(gone(), [false; 3]);
+    let out_of_files = io::Error::from_raw_os_error(24);
+    assert!(out_of_files.to_string().contains("Too many open files"));
+    assert!(places.cannot_accept(&out_of_files));
+    assert_eq!(gone(), [false, true, false]);
+    assert!(places.cannot_accept(&out_of_files));
+    assert_eq!(gone(), [false, true, true]);
+    assert!(
+        !places.cannot_accept(&out_of_files),
+        "none is left to close"
+    );
 }
