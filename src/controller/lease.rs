@@ -88,6 +88,9 @@ pub enum LeaseError {
 
 /// Tries to give the lease up when others write it at the same time.
 const RELEASE_TRIES: u32 = 5;
+
+/// Times that the lease has to be refused, for as long as a renewal may take, until a right is taken for missing.
+const REFUSALS: u32 = 3;
 /// Time for all of them. The kubelet kills a pod of `deploy/manager` 10 s after SIGTERM, and writes may have been waited for
 /// before ([`super::Settings::drain`]).
 const RELEASE_TIME: Duration = Duration::from_secs(2);
@@ -148,22 +151,26 @@ impl Contender {
     }
 
     /// One try, which gets a lease that is free.
-    pub(super) async fn enter(&mut self) -> Result<Entry, LeaseError> {
+    pub(super) async fn enter(&mut self) -> Entry {
         match self.attempt().await {
             Try::Held(since) => {
                 self.held(since);
-                Ok(Entry::Early)
+                Entry::Early
             }
-            Try::Forbidden(message) => Err(self.forbidden(message)),
-            Try::Taken(_) | Try::Raced | Try::Failed(_) => Ok(Entry::Late),
+            Try::Forbidden(_) | Try::Taken(_) | Try::Raced | Try::Failed(_) => Entry::Late,
         }
     }
 
     /// Tries until the lease is ours.
     pub(super) async fn acquire(&mut self) -> Result<(), LeaseError> {
         let mut said = None;
+        let mut forbidden: Option<(Instant, u32)> = None;
         loop {
-            match self.attempt().await {
+            let tried = self.attempt().await;
+            if !matches!(tried, Try::Forbidden(_)) {
+                forbidden = None;
+            }
+            match tried {
                 Try::Held(since) => {
                     self.held(since);
                     return Ok(());
@@ -181,7 +188,16 @@ impl Contender {
                     warn!(lease = %self.label(), why, "the lease cannot be read");
                     self.pause().await;
                 }
-                Try::Forbidden(message) => return Err(self.forbidden(message)),
+                Try::Forbidden(message) => {
+                    // An API server that has just started does not know all roles for a moment.
+                    let (since, tries) = forbidden.get_or_insert_with(|| (Instant::now(), 0));
+                    *tries += 1;
+                    if *tries >= REFUSALS && since.elapsed() >= self.settings.renew_deadline {
+                        return Err(self.forbidden(message));
+                    }
+                    warn!(lease = %self.label(), why = message, "the lease may not be read or written; trying again");
+                    self.pause().await;
+                }
             }
         }
     }
@@ -300,12 +316,17 @@ impl Contender {
         }
         let lease = match self.read().await {
             Ok(Some(lease)) => lease,
-            Ok(None) => return self.create(started).await,
+            Ok(None) => {
+                // Somebody deleted it: its holder may write until it notices, or until the time that it had is over.
+                return match self.held_by_another() {
+                    Some(holder) => Try::Taken(holder),
+                    None => self.create(started).await,
+                };
+            }
             Err(failed) => return failed,
         };
         self.observe(lease.clone());
-        let holder = holder(&lease).to_owned();
-        if !holder.is_empty() && holder != self.settings.identity && self.is_valid() {
+        if let Some(holder) = self.held_by_another() {
             return Try::Taken(holder);
         }
         let lease = self.claimed(&lease);
@@ -316,6 +337,14 @@ impl Contender {
             }
             Err(failed) => failed,
         }
+    }
+
+    /// Who else holds the lease as it was last seen, while its time is not over.
+    fn held_by_another(&self) -> Option<String> {
+        let (lease, _) = self.observed.as_ref()?;
+        let holder = holder(lease);
+        let holds = !holder.is_empty() && holder != self.settings.identity && self.is_valid();
+        holds.then(|| holder.to_owned())
     }
 
     /// The lease as it was just read: its time counts from when it was first seen so.

@@ -210,7 +210,7 @@ impl Controller {
             entry = tokio::select! {
                 biased;
                 () = shutdown.cancelled() => Entry::Late,
-                entry = contender.enter() => entry?,
+                entry = contender.enter() => entry,
             };
         }
 

@@ -9,11 +9,11 @@ use jiff::SignedDuration;
 
 use crate::api::{ClaimKey, Kind, ResourceVersion, Uid};
 
-use super::asked::AskedMeta;
+use super::asked::{self, AskedMeta};
 use super::case::{Case, Showing};
 use super::input::{Object, Outcome, Refusal, Reread, Take};
 use super::machine::{About, Flight, Pool, Purpose, Sent};
-use super::request::{Decision, RequestId};
+use super::request::{ClaimStatus, Decision, RequestId};
 use super::time::{Failure, later};
 
 /// While statuses of a kind are refused, an Event says so once in this time.
@@ -89,6 +89,7 @@ impl Pool {
                         };
                         self.learn_claim(&key, &status, stored);
                         let in_doubt = self.settle_status_doubt(&key, decided_on, &outcome);
+                        let outcome = self.judged_status(&status, outcome);
                         self.answered_claim(
                             &key,
                             &uid,
@@ -127,6 +128,22 @@ impl Pool {
                     message,
                 }
             }
+        }
+    }
+
+    /// The same of the reference to the address object in a claim's status.
+    fn judged_status(&mut self, asked: &ClaimStatus, outcome: Outcome) -> Outcome {
+        match (outcome, &asked.published) {
+            (Outcome::Stored(Object::Claim { claim, scope }, take), Some(published))
+                if *published != claim.published =>
+            {
+                self.take_in(Object::Claim { claim, scope }, take);
+                Outcome::Refused {
+                    refusal: Refusal::Other,
+                    message: asked::undone("status.address"),
+                }
+            }
+            (outcome, _) => outcome,
         }
     }
 

@@ -68,10 +68,7 @@ impl AskedMeta {
 
     /// What the API server stored otherwise, in words; `None` when it stored what was asked for.
     pub(super) fn undone_in(&self, stored: &Meta) -> Option<String> {
-        let what = self.difference(stored)?;
-        Some(format!(
-            "it stored the write without the change of {what}; a webhook or policy of the cluster undoes it, exempt this manager from it"
-        ))
+        self.difference(stored).map(|what| undone(&what))
     }
 
     fn difference(&self, stored: &Meta) -> Option<String> {
@@ -100,4 +97,11 @@ impl AskedMeta {
         };
         differs(asked, stored, |_| true).or_else(|| differs(stored, asked, written))
     }
+}
+
+/// What is said where the API server stored a write without its change of this.
+pub(super) fn undone(what: &str) -> String {
+    format!(
+        "it stored the write without the change of {what}; a webhook or policy of the cluster undoes it, exempt this manager from it"
+    )
 }

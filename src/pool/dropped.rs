@@ -20,8 +20,7 @@ const CONDITIONS: &str = "conditions";
 const REASON: &str = "conditions.reason";
 const MESSAGE: &str = "conditions.message";
 const GENERATION: &str = "conditions.observedGeneration";
-/// Of a claim.
-const ADDRESS: &str = "address";
+/// Of a claim. Its reference to the address object is no such field: every definition has that.
 const IP: &str = "ipAddress";
 const ERROR: &str = "errorMessage";
 
@@ -97,15 +96,12 @@ impl Dropped {
     /// Takes in the answer to a write of a claim's status.
     pub(super) fn learn_claim(&mut self, sent: &ClaimStatus, stored: &Claim) {
         let ClaimStatus {
-            published,
+            published: _,
             ip_address,
             error_message,
             conditions,
             old_conditions: _,
         } = sent;
-        if let Some(published) = published {
-            self.set(ADDRESS, *published == stored.published);
-        }
         if let Some(ip) = ip_address {
             self.set(IP, *ip == stored.ip_address);
         }
@@ -133,7 +129,7 @@ impl Dropped {
             Some(before) => !self.are_alike(before, new),
             None => !self.has(CONDITIONS),
         });
-        (published.is_some() && !self.has(ADDRESS))
+        published.is_some()
             || (ip_address.is_some() && !self.has(IP))
             || (error_message.is_some() && !self.has(ERROR))
             || ready

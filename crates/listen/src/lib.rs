@@ -158,9 +158,11 @@ impl Listener {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    let pause = match places.cannot_accept(&error) {
-                        true => ROOM_PAUSE,
-                        false => ACCEPT_PAUSE,
+                    let has_made_room = places.cannot_accept(&error);
+                    let pause = if has_made_room {
+                        ROOM_PAUSE
+                    } else {
+                        ACCEPT_PAUSE
                     };
                     sleep(pause).await;
                     continue;

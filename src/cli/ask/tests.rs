@@ -294,6 +294,22 @@ fn a_pool_that_goes_says_what_it_waits_for() {
     }
 }
 
+/// Which address the claim has had, only the manager knows.
+#[test]
+fn what_only_the_manager_knows_is_told_in_its_words() {
+    let condition = |reason: &str| {
+        let ready = json!({"type": "Ready", "status": "False", "reason": reason, "message": "its words",
+            "lastTransitionTime": "2026-11-01T12:00:00Z", "observedGeneration": 1});
+        json!({"status": {"conditions": [ready]}})
+    };
+    for (reason, shown) in [("AddressConflict", true), ("PoolExhausted", false)] {
+        let sight = prepared().claim("c", "prov", condition(reason)).seen();
+        let why = why_of(&sight, Some("a"), None, "c").table;
+        assert_eq!(why.contains("its words"), shown, "{why}");
+        assert_eq!(why.contains("Pending"), !shown, "{why}");
+    }
+}
+
 #[test]
 fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
     let sight = prepared()

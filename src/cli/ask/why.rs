@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde_json::{Value, json};
 
 use super::super::names;
@@ -180,15 +179,13 @@ fn reasons<'a>(sight: &Sight, claim: &'a Claim) -> Reasons<'a> {
             new("Pending", says, next_step("Pending"))
         });
     };
-    // Only the manager that was refused knows of it, and has said so.
-    let is_refusal = |told: &&Condition| fine_reason(claim.kind, told) == "AllocationFailed";
-    let refused = told.filter(|told| waits == "Pending" && !told.message.is_empty());
-    if let Some(told) = refused.filter(is_refusal) {
-        return new(
-            "AllocationFailed",
-            told.message.clone(),
-            next_step("AllocationFailed"),
-        );
+    // What was refused, and which address the claim has had, only the manager knows, and has said so.
+    let known = told.filter(|told| waits == "Pending" && !told.message.is_empty());
+    let known = known.map(|told| (fine_reason(claim.kind, told), told));
+    if let Some((reason @ ("AllocationFailed" | "AddressConflict" | "AddressMissing"), told)) =
+        known
+    {
+        return new(reason, told.message.clone(), next_step(reason));
     }
     let would = fed.and_then(|fed| fed.pool.explains(&key));
     let message = would.map(|(_, message)| message).filter(|m| !m.is_empty());

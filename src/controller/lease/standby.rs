@@ -90,6 +90,8 @@ impl Contender {
         };
         match what.as_str() {
             "ADDED" | "MODIFIED" => {}
+            // Its holder may not have noticed yet, and then makes it anew.
+            "DELETED" if self.held_by_another().is_some() => return Said::Held,
             "DELETED" => return Said::Free,
             _ => return Said::Broken,
         }

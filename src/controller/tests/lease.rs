@@ -177,7 +177,7 @@ async fn p5_a_manager_that_is_stopped_at_any_moment_leaves_no_lease_held() {
         let client = slow(keeper.client(), Duration::from_millis(300));
         let (mut stopped, renewed) = contender_by(client, "stopped");
         let leads = async {
-            if stopped.enter().await.unwrap() == Entry::Late {
+            if stopped.enter().await == Entry::Late {
                 stopped.acquire().await.unwrap();
             }
             stopped.hold().await
@@ -206,7 +206,7 @@ async fn p5_a_standby_hears_by_its_watch_that_the_lease_is_given_up() {
     ];
     // Its first look still finds it held; when the watch tells, the server has the newer one.
     let (mut second, _renewed) = contender(&keeper, "second");
-    assert_eq!(second.enter().await.unwrap(), Entry::Late);
+    assert_eq!(second.enter().await, Entry::Late);
     *keeper.lease.lock().unwrap() = Some(given_up);
     let start = Instant::now();
     second.acquire().await.unwrap();
@@ -220,10 +220,10 @@ async fn p5_a_renewal_told_by_the_watch_counts_from_then_on() {
     let (mut first, _renewed) = contender(&keeper, "first");
     first.acquire().await.unwrap();
     let (mut second, _renewed) = contender(&keeper, "second");
-    assert_eq!(second.enter().await.unwrap(), Entry::Late);
+    assert_eq!(second.enter().await, Entry::Late);
     tokio::time::sleep(Duration::from_secs(10)).await;
     // Renewed once, and then never again.
-    assert_eq!(first.enter().await.unwrap(), Entry::Early);
+    assert_eq!(first.enter().await, Entry::Early);
     let renewed = keeper.lease.lock().unwrap().clone().unwrap();
     *keeper.events.lock().unwrap() = vec![json!({ "type": "MODIFIED", "object": renewed })];
     let start = Instant::now();
@@ -282,6 +282,46 @@ async fn a_lease_that_someone_took_is_lost_at_once() {
     assert!(start.elapsed() <= Duration::from_secs(2));
     assert!(lost.contains("thief holds it"), "{lost}");
     assert!(renewed.borrow().is_none());
+}
+
+/// Whoever wants to force a failover deletes it, and its holder writes until it notices.
+#[tokio::test(start_paused = true)]
+async fn p5_a_lease_that_is_deleted_is_its_holders_until_its_time_is_over() {
+    let keeper = Keeper::default();
+    let (mut first, _renewed) = contender(&keeper, "first");
+    let (mut second, _renewed) = contender(&keeper, "second");
+    first.acquire().await.unwrap();
+    assert_eq!(second.enter().await, Entry::Late);
+    let deleted = keeper.lease.lock().unwrap().take().unwrap();
+    assert_eq!(second.enter().await, Entry::Late, "the first leads");
+    // It notices, and makes it anew.
+    assert_eq!(first.enter().await, Entry::Early);
+    assert_eq!(second.enter().await, Entry::Late);
+    // Or it is gone.
+    *keeper.lease.lock().unwrap() = None;
+    *keeper.events.lock().unwrap() = vec![json!({ "type": "DELETED", "object": deleted })];
+    let start = Instant::now();
+    second.acquire().await.unwrap();
+    let waited = start.elapsed();
+    assert!(waited >= Duration::from_secs(15), "{waited:?}");
+    assert!(waited < Duration::from_secs(20), "{waited:?}");
+    assert_eq!(keeper.spec()["holderIdentity"], "second");
+}
+
+/// An API server that has just started does not know all roles.
+#[tokio::test(start_paused = true)]
+async fn p5_a_right_that_is_missing_for_a_moment_ends_nothing() {
+    let keeper = Keeper::default();
+    *keeper.instead.lock().unwrap() = Some((403, "Forbidden"));
+    let (mut first, _renewed) = contender(&keeper, "first");
+    assert_eq!(first.enter().await, Entry::Late);
+    let there = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        *keeper.instead.lock().unwrap() = None;
+    };
+    let (acquired, ()) = tokio::join!(first.acquire(), there);
+    acquired.unwrap();
+    assert_eq!(keeper.spec()["holderIdentity"], "first");
 }
 
 #[tokio::test(start_paused = true)]

@@ -49,6 +49,41 @@ fn u1_a_finalizer_that_is_taken_away_again_is_a_refusal_and_no_loop() {
     }
 }
 
+/// The reference is in every definition, so it is not taken for a field that the server does not keep: that would end the
+/// correction of every claim's status in the pool (U3).
+#[test]
+fn u1_u3_a_reference_that_is_taken_out_of_a_status_is_a_refusal_and_no_field_that_is_not_kept() {
+    let statuses = |request: &Request| match request {
+        Request::ClaimStatus { status, .. } => status.published.is_some(),
+        _ => false,
+    };
+    for kind in [M, C] {
+        let mut world = World::new();
+        world.drops.insert("address");
+        world.create_pool(small(3));
+        world.create_claim(kind, "a");
+        world.create_claim(kind, "b");
+        world.pass(600);
+        let tries = world.sent.iter().filter(|r| statuses(r)).count();
+        assert!((6..80).contains(&tries), "{tries} in ten minutes");
+        let is_bound = |decision: &Decision| matches!(decision, Decision::Bound { .. });
+        assert!(!world.told.iter().any(is_bound), "none shows its address");
+        let says = |decision: &Decision| match decision {
+            Decision::Waiting { message, .. } => message.contains("change of status.address"),
+            _ => false,
+        };
+        assert!(world.told.iter().any(says), "{:?}", world.told);
+        world.drops.clear();
+        world.pass(61);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+        assert_eq!(world.bound(kind, "b").as_deref(), Some("10.0.0.2"));
+        let other = world.claim(kind, "b").published.clone();
+        world.edit_claim(&claim_key(kind, "a"), |claim| claim.published = other);
+        world.pass(1);
+        assert_eq!(world.bound(kind, "a").as_deref(), Some("10.0.0.1"));
+    }
+}
+
 #[test]
 fn an_address_object_whose_release_or_owners_are_undone_is_not_written_without_end() {
     let addresses = |request: &Request| matches!(request, Request::AddressMeta { .. });
