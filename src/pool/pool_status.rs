@@ -130,11 +130,12 @@ impl Pool {
         let objects = self.addresses.iter().take(5);
         let names: Vec<String> = objects
             .map(|(key, record)| {
-                let goes = self
-                    .goes_by_itself_at(key, record)
-                    .map_or_else(String::new, |at| {
-                        format!(" (deleted already, goes by itself after {at})")
-                    });
+                let goes = if self.goes_by_itself(key, record) {
+                    let twice = self.config.audit_interval;
+                    format!(" (deleted already, goes by itself once that claim has been missing for {twice:#})")
+                } else {
+                    String::new()
+                };
                 format!("{key} of claim {}{goes}", record.claim)
             })
             .collect();

@@ -87,13 +87,9 @@ impl Pool {
         ours.filter(|object| object.is_ours_to_repair(key.kind) && object.course == Course::Stays)
     }
 
-    /// When an object that somebody has deleted, and that our finalizer keeps for a claim that does not exist, is released at the
-    /// earliest.
-    pub(super) fn goes_by_itself_at(
-        &self,
-        key: &AddressKey,
-        object: &AddressRecord,
-    ) -> Option<Timestamp> {
+    /// Whether somebody has deleted this object, and our finalizer keeps it for a claim that does not exist: nobody has anything
+    /// left to do.
+    pub(super) fn goes_by_itself(&self, key: &AddressKey, object: &AddressRecord) -> bool {
         let claim = ClaimKey {
             kind: key.kind,
             name: object.claim.clone(),
@@ -102,8 +98,7 @@ impl Pool {
             .cases
             .get(&claim)
             .is_some_and(|case| case.claim.is_some());
-        let goes = object.deleting && object.is_ours_to_repair(key.kind) && !is_claimed;
-        goes.then(|| later(object.created, self.config.leak_min_age))
+        object.deleting && object.is_ours_to_repair(key.kind) && !is_claimed
     }
 
     /// Whether a leak may be released: where leaks are only reported, when somebody has deleted it.
@@ -114,12 +109,17 @@ impl Pool {
         }
     }
 
-    /// When objects of ours without a claim are taken for leaks (R6), if there are any: two looks have agreed, and the
-    /// youngest is old enough.
+    /// When objects of ours without a claim are taken for leaks (R6), if there are any: two looks have agreed, and the youngest
+    /// that nobody has deleted is old enough.
     fn leak_due(&self, key: &ClaimKey, case: &Case, since: Timestamp) -> Option<Timestamp> {
-        let youngest = self.leaks(key, case).map(|leak| leak.created).max()?;
+        self.leaks(key, case).next()?;
+        let looked = later(since, self.config.audit_interval);
+        let kept = self.leaks(key, case).filter(|leak| !leak.deleting);
+        let Some(youngest) = kept.map(|leak| leak.created).max() else {
+            return Some(looked);
+        };
         let old_enough = self.when_wall_is(later(youngest, self.config.leak_min_age));
-        Some(old_enough.max(later(since, self.config.audit_interval)))
+        Some(old_enough.max(looked))
     }
 
     /// The first look at objects of ours without a claim, and what comes of the second. A pause or a kind that is not

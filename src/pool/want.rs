@@ -78,7 +78,7 @@ impl Pool {
             let conflict = |holder| Waiting {
                 reason: Reason::AddressConflict,
                 message: format!(
-                    "the address object of this claim was deleted, and its address {} is held by {} now; delete one of the two",
+                    "the address object of this claim is gone, or names another pool or claim now, and its address {} is held by {}; delete that holder, or correct what it names",
                     kept.address,
                     self.describe(holder)
                 ),

@@ -285,7 +285,7 @@ fn a_pool_that_goes_says_what_it_waits_for() {
     let whole = pool::look(&sight, &key("prov")).table;
     for line in [
         "IPPool a/prov: Deleting\n! pool a/prov is being deleted and waits until these are gone: ",
-        "prov-10-0-0-3 of claim gone (deleted already, goes by itself after 2026-11-01T13:00:00Z)",
+        "prov-10-0-0-3 of claim gone (deleted already, goes by itself once that claim has been missing for 10m)",
         "IPClaim gone, which does not exist ",
         "IPClaim going, which is being deleted ",
         "IPClaim one ",
@@ -318,6 +318,15 @@ fn who_names_both_holders_of_one_address_and_the_rule_of_each() {
         .address(ClaimKind::Metal3, "prov", "asked", "10.0.1.3")
         .bound("promised", "prov", "10.0.0.5")
         .seen();
+    let why = why_of(&sight, Some("a"), None, "one").table;
+    assert!(
+        why.contains("of IPAddressClaim other has that address too"),
+        "{why}"
+    );
+    assert!(
+        why.contains("next  find out which machine uses the address"),
+        "{why}"
+    );
     let both = who(&sight, "10.0.0.2");
     assert!(both.contains("IPClaim one in"), "{both}");
     assert!(

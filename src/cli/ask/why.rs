@@ -224,15 +224,39 @@ fn bound<'a>(sight: &Sight, claim: &'a Claim) -> Option<Reasons<'a>> {
         .meta
         .creation_timestamp
         .map(|at| format!(" since {at}"));
+    let mut says = format!(
+        "it has {address} by {}{}",
+        object.key(),
+        since.unwrap_or_default()
+    );
+    let holders = sight
+        .pool(&claim.pool_key())
+        .map(|fed| fed.pool.standing(*address).holders);
+    let other = holders.into_iter().flatten().find(|held| match held {
+        Held::Object(other, _) => *other != object.key(),
+        Held::Shown(other) => *other != key,
+        Held::Next(_) | Held::NameTaken(_) | Held::Gateway | Held::PreAllocated(_) => false,
+    });
+    let next = match other {
+        None => "nothing",
+        Some(other) => {
+            match other {
+                Held::Object(other, Some(claim)) => {
+                    let _ = write!(says, "; {other} of {claim} has that address too");
+                }
+                Held::Object(other, None) => {
+                    let _ = write!(says, "; {other} has that address too");
+                }
+                _ => says.push_str("; another claim's status shows that address too"),
+            }
+            "find out which machine uses the address: metal3-ipam check tells what to delete"
+        }
+    };
     Some(Reasons {
         claim,
         reason: "AddressAllocated".to_owned(),
-        says: format!(
-            "it has {address} by {}{}",
-            object.key(),
-            since.unwrap_or_default()
-        ),
-        next: "nothing",
+        says,
+        next,
         events: Ok(Vec::new()),
     })
 }

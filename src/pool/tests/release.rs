@@ -195,6 +195,31 @@ fn r6_a_leak_is_released_after_two_looks_and_a_read() {
     );
 }
 
+/// Nothing is left to do for anybody: its namespace or pool waits for it alone.
+#[test]
+fn r6_a_leak_that_somebody_has_deleted_is_released_after_two_looks_whatever_its_age() {
+    let mut world = World::new();
+    world.create_pool(small(3));
+    world.settle();
+    world.create_address(M, "p-10-0-0-1", "prov", "gone", "10.0.0.1", |a| {
+        a.meta.finalizers.push("ipaddress.ipam.metal3.io".into());
+    });
+    world.delete_address(&address_key(M, "p-10-0-0-1"));
+    world.settle();
+    world.delete_pool();
+    world.pass(500);
+    assert_eq!(world.addresses.len(), 1, "one look");
+    let ready = world.pool.as_ref().unwrap().status.conditions.iter();
+    let message = &ready.clone().find(|c| c.type_ == "Ready").unwrap().message;
+    assert!(
+        message.contains("of claim gone (deleted already, goes by itself"),
+        "{message}"
+    );
+    world.pass(200);
+    assert!(world.addresses.is_empty() && world.pool.is_none());
+    assert!(kinds(&world, 0).contains(&"read claim"));
+}
+
 /// An object may name what no claim can be called. Its path would be that of a list, or of something else.
 #[test]
 fn r6_a_leak_that_names_what_cannot_be_a_claim_is_released_without_a_read() {
