@@ -1,17 +1,16 @@
 //! The managers' Leases in all namespaces. A Lease excludes only managers that use the same one (P5), so two managers with
 //! Leases in two namespaces would both hand out the addresses of one pool.
 
-use std::future::ready;
 use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use futures::{StreamExt, TryStreamExt};
+use futures::TryStreamExt;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
-use kube::api::{PostParams, WatchEvent, WatchParams};
+use kube::api::{ListParams, PostParams, WatchEvent, WatchParams};
 use kube::{Api, Client};
 use serde_json::Value;
 use tokio::time::{sleep, timeout};
@@ -81,11 +80,10 @@ async fn held(client: &Client, name: &str) -> anyhow::Result<Vec<Held>> {
 }
 
 /// Holds the managers' Lease for the controller beside an embedded server, so that a manager that is started on that server stands
-/// by. It never runs out: what keeps a second such controller away is the lock of the data folder. Returns the Lease's version.
+/// by. It never runs out: what keeps a second such controller away is the lock of the data folder.
 ///
 /// Fails while a manager holds it.
-pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<String> {
-    let version = |lease: Lease| lease.metadata.resource_version.unwrap_or_default();
+pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<()> {
     let leases = Api::<Lease>::namespaced(client.clone(), client.default_namespace());
     let known = leases.get_opt(LEASE_NAME).await?;
     let now = Timestamp::now();
@@ -94,7 +92,7 @@ pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<Strin
         holder(&lease, now).map(str::to_owned)
     });
     if held.as_deref() == Some(STANDALONE) {
-        return Ok(known.map(version).unwrap_or_default());
+        return Ok(());
     }
     if let Some(manager) = held {
         return Err(Led { manager }.into());
@@ -116,37 +114,52 @@ pub(super) async fn hold_for_standalone(client: &Client) -> anyhow::Result<Strin
                 .await
         }
     };
-    done.map(version).context("holding the managers' Lease")
+    done.map(drop).context("holding the managers' Lease")
 }
 
 /// Holds the Lease on: one that somebody deletes is written anew. Returns when a manager was faster, with what to say.
-pub(super) async fn keep_for_standalone(client: &Client, mut version: String) -> anyhow::Error {
+pub(super) async fn keep_for_standalone(client: &Client) -> anyhow::Error {
     let leases = Api::<Lease>::namespaced(client.clone(), client.default_namespace());
-    let only = WatchParams::default().fields(&format!("metadata.name={LEASE_NAME}"));
+    loop {
+        // The server is busy, or is ending, or the watch has ended, as each does after a while.
+        if !is_taken(&leases).await.unwrap_or(false) {
+            sleep(AGAIN).await;
+            continue;
+        }
+        match hold_for_standalone(client).await {
+            Err(error) if error.is::<Led>() => return error,
+            Err(_) => sleep(AGAIN).await,
+            Ok(()) => {}
+        }
+    }
+}
+
+/// Waits until the Lease is not standalone's any more; `false` when that was not seen.
+async fn is_taken(leases: &Api<Lease>) -> kube::Result<bool> {
+    let only = format!("metadata.name={LEASE_NAME}");
     let is_ours = |lease: &Lease| {
         let lease = serde_json::to_value(lease).unwrap_or_default();
         holder(&lease, Timestamp::now()) == Some(STANDALONE)
     };
-    loop {
-        if let Ok(events) = leases.watch(&only, &version).await {
-            let mut others = pin!(events.try_filter(|event| {
-                let is_ours = match event {
-                    WatchEvent::Added(lease) | WatchEvent::Modified(lease) => is_ours(lease),
-                    WatchEvent::Bookmark(_) => true,
-                    WatchEvent::Deleted(_) | WatchEvent::Error(_) => false,
-                };
-                ready(!is_ours)
-            }));
-            // Or the watch ends, as each does after a while.
-            let _ = others.next().await;
-        }
-        match hold_for_standalone(client).await {
-            Ok(held) => version = held,
-            Err(error) if error.is::<Led>() => return error,
-            // The server is busy, or is ending.
-            Err(_) => sleep(AGAIN).await,
+    let list = leases.list(&ListParams::default().fields(&only)).await?;
+    if !list.items.iter().any(is_ours) {
+        return Ok(true);
+    }
+    // From the list's version: the Lease's own is too old after a while.
+    let version = list.metadata.resource_version.unwrap_or_default();
+    let only = WatchParams::default().fields(&only);
+    let mut events = pin!(leases.watch(&only, &version).await?);
+    while let Some(event) = events.try_next().await? {
+        match event {
+            WatchEvent::Added(lease) | WatchEvent::Modified(lease) if is_ours(&lease) => {}
+            WatchEvent::Bookmark(_) => {}
+            WatchEvent::Added(_) | WatchEvent::Modified(_) | WatchEvent::Deleted(_) => {
+                return Ok(true);
+            }
+            WatchEvent::Error(_) => return Ok(false),
         }
     }
+    Ok(false)
 }
 
 /// Fails where a manager leads: it would bind the claims of a bench in the place of what is measured. A server that does not let

@@ -127,7 +127,7 @@ impl Standalone {
     ) -> anyhow::Result<ExitCode> {
         let client = server.client();
         // Before anyone can reach the server.
-        let lease = leases::hold_for_standalone(&client).await?;
+        leases::hold_for_standalone(&client).await?;
         let names: Vec<String> = self
             .tls_san
             .iter()
@@ -178,7 +178,7 @@ impl Standalone {
         // Not a child of `shutdown`: an end of the controller that was not asked for here is a failure.
         let stop = CancellationToken::new();
         let mut running = tokio::spawn(controller.run(stop.clone()));
-        let mut kept = pin!(leases::keep_for_standalone(&client, lease));
+        let mut kept = pin!(leases::keep_for_standalone(&client));
         let ended = tokio::select! {
             ended = &mut running => return failed(ended),
             settled = self.wait(&client, &view) => settled,
